@@ -1,0 +1,160 @@
+"""The only reader of SCONES_* environment variables.
+
+======================  ==============================  ====================================================
+variable                values                          meaning
+======================  ==============================  ====================================================
+SCONES_CLASSIFIER       sagemaker:NAME | onnx:PATH      where a picture is classified
+SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:)
+SCONES_THRESHOLD        0 < number <= 1                 least confidence that is accepted
+SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go
+SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
+SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
+SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger pictures are quarantined undecoded
+SCONES_FRAMES           first (default) | refuse        what to do with an animation
+SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powertools
+SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
+======================  ==============================  ====================================================
+
+Every function takes the environment as a mapping, reads it at each call and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scones_ml.errors import ConfigurationError
+
+__all__ = [
+    "ImagePolicy",
+    "Target",
+    "classifier",
+    "image_policy",
+    "labels",
+    "metrics_enabled",
+    "object_store",
+    "threshold",
+    "tracing_enabled",
+]
+
+Environ = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePolicy:
+    """What an image may be, and what becomes of it before a model sees it.
+
+    Attributes:
+        max_bytes: larger objects are refused undecoded.
+        max_pixels: width x height beyond which a picture is refused undecoded.
+        image_size: each side is reduced to at most this many pixels; nothing is enlarged. At the default of 224
+            any picture fits into a state's 262,144 bytes.
+        frames: of an animation the first frame is taken, or it is refused.
+    """
+
+    max_bytes: int = 25_000_000
+    max_pixels: int = 50_000_000
+    image_size: int = 224
+    frames: Literal["first", "refuse"] = "first"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A setting of the form ``kind:name``; the name is empty where the kind needs none."""
+
+    kind: str
+    name: str = ""
+
+
+def classifier(environ: Environ = os.environ) -> Target:
+    """Where a picture is classified: ``sagemaker:ENDPOINT`` or ``onnx:PATH``."""
+    return _target(environ, "SCONES_CLASSIFIER", {"sagemaker": True, "onnx": True}, None)
+
+
+def object_store(environ: Environ = os.environ) -> Target:
+    """Where objects live: ``s3`` or ``directory:PATH``."""
+    return _target(environ, "SCONES_OBJECT_STORE", {"s3": False, "directory": True}, "s3")
+
+
+def labels(environ: Environ = os.environ) -> tuple[str, ...]:
+    """Class names in the model's order.
+
+    Raises:
+        ConfigurationError: unset, or fewer than two names.
+    """
+    names = tuple(name.strip() for name in environ.get("SCONES_LABELS", "").split(",") if name.strip())
+    if len(names) < 2:
+        raise ConfigurationError(
+            "SCONES_LABELS must name the model's classes in order: SCONES_LABELS=bicycle,motorcycle"
+        )
+    return names
+
+
+def threshold(environ: Environ = os.environ) -> float:
+    """The least confidence that is accepted, in (0, 1].
+
+    Raises:
+        ConfigurationError: unset, not a number, or out of range; there is no default to guess.
+    """
+    text = environ.get("SCONES_THRESHOLD", "")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value <= 1.0:
+        given = f"is {text!r}" if text else "is not set"
+        raise ConfigurationError(
+            f"SCONES_THRESHOLD {given}: give a number above 0 and at most 1, such as the threshold in model.json"
+        )
+    return value
+
+
+def image_policy(environ: Environ = os.environ) -> ImagePolicy:
+    """The image policy, with the defaults of :class:`ImagePolicy` for what is unset."""
+    frames = environ.get("SCONES_FRAMES", "first")
+    if frames not in ("first", "refuse"):
+        raise ConfigurationError(f"SCONES_FRAMES is {frames!r}: give first or refuse")
+    return ImagePolicy(
+        max_bytes=_positive(environ, "SCONES_MAX_IMAGE_BYTES", 25_000_000),
+        max_pixels=_positive(environ, "SCONES_MAX_IMAGE_PIXELS", ImagePolicy.max_pixels),
+        image_size=_positive(environ, "SCONES_IMAGE_SIZE", ImagePolicy.image_size),
+        frames="refuse" if frames == "refuse" else "first",
+    )
+
+
+def tracing_enabled(environ: Environ = os.environ) -> bool:
+    """Whether handlers send X-Ray traces."""
+    return _switch(environ, "SCONES_TRACING")
+
+
+def metrics_enabled(environ: Environ = os.environ) -> bool:
+    """Whether handlers write CloudWatch metrics to their logs."""
+    return _switch(environ, "SCONES_METRICS")
+
+
+def _target(environ: Environ, variable: str, kinds: Mapping[str, bool], default: str | None) -> Target:
+    """Parse ``kind`` or ``kind:name``; ``kinds`` says which of them need a name."""
+    text = environ.get(variable) or default
+    forms = " or ".join(f"{kind}:..." if named else kind for kind, named in kinds.items())
+    if text is None:
+        raise ConfigurationError(f"{variable} is not set: give {forms}")
+    kind, _, name = text.partition(":")
+    if kind not in kinds or kinds[kind] != bool(name):
+        raise ConfigurationError(f"{variable} is {text!r}: give {forms}")
+    return Target(kind, name)
+
+
+def _positive(environ: Environ, variable: str, default: int) -> int:
+    text = environ.get(variable, str(default))
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ConfigurationError(f"{variable} is {text!r}: give a whole number above 0")
+    return int(text)
+
+
+def _switch(environ: Environ, variable: str) -> bool:
+    text = environ.get(variable, "0")
+    if text not in ("0", "1"):
+        raise ConfigurationError(f"{variable} is {text!r}: give 0 or 1")
+    return text == "1"
