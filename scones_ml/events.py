@@ -1,7 +1,8 @@
 """What travels between the states, and what starts them.
 
 Our own models are frozen and refuse unknown fields; AWS's envelopes are read for the fields we need and ignored for
-the rest. The wire keys are the ones that users of the course project know: ``s3_bucket, s3_key, image_data, inferences``.
+the rest. The wire keys are the ones that users of the course project know: ``s3_bucket,
+s3_key, image_data, inferences``.
 
 ``image_refs`` reads whatever starts the workflow; ``serialized_image`` and ``classified_image`` read what one state
 hands to the next. Shapes of the course project (``body`` as an object or a string, ``Payload``, inferences as a string)
@@ -100,9 +101,7 @@ class SerializedImage(_Wire):
     @property
     def ref(self) -> ImageRef:
         """The object that the picture was read from."""
-        return ImageRef(
-            s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag
-        )
+        return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
 
 
 class ClassifiedImage(_Wire):
@@ -173,9 +172,7 @@ def image_ref(event: Event) -> ImageRef:
     """
     refs = image_refs(event)
     if len(refs) != 1:
-        raise EventError(
-            f"the event names {len(refs)} images where one is expected: start one execution for each"
-        )
+        raise EventError(f"the event names {len(refs)} images where one is expected: start one execution for each")
     return refs[0]
 
 
@@ -243,7 +240,7 @@ def _direct(event: Event) -> ImageRef:
     unknown = set(event) - set(known) - {"image_data", "inferences", "image_id"}
     if unknown:
         raise EventError(
-            f"unknown field {_keys(dict.fromkeys(unknown))}: an image is named by s3_bucket, s3_key, version_id, etag"
+            f"unknown field {_keys(dict.fromkeys(unknown))}: an image is named by {', '.join(ImageRef.model_fields)}"
         )
     return _parse(ImageRef, known)
 

@@ -60,6 +60,9 @@ class ImagePolicy:
     frames: Literal["first", "refuse"] = "first"
 
 
+_DEFAULTS = ImagePolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A setting of the form ``kind:name``; the name is empty where the kind needs none."""
@@ -117,9 +120,9 @@ def image_policy(environ: Environ = os.environ) -> ImagePolicy:
     if frames not in ("first", "refuse"):
         raise ConfigurationError(f"SCONES_FRAMES is {frames!r}: give first or refuse")
     return ImagePolicy(
-        max_bytes=_positive(environ, "SCONES_MAX_IMAGE_BYTES", 25_000_000),
-        max_pixels=_positive(environ, "SCONES_MAX_IMAGE_PIXELS", ImagePolicy.max_pixels),
-        image_size=_positive(environ, "SCONES_IMAGE_SIZE", ImagePolicy.image_size),
+        max_bytes=_positive(environ, "SCONES_MAX_IMAGE_BYTES", _DEFAULTS.max_bytes),
+        max_pixels=_positive(environ, "SCONES_MAX_IMAGE_PIXELS", _DEFAULTS.max_pixels),
+        image_size=_positive(environ, "SCONES_IMAGE_SIZE", _DEFAULTS.image_size),
         frames="refuse" if frames == "refuse" else "first",
     )
 
