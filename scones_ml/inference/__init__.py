@@ -1,0 +1,1 @@
+"""Serving: the ONNX classifier, and a server that keeps SageMaker's container contract."""

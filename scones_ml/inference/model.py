@@ -1,0 +1,165 @@
+"""A model: a folder, or a ``model.tar.gz``, that holds ``model.onnx`` and ``model.json``.
+
+``model.onnx`` takes uint8 pictures (N, S, S, 3) and returns float32 calibrated probabilities (N, K): normalisation,
+temperature and softmax are inside. ``model.json`` is the :class:`ModelCard`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scones_ml import images
+from scones_ml.errors import ConfigurationError, MissingExtraError
+from scones_ml.settings import ImagePolicy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import onnxruntime
+
+__all__ = ["MODEL_CARD", "MODEL_GRAPH", "ModelCard", "OnnxClassifier", "load_model", "read_card"]
+
+MODEL_GRAPH = "model.onnx"
+MODEL_CARD = "model.json"
+
+
+class ModelCard(BaseModel):
+    """What a model is and how it came about; the contents of ``model.json``.
+
+    Attributes:
+        labels: class names in the order of the probabilities.
+        input_size: side of the square that the model takes, in pixels.
+        threshold: least confidence to accept, in (0, 1]; None when no threshold could keep its promise.
+        threshold_choice: how the threshold was chosen, and what it promises.
+        temperature: what the logits were divided by; it is already inside ``model.onnx``.
+        metrics: figures with their intervals, by split.
+        dataset_hash: sha256 of the data set, 64 hex digits.
+        preset: name of the training recipe.
+        epochs: passes over the training images.
+        seed: of everything random.
+        threads: CPU threads; the same seed and threads give the same model.
+        library_version: of scones_ml.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: tuple[str, ...] = Field(min_length=2)
+    input_size: int = Field(gt=0)
+    threshold: float | None = Field(default=None, gt=0.0, le=1.0)
+    threshold_choice: dict[str, object] = {}
+    temperature: float = Field(default=1.0, gt=0.0)
+    metrics: dict[str, object] = {}
+    dataset_hash: str = ""
+    preset: str = ""
+    epochs: int = Field(default=0, ge=0)
+    seed: int = 0
+    threads: int = Field(default=1, ge=1)
+    library_version: str = ""
+
+
+class OnnxClassifier:
+    """A model in this process.
+
+    Attributes:
+        card: the model's card.
+        sha256: of ``model.onnx``, 64 hex digits.
+    """
+
+    def __init__(self, graph: bytes, card: ModelCard, *, policy: ImagePolicy | None = None) -> None:
+        self.card = card
+        self.sha256 = hashlib.sha256(graph).hexdigest()
+        self._policy = policy or ImagePolicy()
+        self._session = _session(graph)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return self.card.labels
+
+    def predict(self, picture: bytes, *, image_id: str = "") -> tuple[float, ...]:  # noqa: ARG002
+        """Classify one encoded picture.
+
+        Args:
+            picture: a PNG or JPEG file's bytes.
+            image_id: not needed here; part of the Classifier port.
+
+        Returns:
+            One probability per label.
+
+        Raises:
+            InvalidImageError: not a picture.
+            ImageTooLargeError: beyond the policy's caps.
+        """
+        square = images.pixels(picture, self.card.input_size, self._policy)
+        return tuple(float(p) for p in self.predict_batch(square[None])[0])
+
+    def predict_batch(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Classify decoded pictures.
+
+        Args:
+            pixels: uint8 (N, S, S, 3), S being the card's ``input_size``.
+
+        Returns:
+            float32 (N, K); rows are probabilities.
+        """
+        (probabilities,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
+        return probabilities  # type: ignore[no-any-return]
+
+
+def load_model(path: str | Path) -> OnnxClassifier:
+    """Load a model from its folder or ``model.tar.gz``.
+
+    Raises:
+        ConfigurationError: it is not there, or one of its two files is missing or wrong; the message names it.
+    """
+    path = Path(path)
+    return OnnxClassifier(_read(path, MODEL_GRAPH), read_card(path))
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read a model's card without loading the model.
+
+    Raises:
+        ConfigurationError: as :func:`load_model`.
+    """
+    path = Path(path)
+    try:
+        return ModelCard.model_validate_json(_read(path, MODEL_CARD))
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or MODEL_CARD
+        raise ConfigurationError(f"{path / MODEL_CARD}: {where}: {first['msg']}; train the model anew") from exc
+
+
+def _read(path: Path, name: str) -> bytes:
+    """One file of a model; nothing is ever extracted from an archive."""
+    try:
+        if path.is_dir():
+            return (path / name).read_bytes()
+        with tarfile.open(path) as archive:
+            member = archive.extractfile(name)
+            return member.read() if member else b""
+    except (FileNotFoundError, KeyError) as exc:
+        what = f"holds no {name}" if path.exists() else "does not exist"
+        raise ConfigurationError(f"the model {path} {what}: train one with `scones train DATA`") from exc
+    except tarfile.TarError as exc:
+        raise ConfigurationError(f"the model {path} is neither a folder nor a model.tar.gz") from exc
+
+
+def _session(graph: bytes) -> onnxruntime.InferenceSession:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("onnxruntime", "onnx") from exc
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one small picture at a time: more threads only cost
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # ONNX Runtime's own classes have no common base
+        raise ConfigurationError(f"{MODEL_GRAPH} cannot be loaded: {str(exc).splitlines()[0]}") from exc

@@ -1,0 +1,273 @@
+"""What a backend must offer, as Protocols, and the frozen data that they speak.
+
+``local`` keeps these promises with directories and processes of this machine, ``aws`` with S3, SageMaker and Step
+Functions. One contract suite per port runs against every implementation (``tests/contract``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from scones_ml.events import ImageRef, Outcome
+
+__all__ = [
+    "Backend",
+    "Classifier",
+    "Deployer",
+    "DeploymentRequest",
+    "Endpoint",
+    "ImageResult",
+    "ObjectStore",
+    "ObjectSummary",
+    "Progress",
+    "StoredObject",
+    "Trainer",
+    "TrainingRequest",
+    "WorkflowRequest",
+    "WorkflowRunner",
+    "no_progress",
+]
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as work goes on."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it was read: its bytes and the exact version that they are."""
+
+    ref: ImageRef
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """A line of a listing.
+
+    Attributes:
+        key: the object's key.
+        size: bytes.
+        etag: entity tag without quotes.
+    """
+
+    key: str
+    size: int
+    etag: str
+
+
+class ObjectStore(Protocol):
+    """Buckets of named bytes with S3's semantics."""
+
+    def read(self, ref: ImageRef) -> StoredObject:
+        """Read one object at the version that ``ref`` names.
+
+        Raises:
+            ImageNotFoundError: it is gone, or its etag is another one by now.
+            TransientServiceError: throttled or timed out.
+            ConfigurationError: no permission or no credentials.
+        """
+        ...
+
+    def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
+        """Write one object, replacing what has its key; returns the etag."""
+        ...
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
+        """List the objects whose key starts with ``prefix``, in the order of their keys' UTF-8 bytes."""
+        ...
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete one object; nothing happens when it is not there."""
+        ...
+
+
+class Classifier(Protocol):
+    """Turns a picture into calibrated probabilities."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        ...
+
+    def predict(self, picture: bytes, *, image_id: str) -> tuple[float, ...]:
+        """Classify one encoded picture.
+
+        Args:
+            picture: a PNG or JPEG file's bytes.
+            image_id: travels with the request, so that its capture can be joined to the object.
+
+        Returns:
+            One number per label, as the model said it; ``steps.classify_image_data`` checks that they are
+            probabilities.
+
+        Raises:
+            TransientServiceError: throttled, timed out or not ready.
+            InferenceError: the answer is not a list of numbers.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """One training job.
+
+    Attributes:
+        data: the staged data set's folder.
+        model: the folder that the model is written to.
+        preset: ``"fast"`` or ``"best"``.
+        seed: of everything random.
+        threads: CPU threads; None leaves it to the preset.
+        epochs: passes over the training images; None leaves it to the preset.
+        target_precision: what the threshold promises of accepted answers, in (0, 1).
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    """
+
+    data: Path
+    model: Path
+    preset: str = "fast"
+    seed: int = 0
+    threads: int | None = None
+    epochs: int | None = None
+    target_precision: float = 0.95
+    device: str = "auto"
+
+
+class Trainer(Protocol):
+    """Runs training jobs."""
+
+    def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
+        """Train a model and write it to ``request.model``; progress counts epochs.
+
+        Raises:
+            TrainingError: the job did not finish; the message holds its last words.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequest:
+    """One endpoint to be.
+
+    Attributes:
+        name: the endpoint's name, stable over updates.
+        model: the model's folder.
+        capture_percentage: share of requests whose input and output are kept, 0..100.
+    """
+
+    name: str
+    model: Path
+    capture_percentage: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A running endpoint.
+
+    Attributes:
+        name: its name.
+        url: where ``/endpoints/NAME/invocations`` is served.
+        labels: class names in the order of its answers.
+        captures: the folder or prefix that holds its data capture.
+    """
+
+    name: str
+    url: str
+    labels: tuple[str, ...]
+    captures: str
+
+
+class Deployer(Protocol):
+    """Creates, finds and removes endpoints."""
+
+    def deploy(self, request: DeploymentRequest) -> Endpoint:
+        """Start an endpoint and wait until it answers.
+
+        Raises:
+            DeploymentError: it did not come up; the message holds its last words.
+        """
+        ...
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Every endpoint of ours that exists."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Stop an endpoint and forget it; nothing happens when there is none of that name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRequest:
+    """Images to send through the state machine.
+
+    Attributes:
+        images: objects in the store.
+        output_bucket: where outcomes are written.
+        environment: the handlers' SCONES_* variables.
+    """
+
+    images: Sequence[ImageRef]
+    output_bucket: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """How one execution ended.
+
+    Attributes:
+        image: the object.
+        outcome: where it went; None when the execution failed.
+        label: the most probable class, where there is one.
+        confidence: its probability in [0, 1].
+        reason: why it was quarantined or dropped, or why the execution failed.
+        started: seconds since the run began.
+        seconds: how long the execution took.
+    """
+
+    image: ImageRef
+    outcome: Outcome | None
+    label: str | None
+    confidence: float | None
+    reason: str | None
+    started: float
+    seconds: float
+
+
+class WorkflowRunner(Protocol):
+    """Runs the state machine once per image."""
+
+    def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
+        """Yield one result per image, as executions end."""
+        ...
+
+
+class Backend(Protocol):
+    """The four ports of one place to run."""
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where objects live."""
+        ...
+
+    @property
+    def trainer(self) -> Trainer:
+        """Where training runs."""
+        ...
+
+    @property
+    def deployer(self) -> Deployer:
+        """Where endpoints run."""
+        ...
+
+    @property
+    def runner(self) -> WorkflowRunner:
+        """Where executions run."""
+        ...
