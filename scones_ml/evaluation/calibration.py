@@ -1,0 +1,140 @@
+"""Calibration: do the probabilities mean what they say, and one number that mends them.
+
+Temperature scaling (Guo et al. 2017, https://arxiv.org/abs/1706.04599) divides the logits by one number before the
+softmax. The ranking of the classes stays; the confidences become honest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scones_ml.evaluation.arrays import as_labels, as_logits, as_probabilities, confidences
+from scones_ml.evaluation.intervals import Estimate, wilson
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from scones_ml.evaluation.arrays import FloatArray, IntArray
+
+__all__ = ["ReliabilityBin", "expected_calibration_error", "fit_temperature", "mass_bins", "reliability", "softmax"]
+
+_COLDEST, _HOTTEST = 0.05, 20.0
+_MOST_BINS, _IMAGES_A_BIN = 15, 20
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images of like confidence.
+
+    Attributes:
+        low: the smallest confidence in the bin.
+        high: the largest.
+        count: how many images.
+        confidence: their mean confidence.
+        accuracy: the share that was right, with Wilson's 95 % interval.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: Estimate
+
+
+def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> FloatArray:
+    """(N, K) logits to (N, K) probabilities, the logits divided by ``temperature`` first."""
+    scaled = as_logits(logits) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """The temperature that gives the labels the smallest log loss, between 0.05 and 20.
+
+    One more image is imagined whose label is any class with equal chance. With many labels it weighs nothing; where
+    every answer is right, it keeps the temperature off zero, which would call each answer certain.
+
+    Args:
+        logits: (N, K) finite, from images that the model was not trained on (the validation split).
+        labels: (N,) class indices in 0..K-1.
+
+    Raises:
+        InferenceError: the logits are not a finite (N, K) matrix.
+        DatasetError: the labels do not fit the logits.
+    """
+    matrix = as_logits(logits)
+    rows, classes = matrix.shape
+    truth = matrix[np.arange(rows), as_labels(labels, rows, classes)]
+    wanted = float((truth + matrix.mean(axis=1) / rows).mean() / (1 + 1 / rows))
+
+    # The loss is convex in 1 / T, with slope "mean logit under the softmax" - "mean logit wanted".
+    low, high = math.log(_COLDEST), math.log(_HOTTEST)
+    for _ in range(60):
+        middle = (low + high) / 2
+        expected = float((softmax(matrix, math.exp(middle)) * matrix).sum(axis=1).mean())
+        if expected > wanted:
+            low = middle
+        else:
+            high = middle
+    return math.exp((low + high) / 2)
+
+
+def reliability(
+    probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int | None = None
+) -> tuple[ReliabilityBin, ...]:
+    """Confidence against accuracy in bins of (nearly) equal numbers of images, ascending; never an empty bin.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+        labels: (N,) class indices in 0..K-1.
+        bins: how many; by default as many as leave 20 images in each, at most 15. Images of equal confidence share
+            a bin, so there may be fewer.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+    """
+    matrix = as_probabilities(probabilities)
+    confidence = confidences(matrix)
+    correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
+    which = mass_bins(confidence, bins)
+    made = []
+    for index in np.unique(which):
+        inside = which == index
+        hits, count = int(correct[inside].sum()), int(inside.sum())
+        values = confidence[inside]
+        made.append(
+            ReliabilityBin(
+                low=float(values.min()),
+                high=float(values.max()),
+                count=count,
+                confidence=float(values.mean()),
+                accuracy=wilson(hits, count),
+            )
+        )
+    return tuple(made)
+
+
+def mass_bins(confidence: FloatArray, bins: int | None = None) -> IntArray:
+    """The (N,) bin index of each confidence, bins of equal mass; equal confidences share a bin."""
+    rows = len(confidence)
+    wanted = bins or min(_MOST_BINS, max(1, rows // _IMAGES_A_BIN))
+    ordered = np.sort(confidence)
+    edges = np.unique(ordered[[rows * i // wanted for i in range(1, wanted)]]) if wanted > 1 else ordered[:0]
+    return np.searchsorted(edges, confidence, side="right").astype(np.int64)
+
+
+def expected_calibration_error(confidence: FloatArray, correct: FloatArray, *, bins: int | None = None) -> float:
+    """The mean distance between confidence and accuracy over bins of equal mass, weighted by their images.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) 1.0 where the answer was right, else 0.0.
+        bins: as for :func:`reliability`.
+    """
+    gaps = np.bincount(mass_bins(confidence, bins), weights=confidence - correct)
+    return float(abs(gaps).sum() / len(confidence))

@@ -1,0 +1,245 @@
+"""How good a classifier is, each figure with its 95 % interval.
+
+Proportions (accuracy, precision, recall, F1, the confusion matrix, coverage) have exact Clopper-Pearson intervals;
+log loss, Brier score, calibration error and AURC are bootstrapped with a fixed seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scones_ml.errors import ConfigurationError
+from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
+from scones_ml.evaluation.calibration import expected_calibration_error
+from scones_ml.evaluation.intervals import Estimate, bootstrap, clopper_pearson
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from scones_ml.evaluation.arrays import FloatArray, IntArray
+
+__all__ = ["Acceptance", "ClassMetrics", "Evaluation", "acceptance", "area_under_risk_coverage", "evaluate"]
+
+_SMALLEST = 1e-12  # a probability of zero for the true class costs -log of this, not infinity
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class against the rest.
+
+    Attributes:
+        name: the class.
+        support: how many images of it there were.
+        predicted: how many images were called it.
+        precision: how often that was right; NaN when it was never predicted.
+        recall: how many of its images were found; NaN when there were none.
+        f1: the harmonic mean of the two. Its interval is exact: F1 = 2J / (1 + J), and J is a proportion, the hits
+            among the images that are of the class or were called it.
+    """
+
+    name: str
+    support: int
+    predicted: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What a threshold lets through: answers whose confidence is at least the threshold.
+
+    Attributes:
+        threshold: in (0, 1].
+        accepted: how many answers pass.
+        correct: how many of these are right.
+        coverage: the share that passes.
+        precision: how often these are right; NaN when none passes.
+    """
+
+    threshold: float
+    accepted: int
+    correct: int
+    coverage: Estimate
+    precision: Estimate
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A classifier on labelled images that it has never seen.
+
+    Attributes:
+        classes: K names, in the order of the columns.
+        images: N.
+        correct: how many answers were right.
+        accuracy: ``correct / images``.
+        per_class: K rows.
+        confusion: K x K counts; rows are the truth, columns the answers.
+        confusion_shares: the same as shares of their row.
+        calibration_error: ECE over bins of equal mass.
+        log_loss: in nats.
+        brier: sum of squared differences over the classes, in [0, 2].
+        aurc: area under the risk-coverage curve: the error rate, averaged over all shares let through; smaller is
+            better (Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500).
+        at_threshold: what passes the threshold; None without one.
+    """
+
+    classes: tuple[str, ...]
+    images: int
+    correct: int
+    accuracy: Estimate
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    confusion_shares: tuple[tuple[Estimate, ...], ...]
+    calibration_error: Estimate
+    log_loss: Estimate
+    brier: Estimate
+    aurc: Estimate
+    at_threshold: Acceptance | None
+
+    def to_json(self) -> dict[str, object]:
+        """As a JSON document: nested dicts and lists, undefined figures are null."""
+        document = _as_json(self)
+        assert isinstance(document, dict)  # noqa: S101 - for the type checker: a dataclass becomes a dict
+        return document
+
+
+def evaluate(
+    probabilities: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    classes: tuple[str, ...],
+    threshold: float | None = None,
+    *,
+    seed: int = 0,
+) -> Evaluation:
+    """Every figure of a classifier on N labelled images.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+        labels: (N,) class indices in 0..K-1.
+        classes: K names.
+        threshold: answers with at least this confidence are accepted, in (0, 1].
+        seed: of the bootstrap.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+        ConfigurationError: the classes or the threshold do not fit.
+    """
+    matrix = as_probabilities(probabilities)
+    truth = as_labels(labels, *matrix.shape)
+    if len(classes) != matrix.shape[1]:
+        raise ConfigurationError(f"{len(classes)} class names for {matrix.shape[1]} columns: name each column once")
+    correct = matrix.argmax(axis=1) == truth
+    counts = _confusion(truth, matrix.argmax(axis=1), len(classes))
+    hits, images = int(correct.sum()), len(truth)
+    return Evaluation(
+        classes=tuple(classes),
+        images=images,
+        correct=hits,
+        accuracy=clopper_pearson(hits, images),
+        per_class=tuple(_class_metrics(name, index, counts) for index, name in enumerate(classes)),
+        confusion=tuple(tuple(int(n) for n in row) for row in counts),
+        confusion_shares=tuple(tuple(clopper_pearson(int(n), int(row.sum())) for n in row) for row in counts),
+        at_threshold=None if threshold is None else acceptance(confidences(matrix), correct, threshold),
+        **_bootstrapped(matrix, truth, seed),
+    )
+
+
+def acceptance(confidence: FloatArray, correct: npt.ArrayLike, threshold: float) -> Acceptance:
+    """What passes ``threshold``.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) truth values.
+        threshold: in (0, 1].
+
+    Raises:
+        ConfigurationError: the threshold is out of range.
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ConfigurationError(f"a threshold of {threshold} is not above 0 and at most 1")
+    passes = confidence >= threshold
+    accepted, hits = int(passes.sum()), int(np.asarray(correct, dtype=bool)[passes].sum())
+    return Acceptance(
+        threshold=threshold,
+        accepted=accepted,
+        correct=hits,
+        coverage=clopper_pearson(accepted, len(confidence)),
+        precision=clopper_pearson(hits, accepted),
+    )
+
+
+def area_under_risk_coverage(confidence: FloatArray, correct: FloatArray) -> float:
+    """The error rate among the k most confident answers, averaged over k = 1..N.
+
+    Answers of equal confidence count as their mean, so that their order does not matter.
+
+    Args:
+        confidence: (N,).
+        correct: (N,) 1.0 where the answer was right, else 0.0.
+    """
+    values, group = np.unique(-confidence, return_inverse=True)
+    sizes = np.bincount(group, minlength=len(values))
+    errors = np.bincount(group, weights=1.0 - correct, minlength=len(values)) / sizes
+    wrong = np.cumsum(np.repeat(errors, sizes))
+    return float((wrong / np.arange(1, len(confidence) + 1)).mean())
+
+
+def _confusion(truth: IntArray, answer: IntArray, classes: int) -> IntArray:
+    flat = np.bincount(truth * classes + answer, minlength=classes * classes)
+    return flat.reshape(classes, classes).astype(np.int64)
+
+
+def _class_metrics(name: str, index: int, counts: IntArray) -> ClassMetrics:
+    hits = int(counts[index, index])
+    support, predicted = int(counts[index].sum()), int(counts[:, index].sum())
+    jaccard = clopper_pearson(hits, support + predicted - hits)
+    return ClassMetrics(
+        name=name,
+        support=support,
+        predicted=predicted,
+        precision=clopper_pearson(hits, predicted),
+        recall=clopper_pearson(hits, support),
+        f1=Estimate(*(2 * j / (1 + j) for j in (jaccard.value, jaccard.low, jaccard.high))),
+    )
+
+
+def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, Estimate]:
+    """Log loss, Brier, AURC with percentile intervals; ECE with the basic one.
+
+    Resampling adds noise to each bin, so the ECE of a resample is too large by about as much as the ECE itself is:
+    the basic interval (mirrored at the value) takes that bias off where the percentiles would double it.
+    """
+    rows = np.arange(len(truth))
+    confidence = confidences(matrix)
+    correct = (matrix.argmax(axis=1) == truth).astype(np.float64)
+    loss = -np.log(np.maximum(matrix[rows, truth], _SMALLEST))
+    squared = (matrix**2).sum(axis=1) - 2 * matrix[rows, truth] + 1
+
+    def statistics(index: IntArray) -> FloatArray:
+        some, hits = confidence[index], correct[index]
+        ece = expected_calibration_error(some, hits)
+        return np.array([loss[index].mean(), squared[index].mean(), area_under_risk_coverage(some, hits), ece])
+
+    values = statistics(rows)
+    low, high = np.quantile(bootstrap(statistics, len(rows), seed=seed), [0.025, 0.975], axis=0)
+    low[3], high[3] = max(0.0, 2 * values[3] - high[3]), min(1.0, max(values[3], 2 * values[3] - low[3]))
+    if correct.all():  # resamples of no error show no error; a ranking no worse than chance stays below the error rate
+        high[2] = 1.0 - clopper_pearson(len(rows), len(rows)).low
+    names = ("log_loss", "brier", "aurc", "calibration_error")
+    return {n: Estimate(*map(float, row)) for n, row in zip(names, zip(values, low, high, strict=True), strict=True)}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, Estimate):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_as_json(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _as_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,250 @@
+"""The confidence from which an answer may pass: chosen so that a wanted precision is kept, with a guarantee.
+
+The method is fixed-sequence testing (Angelopoulos et al. 2021, "Learn then Test", https://arxiv.org/abs/2110.01052):
+
+1. *Candidates* are numbers of accepted images, fixed from the unlabelled confidences alone. A candidate's threshold
+   lies just above the most confident image that it leaves out. Only numbers are worth a test at which one more
+   error is tolerated than before: at 95 % precision and 95 % confidence 59 images (no error), 93 (one), 124 (two).
+2. *The start* is the last such number that is at most half of the images and at most the number whose test passes
+   nine times in ten when the error rate is a quarter of the permitted one (181 in the example), but never fewer
+   than the number that can pass at all (59). A stricter start would let a single mislabelled image end the search,
+   a more lenient one would miss small but good regions.
+3. Each candidate, from strict to lenient, is tested by an exact binomial test at level ``1 - confidence_level``: is
+   its precision below the target? The first that is not refuted ends the search, and the last refuted one wins.
+
+Only the first candidate that is truly too lenient can break the promise, and its test errs with probability
+``1 - confidence_level`` at most, so no correction for many tests is due. This holds for images drawn like the
+labelled ones when a higher threshold never lowers the true precision, without which no threshold makes sense.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scones_ml.errors import ConfigurationError
+from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
+from scones_ml.evaluation.intervals import binomial_cdf, clopper_pearson_lower
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from scones_ml.evaluation.arrays import FloatArray, IntArray
+
+__all__ = ["ThresholdChoice", "choose_threshold"]
+
+_START_SHARE = 0.5
+_START_POWER = 0.9
+_NEEDED_POWER = 0.8
+_MOST_LABELS = 20_000  # beyond this "more labels" is no advice
+
+
+@dataclass(frozen=True)
+class ThresholdChoice:
+    """A threshold and what it promises, or why there is none.
+
+    Attributes:
+        threshold: answers with at least this confidence are accepted, in (0, 1]; None when none keeps the promise.
+        target_precision: how often accepted answers shall be right, in (0, 1).
+        confidence_level: how sure the promise is, in (0, 1).
+        coverage: share of the labelled images that the threshold accepts; 0 without one.
+        accepted: how many.
+        correct: how many of these are right.
+        precision_lower_bound: exact one-sided lower bound of the precision at the threshold; 0 without one.
+        labels: how many labelled images there were.
+        labels_needed: about how many would give a threshold, four times in five, if the answers stay as good as
+            these; None when there is a threshold, or when only a lower target or a better model
+            helps.
+        reason: one plain sentence.
+    """
+
+    threshold: float | None
+    target_precision: float
+    confidence_level: float
+    coverage: float
+    accepted: int
+    correct: int
+    precision_lower_bound: float
+    labels: int
+    labels_needed: int | None
+    reason: str
+
+    def to_json(self) -> dict[str, object]:
+        """As a JSON document; numbers survive the round trip exactly."""
+        return asdict(self)
+
+
+def choose_threshold(
+    probabilities: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    target_precision: float = 0.95,
+    confidence_level: float = 0.95,
+) -> ThresholdChoice:
+    """The lowest threshold found whose accepted answers are right often enough, with the promised certainty.
+
+    With probability ``confidence_level`` or more over the draw of the labelled images, the threshold's true
+    precision is at least ``target_precision`` (or there is none).
+
+    Args:
+        probabilities: (N, K) calibrated, rows sum to 1, from images used for nothing else (the calibration split).
+        labels: (N,) class indices in 0..K-1.
+        target_precision: in (0, 1).
+        confidence_level: in (0, 1).
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+        ConfigurationError: the target or the level is not between 0 and 1.
+    """
+    for name, value in (("target_precision", target_precision), ("confidence_level", confidence_level)):
+        if not 0.0 < value < 1.0:
+            raise ConfigurationError(f"{name} is {value}: choose it between 0 and 1, 0.95 is usual")
+    matrix = as_probabilities(probabilities)
+    correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
+    order = np.argsort(-confidences(matrix), kind="stable")
+    confidence, errors = confidences(matrix)[order], np.cumsum(~correct[order])
+
+    delta = 1 - confidence_level
+    accepted = 0
+    for count in candidates(confidence, target_precision, confidence_level):
+        if binomial_cdf(int(errors[count - 1]), count, 1 - target_precision) > delta:
+            break
+        accepted = count
+    if not accepted:
+        return _none(errors, target_precision, confidence_level)
+    return _chosen(confidence, errors, accepted, target_precision, confidence_level, matrix.shape[1])
+
+
+def candidates(confidence: FloatArray, target_precision: float, confidence_level: float) -> tuple[int, ...]:
+    """Numbers of accepted images to test, strict to lenient, from the unlabelled confidences alone.
+
+    Args:
+        confidence: (N,) descending. Images of equal confidence are accepted together.
+        target_precision: in (0, 1).
+        confidence_level: in (0, 1).
+
+    Returns:
+        Ascending counts; empty when N is too small for any test to pass.
+    """
+    images = len(confidence)
+    counts = _tolerances(images, target_precision, 1 - confidence_level)
+    if not counts:
+        return ()
+    powerful = _first_powerful(counts, (1 - target_precision) / 4, _START_POWER) or images
+    first = max(counts[0], min(powerful, int(images * _START_SHARE)))
+    start = max(count for count in counts if count <= first)
+    wanted = [count for count in counts if count >= start] + [images]
+    # the number of images at least as confident as the last one wanted
+    whole = np.searchsorted(-confidence, -confidence[np.asarray(wanted) - 1], side="right")
+    return tuple(int(count) for count in np.unique(whole))
+
+
+@lru_cache(maxsize=64)
+def _tolerances(images: int, precision: float, delta: float) -> tuple[int, ...]:
+    """The e-th number is the smallest count at which e errors still refute ``precision``; at most ``images``."""
+    counts: list[int] = []
+    count = 0
+    while True:
+        errors = len(counts)
+        low, high = count, count + 1
+        while binomial_cdf(errors, high, 1 - precision) > delta:
+            if high >= images:
+                return tuple(counts)
+            low, high = high, min(images, high + 2 * (high - low))
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if binomial_cdf(errors, middle, 1 - precision) > delta else (low, middle)
+        count = high
+        counts.append(count)
+        if count >= images:
+            return tuple(counts)
+
+
+def _first_powerful(counts: tuple[int, ...], error_rate: float, power: float) -> int | None:
+    """The smallest count whose test passes with at least ``power`` when answers err at ``error_rate``."""
+    for errors, count in enumerate(counts):
+        if binomial_cdf(errors, count, error_rate) >= power:
+            return count
+    return None
+
+
+def _chosen(
+    confidence: FloatArray, errors: IntArray, accepted: int, precision: float, level: float, classes: int
+) -> ThresholdChoice:
+    images = len(confidence)
+    lowest = float(confidence[accepted - 1])
+    if accepted == images:
+        threshold = min(1 / classes, lowest)  # no answer is less sure than this
+    else:
+        threshold = shortest_between(float(confidence[accepted]), lowest)
+    correct = accepted - int(errors[accepted - 1])
+    return ThresholdChoice(
+        threshold=threshold,
+        target_precision=precision,
+        confidence_level=level,
+        coverage=accepted / images,
+        accepted=accepted,
+        correct=correct,
+        precision_lower_bound=clopper_pearson_lower(correct, accepted, level),
+        labels=images,
+        labels_needed=None,
+        reason=(
+            f"From a confidence of {threshold:.4g} up, {accepted} of {images} labelled images pass and {correct} of "
+            f"them are right; at {_percent(level)} confidence at least {_percent(precision)} of such answers are."
+        ),
+    )
+
+
+def shortest_between(low: float, high: float) -> float:
+    """The shortest decimal in (low, high], close to the middle."""
+    middle = low + (high - low) / 2
+    for digits in range(1, 18):
+        value = round(middle, digits)
+        if low < value <= high:
+            return value
+    return high
+
+
+def _none(errors: IntArray, precision: float, level: float) -> ThresholdChoice:
+    images = len(errors)
+    needed = _labels_needed(errors, precision, level)
+    promise = f"a precision of {_percent(precision)} at {_percent(level)} confidence"
+    if tests := _tolerances(images, precision, 1 - level):
+        wrong = int(errors[tests[0] - 1])
+        why = f"No threshold promises {promise}: of the {tests[0]} most confident answers {wrong} are wrong"
+    else:
+        why = f"{images} labelled images cannot promise {promise}, even if every answer were right"
+    advice = f"about {needed} labels might do" if needed else "a lower target or a better model is needed"
+    return ThresholdChoice(
+        threshold=None,
+        target_precision=precision,
+        confidence_level=level,
+        coverage=0.0,
+        accepted=0,
+        correct=0,
+        precision_lower_bound=0.0,
+        labels=images,
+        labels_needed=needed,
+        reason=f"{why}; {advice}.",
+    )
+
+
+def _labels_needed(errors: IntArray, precision: float, level: float) -> int | None:
+    """The fewest labels with which some share of the most confident answers would pass its test."""
+    images = len(errors)
+    counts = _tolerances(_MOST_LABELS, precision, 1 - level)
+    needed: list[int] = []
+    for accepted in np.unique(np.linspace(1, images, min(images, 100)).astype(int)):
+        rate = int(errors[accepted - 1]) / int(accepted)
+        if rate < 1 - precision and (count := _first_powerful(counts, rate, _NEEDED_POWER)):
+            needed.append(-(-count * images // int(accepted)))
+    fewest = min(needed, default=_MOST_LABELS + 1)
+    return max(fewest, images + 1) if fewest <= _MOST_LABELS else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
