@@ -115,7 +115,7 @@ def _decode(data: bytes, policy: ImagePolicy, size: int) -> tuple[str, Image]:
     except ModuleNotFoundError as exc:
         raise MissingExtraError("Pillow", "onnx") from exc
     if len(data) > policy.max_bytes:
-        raise ImageTooLargeError(f"{len(data):,} bytes are more than the {policy.max_bytes:,} allowed")
+        raise ImageTooLargeError(f"more than the {policy.max_bytes:,} bytes allowed")
     source_format = image_format(data)
     if source_format is None:
         start = f"it starts with {data[:8]!r}" if data else "it is empty"

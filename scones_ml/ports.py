@@ -65,8 +65,12 @@ class ObjectSummary:
 class ObjectStore(Protocol):
     """Buckets of named bytes with S3's semantics."""
 
-    def read(self, ref: ImageRef) -> StoredObject:
+    def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
         """Read one object at the version that ``ref`` names.
+
+        Args:
+            ref: the object; an etag or a version id in it must still hold.
+            limit: read at most this many bytes; None reads all.
 
         Raises:
             ImageNotFoundError: it is gone, or its etag is another one by now.

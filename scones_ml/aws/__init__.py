@@ -1,0 +1,1 @@
+"""The AWS backend; with ``handlers/`` the only importer of boto3 and Powertools."""

@@ -1,0 +1,88 @@
+"""The one table that turns AWS's errors into ours.
+
+Codes that the table does not name are judged by their HTTP status: 429 and 5xx may pass, the rest will not. Tests hold
+the table against botocore's service models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from scones_ml.errors import (
+    ConfigurationError,
+    ImageNotFoundError,
+    InferenceError,
+    MissingExtraError,
+    SconesError,
+    TransientServiceError,
+)
+
+try:
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,  # noqa: A004
+        HTTPClientError,
+    )
+except ModuleNotFoundError as exc:
+    raise MissingExtraError("boto3", "aws") from exc
+
+__all__ = ["ERRORS", "translated"]
+
+ERRORS: dict[str, type[SconesError]] = {
+    # S3 GetObject, PutObject
+    "404": ImageNotFoundError,
+    "412": ImageNotFoundError,
+    "NoSuchKey": ImageNotFoundError,
+    "NoSuchVersion": ImageNotFoundError,
+    "PreconditionFailed": ImageNotFoundError,
+    "403": ConfigurationError,  # also S3's word for "missing" where listing is not granted
+    "AccessDenied": ConfigurationError,
+    "InvalidObjectState": ConfigurationError,  # archived: restore it first
+    "NoSuchBucket": ConfigurationError,
+    "RequestTimeout": TransientServiceError,  # HTTP 400
+    "SlowDown": TransientServiceError,
+    # SageMaker InvokeEndpoint
+    "InternalDependencyException": TransientServiceError,
+    "InternalFailure": TransientServiceError,
+    "ModelNotReadyException": TransientServiceError,
+    "ServiceUnavailable": TransientServiceError,
+    "ValidationError": ConfigurationError,  # no such endpoint, or a request that it cannot take
+    # both
+    "Throttling": TransientServiceError,
+    "ThrottlingException": TransientServiceError,
+}
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise our error for AWS's.
+
+    Args:
+        what: the thing that the call was about, ``"s3://bucket/key"``; messages start with it.
+    """
+    try:
+        yield
+    except ClientError as exc:
+        raise _translate(exc)(f"{what}: {_message(exc)}") from exc
+    except (ConnectionError, HTTPClientError) as exc:
+        raise TransientServiceError(f"{what}: {exc}") from exc
+    except BotoCoreError as exc:
+        raise ConfigurationError(f"{what}: {exc}") from exc
+
+
+def _translate(error: ClientError) -> type[SconesError]:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "ModelError":  # the container's own answer: its status decides
+        original = int(str(error.response.get("OriginalStatusCode", 0)))
+        return TransientServiceError if original in (0, 429) or original >= 500 else InferenceError
+    if code in ERRORS:
+        return ERRORS[code]
+    return TransientServiceError if status == 429 or status >= 500 else ConfigurationError
+
+
+def _message(error: ClientError) -> str:
+    detail = error.response.get("Error", {})
+    return f"{detail.get('Code', 'error')}: {detail.get('Message') or error}"

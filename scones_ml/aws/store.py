@@ -1,0 +1,68 @@
+"""ObjectStore on S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from scones_ml.aws.errors import translated
+from scones_ml.events import ImageRef
+from scones_ml.ports import ObjectSummary, StoredObject
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+__all__ = ["S3ObjectStore"]
+
+
+class S3ObjectStore:
+    """Objects in S3.
+
+    Args:
+        client: an S3 client; None makes one from the environment (credentials, region, AWS_ENDPOINT_URL_S3), with
+            time-outs below the Lambda's.
+    """
+
+    def __init__(self, client: S3Client | None = None) -> None:
+        self._client = client or _default_client()
+
+    def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
+        """See :meth:`scones_ml.ports.ObjectStore.read`."""
+        wanted = {"VersionId": ref.version_id} if ref.version_id else {"IfMatch": ref.etag} if ref.etag else {}
+        with translated(ref.uri):
+            answer = self._client.get_object(Bucket=ref.s3_bucket, Key=ref.s3_key, **wanted)  # type: ignore[arg-type]
+            data = answer["Body"].read(limit)
+        found = ref.model_copy(
+            update={"etag": answer["ETag"].strip('"'), "version_id": ref.version_id or answer.get("VersionId")}
+        )
+        return StoredObject(found, data)
+
+    def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
+        """See :meth:`scones_ml.ports.ObjectStore.write`."""
+        with translated(f"s3://{bucket}/{key}"):
+            answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
+        return answer["ETag"].strip('"')
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
+        """See :meth:`scones_ml.ports.ObjectStore.list`."""
+        with translated(f"s3://{bucket}/{prefix}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for item in page.get("Contents", ()):
+                    yield ObjectSummary(item["Key"], item["Size"], item["ETag"].strip('"'))
+
+    def delete(self, bucket: str, key: str) -> None:
+        """See :meth:`scones_ml.ports.ObjectStore.delete`."""
+        with translated(f"s3://{bucket}/{key}"):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
+
+def _default_client() -> S3Client:
+    import boto3
+    from botocore.config import Config
+
+    with translated("S3"):
+        client: S3Client = boto3.client(
+            "s3",
+            config=Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"}),
+        )
+    return client

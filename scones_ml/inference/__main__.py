@@ -1,0 +1,78 @@
+"""Serve one model: ``python -m scones_ml.inference MODEL --name NAME [--port N] [--captures DIR]``.
+
+Binds 127.0.0.1 unless told otherwise, and prints one JSON line with the port it got once it listens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scones_ml.captures import CaptureWriter
+from scones_ml.errors import DeploymentError, MissingExtraError, SconesError
+from scones_ml.inference.model import load_model, read_card
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C; returns the exit code."""
+    options = _options(arguments)
+    try:
+        read_card(options.model)
+        listener = _listen(options.host, options.port)
+        print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201
+        _serve(options, listener)
+    except KeyboardInterrupt:
+        return 0
+    except SconesError as exc:
+        print(f"scones: {exc}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scones_ml.inference", description=__doc__)
+    parser.add_argument("model", type=Path, help="folder or model.tar.gz")
+    parser.add_argument("--name", default="scones", help="the endpoint's name")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080, help="0 takes any free one")
+    parser.add_argument("--captures", type=Path, help="folder that data capture goes to")
+    parser.add_argument("--capture-percentage", type=int, default=100, metavar="0..100")
+    return parser.parse_args(arguments)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise DeploymentError(f"port {port} on {host} is not free ({exc.strerror}): choose another one") from exc
+    listener.listen(128)
+    return listener
+
+
+def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
+    try:
+        import uvicorn
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("uvicorn", "serve") from exc
+    from scones_ml.inference.server import CaptureOptions, application
+
+    capture = None
+    if options.captures is not None:
+        writer = CaptureWriter(options.captures, options.name)
+        capture = CaptureOptions(writer, options.capture_percentage)
+    app = application(options.name, lambda: load_model(options.model), capture)
+    config = uvicorn.Config(app, log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The local backend: a directory as object store, trainer and endpoint as processes, the workflow in this process."""

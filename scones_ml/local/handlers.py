@@ -1,0 +1,70 @@
+"""The real Lambda handlers, loaded by path and called as Lambda calls them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["LambdaContext", "load_handler"]
+
+Handler = Callable[[object, "LambdaContext"], object]
+
+_PACKAGE = Path(__file__).parents[1]
+_FOLDERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
+
+
+@dataclass(frozen=True)
+class LambdaContext:
+    """What the Lambda runtime hands to a handler beside the event."""
+
+    function_name: str
+    memory_limit_in_mb: int = 512
+    aws_request_id: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """An ARN of no account."""
+        return f"arn:aws:lambda:local:000000000000:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Local invocations have no deadline of their own; the Task's time-out holds."""
+        return 900_000
+
+
+@lru_cache(maxsize=16)
+def load_handler(name: str) -> Handler:
+    """Load ``lambda_handler`` of ``handlers/NAME.py``, from the wheel or from the checkout.
+
+    Events and results pass through JSON, as they do in Lambda.
+
+    Raises:
+        ConfigurationError: there is no such handler.
+    """
+    for folder in _FOLDERS:
+        path = folder / f"{name}.py"
+        if path.is_file():
+            break
+    else:
+        raise ConfigurationError(f"there is no handler {name!r} in {' or '.join(map(str, _FOLDERS))}")
+    spec = importlib.util.spec_from_file_location(f"scones_ml._handlers.{name}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    handler = cast("Handler", module.lambda_handler)
+
+    def invoke(event: object, context: LambdaContext) -> object:
+        result = handler(json.loads(json.dumps(event)), context)
+        return json.loads(json.dumps(result))
+
+    return invoke

@@ -1,0 +1,120 @@
+"""ObjectStore on a directory: ``s3://bucket/key`` is a file below ``root/bucket``.
+
+Keys are never trusted as paths: every segment is percent-encoded, ``.``, ``..`` and empty segments too, and long ones
+are cut into pieces. So any key of S3 has its file and no key leaves the root. One thing S3 can do that a directory
+cannot: hold both ``a`` and ``a/b``.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from scones_ml.errors import ConfigurationError, ImageNotFoundError
+from scones_ml.events import ImageRef
+from scones_ml.ports import ObjectSummary, StoredObject
+
+__all__ = ["DirectoryObjectStore"]
+
+_EMPTY = "%2F"  # no encoded segment holds a slash, so this name is free to stand for an empty one
+_PIECE = 200  # file names may have 255 bytes
+_TEMPORARY = "%tmp-"
+
+
+class DirectoryObjectStore:
+    """Objects as files.
+
+    Args:
+        root: the folder that holds one folder per bucket; made when something is written.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = Path(root)
+
+    def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
+        """See :meth:`scones_ml.ports.ObjectStore.read`; the etag is the MD5 of the bytes, as S3's mostly is."""
+        try:
+            data = self._path(ref.s3_bucket, ref.s3_key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+            raise ImageNotFoundError(f"{ref.uri} does not exist") from exc
+        except OSError as exc:
+            raise ConfigurationError(f"{ref.uri} cannot be read: {exc.strerror}") from exc
+        etag = _etag(data)
+        if ref.etag not in (None, etag):
+            raise ImageNotFoundError(f"{ref.uri} was replaced since the event (etag {ref.etag}, now {etag})")
+        return StoredObject(ref.model_copy(update={"etag": etag}), data[:limit])
+
+    def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
+        """See :meth:`scones_ml.ports.ObjectStore.write`; readers see the old bytes or the new, never a part."""
+        path = self._path(bucket, key)
+        temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError as exc:
+            temporary.unlink(missing_ok=True)
+            remedy = "free some space" if exc.errno == errno.ENOSPC else "is a part of the key an object already?"
+            raise ConfigurationError(
+                f"s3://{bucket}/{key} cannot be written below {self._root}: {exc.strerror}; {remedy}"
+            ) from exc
+        return _etag(data)
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
+        """See :meth:`scones_ml.ports.ObjectStore.list`."""
+        top = self._root / _encode(bucket)[0]
+        found = []
+        for folder, _, names in os.walk(top):
+            for name in names:
+                path = Path(folder, name)
+                if not name.startswith(_TEMPORARY):
+                    found.append((_decode(path.relative_to(top).parts), path))
+        for key, path in sorted(found, key=lambda pair: pair[0].encode()):
+            if key.startswith(prefix):
+                data = path.read_bytes()
+                yield ObjectSummary(key, len(data), _etag(data))
+
+    def delete(self, bucket: str, key: str) -> None:
+        """See :meth:`scones_ml.ports.ObjectStore.delete`; folders that become empty go too."""
+        path = self._path(bucket, key)
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder in (self._root, *self._root.parents):
+                break
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or not there
+                break
+
+    def _path(self, bucket: str, key: str) -> Path:
+        return self._root.joinpath(_encode(bucket)[0], *_encode(key))
+
+
+def _encode(key: str) -> list[str]:
+    """A key's path below its bucket; a piece that is continued in the next ends in ``%``."""
+    parts = []
+    for segment in key.split("/"):
+        name = quote(segment, safe=" !&'()+,;=@~") if segment not in ("", ".", "..") else segment.replace(".", "%2E")
+        pieces = [name[start : start + _PIECE] for start in range(0, len(name), _PIECE)] or [_EMPTY]
+        parts += [piece + "%" for piece in pieces[:-1]] + pieces[-1:]
+    return parts
+
+
+def _decode(parts: tuple[str, ...]) -> str:
+    segments, name = [], ""
+    for part in parts:
+        if part.endswith("%"):
+            name += part[:-1]
+        else:
+            segments.append("" if name + part == _EMPTY else unquote(name + part))
+            name = ""
+    return "/".join(segments)
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,112 @@
+"""WorkflowRunner in this process: the emitted definition, our interpreter, the real handlers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from scones_ml import asl, workflows
+from scones_ml.events import ImageRef
+from scones_ml.local.handlers import LambdaContext, load_handler
+from scones_ml.ports import ImageResult, ObjectStore, WorkflowRequest
+
+__all__ = ["LocalWorkflowRunner", "resources"]
+
+_FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class LocalWorkflowRunner:
+    """Runs one execution after the other.
+
+    Args:
+        store: where outcomes are written.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
+        """See :meth:`scones_ml.ports.WorkflowRunner.run`."""
+        definition = workflows.image_classification()
+        tasks = resources(self._store, {"OutputBucketName": request.output_bucket})
+        begin = time.perf_counter()
+        for image in request.images:
+            started = time.perf_counter()
+            with _environment(request.environment):
+                execution = asl.run(definition, image.to_event(), resources=tasks, name=image.image_id)
+            yield _result(image, execution, started - begin, time.perf_counter() - started)
+
+
+def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, asl.Resource]:
+    """What stands behind the Resource ARNs of our definitions on this machine.
+
+    Args:
+        store: behind ``s3:putObject``.
+        substitutions: values for the definition's ``${Name}`` placeholders, other than functions.
+
+    Returns:
+        ``lambda:invoke`` calls ``handlers/<name>.py`` for ``${NameFunctionArn}`` and adds Lambda's envelope;
+        ``aws-sdk:s3:putObject`` writes to the store.
+    """
+
+    def invoke(parameters: Mapping[str, object]) -> object:
+        name = str(parameters["FunctionName"])
+        match = _FUNCTION.fullmatch(name)
+        module = _WORD.sub("_", match[1] if match else name).lower()
+        result = load_handler(module)(parameters.get("Payload", {}), LambdaContext(module))
+        return {"ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200}
+
+    def put_object(parameters: Mapping[str, object]) -> object:
+        bucket = re.sub(r"\$\{(\w+)\}", lambda match: substitutions[match[1]], str(parameters["Bucket"]))
+        body = parameters["Body"]
+        data = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        etag = store.write(bucket, str(parameters["Key"]), data.encode(), str(parameters.get("ContentType", "")))
+        return {"ETag": f'"{etag}"'}
+
+    return {
+        "arn:aws:states:::lambda:invoke": invoke,
+        "arn:aws:states:::aws-sdk:s3:putObject": put_object,
+    }
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set the handlers' variables for as long as an execution runs: handlers read nothing else."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _result(image: ImageRef, execution: asl.Execution, started: float, seconds: float) -> ImageResult:
+    output = execution.output if isinstance(execution.output, dict) else {}
+    if execution.status != "SUCCEEDED":
+        output = {"reason": f"{execution.error}: {_message(execution.cause)}"}
+    return ImageResult(
+        image=image,
+        outcome=output.get("outcome"),
+        label=output.get("label"),
+        confidence=output.get("confidence"),
+        reason=output.get("reason"),
+        started=started,
+        seconds=seconds,
+    )
+
+
+def _message(cause: str | None) -> str:
+    """The message inside a Lambda's Cause, or the cause as it is."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""
