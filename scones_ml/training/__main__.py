@@ -1,0 +1,114 @@
+"""``python -m scones_ml.training``: a training job under SageMaker's script-mode contract.
+
+The data set is read from ``SM_CHANNEL_TRAINING``, the model written to ``SM_MODEL_DIR`` and the figures by epoch to
+``SM_OUTPUT_DATA_DIR``; hyperparameters are arguments. Exit codes: 0 done, 1 an error (one line on standard error, and
+in SageMaker's failure file), 2 usage, 130 interrupted.
+"""
+
+# ruff: noqa: T201 - a program
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from scones_ml.errors import MissingExtraError, SconesError, TrainingError
+from scones_ml.training.presets import PRESETS
+
+__all__ = ["main"]
+
+_OPT_ML = Path("/opt/ml")
+_FAILURE = _OPT_ML / "output" / "failure"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one training job and return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how SageMaker and `scones` stop a job
+    options = _parser().parse_args(arguments)
+    try:
+        _train(options)
+    except KeyboardInterrupt:
+        return 130
+    except (SconesError, OSError) as exc:
+        message = " ".join(str(exc).split())
+        print(f"error: {message}", file=sys.stderr)
+        if _FAILURE.parent.is_dir():
+            _FAILURE.write_text(message + "\n", encoding="utf-8")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m scones_ml.training", description="Train a classifier.")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="the recipe (default: fast)")
+    parser.add_argument("--epochs", type=_positive, help="passes over the training pictures (default: the preset's)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--threads", type=_positive, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--target-precision", type=_share, default=0.95, help="of accepted answers (default: 0.95)")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    threads = _available_threads(options.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism on CUDA asks for
+    try:
+        from scones_ml.training.run import Job, run
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(str(exc.name), "train") from exc
+    run(
+        Job(
+            data=_folder("SM_CHANNEL_TRAINING", "input/data/training"),
+            model_dir=_folder("SM_MODEL_DIR", "model"),
+            output_dir=_folder("SM_OUTPUT_DATA_DIR", "output/data"),
+            preset=options.preset,
+            epochs=options.epochs,
+            seed=options.seed,
+            threads=threads,
+            device=_device(options.device),
+            target_precision=options.target_precision,
+        )
+    )
+
+
+def _folder(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or _OPT_ML / default)
+
+
+def _available_threads(wanted: int) -> int:
+    """At most as many threads as cores: two threads on one core take twenty times as long as one."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if wanted > available:
+        print(f"--threads {wanted} is more than this process may use; taking {available}", file=sys.stderr)
+    return min(wanted, available)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Random views of the training pictures, a batch at a time.
+
+Pictures are (N, S, S, 3): flips and shifts are then one gather, and the result is already in the channels-last
+layout that convolutions are fastest in.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["cutmix", "flip_and_shift"]
+
+
+def flip_and_shift(images: Tensor, flips: Tensor, reach: int, generator: torch.Generator) -> Tensor:
+    """Mirror the pictures that ``flips`` marks and move each by up to ``reach`` pixels, edges reflected.
+
+    Args:
+        images: (N, S, S, 3).
+        flips: bool (N,), on the CPU.
+        reach: pixels, less than S.
+        generator: a CPU generator.
+
+    Returns:
+        The same shape.
+    """
+    count, size = images.shape[:2]
+    offsets = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
+    rows, columns = _reflect(torch.arange(size) + offsets, size)  # (N, S) each
+    columns = torch.where(flips[:, None], columns.flip(1), columns)
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    which = torch.arange(count, device=images.device)
+    return images[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def cutmix(images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Paste a box of another picture into each one and mix the targets by area (Yun et al., 2019).
+
+    Args:
+        images: (N, S, S, 3).
+        targets: (N, K), rows sum to 1.
+        generator: a CPU generator.
+
+    Returns:
+        Mixed pictures and targets, the same shapes.
+    """
+    count, size = images.shape[:2]
+    side = (torch.rand(count, 1, generator=generator).sqrt() * size).round()  # the area is uniform
+    centre = torch.rand(2, count, 1, generator=generator) * size
+    inside = (torch.arange(size) + 0.5 - centre).abs() < side / 2  # (2, N, S): rows, columns
+    box = inside[0][:, :, None] & inside[1][:, None, :]  # (N, S, S)
+    share = box.float().mean((1, 2))[:, None].to(targets.device)
+    partner = torch.randperm(count, generator=generator).to(images.device)
+    mixed = torch.where(box[..., None].to(images.device), images[partner], images)
+    return mixed, targets * (1 - share) + targets[partner] * share
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Indices beyond 0..size-1, reflected at the edges without repeating them."""
+    index = index.abs()
+    return (size - 1) - ((size - 1) - index).abs()

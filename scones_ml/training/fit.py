@@ -1,0 +1,196 @@
+"""The training loop: pictures and labels in, a trained network out.
+
+The same seed, thread count and kind of processor give the same weights, bit for bit. No epoch is ever chosen: the
+last one is taken, so that no held-out figure is flattered by a choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (the name everybody knows)
+from torch import Tensor, nn
+
+from scones_ml.errors import TrainingError
+from scones_ml.training.augment import cutmix, flip_and_shift
+from scones_ml.training.network import Network, pixel_statistics, whitening_filters
+from scones_ml.training.optimizer import Muon
+from scones_ml.training.views import averaged_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from scones_ml.training.presets import Recipe
+
+__all__ = ["Epoch", "Fitted", "fit"]
+
+_WHITENING_SAMPLE = 1000  # pictures
+_LOOK_AHEAD_EVERY = 5  # steps
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch.
+
+    Attributes:
+        number: from 0.
+        train_accuracy: share of the training pictures that were right while it ran, augmented as they were.
+    """
+
+    number: int
+    train_accuracy: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and the pixel statistics (3,), in units of 0..255, that it was trained with."""
+
+    network: Network
+    mean: Tensor
+    deviation: Tensor
+
+    @torch.inference_mode()
+    def logits(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+        """Logits of uint8 pictures (N, S, S, 3), averaged over six views of each: float32 (N, K)."""
+        self.network.eval()
+        parts = [
+            averaged_logits(self.network, _as_input(self._normalise(part.to(self.mean.device)))).cpu().numpy()
+            for part in torch.split(torch.from_numpy(images), batch_size)
+        ]
+        return np.concatenate(parts)
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.deviation
+
+
+def fit(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    classes: int,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    on_epoch: Callable[[Epoch, Fitted], None] = lambda _epoch, _fitted: None,
+) -> Fitted:
+    """Train a network from scratch.
+
+    Args:
+        images: uint8 (N, S, S, 3).
+        labels: (N,), in 0..K-1.
+        classes: number of classes K.
+        recipe: how to train.
+        seed: of everything random.
+        device: ``"cpu"`` or ``"cuda"``.
+        on_epoch: called after every epoch with the network as it stands then.
+
+    Raises:
+        TrainingError: the loss is no longer a finite number.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    data = torch.from_numpy(images).to(device)
+    targets = _soft_targets(labels, classes, recipe.label_smoothing).to(device)
+    fitted = _start(data, classes, recipe, generator)
+    batch_size = min(recipe.batch_size, len(data))
+    steps = len(data) // batch_size  # an epoch; what is left over differs from epoch to epoch
+    optimizer = _Optimizer(fitted.network, recipe, batch_size, steps)
+    flips = torch.rand(len(data), generator=generator) < 0.5
+    for number in range(recipe.epochs):
+        fitted.network.train()
+        if number == recipe.whiten_epochs:
+            fitted.network.whiten.requires_grad_(False)  # spares the largest gradient of all
+        order = torch.randperm(len(data), generator=generator)[: steps * batch_size]
+        flips = ~flips  # alternating: every picture is seen both ways round in any two epochs
+        correct = 0
+        for chosen in torch.split(order, batch_size):
+            x, y = data[chosen.to(device)], targets[chosen.to(device)]
+            truth = y.argmax(1)
+            x = flip_and_shift(fitted._normalise(x), flips[chosen], recipe.reach * x.shape[1] // 32, generator)
+            if recipe.cutmix:
+                x, y = cutmix(x, y, generator)
+            with torch.autocast(device, torch.bfloat16, enabled=_bfloat16_pays(device)):
+                logits = fitted.network(_as_input(x))
+            loss = F.cross_entropy(logits.float(), y)
+            if not torch.isfinite(loss):
+                raise TrainingError(f"the loss is {loss.item()} in epoch {number}: check the pictures and the labels")
+            optimizer.step(loss)
+            correct += int((logits.argmax(1) == truth).sum())
+        on_epoch(Epoch(number, correct / len(order)), fitted)
+    optimizer.finish()
+    return fitted
+
+
+def _start(data: Tensor, classes: int, recipe: Recipe, generator: torch.Generator) -> Fitted:
+    """A fresh network with its first layer computed from the data."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        network = Network(classes, data.shape[1], recipe.widths)
+    fitted = Fitted(network.to(data.device, memory_format=torch.channels_last), *pixel_statistics(data))  # type: ignore[call-overload]
+    some = torch.randperm(len(data), generator=generator)[:_WHITENING_SAMPLE].to(data.device)
+    filters = whitening_filters(_as_input(fitted._normalise(data[some])), generator)
+    network.whiten.weight.data.copy_(filters)
+    return fitted
+
+
+def _as_input(x: Tensor) -> Tensor:
+    """(N, S, S, 3) -> (N, 3, S, S), the same memory: channels last, the layout that convolutions are fastest in."""
+    return x.permute(0, 3, 1, 2)
+
+
+def _soft_targets(labels: NDArray[np.int64], classes: int, smoothing: float) -> Tensor:
+    return F.one_hot(torch.from_numpy(labels), classes).float() * (1 - smoothing) + smoothing / classes
+
+
+def _bfloat16_pays(device: str) -> bool:
+    """Whether the processor multiplies bfloat16 itself; emulated, it would be slower than float32."""
+    return device == "cuda" or torch.cpu._is_avx512_bf16_supported()
+
+
+class _Optimizer:
+    """Muon for the convolutions, SGD for the rest, rates that fall to zero, look-ahead averaging."""
+
+    def __init__(self, network: Network, recipe: Recipe, batch_size: int, steps: int) -> None:
+        norms = [module.bias for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        convolutions = [module.weight for module in network.stages.modules() if isinstance(module, nn.Conv2d)]
+        decay = 2e-6 * batch_size  # independent of the rates
+        shifts = {"lr": recipe.bias_lr, "weight_decay": decay / recipe.bias_lr}
+        self._whiten = {"params": [network.whiten.bias], **shifts}
+        head = {"params": [network.head.weight], "lr": recipe.head_lr, "weight_decay": decay / recipe.head_lr}
+        sgd = torch.optim.SGD([self._whiten, {"params": norms, **shifts}, head], momentum=0.85, nesterov=True)
+        self._optimizers = (sgd, Muon(convolutions, recipe.muon_lr))
+        total = recipe.epochs * steps
+        self._schedules = [
+            (group, group["lr"], recipe.whiten_epochs * steps if group["params"][0] is network.whiten.bias else total)
+            for optimizer in self._optimizers
+            for group in optimizer.param_groups
+        ]
+        self._done, self._total = 0, total
+        self._averages = [
+            (value, value.clone()) for value in network.state_dict().values() if value.is_floating_point()
+        ]
+
+    def step(self, loss: Tensor) -> None:
+        for group, rate, until in self._schedules:
+            group["lr"] = rate * max(0.0, 1 - self._done / until)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self._done += 1
+        if self._done % _LOOK_AHEAD_EVERY == 0:
+            self._pull(0.95**_LOOK_AHEAD_EVERY * (self._done / self._total) ** 3)
+
+    def finish(self) -> None:
+        self._pull(1.0)
+
+    @torch.no_grad()
+    def _pull(self, inertia: float) -> None:
+        """Move the slow weights towards the fast ones, and the fast ones to where the slow ones now are."""
+        for fast, slow in self._averages:
+            slow.lerp_(fast, 1 - inertia)
+            fast.copy_(slow)

@@ -1,0 +1,39 @@
+"""The recipes that ``--preset`` names. Figures: ``benchmarks/training.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PRESETS", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a network learns, but for the data, the seed and the threads.
+
+    Attributes:
+        epochs: passes over the training pictures.
+        cutmix: paste boxes of other pictures in.
+        label_smoothing: share of every target that is spread over all classes.
+        batch_size: pictures a step; small data sets take smaller steps, see ``fit``.
+        reach: largest random shift, in pixels at 32x32.
+        muon_lr: learning rate of the convolutions.
+        head_lr: learning rate of the last layer.
+        bias_lr: learning rate of the shifts.
+        whiten_epochs: epochs during which the first layer's bias learns.
+        widths: channels of the three stages.
+    """
+
+    epochs: int
+    cutmix: bool = True
+    label_smoothing: float = 0.0
+    batch_size: int = 100
+    reach: int = 2
+    muon_lr: float = 0.24
+    head_lr: float = 0.67
+    bias_lr: float = 0.053
+    whiten_epochs: int = 3
+    widths: tuple[int, int, int] = (32, 64, 128)
+
+
+PRESETS = {"fast": Recipe(epochs=16), "best": Recipe(epochs=60)}
