@@ -1,0 +1,36 @@
+"""From labelled pictures to a checked, split and hashed data set on disk.
+
+``stage`` reads a source (a folder of class folders, or pictures that this package draws itself), passes every picture
+through the policy that serving uses, drops duplicates and leaks, splits what is left, and writes::
+
+    DESTINATION/
+      dataset.json                       classes, counts, hash, seed, what was skipped and why
+      manifest.jsonl                     one record a line: path, label, class, split, sha256
+      train.lst validation.lst ...       what SageMaker's built-in algorithm reads
+      SPLIT/CLASS/NAME.png               SPLIT: train, validation (temperature), calibration (threshold), test
+
+``load`` reads it back. A new kind of source is one class in ``sources.py``.
+"""
+
+from __future__ import annotations
+
+from scones_ml.dataset.checks import Problem
+from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
+from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
+from scones_ml.dataset.staging import StageResult, stage
+
+__all__ = [
+    "SPLITS",
+    "Candidate",
+    "Dataset",
+    "Folder",
+    "Listing",
+    "Problem",
+    "Record",
+    "Source",
+    "Split",
+    "StageResult",
+    "Synthetic",
+    "load",
+    "stage",
+]

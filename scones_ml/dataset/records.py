@@ -1,0 +1,217 @@
+"""A staged data set: its records, its files, its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal, get_args
+
+from scones_ml.errors import DatasetError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["SPLITS", "Dataset", "Record", "Split", "dataset_hash", "is_staged", "load", "write"]
+
+Split = Literal["train", "validation", "calibration", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+_CARD, _MANIFEST, _VERSION = "dataset.json", "manifest.jsonl", 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture of a staged data set.
+
+    Attributes:
+        path: its file, relative to the data set's root, with forward slashes: ``train/bicycle/a.png``.
+        label: the index of its class, from 0.
+        class_name: the name of its class.
+        split: where it belongs.
+        sha256: hex digest of the file's bytes; equal digests mean equal pixels.
+    """
+
+    path: str
+    label: int
+    class_name: str
+    split: Split
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A staged data set.
+
+    Attributes:
+        root: the folder that holds it.
+        classes: class names; a record's label is an index into them.
+        records: sorted by split, label and path.
+        hash: identity of what it holds, see ``dataset_hash``.
+        seed: the seed of its split.
+        image_size: side in pixels of the square that a model sees.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    records: tuple[Record, ...]
+    hash: str
+    seed: int
+    image_size: int
+
+    def split(self, name: Split) -> tuple[Record, ...]:
+        """The records of one split, in the manifest's order."""
+        return tuple(record for record in self.records if record.split == name)
+
+    def counts(self) -> dict[Split, dict[str, int]]:
+        """How many pictures each split holds of each class."""
+        return count(self.records, self.classes)
+
+    def arrays(self, name: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The pictures of one split as a model sees them.
+
+        Returns:
+            Pixels (N, S, S, 3) uint8 RGB with S = ``image_size``, and labels (N,) int64, in the order of ``split``.
+
+        Raises:
+            DatasetError: a file is gone or no longer a picture.
+            MissingExtraError: numpy or Pillow is not installed.
+        """
+        try:
+            import numpy as np
+
+            from scones_ml import images
+        except ModuleNotFoundError as exc:
+            raise MissingExtraError(str(exc.name), "onnx") from exc
+        from scones_ml.errors import ImageError
+
+        records = self.split(name)
+        pixels = np.empty((len(records), self.image_size, self.image_size, 3), np.uint8)
+        for row, record in zip(pixels, records, strict=True):
+            try:
+                row[:] = images.pixels((self.root / record.path).read_bytes(), self.image_size)
+            except (OSError, ImageError) as exc:
+                raise DatasetError(f"{self.root / record.path}: {exc}: stage the data set again") from exc
+        return pixels, np.array([record.label for record in records], np.int64)
+
+
+def count(records: Iterable[Record], classes: Sequence[str]) -> dict[Split, dict[str, int]]:
+    """How many records each split holds of each class."""
+    counts: dict[Split, dict[str, int]] = {split: dict.fromkeys(classes, 0) for split in SPLITS}
+    for record in records:
+        counts[record.split][record.class_name] += 1
+    return counts
+
+
+def dataset_hash(classes: Sequence[str], records: Iterable[Record]) -> str:
+    """Identity of a data set: 64 hex digits over class names, labels, splits and picture digests.
+
+    File names and folders have no part in it: the same pictures in the same splits are the same data set.
+    """
+    rows = sorted((record.split, record.label, record.sha256) for record in records)
+    return hashlib.sha256(json.dumps([list(classes), rows]).encode()).hexdigest()
+
+
+def is_staged(root: Path) -> bool:
+    """Whether a folder is a data set that ``stage`` wrote."""
+    return (root / _CARD).is_file()
+
+
+def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: Mapping[str, object]) -> None:
+    """Write manifest, ``.lst`` files and ``dataset.json`` of pictures that are already in place.
+
+    Args:
+        root: the folder that holds the pictures.
+        classes: class names by label.
+        records: sorted by split, label and path.
+        facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored.
+    """
+    with (root / _MANIFEST).open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(_as_line(record), ensure_ascii=False) + "\n" for record in records)
+    for split in SPLITS:
+        # The built-in algorithm reads paths relative to the channel's prefix, which is the split's folder.
+        rows = (
+            f"{row}\t{record.label}\t{PurePosixPath(record.path).relative_to(split)}\n"
+            for row, record in enumerate(records)
+            if record.split == split
+        )
+        with (root / f"{split}.lst").open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(rows)
+    card = {
+        "version": _VERSION,
+        "classes": list(classes),
+        "counts": count(records, classes),
+        "hash": dataset_hash(classes, records),
+        **facts,
+    }
+    (root / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _as_line(record: Record) -> dict[str, object]:
+    return {
+        "path": record.path,
+        "label": record.label,
+        "class": record.class_name,
+        "split": record.split,
+        "sha256": record.sha256,
+    }
+
+
+def load(path: str | Path) -> Dataset:
+    """Read a staged data set back and check that it is whole.
+
+    Args:
+        path: the folder that ``stage`` wrote.
+
+    Raises:
+        DatasetError: no such folder, not a staged data set, one of another version, files missing or altered records.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise DatasetError(f"no such folder: {root}")
+    if not is_staged(root):
+        raise DatasetError(f"{root} is not a staged data set (no {_CARD}): run `scones stage {root} DESTINATION` first")
+    try:
+        card = json.loads((root / _CARD).read_text(encoding="utf-8"))
+        if card["version"] != _VERSION:
+            raise DatasetError(
+                f"{root} was staged as version {card['version']}, this scones_ml reads {_VERSION}: stage it again"
+            )
+        dataset = Dataset(
+            root=root,
+            classes=tuple(card["classes"]),
+            records=tuple(_read_manifest(root / _MANIFEST)),
+            hash=card["hash"],
+            seed=int(card["seed"]),
+            image_size=int(card["image_size"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise DatasetError(f"{root} cannot be read ({type(exc).__name__}: {exc}): stage it again") from exc
+    _check(dataset)
+    return dataset
+
+
+def _read_manifest(path: Path) -> Iterable[Record]:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            yield Record(row["path"], int(row["label"]), row["class"], row["split"], row["sha256"])
+
+
+def _check(dataset: Dataset) -> None:
+    root = dataset.root
+    if dataset_hash(dataset.classes, dataset.records) != dataset.hash:
+        raise DatasetError(
+            f"{root / _MANIFEST} was altered (its hash is not that of {_CARD}): stage the data set again"
+        )
+    for record in dataset.records:
+        path = PurePosixPath(record.path)
+        if path.is_absolute() or ".." in path.parts:  # a manifest from elsewhere must not name files outside
+            raise DatasetError(f"{root / _MANIFEST} names a file outside the data set: {record.path}")
+    missing = [record.path for record in dataset.records if not (root / record.path).is_file()]
+    if missing:
+        raise DatasetError(f"{len(missing)} files of {root} are missing, {missing[0]} first: stage it again")

@@ -1,0 +1,90 @@
+"""Who goes into which split: stratified by class, decided by a seed and the pictures' content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from scones_ml.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from scones_ml.dataset.checks import StagedPicture
+    from scones_ml.dataset.records import Split
+
+__all__ = ["assign_splits", "split_sizes"]
+
+# A source that brings no test set gives one picture in five to it first; a test set that it brings is never touched.
+_TEST_SHARE = 5
+# Validation fits the temperature, calibration chooses the threshold: one in ten of the training pictures each.
+_HELD_SHARE = 10
+
+
+def split_sizes(n: int, *, with_test: bool) -> dict[Split, int]:
+    """How many of ``n`` pictures of one class go where.
+
+    Args:
+        n: training pictures of the class, or all of its pictures when the source has no test set.
+        with_test: whether the source has its own test set, so that none is taken from ``n``.
+
+    Returns:
+        Sizes that add up to ``n``; train is what the others leave, maybe nothing.
+    """
+    test = 0 if with_test else max(1, round(n / _TEST_SHARE))
+    held = max(1, round((n - test) / _HELD_SHARE))
+    return {"train": n - test - 2 * held, "validation": held, "calibration": held, "test": test}
+
+
+def assign_splits(
+    pictures: Sequence[StagedPicture], classes: Iterable[str], seed: int
+) -> list[tuple[StagedPicture, Split]]:
+    """Give every picture a split.
+
+    A picture's place is drawn from seed and content alone, so neither file names nor the order of reading matter.
+
+    Args:
+        pictures: what the checks left, each digest once.
+        classes: the classes that must be in every split.
+        seed: another seed gives another split.
+
+    Returns:
+        Every picture with its split, in no particular order.
+
+    Raises:
+        DatasetError: a class has too few pictures to be in every split.
+    """
+    with_test = any(picture.held_out for picture in pictures)
+    by_class: dict[str, list[StagedPicture]] = defaultdict(list)
+    assigned: list[tuple[StagedPicture, Split]] = []
+    for picture in pictures:
+        if picture.held_out:
+            assigned.append((picture, "test"))
+        else:
+            by_class[picture.class_name].append(picture)
+    for name in classes:
+        pool = sorted(by_class[name], key=lambda picture: _lot(seed, picture.digest))
+        sizes = split_sizes(len(pool), with_test=with_test)
+        tested = sizes["test"] + sum(picture.class_name == name for picture, _ in assigned)
+        _check_class(name, len(pool), sizes["train"], tested, with_test)
+        start = 0
+        for split, size in sizes.items():
+            assigned += [(picture, split) for picture in pool[start : start + size]]
+            start += size
+    return assigned
+
+
+def _lot(seed: int, digest: str) -> str:
+    return hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()
+
+
+def _check_class(name: str, pool: int, train: int, tested: int, with_test: bool) -> None:
+    needed, where = (3, "training ") if with_test else (4, "")
+    if train < 1:
+        raise DatasetError(
+            f"class {name!r} has {pool} usable {where}pictures and needs at least {needed} to be in every split: "
+            "add some, or leave it out with --classes"
+        )
+    if not tested:
+        raise DatasetError(f"class {name!r} has no usable picture in test/: add some, or leave it out with --classes")

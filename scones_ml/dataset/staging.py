@@ -1,0 +1,234 @@
+"""From a source to a staged data set: read, normalise, check, split, write, and only then show it."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import hashlib
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scones_ml import images
+from scones_ml.dataset import records as staged
+from scones_ml.dataset.checks import Problem, StagedPicture, drop_repeats
+from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
+from scones_ml.dataset.sources import Candidate, Folder, Source, open_source
+from scones_ml.dataset.splits import assign_splits
+from scones_ml.errors import DatasetError, ImageError
+
+__all__ = ["StageResult", "stage"]
+
+Progress = Callable[[int, int], None]
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What staging made of a source.
+
+    Attributes:
+        dataset: the data set, as ``load`` reads it.
+        problems: every picture that was left out, with the reason; also in dataset.json.
+        ignored: how many files were no pictures and not meant to be: hidden ones, manifests, notes.
+    """
+
+    dataset: Dataset
+    problems: tuple[Problem, ...]
+    ignored: int
+
+
+def _silent(_done: int, _total: int) -> None:
+    pass
+
+
+def stage(
+    source: str | Path | Source,
+    destination: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+    image_size: int = 32,
+    progress: Progress = _silent,
+) -> StageResult:
+    """Read, check, split and write a data set.
+
+    A source with a test set keeps it untouched; its other pictures are split 80/10/10 into train, validation and
+    calibration. A source without one gives one picture in five to test first. Splits are stratified by class and
+    depend on the seed and the pictures' content alone.
+
+    Args:
+        source: a folder of class folders (with or without train/ and test/), ``"synthetic"``, or a Source.
+        destination: the folder to make. An earlier data set there is replaced, anything else is left alone.
+        classes: which classes, in the order of their labels; all of them, sorted, when None.
+        seed: decides the splits.
+        image_size: each side of a picture is reduced to at most this many pixels; models see squares of this side.
+        progress: called with (pictures read, pictures there are).
+
+    Raises:
+        DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
+            left at the destination then, nor when the call is interrupted.
+    """
+    origin = open_source(source, seed=seed, image_size=image_size)
+    chosen = _choose_classes(origin, classes)
+    target = _usable_destination(Path(destination), origin)
+    with _replacing(target) as work:
+        pictures, unreadable, ignored = _read_all(origin, chosen, work, image_size, progress)
+        kept, repeats = drop_repeats(pictures)
+        problems = sorted([*unreadable, *repeats], key=lambda problem: problem.name)
+        _check_classes(origin, chosen, kept, problems)
+        records = _place(assign_splits(kept, chosen, seed), chosen, work)
+        facts = {
+            "seed": seed,
+            "image_size": image_size,
+            "source": origin.name,
+            "ignored": ignored,
+            "problems": [asdict(problem) for problem in problems],
+        }
+        staged.write(work, chosen, records, facts)
+    return StageResult(staged.load(target), tuple(problems), ignored)
+
+
+def _choose_classes(origin: Source, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    there = origin.classes()
+    chosen = there if wanted is None else tuple(dict.fromkeys(wanted))
+    for name in chosen:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise DatasetError(f"no class {name!r} in {origin.name}: {hint}There are {', '.join(there)}")
+    if len(chosen) < 2:
+        names = ", ".join(chosen) or "none"
+        raise DatasetError(f"telling classes apart needs at least two, and of {origin.name} there is only {names}")
+    return chosen
+
+
+def _usable_destination(destination: Path, origin: Source) -> Path:
+    target = destination.resolve()
+    if isinstance(origin, Folder):
+        root = origin.root.resolve()
+        if target.is_relative_to(root) or root.is_relative_to(target):
+            raise DatasetError(f"source {origin.root} and destination {destination} overlap: choose a folder beside it")
+    if target.exists() and not target.is_dir():
+        raise DatasetError(f"{destination} is a file: choose a folder that does not exist yet")
+    if target.is_dir() and any(target.iterdir()) and not staged.is_staged(target):
+        raise DatasetError(f"{destination} holds something else than a staged data set: choose another folder")
+    return target
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Work in a hidden folder beside the target, which takes its place when all went well, and is removed if not."""
+    work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    old = work.with_suffix(".old")
+    try:
+        work.mkdir(parents=True)
+        yield work
+        if target.exists():
+            target.rename(old)
+        work.rename(target)
+    except OSError as exc:
+        hint = ": free some space, or choose another disk" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise DatasetError(f"cannot write {target}: {exc.strerror or exc}{hint}") from exc
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_all(
+    origin: Source, classes: tuple[str, ...], work: Path, image_size: int, progress: Progress
+) -> tuple[list[StagedPicture], list[Problem], int]:
+    """Read and normalise every picture into a flat folder; its place is known only when all have been seen."""
+    listing = origin.listing(classes)
+    incoming = work / "incoming"
+    incoming.mkdir()
+    pictures: list[StagedPicture] = []
+    problems: list[Problem] = []
+    ignored = listing.ignored
+    total = len(listing.candidates)
+    for done, candidate in enumerate(listing.candidates, 1):
+        try:
+            png = _normalised(_bytes_of(candidate), image_size)
+        except ImageError as exc:
+            if candidate.expected:
+                problems.append(Problem(candidate.name, "unreadable", str(exc)))
+            else:
+                ignored += 1
+        else:
+            file = incoming / f"{done}.png"
+            file.write_bytes(png)
+            digest = hashlib.sha256(png).hexdigest()
+            pictures.append(StagedPicture(candidate.name, candidate.class_name, candidate.held_out, digest, file))
+        progress(done, total)
+    return pictures, problems, ignored
+
+
+def _bytes_of(candidate: Candidate) -> bytes:
+    try:
+        return candidate.read()
+    except OSError as exc:
+        raise ImageError(exc.strerror or str(exc)) from exc
+
+
+def _normalised(data: bytes, image_size: int) -> bytes:
+    """Serving's normalisation first, then the reduction that serving leaves to the model: the pixels come out equal."""
+    serving = images.ImagePolicy()
+    picture = images.normalise(data, serving)
+    if max(picture.width, picture.height) <= image_size:
+        return picture.png
+    return images.normalise(picture.png, images.ImagePolicy(image_size=image_size)).png
+
+
+def _check_classes(
+    origin: Source, classes: Iterable[str], kept: Sequence[StagedPicture], problems: Sequence[Problem]
+) -> None:
+    if not kept and problems:
+        first = problems[0]
+        raise DatasetError(
+            f"none of the {len(problems)} pictures in {origin.name} can be used; {first.name}: {first.reason}"
+        )
+    present = {picture.class_name for picture in kept}
+    for name in classes:
+        if name not in present:
+            raise DatasetError(
+                f"class {name!r} of {origin.name} has no usable pictures: add some, or leave it out with --classes"
+            )
+
+
+def _place(assigned: Iterable[tuple[StagedPicture, Split]], classes: tuple[str, ...], work: Path) -> list[Record]:
+    """Move each picture to SPLIT/CLASS/NAME.png under a name that is safe on every file system and in a URL."""
+    folders = _folder_names(classes)
+    taken: set[str] = set()
+    found: list[Record] = []
+    for picture, split in sorted(assigned, key=lambda pair: pair[0].name):
+        label = classes.index(picture.class_name)
+        stem = Path(picture.name).stem
+        path = f"{split}/{folders[label]}/{_safe(stem)}.png"
+        if _safe(stem) != stem or path.casefold() in taken:
+            path = f"{split}/{folders[label]}/{_safe(stem)}-{picture.digest[:16]}.png"
+        taken.add(path.casefold())
+        target = work / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        picture.file.replace(target)
+        found.append(Record(path, label, picture.class_name, split, picture.digest))
+    shutil.rmtree(work / "incoming")  # what was dropped is still there
+    return sorted(found, key=lambda record: (SPLITS.index(record.split), record.label, record.path))
+
+
+def _folder_names(classes: Iterable[str]) -> list[str]:
+    names: list[str] = []
+    for label, name in enumerate(classes):
+        clashes = _safe(name).casefold() in {other.casefold() for other in names}
+        names.append(f"{_safe(name)}-{label}" if clashes or _safe(name) != name else name)
+    return names
+
+
+def _safe(name: str) -> str:
+    """Letters, digits, ``._-`` only, no dot or dash in front, not too long."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".-")[:_LONGEST_NAME] or "picture"
