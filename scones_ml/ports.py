@@ -7,7 +7,7 @@ Functions. One contract suite per port runs against every implementation (``test
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -178,12 +178,16 @@ class Endpoint:
         name: its name.
         url: where ``/endpoints/NAME/invocations`` is served.
         labels: class names in the order of its answers.
+        image_size: side of the square that its model takes, in pixels.
+        threshold: its model's threshold, in (0, 1]; None when no threshold could keep its promise.
         captures: the folder or prefix that holds its data capture.
     """
 
     name: str
     url: str
     labels: tuple[str, ...]
+    image_size: int
+    threshold: float | None
     captures: str
 
 
@@ -214,12 +218,16 @@ class WorkflowRequest:
     Attributes:
         images: objects in the store.
         output_bucket: where outcomes are written.
-        environment: the handlers' SCONES_* variables.
+        classifier: an endpoint, or a model's folder, to be loaded into this process.
+        threshold: least confidence that is accepted, in (0, 1].
+        image_size: what pictures are reduced to, in pixels; the model's input size.
     """
 
     images: Sequence[ImageRef]
     output_bucket: str
-    environment: dict[str, str] = field(default_factory=dict)
+    classifier: Endpoint | Path
+    threshold: float
+    image_size: int
 
 
 @dataclass(frozen=True, slots=True)

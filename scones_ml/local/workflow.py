@@ -8,13 +8,15 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from scones_ml import asl, workflows
 from scones_ml.events import ImageRef
 from scones_ml.local.handlers import LambdaContext, load_handler
+from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, ObjectStore, WorkflowRequest
 
-__all__ = ["LocalWorkflowRunner", "resources"]
+__all__ = ["LocalWorkflowRunner", "handler_environment", "resources"]
 
 _FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
@@ -24,22 +26,39 @@ class LocalWorkflowRunner:
     """Runs one execution after the other.
 
     Args:
-        store: where outcomes are written.
+        buckets: folder of the directory store that images are read from and outcomes written to.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
+    def __init__(self, buckets: Path) -> None:
+        self._buckets = buckets
 
     def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
         """See :meth:`scones_ml.ports.WorkflowRunner.run`."""
         definition = workflows.image_classification()
-        tasks = resources(self._store, {"OutputBucketName": request.output_bucket})
+        tasks = resources(DirectoryObjectStore(self._buckets), {"OutputBucketName": request.output_bucket})
+        environment = handler_environment(request, self._buckets)
         begin = time.perf_counter()
         for image in request.images:
             started = time.perf_counter()
-            with _environment(request.environment):
+            with _environment(environment):
                 execution = asl.run(definition, image.to_event(), resources=tasks, name=image.image_id)
             yield _result(image, execution, started - begin, time.perf_counter() - started)
+
+
+def handler_environment(request: WorkflowRequest, buckets: Path) -> dict[str, str]:
+    """The variables that make the real handlers read this store and ask this classifier."""
+    environment = {
+        "SCONES_OBJECT_STORE": f"directory:{buckets.absolute()}",
+        "SCONES_THRESHOLD": repr(request.threshold),
+        "SCONES_IMAGE_SIZE": str(request.image_size),
+    }
+    if isinstance(request.classifier, Path):
+        return environment | {"SCONES_CLASSIFIER": f"onnx:{request.classifier.absolute()}"}
+    return environment | {
+        "SCONES_CLASSIFIER": f"sagemaker:{request.classifier.name}",
+        "SCONES_LABELS": ",".join(request.classifier.labels),
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": request.classifier.url,
+    }
 
 
 def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, asl.Resource]:
@@ -76,7 +95,11 @@ def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str,
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set the handlers' variables for as long as an execution runs: handlers read nothing else."""
+    """Set the handlers' variables for as long as an execution runs: handlers read nothing else.
+
+    Their logs would only repeat the results here; whoever wants them sets POWERTOOLS_LOG_LEVEL.
+    """
+    variables = {"POWERTOOLS_LOG_LEVEL": os.environ.get("POWERTOOLS_LOG_LEVEL", "CRITICAL"), **variables}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

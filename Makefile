@@ -1,0 +1,59 @@
+# make demo   the whole life cycle on this machine; options: DATA=DIR CLASSES=bicycle,motorcycle ARGS="--seed 1"
+# make test   lint, types, import contract and all tests
+#
+# Each sets up .venv first (Python 3.11 or newer), and only when something changed.
+# TORCH_INDEX=URL takes the CPU build of PyTorch from there (https://pytorch.org/get-started/locally).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCAL := $(VENV)/.local-installed
+DEV := $(VENV)/.dev-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+SOURCES := scones_ml handlers examples benchmarks tests
+
+.PHONY: demo test lint types contract unit format clean
+
+demo: $(LOCAL)
+	@$(BIN)/scones demo $(if $(DATA),--data "$(DATA)") $(if $(CLASSES),--classes "$(CLASSES)") $(ARGS)
+
+test: lint types contract unit
+
+lint: $(DEV)
+	@$(BIN)/ruff check -q $(SOURCES)
+	@$(BIN)/ruff format -q --check $(SOURCES)
+
+types: $(DEV)
+	@$(BIN)/mypy --no-error-summary
+
+contract: $(DEV)
+	@$(BIN)/lint-imports --no-timing > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+unit: $(DEV)
+	@$(BIN)/pytest $(ARGS)
+
+format: $(DEV)
+	@$(BIN)/ruff check -q --fix $(SOURCES)
+	@$(BIN)/ruff format -q $(SOURCES)
+
+clean:
+	rm -rf $(VENV) .scones build dist
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV) (once; PyTorch makes it a few minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.created constraints.txt
+	@$(if $(TORCH_INDEX),$(PIP) install --index-url "$(TORCH_INDEX)" -c constraints.txt torch,true)
+	@touch $@
+
+$(LOCAL): $(VENV)/.torch pyproject.toml constraints.txt
+	@$(PIP) install -c constraints.txt -e '.[local]'
+	@touch $@
+
+$(DEV): $(LOCAL)
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,51 @@
+"""The ``scones`` command: the verbs of the life cycle, one module a group; printing and exit codes only.
+
+Exit codes: 0 done; 1 an expected error, one line that names the thing and the remedy; 2 usage; 3 an alarm that was
+asked for; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from scones_ml.errors import MissingExtraError, SconesError
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: what follows ``scones``; None takes the process's own.
+    """
+    try:
+        _run(arguments)
+    except SconesError as exc:
+        return _complain(str(exc), 1)
+    except SystemExit as exc:
+        if exc.code == _INTERRUPTED:
+            return _complain("interrupted; what was finished is kept", _INTERRUPTED)
+        return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has left; Python would complain of the rest
+        return 1
+    return 0
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    try:
+        from scones_ml.cli.app import app
+    except ModuleNotFoundError as exc:
+        if exc.name in ("rich", "typer"):
+            raise MissingExtraError(exc.name, "cli") from exc
+        raise
+    app(args=arguments, prog_name="scones")
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"scones: {message}", file=sys.stderr)  # noqa: T201
+    return code

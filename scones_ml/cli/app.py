@@ -1,0 +1,37 @@
+"""The application: every verb in the order of the life cycle."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scones_ml import __version__
+from scones_ml.cli import verbs
+from scones_ml.cli.demo import demo
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Event-driven image classification, on AWS and on this machine.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scones {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+for _verb in (demo, verbs.stage, verbs.train, verbs.deploy, verbs.run, verbs.evaluate, verbs.cleanup):
+    app.command()(_verb)

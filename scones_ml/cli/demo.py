@@ -1,0 +1,70 @@
+"""``scones demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml import __version__
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Classes, Json, Seed, Threads, Workspace, names, open_backend
+
+if TYPE_CHECKING:
+    from scones_ml.demo import DemoResult
+
+__all__ = ["demo"]
+
+Data = Annotated[
+    str, typer.Option("--data", help="A folder of class folders, or synthetic: pictures drawn on the spot.")
+]
+
+
+def demo(
+    data: Data = "synthetic",
+    classes: Classes = None,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """The whole life cycle on this machine: stage, train, serve, run, evaluate, clean up."""
+    what = "drawn bicycles and motorcycles" if data == "synthetic" else data
+    terminal.say(f"scones {__version__} · {what}, from pictures to proof, on this machine", "bold")
+    terminal.say()
+    from scones_ml.demo import DemoRequest, run_demo
+
+    folder = workspace / "demo"
+    request = DemoRequest(
+        folder=folder,
+        source=None if data == "synthetic" else Path(data),
+        classes=names(classes),
+        seed=seed,
+        threads=threads,
+    )
+    result = run_demo(open_backend("local", folder), request, terminal.StageLines())
+    if json:
+        terminal.print_json(result.to_json())
+    else:
+        _show(result, folder)
+
+
+def _show(result: DemoResult, folder: Path) -> None:
+    evaluation, acceptance = result.evaluation, result.evaluation.at_threshold
+    rows = [("accuracy", *terminal.figure(evaluation.accuracy), "of all test images")]
+    if acceptance:
+        rows.append(
+            ("coverage", *terminal.figure(acceptance.coverage), f"accepted at threshold {acceptance.threshold:.4f}")
+        )
+        rows.append(("precision", *terminal.figure(acceptance.precision), "of the accepted are right"))
+    terminal.say()
+    terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
+    terminal.out.print()
+    terminal.out.print(f"report     {folder / 'report.html'}")
+    terminal.out.print(f"left over  {len(result.leftovers)} resources")
+    terminal.out.print()
+    terminal.out.print("next")
+    terminal.out.print(f"  scones run --model {folder}/model YOUR_PHOTO.jpg    classify your own")
+    terminal.out.print(f"  scones evaluate {folder}/model {folder}/data       every figure with its interval")
+    terminal.out.print(f"  scones deploy {folder}/model                      serve it until `scones cleanup`")

@@ -1,0 +1,101 @@
+"""How things look: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from scones_ml.ports import Progress as ProgressCallback
+
+if TYPE_CHECKING:
+    from scones_ml.evaluation import Estimate
+
+__all__ = ["StageLines", "bar", "figure", "out", "print_json", "print_table", "progress", "say"]
+
+out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_NAME = 11
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """One line on standard error: what goes on, not what was asked for."""
+    _err.print(Text(text, style=style or ""))
+
+
+def print_json(document: object) -> None:
+    """The one document of ``--json`` on standard output."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """An aligned table on standard output.
+
+    Args:
+        columns: headings.
+        rows: cells, as they are to be read.
+        right: headings of the columns that are aligned to the right (numbers).
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+
+
+def figure(estimate: Estimate) -> tuple[str, str]:
+    """A share and its interval as two cells, in percent."""
+    return f"{estimate.value:.1%}", f"{estimate.low:.1%} to {estimate.high:.1%}"
+
+
+@contextmanager
+def progress(what: str) -> Iterator[ProgressCallback]:
+    """A progress bar on standard error while the block runs; silent where it is no terminal."""
+    with bar() as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+def bar() -> Progress:
+    """A bar that disappears when it is done."""
+    return Progress(
+        TextColumn("  {task.description:<9}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=_err,
+        transient=True,
+        disable=not _err.is_terminal,
+    )
+
+
+class StageLines:
+    """One line per stage, with its duration; a progress bar while it runs."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[ProgressCallback]:
+        """Show a bar, then the finished line; a stage that fails leaves no line."""
+        started = time.perf_counter()
+        self._text = ""
+        with progress(name) as callback:
+            yield callback
+        line = Text(f"  {name:<{_NAME}}", style="bold")
+        line.append(f"{time.perf_counter() - started:6.1f} s   ", style="dim")
+        line.append(self._text, style="not bold")
+        _err.print(line)
+
+    def said(self, text: str) -> None:
+        """What the finished line will say."""
+        self._text = text

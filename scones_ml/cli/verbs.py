@@ -1,0 +1,259 @@
+"""The verbs of the life cycle: stage, train, deploy, run, evaluate, cleanup."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Classes, Json, On, Seed, Threads, Workspace, names, open_backend
+from scones_ml.errors import ConfigurationError, InvalidImageError
+
+if TYPE_CHECKING:
+    from scones_ml.evaluation import Evaluation
+    from scones_ml.ports import Backend, Endpoint, ImageResult
+
+__all__ = ["cleanup", "deploy", "evaluate", "run", "stage", "train"]
+
+Source = Annotated[str, typer.Argument(help="A folder of class folders, or synthetic.", show_default=False)]
+Destination = Annotated[Path, typer.Argument(help="The data set's folder, to be made.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=False)]
+Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
+PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic pictures of each class.")]
+ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="Side that pictures are reduced to, in pixels.")]
+Preset = Annotated[str, typer.Option("--preset", help="fast or best.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the images; the preset's otherwise.")]
+TargetPrecision = Annotated[
+    float, typer.Option("--target-precision", min=0.5, max=0.9999, help="What the threshold is to promise.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
+Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
+Paths = Annotated[list[Path], typer.Argument(help="Images, or folders of them.", show_default=False)]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="Load this model instead of asking an endpoint.")]
+Endpoint_ = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
+Threshold = Annotated[float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's otherwise.")]
+
+
+def stage(
+    source: Source,
+    destination: Destination,
+    classes: Classes = None,
+    seed: Seed = 0,
+    image_size: ImageSize = 32,
+    per_class: PerClass = 600,
+    json: Json = False,
+) -> None:
+    """Check, split and hash pictures into a data set."""
+    from scones_ml import dataset
+
+    origin = (
+        dataset.Synthetic(per_class=per_class, seed=seed, size=image_size) if source == "synthetic" else Path(source)
+    )
+    with terminal.progress("stage") as progress:
+        result = dataset.stage(
+            origin, destination, classes=names(classes), seed=seed, image_size=image_size, progress=progress
+        )
+    counts = result.dataset.counts()
+    if json:
+        terminal.print_json(
+            {
+                "classes": result.dataset.classes,
+                "counts": counts,
+                "hash": result.dataset.hash,
+                "problems": [dataclasses.asdict(problem) for problem in result.problems],
+                "ignored": result.ignored,
+            }
+        )
+        return
+    rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
+    terminal.print_table(("class", *counts), rows, right=tuple(counts))
+    for problem in result.problems[:10]:
+        terminal.say(f"left out: {problem.name}: {problem.reason}")
+    if len(result.problems) > 10:
+        terminal.say(f"left out: {len(result.problems) - 10} more, listed in {destination / 'dataset.json'}")
+    terminal.say(f"next: scones train {destination}")
+
+
+def train(
+    data: Data,
+    model: Annotated[Path | None, typer.Option("--model", help="Where to; WORKSPACE/model otherwise.")] = None,
+    preset: Preset = "fast",
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    target_precision: TargetPrecision = 0.95,
+    device: Device = "auto",
+    on: On = "local",
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Train a classifier and choose its threshold."""
+    from scones_ml import lifecycle
+    from scones_ml.ports import TrainingRequest
+
+    target = model or workspace / "model"
+    request = TrainingRequest(data, target, preset, seed, threads, epochs, target_precision, device)
+    with terminal.progress("train") as progress:
+        card = lifecycle.train(open_backend(on, workspace), request, progress)
+    if json:
+        terminal.print_json({"model": str(target), **card.model_dump(mode="json")})
+        return
+    terminal.say(str(card.threshold_choice.get("reason", "")))
+    terminal.say(f"next: scones evaluate {target} {data}; scones deploy {target}")
+    terminal.out.print(str(target))
+
+
+def deploy(
+    model: Model,
+    name: Name = "scones",
+    capture_percentage: Percentage = 100,
+    on: On = "local",
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Serve a model behind SageMaker's own paths, until `scones cleanup`."""
+    from scones_ml import lifecycle
+    from scones_ml.ports import DeploymentRequest
+
+    request = DeploymentRequest(name, model, capture_percentage)
+    endpoint = lifecycle.deploy(open_backend(on, workspace), request)
+    if json:
+        terminal.print_json(dataclasses.asdict(endpoint))
+        return
+    terminal.out.print(endpoint.url)
+    terminal.say(f"captures go to {endpoint.captures}")
+    terminal.say(
+        f"try: aws sagemaker-runtime invoke-endpoint --endpoint-url {endpoint.url} --endpoint-name {name} "
+        "--content-type image/png --body fileb://PHOTO.png /dev/stdout"
+    )
+    terminal.say("next: scones run PHOTO.png; scones cleanup")
+
+
+def run(
+    paths: Paths,
+    model: ModelOption = None,
+    endpoint: Endpoint_ = None,
+    threshold: Threshold = None,
+    on: On = "local",
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Send images through the state machine and show where each went."""
+    from scones_ml import lifecycle
+
+    backend = open_backend(on, workspace)
+    classifier = model or _endpoint(backend, endpoint)
+    files = list(_files(paths))
+    if threshold is not None and not 0.0 < threshold <= 1.0:
+        raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
+    refs = lifecycle.upload(backend, files)
+    results: list[ImageResult] = []
+    with terminal.progress("run") as progress:
+        for result in lifecycle.run(backend, refs, classifier, threshold):
+            results.append(result)
+            progress(len(results), len(refs))
+    if json:
+        terminal.print_json([_document(result) for result in results])
+        return
+    rows = [
+        (
+            result.image.s3_key,
+            result.label or "",
+            "" if result.confidence is None else f"{result.confidence:.3f}",
+            result.outcome or "failed",
+            result.reason or "",
+        )
+        for result in results
+    ]
+    terminal.print_table(("image", "label", "confidence", "outcome", ""), rows, right=("confidence",))
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    split: Annotated[str, typer.Option("--split", help="train, validation, calibration or test.")] = "test",
+    json: Json = False,
+) -> None:
+    """Compare a model's answers with the truth, each figure with its 95 % interval."""
+    from scones_ml import dataset, lifecycle
+
+    if split not in dataset.SPLITS:
+        raise ConfigurationError(f"there is no split {split!r}: choose {', '.join(dataset.SPLITS)}")
+    with terminal.progress("evaluate") as progress:
+        evaluation = lifecycle.evaluate(model, data, split, progress)
+    if json:
+        terminal.print_json(evaluation.to_json())
+        return
+    _show_evaluation(evaluation)
+
+
+def cleanup(on: On = "local", json: Json = False, workspace: Workspace = Path(".scones")) -> None:
+    """Remove every endpoint and every object, then list again to prove it."""
+    from scones_ml import lifecycle
+
+    left = lifecycle.cleanup(open_backend(on, workspace))
+    if json:
+        terminal.print_json({"resources_left": [dataclasses.asdict(leftover) for leftover in left]})
+    else:
+        for leftover in left:
+            terminal.out.print(f"{leftover.kind} {leftover.name}")
+        terminal.out.print(f"{len(left)} resources left")
+    if left:
+        raise typer.Exit(1)
+
+
+def _endpoint(backend: Backend, name: str | None) -> Endpoint:
+    endpoints = {endpoint.name: endpoint for endpoint in backend.deployer.endpoints()}
+    if not endpoints:
+        raise ConfigurationError("no endpoint is running: start one with `scones deploy MODEL`, or give --model MODEL")
+    if name is None and len(endpoints) > 1:
+        raise ConfigurationError(f"several endpoints are running ({', '.join(endpoints)}): choose one with --endpoint")
+    chosen = name or next(iter(endpoints))
+    if chosen not in endpoints:
+        raise ConfigurationError(f"there is no endpoint {chosen!r}: running are {', '.join(endpoints)}")
+    return endpoints[chosen]
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+    """Key and bytes of every file; hidden files in folders are not meant."""
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+            if not found:
+                raise InvalidImageError(f"the folder {path} holds no files")
+            for file in found:
+                yield f"{path.name}/{file.relative_to(path).as_posix()}", file.read_bytes()
+        elif path.is_file():
+            yield path.name, path.read_bytes()
+        else:
+            raise InvalidImageError(f"there is no file {path}")
+
+
+def _document(result: ImageResult) -> dict[str, object]:
+    document = dataclasses.asdict(result)
+    document["image"] = result.image.to_event() | {"image_id": result.image.image_id}
+    return document
+
+
+def _show_evaluation(evaluation: Evaluation) -> None:
+    rows = [("accuracy", *terminal.figure(evaluation.accuracy), f"{evaluation.correct} of {evaluation.images} images")]
+    if evaluation.at_threshold:
+        found = evaluation.at_threshold
+        rows.append(("coverage", *terminal.figure(found.coverage), f"accepted at threshold {found.threshold:.4f}"))
+        rows.append(("precision", *terminal.figure(found.precision), "of the accepted"))
+    rows.append(("calibration error", *terminal.figure(evaluation.calibration_error), "confidence against truth"))
+    for row in evaluation.per_class:
+        rows.append((f"precision {row.name}", *terminal.figure(row.precision), f"of {row.predicted} called so"))
+        rows.append((f"recall {row.name}", *terminal.figure(row.recall), f"of {row.support} that are"))
+    terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
+    terminal.out.print()
+    confusion = [
+        (f"is {name}", *map(str, counts)) for name, counts in zip(evaluation.classes, evaluation.confusion, strict=True)
+    ]
+    columns = ("", *(f"called {name}" for name in evaluation.classes))
+    terminal.print_table(columns, confusion, right=columns[1:])

@@ -1,0 +1,167 @@
+"""Deployer as processes of this machine: the container-contract server, detached and recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from scones_ml.errors import DeploymentError
+from scones_ml.inference.model import read_card
+from scones_ml.ports import DeploymentRequest, Endpoint
+
+__all__ = ["LocalDeployer"]
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+
+
+class LocalDeployer:
+    """Starts ``python -m scones_ml.inference`` and keeps a record of it.
+
+    Args:
+        records: folder of the records, one ``NAME.json`` (and ``NAME.log``) per endpoint.
+        captures: folder that data capture goes to, below one folder per endpoint.
+    """
+
+    def __init__(self, records: Path, captures: Path) -> None:
+        self._records = records
+        self._captures = captures
+
+    def deploy(self, request: DeploymentRequest, port: int = 0) -> Endpoint:
+        """See :meth:`scones_ml.ports.Deployer.deploy`; one that runs under the same name is replaced.
+
+        Args:
+            request: what to serve.
+            port: 0 takes any free one.
+        """
+        card = read_card(request.model)
+        self.remove(request.name)
+        self._records.mkdir(parents=True, exist_ok=True)
+        log = self._records / f"{request.name}.log"
+        with log.open("wb") as errors:
+            child = subprocess.Popen(  # noqa: S603
+                self._command(request, port), stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            )
+        try:
+            url = f"http://127.0.0.1:{_port(child, log)}"
+            captures = str(self._captures / request.name)
+            endpoint = Endpoint(request.name, url, card.labels, card.input_size, card.threshold, captures)
+            record = {"pid": child.pid, "endpoint": dataclasses.asdict(endpoint)}
+            self._record(request.name).write_text(json.dumps(record, indent=2), encoding="utf-8")
+            _wait_until_ready(url, child, log)
+        except BaseException:
+            _stop(child.pid, request.name)
+            child.wait()
+            self._forget(request.name)
+            raise
+        return endpoint
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """See :meth:`scones_ml.ports.Deployer.endpoints`; records of processes that are gone are left out."""
+        found = []
+        for path in sorted(self._records.glob("*.json")):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            endpoint = Endpoint(**record["endpoint"] | {"labels": tuple(record["endpoint"]["labels"])})
+            if _is_ours(record["pid"], endpoint.name):
+                found.append(endpoint)
+        return found
+
+    def remove(self, name: str) -> None:
+        """See :meth:`scones_ml.ports.Deployer.remove`; its captures stay."""
+        with contextlib.suppress(FileNotFoundError):
+            record = json.loads(self._record(name).read_text(encoding="utf-8"))
+            _stop(record["pid"], name)
+        self._forget(name)
+
+    def _record(self, name: str) -> Path:
+        return self._records / f"{name}.json"
+
+    def _forget(self, name: str) -> None:
+        self._record(name).unlink(missing_ok=True)
+        self._record(name).with_suffix(".log").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._records.rmdir()
+
+    def _command(self, request: DeploymentRequest, port: int) -> list[str]:
+        return [
+            *(sys.executable, "-m", "scones_ml.inference", str(request.model.absolute())),
+            *("--name", request.name, "--port", str(port), "--captures", str(self._captures.absolute())),
+            *("--capture-percentage", str(request.capture_percentage)),
+        ]
+
+
+def _port(child: subprocess.Popen[bytes], log: Path) -> int:
+    """The server's first line says which port it got."""
+    if child.stdout is None:
+        raise DeploymentError("the server's output cannot be read")
+    with child.stdout as lines:
+        line = lines.readline()
+    if not line:
+        child.wait()
+        raise DeploymentError(_last_words(log, child.returncode))
+    return int(json.loads(line)["port"])
+
+
+def _wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    pause = 0.01
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/ping", timeout=5):  # noqa: S310
+                return
+        except urllib.error.HTTPError as exc:
+            if exc.code != 503:
+                raise DeploymentError(json.loads(exc.read())["message"]) from exc
+        except (urllib.error.URLError, TimeoutError):
+            pass
+        if child.poll() is not None:
+            raise DeploymentError(_last_words(log, child.returncode))
+        time.sleep(pause)
+        pause = min(2 * pause, 0.2)
+    raise DeploymentError(f"the endpoint did not answer within {_START_SECONDS:.0f} s: see {log}")
+
+
+def _last_words(log: Path, code: int) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("scones: ") if lines else f"the server ended with exit code {code}"
+
+
+def _stop(pid: int, name: str) -> None:
+    """End a server of ours, kindly first; a process that only has its number by now is left alone."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if not _is_ours(pid, name):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while _is_ours(pid, name) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _is_ours(pid: int, name: str) -> bool:
+    """Whether the process is a running server of this endpoint, told by its command line."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # our own child, if it ended, is a zombie until then
+    command = _command_line(pid)
+    return "scones_ml.inference" in command and f"--name {name} " in command
+
+
+def _command_line(pid: int) -> str:
+    """A process's command line; empty when there is none of that number."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    listing = ["ps", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(listing, capture_output=True, text=True, check=False).stdout  # noqa: S603
