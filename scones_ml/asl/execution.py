@@ -1,0 +1,96 @@
+"""What one execution shares among its branches, and what it comes to."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from scones_ml.asl.caller import Caller
+from scones_ml.asl.clock import Clock
+from scones_ml.asl.history import Event, Recorder
+from scones_ml.asl.values import Json
+
+__all__ = ["Execution", "ExecutionType", "Frame", "Resource", "Run", "Status"]
+
+Resource: TypeAlias = Callable[[Json], object]
+"""A task's function: from its parameters to its result, which must have a JSON form."""
+
+Status: TypeAlias = Literal["SUCCEEDED", "FAILED", "TIMED_OUT"]
+ExecutionType: TypeAlias = Literal["STANDARD", "EXPRESS"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What an execution came to.
+
+    Attributes:
+        status: SUCCEEDED, FAILED or TIMED_OUT.
+        output: the last state's output when it succeeded, else None.
+        error: the error's name when it did not succeed.
+        cause: the error's explanation.
+        history: its events, from ExecutionStarted on; empty when they were not kept.
+        name: the execution's name.
+        input: what it started with.
+    """
+
+    status: Status
+    output: Json = None
+    error: str | None = None
+    cause: str | None = None
+    history: tuple[Event, ...] = field(default=(), repr=False)
+    name: str = ""
+    input: Json = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class Run:
+    """What all branches of an execution share.
+
+    Attributes:
+        resources: the functions behind the Resource ARNs.
+        recorder: takes the events.
+        execution: the context object's ``Execution``.
+        machine: the context object's ``StateMachine``.
+        max_workers: threads at most for one Map or Parallel state.
+        random: the source of jitter.
+    """
+
+    resources: Mapping[str, Resource]
+    recorder: Recorder
+    execution: Mapping[str, Json]
+    machine: Mapping[str, Json]
+    max_workers: int
+    random: random.Random
+
+
+@dataclass(slots=True)
+class Frame:
+    """One branch of an execution, on its way from state to state.
+
+    Attributes:
+        run: the execution.
+        clock: the branch's time.
+        deadline: when the execution times out, on that clock.
+        variables: what Assign fields have set, outer ones included.
+        previous: the last event of the branch.
+        item: the context object's ``Map`` in an iteration.
+        cancelled: set once nobody waits for this branch any more.
+        caller: runs the branch's tasks that have a deadline.
+    """
+
+    run: Run
+    clock: Clock
+    deadline: float | None = None
+    variables: dict[str, Json] = field(default_factory=dict)
+    previous: int = 0
+    item: Mapping[str, Json] | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    caller: Caller = field(default_factory=Caller)
+
+    def record(self, kind: str, data: Mapping[str, object]) -> int:
+        """Record an event of this branch and return its number."""
+        self.previous = self.run.recorder.record(kind, self.clock.timestamp(), self.previous, data)
+        return self.previous

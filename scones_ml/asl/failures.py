@@ -1,0 +1,91 @@
+"""What can go wrong while a state machine runs, and which Retry and Catch rules name it.
+
+::
+
+    Exception
+    ├── TaskFailed(error, cause)       what a task function raises to choose both names itself
+    └── StateFailed(error, cause)      inside the interpreter: a state ended with this error
+        └── EvaluationFailed           a path or an expression could not be evaluated
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["DATA_LIMIT", "RUNTIME", "TIMEOUT", "EvaluationFailed", "StateFailed", "TaskFailed", "matches", "too_large"]
+
+RUNTIME = "States.Runtime"
+TIMEOUT = "States.Timeout"
+HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
+DATA_LIMIT = "States.DataLimitExceeded"
+_BEYOND_WILDCARDS = frozenset({RUNTIME, DATA_LIMIT})
+_TIMEOUTS = frozenset({TIMEOUT, HEARTBEAT_TIMEOUT})
+
+
+class TaskFailed(Exception):  # noqa: N818 - the name that AWS's history gives to it
+    """A task's failure with the error name and the cause that Step Functions shall see.
+
+    Args:
+        error: the name that Retry and Catch match on, ``"Lambda.TooManyRequestsException"``.
+        cause: its explanation; None where the service sends none.
+    """
+
+    def __init__(self, error: str, cause: str | None = None) -> None:
+        super().__init__(f"{error}: {cause}" if cause else error)
+        self.error = error
+        self.cause = cause
+
+
+class StateFailed(Exception):  # noqa: N818
+    """A state ended with an error; Retry, Catch or the end of the execution follows.
+
+    Args:
+        error: the error name, None where a Fail state has none.
+        cause: its explanation, None where there is none.
+    """
+
+    def __init__(self, error: str | None, cause: str | None = None) -> None:
+        super().__init__(f"{error}: {cause}")
+        self.error = error
+        self.cause = cause
+
+
+class EvaluationFailed(StateFailed):
+    """A path or an expression of the definition could not be evaluated.
+
+    Args:
+        error: ``States.Runtime``, ``States.QueryEvaluationError`` or another name of AWS's.
+        cause: the sentence that follows "An error occurred while executing the state ...".
+        field: the field at fault, as AWS's EvaluationFailed event shows it.
+    """
+
+    def __init__(self, error: str, cause: str, field: str | None = None) -> None:
+        super().__init__(error, cause)
+        self.field = field
+
+
+def matches(error: str | None, error_equals: Sequence[str]) -> bool:
+    """Whether a Retry or Catch rule with `error_equals` covers `error`.
+
+    ``States.ALL`` and ``States.TaskFailed`` cover neither States.Runtime nor States.DataLimitExceeded, and the
+    latter no time-out; ``States.Timeout`` covers a missed heartbeat too.
+    """
+    if error is None:
+        return "States.ALL" in error_equals
+    if error == RUNTIME:
+        return False
+    if error in error_equals:
+        return True
+    if error in _BEYOND_WILDCARDS:
+        return False
+    if error in _TIMEOUTS:
+        return "States.ALL" in error_equals or TIMEOUT in error_equals
+    return "States.ALL" in error_equals or "States.TaskFailed" in error_equals
+
+
+def too_large(state: str) -> StateFailed:
+    """The failure of a state whose result exceeds the 262,144 bytes that AWS passes on."""
+    return StateFailed(
+        DATA_LIMIT,
+        f"The state/task '{state}' returned a result with a size exceeding the maximum number of bytes service limit.",
+    )

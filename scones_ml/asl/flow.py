@@ -1,0 +1,71 @@
+"""What a query language does for a state, whichever language it is.
+
+A language is added as a module with a class that has these methods, and one line in `LANGUAGES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from scones_ml.asl.choice import ChoiceRule
+from scones_ml.asl.parts import Catcher
+from scones_ml.asl.scope import Scope
+from scones_ml.asl.values import Json
+
+if TYPE_CHECKING:
+    from scones_ml.asl.states import State
+
+__all__ = ["LANGUAGES", "Flow", "flow_of"]
+
+LANGUAGES: Final[Mapping[str, tuple[str, str]]] = {
+    "JSONPath": ("scones_ml.asl.jsonpath", "JsonPathFlow"),
+    "JSONata": ("scones_ml.asl.jsonata", "JsonataFlow"),
+}
+"""Module and class of every query language, imported on use."""
+
+
+class Flow(Protocol):
+    """The data flow of one state; expressions are compiled once and kept.
+
+    Every method raises EvaluationFailed when an expression has no value in the scope that it gets.
+    """
+
+    def __init__(self, state: State) -> None: ...
+
+    def input(self, scope: Scope) -> Json:
+        """What the state sees of its raw input."""
+
+    def arguments(self, scope: Scope) -> Json:
+        """What goes into the state's work."""
+
+    def output(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Json:
+        """What the state passes on, given its raw input and its result; `rule` is the one that a Choice took."""
+
+    def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
+        """The variables that the state sets."""
+
+    def caught(self, catcher: Catcher, scope: Scope, error: Json) -> tuple[Json, Mapping[str, Json]]:
+        """The output and the variables of a Catch rule; `error` is ``{"Error", "Cause"}``."""
+
+    def template(self, template: Json, field: str, scope: Scope) -> Json:
+        """A value of the definition with its expressions evaluated."""
+
+    def value(self, owner: object, field: str, scope: Scope) -> tuple[Json, str]:
+        """The value of a field that may be dynamic, None if it is absent, and what an error calls it."""
+
+    def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
+        """The failure of a field whose value is not what it must be, in AWS's words.
+
+        `expected` is ``integer``, ``float``, ``string``, ``array``, ``positive`` or ``timestamp``.
+        """
+
+    def condition(self, condition: str | bool, scope: Scope) -> bool:
+        """Whether the condition of a Choice rule holds."""
+
+
+def flow_of(language: str, state: State) -> Flow:
+    """The data flow of `state` in `language`."""
+    module, name = LANGUAGES[language]
+    return cast("Flow", getattr(importlib.import_module(module), name)(state))

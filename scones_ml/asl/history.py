@@ -1,0 +1,114 @@
+"""The history of an execution: events named, numbered and shaped as AWS's GetExecutionHistory shows them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from scones_ml.asl.timestamps import format_timestamp
+from scones_ml.asl.values import Json, text
+
+__all__ = ["EVENT_LIMIT", "Event", "HistoryFullError", "Recorder"]
+
+EVENT_LIMIT: Final = 25_000
+"""Events that AWS records for a Standard execution at most."""
+
+_DOCUMENTS = frozenset({"input", "output", "parameters", "assigned_variables"})
+_EMPTY: Mapping[str, object] = {}
+
+
+class HistoryFullError(Exception):
+    """The execution reached `EVENT_LIMIT`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a history.
+
+    Attributes:
+        id: its number, from 1.
+        type: AWS's name, ``"TaskStateEntered"``.
+        timestamp: seconds since 1970.
+        previous_id: the event that led to this one, 0 for the first.
+        data: what AWS shows in the event's details; input, output and parameters as JSON documents. Not to be changed.
+    """
+
+    id: int
+    type: str
+    timestamp: float
+    previous_id: int = 0
+    data: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str | None:
+        """The state's name in events that say when a state was entered or left, else None."""
+        return str(self.data["name"]) if self.type.endswith(("StateEntered", "StateExited")) else None
+
+    def to_json(self) -> dict[str, Json]:
+        """The event as GetExecutionHistory returns it, documents as JSON text."""
+        document: dict[str, Json] = {
+            "timestamp": format_timestamp(self.timestamp),
+            "type": self.type,
+            "id": self.id,
+            "previousEventId": self.previous_id,
+        }
+        details = {_camel(name): _shown(name, value) for name, value in self.data.items() if value is not None}
+        if details:
+            document[_details_name(self.type)] = details
+        return document
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _shown(name: str, value: object) -> Json:
+    if name == "assigned_variables" and isinstance(value, Mapping):
+        return {key: text(item) for key, item in value.items()}
+    if name in _DOCUMENTS:
+        return text(value)  # type: ignore[arg-type]
+    return value if isinstance(value, int | float | str | bool) else text(value)  # type: ignore[arg-type]
+
+
+def _details_name(event: str) -> str:
+    for suffix in ("StateEntered", "StateExited"):
+        if event.endswith(suffix):
+            return f"s{suffix[1:]}EventDetails"
+    return event[0].lower() + event[1:] + "EventDetails"
+
+
+class Recorder:
+    """Numbers events, keeps them when asked to, and tells who listens; safe to use from several threads.
+
+    Args:
+        keep: whether events are kept; their number is limited either way.
+        limit: how many events there may be, None for no limit (Express).
+        listener: called with every event, on the thread that recorded it.
+    """
+
+    def __init__(self, *, keep: bool, limit: int | None, listener: Callable[[Event], None] | None) -> None:
+        self.events: list[Event] = []
+        self._keep, self._limit, self._listener = keep, limit, listener
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def record(self, kind: str, timestamp: float, previous: int, data: Mapping[str, object] = _EMPTY) -> int:
+        """Record one event and return its number.
+
+        Raises:
+            HistoryFullError: there is no room for it and the event that ends the execution.
+        """
+        with self._lock:
+            number = self._count + 1
+            if self._limit is not None and number >= self._limit and not kind.startswith("Execution"):
+                raise HistoryFullError
+            self._count = number
+            event = Event(number, kind, timestamp, previous, data)
+            if self._keep:
+                self.events.append(event)
+        if self._listener is not None:
+            self._listener(event)
+        return number

@@ -1,0 +1,198 @@
+"""JSONPath, the first query language: InputPath, Parameters, ResultSelector, ResultPath, OutputPath, Assign.
+
+Paths are parsed in `paths`, intrinsic functions in `intrinsics`; here is what the fields of a state do with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from scones_ml.asl.choice import ChoiceRule
+from scones_ml.asl.failures import RUNTIME, EvaluationFailed
+from scones_ml.asl.intrinsics import compile_call
+from scones_ml.asl.parts import Catcher
+from scones_ml.asl.paths import PathNotFoundError, PathSyntaxError, parse, parse_reference, replace
+from scones_ml.asl.scope import Scope
+from scones_ml.asl.values import UNSET, Json, Unset, text
+
+if TYPE_CHECKING:
+    from scones_ml.asl.states import State
+
+__all__ = ["JsonPathFlow", "compile_template"]
+
+Evaluate: TypeAlias = Callable[[Scope], Json]
+
+_WRONG_TYPE: Final = 'The {name} field refers to value "{shown}" which is not a valid {expected}'
+_WRONG: Final = {
+    "positive": "The {name} parameter references a negative value",
+    "timestamp": ("The {name} parameter does not reference a valid ISO-8601 extended offset date-time format string"),
+}
+
+
+def _compile_path(source: str, field: str) -> Evaluate:
+    path = parse(source)
+    if source == "$":
+        return lambda scope: scope.input
+
+    def find(scope: Scope) -> Json:
+        try:
+            return path.find(scope.root(path))
+        except PathNotFoundError as error:
+            seen = text(scope.context() if path.root == "$$" else scope.input)
+            cause = (
+                f"The JSONPath '{source}' specified for the field '{field}' could not be found in the input '{seen}'"
+            )
+            raise EvaluationFailed(RUNTIME, cause, field) from error
+
+    return find
+
+
+def _compile_query(source: Json, field: str) -> Evaluate:
+    """A value whose field ends in ``.$``: a path or a call."""
+    if not isinstance(source, str):
+        raise PathSyntaxError(f"the field {field!r} needs a path or an intrinsic function")
+    return _compile_path(source, field) if source.startswith("$") else compile_call(source)
+
+
+def compile_template(template: Json) -> Evaluate:
+    """A function that fills a payload template: fields ending in ``.$`` are evaluated, all else stays as it is.
+
+    Raises:
+        PathSyntaxError: a field ending in ``.$`` holds neither a path nor an intrinsic function.
+    """
+    compiled = _compile(template)
+    return compiled if compiled is not None else lambda _: template
+
+
+def _compile(template: Json) -> Evaluate | None:
+    """None for a template without expressions."""
+    if isinstance(template, Mapping):
+        entries = [
+            (name[:-2], _compile_query(value, name)) if name.endswith(".$") else (name, _compile(value) or value)
+            for name, value in template.items()
+        ]
+        if not any(callable(value) for _, value in entries):
+            return None
+        return lambda scope: {name: value(scope) if callable(value) else value for name, value in entries}
+    if isinstance(template, list | tuple):
+        items = [_compile(value) or value for value in template]
+        if not any(callable(value) for value in items):
+            return None
+        return lambda scope: [value(scope) if callable(value) else value for value in items]
+    return None
+
+
+def _camel(field: str) -> str:
+    return "".join(word.capitalize() for word in field.split("_"))
+
+
+class JsonPathFlow:
+    """The data flow of one state in JSONPath."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._templates: dict[int, tuple[Json, Evaluate]] = {}
+        self._input = self._path(getattr(state, "input_path", UNSET), "InputPath")
+        self._output = self._path(getattr(state, "output_path", UNSET), "OutputPath")
+        parameters = getattr(state, "parameters", UNSET)
+        self._parameters = None if parameters is UNSET or state.type == "Map" else compile_template(parameters)
+        selector = getattr(state, "result_selector", None)
+        self._selector = None if selector is None else compile_template(selector)
+        self._result_path = self._target(getattr(state, "result_path", UNSET))
+        self._assign = self._assignment(getattr(state, "assign", None))
+
+    @staticmethod
+    def _path(path: str | Unset | None, field: str) -> Evaluate | None:
+        if path is UNSET or path == "$":
+            return None
+        if path is None:
+            return lambda _: {}
+        return _compile_path(path, field)
+
+    @staticmethod
+    def _target(path: str | Unset | None) -> tuple[str | int, ...] | None:
+        """Where a result goes in the input: () replaces it, None drops the result."""
+        if path is UNSET:
+            return ()
+        return None if path is None else parse_reference(path)
+
+    @staticmethod
+    def _assignment(assign: Mapping[str, Json] | None) -> Evaluate | None:
+        return None if not assign else compile_template(assign)
+
+    def input(self, scope: Scope) -> Json:
+        """What InputPath leaves of the input."""
+        return scope.input if self._input is None else self._input(scope)
+
+    def arguments(self, scope: Scope) -> Json:
+        """What Parameters make of it."""
+        seen = self.input(scope)
+        return seen if self._parameters is None else self._parameters(scope.on(seen))
+
+    def output(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Json:  # noqa: ARG002
+        """What ResultSelector, ResultPath and OutputPath make of the result."""
+        if self._selector is not None:
+            result = self._selector(scope.on(result))
+        merged = _merge(scope.input, self._result_path, result)
+        return merged if self._output is None else self._output(scope.on(merged))
+
+    def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
+        """The variables; ``$`` is the result as it came, before ResultSelector."""
+        assign = self._assign if rule is None else self._rule_assign(rule.assign)
+        return {} if assign is None else _as_object(assign(scope.on(result)))
+
+    def _rule_assign(self, assign: Mapping[str, Json] | None) -> Evaluate | None:
+        return None if not assign else self._cached(assign)
+
+    def caught(self, catcher: Catcher, scope: Scope, error: Json) -> tuple[Json, Mapping[str, Json]]:
+        """The Catch rule's ResultPath, by default ``$``, and its variables."""
+        output = _merge(scope.input, self._target(catcher.result_path), error)
+        assign = self._rule_assign(catcher.assign)
+        return output, {} if assign is None else _as_object(assign(scope.on(error)))
+
+    def template(self, template: Json, field: str, scope: Scope) -> Json:  # noqa: ARG002
+        """A payload template, filled."""
+        return self._cached(template)(scope)
+
+    def _cached(self, template: Json) -> Evaluate:
+        known = self._templates.get(id(template))
+        if known is None:
+            known = self._templates[id(template)] = (template, compile_template(template))
+        return known[1]
+
+    def value(self, owner: object, field: str, scope: Scope) -> tuple[Json, str]:
+        """The field itself, or what its ``Path`` field leads to."""
+        path = getattr(owner, f"{field}_path", None)
+        if path is None:
+            return getattr(owner, field), _camel(field)
+        name = f"{_camel(field)}Path"
+        return (_compile_path(path, name) if path.startswith("$") else compile_call(path))(scope), name
+
+    def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
+        """States.Runtime, in AWS's words."""
+        path = getattr(owner, f"{field}_path", None)
+        name = _camel(field) if path is None else f"{_camel(field)}Path"
+        shown = value if isinstance(value, str) else text(value)
+        cause = _WRONG.get(expected, _WRONG_TYPE).format(name=name, shown=shown, expected=expected)
+        if path is not None:
+            cause += f": {path} == {shown}" if expected in _WRONG else f": {path}"
+        return EvaluationFailed(RUNTIME, cause, name)
+
+    def condition(self, condition: str | bool, scope: Scope) -> bool:  # noqa: ARG002
+        """JSONPath has none."""
+        raise EvaluationFailed(RUNTIME, f"Condition {condition!r} needs QueryLanguage JSONata")
+
+
+def _merge(document: Json, target: tuple[str | int, ...] | None, value: Json) -> Json:
+    if target is None:
+        return document
+    try:
+        return replace(document, target, value)
+    except PathNotFoundError as error:
+        cause = f"Unable to apply step '{error.args[0]}' of the ResultPath to the input '{text(document)}'"
+        raise EvaluationFailed("States.ResultPathMatchFailure", cause, "ResultPath") from error
+
+
+def _as_object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,68 @@
+"""A whole state machine: `StateMachine`, to and from Amazon States Language."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scones_ml.asl.codec import decode, encode
+from scones_ml.asl.parts import Branch
+from scones_ml.asl.values import Json
+from scones_ml.errors import InvalidDefinitionError
+
+__all__ = ["Definition", "StateMachine", "document_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateMachine(Branch):
+    """A state machine: ``StateMachine(start_at="Greet", states={"Greet": Pass(end=True)})``.
+
+    Attributes:
+        start_at: the name of the first state.
+        states: the states by name.
+        timeout_seconds: the execution ends as TIMED_OUT after so long.
+        version: of Amazon States Language, ``"1.0"``.
+    """
+
+    timeout_seconds: int | None = None
+    version: str | None = None
+
+    @classmethod
+    def from_json(cls, definition: Mapping[str, Json] | str) -> StateMachine:
+        """The machine that `definition` (an object, or its text) describes.
+
+        Raises:
+            InvalidDefinitionError: it is not JSON, or a field is unknown or missing.
+        """
+        return decode(cls, document_of(definition), what="the state machine")
+
+    def to_json(self) -> dict[str, Json]:
+        """The machine as Amazon States Language."""
+        return encode(self)
+
+    def to_text(self) -> str:
+        """The machine as indented JSON that ends with a line break, as a file keeps it."""
+        return json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+Definition = StateMachine | Mapping[str, Json] | str
+"""What takes a definition takes it typed, as a dict or as JSON text."""
+
+
+def document_of(definition: Definition) -> Mapping[str, Json]:
+    """The JSON object of a definition.
+
+    Raises:
+        InvalidDefinitionError: it is not a JSON object.
+    """
+    if isinstance(definition, StateMachine):
+        return definition.to_json()
+    if isinstance(definition, str):
+        try:
+            definition = json.loads(definition)
+        except ValueError as error:
+            raise InvalidDefinitionError(f"the definition is not JSON: {error}") from error
+    if not isinstance(definition, Mapping):
+        raise InvalidDefinitionError("the definition is not a JSON object")
+    return definition

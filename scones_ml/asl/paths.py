@@ -1,0 +1,186 @@
+"""Reference paths such as ``$.a['b'][0].c`` and ``$.list[*].k``: parsed once, evaluated by plain loops.
+
+What this grammar does not know (filters, slices, recursive descent, unions) goes to jsonpath-ng, imported on use.
+A path starts at the state's input (``$``), the context object (``$$``) or a variable (``$name``).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from scones_ml.asl.values import Json
+from scones_ml.errors import MissingExtraError
+
+__all__ = ["INPUT", "Path", "PathNotFoundError", "PathSyntaxError", "parse", "parse_reference", "replace"]
+
+Segment: TypeAlias = str | int | None
+"""A member's name, an item's index, or None for every item (``[*]``)."""
+
+INPUT: Final = "$"
+_ROOT = re.compile(r"\$(\$|[A-Za-z_][A-Za-z0-9_]*)?")
+_SEGMENT = re.compile(
+    r"""\.(?P<name>[^\s.\[\]()*,'"?@:]+)
+      | \[\s*'(?P<single>(?:\\.|[^'\\])*)'\s*\]
+      | \[\s*"(?P<double>(?:\\.|[^"\\])*)"\s*\]
+      | \[\s*(?P<index>-?\d+)\s*\]
+      | (?P<all>\[\s*\*\s*\]|\.\*)""",
+    re.VERBOSE,
+)
+
+
+class PathSyntaxError(ValueError):
+    """Text that is not a path."""
+
+
+class PathNotFoundError(LookupError):
+    """A path that leads nowhere in this document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A parsed path.
+
+    Attributes:
+        text: the path as it was written.
+        root: ``"$"`` for the input, ``"$$"`` for the context object, else a variable's name.
+        segments: the way from the root; None when jsonpath-ng must walk it.
+        find: from the root's document to the value. A path with ``[*]`` or a filter gives a list, possibly empty.
+    """
+
+    text: str
+    root: str
+    segments: tuple[Segment, ...] | None
+    find: Callable[[Json], Json]
+
+
+def _unescape(quoted: str) -> str:
+    return quoted.replace("\\'", "'")
+
+
+def _segment(match: re.Match[str]) -> Segment:
+    if match["name"] is not None:
+        return str(match["name"])
+    if match["index"] is not None:
+        return int(match["index"])
+    if match["all"] is not None:
+        return None
+    return _unescape(str(match["single"] if match["single"] is not None else match["double"]))
+
+
+@functools.lru_cache(maxsize=4096)
+def parse(path: str) -> Path:
+    """Parse `path`; results are kept.
+
+    Raises:
+        PathSyntaxError: it is not a path.
+        MissingExtraError: it needs jsonpath-ng, which is not installed.
+    """
+    start = _ROOT.match(path)
+    if start is None:
+        raise PathSyntaxError(f"{path!r} is not a path: it does not start with '$'")
+    root = "$" + start[1] if start[1] == "$" else start[1] or INPUT
+    position, segments = start.end(), []
+    while position < len(path):
+        match = _SEGMENT.match(path, position)
+        if match is None:
+            return Path(path, root, None, _general(path, path[start.end() :]))
+        segments.append(_segment(match))
+        position = match.end()
+    return Path(path, root, tuple(segments), _walker(path, tuple(segments)))
+
+
+def parse_reference(path: str) -> tuple[str | int, ...]:
+    """The segments of a path that may name only one place, as ResultPath must.
+
+    Raises:
+        PathSyntaxError: the path starts elsewhere than at ``$`` or can match several places.
+    """
+    parsed = parse(path)
+    segments = parsed.segments
+    if parsed.root != INPUT or segments is None or any(segment is None for segment in segments):
+        raise PathSyntaxError(f"{path!r} is not a reference path: it must name one place in the input")
+    return tuple(segment for segment in segments if segment is not None)
+
+
+def _walker(path: str, segments: tuple[Segment, ...]) -> Callable[[Json], Json]:
+    if None in segments:
+        return lambda document: _spread(document, segments)
+
+    def walk(document: Json) -> Json:
+        for segment in segments:
+            document = _step(document, segment, path)
+        return document
+
+    return walk
+
+
+def _step(document: Json, segment: Segment, path: str) -> Json:
+    if isinstance(segment, str):
+        if isinstance(document, Mapping) and segment in document:
+            return document[segment]
+    elif isinstance(document, list | tuple) and segment is not None and -len(document) <= segment < len(document):
+        return document[segment]
+    raise PathNotFoundError(path)
+
+
+def _spread(document: Json, segments: tuple[Segment, ...]) -> list[Json]:
+    """All values behind `segments`; ways that end early are left out, as on AWS, even the only one."""
+    found: list[Json] = [document]
+    for segment in segments:
+        following: list[Json] = []
+        for value in found:
+            if segment is None:
+                following.extend(_children(value))
+            elif isinstance(segment, str):
+                if isinstance(value, Mapping) and segment in value:
+                    following.append(value[segment])
+            elif isinstance(value, list | tuple) and -len(value) <= segment < len(value):
+                following.append(value[segment])
+        found = following
+    return found
+
+
+def _children(value: Json) -> Sequence[Json]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _general(path: str, rest: str) -> Callable[[Json], Json]:
+    """The same path by jsonpath-ng: always a list."""
+    try:
+        from jsonpath_ng.exceptions import JSONPathError
+        from jsonpath_ng.ext.parser import parse as parse_general
+    except ImportError as error:
+        raise MissingExtraError("jsonpath-ng", "asl") from error
+    try:
+        expression = parse_general("$" + rest)
+    except (JSONPathError, AttributeError, TypeError, ValueError) as error:
+        raise PathSyntaxError(f"{path!r} is not a path: {error}") from error
+    return lambda document: [match.value for match in expression.find(document)]
+
+
+def replace(document: Json, segments: Sequence[str | int], value: Json) -> Json:
+    """`document` with `value` at `segments`, objects created on the way; the rest is shared, not copied.
+
+    Raises:
+        PathNotFoundError: the way leads through a number, a text or beyond an array's end.
+    """
+    if not segments:
+        return value
+    head, rest = segments[0], segments[1:]
+    if isinstance(head, str):
+        if not isinstance(document, Mapping):
+            if document is not None:
+                raise PathNotFoundError(head)
+            document = {}
+        return {**document, head: replace(document.get(head), rest, value)}
+    if not isinstance(document, list | tuple) or not 0 <= head < len(document):
+        raise PathNotFoundError(str(head))
+    items = list(document)
+    items[head] = replace(items[head], rest, value)
+    return items

@@ -1,0 +1,84 @@
+"""A state machine made ready to run: every state with its data flow, expressions compiled, branches included."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scones_ml.asl.flow import Flow, flow_of
+from scones_ml.asl.machine import Definition, StateMachine, document_of
+from scones_ml.asl.parts import Branch
+from scones_ml.asl.paths import PathSyntaxError
+from scones_ml.asl.states import Map, Parallel, State
+from scones_ml.asl.validation import validate
+from scones_ml.errors import InvalidDefinitionError
+
+__all__ = ["Node", "Program", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One state, ready to run.
+
+    Attributes:
+        name: the state's name.
+        state: what the definition says.
+        flow: its query language at work.
+        branches: the machines inside it: a Parallel state's branches, a Map state's processor.
+    """
+
+    name: str
+    state: State
+    flow: Flow
+    branches: tuple[Program, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A machine or a branch, ready to run."""
+
+    start_at: str
+    nodes: Mapping[str, Node]
+    timeout_seconds: int | None = None
+
+
+def load(definition: Definition) -> Program:
+    """The program of a definition; programs are kept, so that running the same definition again costs nothing.
+
+    Raises:
+        InvalidDefinitionError: naming each problem and the path to it.
+    """
+    if isinstance(definition, str):
+        return _load(definition)
+    return _load(json.dumps(document_of(definition), ensure_ascii=False))
+
+
+@functools.lru_cache(maxsize=64)
+def _load(definition: str) -> Program:
+    document = document_of(definition)
+    errors = [problem for problem in validate(document) if problem.severity == "error"]
+    if errors:
+        raise InvalidDefinitionError("; ".join(f"{problem.path}: {problem.message}" for problem in errors))
+    machine = StateMachine.from_json(document)
+    return _compile(machine, machine.query_language or "JSONPath", machine.timeout_seconds)
+
+
+def _compile(branch: Branch, language: str, timeout_seconds: int | None = None) -> Program:
+    nodes = {name: _node(name, state, state.query_language or language) for name, state in branch.states.items()}
+    return Program(branch.start_at, nodes, timeout_seconds)
+
+
+def _node(name: str, state: State, language: str) -> Node:
+    inside: tuple[Branch, ...] = ()
+    if isinstance(state, Parallel):
+        inside = state.branches
+    elif isinstance(state, Map):
+        processor = state.item_processor or state.iterator
+        inside = () if processor is None else (processor,)
+    branches = tuple(_compile(branch, branch.query_language or language) for branch in inside)
+    try:
+        return Node(name, state, flow_of(language, state), branches)
+    except PathSyntaxError as error:
+        raise InvalidDefinitionError(f"state {name!r}: {error}") from error

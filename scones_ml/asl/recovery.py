@@ -1,0 +1,47 @@
+"""Retry and Catch: which rule covers an error, and how long to wait before the next attempt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from scones_ml.asl.failures import matches
+from scones_ml.asl.parts import Catcher, Retrier
+
+__all__ = ["Retries", "catcher_for"]
+
+
+class Retries:
+    """The retriers of one visit to a state; each counts for itself.
+
+    Args:
+        retriers: in their order; the first one that covers an error decides.
+        source: of the jitter.
+    """
+
+    def __init__(self, retriers: Sequence[Retrier], source: random.Random) -> None:
+        self._retriers, self._random = retriers, source
+        self._attempts = [0] * len(retriers)
+
+    def pause(self, error: str | None) -> float | None:
+        """Seconds to wait before trying again, None when no retrier covers `error` or its attempts are used up."""
+        for index, retrier in enumerate(self._retriers):
+            if matches(error, retrier.error_equals):
+                used = self._attempts[index]
+                if used >= (3 if retrier.max_attempts is None else retrier.max_attempts):
+                    return None
+                self._attempts[index] += 1
+                return self._wait(retrier, used)
+        return None
+
+    def _wait(self, retrier: Retrier, used: int) -> float:
+        interval = 1 if retrier.interval_seconds is None else retrier.interval_seconds
+        rate = 2.0 if retrier.backoff_rate is None else retrier.backoff_rate
+        longest = float("inf") if retrier.max_delay_seconds is None else retrier.max_delay_seconds
+        seconds = min(interval * rate**used, longest)
+        return self._random.uniform(0, seconds) if retrier.jitter_strategy == "FULL" else seconds
+
+
+def catcher_for(catchers: Sequence[Catcher], error: str | None) -> Catcher | None:
+    """The first Catch rule that covers `error`."""
+    return next((catcher for catcher in catchers if matches(error, catcher.error_equals)), None)

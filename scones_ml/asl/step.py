@@ -1,0 +1,195 @@
+"""One visit to one state: enter, execute, retry or catch, exit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from scones_ml.asl.choice import ChoiceRule
+from scones_ml.asl.execution import Frame
+from scones_ml.asl.failures import RUNTIME, EvaluationFailed, StateFailed, too_large
+from scones_ml.asl.parts import Catcher
+from scones_ml.asl.program import Node
+from scones_ml.asl.recovery import Retries, catcher_for
+from scones_ml.asl.scope import Scope
+from scones_ml.asl.states import Map, Parallel, Task, Wait
+from scones_ml.asl.timestamps import format_timestamp, parse_timestamp
+from scones_ml.asl.values import Json, fits
+
+__all__ = ["BranchCancelled", "MachineTimedOut", "Step"]
+
+_QUERY_ERROR = "States.QueryEvaluationError"
+
+
+class MachineTimedOut(Exception):  # noqa: N818
+    """The execution's own deadline has passed."""
+
+
+class BranchCancelled(Exception):  # noqa: N818
+    """A sibling failed: this branch's outcome no longer matters."""
+
+
+class Step:
+    """A state at work on one input.
+
+    Attributes:
+        frame: the branch that it runs in.
+        node: the state, its data flow and its branches.
+        raw: its input, as it came.
+        name: its name.
+        flow: its data flow.
+        entered: the number of its StateEntered event.
+        next: where to go next, None at the end.
+        attempt: 0, then 1 more for each retry.
+    """
+
+    def __init__(self, frame: Frame, node: Node, raw: Json) -> None:
+        self.frame, self.node, self.raw = frame, node, raw
+        self.name, self.flow = node.name, node.flow
+        self.next: str | None = getattr(node.state, "next", None)
+        self.attempt = 0
+        self.task_token: str | None = None
+        self._rule: ChoiceRule | None = None
+        self._entered_at = frame.clock.timestamp()
+        self.entered = frame.record(f"{node.state.type}StateEntered", {"name": self.name, "input": raw})
+        self.scope = Scope(raw, self.context, frame.variables)
+
+    @functools.cached_property
+    def input(self) -> Json:
+        """What the state sees of its raw input."""
+        return self.flow.input(self.scope)
+
+    @property
+    def arguments(self) -> Json:
+        """What goes into the state's work."""
+        return self.flow.arguments(self.scope)
+
+    def context(self) -> Mapping[str, Json]:
+        """The context object."""
+        state: dict[str, Json] = {"Name": self.name, "EnteredTime": format_timestamp(self._entered_at)}
+        if isinstance(self.node.state, Task | Map | Parallel):
+            state["RetryCount"] = self.attempt
+        context: dict[str, Json] = {
+            "Execution": self.frame.run.execution,
+            "StateMachine": self.frame.run.machine,
+            "State": state,
+        }
+        if self.frame.item is not None:
+            context["Map"] = self.frame.item
+        if self.task_token is not None:
+            context["Task"] = {"Token": self.task_token}
+        return context
+
+    def record(self, kind: str, data: Mapping[str, object]) -> int:
+        """Record an event of this state."""
+        return self.frame.record(kind, data)
+
+    def take(self, rule: ChoiceRule) -> None:
+        """Go where a Choice rule says."""
+        self._rule, self.next = rule, rule.next
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the execution's deadline.
+
+        Raises:
+            MachineTimedOut: the deadline comes first.
+            BranchCancelled: a sibling failed meanwhile.
+        """
+        frame = self.frame
+        left = None if frame.deadline is None else frame.deadline - frame.clock.now()
+        if left is not None and seconds > left:
+            frame.clock.sleep(left, frame.cancelled)
+            raise MachineTimedOut
+        frame.clock.sleep(seconds, frame.cancelled)
+        if frame.cancelled.is_set():
+            raise BranchCancelled
+
+    def text(self, owner: object, field: str) -> str | None:
+        """The value of a field that holds a text, or leads to one."""
+        value, _ = self.flow.value(owner, field, self.scope.on(self.input))
+        if value is not None and not isinstance(value, str):
+            raise self.flow.wrong(owner, field, value, "string")
+        return value
+
+    def integer(self, owner: object, field: str) -> int | None:
+        """The value of a field that holds an integer, or leads to one."""
+        value, _ = self.flow.value(owner, field, self.scope.on(self.input))
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value != int(value)):
+            raise self.flow.wrong(owner, field, value, "integer")
+        return None if value is None else int(value)
+
+    def number(self, owner: object, field: str) -> float | None:
+        """The value of a field that holds a number, or leads to one."""
+        value, _ = self.flow.value(owner, field, self.scope.on(self.input))
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise self.flow.wrong(owner, field, value, "float")
+        return value
+
+    def wait_seconds(self, wait: Wait) -> float:
+        """How long a Wait state waits, from now."""
+        seconds = self.integer(wait, "seconds")
+        if seconds is not None:
+            if seconds < 0:
+                raise self.flow.wrong(wait, "seconds", seconds, "positive")
+            return seconds
+        timestamp = self.text(wait, "timestamp")
+        try:
+            whole, nanoseconds = parse_timestamp(str(timestamp))
+        except ValueError as error:
+            raise self.flow.wrong(wait, "timestamp", timestamp, "timestamp") from error
+        return self.frame.clock.since(whole + nanoseconds / 1e9)
+
+    def visit(self) -> Json:
+        """Run the state to its end and return its output.
+
+        Raises:
+            StateFailed: neither Retry nor Catch covered its error.
+        """
+        retries = Retries(getattr(self.node.state, "retry", None) or (), self.frame.run.random)
+        while True:
+            try:
+                return self._leave(*self._work())
+            except StateFailed as raised:
+                failure = self._described(raised)
+            pause = retries.pause(failure.error)
+            if pause is not None:
+                self.sleep(pause)
+                self.attempt += 1
+                continue
+            if isinstance(self.node.state, Map | Parallel) and failure.error != RUNTIME:
+                data = {"error": failure.error, "cause": failure.cause}
+                self.record(f"{self.node.state.type}StateFailed", data)
+            catcher = catcher_for(getattr(self.node.state, "catch", None) or (), failure.error)
+            if catcher is None:
+                raise failure
+            return self._recover(catcher, failure)
+
+    def _work(self) -> tuple[Json, Mapping[str, Json]]:
+        result = self.node.state.execute(self)
+        return self.flow.output(self.scope, result, self._rule), self.flow.assign(self.scope, result, self._rule)
+
+    def _recover(self, catcher: Catcher, failure: StateFailed) -> Json:
+        error: dict[str, Json] = {"Error": failure.error or "", "Cause": failure.cause or ""}
+        self.next = catcher.next
+        return self._leave(*self.flow.caught(catcher, self.scope, error))
+
+    def _leave(self, output: Json, variables: Mapping[str, Json]) -> Json:
+        if output is not self.raw and not fits(output):
+            raise too_large(self.name)
+        data: dict[str, object] = {"name": self.name, "output": output}
+        if variables:
+            self.frame.variables = {**self.frame.variables, **variables}
+            data["assigned_variables"] = variables
+        self.record(f"{self.node.state.type}StateExited", data)
+        return output
+
+    def _described(self, failure: StateFailed) -> StateFailed:
+        """The failure as AWS words it: an evaluation that failed names the state and the event that entered it."""
+        if not isinstance(failure, EvaluationFailed):
+            return failure
+        cause = f"An error occurred while executing the state '{self.name}' (entered at the event id #{self.entered}). "
+        described = StateFailed(failure.error, cause + str(failure.cause))
+        if failure.error == _QUERY_ERROR:
+            data = {"error": failure.error, "cause": described.cause, "location": failure.field, "state": self.name}
+            self.record("EvaluationFailed", data)
+        return described

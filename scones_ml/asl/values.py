@@ -1,0 +1,78 @@
+"""JSON as it travels between states: its type, its text and its size.
+
+Documents are never changed in place: what a state passes on shares its parts with what it received, and a task
+function gets a copy of its own.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+__all__ = ["PAYLOAD_LIMIT", "UNSET", "Json", "Unset", "fits", "java_text", "plain", "size", "text"]
+
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+
+PAYLOAD_LIMIT: Final = 262_144
+"""Bytes of UTF-8 that a state, a task or an execution takes or gives at most."""
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`: a field that is absent, where JSON's null means something else."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+def _default(value: object) -> object:
+    if isinstance(value, bytes | bytearray):  # the Python Lambda runtime marshals bytes as text
+        return bytes(value).decode()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_default).encode
+
+
+def text(value: Json) -> str:
+    """`value` as compact JSON, the form in which Step Functions counts and shows it."""
+    return _encode(value)
+
+
+def plain(value: object) -> Json:
+    """A copy of `value` made of nothing but JSON's types.
+
+    Raises:
+        TypeError: something in it has no JSON form.
+        ValueError: NaN or an infinity, which JSON cannot say, or text that is not UTF-8.
+    """
+    copy: Json = json.loads(_encode(value))
+    return copy
+
+
+def size(document: str) -> int:
+    """Bytes of `document` in UTF-8."""
+    return len(document) if document.isascii() else len(document.encode("utf-8", "surrogatepass"))
+
+
+def fits(value: Json) -> bool:
+    """Whether `value` is within `PAYLOAD_LIMIT`."""
+    return size(_encode(value)) <= PAYLOAD_LIMIT
+
+
+def java_text(value: Json) -> str:
+    """`value` as States.Format prints it: maps and lists in the manner of Java's toString."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}={java_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(map(java_text, value)) + "]"
+    return text(value)

@@ -1,0 +1,199 @@
+r"""The workflow: serialize -> classify -> filter low confidence, each picture ending in exactly one outcome.
+
+::
+
+    SerializeImageData -> ClassifyImageData -> FilterLowConfidence -> IsConfident
+        accepted     -> AcceptImage ----------------------------------------\
+        not accepted -> ReviewImage (or RejectImage, which fails the run) ----+-> WriteOutcome
+        broken or too large image -> ReadFailure -> IsGone -> QuarantineImage /
+        object gone or replaced   -> ReadFailure -> IsGone -> DropImage
+
+Error names come from the classes, so that what Step Functions matches on cannot drift from what the functions raise.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scones_ml import asl
+from scones_ml.errors import ImageNotFoundError, ImageTooLargeError, InvalidImageError, TransientServiceError
+
+__all__ = ["THRESHOLD_ERROR", "image_classification"]
+
+THRESHOLD_ERROR = "THRESHOLD_CONFIDENCE_NOT_MET"
+"""The error of a run that fails below the threshold."""
+
+TASK_SECONDS = 90
+"""Longer than a function's own limit of 60 s, which is longer than its client's."""
+WRITE_SECONDS = 30
+MACHINE_SECONDS = 900
+"""Longer than three tasks with their retries."""
+
+_LAMBDA_TRANSIENT = (
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    TransientServiceError.__name__,
+)
+_SELDOM = ("Sandbox.Timedout", "Lambda.Unknown", "States.Timeout")
+_S3_TRANSIENT = (
+    "S3.S3Exception",
+    "S3.SdkClientException",
+    "S3.SlowDownException",
+    "S3.InternalErrorException",
+    "S3.ServiceUnavailableException",
+    "S3.RequestTimeoutException",
+    TransientServiceError.__name__,
+)
+_REASON = {"error.$": "$.error", "reason.$": "$.failure.errorMessage", "input.$": "$$.Execution.Input"}
+
+
+def image_classification(below_threshold: Literal["review", "fail"] = "review") -> asl.StateMachine:
+    """The state machine that classifies one picture.
+
+    Args:
+        below_threshold: what becomes of a picture whose confidence is below the threshold: ``review`` writes it to
+            the review queue, ``fail`` fails the execution with `THRESHOLD_ERROR`.
+
+    Returns:
+        The machine, with ``${SerializeImageDataFunctionArn}``, ``${ClassifyImageDataFunctionArn}``,
+        ``${FilterLowConfidenceFunctionArn}`` and ``${OutputBucketName}`` to be substituted.
+    """
+    doubtful = "ReviewImage" if below_threshold == "review" else "RejectImage"
+    states: dict[str, asl.State] = {
+        "SerializeImageData": _function(
+            "SerializeImageData", next="ClassifyImageData", comment="Read the picture and normalise it"
+        ),
+        "ClassifyImageData": _function(
+            "ClassifyImageData", next="FilterLowConfidence", comment="Ask the model what the picture shows"
+        ),
+        "FilterLowConfidence": _filter(),
+        "IsConfident": asl.Choice(
+            comment="Confident answers flow on, doubtful ones do not",
+            choices=(asl.Comparison("$.accepted", "BooleanEquals", True, next="AcceptImage"),),
+            default=doubtful,
+        ),
+        "AcceptImage": _outcome("accepted", "The answer is at or above the threshold"),
+        doubtful: _doubtful(below_threshold),
+        **_failures(),
+        "WriteOutcome": _write(),
+    }
+    return asl.StateMachine(
+        comment="Classify one picture: serialize, classify, filter low confidence, write the outcome",
+        start_at="SerializeImageData",
+        states=states,
+        timeout_seconds=MACHINE_SECONDS,
+    )
+
+
+def _retries(*extra: asl.Retrier, transient: tuple[str, ...]) -> tuple[asl.Retrier, ...]:
+    return (
+        *extra,
+        asl.Retrier(
+            error_equals=transient,
+            interval_seconds=2,
+            max_attempts=6,
+            backoff_rate=2,
+            max_delay_seconds=60,
+            jitter_strategy="FULL",
+        ),
+        asl.Retrier(error_equals=_SELDOM, interval_seconds=2, max_attempts=2, backoff_rate=2, jitter_strategy="FULL"),
+    )
+
+
+def _function(name: str, *, next: str, comment: str) -> asl.Task:  # noqa: A002 - AWS's name
+    """A function that reads the picture: it may be broken, too large or gone."""
+    once = asl.Retrier(
+        error_equals=(ImageNotFoundError.__name__,), interval_seconds=2, max_attempts=1, jitter_strategy="FULL"
+    )
+    return asl.Task(
+        comment=comment,
+        resource="arn:aws:states:::lambda:invoke",
+        parameters={"FunctionName": f"${{{name}FunctionArn}}", "Payload.$": "$"},
+        output_path="$.Payload",
+        timeout_seconds=TASK_SECONDS,
+        retry=_retries(once, transient=_LAMBDA_TRANSIENT),
+        catch=(
+            asl.Catcher(
+                error_equals=(InvalidImageError.__name__, ImageTooLargeError.__name__, ImageNotFoundError.__name__),
+                result_path="$.error",
+                next="ReadFailure",
+            ),
+        ),
+        next=next,
+    )
+
+
+def _filter() -> asl.Task:
+    return asl.Task(
+        comment="Compare the confidence with the threshold",
+        resource="arn:aws:states:::lambda:invoke",
+        parameters={"FunctionName": "${FilterLowConfidenceFunctionArn}", "Payload.$": "$"},
+        output_path="$.Payload",
+        timeout_seconds=TASK_SECONDS,
+        retry=_retries(transient=_LAMBDA_TRANSIENT),
+        next="IsConfident",
+    )
+
+
+def _outcome(outcome: str, comment: str) -> asl.Pass:
+    return asl.Pass(comment=comment, result=outcome, result_path="$.outcome", next="WriteOutcome")
+
+
+def _doubtful(below_threshold: Literal["review", "fail"]) -> asl.State:
+    if below_threshold == "review":
+        return _outcome("review", "A person decides")
+    return asl.Fail(
+        comment="A doubtful answer fails the execution",
+        error=THRESHOLD_ERROR,
+        cause="The confidence is below the threshold; the output of FilterLowConfidence tells both.",
+    )
+
+
+def _failures() -> dict[str, asl.State]:
+    """The way of a picture that cannot be read: its error's message starts with the image id."""
+    return {
+        "ReadFailure": asl.Pass(
+            comment="The function's own error is JSON inside the cause",
+            parameters={"error.$": "$.error.Error", "failure.$": "States.StringToJson($.error.Cause)"},
+            next="IsGone",
+        ),
+        "IsGone": asl.Choice(
+            comment="What is gone is dropped, what is broken is kept",
+            choices=(asl.Comparison("$.error", "StringEquals", ImageNotFoundError.__name__, next="DropImage"),),
+            default="QuarantineImage",
+        ),
+        "QuarantineImage": asl.Pass(
+            comment="Keep what cannot be read, with the reason",
+            parameters={
+                "outcome": "quarantined",
+                "image_id.$": "States.ArrayGetItem(States.StringSplit($.failure.errorMessage, ' '), 0)",
+                **_REASON,
+            },
+            next="WriteOutcome",
+        ),
+        "DropImage": asl.Pass(
+            comment="The object is gone or was replaced: its newer version has an event of its own",
+            parameters={"outcome": "dropped", **_REASON},
+            end=True,
+        ),
+    }
+
+
+def _write() -> asl.Task:
+    return asl.Task(
+        comment="One object per picture; the same picture always writes the same key",
+        resource="arn:aws:states:::aws-sdk:s3:putObject",
+        parameters={
+            "Bucket": "${OutputBucketName}",
+            "Key.$": "States.Format('outcomes/{}/{}.json', $.outcome, $.image_id)",
+            "Body.$": "$",
+            "ContentType": "application/json",
+        },
+        result_path=None,
+        timeout_seconds=WRITE_SECONDS,
+        retry=_retries(transient=_S3_TRANSIENT),
+        end=True,
+    )
