@@ -1,0 +1,91 @@
+"""The settings' reader."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scones_ml import settings
+from scones_ml.errors import ConfigurationError
+from scones_ml.settings import ImagePolicy, Target
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_unset_settings_have_stated_defaults() -> None:
+    """With nothing set the store is S3, the policy is the default one, and nothing is traced."""
+    assert settings.object_store({}) == Target("s3")
+    assert settings.image_policy({}) == ImagePolicy()
+    assert not settings.tracing_enabled({})
+    assert not settings.metrics_enabled({})
+
+
+def test_settings_are_read_as_documented() -> None:
+    """Every variable reaches its field."""
+    environ = {
+        "SCONES_CLASSIFIER": "onnx:/opt/model",
+        "SCONES_OBJECT_STORE": "directory:/data",
+        "SCONES_LABELS": "bicycle, motorcycle",
+        "SCONES_THRESHOLD": "0.93",
+        "SCONES_IMAGE_SIZE": "32",
+        "SCONES_MAX_IMAGE_BYTES": "1000",
+        "SCONES_MAX_IMAGE_PIXELS": "2000",
+        "SCONES_FRAMES": "refuse",
+        "SCONES_TRACING": "1",
+        "SCONES_METRICS": "1",
+    }
+    assert settings.classifier(environ) == Target("onnx", "/opt/model")
+    assert settings.object_store(environ) == Target("directory", "/data")
+    assert settings.labels(environ) == ("bicycle", "motorcycle")
+    assert settings.threshold(environ) == 0.93
+    assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32, "refuse")
+    assert settings.tracing_enabled(environ)
+    assert settings.metrics_enabled(environ)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.01", "nan", "inf", "high", "93 %"])
+def test_a_threshold_is_never_guessed(text: str) -> None:
+    """An unset or impossible threshold is a ConfigurationError that names the variable."""
+    with pytest.raises(ConfigurationError, match="SCONES_THRESHOLD"):
+        settings.threshold({"SCONES_THRESHOLD": text} if text else {})
+
+
+@pytest.mark.parametrize(
+    ("read", "variable", "text"),
+    [
+        (settings.classifier, "SCONES_CLASSIFIER", ""),
+        (settings.classifier, "SCONES_CLASSIFIER", "sagemaker"),
+        (settings.classifier, "SCONES_CLASSIFIER", "sagemaker:"),
+        (settings.classifier, "SCONES_CLASSIFIER", "torch:model"),
+        (settings.object_store, "SCONES_OBJECT_STORE", "directory"),
+        (settings.object_store, "SCONES_OBJECT_STORE", "s3:bucket"),
+        (settings.labels, "SCONES_LABELS", ""),
+        (settings.labels, "SCONES_LABELS", "bicycle"),
+        (settings.image_policy, "SCONES_IMAGE_SIZE", "0"),
+        (settings.image_policy, "SCONES_IMAGE_SIZE", "big"),
+        (settings.image_policy, "SCONES_MAX_IMAGE_BYTES", "1e6"),
+        (settings.image_policy, "SCONES_FRAMES", "all"),
+        (settings.tracing_enabled, "SCONES_TRACING", "yes"),
+    ],
+)
+def test_wrong_settings_name_their_variable(read: object, variable: str, text: str) -> None:
+    """Whatever is wrong, the message names the variable."""
+    assert callable(read)
+    with pytest.raises(ConfigurationError, match=variable):
+        read({variable: text})
+
+
+def test_the_documented_variables_are_the_ones_that_are_read() -> None:
+    """The table in the module's docstring and the code name the same variables."""
+    source = (ROOT / "scones_ml" / "settings.py").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^(SCONES_\w+)", settings.__doc__ or "", re.MULTILINE))
+    assert documented == set(re.findall(r'"(SCONES_\w+)"', source))
+
+
+def test_no_other_module_reads_a_variable_of_ours() -> None:
+    """Only settings.py asks the environment for a SCONES_ variable."""
+    asks = re.compile(r"""(environ\.get\(|environ\[|getenv\()["']SCONES_""")
+    files = [*(ROOT / "scones_ml").rglob("*.py"), *(ROOT / "handlers").glob("*.py")]
+    assert [path.name for path in files if asks.search(path.read_text(encoding="utf-8"))] == []

@@ -1,0 +1,130 @@
+"""The three steps."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from scones_ml import steps
+from scones_ml.errors import EventError, ImageTooLargeError, InferenceError, InvalidImageError
+from scones_ml.events import ClassifiedImage, ImageRef, SerializedImage
+from scones_ml.ports import StoredObject
+from scones_ml.settings import ImagePolicy
+from scones_ml.testing import FakeClassifier
+
+REF = ImageRef(s3_bucket="photos", s3_key="a b/ü.png", etag="e1")
+LABELS = ("bicycle", "motorcycle")
+
+
+def png(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((width, height), 90).convert("RGB").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def serialized(data: bytes, policy: ImagePolicy | None = None) -> SerializedImage:
+    return steps.serialize_image_data(StoredObject(REF, data), policy or ImagePolicy())
+
+
+def classified(confidence: float) -> ClassifiedImage:
+    return ClassifiedImage(
+        s3_bucket="photos",
+        s3_key="a.png",
+        image_id="0" * 40,
+        inferences=(1 - confidence, confidence),
+        label="motorcycle",
+        confidence=confidence,
+    )
+
+
+def test_serialize_names_the_object_and_carries_the_picture() -> None:
+    """The picture travels as base64 PNG together with bucket, key, etag and identity."""
+    image = serialized(png(40, 30))
+    assert (image.s3_bucket, image.s3_key, image.etag, image.image_id) == ("photos", "a b/ü.png", "e1", REF.image_id)
+    assert base64.b64decode(image.image_data).startswith(b"\x89PNG")
+
+
+def test_errors_start_with_the_identity() -> None:
+    """A broken image's message starts with its image_id, by which the workflow files it, then names the object."""
+    with pytest.raises(InvalidImageError, match=f"^{REF.image_id} s3://photos/a b/ü.png: not a picture"):
+        serialized(b"<html>")
+    with pytest.raises(ImageTooLargeError, match=f"^{REF.image_id} "):
+        serialized(png(40, 30), ImagePolicy(max_pixels=100))
+
+
+def test_a_picture_too_large_for_a_state_is_a_claim_check() -> None:
+    """When the policy lets large pictures through, only the reference travels, and the next step reads the object."""
+    policy = ImagePolicy(image_size=2000)
+    data = png(600, 600)
+    image = serialized(data, policy)
+    assert image.image_data == ""
+    picture = steps.picture_of(image, lambda ref: StoredObject(ref, data), policy)
+    assert Image.open(io.BytesIO(picture)).size == (600, 600)
+
+
+def test_picture_of_reads_nothing_when_the_picture_is_there() -> None:
+    """A picture in the event is decoded without asking the store."""
+
+    def never(ref: ImageRef) -> StoredObject:
+        raise AssertionError(f"{ref} was read")
+
+    assert steps.picture_of(serialized(png(8, 8)), never, ImagePolicy()).startswith(b"\x89PNG")
+
+
+def test_image_data_that_is_not_base64_is_named() -> None:
+    """Broken base64 is an EventError that names the object."""
+    image = SerializedImage(s3_bucket="photos", s3_key="a.png", image_id="0" * 40, image_data="%%%")
+    with pytest.raises(EventError, match=r"image_data of s3://photos/a.png is not base64"):
+        steps.picture_of(image, lambda ref: StoredObject(ref, b""), ImagePolicy())
+
+
+def test_classify_names_the_most_probable_label() -> None:
+    """The answer carries label and confidence, all probabilities and the identity, but no picture."""
+    classifier = FakeClassifier(LABELS, (0.25, 0.75))
+    image = steps.classify_image_data(serialized(png(8, 8)), b"", classifier)
+    assert (image.label, image.confidence, image.inferences) == ("motorcycle", 0.75, (0.25, 0.75))
+    assert classifier.asked == [REF.image_id]
+    assert "image_data" not in image.to_event()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((0.5,), "1 numbers for 2 labels"),
+        ((0.2, 0.3, 0.5), "3 numbers for 2 labels"),
+        ((float("nan"), 0.5), "outside 0..1"),
+        ((float("inf"), 0.0), "outside 0..1"),
+        ((2.3, -1.1), "outside 0..1"),
+        ((0.9, 0.2), "add up to 1.1000"),
+    ],
+)
+def test_answers_that_are_no_probabilities_are_refused(answer: tuple[float, ...], words: str) -> None:
+    """Logits, NaN, and the wrong number of classes are InferenceErrors; nothing is ever softmaxed into shape."""
+    with pytest.raises(InferenceError, match=words):
+        steps.classify_image_data(serialized(png(8, 8)), b"", FakeClassifier(LABELS, answer))
+
+
+@given(st.floats(0.5, 1.0), st.floats(0.01, 1.0))
+def test_accepted_means_at_least_the_threshold(confidence: float, threshold: float) -> None:
+    """``accepted`` is ``confidence >= threshold``, exactly."""
+    image = steps.filter_low_confidence(classified(confidence), threshold)
+    assert image.accepted == (confidence >= threshold)
+    assert image.threshold == threshold
+
+
+def test_the_output_stays_small() -> None:
+    """What the filter returns is under 8 KiB, even with a key of 1,024 bytes and a hundred classes."""
+    image = ClassifiedImage(
+        s3_bucket="b" * 63,
+        s3_key="k" * 1024,
+        image_id="0" * 40,
+        inferences=(0.01,) * 100,
+        label="x" * 60,
+        confidence=0.01,
+    )
+    assert len(steps.filter_low_confidence(image, 0.5).model_dump_json()) < 8192
