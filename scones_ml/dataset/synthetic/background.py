@@ -48,19 +48,18 @@ def noise(rng: random.Random, cells: int, size: Size, contrast: float, *, mode: 
         contrast: 0 (none) to 1.
         mode: ``L`` for light and shade, ``RGB`` for coloured.
     """
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    low = round(128 * (1 - contrast))
+    channels = len(mode)
     field = Image.frombytes(mode, (cells, cells), rng.randbytes(cells * cells * channels))
-    field = field.point([low + round(value * contrast) for value in range(256)] * channels)
-    return field.resize(size, Image.Resampling.BICUBIC)
+    even = Image.new(mode, field.size, (128,) * channels)
+    return Image.blend(even, field, contrast).resize(size, Image.Resampling.BICUBIC)
 
 
 def background(rng: random.Random, size: Size) -> Image.Image:
     """A background by chance, RGB, of this size in pixels."""
     chance = rng.random()
-    if chance < 0.33:
+    if chance < 0.27:
         return _studio(rng, size)
-    if chance < 0.43:
+    if chance < 0.35:
         return _gradient(size, any_colour(rng), rng.uniform(0.6, 1.2))
     return _outdoors(rng, size)
 
@@ -108,9 +107,11 @@ def _outdoors(rng: random.Random, size: Size) -> Image.Image:
             fill=shade(ground, rng.choice((0.6, 1.5))),
             width=1 + height // 50,
         )
-    scene = ImageChops.overlay(scene, noise(rng, rng.randint(4, 9), size, rng.uniform(0.1, 0.6), mode="RGB"))
-    grain = noise(rng, rng.randint(16, 44), size, rng.uniform(0, 0.9)).convert("RGB")
-    return ImageChops.overlay(scene, grain)
+    tint = noise(rng, rng.randint(4, 9), size, rng.choice((0.0, 0.1, 0.1, 0.2, 0.35)), mode="RGB")
+    light = noise(rng, rng.randint(3, 10), size, rng.uniform(0.1, 0.6))
+    grain = noise(rng, rng.randint(14, 48), size, rng.choice((0.1, 0.3, 0.5, 0.7)))
+    texture = ImageChops.overlay(light, grain).convert("RGB")
+    return ImageChops.overlay(ImageChops.overlay(scene, tint), texture)
 
 
 def _vary(rng: random.Random, colour: Colour) -> Colour:

@@ -61,7 +61,9 @@ def _wheels(rng: random.Random, kind: str) -> _Wheels:
 
 def _add_wheel(drawing: Drawing, rng: random.Random, hub: Spot, radius: float, wheels: _Wheels, steer: float) -> None:
     number = wheels.number * 2 if drawing.fine else wheels.number
-    drawing.spokes(hub, radius - wheels.tyre, number, rng.random(), wheels.spoke, 0.003, steer)
+    phase = rng.random()
+    angles = [phase + math.pi * i / number for i in range(number)]
+    drawing.spokes(hub, radius - wheels.tyre, angles, wheels.spoke, 0.003, steer)
     half = wheels.tyre / 2
     drawing.ring(hub, radius, wheels.tyre, shade(wheels.rubber, 0.8), half, steer)
     drawing.ring(hub, radius, wheels.tyre, wheels.rubber, -half, steer)
@@ -165,8 +167,8 @@ def _add_mudguards(
     drawing: Drawing, rng: random.Random, rear: Spot, front: Spot, radius: float, colour: Colour, steer: float
 ) -> None:
     guard = colour if rng.random() < 0.6 else metal(rng)
-    drawing.arc(rear, radius + 0.012, rng.uniform(60, 90), 200, guard, 0.014)
-    drawing.arc(front, radius + 0.012, rng.uniform(20, 50), 165, guard, 0.014, 0, steer)
+    drawing.arc(rear, radius + 0.012, (rng.uniform(60, 90), 200), guard, 0.014)
+    drawing.arc(front, radius + 0.012, (rng.uniform(20, 50), 165), guard, 0.014, steer)
 
 
 def _add_saddle(drawing: Drawing, at: Spot, colour: Colour) -> None:
@@ -248,7 +250,7 @@ def _add_penny_farthing(drawing: Drawing, rng: random.Random) -> None:
     _add_wheel(drawing, rng, rear, little, wheels, 0.0)
     _add_wheel(drawing, rng, front, large, wheels, wheels.steer)
     crown = (front[0] - 0.02, 2 * large + 0.04)
-    drawing.arc((front[0] - 0.02, large - 0.02), large + 0.05, 92, 178, black, 0.022)
+    drawing.arc((front[0] - 0.02, large - 0.02), large + 0.05, (92, 178), black, 0.022)
     drawing.line([(front[0] - large - 0.07, large), rear], black, 0.02)
     for z in (0.03, -0.03):
         drawing.line([crown, front], black, 0.016, z)

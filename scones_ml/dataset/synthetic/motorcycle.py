@@ -6,6 +6,7 @@ much bodywork there is and in which second colour, exhaust, handlebars, seat, mu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["add_motorcycle"]
 
 _KINDS = ("sport", "naked", "cruiser", "dirt", "scooter")
-_WEIGHTS = (34, 22, 17, 17, 10)
+_WEIGHTS = (28, 20, 26, 17, 9)
 Spot = tuple[float, float]
 
 
@@ -33,6 +34,8 @@ class _Build:
     front: Spot
     rear_radius: float
     radius: float
+    thick: float
+    front_thick: float
     head: Spot
     steer: float
     body: Colour
@@ -55,24 +58,32 @@ def add_motorcycle(drawing: Drawing, rng: random.Random) -> None:
         _add_tank(drawing, rng, build)
     if build.kind == "sport":
         _add_fairing(drawing, rng, build)
+    elif build.kind in ("cruiser", "naked") and rng.random() < 0.25:
+        _add_luggage(drawing, rng, build)
     _add_guards(drawing, rng, build)
     hand = _add_handlebar(drawing, rng, build)
     if rng.random() < 0.4:
         x = rng.uniform(-0.08, 0.0)
         drawing.line([(x, 0.12), (x - 0.05, 0.0)], build.black, 0.018, -0.06)
-    if rng.random() < 0.13:
+    if rng.random() < 0.17:
         add_rider(drawing, rng, (-0.13, 0.4), hand, (0.0, 0.13), helmet=0.9)
 
 
 def _build(rng: random.Random) -> _Build:
     kind = rng.choices(_KINDS, _WEIGHTS)[0]
-    radius = {"dirt": 0.17, "scooter": 0.115, "cruiser": 0.16}.get(kind, 0.15) * rng.uniform(0.9, 1.08)
-    if kind != "scooter" and rng.random() < 0.15:  # pocket bikes and monkey bikes
-        radius *= 0.78
-    rear_radius = radius * (rng.uniform(0.85, 1.0) if kind in ("cruiser", "dirt") else rng.uniform(0.97, 1.05))
-    base = 0.31 + rng.uniform(-0.02, 0.03) + (0.04 if kind == "cruiser" else 0.0)
-    rake = {"cruiser": rng.uniform(0.14, 0.24), "dirt": 0.14, "scooter": 0.1}.get(kind, 0.12)
-    head = (base - rake, rng.uniform(0.43, 0.48) + (0.05 if kind == "dirt" else 0.0))
+    radius = {"dirt": 0.17, "scooter": 0.115, "cruiser": 0.155}.get(kind, 0.15) * rng.uniform(0.9, 1.08)
+    rear_radius = radius * rng.uniform(0.95, 1.05)
+    base = 0.31 + rng.uniform(-0.02, 0.03)
+    rake = {"dirt": 0.14, "scooter": 0.1}.get(kind, 0.12) + rng.uniform(-0.01, 0.02)
+    thick = {"dirt": 0.042, "sport": 0.055}.get(kind, 0.05) * rng.uniform(0.8, 1.3)
+    front_thick = thick
+    if kind == "cruiser":  # from the heavy tourer to the chopper with its long fork and its thin front wheel
+        stretch = rng.uniform(0, 1) ** 2
+        base, rake = base + 0.04 + 0.07 * stretch, 0.14 + 0.14 * stretch
+        radius, rear_radius = radius * (1 + 0.2 * stretch), rear_radius * rng.uniform(0.85, 1.0)
+        front_thick = thick * (1 - 0.55 * stretch)
+    elif kind != "scooter" and rng.random() < 0.15:  # pocket bikes and monkey bikes
+        radius, rear_radius = 0.78 * radius, 0.78 * rear_radius
     body = paint(rng)
     return _Build(
         kind=kind,
@@ -80,30 +91,35 @@ def _build(rng: random.Random) -> _Build:
         front=(base, radius),
         rear_radius=rear_radius,
         radius=radius,
-        head=head,
-        steer=rng.gauss(0, 0.25) if rng.random() < 0.6 else 0.0,
+        thick=thick,
+        front_thick=front_thick,
+        head=(base - rake, rng.uniform(0.43, 0.48) + (0.05 if kind == "dirt" else 0.0)),
+        steer=rng.gauss(0, 0.3) if rng.random() < 0.6 else 0.0,
         body=body,
         second=rng.choice((paint(rng), (240, 240, 240), dark(rng), body)),
         black=dark(rng),
-        steel=metal(rng),
+        steel=metal(rng) if kind != "cruiser" else shade(metal(rng), 1.25),
     )
 
 
 def _add_wheels(drawing: Drawing, rng: random.Random, build: _Build) -> None:
-    thick = {"dirt": 0.042, "sport": 0.055}.get(build.kind, 0.05) * rng.uniform(0.8, 1.3)
     rim = build.steel if rng.random() < 0.55 else rng.choice((build.black, build.body, paint(rng)))
     plain = rng.random() < 0.2
     wire = build.kind in ("dirt", "cruiser") and rng.random() < 0.7
     phase = rng.random()
     number = rng.choice((8, 10, 14)) if wire else rng.choice((2, 3, 3, 4))
-    for hub, radius, steer in ((build.rear, build.rear_radius, 0.0), (build.front, build.radius, build.steer)):
+    angles = [phase + math.pi * i / number for i in range(number)]
+    for hub, radius, thick, steer in (
+        (build.rear, build.rear_radius, build.thick, 0.0),
+        (build.front, build.radius, build.front_thick, build.steer),
+    ):
         inner = radius - thick
         half = thick * 0.55
         for z in (half, half / 2, 0.0):
             drawing.ring(hub, radius, thick, shade(build.black, 0.7), z, steer)
         if plain:
             drawing.plate(hub, inner, rim, 0, steer)
-        drawing.spokes(hub, inner, number, phase, rim, 0.004 if wire else 0.022, steer)
+        drawing.spokes(hub, inner, angles, rim, 0.004 if wire else 0.022, steer)
         drawing.ring(hub, radius, thick, build.black, -half, steer)
         drawing.ring(hub, inner + 0.004, 0.016, rim, -half, steer)
         drawing.ring(hub, inner * 0.66, inner * 0.22, shade(build.steel, 1.1), -half, steer)
@@ -133,17 +149,22 @@ def _add_engine(drawing: Drawing, rng: random.Random, build: _Build) -> None:
     drawing.line([build.head, (0.14, 0.16), (0.08, low)], frame, 0.028)
     block = [near(-0.16, low), near(0.12, low), near(0.17, 0.22), near(0.12, 0.34), near(-0.14, 0.33)]
     drawing.body(block, build.black, 0.14)
-    cylinder = rng.choice((build.steel, shade(build.black, 1.15)))
-    x = rng.uniform(-0.01, 0.06)
-    drawing.body([(x - 0.05, 0.18), (x + 0.05, 0.17), (x + 0.08, 0.3), (x - 0.03, 0.31)], cylinder, 0.1)
-    for i in range(4):
-        y = 0.2 + i * 0.025
-        drawing.line([(x - 0.05 + i * 0.007, y), (x + 0.06 + i * 0.006, y)], shade(cylinder, 0.6), 0.006, -0.06)
+    leans = (-0.07, 0.07) if build.kind == "cruiser" else (rng.uniform(-0.02, 0.04),)
+    for lean in leans:  # a cruiser has two cylinders that stand apart
+        _add_cylinder(drawing, rng.choice((build.steel, shade(build.black, 1.15))), lean)
     case = metal(rng)
     drawing.disc(near(-0.07, low + 0.07), rng.uniform(0.04, 0.06), case, -0.08)
     drawing.disc(near(0.03, low + 0.06), rng.uniform(0.025, 0.05), shade(case, 0.85), -0.08)
     for _ in range(rng.randint(0, 3)):
         drawing.disc((rng.uniform(-0.15, 0.12), rng.uniform(low, 0.3)), rng.uniform(0.01, 0.025), metal(rng), -0.08)
+
+
+def _add_cylinder(drawing: Drawing, colour: Colour, lean: float) -> None:
+    x = 0.02 + lean
+    drawing.body([(x - 0.05, 0.18), (x + 0.05, 0.18), (x + 0.05 + lean, 0.31), (x - 0.05 + lean, 0.31)], colour, 0.1)
+    for i in range(4):
+        y, shift = 0.205 + i * 0.025, lean * i * 0.2
+        drawing.line([(x - 0.055 + shift, y), (x + 0.055 + shift, y)], shade(colour, 0.55), 0.007, -0.06)
 
 
 def _add_exhaust(drawing: Drawing, rng: random.Random, build: _Build) -> None:
@@ -224,15 +245,24 @@ def _add_fairing(drawing: Drawing, rng: random.Random, build: _Build) -> None:
     drawing.disc((x + 0.1, y - 0.07), 0.026, (245, 245, 225), -0.07, stretch=1.5)
 
 
+def _add_luggage(drawing: Drawing, rng: random.Random, build: _Build) -> None:
+    colour = build.body if rng.random() < 0.5 else build.black
+    x, y = build.rear[0], 2 * build.rear_radius + 0.06
+    drawing.body([(x - 0.1, y), (x + 0.1, y), (x + 0.08, y - 0.15), (x - 0.1, y - 0.15)], colour, 0.1, -0.08)
+    if rng.random() < 0.5:  # a windscreen
+        x, y = build.head
+        drawing.body([(x - 0.05, y + 0.2), (x, y + 0.2), (x + 0.08, y - 0.02), (x + 0.03, y)], (190, 205, 215), 0.16)
+
+
 def _add_guards(drawing: Drawing, rng: random.Random, build: _Build) -> None:
     colour = build.body if rng.random() < 0.65 else rng.choice((build.black, build.steel))
     if build.kind == "dirt":
         x, y = build.front[0] - 0.06, 2 * build.radius + 0.06
         drawing.body([(x - 0.08, y - 0.02), (x, y + 0.03), (x + 0.2, y), (x, y - 0.01)], colour, 0.1)
     elif rng.random() < 0.85:
-        drawing.arc(build.front, build.radius + 0.014, rng.uniform(25, 60), 165, colour, 0.034, -0.02, build.steer)
+        drawing.arc(build.front, build.radius + 0.014, (rng.uniform(25, 60), 165), colour, 0.034, build.steer)
     if build.kind in ("cruiser", "scooter", "naked") and rng.random() < 0.7:
-        drawing.arc(build.rear, build.rear_radius + 0.02, 30, rng.uniform(150, 200), colour, 0.045, -0.02)
+        drawing.arc(build.rear, build.rear_radius + 0.02, (30, rng.uniform(150, 200)), colour, 0.045)
 
 
 def _add_handlebar(drawing: Drawing, rng: random.Random, build: _Build) -> Spot:

@@ -7,12 +7,14 @@ import math
 import random
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from scones_ml.dataset.synthetic.background import background, noise
 from scones_ml.dataset.synthetic.bicycle import add_bicycle
 from scones_ml.dataset.synthetic.motorcycle import add_motorcycle
-from scones_ml.dataset.synthetic.solid import Camera, Drawing
+from scones_ml.dataset.synthetic.rider import add_bystander
+from scones_ml.dataset.synthetic.solid import Camera, Drawing, View
 from scones_ml.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ Kind = Literal["bicycle", "motorcycle"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _VEHICLES: dict[str, Callable[[Drawing, random.Random], None]] = {"bicycle": add_bicycle, "motorcycle": add_motorcycle}
+_RESAMPLINGS = (
+    Image.Resampling.BOX,
+    Image.Resampling.HAMMING,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
 _FINE_FROM = 128  # pixels from which curves get more points
 
 
@@ -64,34 +72,60 @@ def render(kind: str, rng: random.Random, size: int | tuple[int, int] = 32) -> I
         raise DatasetError(f"no synthetic {kind!r}: there are {', '.join(KINDS)}")
     final = (size, size) if isinstance(size, int) else size
     # Thumbnails are drawn four times as large and reduced, so that spokes turn into the grey veil that they are.
-    factor = 4 if max(final) <= 64 else 2 if max(final) <= 1024 else 1
+    factor = 4 if max(final) <= 64 else 3 if max(final) <= 512 else 1
     scene = _scene(kind, rng, (final[0] * factor, final[1] * factor))
     return _photographed(scene, rng, final)
 
 
 def _scene(kind: str, rng: random.Random, size: tuple[int, int]) -> Image.Image:
     drawing = Drawing(fine=max(size) > 4 * _FINE_FROM)
+    if rng.random() < 0.06:
+        add_bystander(drawing, rng)
     _VEHICLES[kind](drawing, rng)
     camera = _camera(rng)
-    fill = rng.uniform(0.82, 1.06) if rng.random() < 0.85 else rng.uniform(0.5, 0.85)
-    frame = drawing.frame(camera, size, fill, (rng.gauss(0, 0.02), rng.gauss(0, 0.02)))
+    view = View(drawing, camera, size, *_framing(rng))
     scene = background(rng, size)
+    if rng.random() < 0.07:  # one of several that are parked in a row
+        _row(kind, rng, camera, scene)
     if rng.random() < 0.6:
-        small = (size[0] // 4, size[1] // 4)  # reduced and enlarged again: a soft shadow for little
-        mask = Image.new("L", small)
-        drawing.shadow(ImageDraw.Draw(mask), camera, frame.scaled(0.25), rng.uniform(-0.6, 0.6), rng.randint(40, 150))
+        mask = Image.new("L", (size[0] // 4, size[1] // 4))  # enlarged afterwards: a soft shadow for little
+        view.paint_shadow(ImageDraw.Draw(mask), 0.25, rng.uniform(-0.6, 0.6), rng.randint(40, 150))
         scene.paste((25, 25, 30), mask=mask.resize(size, Image.Resampling.BILINEAR))
-    drawing.paint(ImageDraw.Draw(scene), camera, frame)
-    if rng.random() < 0.5:
-        light = noise(rng, rng.randint(2, 5), size, rng.uniform(0.1, 0.5))
+    view.paint(ImageDraw.Draw(scene))
+    if rng.random() < 0.6:
+        light = noise(rng, rng.randint(2, 7), size, rng.uniform(0.1, 0.6))
         scene = ImageChops.overlay(scene, light.convert("RGB"))
     return scene
+
+
+def _framing(rng: random.Random) -> tuple[float, float, tuple[float, float]]:
+    """Fill, squeeze and shift of a ``View``: mostly the whole vehicle, at times small, at times a part of it."""
+    squeeze = rng.uniform(1.0, 1.45)  # web sites force broad pictures into squares
+    chance = rng.random()
+    if chance < 0.76:
+        return rng.uniform(0.88, 1.06), squeeze, (rng.gauss(0, 0.02), rng.gauss(0, 0.02))
+    if chance < 0.9:
+        return rng.uniform(0.5, 0.9), squeeze, (rng.gauss(0, 0.05), rng.gauss(0, 0.05))
+    return rng.uniform(1.1, 1.7), squeeze, (rng.gauss(0, 0.15), rng.gauss(0, 0.1))
+
+
+def _row(kind: str, rng: random.Random, camera: Camera, scene: Image.Image) -> None:
+    for side in (-1, 1):
+        other = Drawing()
+        _VEHICLES[kind](other, rng)
+        shift = (side * rng.uniform(0.2, 0.5), rng.uniform(-0.2, 0.0))
+        View(other, camera, scene.size, rng.uniform(0.6, 0.9), 1.2, shift).paint(ImageDraw.Draw(scene))
 
 
 def _camera(rng: random.Random) -> Camera:
     """Mostly from the side, often with the front turned somewhat towards or away from the viewer."""
     turned = rng.random()
-    yaw = rng.gauss(0, 0.08) if turned < 0.45 else rng.uniform(-0.5, 1.0) if turned < 0.95 else rng.uniform(-1.1, 1.3)
+    if turned < 0.4:
+        yaw = rng.gauss(0, 0.08)
+    elif turned < 0.9:
+        yaw = rng.uniform(-0.4, 1.0)
+    else:
+        yaw = rng.choice((-1, 1, 1)) * rng.uniform(0.9, 1.4)
     return Camera(
         yaw=yaw,
         elevation=max(-0.05, rng.gauss(0.1, 0.12)),
@@ -103,34 +137,48 @@ def _camera(rng: random.Random) -> Camera:
 
 def _photographed(scene: Image.Image, rng: random.Random, size: tuple[int, int]) -> Image.Image:
     """Reduce to size, and vary what lenses, film, scanners and web sites vary."""
-    filters = (Image.Resampling.BOX, Image.Resampling.HAMMING, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
-    soft = rng.uniform(0.6, 1.0) if rng.random() < 0.35 else 1.0
-    chosen = rng.choice(filters)
-    if soft < 1 and max(size) <= 64:  # many small pictures were enlarged from even smaller ones
-        scene = scene.resize((round(size[0] * soft), round(size[1] * soft)), chosen)
-        chosen = Image.Resampling.BICUBIC
-    picture = scene.resize(size, chosen)
-    grey = rng.random() < 0.08
-    saturation = 0.0 if grey else rng.uniform(0.5, 1.2)
-    picture = Image.blend(picture.convert("L").convert("RGB"), picture, saturation)
-    picture = picture.point(_tone(rng))
-    return _grained(picture, rng, rng.uniform(0, 12))
+    picture = _reduced(scene, rng, size)
+    grey = rng.random() < 0.06
+    picture = Image.blend(picture.convert("L").convert("RGB"), picture, 0.0 if grey else rng.uniform(0.5, 1.2))
+    picture = _grained(picture.point(_tone(rng)), rng, rng.uniform(0, 7))
+    return _bordered(picture, rng) if rng.random() < 0.08 else picture
+
+
+def _reduced(scene: Image.Image, rng: random.Random, size: tuple[int, int]) -> Image.Image:
+    resampling = rng.choice(_RESAMPLINGS)
+    if rng.random() < 0.3 and max(size) <= 64:  # many a small picture was enlarged from an even smaller one
+        soft = rng.uniform(0.6, 1.0)
+        scene = scene.resize((round(size[0] * soft), round(size[1] * soft)), resampling)
+        resampling = Image.Resampling.BICUBIC
+    return scene.resize(size, resampling)
+
+
+def _bordered(picture: Image.Image, rng: random.Random) -> Image.Image:
+    """Pad with bars, as web sites do to make a picture square."""
+    width, height = picture.size
+    share = rng.uniform(0.05, 0.16)
+    colour = (255, 255, 255) if rng.random() < 0.85 else (0, 0, 0)
+    frame = Image.new("RGB", picture.size, colour)
+    if rng.random() < 0.75:
+        bar = max(1, round(height * share))
+        frame.paste(picture.resize((width, height - 2 * bar)), (0, bar))
+    else:
+        bar = max(1, round(width * share))
+        frame.paste(picture.resize((width - 2 * bar, height)), (bar, 0))
+    return frame
 
 
 def _tone(rng: random.Random) -> list[int]:
     """Contrast, brightness, gamma and white balance as one table of 3 x 256 values."""
-    contrast, offset, gamma = rng.uniform(0.7, 1.2), rng.gauss(0, 10), math.exp(rng.gauss(0, 0.15))
-    table: list[int] = []
-    for _ in range(3):
-        gain = contrast * rng.gauss(1, 0.03)
-        table += [
-            max(0, min(255, round(((value / 255) ** gamma * 255 - 128) * gain + 128 + offset))) for value in range(256)
-        ]
-    return table
+    contrast, offset, gamma = rng.uniform(0.75, 1.35), rng.gauss(0, 12), math.exp(rng.gauss(0, 0.2))
+    value = np.linspace(0, 1, 256) ** gamma * 255 - 128
+    table = [value * contrast * rng.gauss(1, 0.03) + 128 + offset for _ in range(3)]
+    levels: list[int] = np.concatenate(table).clip(0, 255).astype(int).tolist()
+    return levels
 
 
 def _grained(picture: Image.Image, rng: random.Random, amount: float) -> Image.Image:
+    """Add noise of this amplitude to every pixel."""
     grain = Image.frombytes("RGB", picture.size, rng.randbytes(picture.width * picture.height * 3))
-    half = round(amount)
-    grain = grain.point([round(value / 255 * 2 * half) for value in range(256)] * 3)
-    return ImageChops.add(picture, grain, 1, -half)
+    grain = Image.blend(Image.new("RGB", picture.size, (128, 128, 128)), grain, amount / 128)
+    return ImageChops.add(picture, grain, 1, -128)

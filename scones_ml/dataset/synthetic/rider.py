@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from scones_ml.dataset.synthetic.solid import Drawing
 
-__all__ = ["add_rider"]
+__all__ = ["add_bystander", "add_rider"]
 
 Spot = tuple[float, float]
 
@@ -46,6 +46,20 @@ def add_rider(drawing: Drawing, rng: random.Random, hip: Spot, hand: Spot, foot:
     drawing.disc(head, 0.06, tone, stretch=0.9)
     top = paint(rng) if rng.random() < helmet else dark(rng)
     drawing.polygon([(head[0] + 0.07 * math.cos(a), head[1] + 0.075 * math.sin(a)) for a in _ARCH], top)
+
+
+def add_bystander(drawing: Drawing, rng: random.Random) -> None:
+    """Add a person who stands behind the vehicle."""
+    x, z = rng.uniform(-0.4, 0.4), rng.uniform(0.12, 0.3)
+    trousers, shirt = dark(rng) if rng.random() < 0.6 else any_colour(rng), any_colour(rng)
+    tall = rng.uniform(0.8, 1.0)
+    for side in (-0.035, 0.035):
+        drawing.line([(x + side, 0.02), (x + side * 0.8, 0.48 * tall)], trousers, 0.07, z)
+    drawing.body(_trunk((x, 0.5 * tall), (x, 0.74 * tall)), shirt, 0.1, z)
+    for side in (-0.09, 0.09):
+        drawing.line([(x + side * 0.8, 0.77 * tall), (x + side * 1.2, 0.5 * tall)], shade(shirt, 0.85), 0.045, z - 0.03)
+    drawing.disc((x, 0.88 * tall), 0.055, skin(rng), z)
+    drawing.disc((x, 0.91 * tall), 0.05, dark(rng), z, 1.1)
 
 
 _ARCH = [math.radians(angle) for angle in range(10, 221, 15)]

@@ -1,4 +1,4 @@
-"""A drawing in three dimensions: shapes are collected first, then seen by a camera, fitted into a frame and painted.
+"""A drawing in three dimensions: shapes are collected first, then seen by a camera, fitted into a picture and painted.
 
 The world's unit is about the length of a vehicle: x runs from its tail to its front, y up from the ground, z away from
 the viewer. Shapes are painted in the order in which they were added, so what is near is added last.
@@ -7,7 +7,7 @@ the viewer. Shapes are painted in the order in which they were added, so what is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,22 @@ import numpy as np
 from scones_ml.dataset.synthetic.palette import Colour, shade
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import numpy.typing as npt
     from PIL import ImageDraw
 
-__all__ = ["Camera", "Drawing", "Frame", "Point"]
+__all__ = ["Camera", "Drawing", "Point", "View"]
 
 Point = tuple[float, float] | tuple[float, float, float]
-_TURN = tuple((math.cos(2 * math.pi * i / 32), math.sin(2 * math.pi * i / 32)) for i in range(33))
-_FINE_TURN = tuple((math.cos(2 * math.pi * i / 128), math.sin(2 * math.pi * i / 128)) for i in range(129))
+
+
+def _unit_circle(n: int) -> npt.NDArray[np.float64]:
+    angles = np.linspace(0, 2 * np.pi, n + 1)
+    return np.stack([np.cos(angles), np.sin(angles), np.zeros(n + 1)], axis=1)
+
+
+_COARSE_CIRCLE, _FINE_CIRCLE = _unit_circle(24), _unit_circle(128)
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class _Shape:
-    """Consecutive points of the drawing; a line of this width, or a filled polygon when the width is None."""
+    """Consecutive points of the drawing: a line of this width, or a filled polygon when the width is None."""
 
     start: int
     stop: int
@@ -72,19 +80,19 @@ class Drawing:
     """Shapes in the order of painting.
 
     Args:
-        fine: more points on curves, for pictures larger than thumbnails.
+        fine: more points on curves and more layers in solids, for pictures larger than thumbnails.
     """
 
     def __init__(self, *, fine: bool = False) -> None:
         self.fine = fine
-        self._turn = _FINE_TURN if fine else _TURN
-        self._points: list[tuple[float, float, float]] = []
-        self._shapes: list[_Shape] = []
+        self.shapes: list[_Shape] = []
+        self._coordinates = array("d")
+        self._circle = _FINE_CIRCLE if fine else _COARSE_CIRCLE
 
-    def _add(self, points: Iterable[Point], colour: Colour, width: float | None, z: float = 0.0) -> None:
-        start = len(self._points)
-        self._points += [(p[0], p[1], p[2] + z if len(p) == 3 else z) for p in points]
-        self._shapes.append(_Shape(start, len(self._points), colour, width))
+    @property
+    def points(self) -> npt.NDArray[np.float64]:
+        """All points (N, 3), in the order of the shapes."""
+        return np.array(self._coordinates).reshape(-1, 3)
 
     def line(self, points: Iterable[Point], colour: Colour, width: float, z: float = 0.0) -> None:
         """A tube along the points."""
@@ -96,141 +104,154 @@ class Drawing:
 
     def disc(self, centre: Point, radius: float, colour: Colour, z: float = 0.0, stretch: float = 1.0) -> None:
         """A filled circle, or an ellipse that is ``stretch`` times as long as high."""
-        x, y = centre[0], centre[1]
-        self._add([(x + stretch * radius * c, y + radius * s) for c, s in self._turn], colour, None, z)
+        circle = self._circle * (stretch * radius, radius, 0)
+        self._add_array(_moved(circle, centre[0], centre[1], z), colour, None)
 
-    def ring(
-        self, centre: Point, radius: float, width: float, colour: Colour, z: float = 0.0, steer: float = 0.0
-    ) -> None:
-        """A circle's outline, ``width`` of it inside the radius; ``steer`` turns it about the vertical, in radians."""
-        inner = radius - width
-        self._add([*self._circle(centre, radius, steer), *self._circle(centre, inner, steer)[::-1]], colour, None, z)
+    def plate(self, hub: Point, radius: float, colour: Colour, z: float = 0.0, steer: float = 0.0) -> None:
+        """A filled circle that turns with the steering, by ``steer`` radians about the vertical."""
+        self._add_array(_moved(_steered(self._circle, radius, steer), hub[0], hub[1], z), colour, None)
 
-    def plate(self, centre: Point, radius: float, colour: Colour, z: float = 0.0, steer: float = 0.0) -> None:
-        """A wheel's disc: a filled circle that turns with the steering."""
-        self._add(self._circle(centre, radius, steer), colour, None, z)
-
-    def _circle(self, centre: Point, radius: float, steer: float) -> list[Point]:
-        x, y = centre[0], centre[1]
-        along, aside = radius * math.cos(steer), radius * math.sin(steer)
-        return [(x + along * c, y + radius * s, -aside * c) for c, s in self._turn]
+    def ring(self, hub: Point, radius: float, width: float, colour: Colour, z: float = 0.0, steer: float = 0.0) -> None:
+        """A circle's outline, ``width`` of it inside the radius; it turns with the steering."""
+        outer = _steered(self._circle, radius, steer)
+        rings = np.concatenate([outer, outer[::-1] * ((radius - width) / radius)])
+        self._add_array(_moved(rings, hub[0], hub[1], z), colour, None)
 
     def arc(
-        self,
-        centre: Point,
-        radius: float,
-        start: float,
-        stop: float,
-        colour: Colour,
-        width: float,
-        z: float = 0.0,
-        steer: float = 0.0,
+        self, hub: Point, radius: float, turn: tuple[float, float], colour: Colour, width: float, steer: float = 0.0
     ) -> None:
-        """A part of a circle, from ``start`` to ``stop`` degrees, counted from the front over the top."""
-        x, y = centre[0], centre[1]
-        n = 33 if self.fine else 9
-        angles = [math.radians(start + (stop - start) * i / (n - 1)) for i in range(n)]
-        along, aside = radius * math.cos(steer), radius * math.sin(steer)
-        points = [(x + along * math.cos(a), y + radius * math.sin(a), -aside * math.cos(a)) for a in angles]
-        self._add(points, colour, width, z)
+        """A part of a circle between two angles in degrees, counted from the front over the top."""
+        angles = np.radians(np.linspace(*turn, 33 if self.fine else 9))
+        part = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=1)
+        self._add_array(_moved(_steered(part, radius, steer), hub[0], hub[1], 0), colour, width)
 
     def spokes(
-        self, centre: Point, radius: float, number: int, phase: float, colour: Colour, width: float, steer: float = 0.0
+        self, hub: Point, radius: float, angles: Iterable[float], colour: Colour, width: float, steer: float = 0.0
     ) -> None:
-        """Diameters of a wheel."""
-        x, y = centre[0], centre[1]
-        for i in range(number):
-            angle = phase + math.pi * i / number
-            dx, dy = radius * math.cos(angle), radius * math.sin(angle)
-            along, aside = dx * math.cos(steer), dx * math.sin(steer)
-            self._add([(x - along, y - dy, aside), (x + along, y + dy, -aside)], colour, width)
+        """Diameters of a wheel at these angles, in radians."""
+        for angle in angles:
+            x, y = radius * math.cos(angle), radius * math.sin(angle)
+            along, aside = x * math.cos(steer), x * math.sin(steer)
+            ends: list[Point] = [(hub[0] - along, hub[1] - y, aside), (hub[0] + along, hub[1] + y, -aside)]
+            self._add(ends, colour, width, 0.0)
 
     def body(self, points: Sequence[Point], colour: Colour, depth: float, z: float = 0.0) -> None:
         """A rounded solid of this depth: its far side and its edge lie in the shade, its upper part in the light."""
         outline = _rounded(points, 3 if self.fine else 1)
-        steps = 10 if self.fine else 2
-        for i in range(steps):
-            self._add(outline, shade(colour, 0.55 + 0.25 * i / steps), None, z + depth * (0.5 - i / steps))
-        self._add(outline, colour, None, z - depth / 2)
-        middle = sum(y for _, y in outline) / len(outline)
-        light = [(x, middle + 0.02 + (y - middle) * 0.55) for x, y in outline]
-        self._add(light, shade(colour, 1.22), None, z - depth / 2)
+        layers = 12 if self.fine else 2
+        for i in range(layers):
+            edge = shade(colour, 0.55 + 0.25 * i / layers)
+            self._add_array(_moved(outline, 0, 0, z + depth * (0.5 - i / layers)), edge, None)
+        outline = _moved(outline, 0, 0, z - depth / 2)
+        self._add_array(outline, colour, None)
+        middle = float(outline[:, 1].mean())
+        bands = 4 if self.fine else 1
+        for i in range(bands):
+            height = 0.55 - 0.1 * i
+            light = _moved(outline * (1, height, 1), 0, middle * (1 - height) + 0.012 + 0.004 * i, 0)
+            self._add_array(light, shade(colour, 1 + 0.24 * (i + 1) / bands), None)
 
-    def frame(self, camera: Camera, size: tuple[int, int], fill: float, shift: tuple[float, float]) -> Frame:
-        """Fit the drawing into a picture.
+    def _add(self, points: Iterable[Point], colour: Colour, width: float | None, z: float) -> None:
+        start = len(self._coordinates) // 3
+        for point in points:
+            self._coordinates.extend((point[0], point[1], point[2] + z if len(point) == 3 else z))
+        self.shapes.append(_Shape(start, len(self._coordinates) // 3, colour, width))
+
+    def _add_array(self, points: npt.NDArray[np.float64], colour: Colour, width: float | None) -> None:
+        start = len(self._coordinates) // 3
+        self._coordinates.frombytes(points.tobytes())
+        self.shapes.append(_Shape(start, start + len(points), colour, width))
+
+
+class View:
+    """A drawing as a camera sees it, fitted into a picture.
+
+    Args:
+        drawing: what is seen.
+        camera: who looks.
+        size: width and height of the picture in pixels.
+        fill: the share of the picture's width or height that the drawing takes; above 1 it is cut off.
+        squeeze: how many times as high as broad the picture may be made where that fills it better, 1 for never.
+        shift: moves the drawing right and down, in shares of the picture's size.
+    """
+
+    def __init__(
+        self,
+        drawing: Drawing,
+        camera: Camera,
+        size: tuple[int, int],
+        fill: float,
+        squeeze: float,
+        shift: tuple[float, float],
+    ) -> None:
+        self._drawing, self._camera = drawing, camera
+        self._points = drawing.points
+        seen = camera.project(self._points)
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        room = np.array(size) / (high - low)
+        scale = float(min(room)) * fill
+        self._scale = np.array([scale, max(scale, min(scale * squeeze, room[1] * fill))])
+        self._origin = np.array(size) * (0.5 + np.array(shift)) - (low + high) / 2 * self._scale
+        self._seen = seen
+
+    def paint(self, draw: ImageDraw.ImageDraw) -> None:
+        """Paint every shape in its colour."""
+        self._paint(draw, self._seen * self._scale + self._origin, float(self._scale[0]), None)
+
+    def paint_shadow(self, draw: ImageDraw.ImageDraw, zoom: float, slant: float, strength: int) -> None:
+        """Paint the shadow on the ground as grey values.
 
         Args:
-            camera: who looks.
-            size: width and height of the picture in pixels.
-            fill: the share of the picture's width or height that the drawing takes; above 1 it is cut off.
-            shift: moves it right and down, in shares of the picture's size.
+            draw: a picture that is ``zoom`` times as large as the view's.
+            zoom: that size.
+            slant: how far the shadow of something one unit high falls towards the front.
+            strength: the grey value.
         """
-        seen = camera.project(np.array(self._points))
-        low, high = seen.min(axis=0), seen.max(axis=0)
-        scale = fill * min(size[0] / (high[0] - low[0]), size[1] / (high[1] - low[1]))
-        middle = (low + high) / 2
-        return Frame(
-            float(scale),
-            float(size[0] * (0.5 + shift[0]) - middle[0] * scale),
-            float(size[1] * (0.5 + shift[1]) - middle[1] * scale),
-        )
-
-    def paint(self, draw: ImageDraw.ImageDraw, camera: Camera, frame: Frame) -> None:
-        """Paint every shape in its colour."""
-        self._paint(draw, frame.place(camera.project(np.array(self._points))), frame.scale, None)
-
-    def shadow(self, draw: ImageDraw.ImageDraw, camera: Camera, frame: Frame, slant: float, strength: int) -> None:
-        """Paint the shadow on the ground, with this grey value, for a light that slants so much towards the front."""
-        points = np.array(self._points)
-        height = points[:, 1]
-        flat = np.stack([points[:, 0] + slant * height, np.zeros_like(height), points[:, 2] + 0.5 * height], axis=1)
-        self._paint(draw, frame.place(camera.project(flat)), frame.scale, strength)
+        x, y, z = self._points.T
+        flat = self._camera.project(np.stack([x + slant * y, np.zeros_like(y), z + 0.5 * y], axis=1))
+        placed = (flat * self._scale + self._origin) * zoom
+        self._paint(draw, placed, float(self._scale[0]) * zoom, strength)
 
     def _paint(
-        self, draw: ImageDraw.ImageDraw, places: list[tuple[float, float]], scale: float, grey: int | None
+        self, draw: ImageDraw.ImageDraw, places: npt.NDArray[np.float64], scale: float, grey: int | None
     ) -> None:
-        for shape in self._shapes:
-            xy = places[shape.start : shape.stop]
+        flat: list[float] = places.ravel().tolist()
+        for shape in self._drawing.shapes:
+            xy = flat[2 * shape.start : 2 * shape.stop]
             colour = shape.colour if grey is None else grey
             if shape.width is None:
                 draw.polygon(xy, fill=colour)
                 continue
             width = max(1, round(shape.width * scale))
-            draw.line(xy, fill=colour, width=width, joint="curve" if width > 3 and len(xy) > 2 else None)
-            if width > 3 and self.fine:
-                for x, y in (xy[0], xy[-1]):
+            if width <= 3:
+                draw.line(xy, fill=colour, width=width)
+                continue
+            draw.line(xy, fill=colour, width=width, joint="curve" if len(xy) > 4 else None)
+            if self._drawing.fine:
+                for x, y in (xy[:2], xy[-2:]):
                     draw.circle((x, y), width / 2 - 0.5, fill=colour)
 
 
-@dataclass(frozen=True)
-class Frame:
-    """Where the camera's plane lies in a picture: pixels a unit, and the origin's place in pixels."""
-
-    scale: float
-    left: float
-    top: float
-
-    def scaled(self, factor: float) -> Frame:
-        """The same place in a picture that is so many times as large."""
-        return Frame(self.scale * factor, self.left * factor, self.top * factor)
-
-    def place(self, seen: npt.NDArray[np.float64]) -> list[tuple[float, float]]:
-        """Projected points (N, 2) as pixel coordinates."""
-        placed: list[tuple[float, float]] = list(map(tuple, (seen * self.scale + (self.left, self.top)).tolist()))
-        return placed
+def _moved(points: npt.NDArray[np.float64], x: float, y: float, z: float) -> npt.NDArray[np.float64]:
+    moved: npt.NDArray[np.float64] = points + np.array((x, y, z))
+    return moved
 
 
-def _rounded(points: Sequence[Point], rounds: int) -> list[tuple[float, float]]:
-    """A closed outline with its corners cut off so many times (Chaikin 1974)."""
-    outline = [(p[0], p[1]) for p in points]
+def _steered(circle: npt.NDArray[np.float64], radius: float, steer: float) -> npt.NDArray[np.float64]:
+    """Points of a unit circle in the x-y plane, enlarged and turned about the vertical."""
+    turned = circle * radius
+    if steer:
+        turned[:, 2] = -turned[:, 0] * math.sin(steer)
+        turned[:, 0] *= math.cos(steer)
+    return turned
+
+
+def _rounded(points: Sequence[Point], rounds: int) -> npt.NDArray[np.float64]:
+    """A closed outline with its corners cut off so many times (Chaikin 1974), as points (N, 3) with z = 0."""
+    outline = np.array([(point[0], point[1], 0.0) for point in points])
     for _ in range(rounds):
-        following = outline[1:] + outline[:1]
-        outline = [
-            corner
-            for (x0, y0), (x1, y1) in zip(outline, following, strict=True)
-            for corner in (
-                (0.75 * x0 + 0.25 * x1, 0.75 * y0 + 0.25 * y1),
-                (0.25 * x0 + 0.75 * x1, 0.25 * y0 + 0.75 * y1),
-            )
-        ]
+        following = np.roll(outline, -1, axis=0)
+        outline = np.stack([0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following], axis=1).reshape(
+            -1, 3
+        )
     return outline
