@@ -82,7 +82,9 @@ def _available_threads(wanted: int) -> int:
     """At most as many threads as cores: two threads on one core take twenty times as long as one."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if wanted > available:
-        print(f"--threads {wanted} is more than this process may use; taking {available}", file=sys.stderr)
+        print(
+            f"--threads {wanted} is more than the {available} this process may use: taking {available}", file=sys.stderr
+        )
     return min(wanted, available)
 
 

@@ -9,36 +9,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cutmix", "flip_and_shift"]
+__all__ = ["cutmix", "flip_and_crop"]
 
 
-def flip_and_shift(images: Tensor, flips: Tensor, reach: int, generator: torch.Generator) -> Tensor:
-    """Mirror the pictures that ``flips`` marks and move each by up to ``reach`` pixels, edges reflected.
+def flip_and_crop(images: Tensor, flips: Tensor, side: int, reach: int, generator: torch.Generator) -> Tensor:
+    """Mirror the pictures that ``flips`` marks and cut a square out of each, at a random place.
 
     Args:
         images: (N, S, S, 3).
         flips: bool (N,), on the CPU.
-        reach: pixels, less than S.
+        side: of the square, in pixels.
+        reach: how far it may lie outside of the picture, in pixels; what is missing there is reflected at the edge.
         generator: a CPU generator.
 
     Returns:
-        The same shape.
+        (N, side, side, 3).
     """
     count, size = images.shape[:2]
-    offsets = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
-    rows, columns = _reflect(torch.arange(size) + offsets, size)  # (N, S) each
+    corners = torch.randint(-reach, size - side + reach + 1, (2, count, 1), generator=generator)
+    rows, columns = _reflect(torch.arange(side) + corners, size)  # (N, side) each
     columns = torch.where(flips[:, None], columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    which = torch.arange(count, device=images.device)
-    return images[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+    pixel = torch.arange(count)[:, None, None] * size**2 + rows[:, :, None] * size + columns[:, None, :]
+    cut = images.reshape(-1, 3).index_select(0, pixel.flatten().to(images.device))
+    return cut.view(count, side, side, 3)
 
 
-def cutmix(images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Paste a box of another picture into each one and mix the targets by area (Yun et al., 2019).
+def cutmix(images: Tensor, targets: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Paste a box of another picture into some and mix their targets by area (Yun et al., 2019).
 
     Args:
         images: (N, S, S, 3).
         targets: (N, K), rows sum to 1.
+        chance: probability that a picture is pasted into.
         generator: a CPU generator.
 
     Returns:
@@ -46,6 +48,7 @@ def cutmix(images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple
     """
     count, size = images.shape[:2]
     side = (torch.rand(count, 1, generator=generator).sqrt() * size).round()  # the area is uniform
+    side *= torch.rand(count, 1, generator=generator) < chance
     centre = torch.rand(2, count, 1, generator=generator) * size
     inside = (torch.arange(size) + 0.5 - centre).abs() < side / 2  # (2, N, S): rows, columns
     box = inside[0][:, :, None] & inside[1][:, None, :]  # (N, S, S)

@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 (the name everybody knows)
 from torch import Tensor, nn
 
 from scones_ml.errors import TrainingError
-from scones_ml.training.augment import cutmix, flip_and_shift
+from scones_ml.training.augment import cutmix, flip_and_crop
 from scones_ml.training.network import Network, pixel_statistics, whitening_filters
 from scones_ml.training.optimizer import Muon
 from scones_ml.training.views import averaged_logits
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scones_ml.training.presets import Recipe
 
-__all__ = ["Epoch", "Fitted", "fit"]
+__all__ = ["Epoch", "Fitted", "deterministic", "fit"]
 
 _WHITENING_SAMPLE = 1000  # pictures
 _LOOK_AHEAD_EVERY = 5  # steps
@@ -66,6 +66,17 @@ class Fitted:
 
     def _normalise(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.deviation
+
+
+def deterministic(threads: int) -> None:
+    """Make this process's torch repeat itself bit for bit, on this many CPU threads.
+
+    Raises:
+        RuntimeError: from torch, later: a CUDA operation that cannot repeat itself was asked for.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs five per cent
 
 
 def fit(
@@ -110,9 +121,9 @@ def fit(
         for chosen in torch.split(order, batch_size):
             x, y = data[chosen.to(device)], targets[chosen.to(device)]
             truth = y.argmax(1)
-            x = flip_and_shift(fitted._normalise(x), flips[chosen], recipe.reach * x.shape[1] // 32, generator)
-            if recipe.cutmix:
-                x, y = cutmix(x, y, generator)
+            side, reach = recipe.crop * x.shape[1] // 32, recipe.reach * x.shape[1] // 32
+            x = flip_and_crop(fitted._normalise(x), flips[chosen], side, reach, generator)
+            x, y = cutmix(x, y, recipe.cutmix, generator)
             with torch.autocast(device, torch.bfloat16, enabled=_bfloat16_pays(device)):
                 logits = fitted.network(_as_input(x))
             loss = F.cross_entropy(logits.float(), y)

@@ -13,7 +13,7 @@ class Recipe:
 
     Attributes:
         epochs: passes over the training pictures.
-        cutmix: paste boxes of other pictures in.
+        cutmix: probability that a box of another picture is pasted into one.
         label_smoothing: share of every target that is spread over all classes.
         batch_size: pictures a step; small data sets take smaller steps, see ``fit``.
         reach: largest random shift, in pixels at 32x32.
@@ -25,9 +25,10 @@ class Recipe:
     """
 
     epochs: int
-    cutmix: bool = True
+    cutmix: float = 0.5
     label_smoothing: float = 0.0
     batch_size: int = 100
+    crop: int = 32
     reach: int = 2
     muon_lr: float = 0.24
     head_lr: float = 0.67

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from scones_ml import __version__, dataset
 from scones_ml.errors import TrainingError
 from scones_ml.evaluation import choose_threshold, evaluate, fit_temperature
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier
 from scones_ml.training.export import to_onnx
-from scones_ml.training.fit import fit
+from scones_ml.training.fit import deterministic, fit
 from scones_ml.training.network import MINIMUM_SIZE
 from scones_ml.training.presets import PRESETS
 
@@ -71,8 +70,7 @@ def run(job: Job) -> ModelCard:
         DatasetError: the data set is not there, not staged or not whole.
         TrainingError: it cannot be learned from, or learning went wrong.
     """
-    torch.set_num_threads(job.threads)
-    torch.use_deterministic_algorithms(True)
+    deterministic(job.threads)
     data = dataset.load(job.data)
     _check(data)
     recipe = PRESETS[job.preset]
