@@ -59,7 +59,9 @@ def read_object(ref: ImageRef) -> StoredObject:
 def classifier() -> Classifier:
     """The classifier that SCONES_CLASSIFIER names."""
     target = settings.classifier()
-    return _classifier(target, settings.labels() if target.kind == "sagemaker" else ())
+    if target.kind == "sagemaker":
+        return _classifier(target, settings.labels(), settings.runtime_url())
+    return _classifier(target)
 
 
 @lru_cache(maxsize=8)
@@ -68,8 +70,8 @@ def _object_store(target: settings.Target) -> ObjectStore:
 
 
 @lru_cache(maxsize=8)
-def _classifier(target: settings.Target, labels: tuple[str, ...]) -> Classifier:
-    return cast("Classifier", _load(_CLASSIFIERS[target.kind], target.name, *filter(None, [labels])))
+def _classifier(target: settings.Target, *details: object) -> Classifier:
+    return cast("Classifier", _load(_CLASSIFIERS[target.kind], target.name, *details))
 
 
 def _load(spec: str, *arguments: object) -> object:

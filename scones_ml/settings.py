@@ -15,6 +15,7 @@ SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powerto
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
 ======================  ==============================  ====================================================
 
+AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME, boto3's own variable, points the classifier at an endpoint on this machine.
 Every function takes the environment as a mapping, reads it at each call and keeps nothing.
 """
 
@@ -35,6 +36,7 @@ __all__ = [
     "labels",
     "metrics_enabled",
     "object_store",
+    "runtime_url",
     "threshold",
     "tracing_enabled",
 ]
@@ -93,6 +95,11 @@ def labels(environ: Environ = os.environ) -> tuple[str, ...]:
             "SCONES_LABELS must name the model's classes in order: SCONES_LABELS=bicycle,motorcycle"
         )
     return names
+
+
+def runtime_url(environ: Environ = os.environ) -> str | None:
+    """Where SageMaker's runtime API is, if not at AWS."""
+    return environ.get("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME") or None
 
 
 def threshold(environ: Environ = os.environ) -> float:

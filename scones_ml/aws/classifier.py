@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,14 +23,14 @@ class SageMakerClassifier:
     Args:
         endpoint: its name.
         labels: class names in the order of its answers.
-        client: a runtime client; None makes one from the environment (credentials, region,
-            AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME).
+        url: where the runtime API is; None means AWS, with credentials and region from the environment. At a
+            loopback address requests are not signed, so that no account is needed and no key leaves the machine.
     """
 
-    def __init__(self, endpoint: str, labels: tuple[str, ...], client: SageMakerRuntimeClient | None = None) -> None:
+    def __init__(self, endpoint: str, labels: tuple[str, ...], url: str | None = None) -> None:
         self._endpoint = endpoint
         self._labels = labels
-        self._client = client or _default_client()
+        self._client = _client(url)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -56,16 +55,15 @@ class SageMakerClassifier:
             raise InferenceError(f"endpoint {self._endpoint} answered {start!r}, not a JSON list of numbers") from exc
 
 
-def _default_client() -> SageMakerRuntimeClient:
+def _client(url: str | None) -> SageMakerRuntimeClient:
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
     # The workflow retries, so that a slow endpoint is not asked twice within one Lambda invocation.
     config = Config(connect_timeout=3, read_timeout=55, retries={"total_max_attempts": 1, "mode": "standard"})
-    url = os.environ.get("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "")
-    if urlsplit(url).hostname in _LOOPBACK:  # an endpoint on this machine: no account, and no key leaves it
+    if url and urlsplit(url).hostname in _LOOPBACK:
         config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))
     with translated("SageMaker"):
-        client: SageMakerRuntimeClient = boto3.client("sagemaker-runtime", config=config)
+        client: SageMakerRuntimeClient = boto3.client("sagemaker-runtime", config=config, endpoint_url=url)
     return client

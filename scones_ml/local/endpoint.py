@@ -36,6 +36,7 @@ class LocalDeployer:
     def __init__(self, records: Path, captures: Path) -> None:
         self._records = records
         self._captures = captures
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def deploy(self, request: DeploymentRequest, port: int = 0) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`; one that runs under the same name is replaced.
@@ -64,6 +65,7 @@ class LocalDeployer:
             child.wait()
             self._forget(request.name)
             raise
+        self._children[request.name] = child
         return endpoint
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -81,6 +83,8 @@ class LocalDeployer:
         with contextlib.suppress(FileNotFoundError):
             record = json.loads(self._record(name).read_text(encoding="utf-8"))
             _stop(record["pid"], name)
+        if name in self._children:
+            self._children.pop(name).wait()
         self._forget(name)
 
     def _record(self, name: str) -> Path:
@@ -150,8 +154,6 @@ def _stop(pid: int, name: str) -> None:
 
 def _is_ours(pid: int, name: str) -> bool:
     """Whether the process is a running server of this endpoint, told by its command line."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # our own child, if it ended, is a zombie until then
     command = _command_line(pid)
     return "scones_ml.inference" in command and f"--name {name} " in command
 

@@ -7,6 +7,7 @@ cannot: hold both ``a`` and ``a/b``.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -58,7 +59,8 @@ class DirectoryObjectStore:
             temporary.write_bytes(data)
             temporary.replace(path)
         except OSError as exc:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             remedy = "free some space" if exc.errno == errno.ENOSPC else "is a part of the key an object already?"
             raise ConfigurationError(
                 f"s3://{bucket}/{key} cannot be written below {self._root}: {exc.strerror}; {remedy}"

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from scones_ml import asl, workflows
 from scones_ml.events import ImageRef
@@ -41,7 +42,9 @@ class LocalWorkflowRunner:
         for image in request.images:
             started = time.perf_counter()
             with _environment(environment):
-                execution = asl.run(definition, image.to_event(), resources=tasks, name=image.image_id)
+                execution = asl.run(
+                    definition, cast("asl.Json", image.to_event()), resources=tasks, name=image.image_id
+                )
             yield _result(image, execution, started - begin, time.perf_counter() - started)
 
 
@@ -61,7 +64,7 @@ def handler_environment(request: WorkflowRequest, buckets: Path) -> dict[str, st
     }
 
 
-def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, asl.Resource]:
+def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, Callable[[asl.Json], object]]:
     """What stands behind the Resource ARNs of our definitions on this machine.
 
     Args:
@@ -73,14 +76,16 @@ def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str,
         ``aws-sdk:s3:putObject`` writes to the store.
     """
 
-    def invoke(parameters: Mapping[str, object]) -> object:
+    def invoke(parameters: asl.Json) -> object:
+        assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
         name = str(parameters["FunctionName"])
         match = _FUNCTION.fullmatch(name)
         module = _WORD.sub("_", match[1] if match else name).lower()
         result = load_handler(module)(parameters.get("Payload", {}), LambdaContext(module))
         return {"ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200}
 
-    def put_object(parameters: Mapping[str, object]) -> object:
+    def put_object(parameters: asl.Json) -> object:
+        assert isinstance(parameters, dict)  # noqa: S101
         bucket = re.sub(r"\$\{(\w+)\}", lambda match: substitutions[match[1]], str(parameters["Bucket"]))
         body = parameters["Body"]
         data = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)

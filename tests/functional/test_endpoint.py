@@ -1,0 +1,214 @@
+"""The endpoint as its clients see it: a real server process on loopback, plain boto3 and plain HTTP."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.exceptions
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from PIL import Image
+
+from scones_ml import lifecycle
+from scones_ml.aws.classifier import SageMakerClassifier
+from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError, TransientServiceError
+from scones_ml.inference.model import load_model
+from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.ports import DeploymentRequest, Endpoint
+
+LABELS = ("bicycle", "motorcycle")
+
+
+def picture(red: int, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), (red, 0, 0)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def deployer(tmp_path_factory: pytest.TempPathFactory) -> LocalDeployer:
+    folder = tmp_path_factory.mktemp("workspace")
+    return LocalDeployer(folder / "endpoints", folder / "captures")
+
+
+@pytest.fixture(scope="module")
+def endpoint(deployer: LocalDeployer, tiny_model: Path) -> Iterator[Endpoint]:
+    yield deployer.deploy(DeploymentRequest("bikes", tiny_model))
+    deployer.remove("bikes")
+
+
+@pytest.fixture
+def runtime(endpoint: Endpoint) -> Any:
+    config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
+    return boto3.client("sagemaker-runtime", endpoint_url=endpoint.url, region_name="us-east-1", config=config)
+
+
+def post(url: str, data: bytes, content_type: str) -> tuple[int, Any]:
+    request = urllib.request.Request(url, data, {"Content-Type": content_type})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as exc:
+        return exc.code, json.loads(exc.read())
+
+
+def test_ping_answers_when_the_model_is_there(endpoint: Endpoint) -> None:
+    """A deployed endpoint is ready: /ping gives 200."""
+    with urllib.request.urlopen(f"{endpoint.url}/ping", timeout=10) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("PNG", "application/x-image")]
+)
+def test_invocations_answer_with_a_json_list(endpoint: Endpoint, kind: str, content_type: str) -> None:
+    """A picture of each content type gives the model's probabilities as a JSON list."""
+    status, answer = post(f"{endpoint.url}/invocations", picture(255, kind), content_type)
+    assert status == 200
+    assert answer[1] == pytest.approx(0.9975, abs=0.001)
+    assert sum(answer) == pytest.approx(1)
+
+
+def test_plain_boto3_reaches_it_by_name(runtime: Any) -> None:
+    """invoke_endpoint of an unchanged boto3 client works, and the answer says which variant it came from."""
+    answer = runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=picture(0))
+    assert json.loads(answer["Body"].read())[0] > 0.99
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+    assert answer["ContentType"] == "application/json"
+
+
+def test_the_answer_is_the_models_own(endpoint: Endpoint, tiny_model: Path) -> None:
+    """Over the endpoint and in this process a picture gets the same probabilities."""
+    remote = SageMakerClassifier("bikes", LABELS, endpoint.url).predict(picture(100), image_id="0" * 40)
+    assert remote == pytest.approx(load_model(tiny_model).predict(picture(100)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "status", "words"),
+    [
+        (b"<html>", "image/png", 400, "not a picture"),
+        (b"", "image/png", 400, "it is empty"),
+        (b"\x89PNG\r\n\x1a\n123", "image/png", 400, "broken PNG"),
+        (b"[1, 2]", "application/json", 415, "application/json"),
+        (b"x" * 6_291_457, "image/png", 413, "larger than 6,291,456 bytes"),
+    ],
+)
+def test_bad_requests_get_a_clear_4xx(
+    endpoint: Endpoint, data: bytes, content_type: str, status: int, words: str
+) -> None:
+    """What cannot be classified is refused with its status and one line that says why."""
+    got, answer = post(f"{endpoint.url}/invocations", data, content_type)
+    assert got == status
+    assert words in answer["message"]
+
+
+def test_boto3_sees_model_errors_as_at_aws(runtime: Any) -> None:
+    """The container's 400 reaches boto3 as ModelError with the original status, as from SageMaker."""
+    with pytest.raises(runtime.exceptions.ModelError) as caught:
+        runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=b"<html>")
+    assert caught.value.response["OriginalStatusCode"] == 400
+    assert "not a picture" in caught.value.response["OriginalMessage"]
+
+
+def test_an_unknown_endpoint_is_a_validation_error(runtime: Any) -> None:
+    """Another name under the same address is refused as SageMaker refuses it."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        runtime.invoke_endpoint(EndpointName="trucks", ContentType="image/png", Body=picture(0))
+    assert caught.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_the_classifier_translates_errors(endpoint: Endpoint) -> None:
+    """A refused picture, a wrong name and a dead address are our own errors, each naming the endpoint."""
+    with pytest.raises(InferenceError, match="endpoint bikes: ModelError"):
+        SageMakerClassifier("bikes", LABELS, endpoint.url).predict(b"<html>", image_id="0" * 40)
+    with pytest.raises(ConfigurationError, match="endpoint trucks: ValidationError"):
+        SageMakerClassifier("trucks", LABELS, endpoint.url).predict(picture(0), image_id="0" * 40)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(TransientServiceError, match="endpoint bikes"):
+            SageMakerClassifier("bikes", LABELS, url).predict(picture(0), image_id="0" * 40)
+
+
+def test_captures_have_sagemakers_names_and_format(endpoint: Endpoint, runtime: Any) -> None:
+    """A request is recorded under AllTraffic/YYYY/MM/DD/HH/MM-SS-mmm-uuid.jsonl, in the keys of real captures."""
+    sent = picture(77)
+    runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=sent, InferenceId="order-77")
+    (file,) = Path(endpoint.captures).rglob("*.jsonl")
+    uuid4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    pattern = rf"AllTraffic/\d{{4}}/\d\d/\d\d/\d\d/\d\d-\d\d-\d{{3}}-{uuid4}\.jsonl"
+    assert re.fullmatch(pattern, file.relative_to(endpoint.captures).as_posix())
+    record = json.loads(file.read_text().splitlines()[-1])
+    assert list(record) == ["captureData", "eventMetadata", "eventVersion"]
+    side = record["captureData"]["endpointInput"]
+    assert (side["observedContentType"], side["mode"], side["encoding"]) == ("image/png", "INPUT", "BASE64")
+    assert base64.b64decode(side["data"]) == sent
+    assert record["captureData"]["endpointOutput"]["encoding"] == "JSON"
+    assert record["eventMetadata"]["inferenceId"] == "order-77"
+    records, skipped = lifecycle.read_captures(Path(endpoint.captures))
+    assert skipped == 0
+    assert {found.inference_id: found.input.data for found in records}["order-77"] == sent
+
+
+def test_endpoints_are_found_and_removed(deployer: LocalDeployer, tiny_model: Path) -> None:
+    """A deployed endpoint is listed until it is removed; afterwards its process, port and record are gone."""
+    made = deployer.deploy(DeploymentRequest("second", tiny_model, capture_percentage=0))
+    assert made in deployer.endpoints()
+    post(f"{made.url}/invocations", picture(0), "image/png")
+    assert not Path(made.captures).exists()
+    deployer.remove("second")
+    deployer.remove("second")
+    assert "second" not in [found.name for found in deployer.endpoints()]
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{made.url}/ping", timeout=2)
+
+
+def test_deploying_again_replaces(deployer: LocalDeployer, tiny_model: Path) -> None:
+    """A second deployment under the same name takes the first one's place."""
+    first = deployer.deploy(DeploymentRequest("third", tiny_model))
+    second = deployer.deploy(DeploymentRequest("third", tiny_model))
+    assert [found for found in deployer.endpoints() if found.name == "third"] == [second]
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{first.url}/ping", timeout=2)
+    deployer.remove("third")
+
+
+def test_a_port_in_use_is_named(deployer: LocalDeployer, tiny_model: Path) -> None:
+    """A taken port is one clear line, and nothing is left running or recorded."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(DeploymentError, match=f"port {port} on 127.0.0.1 is not free"):
+            deployer.deploy(DeploymentRequest("fourth", tiny_model), port=port)
+    assert "fourth" not in [found.name for found in deployer.endpoints()]
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [("model.json", "holds no model.json"), ("model.onnx", "holds no model.onnx"), ("labels", "labels")],
+)
+def test_a_broken_model_is_named(
+    deployer: LocalDeployer, tiny_model: Path, tmp_path: Path, broken: str, words: str
+) -> None:
+    """A model without its graph, its card or its labels is refused in one line; no endpoint is left."""
+    for file in tiny_model.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    if broken == "labels":
+        (tmp_path / "model.json").write_text('{"input_size": 8}')
+    else:
+        (tmp_path / broken).unlink()
+    with pytest.raises((ConfigurationError, DeploymentError), match=words):
+        deployer.deploy(DeploymentRequest("fifth", tmp_path))
+    assert "fifth" not in [found.name for found in deployer.endpoints()]
