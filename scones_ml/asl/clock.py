@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 __all__ = ["Clock"]
+
+
+class Waitable(Protocol):
+    """What can end a wait early."""
+
+    def wait(self, seconds: float, /) -> object:
+        """Wait so many seconds, or less."""
 
 
 class Clock:
@@ -36,7 +43,7 @@ class Clock:
         """Seconds from now until `timestamp`, negative when it has passed."""
         return timestamp - self.timestamp()
 
-    def sleep(self, seconds: float, cancelled: threading.Event) -> None:
+    def sleep(self, seconds: float, cancelled: Waitable) -> None:
         """Wait; a real wait ends early once `cancelled` is set."""
         if seconds <= 0:
             return

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from scones_ml.asl.caller import Caller
 from scones_ml.asl.clock import Clock
 from scones_ml.asl.history import Event, Recorder
+from scones_ml.asl.resources import Resource
 from scones_ml.asl.values import Json
 
-__all__ = ["Execution", "ExecutionType", "Frame", "Resource", "Run", "Status"]
-
-Resource: TypeAlias = Callable[[Json], object]
-"""A task's function: from its parameters to its result, which must have a JSON form."""
+__all__ = ["Cancellation", "Execution", "ExecutionType", "Frame", "Run", "Status"]
 
 Status: TypeAlias = Literal["SUCCEEDED", "FAILED", "TIMED_OUT"]
 ExecutionType: TypeAlias = Literal["STANDARD", "EXPRESS"]
@@ -43,6 +41,49 @@ class Execution:
     history: tuple[Event, ...] = field(default=(), repr=False)
     name: str = ""
     input: Json = field(default=None, repr=False)
+
+
+class Cancellation:
+    """Tells branches, and the branches inside them, that nobody waits for them any more."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self._listeners: list[threading.Event] = []
+        self._children: set[Cancellation] = set()
+
+    def is_set(self) -> bool:
+        """Whether the branches are cancelled."""
+        return self.event.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but no longer than until the branches are cancelled."""
+        self.event.wait(seconds)
+
+    def set(self) -> None:
+        """Cancel the branches."""
+        self.event.set()
+        for listener in self._listeners:
+            listener.set()
+        for child in list(self._children):
+            child.set()
+
+    def on_set(self, listener: threading.Event) -> None:
+        """Set `listener` as soon as the branches are cancelled."""
+        self._listeners.append(listener)
+        if self.is_set():
+            listener.set()
+
+    def child(self) -> Cancellation:
+        """A cancellation for branches inside these ones."""
+        child = Cancellation()
+        self._children.add(child)
+        if self.is_set():
+            child.set()
+        return child
+
+    def forget(self, child: Cancellation) -> None:
+        """The branches of `child` have ended."""
+        self._children.discard(child)
 
 
 @dataclass(slots=True)
@@ -87,10 +128,25 @@ class Frame:
     variables: dict[str, Json] = field(default_factory=dict)
     previous: int = 0
     item: Mapping[str, Json] | None = None
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    cancelled: Cancellation = field(default_factory=Cancellation)
     caller: Caller = field(default_factory=Caller)
 
     def record(self, kind: str, data: Mapping[str, object]) -> int:
-        """Record an event of this branch and return its number."""
+        """Record an event of this branch and return its number; a cancelled branch leaves no trace."""
+        if self.cancelled.is_set():
+            return self.previous
         self.previous = self.run.recorder.record(kind, self.clock.timestamp(), self.previous, data)
         return self.previous
+
+    def fork(self, group: Cancellation, caller: Caller) -> Frame:
+        """A frame for a branch that starts here and is cancelled with `group`."""
+        return Frame(
+            self.run,
+            self.clock.fork(),
+            self.deadline,
+            dict(self.variables),
+            self.previous,
+            self.item,
+            group,
+            caller,
+        )

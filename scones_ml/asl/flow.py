@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from scones_ml.asl.choice import ChoiceRule
 from scones_ml.asl.parts import Catcher
 from scones_ml.asl.scope import Scope
-from scones_ml.asl.values import Json
+from scones_ml.asl.values import Json, Unset
 
 if TYPE_CHECKING:
     from scones_ml.asl.states import State
@@ -52,13 +52,13 @@ class Flow(Protocol):
     def template(self, template: Json, field: str, scope: Scope) -> Json:
         """A value of the definition with its expressions evaluated."""
 
-    def value(self, owner: object, field: str, scope: Scope) -> tuple[Json, str]:
-        """The value of a field that may be dynamic, None if it is absent, and what an error calls it."""
+    def value(self, owner: object, field: str, scope: Scope) -> Json | Unset:
+        """The value of a field that may be dynamic: None or UNSET where it is absent."""
 
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
         """The failure of a field whose value is not what it must be, in AWS's words.
 
-        `expected` is ``integer``, ``float``, ``string``, ``array``, ``positive`` or ``timestamp``.
+        `expected` is ``integer``, ``float``, ``string``, ``array``, ``input array``, ``positive`` or ``timestamp``.
         """
 
     def condition(self, condition: str | bool, scope: Scope) -> bool:

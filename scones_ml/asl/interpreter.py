@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from scones_ml.asl.clock import Clock
-from scones_ml.asl.execution import Execution, ExecutionType, Frame, Resource, Run, Status
+from scones_ml.asl.execution import Execution, ExecutionType, Frame, Run, Status
 from scones_ml.asl.failures import RUNTIME, TIMEOUT, StateFailed
 from scones_ml.asl.history import EVENT_LIMIT, Event, HistoryFullError, Recorder
 from scones_ml.asl.machine import Definition
 from scones_ml.asl.program import Program, load
+from scones_ml.asl.resources import Resource
 from scones_ml.asl.step import BranchCancelled, MachineTimedOut, Step
 from scones_ml.asl.timestamps import format_timestamp
 from scones_ml.asl.values import Json, fits, plain

@@ -161,19 +161,21 @@ class JsonPathFlow:
             known = self._templates[id(template)] = (template, compile_template(template))
         return known[1]
 
-    def value(self, owner: object, field: str, scope: Scope) -> tuple[Json, str]:
+    def value(self, owner: object, field: str, scope: Scope) -> Json | Unset:
         """The field itself, or what its ``Path`` field leads to."""
         path = getattr(owner, f"{field}_path", None)
         if path is None:
-            return getattr(owner, field), _camel(field)
-        name = f"{_camel(field)}Path"
-        return (_compile_path(path, name) if path.startswith("$") else compile_call(path))(scope), name
+            value: Json | Unset = getattr(owner, field)
+            return value
+        return (_compile_path(path, f"{_camel(field)}Path") if path.startswith("$") else compile_call(path))(scope)
 
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
         """States.Runtime, in AWS's words."""
         path = getattr(owner, f"{field}_path", None)
         name = _camel(field) if path is None else f"{_camel(field)}Path"
         shown = value if isinstance(value, str) else text(value)
+        if expected in ("array", "input array"):
+            return EvaluationFailed(RUNTIME, f'Reference path "{path or "$"}" must point to array.', name)
         cause = _WRONG.get(expected, _WRONG_TYPE).format(name=name, shown=shown, expected=expected)
         if path is not None:
             cause += f": {path} == {shown}" if expected in _WRONG else f": {path}"

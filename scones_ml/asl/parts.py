@@ -167,8 +167,8 @@ class ItemReader:
     """Where a distributed Map takes its items from."""
 
     resource: str
-    parameters: Json = None
-    arguments: Json = None
+    parameters: Json | Unset = UNSET
+    arguments: Json | Unset = UNSET
     reader_config: ReaderConfig | None = field(default=None, metadata=one(ReaderConfig))
 
 
@@ -180,7 +180,7 @@ class ItemBatcher:
     max_items_per_batch_path: str | None = None
     max_input_bytes_per_batch: int | str | None = None
     max_input_bytes_per_batch_path: str | None = None
-    batch_input: Json = None
+    batch_input: Json | Unset = UNSET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +196,6 @@ class ResultWriter:
     """Where a distributed Map writes its results."""
 
     resource: str | None = None
-    parameters: Json = None
-    arguments: Json = None
+    parameters: Json | Unset = UNSET
+    arguments: Json | Unset = UNSET
     writer_config: WriterConfig | None = field(default=None, metadata=one(WriterConfig))

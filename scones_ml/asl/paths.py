@@ -121,7 +121,8 @@ def _walker(path: str, segments: tuple[Segment, ...]) -> Callable[[Json], Json]:
 def _step(document: Json, segment: Segment, path: str) -> Json:
     if isinstance(segment, str):
         if isinstance(document, Mapping) and segment in document:
-            return document[segment]
+            member: Json = document[segment]
+            return member
     elif isinstance(document, list | tuple) and segment is not None and -len(document) <= segment < len(document):
         return document[segment]
     raise PathNotFoundError(path)

@@ -11,7 +11,7 @@ from scones_ml.asl.flow import Flow, flow_of
 from scones_ml.asl.machine import Definition, StateMachine, document_of
 from scones_ml.asl.parts import Branch
 from scones_ml.asl.paths import PathSyntaxError
-from scones_ml.asl.states import Map, Parallel, State
+from scones_ml.asl.states import Map, Parallel, State, Task, Wait
 from scones_ml.asl.validation import validate
 from scones_ml.errors import InvalidDefinitionError
 
@@ -37,11 +37,19 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A machine or a branch, ready to run."""
+    """A machine or a branch, ready to run.
+
+    Attributes:
+        start_at: the name of the first state.
+        nodes: the states by name.
+        timeout_seconds: how long an execution may take.
+        waits: whether a state in it calls a task or waits, so that branches gain from running side by side.
+    """
 
     start_at: str
     nodes: Mapping[str, Node]
     timeout_seconds: int | None = None
+    waits: bool = False
 
 
 def load(definition: Definition) -> Program:
@@ -67,7 +75,10 @@ def _load(definition: str) -> Program:
 
 def _compile(branch: Branch, language: str, timeout_seconds: int | None = None) -> Program:
     nodes = {name: _node(name, state, state.query_language or language) for name, state in branch.states.items()}
-    return Program(branch.start_at, nodes, timeout_seconds)
+    waits = any(
+        isinstance(node.state, Task | Wait) or any(inside.waits for inside in node.branches) for node in nodes.values()
+    )
+    return Program(branch.start_at, nodes, timeout_seconds, waits)
 
 
 def _node(name: str, state: State, language: str) -> Node:

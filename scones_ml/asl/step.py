@@ -14,7 +14,7 @@ from scones_ml.asl.recovery import Retries, catcher_for
 from scones_ml.asl.scope import Scope
 from scones_ml.asl.states import Map, Parallel, Task, Wait
 from scones_ml.asl.timestamps import format_timestamp, parse_timestamp
-from scones_ml.asl.values import Json, fits
+from scones_ml.asl.values import UNSET, Json, fits
 
 __all__ = ["BranchCancelled", "MachineTimedOut", "Step"]
 
@@ -104,26 +104,33 @@ class Step:
         if frame.cancelled.is_set():
             raise BranchCancelled
 
+    def _field(self, owner: object, field: str) -> Json:
+        value = self.flow.value(owner, field, self.scope.on(self.input))
+        return None if value is UNSET else value
+
     def text(self, owner: object, field: str) -> str | None:
         """The value of a field that holds a text, or leads to one."""
-        value, _ = self.flow.value(owner, field, self.scope.on(self.input))
+        value = self._field(owner, field)
         if value is not None and not isinstance(value, str):
             raise self.flow.wrong(owner, field, value, "string")
         return value
 
     def integer(self, owner: object, field: str) -> int | None:
-        """The value of a field that holds an integer, or leads to one."""
-        value, _ = self.flow.value(owner, field, self.scope.on(self.input))
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value != int(value)):
+        """The value of a field that holds an integer, or leads to one; a text of digits will do."""
+        value = self.number(owner, field, expected="integer")
+        if value is not None and value != int(value):
             raise self.flow.wrong(owner, field, value, "integer")
         return None if value is None else int(value)
 
-    def number(self, owner: object, field: str) -> float | None:
+    def number(self, owner: object, field: str, *, expected: str = "float") -> float | None:
         """The value of a field that holds a number, or leads to one."""
-        value, _ = self.flow.value(owner, field, self.scope.on(self.input))
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise self.flow.wrong(owner, field, value, "float")
-        return value
+        value = self._field(owner, field)
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return value
+        try:
+            return float(str(value))
+        except ValueError as error:
+            raise self.flow.wrong(owner, field, value, expected) from error
 
     def wait_seconds(self, wait: Wait) -> float:
         """How long a Wait state waits, from now."""

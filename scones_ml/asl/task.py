@@ -7,37 +7,21 @@ The events are those of AWS: ``LambdaFunction...`` for a function's own ARN, ``A
 from __future__ import annotations
 
 import json
-import traceback
 import uuid
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from scones_ml.asl.caller import DeadlineExceeded
-from scones_ml.asl.execution import Resource
-from scones_ml.asl.failures import TIMEOUT, StateFailed, TaskFailed, too_large
+from scones_ml.asl.failures import TIMEOUT, StateFailed, too_large
+from scones_ml.asl.resources import Resource, failure_of, resource_function
 from scones_ml.asl.states import Task
 from scones_ml.asl.step import MachineTimedOut, Step
 from scones_ml.asl.values import PAYLOAD_LIMIT, Json, size, text
-from scones_ml.errors import ConfigurationError
 
-__all__ = ["failure_of", "resource_function", "run_task"]
+__all__ = ["run_task"]
 
 _LAMBDA_INVOKE: Final = ":states:::lambda:invoke"
-_PATTERNS: Final = (".sync:2", ".sync", ".waitForTaskToken")
 Details: TypeAlias = Mapping[str, object]
-
-
-def resource_function(resources: Mapping[str, Resource], arn: str) -> Resource:
-    """The function behind a Resource, with or without its ``.sync`` or ``.waitForTaskToken``.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    bare = next((arn.removesuffix(pattern) for pattern in _PATTERNS if arn.endswith(pattern)), arn)
-    function = resources.get(arn) or resources.get(bare)
-    if function is None:
-        raise ConfigurationError(f"no function for the Resource {arn}: pass resources={{{arn!r}: function}}")
-    return function
 
 
 class _Events:
@@ -134,13 +118,3 @@ def _answer(task: Task, answer: object) -> Json:
         raise StateFailed("Runtime.MarshalError", text({**cause, "requestId": "", "stackTrace": []})) from error
     result: Json = json.loads(_within_limit(task, document))
     return result
-
-
-def failure_of(error: Exception) -> StateFailed:
-    """The failure that an exception of a task function stands for: its class name, and the JSON that Lambda sends."""
-    if isinstance(error, TaskFailed):
-        return StateFailed(error.error, error.cause)
-    name = type(error).__name__
-    frames = traceback.format_tb(error.__traceback__)[1:]
-    cause = {"errorMessage": str(error), "errorType": name, "requestId": str(uuid.uuid4()), "stackTrace": frames}
-    return StateFailed(name, text(cause))

@@ -1,0 +1,121 @@
+"""Branches side by side: what Parallel and Map share.
+
+Branches that call tasks or wait run on threads, at most `max_workers` of them; branches that only shuffle data run
+one after the other, which is quicker. The first failure cancels the rest: a cancelled branch records nothing more and
+ends at its next state, and a task function that is still busy is not waited for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from scones_ml.asl.caller import Caller
+from scones_ml.asl.execution import Cancellation, Frame
+from scones_ml.asl.interpreter import run_branch
+from scones_ml.asl.step import BranchCancelled, Step
+from scones_ml.asl.values import Json
+
+__all__ = ["Branch", "run_branches", "run_parallel"]
+
+Branch: TypeAlias = Callable[[int, Frame], Json]
+"""Runs the branch of a number in a frame of its own, and returns its output."""
+
+
+def run_parallel(step: Step) -> Json:
+    """The outputs of a Parallel state's branches, in their order.
+
+    Raises:
+        StateFailed: a branch failed; the others are cancelled.
+    """
+    programs, arguments = step.node.branches, step.arguments
+    step.record("ParallelStateStarted", {})
+    results = run_branches(
+        step.frame,
+        len(programs),
+        lambda number, frame: run_branch(frame, programs[number], arguments),
+        workers=len(programs) if any(program.waits for program in programs) else 1,
+    )
+    step.record("ParallelStateSucceeded", {})
+    return results
+
+
+def run_branches(parent: Frame, count: int, branch: Branch, *, workers: int) -> list[Json]:
+    """Run `count` branches, at most `workers` at a time, and return their outputs in order.
+
+    Raises:
+        Exception: whatever the first branch to fail raised; the others are cancelled.
+    """
+    workers = min(workers, count, parent.run.max_workers)
+    group = parent.cancelled.child()
+    results: list[Json] = [None] * count
+    try:
+        if workers <= 1:
+            _in_turn(parent, group, branch, results)
+        else:
+            _Pool(parent, group, iter(range(count)), branch, results).run(workers)
+    except BaseException:
+        group.set()
+        raise
+    finally:
+        parent.cancelled.forget(group)
+    return results
+
+
+def _in_turn(parent: Frame, group: Cancellation, branch: Branch, results: list[Json]) -> None:
+    for number in range(len(results)):
+        frame = parent.fork(group, parent.caller)
+        results[number] = branch(number, frame)
+        parent.previous = frame.previous
+        parent.clock.join([frame.clock])
+
+
+class _Pool:
+    """Threads that take one branch after the other."""
+
+    def __init__(
+        self, parent: Frame, group: Cancellation, numbers: Iterator[int], branch: Branch, results: list[Json]
+    ) -> None:
+        self._parent, self._group, self._numbers = parent, group, numbers
+        self._branch, self._results = branch, results
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+        self._busy = 0
+
+    def run(self, workers: int) -> None:
+        """Start the threads and wait until all branches have ended or one has failed."""
+        ended = threading.Event()
+        self._group.on_set(ended)
+        self._busy = workers
+        for _ in range(workers):
+            threading.Thread(target=self._work, args=(ended,), name="asl-branch", daemon=True).start()
+        ended.wait()
+        if self._failure is not None:
+            raise self._failure
+        if self._group.is_set():
+            raise BranchCancelled
+
+    def _work(self, ended: threading.Event) -> None:
+        caller = Caller()
+        try:
+            while not self._group.is_set():
+                with self._lock:
+                    number = next(self._numbers, None)
+                if number is None:
+                    break
+                frame = self._parent.fork(self._group, caller)
+                self._results[number] = self._branch(number, frame)
+                with self._lock:
+                    self._parent.clock.join([frame.clock])
+        except BranchCancelled:
+            pass
+        except BaseException as failure:  # raised again by the thread that waits
+            self._failure = self._failure or failure
+            ended.set()
+        finally:
+            caller.close()
+            with self._lock:
+                self._busy -= 1
+                if self._busy == 0:
+                    ended.set()

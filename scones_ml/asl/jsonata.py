@@ -1,0 +1,274 @@
+"""JSONata, the second query language: Arguments, Output, Assign, Items and conditions as ``{% expressions %}``.
+
+The expressions are evaluated by jsonata-python, imported on use. It sees ``$states`` (input, context, result,
+errorOutput), the variables, and AWS's own functions: $partition, $range, $hash, $random, $uuid and $parse.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import random
+import re
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from scones_ml.asl.choice import ChoiceRule
+from scones_ml.asl.failures import EvaluationFailed
+from scones_ml.asl.parts import Catcher
+from scones_ml.asl.scope import Scope
+from scones_ml.asl.values import UNSET, Json, Unset, text
+from scones_ml.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from scones_ml.asl.states import State
+
+__all__ = ["JsonataFlow", "is_expression"]
+
+ERROR: Final = "States.QueryEvaluationError"
+
+Evaluate: TypeAlias = Callable[[Scope], Json]
+_EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
+_HASHES: Final = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
+_KNOWN_PER_THREAD: Final = 1024
+_WRONG: Final = {
+    "positive": "The {name} field must not be negative, but was: {shown}",
+    "timestamp": "The {name} field cannot be parsed as an ISO-8601 extended offset date-time format string: {plain}",
+    "input array": "Map state input must be an array but was: {shown}",
+}
+_WRONG_TYPE: Final = "returned an unexpected result type. Expected '{expected}', but was '{found}' for value: {shown}"
+_EXPECTED: Final = {"integer": "number", "float": "number"}
+
+
+def is_expression(value: Json) -> bool:
+    """Whether a text of the definition is a JSONata expression: ``{% ... %}`` and nothing around it."""
+    return isinstance(value, str) and _EXPRESSION.fullmatch(value) is not None
+
+
+def _type_name(value: Json) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "object" if isinstance(value, Mapping) else "array"
+
+
+class _Engine:
+    """jsonata-python as one thread uses it: its expressions are parsed once, kept, and never shared by threads."""
+
+    def __init__(self) -> None:
+        try:
+            import jsonata
+            from jsonata.jexception import JException
+            from jsonata.utils import Utils
+        except ImportError as error:
+            raise MissingExtraError("jsonata-python", "asl") from error
+        self.null, self.error, self._class = Utils.NULL_VALUE, JException, jsonata.Jsonata
+        self._parsed: dict[str, Any] = {}
+        self._own = {name: jsonata.Jsonata.JLambda(function) for name, function in _FUNCTIONS.items()}
+
+    def run(self, expression: str, bindings: Mapping[str, object]) -> object:
+        """The value, None for nothing (undefined) and `null` for null."""
+        parsed = self._parsed.get(expression)
+        if parsed is None:
+            if len(self._parsed) >= _KNOWN_PER_THREAD:
+                self._parsed.clear()
+            parsed = self._class(expression)
+            parsed.set_output_convert_nulls(False)
+            parsed.set_validate_input(False)
+            self._parsed[expression] = parsed
+        self._class.CURRENT.jsonata = parsed
+        return parsed.evaluate(None, {**self._own, **bindings})
+
+    def to_json(self, value: object) -> Json:
+        """A result made of nothing but JSON's types.
+
+        Raises:
+            TypeError: it holds a function, or what else has no JSON form.
+        """
+        if value is self.null:
+            return None
+        if value is None or isinstance(value, str | bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {str(key): self.to_json(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.to_json(item) for item in value]
+        raise TypeError(type(value).__name__)
+
+
+_THREAD = threading.local()
+
+
+def _engine() -> _Engine:
+    engine: _Engine | None = getattr(_THREAD, "engine", None)
+    if engine is None:
+        engine = _THREAD.engine = _Engine()
+    return engine
+
+
+def _partition(array: list[Json], length: int) -> list[Json]:
+    return [array[start : start + int(length)] for start in range(0, len(array), int(length))]
+
+
+def _range(first: int, last: int, step: int) -> Json:
+    values: list[Json] = list(range(int(first), int(last) + (1 if step > 0 else -1), int(step)))
+    return values[0] if len(values) == 1 else values  # a sequence of one is its item, as recorded on AWS
+
+
+def _hash(data: Json, algorithm: str) -> str:
+    content = data if isinstance(data, str) else text(data)
+    return hashlib.new(_HASHES[algorithm], content.encode(), usedforsecurity=False).hexdigest()
+
+
+def _random(seed: int | None = None) -> float:
+    return random.random() if seed is None else random.Random(int(seed)).random()  # noqa: S311
+
+
+def _parse(document: str) -> object:
+    return json.loads(document)
+
+
+_FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
+    "hash": _hash,
+    "parse": _parse,
+    "partition": _partition,
+    "random": _random,
+    "range": _range,
+    "uuid": lambda: str(uuid.uuid4()),
+}
+
+
+def _bindings(scope: Scope, engine: _Engine) -> dict[str, object]:
+    states: dict[str, Json] = {"input": scope.input, "context": scope.context()}
+    if scope.result is not UNSET:
+        states["result"] = scope.result
+    if scope.error_output is not UNSET:
+        states["errorOutput"] = scope.error_output
+    variables = {name: engine.null if value is None else value for name, value in scope.variables.items()}
+    return {**variables, "states": states}
+
+
+def _evaluate(expression: str, field: str, scope: Scope) -> Json:
+    where = f"The JSONata expression '{expression}' specified for the field '{field}'"
+    engine = _engine()
+    try:
+        value = engine.run(expression, _bindings(scope, engine))
+    except engine.error as error:
+        reason = f"{error.error}: {error}"
+        raise EvaluationFailed(ERROR, f"{where} threw an error during evaluation. {reason}", field) from error
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
+        raise EvaluationFailed(ERROR, f"{where} threw an error during evaluation. {error}", field) from error
+    if value is None:
+        raise EvaluationFailed(ERROR, f"{where} returned nothing (undefined).", field)
+    try:
+        return engine.to_json(value)
+    except TypeError as error:
+        raise EvaluationFailed(ERROR, f"{where} returned an unsupported result type.", field) from error
+
+
+def _compile(template: Json, field: str) -> Evaluate | None:
+    """None for a template without expressions."""
+    if isinstance(template, str):
+        match = _EXPRESSION.fullmatch(template)
+        return None if match is None else functools.partial(_evaluate, match[1].strip(), field)
+    if isinstance(template, Mapping):
+        entries = [(name, _compile(value, f"{field}/{name}") or value) for name, value in template.items()]
+        if not any(callable(value) for _, value in entries):
+            return None
+        return lambda scope: {name: value(scope) if callable(value) else value for name, value in entries}
+    if isinstance(template, list | tuple):
+        items = [_compile(value, f"{field}[{index}]") or value for index, value in enumerate(template)]
+        if not any(callable(value) for value in items):
+            return None
+        return lambda scope: [value(scope) if callable(value) else value for value in items]
+    return None
+
+
+def _pascal(field: str) -> str:
+    return "".join(word.capitalize() for word in field.split("_"))
+
+
+class JsonataFlow:
+    """The data flow of one state in JSONata."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._has_result = state.type in ("Task", "Parallel", "Map")
+        self._templates: dict[int, tuple[Json, Evaluate]] = {}
+
+    def template(self, template: Json, field: str, scope: Scope) -> Json:
+        """The value with its expressions evaluated."""
+        known = self._templates.get(id(template))
+        if known is None:
+            evaluate = _compile(template, field) or (lambda _: template)
+            known = self._templates[id(template)] = (template, evaluate)
+        return known[1](scope)
+
+    def input(self, scope: Scope) -> Json:
+        """JSONata states see their whole input."""
+        return scope.input
+
+    def arguments(self, scope: Scope) -> Json:
+        """Arguments, by default the input."""
+        arguments = getattr(self._state, "arguments", UNSET)
+        return scope.input if arguments is UNSET else self.template(arguments, "Arguments", scope)
+
+    def _after(self, scope: Scope, result: Json) -> Scope:
+        return replace(scope, result=result) if self._has_result else scope
+
+    def output(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Json:
+        """Output, by default the result."""
+        output = getattr(self._state, "output", UNSET) if rule is None else rule.output
+        return result if output is UNSET else self.template(output, "Output", self._after(scope, result))
+
+    def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
+        """The variables; each expression sees those from before."""
+        assign = getattr(self._state, "assign", None) if rule is None else rule.assign
+        return self._assigned(assign, self._after(scope, result))
+
+    def _assigned(self, assign: Mapping[str, Json] | None, scope: Scope) -> Mapping[str, Json]:
+        values = self.template(assign, "Assign", scope) if assign else None
+        return values if isinstance(values, Mapping) else {}
+
+    def caught(self, catcher: Catcher, scope: Scope, error: Json) -> tuple[Json, Mapping[str, Json]]:
+        """The Catch rule's Output, by default the error, and its variables."""
+        scope = replace(scope, error_output=error)
+        output = error if catcher.output is UNSET else self.template(catcher.output, "Output", scope)
+        return output, self._assigned(catcher.assign, scope)
+
+    def value(self, owner: object, field: str, scope: Scope) -> Json | Unset:
+        """The field, evaluated."""
+        value: Json | Unset = getattr(owner, field)
+        return value if value is UNSET else self.template(value, _pascal(field), scope)
+
+    def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
+        """States.QueryEvaluationError, in AWS's words."""
+        name, source = _pascal(field), getattr(owner, field)
+        shown = text(value)
+        if expected in _WRONG:
+            plain = value if isinstance(value, str) else shown
+            return EvaluationFailed(ERROR, _WRONG[expected].format(name=name, shown=shown, plain=plain), name)
+        expression = str(source)[2:-2].strip() if is_expression(source) else text(source)
+        problem = _WRONG_TYPE.format(expected=_EXPECTED.get(expected, expected), found=_type_name(value), shown=shown)
+        return EvaluationFailed(
+            ERROR, f"The JSONata expression '{expression}' specified for the field '{name}' {problem}", name
+        )
+
+    def condition(self, condition: str | bool, scope: Scope) -> bool:
+        """The condition's value, which must be a boolean."""
+        value = self.template(condition, "Condition", scope)
+        if not isinstance(value, bool):
+            expression = str(condition)[2:-2].strip()
+            problem = _WRONG_TYPE.format(expected="boolean", found=_type_name(value), shown=text(value))
+            cause = f"The JSONata expression '{expression}' specified for the field 'Condition' {problem}"
+            raise EvaluationFailed(ERROR, cause, "Condition")
+        return value

@@ -1,0 +1,83 @@
+"""The functions behind Resource ARNs: finding one, calling one, and what its exception stands for."""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, TypeAlias, runtime_checkable
+
+from scones_ml.asl.failures import StateFailed, TaskFailed
+from scones_ml.asl.values import Json, text
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["Resource", "body_of", "call_service", "failure_of", "resource_function"]
+
+Resource: TypeAlias = Callable[[Json], object]
+"""A task's function: from its parameters to its result, which must have a JSON form."""
+
+_PATTERNS: Final = (".sync:2", ".sync", ".waitForTaskToken")
+_HERE: Final = str(Path(__file__).parent)
+
+
+def resource_function(resources: Mapping[str, Resource], arn: str) -> Resource:
+    """The function behind a Resource, with or without its ``.sync`` or ``.waitForTaskToken``.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    bare = next((arn.removesuffix(pattern) for pattern in _PATTERNS if arn.endswith(pattern)), arn)
+    function = resources.get(arn) or resources.get(bare)
+    if function is None:
+        raise ConfigurationError(f"no function for the Resource {arn}: pass resources={{{arn!r}: function}}")
+    return function
+
+
+def call_service(resources: Mapping[str, Resource], arn: str, parameters: Mapping[str, Json]) -> object:
+    """The answer of a service that a Map state reads from or writes to.
+
+    Raises:
+        StateFailed: the function raised.
+        ConfigurationError: there is no such function.
+    """
+    function = resource_function(resources, arn)
+    try:
+        return function(parameters)
+    except Exception as error:  # whatever a function raises becomes the state's error
+        raise failure_of(error) from error
+
+
+def failure_of(error: Exception) -> StateFailed:
+    """The failure that an exception of a function stands for: its class name, and the JSON that Lambda sends."""
+    if isinstance(error, TaskFailed):
+        return StateFailed(error.error, error.cause)
+    name = type(error).__name__
+    cause = {
+        "errorMessage": str(error),
+        "errorType": name,
+        "requestId": str(uuid.uuid4()),
+        "stackTrace": _stack(error.__traceback__),
+    }
+    return StateFailed(name, text(cause))
+
+
+def _stack(trace: TracebackType | None) -> list[Json]:
+    """The function's own frames, without those of the interpreter that called it."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    return list(traceback.format_tb(trace))
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self) -> bytes: ...
+
+
+def body_of(answer: Mapping[str, object]) -> bytes:
+    """The bytes of S3's answer to GetObject, whether they came whole, as text or as a stream."""
+    body = answer.get("Body", b"")
+    if isinstance(body, _Readable):
+        body = body.read()
+    return body.encode() if isinstance(body, str) else bytes(body)  # type: ignore[call-overload]
