@@ -6,9 +6,9 @@ The method is fixed-sequence testing (Angelopoulos et al. 2021, "Learn then Test
    lies just above the most confident image that it leaves out. Only numbers are worth a test at which one more
    error is tolerated than before: at 95 % precision and 95 % confidence 59 images (no error), 93 (one), 124 (two).
 2. *The start* is the last such number that is at most half of the images and at most the number whose test passes
-   nine times in ten when the error rate is a quarter of the permitted one (181 in the example), but never fewer
-   than the number that can pass at all (59). A stricter start would let a single mislabelled image end the search,
-   a more lenient one would miss small but good regions.
+   nine times in ten when the error rate is half of the permitted one (506 in the example), but never fewer than
+   the number that can pass at all (59). With a stricter start a few mislabelled images would end the search, a more
+   lenient one would miss small but good regions.
 3. Each candidate, from strict to lenient, is tested by an exact binomial test at level ``1 - confidence_level``: is
    its precision below the target? The first that is not refuted ends the search, and the last refuted one wins.
 
@@ -19,6 +19,7 @@ labelled ones when a higher threshold never lowers the true precision, without w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -55,8 +56,7 @@ class ThresholdChoice:
         correct: how many of these are right.
         precision_lower_bound: exact one-sided lower bound of the precision at the threshold; 0 without one.
         labels: how many labelled images there were.
-        labels_needed: about how many would give a threshold, four times in five, if the answers stay as good as
-            these; None when there is a threshold, or when only a lower target or a better model
+        labels_needed: about how many would give a threshold if the answers stay as good as these; None when there is a threshold, or when only a lower target or a better model
             helps.
         reason: one plain sentence.
     """
@@ -134,7 +134,8 @@ def candidates(confidence: FloatArray, target_precision: float, confidence_level
     counts = _tolerances(images, target_precision, 1 - confidence_level)
     if not counts:
         return ()
-    powerful = _first_powerful(counts, (1 - target_precision) / 4, _START_POWER) or images
+    delta, half = 1 - confidence_level, (1 - target_precision) / 2
+    powerful = _first_powerful(images, target_precision, delta, half, _START_POWER) or images
     first = max(counts[0], min(powerful, int(images * _START_SHARE)))
     start = max(count for count in counts if count <= first)
     wanted = [count for count in counts if count >= start] + [images]
@@ -164,12 +165,12 @@ def _tolerances(images: int, precision: float, delta: float) -> tuple[int, ...]:
             return tuple(counts)
 
 
-def _first_powerful(counts: tuple[int, ...], error_rate: float, power: float) -> int | None:
-    """The smallest count whose test passes with at least ``power`` when answers err at ``error_rate``."""
-    for errors, count in enumerate(counts):
-        if binomial_cdf(errors, count, error_rate) >= power:
-            return count
-    return None
+@lru_cache(maxsize=4096)
+def _first_powerful(limit: int, precision: float, delta: float, error_rate: float, power: float) -> int | None:
+    """The smallest count up to ``limit`` whose test passes with ``power`` when answers err at ``error_rate``."""
+    counts = _tolerances(limit, precision, delta)
+    errors = bisect_left(range(len(counts)), power, key=lambda e: binomial_cdf(e, counts[e], error_rate))
+    return counts[errors] if errors < len(counts) else None
 
 
 def _chosen(
@@ -236,11 +237,10 @@ def _none(errors: IntArray, precision: float, level: float) -> ThresholdChoice:
 def _labels_needed(errors: IntArray, precision: float, level: float) -> int | None:
     """The fewest labels with which some share of the most confident answers would pass its test."""
     images = len(errors)
-    counts = _tolerances(_MOST_LABELS, precision, 1 - level)
     needed: list[int] = []
     for accepted in np.unique(np.linspace(1, images, min(images, 100)).astype(int)):
         rate = int(errors[accepted - 1]) / int(accepted)
-        if rate < 1 - precision and (count := _first_powerful(counts, rate, _NEEDED_POWER)):
+        if rate < 1 - precision and (count := _first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):
             needed.append(-(-count * images // int(accepted)))
     fewest = min(needed, default=_MOST_LABELS + 1)
     return max(fewest, images + 1) if fewest <= _MOST_LABELS else None
