@@ -9,29 +9,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cutmix", "flip_and_crop"]
+__all__ = ["cutmix", "flip_and_shift"]
 
 
-def flip_and_crop(images: Tensor, flips: Tensor, side: int, reach: int, generator: torch.Generator) -> Tensor:
-    """Mirror the pictures that ``flips`` marks and cut a square out of each, at a random place.
+def flip_and_shift(images: Tensor, flips: Tensor, reach: int, generator: torch.Generator) -> Tensor:
+    """Mirror the pictures that ``flips`` marks and move each by up to ``reach`` pixels, edges reflected.
 
     Args:
         images: (N, S, S, 3).
         flips: bool (N,), on the CPU.
-        side: of the square, in pixels.
-        reach: how far it may lie outside of the picture, in pixels; what is missing there is reflected at the edge.
+        reach: pixels, less than S.
         generator: a CPU generator.
 
     Returns:
-        (N, side, side, 3).
+        The same shape.
     """
     count, size = images.shape[:2]
-    corners = torch.randint(-reach, size - side + reach + 1, (2, count, 1), generator=generator)
-    rows, columns = _reflect(torch.arange(side) + corners, size)  # (N, side) each
+    offsets = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
+    rows, columns = _reflect(torch.arange(size) + offsets, size)  # (N, S) each
     columns = torch.where(flips[:, None], columns.flip(1), columns)
     pixel = torch.arange(count)[:, None, None] * size**2 + rows[:, :, None] * size + columns[:, None, :]
-    cut = images.reshape(-1, 3).index_select(0, pixel.flatten().to(images.device))
-    return cut.view(count, side, side, 3)
+    return images.reshape(-1, 3).index_select(0, pixel.flatten().to(images.device)).view(images.shape)
 
 
 def cutmix(images: Tensor, targets: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

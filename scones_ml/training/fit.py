@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 (the name everybody knows)
 from torch import Tensor, nn
 
 from scones_ml.errors import TrainingError
-from scones_ml.training.augment import cutmix, flip_and_crop
+from scones_ml.training.augment import cutmix, flip_and_shift
 from scones_ml.training.network import Network, pixel_statistics, whitening_filters
 from scones_ml.training.optimizer import Muon
 from scones_ml.training.views import averaged_logits
@@ -31,6 +31,7 @@ __all__ = ["Epoch", "Fitted", "deterministic", "fit"]
 
 _WHITENING_SAMPLE = 1000  # pictures
 _LOOK_AHEAD_EVERY = 5  # steps
+_JUDGED_AT_ONCE = 64  # pictures
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,28 @@ class Fitted:
     deviation: Tensor
 
     @torch.inference_mode()
-    def logits(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of uint8 pictures (N, S, S, 3), averaged over six views of each: float32 (N, K)."""
         self.network.eval()
         parts = [
-            averaged_logits(self.network, _as_input(self._normalise(part.to(self.mean.device)))).cpu().numpy()
-            for part in torch.split(torch.from_numpy(images), batch_size)
+            averaged_logits(self.network, _as_input(self.normalise(part.to(self.mean.device)))).cpu().numpy()
+            for part in _batches(images)
         ]
         return np.concatenate(parts)
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def quick_accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+        """Share of right answers from one view of each picture, in the precision of the training."""
+        self.network.eval()
+        right = 0
+        for part, truth in zip(_batches(images), _batches(labels), strict=True):
+            with _precision(self.mean.device.type):
+                logits = self.network(_as_input(self.normalise(part.to(self.mean.device))))
+            right += int((logits.argmax(1).cpu() == truth).sum())
+        return right / len(labels)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Pixels of 0..255, channels last, to mean 0 and deviation 1."""
         return (images - self.mean) / self.deviation
 
 
@@ -112,28 +125,30 @@ def fit(
     optimizer = _Optimizer(fitted.network, recipe, batch_size, steps)
     flips = torch.rand(len(data), generator=generator) < 0.5
     for number in range(recipe.epochs):
-        fitted.network.train()
         if number == recipe.whiten_epochs:
             fitted.network.whiten.requires_grad_(False)  # spares the largest gradient of all
-        order = torch.randperm(len(data), generator=generator)[: steps * batch_size]
+        fitted.network.train()
         flips = ~flips  # alternating: every picture is seen both ways round in any two epochs
-        correct = 0
-        for chosen in torch.split(order, batch_size):
-            x, y = data[chosen.to(device)], targets[chosen.to(device)]
-            truth = y.argmax(1)
-            side, reach = recipe.crop * x.shape[1] // 32, recipe.reach * x.shape[1] // 32
-            x = flip_and_crop(fitted._normalise(x), flips[chosen], side, reach, generator)
-            x, y = cutmix(x, y, recipe.cutmix, generator)
-            with torch.autocast(device, torch.bfloat16, enabled=_bfloat16_pays(device)):
-                logits = fitted.network(_as_input(x))
-            loss = F.cross_entropy(logits.float(), y)
-            if not torch.isfinite(loss):
-                raise TrainingError(f"the loss is {loss.item()} in epoch {number}: check the pictures and the labels")
-            optimizer.step(loss)
-            correct += int((logits.argmax(1) == truth).sum())
-        on_epoch(Epoch(number, correct / len(order)), fitted)
+        order = torch.randperm(len(data), generator=generator)[: steps * batch_size]
+        right = 0
+        for some in torch.split(order, batch_size):
+            x, y = data[some.to(device)], targets[some.to(device)]
+            x = flip_and_shift(fitted.normalise(x), flips[some], recipe.reach * x.shape[1] // 32, generator)
+            right += _step(fitted.network, optimizer, *cutmix(x, y, recipe.cutmix, generator), y.argmax(1))
+        on_epoch(Epoch(number, right / len(order)), fitted)
     optimizer.finish()
     return fitted
+
+
+def _step(network: Network, optimizer: _Optimizer, x: Tensor, y: Tensor, truth: Tensor) -> int:
+    """Learn from one batch (N, S, S, 3) with targets (N, K); returns how many of its answers were right before."""
+    with _precision(x.device.type):
+        logits = network(_as_input(x))
+    loss = F.cross_entropy(logits.float(), y)
+    if not torch.isfinite(loss):
+        raise TrainingError(f"the loss is {loss.item()}: training diverged; check the pictures and their labels")
+    optimizer.step(loss)
+    return int((logits.argmax(1) == truth).sum())
 
 
 def _start(data: Tensor, classes: int, recipe: Recipe, generator: torch.Generator) -> Fitted:
@@ -143,7 +158,7 @@ def _start(data: Tensor, classes: int, recipe: Recipe, generator: torch.Generato
         network = Network(classes, data.shape[1], recipe.widths)
     fitted = Fitted(network.to(data.device, memory_format=torch.channels_last), *pixel_statistics(data))  # type: ignore[call-overload]
     some = torch.randperm(len(data), generator=generator)[:_WHITENING_SAMPLE].to(data.device)
-    filters = whitening_filters(_as_input(fitted._normalise(data[some])), generator)
+    filters = whitening_filters(_as_input(fitted.normalise(data[some])), generator)
     network.whiten.weight.data.copy_(filters)
     return fitted
 
@@ -157,9 +172,13 @@ def _soft_targets(labels: NDArray[np.int64], classes: int, smoothing: float) -> 
     return F.one_hot(torch.from_numpy(labels), classes).float() * (1 - smoothing) + smoothing / classes
 
 
-def _bfloat16_pays(device: str) -> bool:
-    """Whether the processor multiplies bfloat16 itself; emulated, it would be slower than float32."""
-    return device == "cuda" or torch.cpu._is_avx512_bf16_supported()
+def _batches(values: NDArray[np.generic]) -> tuple[Tensor, ...]:
+    return torch.split(torch.from_numpy(values), _JUDGED_AT_ONCE)
+
+
+def _precision(device: str) -> torch.autocast:
+    """bfloat16 where the processor multiplies it itself; emulated, it would be slower than float32."""
+    return torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or torch.cpu._is_avx512_bf16_supported())
 
 
 class _Optimizer:

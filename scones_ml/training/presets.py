@@ -28,7 +28,6 @@ class Recipe:
     cutmix: float = 0.5
     label_smoothing: float = 0.0
     batch_size: int = 100
-    crop: int = 32
     reach: int = 2
     muon_lr: float = 0.24
     head_lr: float = 0.67

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scones_ml.training.augment import cutmix, flip_and_crop
+from scones_ml.training.augment import cutmix, flip_and_shift
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -23,27 +23,26 @@ def numbered(count: int, size: int) -> torch.Tensor:
 
 
 @settings(deadline=None)  # torch is slow on its first call
-@given(seed=seeds, count=st.integers(1, 4), size=st.integers(4, 9), missing=st.integers(0, 3))
-def test_crops_are_windows_of_the_picture_mirrored_where_marked(seed: int, count: int, size: int, missing: int) -> None:
-    """Without reach a crop is a contiguous window of its own picture, mirrored exactly where it is marked."""
+@given(seed=seeds, count=st.integers(1, 4), size=st.integers(4, 9), reach=st.integers(0, 3))
+def test_a_shifted_picture_is_a_window_of_the_padded_one(seed: int, count: int, size: int, reach: int) -> None:
+    """Each result is a window of its own picture padded by reflection, mirrored exactly where it is marked."""
     images, flips = numbered(count, size), torch.rand(count, generator=generator(seed)) < 0.5
-    side = size - missing
-    crops = flip_and_crop(images, flips, side, 0, generator(seed))
-    for image, flip, crop in zip(images, flips, crops, strict=True):
-        upright = crop.flip(1) if flip else crop
-        windows = image.unfold(0, side, 1).unfold(1, side, 1).flatten(0, 1).permute(0, 2, 3, 1)
+    shifted = flip_and_shift(images, flips, reach, generator(seed))
+    padded = torch.nn.functional.pad(images.permute(0, 3, 1, 2), (reach,) * 4, "reflect")
+    for picture, flip, result in zip(padded, flips, shifted, strict=True):
+        upright = result.flip(1) if flip else result
+        windows = picture.unfold(1, size, 1).unfold(2, size, 1).flatten(1, 2).permute(1, 2, 3, 0)
         assert any(torch.equal(window, upright) for window in windows)
 
 
-@settings(deadline=None)  # torch is slow on its first call
-@given(seed=seeds, reach=st.integers(0, 3))
-def test_reach_reflects_at_the_edges(seed: int, reach: int) -> None:
-    """With reach a crop is a window of the picture padded by reflection, as torch pads it."""
-    images = numbered(1, 6)
-    (crop,) = flip_and_crop(images, torch.tensor([False]), 6, reach, generator(seed))
-    padded = torch.nn.functional.pad(images.permute(0, 3, 1, 2), (reach,) * 4, "reflect")[0].permute(1, 2, 0)
-    windows = padded.unfold(0, 6, 1).unfold(1, 6, 1).flatten(0, 1).permute(0, 2, 3, 1)
-    assert any(torch.equal(window, crop) for window in windows)
+@settings(deadline=None)
+@given(seed=seeds)
+def test_all_shifts_within_reach_occur(seed: int) -> None:
+    """Of many pictures some move by each offset from -reach to reach, in both directions."""
+    row, column = torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij")
+    images = torch.stack([row, column, row], 2).expand(400, 9, 9, 3)
+    shifted = flip_and_shift(images, torch.zeros(400, dtype=torch.bool), 2, generator(seed))
+    assert set(map(tuple, (shifted[:, 4, 4, :2] - 4).tolist())) == {(y, x) for y in range(-2, 3) for x in range(-2, 3)}
 
 
 @settings(deadline=None)  # torch is slow on its first call
@@ -71,6 +70,6 @@ def test_cutmix_pastes_one_box() -> None:
 def test_views_leave_the_pictures_alone(count: int) -> None:
     """Neither augmentation writes into the pictures it is given."""
     images = numbered(count, 8)
-    flip_and_crop(images, torch.ones(count, dtype=torch.bool), 8, 2, generator(1))
+    flip_and_shift(images, torch.ones(count, dtype=torch.bool), 2, generator(1))
     cutmix(images, torch.eye(count), 1.0, generator(1))
     assert torch.equal(images, numbered(count, 8))

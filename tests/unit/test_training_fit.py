@@ -112,9 +112,9 @@ def test_a_picture_is_judged_alone() -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_training() -> None:
-    """Rates that blow the weights up are reported with the epoch, not trained on."""
+    """Rates that blow the weights up are reported, not trained on."""
     recipe = dataclasses.replace(TINY, head_lr=1e30, epochs=50)
-    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch \d+"):
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf)"):
         trained(recipe=recipe)
 
 
