@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from scones_ml.asl.values import Json
+from scones_ml.asl.values import UNSET, Json, Unset
 from scones_ml.errors import MissingExtraError
 
 __all__ = ["INPUT", "Path", "PathNotFoundError", "PathSyntaxError", "parse", "parse_reference", "replace"]
@@ -119,29 +119,33 @@ def _walker(path: str, segments: tuple[Segment, ...]) -> Callable[[Json], Json]:
 
 
 def _step(document: Json, segment: Segment, path: str) -> Json:
+    found = _member(document, segment)
+    if found is UNSET:
+        raise PathNotFoundError(path)
+    return found
+
+
+def _member(document: Json, segment: Segment) -> Json | Unset:
+    """The value behind one name or index, UNSET where there is none."""
     if isinstance(segment, str):
         if isinstance(document, Mapping) and segment in document:
             member: Json = document[segment]
             return member
     elif isinstance(document, list | tuple) and segment is not None and -len(document) <= segment < len(document):
-        return document[segment]
-    raise PathNotFoundError(path)
+        item: Json = document[segment]
+        return item
+    return UNSET
 
 
 def _spread(document: Json, segments: tuple[Segment, ...]) -> list[Json]:
     """All values behind `segments`; ways that end early are left out, as on AWS, even the only one."""
     found: list[Json] = [document]
     for segment in segments:
-        following: list[Json] = []
-        for value in found:
-            if segment is None:
-                following.extend(_children(value))
-            elif isinstance(segment, str):
-                if isinstance(value, Mapping) and segment in value:
-                    following.append(value[segment])
-            elif isinstance(value, list | tuple) and -len(value) <= segment < len(value):
-                following.append(value[segment])
-        found = following
+        if segment is None:
+            found = [child for value in found for child in _children(value)]
+        else:
+            members = (_member(value, segment) for value in found)
+            found = [member for member in members if member is not UNSET]
     return found
 
 
