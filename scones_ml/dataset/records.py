@@ -130,7 +130,8 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         records: sorted by split, label and path.
         facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored.
     """
-    with (root / _MANIFEST).open("w", encoding="utf-8", newline="\n") as file:
+    # A class folder's name may be no UTF-8; what backslashreplace makes of it is JSON's own escape.
+    with (root / _MANIFEST).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         file.writelines(json.dumps(_as_line(record), ensure_ascii=False) + "\n" for record in records)
     for split in SPLITS:
         # The built-in algorithm reads paths relative to the channel's prefix, which is the split's folder.
@@ -148,7 +149,8 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         "hash": dataset_hash(classes, records),
         **facts,
     }
-    (root / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    (root / _CARD).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _as_line(record: Record) -> dict[str, object]:

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from scones_ml.errors import DatasetError, ImageTooLargeError
+from scones_ml.errors import DatasetError, ImageTooLargeError, MissingExtraError
 from scones_ml.images import ImagePolicy
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["Candidate", "Folder", "Listing", "Source", "Synthetic", "open_source"]
 
@@ -104,25 +107,35 @@ class Synthetic:
         """The kinds of vehicle that can be drawn."""
         if self.per_class < 1:
             raise DatasetError(f"{self.per_class} synthetic pictures a class are none: ask for at least one")
-        from scones_ml.dataset.synthetic import KINDS
-
-        return KINDS
+        kinds: tuple[str, ...] = _renderer().KINDS
+        return kinds
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
         """Pictures that are drawn when they are read."""
-        from scones_ml.dataset.synthetic import KINDS, draw_png
-
+        renderer = _renderer()
         return Listing(
             tuple(
                 Candidate(
-                    f"{kind}/{kind}_{i:06d}.png", kind, False, True, partial(draw_png, kind, self.seed, i, self.size)
+                    f"{kind}/{kind}_{i:06d}.png",
+                    kind,
+                    False,
+                    True,
+                    partial(renderer.draw_png, kind, self.seed, i, self.size),
                 )
-                for kind in KINDS
+                for kind in renderer.KINDS
                 if kind in classes
                 for i in range(self.per_class)
             ),
             ignored=0,
         )
+
+
+def _renderer() -> ModuleType:
+    try:
+        from scones_ml.dataset import synthetic
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(str(exc.name), "onnx") from exc
+    return synthetic
 
 
 @dataclass(frozen=True)
@@ -160,7 +173,7 @@ class Folder:
 
     def _candidate(self, path: Path, class_name: str, branch: Path) -> Candidate:
         return Candidate(
-            name=path.relative_to(self.root).as_posix(),
+            name=_shown(path.relative_to(self.root)),
             class_name=class_name,
             held_out=self._split and branch.name == _TEST,
             expected=path.suffix.lower() in _PICTURE_SUFFIXES,
@@ -192,6 +205,11 @@ class Folder:
         return f"{self.root} is empty: it must hold one folder of pictures for each class"
 
 
+def _shown(path: Path) -> str:
+    """A path as text that can be printed, also when its bytes are no UTF-8."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -209,7 +227,7 @@ def _walk(root: Path) -> tuple[list[Path], int]:
     """Visible files below a folder, and how many were hidden or neither file nor folder."""
     visible: list[Path] = []
     hidden = 0
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_raise) if root.exists() else ():
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
@@ -219,6 +237,10 @@ def _walk(root: Path) -> tuple[list[Path], int]:
             else:
                 visible.append(path)
     return visible, hidden
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would pass over a folder that it may not read
 
 
 def _read(path: Path) -> bytes:

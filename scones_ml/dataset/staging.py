@@ -17,7 +17,7 @@ from scones_ml import images
 from scones_ml.dataset import records as staged
 from scones_ml.dataset.checks import Problem, StagedPicture, drop_repeats
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
-from scones_ml.dataset.sources import Candidate, Folder, Source, open_source
+from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, open_source
 from scones_ml.dataset.splits import assign_splits
 from scones_ml.errors import DatasetError, ImageError
 
@@ -74,10 +74,12 @@ def stage(
             left at the destination then, nor when the call is interrupted.
     """
     origin = open_source(source, seed=seed, image_size=image_size)
-    chosen = _choose_classes(origin, classes)
+    with _reading(origin):
+        chosen = _choose_classes(origin, classes)
+        listing = origin.listing(chosen)
     target = _usable_destination(Path(destination), origin)
     with _replacing(target) as work:
-        pictures, unreadable, ignored = _read_all(origin, chosen, work, image_size, progress)
+        pictures, unreadable, ignored = _read_all(listing, work, image_size, progress)
         kept, repeats = drop_repeats(pictures)
         problems = sorted([*unreadable, *repeats], key=lambda problem: problem.name)
         _check_classes(origin, chosen, kept, problems)
@@ -121,6 +123,14 @@ def _usable_destination(destination: Path, origin: Source) -> Path:
 
 
 @contextmanager
+def _reading(origin: Source) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise DatasetError(f"cannot read {exc.filename or origin.name}: {exc.strerror or exc}") from exc
+
+
+@contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """Work in a hidden folder beside the target, which takes its place when all went well, and is removed if not."""
     work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
@@ -142,10 +152,9 @@ def _replacing(target: Path) -> Iterator[Path]:
 
 
 def _read_all(
-    origin: Source, classes: tuple[str, ...], work: Path, image_size: int, progress: Progress
+    listing: Listing, work: Path, image_size: int, progress: Progress
 ) -> tuple[list[StagedPicture], list[Problem], int]:
     """Read and normalise every picture into a flat folder; its place is known only when all have been seen."""
-    listing = origin.listing(classes)
     incoming = work / "incoming"
     incoming.mkdir()
     pictures: list[StagedPicture] = []
@@ -178,8 +187,7 @@ def _bytes_of(candidate: Candidate) -> bytes:
 
 def _normalised(data: bytes, image_size: int) -> bytes:
     """Serving's normalisation first, then the reduction that serving leaves to the model: the pixels come out equal."""
-    serving = images.ImagePolicy()
-    picture = images.normalise(data, serving)
+    picture = images.normalise(data)
     if max(picture.width, picture.height) <= image_size:
         return picture.png
     return images.normalise(picture.png, images.ImagePolicy(image_size=image_size)).png

@@ -107,7 +107,7 @@ def _outdoors(rng: random.Random, size: Size) -> Image.Image:
             fill=shade(ground, rng.choice((0.6, 1.5))),
             width=1 + height // 50,
         )
-    tint = noise(rng, rng.randint(4, 9), size, rng.choice((0.0, 0.1, 0.1, 0.2, 0.35)), mode="RGB")
+    tint = noise(rng, rng.randint(4, 9), size, rng.choice((0.0, 0.05, 0.1, 0.15, 0.25)), mode="RGB")
     light = noise(rng, rng.randint(3, 10), size, rng.uniform(0.1, 0.6))
     grain = noise(rng, rng.randint(14, 48), size, rng.choice((0.1, 0.3, 0.5, 0.7)))
     texture = ImageChops.overlay(light, grain).convert("RGB")

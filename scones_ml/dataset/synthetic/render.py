@@ -32,6 +32,7 @@ _RESAMPLINGS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
+_SMALLEST = 8
 _FINE_FROM = 128  # pixels from which curves get more points
 
 
@@ -60,17 +61,19 @@ def render(kind: str, rng: random.Random, size: int | tuple[int, int] = 32) -> I
     Args:
         kind: one of ``KINDS``.
         rng: source of all chance: the same state gives the same picture.
-        size: side, or width and height, in pixels; 32 takes about 3 ms, 4000 x 3000 some seconds.
+        size: side, or width and height, in pixels; 32 takes about 3 ms, 4000 x 3000 two seconds.
 
     Returns:
         An RGB picture of that size.
 
     Raises:
-        DatasetError: no such kind.
+        DatasetError: no such kind, or a size below 8.
     """
     if kind not in _VEHICLES:
         raise DatasetError(f"no synthetic {kind!r}: there are {', '.join(KINDS)}")
     final = (size, size) if isinstance(size, int) else size
+    if min(final) < _SMALLEST:
+        raise DatasetError(f"a synthetic picture of {final[0]} x {final[1]} shows nothing: {_SMALLEST} is the least")
     # Thumbnails are drawn four times as large and reduced, so that spokes turn into the grey veil that they are.
     factor = 4 if max(final) <= 64 else 3 if max(final) <= 512 else 1
     scene = _scene(kind, rng, (final[0] * factor, final[1] * factor))
@@ -111,7 +114,7 @@ def _framing(rng: random.Random) -> tuple[float, float, tuple[float, float]]:
 
 def _row(kind: str, rng: random.Random, camera: Camera, scene: Image.Image) -> None:
     for side in (-1, 1):
-        other = Drawing()
+        other = Drawing(fine=max(scene.size) > 4 * _FINE_FROM)
         _VEHICLES[kind](other, rng)
         shift = (side * rng.uniform(0.2, 0.5), rng.uniform(-0.2, 0.0))
         View(other, camera, scene.size, rng.uniform(0.6, 0.9), 1.2, shift).paint(ImageDraw.Draw(scene))

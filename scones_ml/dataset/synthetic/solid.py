@@ -138,7 +138,7 @@ class Drawing:
     def body(self, points: Sequence[Point], colour: Colour, depth: float, z: float = 0.0) -> None:
         """A rounded solid of this depth: its far side and its edge lie in the shade, its upper part in the light."""
         outline = _rounded(points, 3 if self.fine else 1)
-        layers = 12 if self.fine else 2
+        layers = 20 if self.fine else 2
         for i in range(layers):
             edge = shade(colour, 0.55 + 0.25 * i / layers)
             self._add_array(_moved(outline, 0, 0, z + depth * (0.5 - i / layers)), edge, None)

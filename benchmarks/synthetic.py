@@ -1,0 +1,54 @@
+"""How fast synthetic pictures are drawn.
+
+Claim: at most 4 ms of one processor for a picture of 32x32, so that 1,400 pictures take some five seconds.
+
+Conditions: one thread, processor time, the mean over pictures of both kinds, best of three rounds. The floor is what
+no renderer with Pillow goes below: an empty canvas of the size that is drawn on, reduced to the picture's size.
+Run it: ``python benchmarks/synthetic.py``; it ends with 1 when the claim does not hold.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from scones_ml.dataset.synthetic import KINDS, draw_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BUDGET = 4.0  # milliseconds
+_SIZES = {32: 300, 64: 200, 224: 30, (4000, 3000): 2}  # pictures a round
+
+
+def _milliseconds(draw: Callable[[int], object], pictures: int) -> float:
+    rounds = []
+    for _ in range(3):
+        start = time.process_time()
+        for index in range(pictures):
+            draw(index)
+        rounds.append((time.process_time() - start) / pictures * 1e3)
+    return min(rounds)
+
+
+def main() -> int:
+    """Print the table; 1 when a picture of 32x32 takes longer than the claim."""
+    draw_picture("bicycle", 0, 0)
+    floor = _milliseconds(lambda _: Image.new("RGB", (128, 128)).resize((32, 32), Image.Resampling.BOX), 300)
+    print(f"{'size':>12} {'bicycle':>9} {'motorcycle':>11}   ms a picture")
+    slowest = 0.0
+    for size, pictures in _SIZES.items():
+        times = [_milliseconds(lambda i, k=kind, s=size: draw_picture(k, 0, i, s), pictures) for kind in KINDS]
+        print(f"{size if isinstance(size, int) else 'x'.join(map(str, size)):>12} {times[0]:9.2f} {times[1]:11.2f}")
+        if size == 32:
+            slowest = max(times)
+    print(f"{'floor, 32':>12} {floor:9.2f} {floor:11.2f}")
+    print(f"claim: at most {_BUDGET} ms at 32x32: {'holds' if slowest <= _BUDGET else 'does NOT hold'}")
+    return int(slowest > _BUDGET)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,333 @@
+"""Staging folders of pictures: what comes out, what is refused, and that nothing half-done is left."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scones_ml.dataset import SPLITS, StageResult, load, stage
+from scones_ml.errors import DatasetError
+
+
+def picture(number: int, size: tuple[int, int] = (20, 12), kind: str = "PNG") -> bytes:
+    """A picture of noise; another number is another picture."""
+    noise = random.Random(number).randbytes(size[0] * size[1] * 3)
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", size, noise).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def put(path: Path, data: bytes = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Ten pictures each of a and b, without a test set."""
+    root = tmp_path / "source"
+    for number in range(10):
+        put(root / "a" / f"{number}.png", picture(number))
+        put(root / "b" / f"{number}.jpg", picture(100 + number, kind="JPEG"))
+    return root
+
+
+def left(tmp_path: Path) -> set[str]:
+    return {path.name for path in tmp_path.iterdir()}
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_what_lies_on_disk(source: Path, tmp_path: Path) -> None:
+    """Pictures by split and class, one manifest line and one .lst row each, and dataset.json with the facts."""
+    result = stage(source, tmp_path / "out", seed=4)
+    root, data = tmp_path / "out", result.dataset
+    assert result == StageResult(load(root), (), 0)
+    assert data.counts() == {
+        "train": {"a": 6, "b": 6},
+        "validation": {"a": 1, "b": 1},
+        "calibration": {"a": 1, "b": 1},
+        "test": {"a": 2, "b": 2},
+    }
+    lines = [json.loads(line) for line in (root / "manifest.jsonl").read_text().splitlines()]
+    assert [line["path"] for line in lines] == [record.path for record in data.records]
+    assert set(lines[0]) == {"path", "label", "class", "split", "sha256"}
+    card = json.loads((root / "dataset.json").read_text())
+    assert (card["classes"], card["seed"], card["image_size"]) == (["a", "b"], 4, 32)
+    assert (card["hash"], card["counts"]) == (data.hash, data.counts())
+    on_disk = {name for name in files(root) if name.endswith(".png")}
+    assert on_disk == {record.path for record in data.records}
+
+
+def test_lst_files(source: Path, tmp_path: Path) -> None:
+    """A .lst row is number, label and path below the split's folder, with tabs between; the numbers are unique."""
+    data = stage(source, tmp_path / "out").dataset
+    rows = {split: (data.root / f"{split}.lst").read_text().splitlines() for split in SPLITS}
+    numbers = []
+    for split in SPLITS:
+        for row, record in zip(rows[split], data.split(split), strict=True):
+            number, label, path = row.split("\t")
+            numbers.append(int(number))
+            assert (int(label), f"{split}/{path}") == (record.label, record.path)
+    assert numbers == list(range(20))
+
+
+def test_the_same_source_and_seed_give_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    """Staging twice gives the same files, from wherever; another seed gives another data set."""
+    first = stage(source, tmp_path / "one")
+    moved = source.rename(tmp_path / "moved")
+    second = stage(moved, tmp_path / "two")
+    assert first.dataset.hash == second.dataset.hash
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    for card in (one, two):
+        assert b'"source"' in card.pop("dataset.json")
+    assert one == two
+    assert stage(moved, tmp_path / "three", seed=1).dataset.hash != first.dataset.hash
+
+
+def test_file_names_do_not_change_the_data_set(source: Path, tmp_path: Path) -> None:
+    """Renamed files give the same hash: identity is content, labels and splits."""
+    before = stage(source, tmp_path / "one").dataset
+    for path in list(source.rglob("*.png")):
+        path.rename(path.with_name(f"other{path.name}"))
+    assert stage(source, tmp_path / "two").dataset.hash == before.hash
+
+
+def test_large_pictures_are_reduced_as_in_serving(source: Path, tmp_path: Path) -> None:
+    """A photograph is staged so that the model's square holds the pixels that serving would make of it."""
+    from scones_ml import images
+
+    photograph = picture(7, (300, 240), "JPEG")
+    put(source / "a" / "photograph.jpg", photograph)
+    data = stage(source, tmp_path / "out").dataset
+    record = next(record for record in data.records if "photograph" in record.path)
+    served = images.pixels(images.normalise(photograph).png, 32)
+    assert (images.pixels((data.root / record.path).read_bytes(), 32) == served).all()
+
+
+def test_chosen_classes_keep_their_order(source: Path, tmp_path: Path) -> None:
+    """Labels follow the order in which the classes were asked for; other classes are left out."""
+    put(source / "c" / "1.png", picture(1000))
+    data = stage(source, tmp_path / "out", classes=["b", "a"]).dataset
+    assert data.classes == ("b", "a")
+    assert {(record.label, record.class_name) for record in data.records} == {(0, "b"), (1, "a")}
+
+
+def test_problems_are_listed(source: Path, tmp_path: Path) -> None:
+    """Broken files, duplicates and links to nowhere are left out and listed; notes are ignored and counted."""
+    put(source / "a" / "empty.png")
+    put(source / "a" / "page.jpg", b"<html>")
+    put(source / "a" / "cut.png", picture(1)[:100])
+    put(source / "a" / "twin.bmp", picture(3, kind="BMP"))
+    put(source / "a" / "notes.txt", b"bought in May")
+    put(source / "b" / ".DS_Store", b"\0")
+    put(source / "train.lst", b"0\t0\tx.png\n")
+    put(source / "b" / "really_a_png.txt", picture(500))
+    (source / "b" / "gone.png").symlink_to("nowhere")
+    result = stage(source, tmp_path / "out")
+    found = {problem.name: (problem.kind, problem.reason) for problem in result.problems}
+    assert {name: kind for name, (kind, _) in found.items()} == {
+        "a/cut.png": "unreadable",
+        "a/empty.png": "unreadable",
+        "a/page.jpg": "unreadable",
+        "a/twin.bmp": "duplicate",
+        "b/gone.png": "unreadable",
+    }
+    assert found["a/twin.bmp"][1] == "the same picture as a/3.png"
+    assert found["b/gone.png"][1] == "No such file or directory"
+    assert result.ignored == 3
+    assert len(result.dataset.records) == 21
+    card = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert [problem["name"] for problem in card["problems"]] == [problem.name for problem in result.problems]
+    assert card["ignored"] == 3
+
+
+def test_a_given_test_set_is_kept_and_guarded(tmp_path: Path) -> None:
+    """All of test/ is the test set, and what leaks from it into train/ is taken out there."""
+    for number in range(10):
+        put(tmp_path / "s/train/a" / f"{number}.png", picture(number))
+        put(tmp_path / "s/train/b" / f"{number}.png", picture(100 + number))
+    for number in range(3):
+        put(tmp_path / "s/test/a" / f"{number}.png", picture(200 + number))
+        put(tmp_path / "s/test/b" / f"{number}.png", picture(300 + number))
+    put(tmp_path / "s/train/b" / "leak.png", picture(200))
+    result = stage(tmp_path / "s", tmp_path / "out")
+    assert [(p.name, p.kind) for p in result.problems] == [("train/b/leak.png", "leak")]
+    assert "there labelled a" in result.problems[0].reason
+    assert result.dataset.counts()["test"] == {"a": 3, "b": 3}
+    assert result.dataset.counts()["train"] == {"a": 8, "b": 8}
+
+
+def test_names_are_made_safe(source: Path, tmp_path: Path) -> None:
+    """Names with spaces, plus signs, dots in front or nothing but case between them become safe and unique."""
+    odd = ["my photo+1.png", "ümläut.png", "-dash.png", "x" * 200 + ".png", "Same.png", "same.png", "tab\there.png"]
+    for number, name in enumerate(odd):
+        put(source / "a" / name, picture(600 + number))
+    put(source / "a" / "deeper" / "1.png", picture(700))
+    for number in range(4):
+        put(source / "two words" / f"{number}.png", picture(800 + number))
+    data = stage(source, tmp_path / "out").dataset
+    paths = [record.path for record in data.records]
+    assert len({path.casefold() for path in paths}) == len(paths) == 32
+    allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
+    assert set("".join(paths)) <= allowed
+    assert not [part for path in paths for part in path.split("/") if part[0] in ".-" or len(part) > 130]
+    assert "two words" in data.classes
+
+
+def test_names_that_are_no_text(source: Path, tmp_path: Path) -> None:
+    """Names whose bytes are no UTF-8 can be staged, listed and read back."""
+    put(source / os.fsdecode(b"caf\xe9.png"))
+    put(source / "a" / os.fsdecode(b"\xff.png"))
+    for number in range(4):
+        put(source / os.fsdecode(b"cl\xe9") / f"{number}.png", picture(900 + number))
+    result = stage(source, tmp_path / "out")
+    assert result.problems[0].name == "a/\\xff.png"
+    assert load(tmp_path / "out").classes == ("a", "b", os.fsdecode(b"cl\xe9"))
+
+
+def test_progress(source: Path, tmp_path: Path) -> None:
+    """Progress counts every file once, up to all of them."""
+    seen: list[tuple[int, int]] = []
+    stage(source, tmp_path / "out", progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 20) for i in range(1, 21)]
+
+
+def test_an_earlier_data_set_is_replaced(source: Path, tmp_path: Path) -> None:
+    """Staging again replaces what was staged there, completely."""
+    stage(source, tmp_path / "out")
+    put(tmp_path / "out" / "train" / "stray.txt")
+    data = stage(source, tmp_path / "out", seed=1).dataset
+    assert data == load(tmp_path / "out")
+    assert not (tmp_path / "out" / "train" / "stray.txt").exists()
+    assert left(tmp_path) == {"source", "out"}
+
+
+def test_an_empty_folder_is_a_destination(source: Path, tmp_path: Path) -> None:
+    """An empty folder, and one whose parents do not exist yet, can be staged to."""
+    (tmp_path / "out").mkdir()
+    assert stage(source, tmp_path / "out").dataset.root == tmp_path / "out"
+    assert stage(source, tmp_path / "x" / "y").dataset.root == tmp_path / "x" / "y"
+
+
+def test_something_else_at_the_destination_is_left_alone(source: Path, tmp_path: Path) -> None:
+    """A folder that holds anything but a staged data set is not touched, nor is a file."""
+    thesis = put(tmp_path / "out" / "thesis.txt", b"years of work")
+    with pytest.raises(DatasetError, match=r"holds something else than a staged data set: choose another folder"):
+        stage(source, tmp_path / "out")
+    with pytest.raises(DatasetError, match="is a file"):
+        stage(source, thesis)
+    assert files(tmp_path / "out") == {"thesis.txt": b"years of work"}
+
+
+@pytest.mark.parametrize("place", ["source", "source/staged", "source/a/staged", "."])
+def test_source_and_destination_overlap(source: Path, tmp_path: Path, place: str) -> None:
+    """A destination inside of the source, or around it, is refused before anything is written."""
+    before = files(tmp_path)
+    with pytest.raises(DatasetError, match="overlap"):
+        stage(source, tmp_path / place)
+    assert files(tmp_path) == before
+
+
+def test_ctrl_c_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    """An interrupted run leaves no destination and no folder beside it; an earlier data set stays as it was."""
+
+    def interrupt(done: int, _total: int) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage(source, tmp_path / "out", progress=interrupt)
+    assert left(tmp_path) == {"source"}
+    before = stage(source, tmp_path / "out").dataset
+    with pytest.raises(KeyboardInterrupt):
+        stage(source, tmp_path / "out", seed=1, progress=interrupt)
+    assert load(tmp_path / "out") == before
+    assert left(tmp_path) == {"source", "out"}
+
+
+def test_a_disk_that_is_full(source: Path, tmp_path: Path) -> None:
+    """When the space runs out, the line says what to do about it."""
+
+    def run_out(_done: int, _total: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(DatasetError, match=r"cannot write .*out: No space left on device: free some space"):
+        stage(source, tmp_path / "out", progress=run_out)
+    assert left(tmp_path) == {"source"}
+
+
+def test_a_write_that_the_system_refuses(source: Path, tmp_path: Path) -> None:
+    """Any refusal is one line with the system's reason, and leaves nothing behind."""
+    script = (
+        "import resource, sys; from scones_ml.dataset import stage; from scones_ml.errors import DatasetError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"  # every picture is larger than 100 bytes
+        "try: stage(sys.argv[1], sys.argv[2])\n"
+        "except DatasetError as exc: sys.exit(f'DatasetError: {exc}')\n"
+    )
+    command = [sys.executable, "-c", script, str(source), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == f"DatasetError: cannot write {tmp_path / 'out'}: File too large\n"
+    assert left(tmp_path) == {"source"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_destination_without_permission(source: Path, tmp_path: Path) -> None:
+    """A folder that may not be written to is one clear line."""
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(DatasetError, match=r"cannot write .*: Permission denied"):
+        stage(source, tmp_path / "locked" / "out")
+
+
+def test_classes_that_do_not_exist(source: Path, tmp_path: Path) -> None:
+    """A class that is not there is named with the nearest one and with all there are."""
+    (source / "a").rename(source / "bicycle")
+    with pytest.raises(DatasetError, match=r"no class 'bycicle' in .*: did you mean 'bicycle'\? There are b, bicycle"):
+        stage(source, tmp_path / "out", classes=["bycicle", "b"])
+    with pytest.raises(DatasetError, match=r"no class 'zebra' in .*source: There are b, bicycle"):
+        stage(source, tmp_path / "out", classes=["zebra", "b"])
+
+
+@pytest.mark.parametrize("classes", [["a"], ["a", "a"], []])
+def test_one_class_only(source: Path, tmp_path: Path, classes: list[str]) -> None:
+    """One class cannot be told from anything."""
+    with pytest.raises(DatasetError, match="needs at least two"):
+        stage(source, tmp_path / "out", classes=classes)
+
+
+def test_a_class_without_pictures(source: Path, tmp_path: Path) -> None:
+    """An empty class folder is named, with the way out."""
+    put(source / "c" / "notes.txt", b"none yet")
+    with pytest.raises(DatasetError, match=r"class 'c' of .*source has no usable pictures.*--classes"):
+        stage(source, tmp_path / "out")
+    assert left(tmp_path) == {"source"}
+
+
+def test_nothing_can_be_read(tmp_path: Path) -> None:
+    """When no picture can be used, the first one's reason is given."""
+    for name in ("a/1.png", "b/1.png"):
+        put(tmp_path / "s" / name, b"\x89PNG\r\n\x1a\nnothing")
+    with pytest.raises(DatasetError, match=r"none of the 2 pictures in .* can be used; a/1.png: broken PNG"):
+        stage(tmp_path / "s", tmp_path / "out")
+
+
+def test_a_picture_beyond_the_caps(source: Path, tmp_path: Path) -> None:
+    """A file larger than serving would take is listed without being read."""
+    with put(source / "a" / "huge.png").open("wb") as file:
+        file.truncate(30_000_000)
+    problems = stage(source, tmp_path / "out").problems
+    assert [(p.name, p.reason) for p in problems] == [
+        ("a/huge.png", "30,000,000 bytes are more than the 25,000,000 allowed")
+    ]

@@ -1,0 +1,106 @@
+"""Splits: stratified, seeded, decided by content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scones_ml.dataset.checks import StagedPicture
+from scones_ml.dataset.splits import assign_splits, split_sizes
+from scones_ml.errors import DatasetError
+
+
+def picture(class_name: str, number: int, *, held_out: bool = False) -> StagedPicture:
+    digest = hashlib.sha256(f"{class_name}{number}{held_out}".encode()).hexdigest()
+    return StagedPicture(f"{class_name}/{number}.png", class_name, held_out, digest, Path("unused"))
+
+
+@pytest.mark.parametrize(
+    ("n", "with_test", "sizes"),
+    [
+        (500, True, (400, 50, 50, 0)),
+        (100, False, (64, 8, 8, 20)),
+        (3, True, (1, 1, 1, 0)),
+        (4, False, (1, 1, 1, 1)),
+        (2, True, (0, 1, 1, 0)),
+    ],
+)
+def test_sizes(n: int, with_test: bool, sizes: tuple[int, ...]) -> None:
+    """Training pictures are split 80/10/10, after one in five went to test where the source has none."""
+    assert tuple(split_sizes(n, with_test=with_test).values()) == sizes
+
+
+@given(st.integers(0, 5000), st.booleans())
+def test_sizes_add_up(n: int, with_test: bool) -> None:
+    """The sizes add up to what there is, and no held-out split that is due is empty."""
+    sizes = split_sizes(n, with_test=with_test)
+    assert sum(sizes.values()) == n
+    assert sizes["validation"] >= 1
+    assert sizes["calibration"] >= 1
+    assert (sizes["test"] == 0) == with_test
+
+
+@given(st.lists(st.integers(4, 60), min_size=2, max_size=5), st.integers(0, 10))
+def test_every_class_is_in_every_split(counts: list[int], seed: int) -> None:
+    """Every picture gets one split, and every class is in each of them by its own share."""
+    classes = [f"class{i}" for i in range(len(counts))]
+    pictures = [picture(name, i) for name, n in zip(classes, counts, strict=True) for i in range(n)]
+    assigned = assign_splits(pictures, classes, seed)
+    assert sorted(p.name for p, _ in assigned) == sorted(p.name for p in pictures)
+    for name, n in zip(classes, counts, strict=True):
+        found = Counter(split for p, split in assigned if p.class_name == name)
+        assert found == Counter(split_sizes(n, with_test=False))
+
+
+@given(st.permutations(range(12)), st.text("abcxyz", min_size=1))
+def test_order_and_names_do_not_matter(order: list[int], prefix: str) -> None:
+    """The split depends on seed and content, neither on file names nor on the order of reading."""
+    pictures = [picture(name, i) for name in "ab" for i in range(12)]
+    renamed = [
+        StagedPicture(prefix + pictures[i + 12 * k].name, p.class_name, False, p.digest, p.file)
+        for k in range(2)
+        for i in order
+        for p in [pictures[i + 12 * k]]
+    ]
+    before = {p.digest: split for p, split in assign_splits(pictures, "ab", 3)}
+    after = {p.digest: split for p, split in assign_splits(renamed, "ab", 3)}
+    assert before == after
+
+
+def test_another_seed_is_another_split() -> None:
+    """The seed decides who is held out."""
+    pictures = [picture(name, i) for name in "ab" for i in range(50)]
+    first, second = ({p.name for p, s in assign_splits(pictures, "ab", seed) if s == "test"} for seed in (0, 1))
+    assert first != second
+    assert len(first) == len(second)
+
+
+def test_a_given_test_set_stays() -> None:
+    """What the source has as its test set is the test set, all of it and nothing else."""
+    held = [picture(name, i, held_out=True) for name in "ab" for i in range(7)]
+    pool = [picture(name, i) for name in "ab" for i in range(10)]
+    assigned = assign_splits([*held, *pool], "ab", 0)
+    assert {p.name for p, split in assigned if split == "test" and p.held_out} == {p.name for p in held}
+    assert not [p for p, split in assigned if split == "test" and not p.held_out]
+
+
+@pytest.mark.parametrize(("n", "with_test"), [(2, True), (3, False), (0, False)])
+def test_too_few_pictures(n: int, with_test: bool) -> None:
+    """A class that cannot be in every split is named, with how many pictures it needs."""
+    pictures = [picture("b", i) for i in range(20)] + [picture("a", i) for i in range(n)]
+    if with_test:
+        pictures += [picture(name, 0, held_out=True) for name in "ab"]
+    with pytest.raises(DatasetError, match=f"class 'a' has {n} usable .*needs at least {3 if with_test else 4}"):
+        assign_splits(pictures, "ab", 0)
+
+
+def test_a_class_that_is_never_tested() -> None:
+    """A class that is absent from the source's test set is named."""
+    pictures = [picture(name, i) for name in "ab" for i in range(20)] + [picture("a", 0, held_out=True)]
+    with pytest.raises(DatasetError, match="class 'b' has no usable picture in test/"):
+        assign_splits(pictures, "ab", 0)
