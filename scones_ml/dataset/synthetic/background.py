@@ -109,7 +109,8 @@ def _outdoors(rng: random.Random, size: Size) -> Image.Image:
         )
     tint = noise(rng, rng.randint(4, 9), size, rng.choice((0.0, 0.05, 0.1, 0.15, 0.25)), mode="RGB")
     light = noise(rng, rng.randint(3, 10), size, rng.uniform(0.1, 0.6))
-    grain = noise(rng, rng.randint(14, 48), size, rng.choice((0.1, 0.3, 0.5, 0.7)))
+    cells, contrast = rng.randint(10, 40), rng.choice((0.2, 0.4, 0.6, 0.9))
+    grain = Image.blend(noise(rng, cells, size, contrast), noise(rng, 2 * cells + 1, size, contrast), 0.45)
     texture = ImageChops.overlay(light, grain).convert("RGB")
     return ImageChops.overlay(ImageChops.overlay(scene, tint), texture)
 

@@ -143,7 +143,7 @@ def _photographed(scene: Image.Image, rng: random.Random, size: tuple[int, int])
     picture = _reduced(scene, rng, size)
     grey = rng.random() < 0.06
     picture = Image.blend(picture.convert("L").convert("RGB"), picture, 0.0 if grey else rng.uniform(0.5, 1.2))
-    picture = _grained(picture.point(_tone(rng)), rng, rng.uniform(0, 7))
+    picture = _grained(picture.point(_tone(rng)), rng, rng.uniform(0, 4))
     return _bordered(picture, rng) if rng.random() < 0.08 else picture
 
 
