@@ -1,3 +1,52 @@
-"""Event-driven image classification on AWS and on a laptop."""
+"""Event-driven image classification, on AWS and on a laptop.
+
+The names below are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scones_ml.events import ClassifiedImage, FilteredImage, ImageRef, SerializedImage
+    from scones_ml.inference.model import ModelCard, OnnxClassifier, load_model
+    from scones_ml.steps import classify_image_data, filter_low_confidence, serialize_image_data
+    from scones_ml.workflows import image_classification
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ClassifiedImage",
+    "FilteredImage",
+    "ImageRef",
+    "ModelCard",
+    "OnnxClassifier",
+    "SerializedImage",
+    "__version__",
+    "classify_image_data",
+    "filter_low_confidence",
+    "image_classification",
+    "load_model",
+    "serialize_image_data",
+]
+
+_HOME = {
+    "ClassifiedImage": "events",
+    "FilteredImage": "events",
+    "ImageRef": "events",
+    "ModelCard": "inference.model",
+    "OnnxClassifier": "inference.model",
+    "SerializedImage": "events",
+    "classify_image_data": "steps",
+    "filter_low_confidence": "steps",
+    "image_classification": "workflows",
+    "load_model": "inference.model",
+    "serialize_image_data": "steps",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -6,6 +6,7 @@ asked for; 130 interrupted.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,17 +23,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows ``scones``; None takes the process's own.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end, like Ctrl-C
     try:
         _run(arguments)
     except SconesError as exc:
         return _complain(str(exc), 1)
-    except SystemExit as exc:
-        if exc.code == _INTERRUPTED:
-            return _complain("interrupted; what was finished is kept", _INTERRUPTED)
-        return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has left; Python would complain of the rest
         return 1
+    except OSError as exc:
+        return _complain(f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc), 1)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+        return _interrupted() if code == _INTERRUPTED else code
     return 0
 
 
@@ -40,10 +45,15 @@ def _run(arguments: Sequence[str] | None) -> None:
     try:
         from scones_ml.cli.app import app
     except ModuleNotFoundError as exc:
-        if exc.name in ("rich", "typer"):
-            raise MissingExtraError(exc.name, "cli") from exc
+        missing = str(exc.name).partition(".")[0]
+        if missing in ("rich", "typer"):
+            raise MissingExtraError(missing, "cli") from exc
         raise
     app(args=arguments, prog_name="scones")
+
+
+def _interrupted() -> int:
+    return _complain("interrupted; what was finished is kept", _INTERRUPTED)
 
 
 def _complain(message: str, code: int) -> int:

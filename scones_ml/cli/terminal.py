@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from scones_ml.ports import Progress as ProgressCallback
@@ -44,12 +44,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
         rows: cells, as they are to be read.
         right: headings of the columns that are aligned to the right (numbers).
     """
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    out.print(table)
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    for number, cells in enumerate((columns, *rows)):
+        padded = [
+            " " * (width - cell_len(cell)) + cell if column in right else cell + " " * (width - cell_len(cell))
+            for cell, width, column in zip(cells, widths, columns, strict=True)
+        ]
+        out.print(Text("   ".join(padded).rstrip(), style="bold" if number == 0 else ""))
 
 
 def figure(estimate: Estimate) -> tuple[str, str]:

@@ -196,7 +196,9 @@ def cleanup(on: On = "local", json: Json = False, workspace: Workspace = Path(".
     """Remove every endpoint and every object, then list again to prove it."""
     from scones_ml import lifecycle
 
-    left = lifecycle.cleanup(open_backend(on, workspace))
+    left = [
+        found for folder in (workspace, workspace / "demo") for found in lifecycle.cleanup(open_backend(on, folder))
+    ]
     if json:
         terminal.print_json({"resources_left": [dataclasses.asdict(leftover) for leftover in left]})
     else:

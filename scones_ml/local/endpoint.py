@@ -24,6 +24,9 @@ __all__ = ["LocalDeployer"]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 
+# Servers that this process started: they outlive it, but while it lives it has to collect those that end.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
 
 class LocalDeployer:
     """Starts ``python -m scones_ml.inference`` and keeps a record of it.
@@ -36,7 +39,6 @@ class LocalDeployer:
     def __init__(self, records: Path, captures: Path) -> None:
         self._records = records
         self._captures = captures
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def deploy(self, request: DeploymentRequest, port: int = 0) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`; one that runs under the same name is replaced.
@@ -65,7 +67,7 @@ class LocalDeployer:
             child.wait()
             self._forget(request.name)
             raise
-        self._children[request.name] = child
+        _children[child.pid] = child
         return endpoint
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -83,8 +85,8 @@ class LocalDeployer:
         with contextlib.suppress(FileNotFoundError):
             record = json.loads(self._record(name).read_text(encoding="utf-8"))
             _stop(record["pid"], name)
-        if name in self._children:
-            self._children.pop(name).wait()
+            if record["pid"] in _children:
+                _children.pop(record["pid"]).wait()
         self._forget(name)
 
     def _record(self, name: str) -> Path:

@@ -33,7 +33,7 @@ class LocalTrainer:
             "SM_MODEL_DIR": str(model),
             "SM_OUTPUT_DATA_DIR": str(model),
         }
-        with log.open("w", encoding="utf-8") as file, _process(_command(request), environment) as job:
+        with log.open("w", encoding="utf-8", buffering=1) as file, _process(_command(request), environment) as job:
             _follow(job, file.write, progress)
             if job.wait():
                 raise TrainingError(_last_words(job, log))

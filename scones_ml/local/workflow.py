@@ -121,12 +121,13 @@ def _result(image: ImageRef, execution: asl.Execution, started: float, seconds: 
     output = execution.output if isinstance(execution.output, dict) else {}
     if execution.status != "SUCCEEDED":
         output = {"reason": f"{execution.error}: {_message(execution.cause)}"}
+    reason = output.get("reason")
     return ImageResult(
         image=image,
         outcome=output.get("outcome"),
         label=output.get("label"),
         confidence=output.get("confidence"),
-        reason=output.get("reason"),
+        reason=reason and str(reason).removeprefix(f"{image.image_id} {image.uri}: "),
         started=started,
         seconds=seconds,
     )

@@ -1,0 +1,96 @@
+"""``scones demo`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KEYS = ["accuracy", "accuracy_interval", "threshold", "coverage", "outcomes", "seconds", "resources_left"]
+
+
+def scones(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own; ``path`` goes before the checkout on the import path."""
+    code = "import sys; from scones_ml.cli import main; sys.exit(main())"
+    start = f"import sys; sys.path.insert(0, {str(path)!r}); " if path else ""
+    command = [sys.executable, "-c", start + code, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def demo(cwd: Path, *arguments: str) -> dict[str, Any]:
+    done = scones("demo", "--json", *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, demo(folder)
+
+
+def test_the_demo_goes_through_every_stage(synthetic: tuple[Path, dict[str, Any]]) -> None:
+    """Without account, Docker or data: pictures are drawn, learned, served, judged, and nothing is left."""
+    _, document = synthetic
+    assert set(KEYS) <= set(document)
+    assert document["resources_left"] == 0
+    assert document["outcomes"]["quarantined"] == 1, "the truncated file"
+    assert document["outcomes"]["failed"] == document["outcomes"]["dropped"] == 0
+    assert sum(document["outcomes"].values()) == 63
+    assert document["captures"] == 62
+    low, high = document["accuracy_interval"]
+    assert 0.8 < low < document["accuracy"] < high <= 1.0
+
+
+def test_the_demo_leaves_a_self_contained_report(synthetic: tuple[Path, dict[str, Any]]) -> None:
+    """report.html refers to nothing outside itself and holds the pictures."""
+    folder, _ = synthetic
+    page = (folder / ".scones" / "demo" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
+    assert page.count("data:image/png;base64,") >= 62
+    assert "my photo+1.png" in page
+
+
+def test_the_same_seed_gives_the_same_document(synthetic: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """A second run with the same seed and threads differs in times alone."""
+    first, second = dict(synthetic[1]), demo(tmp_path)
+    first.pop("seconds")
+    second.pop("seconds")
+    assert first == second
+
+
+def test_real_photographs(test_data: Path, tmp_path: Path) -> None:
+    """On the 1,200 real photographs the demo is right on at least 92 % of the test images."""
+    document = demo(tmp_path, "--data", str(test_data / "cifar100-vehicles"), "--classes", "bicycle,motorcycle")
+    assert document["accuracy"] >= 0.92
+    assert document["resources_left"] == 0
+
+
+def test_the_wheel_brings_the_handlers(tmp_path: Path, tiny_model: Path) -> None:
+    """From the built wheel alone, outside the checkout, ``scones run`` finds handlers and definition."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+        assert {top for top in tops if not top.endswith(".dist-info")} == {"scones_ml"}
+        archive.extractall(tmp_path / "site")
+    picture = next((ROOT / "tests").rglob("*.png"), None) or _draw(tmp_path / "a.png")
+    done = scones("run", str(picture), "--model", str(tiny_model), "--json", cwd=tmp_path, path=tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["outcome"] in ("accepted", "review")
+
+
+def _draw(path: Path) -> Path:
+    from scones_ml.dataset.synthetic import draw_png
+
+    path.write_bytes(draw_png("bicycle", 0, 0))
+    return path

@@ -1,0 +1,47 @@
+"""The README keeps its word."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import typer.main
+
+from scones_ml.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_is_the_one_that_runs() -> None:
+    """The README shows examples/life_cycle.py, line for line."""
+    (shown,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert (ROOT / "examples" / "life_cycle.py").read_text(encoding="utf-8").endswith(shown)
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    """It stages, trains, classifies a picture and leaves nothing."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "life_cycle.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"bicycle_\d+\.png (bicycle|motorcycle) 0\.\d+ (accepted|review)", lines[0])
+    assert lines[1] == "0 resources left"
+
+
+def test_the_table_names_every_command() -> None:
+    """Every verb of the command line is in the README's table, and no other."""
+    verbs = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"^\| `scones (\w+)", README, re.MULTILINE)) == verbs
+
+
+def test_committed_definitions_are_fresh() -> None:
+    """``python -m scones_ml.workflows --check workflows`` finds nothing stale."""
+    subprocess.run([sys.executable, "-m", "scones_ml.workflows", "--check", "workflows"], cwd=ROOT, check=True)

@@ -1,0 +1,230 @@
+"""The ``scones`` command: what it prints, what it returns, and what it says of bad input."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scones_ml.cli import main
+from scones_ml.local.backend import LocalBackend
+
+
+def write_picture(path: Path, red: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    Image.effect_noise((32, 32), 60).convert("RGB").point(lambda value: (value + red) % 256).save(buffer, "PNG")
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    """Twenty pictures of each of two classes."""
+    for name in ("bicycle", "motorcycle"):
+        for number in range(20):
+            write_picture(folder / "photos" / name / f"{number}.png", number * 7)
+    return folder / "photos"
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that must fail with exit code 1 and one line, and return that line."""
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("scones: ")
+    return lines[0].removeprefix("scones: ")
+
+
+def test_stage_shows_what_it_made(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of class folders becomes a data set; the table counts it, and the next command is named."""
+    assert main(["stage", "photos", "data"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0].split() == ["class", "train", "validation", "calibration", "test"]
+    assert "next: scones train data" in captured.err
+    assert (photos.parent / "data" / "dataset.json").is_file()
+
+
+def test_json_is_one_document_on_standard_output(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json, standard output is one JSON document and nothing else."""
+    assert main(["stage", "photos", "data", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["classes"] == ["bicycle", "motorcycle"]
+    assert sum(sum(split.values()) for split in document["counts"].values()) == 40
+
+
+def test_bad_sources_get_one_clear_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Missing and empty folders, one class only, an empty class and unknown classes are named with the remedy."""
+    root = photos.parent
+    assert "nowhere" in complaint(capsys, "stage", "nowhere", "data")
+    (root / "empty").mkdir()
+    assert "empty" in complaint(capsys, "stage", "empty", "data")
+    assert "motorcycle" in complaint(capsys, "stage", "photos", "data", "--classes", "bicycle,motorcycel")
+    assert "at least two" in complaint(capsys, "stage", "photos", "data", "--classes", "bicycle")
+    (photos / "truck").mkdir()
+    assert "truck" in complaint(capsys, "stage", "photos", "data")
+    assert not (root / "data").exists()
+
+
+def test_unreadable_images_are_listed_and_skipped(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A broken picture is left out by name; the rest is staged."""
+    (photos / "bicycle" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    assert main(["stage", "photos", "data"]) == 0
+    captured = capsys.readouterr()
+    assert "left out: " in captured.err
+    assert "broken.png" in captured.err
+
+
+def test_run_loads_a_model_and_shows_where_images_went(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images, an awkward name and a broken file go through the state machine; the table names each outcome."""
+    for name, red in (("dark.png", 0), ("bright.png", 255), ("my photo+1.png", 128)):
+        buffer = io.BytesIO()
+        Image.new("RGB", (40, 40), (red, 0, 0)).save(buffer, "PNG")
+        (folder / name).write_bytes(buffer.getvalue())
+    (folder / "page.png").write_text("<html>")
+    paths = ["dark.png", "bright.png", "my photo+1.png", "page.png"]
+    assert main(["run", *paths, "--model", str(tiny_model), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert [result["image"]["s3_key"] for result in results] == paths
+    assert [result["outcome"] for result in results] == ["accepted", "accepted", "review", "quarantined"]
+    assert [result["label"] for result in results][:2] == ["bicycle", "motorcycle"]
+    assert "not a picture" in results[3]["reason"]
+    outcomes = sorted(found.key for found in LocalBackend(folder / ".scones").store.list("scones-output"))
+    ids = [(result["outcome"], result["image"]["image_id"]) for result in results]
+    assert outcomes == sorted(f"outcomes/{outcome}/{image_id}.json" for outcome, image_id in ids)
+    assert main(["run", *paths, "--model", str(tiny_model)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_running_twice_writes_the_same_outcomes(folder: Path, tiny_model: Path) -> None:
+    """The same object version always writes the same key: a second run adds nothing."""
+    write_picture(folder / "a.png", 3)
+    for _ in range(2):
+        assert main(["run", "a.png", "--model", str(tiny_model)]) == 0
+    assert len(list(LocalBackend(folder / ".scones").store.list("scones-output"))) == 1
+
+
+def test_deploy_run_cleanup_through_an_endpoint(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A deployed endpoint serves later commands until cleanup proves that nothing is left."""
+    write_picture(folder / "a.png", 3)
+    assert main(["deploy", str(tiny_model)]) == 0
+    try:
+        assert main(["run", "a.png"]) == 0
+        assert list((folder / ".scones" / "captures").rglob("*.jsonl"))
+        assert "there is no endpoint 'other'" in complaint_line(capsys, "run", "a.png", "--endpoint", "other")
+    finally:
+        capsys.readouterr()
+        assert main(["cleanup"]) == 0
+    assert capsys.readouterr().out == "0 resources left\n"
+    assert "no endpoint is running" in complaint(capsys, "run", "a.png")
+
+
+def complaint_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    return complaint(capsys, *arguments)
+
+
+def test_bad_models_and_images_get_one_clear_line(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing model, one without labels, a missing image and a wrong threshold are named with the remedy."""
+    write_picture(folder / "a.png", 3)
+    assert "scones train" in complaint(capsys, "deploy", "nowhere")
+    (folder / "broken").mkdir()
+    (folder / "broken" / "model.json").write_text('{"input_size": 8}')
+    assert "labels" in complaint(capsys, "run", "a.png", "--model", "broken")
+    assert "gone.png" in complaint(capsys, "run", "gone.png", "--model", str(tiny_model))
+    assert "--threshold 2.0" in complaint(capsys, "run", "a.png", "--model", str(tiny_model), "--threshold", "2")
+    assert "'mars'" in complaint(capsys, "deploy", str(tiny_model), "--on", "mars")
+    assert "scones stage" in complaint(capsys, "train", "nowhere")
+    assert "scones stage" in complaint(capsys, "evaluate", str(tiny_model), "nowhere")
+
+
+def test_usage_errors_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing argument and an unknown verb are usage errors."""
+    assert main(["stage"]) == 2
+    assert main(["nothing"]) == 2
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("scones ")
+
+
+@pytest.mark.parametrize("verb", ["demo", "train"])
+def test_ctrl_c_ends_at_once_and_leaves_no_process(photos: Path, verb: str) -> None:
+    """Interrupted while it trains, a command says so, exits with 130, keeps finished stages, leaves no process."""
+    if verb == "train":
+        assert main(["stage", "photos", "data"]) == 0
+        command = ["train", "data", "--epochs", "5000"]
+        log = photos.parent / ".scones" / "model" / "training.log"
+    else:
+        command = ["demo"]
+        log = photos.parent / ".scones" / "demo" / "model" / "training.log"
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from scones_ml.cli import main; sys.exit(main())", *command],
+        cwd=photos.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (log.exists() and "Epoch[" in log.read_text()) and time.monotonic() < deadline:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.05)  # the process is watched from outside: nothing else tells
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=30)
+    assert child.returncode == 130, errors
+    assert errors.strip().splitlines()[-1] == "scones: interrupted; what was finished is kept"
+    assert "Traceback" not in errors
+    assert not (log.parent / "model.onnx").exists()
+    assert processes_in(log.parent) == []
+    if verb == "demo":
+        assert (photos.parent / ".scones" / "demo" / "data" / "dataset.json").is_file()
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of training processes that write to a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if f"SM_MODEL_DIR={folder}".encode() in environment:
+            found.append(entry.name)
+    return found
+
+
+def test_a_full_disk_is_one_clear_line(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When nothing more can be written, the message says what could not be written, and why."""
+    write_picture(folder / "a.png", 3)
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    line = complaint(capsys, "run", "a.png", "--model", str(tiny_model))
+    assert "No space left on device" in line
+    assert "free some space" in line

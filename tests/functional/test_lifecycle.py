@@ -1,0 +1,104 @@
+"""The verbs as a library: a backend, functions, results."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scones_ml import backends, dataset, lifecycle
+from scones_ml.dataset import Synthetic
+from scones_ml.errors import ConfigurationError, DatasetError, TrainingError
+from scones_ml.inference.model import load_model
+from scones_ml.ports import Backend, TrainingRequest
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    return backends.backend("local", tmp_path / "workspace")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred drawn pictures, staged."""
+    folder = tmp_path_factory.mktemp("staged") / "data"
+    dataset.stage(Synthetic(per_class=50), folder)
+    return folder
+
+
+def picture(red: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), (red, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_training_reports_epochs_and_writes_a_model(backend: Backend, data: Path, tmp_path: Path) -> None:
+    """A training process counts its epochs for the caller and leaves a model that can be loaded."""
+    seen: list[tuple[int, int]] = []
+    request = TrainingRequest(data, tmp_path / "model", epochs=2)
+    card = lifecycle.train(backend, request, lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+    assert card.labels == ("bicycle", "motorcycle")
+    assert card.dataset_hash == dataset.load(data).hash
+    assert load_model(tmp_path / "model").card == card
+
+
+def test_a_failed_training_says_its_last_words(backend: Backend, data: Path, tmp_path: Path) -> None:
+    """What the training process complained of is the error's message."""
+    request = TrainingRequest(data, tmp_path / "model", device="cuda")
+    with pytest.raises(TrainingError, match="no CUDA device"):
+        lifecycle.train(backend, request)
+
+
+def test_images_run_through_the_emitted_definition(backend: Backend, tiny_model: Path) -> None:
+    """Each image ends in one outcome; the results are in order, with label and confidence."""
+    files = [("a.png", picture(0)), ("b.png", picture(130)), ("c.png", b"<html>"), ("d.png", b"")]
+    refs = lifecycle.upload(backend, files)
+    results = list(lifecycle.run(backend, refs, tiny_model))
+    assert [(result.image.s3_key, result.outcome) for result in results] == [
+        ("a.png", "accepted"),
+        ("b.png", "review"),
+        ("c.png", "quarantined"),
+        ("d.png", "quarantined"),
+    ]
+    assert results[0].label == "bicycle"
+    assert results[2].reason == "not a picture: it starts with b'<html>'"
+
+
+def test_an_object_replaced_since_its_event_is_dropped(backend: Backend, tiny_model: Path) -> None:
+    """When the bytes under a key changed, the old event is dropped with its reason and nothing is written."""
+    (old,) = lifecycle.upload(backend, [("a.png", picture(0))])
+    lifecycle.upload(backend, [("a.png", picture(255))])
+    (result,) = lifecycle.run(backend, [old], tiny_model)
+    assert result.outcome == "dropped"
+    assert "was replaced since the event" in str(result.reason)
+    assert list(backend.store.list(lifecycle.OUTPUT_BUCKET)) == []
+
+
+def test_a_model_without_threshold_needs_one(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
+    """Where no threshold could keep its promise, the caller must give one; it is never guessed."""
+    (tmp_path / "model.onnx").write_bytes((tiny_model / "model.onnx").read_bytes())
+    card = load_model(tiny_model).card.model_copy(update={"threshold": None})
+    (tmp_path / "model.json").write_text(card.model_dump_json())
+    refs = lifecycle.upload(backend, [("a.png", picture(0))])
+    with pytest.raises(ConfigurationError, match="--threshold"):
+        lifecycle.run(backend, refs, tmp_path)
+    (result,) = lifecycle.run(backend, refs, tmp_path, threshold=0.5)
+    assert result.outcome == "accepted"
+
+
+def test_evaluation_needs_fitting_data(data: Path, tiny_model: Path) -> None:
+    """A data set of another size than the model's is refused with the remedy."""
+    with pytest.raises(DatasetError, match="--image-size 8"):
+        lifecycle.evaluate(tiny_model, data)
+
+
+def test_cleanup_proves_that_nothing_is_left(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
+    """Objects and outcomes are listed before, gone after, and the listing that follows is empty."""
+    refs = lifecycle.upload(backend, [("a.png", picture(0))])
+    list(lifecycle.run(backend, refs, tiny_model))
+    assert len(lifecycle.leftovers(backend)) == 2
+    assert lifecycle.cleanup(backend) == ()
+    assert [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()] == []
