@@ -12,20 +12,36 @@ if TYPE_CHECKING:
     from scones_ml.evaluation.calibration import ReliabilityBin, fit_temperature, reliability, softmax
     from scones_ml.evaluation.intervals import Estimate, clopper_pearson, wilson
     from scones_ml.evaluation.metrics import Acceptance, ClassMetrics, Evaluation, evaluate
+    from scones_ml.evaluation.report import (
+        Answer,
+        ClassifiedRow,
+        DatasetFacts,
+        ModelFacts,
+        RunReport,
+        answers,
+        render_report,
+    )
     from scones_ml.evaluation.threshold import ThresholdChoice, choose_threshold
 
 __all__ = [
     "Acceptance",
+    "Answer",
     "ClassMetrics",
+    "ClassifiedRow",
+    "DatasetFacts",
     "Estimate",
     "Evaluation",
+    "ModelFacts",
     "ReliabilityBin",
+    "RunReport",
     "ThresholdChoice",
+    "answers",
     "choose_threshold",
     "clopper_pearson",
     "evaluate",
     "fit_temperature",
     "reliability",
+    "render_report",
     "softmax",
     "wilson",
 ]
@@ -34,6 +50,7 @@ _MODULES = {
     "calibration": ("ReliabilityBin", "fit_temperature", "reliability", "softmax"),
     "intervals": ("Estimate", "clopper_pearson", "wilson"),
     "metrics": ("Acceptance", "ClassMetrics", "Evaluation", "evaluate"),
+    "report": ("Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport", "answers", "render_report"),
     "threshold": ("ThresholdChoice", "choose_threshold"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation.arrays import FloatArray, IntArray
 
-__all__ = ["ReliabilityBin", "expected_calibration_error", "fit_temperature", "mass_bins", "reliability", "softmax"]
+__all__ = [
+    "ReliabilityBin",
+    "expected_calibration_error",
+    "fit_temperature",
+    "mass_bins",
+    "reliability",
+    "reliability_bins",
+    "softmax",
+]
 
 _COLDEST, _HOTTEST = 0.05, 20.0
 _MOST_BINS, _IMAGES_A_BIN = 15, 20
@@ -99,8 +107,14 @@ def reliability(
         DatasetError: the labels do not fit.
     """
     matrix = as_probabilities(probabilities)
-    confidence = confidences(matrix)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
+    return reliability_bins(confidences(matrix), correct.astype(np.float64), bins=bins)
+
+
+def reliability_bins(
+    confidence: FloatArray, correct: FloatArray, *, bins: int | None = None
+) -> tuple[ReliabilityBin, ...]:
+    """As :func:`reliability`, from (N,) confidences and (N,) 1.0 where the answer was right, else 0.0."""
     which = mass_bins(confidence, bins)
     made = []
     for index in np.unique(which):

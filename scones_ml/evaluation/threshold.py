@@ -56,8 +56,8 @@ class ThresholdChoice:
         correct: how many of these are right.
         precision_lower_bound: exact one-sided lower bound of the precision at the threshold; 0 without one.
         labels: how many labelled images there were.
-        labels_needed: about how many would give a threshold if the answers stay as good as these; None when there is a threshold, or when only a lower target or a better model
-            helps.
+        labels_needed: about how many would give a threshold if the answers stay as good as these; None when there
+            is a threshold, or when only a lower target or a better model helps.
         reason: one plain sentence.
     """
 
