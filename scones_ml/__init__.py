@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from scones_ml.events import ClassifiedImage, FilteredImage, ImageRef, SerializedImage
     from scones_ml.inference.model import ModelCard, OnnxClassifier, load_model
     from scones_ml.steps import classify_image_data, filter_low_confidence, serialize_image_data
-    from scones_ml.workflows import image_classification
 
 __version__ = "0.1.0"
 
@@ -26,7 +25,6 @@ __all__ = [
     "__version__",
     "classify_image_data",
     "filter_low_confidence",
-    "image_classification",
     "load_model",
     "serialize_image_data",
 ]
@@ -40,7 +38,6 @@ _HOME = {
     "SerializedImage": "events",
     "classify_image_data": "steps",
     "filter_low_confidence": "steps",
-    "image_classification": "workflows",
     "load_model": "inference.model",
     "serialize_image_data": "steps",
 }

@@ -7,6 +7,7 @@ times.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 import time
@@ -14,16 +15,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from scones_ml import dataset, lifecycle
+from scones_ml import dataset, images, lifecycle
 from scones_ml.captures import Capture
 from scones_ml.dataset import Dataset, StageResult, Synthetic
-from scones_ml.errors import DatasetError
+from scones_ml.errors import DatasetError, ImageError
 from scones_ml.evaluation import Evaluation
+from scones_ml.evaluation.report import ClassifiedRow
 from scones_ml.events import ImageRef
-from scones_ml.inference.model import ModelCard
+from scones_ml.inference.model import MODEL_GRAPH, ModelCard
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 
 __all__ = ["DemoRequest", "DemoResult", "Observer", "run_demo"]
@@ -33,6 +36,7 @@ BROKEN_KEY = "truncated.png"
 LARGE_KEY = "twelve-megapixels.jpg"
 AWKWARD_KEY = "my photo+1.png"
 _LARGE = (4000, 3000)
+_THUMBNAIL = images.ImagePolicy(image_size=96)
 
 
 class Observer(Protocol):
@@ -160,13 +164,18 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
                 f"{len(captured)} requests recorded in SageMaker's data-capture format, each joined to its image"
             )
         with clock.stage("evaluate") as progress:
-            evaluation = lifecycle.evaluate(model, staged.dataset.root, progress=progress)
+            predictions = lifecycle.predict(model, staged.dataset.root, progress=progress)
+            evaluation = lifecycle.evaluate(predictions)
             observer.said(_verdict(evaluation))
     finally:
         with clock.stage("clean up"):
             left = lifecycle.cleanup(backend)
             observer.said(f"{len(left)} resources left")
-    return DemoResult(staged, card, evaluation, threshold, results, truth, captured, left, clock.seconds)
+    result = DemoResult(staged, card, evaluation, threshold, results, truth, captured, left, clock.seconds)
+    with clock.stage("report"):
+        _write_report(request, result, predictions, dict(files))
+        observer.said(str(request.folder / "report.html"))
+    return result
 
 
 class _Clock:
@@ -240,6 +249,60 @@ def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Captu
     ours = {result.image.image_id for result in results}
     records, _ = lifecycle.read_captures(Path(endpoint.captures))
     return tuple(record for record in records if record.inference_id in ours)
+
+
+def _write_report(
+    request: DemoRequest, result: DemoResult, predictions: lifecycle.Predictions, files: dict[str, bytes]
+) -> None:
+    from scones_ml.evaluation import ThresholdChoice, report
+
+    data, card = result.staged.dataset, result.card
+    graph = (request.folder / "model" / MODEL_GRAPH).read_bytes()
+    source = "drawn on the spot" if request.source is None else str(request.source)
+    page = report.render_report(
+        report.RunReport(
+            title=f"{' or '.join(data.classes)}: the demo",
+            created=datetime.now(UTC),
+            dataset=report.DatasetFacts(
+                source, data.classes, {str(name): n for name, n in data.counts().items()}, data.hash
+            ),
+            model=report.ModelFacts(
+                preset=card.preset,
+                seed=card.seed,
+                temperature=card.temperature,
+                input_size=card.input_size,
+                file_bytes=len(graph),
+                hash=hashlib.sha256(graph).hexdigest(),
+                library_version=card.library_version,
+            ),
+            evaluation=result.evaluation,
+            answers=report.answers(predictions.probabilities, predictions.labels),
+            threshold=ThresholdChoice(**card.threshold_choice),  # type: ignore[arg-type]
+            rows=tuple(_row(found, result.truth, files) for found in result.results),
+            stage_seconds=result.seconds,
+            notes=("On this machine: no cost.", f"After clean-up {len(result.leftovers)} resources are left."),
+        )
+    )
+    (request.folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _row(found: ImageResult, truth: dict[str, str], files: dict[str, bytes]) -> ClassifiedRow:
+    key = found.image.s3_key
+    try:
+        thumbnail = images.normalise(files[key], _THUMBNAIL).png
+    except ImageError:
+        thumbnail = None
+    return ClassifiedRow(
+        key=key,
+        outcome=found.outcome or "dropped",
+        thumbnail=thumbnail,
+        label=found.label,
+        confidence=found.confidence,
+        truth=truth.get(key),
+        reason=found.reason,
+        started=found.started,
+        duration_ms=found.seconds * 1000,
+    )
 
 
 def _summary(results: Sequence[ImageResult]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scones_ml import captures, dataset
 from scones_ml.errors import ConfigurationError, DatasetError
@@ -27,14 +28,20 @@ from scones_ml.ports import (
     no_progress,
 )
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 __all__ = [
     "INPUT_BUCKET",
     "OUTPUT_BUCKET",
     "Leftover",
+    "Predictions",
     "cleanup",
     "deploy",
     "evaluate",
     "leftovers",
+    "predict",
     "read_captures",
     "run",
     "train",
@@ -127,8 +134,25 @@ def run(
     return backend.runner.run(request)
 
 
-def evaluate(model: Path, data: Path, split: dataset.Split = "test", progress: Progress = no_progress) -> Evaluation:
-    """Compare a model's answers with the truth on one split, at the model's own threshold.
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """A model's answers on labelled images.
+
+    Attributes:
+        probabilities: float32 (N, K).
+        labels: int64 (N,), the truth.
+        classes: K names.
+        threshold: the model's own; None when it has none.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    threshold: float | None
+
+
+def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Progress = no_progress) -> Predictions:
+    """Ask a model about every image of one split.
 
     Raises:
         ConfigurationError: ``model`` is not a model.
@@ -142,19 +166,27 @@ def evaluate(model: Path, data: Path, split: dataset.Split = "test", progress: P
         raise DatasetError(
             f"{data} holds {', '.join(staged.classes)}, but the model knows {', '.join(classifier.labels)}"
         )
+    size = classifier.card.input_size
+    if staged.image_size != size:
+        raise DatasetError(
+            f"{data} was staged at {staged.image_size} pixels, but the model takes {size}: "
+            f"stage it with --image-size {size}"
+        )
     pixels, labels = staged.arrays(split)
     if not len(labels):
         raise DatasetError(f"{data} has no {split} images: stage a source that has some")
-    if staged.image_size != classifier.card.input_size:
-        raise DatasetError(
-            f"{data} was staged at {staged.image_size} pixels, but the model takes {classifier.card.input_size}: "
-            f"stage it with --image-size {classifier.card.input_size}"
-        )
     probabilities = []
     for start in range(0, len(labels), _BATCH):
         probabilities.append(classifier.predict_batch(pixels[start : start + _BATCH]))
         progress(min(start + _BATCH, len(labels)), len(labels))
-    return evaluate_predictions(np.concatenate(probabilities), labels, staged.classes, classifier.card.threshold)
+    return Predictions(np.concatenate(probabilities), labels, staged.classes, classifier.card.threshold)
+
+
+def evaluate(predictions: Predictions) -> Evaluation:
+    """Every figure of a model on one split, at the model's own threshold."""
+    return evaluate_predictions(
+        predictions.probabilities, predictions.labels, predictions.classes, predictions.threshold
+    )
 
 
 def read_captures(folder: Path) -> tuple[list[captures.Capture], int]:

@@ -185,7 +185,7 @@ def evaluate(
     if split not in dataset.SPLITS:
         raise ConfigurationError(f"there is no split {split!r}: choose {', '.join(dataset.SPLITS)}")
     with terminal.progress("evaluate") as progress:
-        evaluation = lifecycle.evaluate(model, data, split, progress)
+        evaluation = lifecycle.evaluate(lifecycle.predict(model, data, split, progress))
     if json:
         terminal.print_json(evaluation.to_json())
         return

@@ -92,7 +92,7 @@ def test_a_model_without_threshold_needs_one(backend: Backend, tiny_model: Path,
 def test_evaluation_needs_fitting_data(data: Path, tiny_model: Path) -> None:
     """A data set of another size than the model's is refused with the remedy."""
     with pytest.raises(DatasetError, match="--image-size 8"):
-        lifecycle.evaluate(tiny_model, data)
+        lifecycle.predict(tiny_model, data)
 
 
 def test_cleanup_proves_that_nothing_is_left(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
