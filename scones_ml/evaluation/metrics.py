@@ -210,10 +210,10 @@ def _class_metrics(name: str, index: int, counts: IntArray) -> ClassMetrics:
 
 
 def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, Estimate]:
-    """Log loss, Brier, AURC with percentile intervals; ECE with the basic one.
+    """Log loss, Brier, AURC with percentile intervals; ECE with one that is wide at both ends.
 
-    Resampling adds noise to each bin, so the ECE of a resample is too large by about as much as the ECE itself is:
-    the basic interval (mirrored at the value) takes that bias off where the percentiles would double it.
+    Resampling adds noise to each bin, so the ECE of a resample is too large, as the ECE itself is already. The upper
+    percentile is therefore a safe upper end, and its mirror image at the value a safe lower one.
     """
     rows = np.arange(len(truth))
     confidence = confidences(matrix)
@@ -228,7 +228,7 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
 
     values = statistics(rows)
     low, high = np.quantile(bootstrap(statistics, len(rows), seed=seed), [0.025, 0.975], axis=0)
-    low[3], high[3] = max(0.0, 2 * values[3] - high[3]), min(1.0, max(values[3], 2 * values[3] - low[3]))
+    low[3] = max(0.0, 2 * values[3] - high[3])
     if correct.all():  # resamples of no error show no error; a ranking no worse than chance stays below the error rate
         high[2] = 1.0 - clopper_pearson(len(rows), len(rows)).low
     names = ("log_loss", "brier", "aurc", "calibration_error")

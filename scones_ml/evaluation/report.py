@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -207,6 +208,7 @@ def render_report(report: RunReport) -> str:
         outcomes=_outcomes(report.rows),
         groups=_groups(report.rows),
         most=_MOST_PICTURES,
+        durations=_durations(report.rows),
         total_seconds=sum(report.stage_seconds.values()),
         longest=max(report.stage_seconds.values(), default=0.0) or 1.0,
     )
@@ -268,6 +270,11 @@ def _dots(rows: tuple[ClassifiedRow, ...]) -> list[charts.Dot]:
     ]
 
 
+def _durations(rows: tuple[ClassifiedRow, ...]) -> dict[str, str]:
+    spent = [row.duration_ms for row in rows if row.duration_ms]
+    return {"median": f"{statistics.median(spent):.0f}", "longest": f"{max(spent):.0f}"} if spent else {}
+
+
 def _outcomes(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, int]]:
     words = {
         "accepted": "let through",
@@ -310,11 +317,16 @@ def _environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["percent"] = lambda share: "–" if math.isnan(share) else f"{100 * share:.1f} %"
+    environment.filters["percent"] = _percent
     environment.filters["interval"] = lambda e: f"{100 * e.low:.1f} to {100 * e.high:.1f}"
     environment.filters["of_hundred"] = _of_hundred
     environment.filters["data_uri"] = _data_uri
     return environment, markupsafe.Markup
+
+
+def _percent(share: float) -> str:
+    """One decimal; 100.0 only when it is all."""
+    return "–" if math.isnan(share) else f"{100 * share if share == 1 else min(99.9, 100 * share):.1f}\u00a0%"
 
 
 def _of_hundred(share: float) -> int:

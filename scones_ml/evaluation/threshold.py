@@ -219,7 +219,7 @@ def _none(errors: IntArray, precision: float, level: float) -> ThresholdChoice:
         why = f"No threshold promises {promise}: of the {tests[0]} most confident answers {wrong} are wrong"
     else:
         why = f"{images} labelled images cannot promise {promise}, even if every answer were right"
-    advice = f"about {needed} labels might do" if needed else "a lower target or a better model is needed"
+    advice = f"about {needed:,} labels might do" if needed else "a lower target or a better model is needed"
     return ThresholdChoice(
         threshold=None,
         target_precision=precision,
