@@ -155,8 +155,7 @@ def _add_engine(drawing: Drawing, rng: random.Random, build: _Build) -> None:
     case = metal(rng)
     drawing.disc(near(-0.07, low + 0.07), rng.uniform(0.04, 0.06), case, -0.08)
     drawing.disc(near(0.03, low + 0.06), rng.uniform(0.025, 0.05), shade(case, 0.85), -0.08)
-    for _ in range(rng.randint(0, 3)):
-        drawing.disc((rng.uniform(-0.15, 0.12), rng.uniform(low, 0.3)), rng.uniform(0.01, 0.025), metal(rng), -0.08)
+    _add_details(drawing, rng, build, rng.randint(2, 9))
 
 
 def _add_cylinder(drawing: Drawing, colour: Colour, lean: float) -> None:
@@ -165,6 +164,18 @@ def _add_cylinder(drawing: Drawing, colour: Colour, lean: float) -> None:
     for i in range(4):
         y, shift = 0.205 + i * 0.025, lean * i * 0.2
         drawing.line([(x - 0.055 + shift, y), (x + 0.055 + shift, y)], shade(colour, 0.55), 0.007, -0.06)
+
+
+def _add_details(drawing: Drawing, rng: random.Random, build: _Build, number: int) -> None:
+    """Bolts, hoses, glints and shadows: what makes an engine look busy."""
+    for _ in range(number):
+        x, y = rng.uniform(-0.2, 0.18), rng.uniform(0.1, 0.34)
+        colour = rng.choice((metal(rng), build.steel, (250, 250, 250), build.black, build.body))
+        if rng.random() < 0.5:
+            drawing.disc((x, y), rng.uniform(0.008, 0.026), colour, -0.08)
+        else:
+            end = (x + rng.gauss(0, 0.07), y + rng.gauss(0, 0.05))
+            drawing.line([(x, y), end], colour, rng.uniform(0.006, 0.02), -0.08)
 
 
 def _add_exhaust(drawing: Drawing, rng: random.Random, build: _Build) -> None:
@@ -229,20 +240,27 @@ def _add_fairing(drawing: Drawing, rng: random.Random, build: _Build) -> None:
         (0.02, 0.3),
     ]
     drawing.body(side, build.body, 0.18)
-    if rng.random() < 0.6:
-        stripe = [(x - 0.1, 0.33), (x + 0.1, 0.36), (x + 0.02, 0.26), (-0.02, 0.2)]
-        drawing.polygon(stripe, build.second, -0.095)
-    if rng.random() < 0.5:
-        drawing.polygon(
-            [(-0.1, low + 0.03), (0.06, low + 0.03), (0.1, low + 0.07), (-0.08, low + 0.08)], build.second, -0.095
-        )
-    if rng.random() < 0.4:
-        drawing.disc(
-            (rng.uniform(0.0, 0.08), rng.uniform(0.2, 0.28)), 0.04, rng.choice(((245, 245, 245), build.second)), -0.095
-        )
+    _add_livery(drawing, rng, build, low)
     glass = shade(build.black, rng.uniform(1.0, 1.6))
     drawing.body([(x - 0.03, y + 0.03), (x - 0.02, y + 0.11), (x + 0.03, y + 0.1), (x + 0.11, y - 0.02)], glass, 0.12)
     drawing.disc((x + 0.1, y - 0.07), 0.026, (245, 245, 225), -0.07, stretch=1.5)
+
+
+def _add_livery(drawing: Drawing, rng: random.Random, build: _Build, low: float) -> None:
+    """Stripes and numbers on a fairing, in the second colour, white and black."""
+    x = build.head[0]
+    colours = (build.second, build.second, (245, 245, 245), build.black, paint(rng))
+    stripes: tuple[list[Spot], ...] = (
+        [(x - 0.1, 0.33), (x + 0.1, 0.36), (x + 0.02, 0.26), (-0.02, 0.2)],
+        [(-0.1, low + 0.03), (0.06, low + 0.03), (0.1, low + 0.07), (-0.08, low + 0.08)],
+        [(x - 0.08, 0.38), (x + 0.06, 0.44), (x + 0.1, 0.41), (x - 0.02, 0.35)],
+        [(-0.05, 0.24), (0.1, 0.2), (0.12, 0.16), (-0.08, 0.19)],
+    )
+    for stripe in stripes:
+        if rng.random() < 0.45:
+            drawing.polygon(stripe, rng.choice(colours), -0.095)
+    if rng.random() < 0.35:
+        drawing.disc((rng.uniform(0.0, 0.08), rng.uniform(0.2, 0.28)), 0.04, rng.choice(colours), -0.095)
 
 
 def _add_luggage(drawing: Drawing, rng: random.Random, build: _Build) -> None:
