@@ -1,0 +1,308 @@
+"""The report: one HTML file that a browser opens without a network, and that a hostile image key cannot harm."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from scones_ml.dataset.synthetic import KINDS, draw_png
+from scones_ml.evaluation import (
+    ClassifiedRow,
+    DatasetFacts,
+    ModelFacts,
+    RunReport,
+    answers,
+    choose_threshold,
+    evaluate,
+    render_report,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = 'inbox/"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}.png'
+
+
+def sample_report(*, images: int = 200, target: float = 0.95, pictures: int = 63, sharp: float = 3.0) -> RunReport:
+    """A report as the demo makes it, from drawn pictures and a model whose confidence is honest."""
+    generator = np.random.default_rng(11)
+
+    def split(rows: int) -> tuple[np.ndarray, np.ndarray]:
+        top = 1 / (1 + np.exp(-np.abs(generator.normal(sharp, 2.0, rows))))
+        labels = generator.integers(0, 2, rows)
+        answer = np.where(generator.random(rows) < top, labels, 1 - labels)
+        return np.where(answer[:, None] == [0, 1], top[:, None], 1 - top[:, None]), labels
+
+    choice = choose_threshold(*split(400), target_precision=target)
+    test, truth = split(images)
+    return RunReport(
+        title="Bicycles and motorcycles",
+        created=datetime(2026, 11, 23, 10, 12, tzinfo=UTC),
+        dataset=DatasetFacts(
+            source="1,200 synthetic pictures, seed 0",
+            classes=KINDS,
+            counts={"train": {"bicycle": 400, "motorcycle": 400}, "test": {"bicycle": 100, "motorcycle": 100}},
+            hash="9f" * 32,
+        ),
+        model=ModelFacts("fast", 0, 0.713, 32, 1_178_000, "c4" * 32, "0.1.0"),
+        evaluation=evaluate(test, truth, KINDS, choice.threshold),
+        answers=answers(test, truth),
+        threshold=choice,
+        rows=tuple(sample_row(i, test, truth, choice.threshold) for i in range(pictures)),
+        stage_seconds={"stage": 3.1, "train": 14.2, "choose": 0.4, "deploy": 1.3, "run": 2.6, "clean up": 0.2},
+        notes=("Nothing was billed: all of it ran on this machine.", "Nothing is left: 0 processes, 0 objects."),
+    )
+
+
+def sample_row(index: int, test: np.ndarray, truth: np.ndarray, threshold: float | None) -> ClassifiedRow:
+    """One row of the run; the last three are a hostile key without a truth and two broken files."""
+    key, started = f"inbox/{KINDS[truth[index]]}_{index:04}.png", 0.041 * index + 0.02
+    if index == 61:
+        return ClassifiedRow("inbox/truncated.jpg", "quarantined", None, reason="The file ends early", started=started)
+    if index == 62:
+        return ClassifiedRow(
+            "inbox/huge.png", "quarantined", draw_png("bicycle", 3, 1, 64), reason="12.0 megapixels", started=started
+        )
+    confidence = float(test[index].max())
+    return ClassifiedRow(
+        key=HOSTILE if index == 60 else key,
+        outcome="accepted" if threshold is not None and confidence >= threshold else "review",
+        thumbnail=draw_png(KINDS[truth[index]], 0, index),
+        label=KINDS[int(test[index].argmax())],
+        confidence=confidence,
+        truth=None if index == 60 else KINDS[truth[index]],
+        started=started,
+        duration_ms=38.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    """The sample report as HTML."""
+    return render_report(sample_report())
+
+
+class Outline(HTMLParser):
+    """Start tags and their attributes, scripts and styles left out of the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] not in ("script", "style"):
+            self.text += data
+
+
+def test_the_answer_comes_first(page: str) -> None:
+    """The headline says how many pass and how often these are right, the next paragraph the counts behind it."""
+    at = sample_report().evaluation.at_threshold
+    assert at is not None
+    headline = re.search(r"<h1>(.*?)</h1>", page)
+    assert headline is not None
+    assert headline[1] == (
+        f"About {100 * at.coverage.value:.0f} of 100 pictures pass on their own, "
+        f"and {100 * at.precision.value:.0f} of 100 of those answers are right."
+    )
+    assert f"<b>{at.accepted} pass</b>" in page
+    assert f"<b>{at.correct} of them are right</b>" in page
+
+
+def test_a_hostile_key_is_text(page: str) -> None:
+    """A key full of markup appears in the page as text, makes no element and no attribute, and is no template."""
+    outline = Outline(page)
+    assert HOSTILE in outline.text
+    assert sum(tag == "script" for tag, _ in outline.tags) == 2
+    assert not [name for _, attributes in outline.tags for name in attributes if name.startswith("on")]
+
+
+def test_nothing_comes_from_elsewhere(page: str) -> None:
+    """No element refers to anything but data URIs and the page's own parts, and the policy forbids the rest."""
+    for tag, attributes in Outline(page).tags:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#")), (tag, name)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_only_its_own_script_may_run(page: str) -> None:
+    """The policy names the sha256 of exactly the script that is in the page."""
+    script = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(script) == 1
+    assert f"'sha256-{base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()}'" in page
+
+
+def test_every_drawing_and_picture_has_words(page: str) -> None:
+    """Each chart has a title and a description, each picture an alt text, each control a label; one h1."""
+    outline = Outline(page)
+    charts = [a for tag, a in outline.tags if tag == "svg" and a.get("role") == "img"]
+    identities = {a["id"] for _, a in outline.tags if "id" in a}
+    assert len(charts) == 4
+    for chart in charts:
+        assert set((chart["aria-labelledby"] or "").split()) <= identities
+    assert all(a.get("alt") for tag, a in outline.tags if tag == "img")
+    assert any(tag == "label" and a.get("for") == "slider" for tag, a in outline.tags)
+    assert sum(tag == "h1" for tag, _ in outline.tags) == 1
+    assert len([a["id"] for _, a in outline.tags if "id" in a]) == len(identities)
+
+
+def test_colours_have_contrast_in_both_modes() -> None:
+    """Text and marks stand out from paper and card: 4.5 to 1 for text, 3 to 1 for marks, light and dark."""
+    from importlib.resources import files
+
+    style = files("scones_ml.evaluation").joinpath("templates/report.css").read_text(encoding="utf-8")
+    modes = [
+        dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    ]
+    assert len(modes) == 2
+    for colours in modes:
+        for ground in ("paper", "card"):
+            assert contrast(colours["ink"], colours[ground]) > 7
+            for text in ("soft", "wrong", "right"):
+                assert contrast(colours[text], colours[ground]) > 4.5, text
+            for mark in ("review", "aside"):
+                assert contrast(colours[mark], colours[ground]) > 3, mark
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2's contrast ratio of two colours."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_without_a_threshold_the_page_says_why() -> None:
+    """When nothing can be promised, the headline says that no picture passes, and the reason follows."""
+    report = sample_report(target=0.999, pictures=3)
+    assert report.threshold.threshold is None
+    page = render_report(report)
+    assert "No picture passes on its own yet" in page
+    assert report.threshold.reason in page
+
+
+@pytest.mark.parametrize("images", [1, 2, 200, 3000])
+def test_a_report_of_any_size_renders(images: int) -> None:
+    """One test image or 3,000, no run at all: the page is made, and stays below a megabyte."""
+    assert len(render_report(sample_report(images=images, pictures=0))) < 1_000_000
+
+
+def test_the_same_report_gives_the_same_page(page: str) -> None:
+    """Nothing in the page depends on the clock, the machine or the order of a set."""
+    assert render_report(sample_report()) == page
+
+
+PROBE = """
+window.addEventListener("load", () => {
+  const read = () => Object.fromEntries(
+    ["at-threshold", "at-passes-count", "at-right", "at-people"].map(
+      (id) => [id, document.getElementById(id).textContent]));
+  const slider = document.getElementById("slider");
+  const line = document.querySelector("line.threshold");
+  const place = () => [line.getAttribute("y1"), document.getElementById("marker").getAttribute("cx")];
+  const found = {before: read(), placeBefore: place(), hidden: document.getElementById("controls").hidden};
+  slider.value = slider.max;
+  slider.dispatchEvent(new Event("input"));
+  found.lenient = read();
+  found.placeLenient = place();
+  found.spoken = slider.getAttribute("aria-valuetext");
+  document.getElementById("reset").click();
+  found.after = read();
+  found.resources = performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 40));
+  found.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  document.body.dataset.found = JSON.stringify(found);
+});
+"""
+
+
+def chromium(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run headless Chromium on options, in a profile of its own; skip where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine: the page is tested in a browser where there is one")
+    quiet = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    logged = ("--disable-component-update", "--enable-logging=stderr")
+    return subprocess.run(
+        [program, "--headless", *quiet.split(), *logged, profile, *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("width", [1200, 500])
+def test_in_a_browser_the_slider_moves_the_figures(page: str, tmp_path: Path, width: int) -> None:
+    """Chromium opens the file without an error, loads nothing, and the slider changes figures, line and marker."""
+    digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
+    probed = page.replace("script-src ", f"script-src 'sha256-{digest}' ")
+    probed = probed.replace("</body>", f"<script>{PROBE}</script></body>")
+    file = tmp_path / "report.html"
+    file.write_text(probed, encoding="utf-8")
+    ran = chromium(tmp_path, f"--window-size={width},900", "--dump-dom", file.as_uri())
+    assert "CONSOLE" not in ran.stderr
+    body = next(a for tag, a in Outline(ran.stdout).tags if tag == "body")
+    found = json.loads(body["data-found"] or "")
+
+    report = sample_report()
+    at = report.evaluation.at_threshold
+    assert at is not None
+    assert found["before"]["at-passes-count"] == f"{at.accepted} of 200"
+    assert found["lenient"]["at-passes-count"] == "200 of 200"
+    assert found["lenient"]["at-people"] == "0"
+    assert found["lenient"]["at-right"] == f"{100 * report.evaluation.correct / 200:.1f} %"
+    assert all(
+        float(after) > float(before) for before, after in zip(found["placeBefore"], found["placeLenient"], strict=True)
+    )
+    assert found["spoken"].endswith("right")
+    assert found["after"]["at-passes-count"] == found["before"]["at-passes-count"]
+    assert found["hidden"] is False
+    assert [name for name in found["resources"] if not name.startswith("data:")] == []
+    assert found["overflow"] <= 0
+
+
+def test_in_a_browser_a_foreign_script_is_refused(page: str, tmp_path: Path) -> None:
+    """A script that got into the page all the same does not run, and the console says so."""
+    file = tmp_path / "report.html"
+    file.write_text(page.replace("</body>", "<script>document.body.id = 'taken'</script></body>"), encoding="utf-8")
+    ran = chromium(tmp_path, "--dump-dom", file.as_uri())
+    assert "CONSOLE" in ran.stderr
+    assert "Content Security Policy" in ran.stderr
+    assert next(a for tag, a in Outline(ran.stdout).tags if tag == "body").get("id") is None
+
+
+@pytest.mark.parametrize(("mode", "ground"), [(0, (18, 24, 26)), (1, (250, 249, 246))])
+def test_a_screenshot_follows_light_and_dark(
+    page: str, tmp_path: Path, mode: int, ground: tuple[int, int, int]
+) -> None:
+    """The picture that Chromium takes of the page has the mode's ground, and content on it; it stays in tmp_path."""
+    from PIL import Image
+
+    file, picture = tmp_path / "report.html", tmp_path / "report.png"
+    file.write_text(page, encoding="utf-8")
+    scheme = f"--blink-settings=preferredColorScheme={mode}"
+    chromium(tmp_path, scheme, f"--screenshot={picture}", "--window-size=1200,1600", file.as_uri())
+    image = Image.open(picture).convert("RGB")
+    assert image.getpixel((3, 3)) == ground
+    assert len(image.resize((120, 160)).getcolors(20_000) or ()) > 50
