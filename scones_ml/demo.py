@@ -36,6 +36,7 @@ BROKEN_KEY = "truncated.png"
 LARGE_KEY = "twelve-megapixels.jpg"
 AWKWARD_KEY = "my photo+1.png"
 _LARGE = (4000, 3000)
+_LARGE_KIND = "motorcycle"
 _THUMBNAIL = images.ImagePolicy(image_size=96)
 
 
@@ -218,15 +219,17 @@ def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[t
     files.append((LARGE_KEY, _large_picture(request.seed)))
     files.append((AWKWARD_KEY, some_png))
     truth[AWKWARD_KEY] = chosen[0].class_name
+    if _LARGE_KIND in data.classes:
+        truth[LARGE_KEY] = _LARGE_KIND
     return truth, files
 
 
 def _large_picture(seed: int) -> bytes:
-    """A photograph-sized motorcycle."""
+    """A picture as large as a photograph."""
     from scones_ml.dataset.synthetic import draw_picture
 
     buffer = io.BytesIO()
-    draw_picture("motorcycle", seed, 0, _LARGE).save(buffer, "JPEG", quality=85)
+    draw_picture(_LARGE_KIND, seed, 0, _LARGE).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 
@@ -245,10 +248,10 @@ def _run(
 
 
 def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Capture, ...]:
-    """The endpoint's records of the images that were just run."""
-    ours = {result.image.image_id for result in results}
+    """The endpoint's record of each image that was just run; an earlier demo's records may lie beside them."""
     records, _ = lifecycle.read_captures(Path(endpoint.captures))
-    return tuple(record for record in records if record.inference_id in ours)
+    newest = {record.inference_id: record for record in records}
+    return tuple(newest[result.image.image_id] for result in results if result.image.image_id in newest)
 
 
 def _write_report(
