@@ -42,7 +42,7 @@ from scones_ml.dataset import synthetic
 from scones_ml.evaluation import clopper_pearson, fit_temperature, softmax
 from scones_ml.evaluation.calibration import expected_calibration_error
 from scones_ml.evaluation.intervals import bootstrap
-from scones_ml.training.fit import deterministic, fit
+from scones_ml.training.fit import fit, make_repeatable
 from scones_ml.training.presets import PRESETS, Recipe
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "scones-ml-benchmark")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
-    deterministic(threads=1)
+    make_repeatable(1, options.device)
     bench = Bench(PRESETS["best"], options.device, options.cache)
     train, test = _read(options.data / "train"), _read(options.data / "test")
     chosen = [options.only] if options.only else list(PARTS)

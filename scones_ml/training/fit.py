@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scones_ml.training.presets import Recipe
 
-__all__ = ["Epoch", "Fitted", "deterministic", "fit"]
+__all__ = ["Epoch", "Fitted", "fit", "make_repeatable"]
 
 _WHITENING_SAMPLE = 1000  # pictures
 _LOOK_AHEAD_EVERY = 5  # steps
@@ -81,15 +81,16 @@ class Fitted:
         return (images - self.mean) / self.deviation
 
 
-def deterministic(threads: int) -> None:
+def make_repeatable(threads: int, device: str = "cpu") -> None:
     """Make this process's torch repeat itself bit for bit, on this many CPU threads.
 
-    Raises:
-        RuntimeError: from torch, later: a CUDA operation that cannot repeat itself was asked for.
+    On the CPU, what this module uses does so by itself. Asking torch to watch over it would import its compiler,
+    which takes longer than a short training's first epochs.
     """
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs five per cent
+    if device == "cuda":
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
 
 
 def fit(

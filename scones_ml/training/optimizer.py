@@ -27,13 +27,16 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
         The same shape.
     """
     a, b, c = _COEFFICIENTS
-    x: Tensor = matrix / (matrix.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    if tall:
-        x = x.T
+    tall = matrix.shape[0] > matrix.shape[1]
+    x: Tensor = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
+    # A step maps x to q @ x with q = a + b (x x') + c (x x')^2. The steps run on the small square matrix x x' alone,
+    # their product p meets x once at the end: half of the work.
+    identity = torch.eye(len(x), dtype=x.dtype, device=x.device)
+    gram, p = x @ x.T, identity
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        q = a * identity + b * gram + c * gram @ gram
+        gram, p = q @ gram @ q, q @ p
+    x = p @ x
     return x.T if tall else x
 
 

@@ -23,7 +23,7 @@ from scones_ml.errors import TrainingError
 from scones_ml.evaluation import choose_threshold, evaluate, fit_temperature
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier
 from scones_ml.training.export import to_onnx
-from scones_ml.training.fit import deterministic, fit
+from scones_ml.training.fit import fit, make_repeatable
 from scones_ml.training.network import MINIMUM_SIZE
 from scones_ml.training.presets import PRESETS
 
@@ -70,7 +70,7 @@ def run(job: Job) -> ModelCard:
         DatasetError: the data set is not there, not staged or not whole.
         TrainingError: it cannot be learned from, or learning went wrong.
     """
-    deterministic(job.threads)
+    make_repeatable(job.threads, job.device)
     data = dataset.load(job.data)
     _check(data)
     recipe = PRESETS[job.preset]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scones_ml.errors import TrainingError
 from scones_ml.evaluation import softmax
 from scones_ml.training.export import to_onnx
-from scones_ml.training.fit import Epoch, Fitted, deterministic, fit
+from scones_ml.training.fit import Epoch, Fitted, fit, make_repeatable
 from scones_ml.training.presets import PRESETS, Recipe
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ TINY = Recipe(epochs=2, batch_size=8, widths=(24, 24, 24))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _deterministic() -> None:
-    deterministic(threads=1)
+def _repeatable() -> None:
+    make_repeatable(threads=1)
 
 
 def stripes(count: int, classes: int, size: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
