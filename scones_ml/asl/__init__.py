@@ -4,13 +4,17 @@
 >>> machine = asl.StateMachine(start_at="Greet", states={"Greet": asl.Pass(result="hello", end=True)})
 >>> asl.run(machine, {}, resources={}).output
 'hello'
+
+The typed states are there at once; what runs, checks and draws machines is loaded when it is first used.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from scones_ml.asl.choice import And, Comparison, Condition, Not, Or
-from scones_ml.asl.execution import Execution
 from scones_ml.asl.failures import TaskFailed
-from scones_ml.asl.history import Event
-from scones_ml.asl.interpreter import run
 from scones_ml.asl.machine import StateMachine
 from scones_ml.asl.parts import (
     Branch,
@@ -25,10 +29,20 @@ from scones_ml.asl.parts import (
     WriterConfig,
 )
 from scones_ml.asl.states import Choice, Fail, Map, Parallel, Pass, State, Succeed, Task, Wait
-from scones_ml.asl.validation import Problem, validate
-from scones_ml.asl.values import Json
+from scones_ml.asl.values import UNSET, Json, Unset
+
+if TYPE_CHECKING:
+    from scones_ml.asl.execution import Execution
+    from scones_ml.asl.graph import mermaid
+    from scones_ml.asl.history import Event
+    from scones_ml.asl.interpreter import run
+    from scones_ml.asl.resume import redrive
+    from scones_ml.asl.single import StateTest, test_state
+    from scones_ml.asl.tokens import send_task_failure, send_task_heartbeat, send_task_success
+    from scones_ml.asl.validation import Problem, validate
 
 __all__ = [
+    "UNSET",
     "And",
     "Branch",
     "Catcher",
@@ -54,11 +68,42 @@ __all__ = [
     "Retrier",
     "State",
     "StateMachine",
+    "StateTest",
     "Succeed",
     "Task",
     "TaskFailed",
+    "Unset",
     "Wait",
     "WriterConfig",
+    "mermaid",
+    "redrive",
     "run",
+    "send_task_failure",
+    "send_task_heartbeat",
+    "send_task_success",
+    "test_state",
     "validate",
 ]
+
+_HOME = {
+    "Event": "history",
+    "Execution": "execution",
+    "Problem": "validation",
+    "StateTest": "single",
+    "mermaid": "graph",
+    "redrive": "resume",
+    "run": "interpreter",
+    "send_task_failure": "tokens",
+    "send_task_heartbeat": "tokens",
+    "send_task_success": "tokens",
+    "test_state": "single",
+    "validate": "validation",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 __all__ = ["Caller", "DeadlineExceeded"]
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+_LINGER_SECONDS: Final = 0.05
+"""So long an idle thread waits for the next execution: starting one costs five times a call."""
 
 
 class DeadlineExceeded(Exception):  # noqa: N818
@@ -21,7 +25,7 @@ class DeadlineExceeded(Exception):  # noqa: N818
 class Caller:
     """Runs functions one after the other on one thread, so that the caller can stop waiting.
 
-    The thread is started by the first call and ends with `close`, or once the function that overran has returned.
+    The thread comes with the first call and is given up by `close`, or once the function that overran has returned.
     """
 
     def __init__(self) -> None:
@@ -34,39 +38,79 @@ class Caller:
             DeadlineExceeded: none came within `seconds`.
             BaseException: whatever the function raised.
         """
-        if self._worker is None:
-            self._worker = _Worker()
-        worker = self._worker
+        worker = self._worker = self._worker or _Worker.idle()
         context = contextvars.copy_context()
         worker.jobs.put(lambda: context.run(function, argument))
         try:
             value, error = worker.outcomes.get(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX)))
         except queue.Empty:
-            self.close()
+            self._abandon(worker)
             raise DeadlineExceeded from None
         except BaseException:  # Ctrl-C: the answer belongs to nobody any more
-            self.close()
+            self._abandon(worker)
             raise
         if error is not None:
             raise error
         return cast("R", value)
 
+    def _abandon(self, worker: _Worker) -> None:
+        self._worker = None
+        worker.jobs.put(None)
+
     def close(self) -> None:
-        """Let the thread end after what it is doing."""
+        """Give the thread up."""
         if self._worker is not None:
-            self._worker.jobs.put(None)
+            self._worker.rest()
             self._worker = None
 
 
 class _Worker:
+    """A thread that takes jobs until it is told to stop, or has rested for `_LINGER_SECONDS`."""
+
+    _lock: Final = threading.Lock()
+    _resting: Final[list[_Worker]] = []
+
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self.outcomes: queue.SimpleQueue[tuple[object, BaseException | None]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="asl-task", daemon=True).start()
 
+    @classmethod
+    def idle(cls) -> _Worker:
+        """A worker that nobody uses: a resting one, or a new one."""
+        with cls._lock:
+            if cls._resting:
+                return cls._resting.pop()
+        return cls()
+
+    def rest(self) -> None:
+        """Be there for the next one who needs a worker."""
+        with self._lock:
+            self._resting.append(self)
+
     def _work(self) -> None:
-        while (job := self.jobs.get()) is not None:
+        while True:
+            try:
+                job = self.jobs.get(timeout=_LINGER_SECONDS)
+            except queue.Empty:
+                if self._retired():
+                    return
+                continue
+            if job is None:
+                return
             try:
                 self.outcomes.put((job(), None))
             except BaseException as error:  # handed to the caller
                 self.outcomes.put((None, error))
+            del job
+
+    def _retired(self) -> bool:
+        with self._lock:
+            if self in self._resting:
+                self._resting.remove(self)
+                return True
+        return False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Worker._resting.clear)  # threads do not survive a fork

@@ -9,8 +9,8 @@ import functools
 import operator as op
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, TypedDict, cast, get_args
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 from scones_ml.asl.codec import nearest
 from scones_ml.asl.failures import RUNTIME, EvaluationFailed
@@ -50,7 +50,7 @@ OPERATORS: Final[frozenset[str]] = frozenset(get_args(Operator))
 """Every comparison operator of a Choice rule."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Rule:
     """What every rule of a Choice state may carry.
 
@@ -122,24 +122,38 @@ def read_rule(document: Json) -> ChoiceRule:
     """
     if not isinstance(document, Mapping):
         raise InvalidDefinitionError("a Choice rule is an object")
-    shared = {_SHARED[name]: value for name, value in document.items() if name in _SHARED}
     body = {name: value for name, value in document.items() if name not in _SHARED}
+    assign = document.get("Assign")
+    return replace(
+        _read_body(body),
+        next=_optional_text(document, "Next"),
+        comment=_optional_text(document, "Comment"),
+        assign=assign if isinstance(assign, Mapping) else None,
+        output=document.get("Output", UNSET),
+    )
+
+
+def _optional_text(document: Mapping[str, Json], name: str) -> str | None:
+    value = document.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _read_body(body: dict[str, Json]) -> ChoiceRule:
     variable = body.pop("Variable", None)
     if len(body) != 1:
         raise InvalidDefinitionError(f"a Choice rule has one operator, found {', '.join(body) or 'none'}")
     ((name, value),) = body.items()
     if name in ("And", "Or") and isinstance(value, list | tuple):
-        rules = tuple(map(read_rule, value))
-        return (And if name == "And" else Or)(rules, **cast("_Keywords", shared))
+        return (And if name == "And" else Or)(tuple(map(read_rule, value)))
     if name == "Not":
-        return Not(read_rule(value), **cast("_Keywords", shared))
+        return Not(read_rule(value))
     if name == "Condition" and isinstance(value, str | bool):
-        return Condition(value, **cast("_Keywords", shared))
+        return Condition(value)
     if name not in OPERATORS:
         raise InvalidDefinitionError(f"a Choice rule has no operator {name!r}{nearest(name, OPERATORS)}")
     if not isinstance(variable, str):
         raise InvalidDefinitionError(f"a Choice rule with {name} needs a Variable, a path such as $.accepted")
-    return Comparison(variable, cast("Operator", name), value, **cast("_Keywords", shared))
+    return Comparison(variable, cast("Operator", name), value)
 
 
 def write_rule(rule: ChoiceRule) -> dict[str, Json]:
@@ -159,13 +173,6 @@ def write_rule(rule: ChoiceRule) -> dict[str, Json]:
         if value is not UNSET and (value is not None or name == "Output"):
             document[name] = value
     return document
-
-
-class _Keywords(TypedDict, total=False):
-    next: str | None
-    comment: str | None
-    assign: Mapping[str, Json] | None
-    output: Json | Unset
 
 
 Test: TypeAlias = Callable[[Json, Json], bool]

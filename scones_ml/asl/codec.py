@@ -7,7 +7,6 @@ another one; metadata also say how a field's value is built. A field whose value
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -50,6 +49,8 @@ def needed_fields(kind: type) -> list[str]:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """A hint such as ``; did you mean 'ResultPath'?``, or nothing when no word is near."""
+    import difflib
+
     by_lower = {known.lower(): known for known in words}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[found[0]]!r}?" if found else ""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from scones_ml.asl.caller import Caller
 from scones_ml.asl.clock import Clock
 from scones_ml.asl.history import Event, Recorder
+from scones_ml.asl.machine import Definition
 from scones_ml.asl.resources import Resource
 from scones_ml.asl.values import Json
 
@@ -32,6 +32,7 @@ class Execution:
         history: its events, from ExecutionStarted on; empty when they were not kept.
         name: the execution's name.
         input: what it started with.
+        definition: the machine, for `redrive`.
     """
 
     status: Status
@@ -41,6 +42,14 @@ class Execution:
     history: tuple[Event, ...] = field(default=(), repr=False)
     name: str = ""
     input: Json = field(default=None, repr=False)
+    definition: Definition | None = field(default=None, repr=False, compare=False)
+
+
+class Listener(Protocol):
+    """What wants to know that branches are cancelled."""
+
+    def set(self) -> None:
+        """They are."""
 
 
 class Cancellation:
@@ -48,7 +57,7 @@ class Cancellation:
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self._listeners: list[threading.Event] = []
+        self._listeners: list[Listener] = []
         self._children: set[Cancellation] = set()
 
     def is_set(self) -> bool:
@@ -62,12 +71,12 @@ class Cancellation:
     def set(self) -> None:
         """Cancel the branches."""
         self.event.set()
-        for listener in self._listeners:
+        for listener in list(self._listeners):
             listener.set()
         for child in list(self._children):
             child.set()
 
-    def on_set(self, listener: threading.Event) -> None:
+    def on_set(self, listener: Listener) -> None:
         """Set `listener` as soon as the branches are cancelled."""
         self._listeners.append(listener)
         if self.is_set():
@@ -96,7 +105,7 @@ class Run:
         execution: the context object's ``Execution``.
         machine: the context object's ``StateMachine``.
         max_workers: threads at most for one Map or Parallel state.
-        random: the source of jitter.
+        seed: of the retries' jitter; None for a different one each time.
     """
 
     resources: Mapping[str, Resource]
@@ -104,7 +113,7 @@ class Run:
     execution: Mapping[str, Json]
     machine: Mapping[str, Json]
     max_workers: int
-    random: random.Random
+    seed: int | None = None
 
 
 @dataclass(slots=True)

@@ -12,7 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["DATA_LIMIT", "RUNTIME", "TIMEOUT", "EvaluationFailed", "StateFailed", "TaskFailed", "matches", "too_large"]
+from scones_ml.asl.values import Json
+
+__all__ = [
+    "DATA_LIMIT",
+    "HEARTBEAT_TIMEOUT",
+    "RUNTIME",
+    "TIMEOUT",
+    "EvaluationFailed",
+    "StateFailed",
+    "TaskFailed",
+    "matches",
+    "too_large",
+]
 
 RUNTIME = "States.Runtime"
 TIMEOUT = "States.Timeout"
@@ -48,6 +60,11 @@ class StateFailed(Exception):  # noqa: N818
         super().__init__(f"{error}: {cause}")
         self.error = error
         self.cause = cause
+
+    @property
+    def output(self) -> dict[str, Json]:
+        """What a Catch rule passes on; AWS gives the empty string where there is no name or no explanation."""
+        return {"Error": self.error or "", "Cause": self.cause or ""}
 
 
 class EvaluationFailed(StateFailed):

@@ -46,6 +46,12 @@ class Flow(Protocol):
     def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
         """The variables that the state sets."""
 
+    def before(self, scope: Scope) -> Mapping[str, Json]:
+        """The data after each step up to the state's work, named as AWS's TestState names it."""
+
+    def after(self, scope: Scope, result: Json) -> Mapping[str, Json]:
+        """The data after each step from the result on, named likewise."""
+
     def caught(self, catcher: Catcher, scope: Scope, error: Json) -> tuple[Json, Mapping[str, Json]]:
         """The output and the variables of a Catch rule; `error` is ``{"Error", "Cause"}``."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,12 +87,20 @@ class Recorder:
         keep: whether events are kept; their number is limited either way.
         limit: how many events there may be, None for no limit (Express).
         listener: called with every event, on the thread that recorded it.
+        events: those of an earlier part of the same execution.
     """
 
-    def __init__(self, *, keep: bool, limit: int | None, listener: Callable[[Event], None] | None) -> None:
-        self.events: list[Event] = []
+    def __init__(
+        self,
+        *,
+        keep: bool,
+        limit: int | None,
+        listener: Callable[[Event], None] | None,
+        events: Sequence[Event] = (),
+    ) -> None:
+        self.events = list(events)
+        self.count = len(events)
         self._keep, self._limit, self._listener = keep, limit, listener
-        self._count = 0
         self._lock = threading.Lock()
 
     def record(self, kind: str, timestamp: float, previous: int, data: Mapping[str, object] = _EMPTY) -> int:
@@ -102,10 +110,10 @@ class Recorder:
             HistoryFullError: there is no room for it and the event that ends the execution.
         """
         with self._lock:
-            number = self._count + 1
+            number = self.count + 1
             if self._limit is not None and number >= self._limit and not kind.startswith("Execution"):
                 raise HistoryFullError
-            self._count = number
+            self.count = number
             event = Event(number, kind, timestamp, previous, data)
             if self._keep:
                 self.events.append(event)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from scones_ml.asl.clock import Clock
@@ -18,12 +17,13 @@ from scones_ml.asl.program import Program, load
 from scones_ml.asl.resources import Resource
 from scones_ml.asl.step import BranchCancelled, MachineTimedOut, Step
 from scones_ml.asl.timestamps import format_timestamp
-from scones_ml.asl.values import Json, fits, plain
+from scones_ml.asl.values import Json, fits, new_id, plain
 from scones_ml.errors import ExecutionFailedError
 
-__all__ = ["run", "run_branch"]
+__all__ = ["Options", "Start", "launch", "run", "run_branch"]
 
 _ARN: Final = "arn:aws:states:us-east-1:111111111111"
+_EXPRESS_SECONDS: Final = 300
 _NAME = re.compile(r"[^\s?*<>{}\[\]\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
 
 
@@ -52,7 +52,7 @@ def run(
             timestamps and deadlines still move as if it had waited.
         name: the execution's name, 1-80 characters; by default a UUID.
         machine_name: the state machine's name in the context object.
-        kind: STANDARD, or EXPRESS without a limit on the number of events.
+        kind: STANDARD, or EXPRESS: at most five minutes, and no limit on the number of events.
         on_event: called with every event as it happens, on the thread that it happens on.
         history: whether the result keeps the events; False bounds the memory of bulk runs.
         max_workers: threads at most for one Map or Parallel state; 1 makes the order of events repeatable.
@@ -66,24 +66,77 @@ def run(
         ExecutionFailedError: AWS would refuse to start it: InvalidName, InvalidExecutionInput.
         ConfigurationError: a task was reached for whose Resource there is no function.
     """
+    start = Start(_checked_name(name), _checked_input({} if input is None else input))
+    options = Options(resources, sleep, machine_name, kind, on_event, history, max_workers, seed)
+    return launch(definition, start, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run, as the arguments of `run` say it."""
+
+    resources: Mapping[str, Resource]
+    sleep: Callable[[float], None]
+    machine_name: str
+    kind: ExecutionType
+    on_event: Callable[[Event], None] | None
+    history: bool
+    max_workers: int
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an execution starts: at the machine's first state, or anew at one that failed.
+
+    Attributes:
+        name: the execution's name.
+        input: the execution's input.
+        state: the state to go on with, None for the first.
+        document: that state's input.
+        variables: the variables so far.
+        events: the history so far.
+        redrives: how often it was started anew.
+    """
+
+    name: str
+    input: Json
+    state: str | None = None
+    document: Json = None
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    redrives: int = 0
+
+
+def launch(definition: Definition, start: Start, options: Options) -> Execution:
+    """Run a machine from `start` to its end."""
     program = load(definition)
-    name = _checked_name(name)
-    document = _checked_input({} if input is None else input)
-    clock = Clock(sleep, time.time(), time.monotonic())
-    limit = EVENT_LIMIT if kind == "STANDARD" else None
-    recorder = Recorder(keep=history, limit=limit, listener=on_event)
-    execution = _execution_context(name, machine_name, kind, document, clock)
-    machine = {"Id": f"{_ARN}:stateMachine:{machine_name}", "Name": machine_name}
-    shared = Run(resources, recorder, execution, machine, max_workers, random.Random(seed))  # noqa: S311
-    frame = Frame(shared, clock, program.timeout_seconds)
-    frame.record("ExecutionStarted", {"input": document, "role_arn": str(execution["RoleArn"])})
-    status, output, error, cause = _run_to_end(frame, program, document)
-    return Execution(status, output, error, cause, tuple(recorder.events), name, document)
+    clock = Clock(options.sleep, time.time(), time.monotonic())
+    express = options.kind == "EXPRESS"
+    recorder = Recorder(
+        keep=options.history, limit=None if express else EVENT_LIMIT, listener=options.on_event, events=start.events
+    )
+    execution = _execution_context(start, options, clock)
+    machine = {"Id": f"{_ARN}:stateMachine:{options.machine_name}", "Name": options.machine_name}
+    shared = Run(options.resources, recorder, execution, machine, options.max_workers, options.seed)
+    deadline = (
+        min(program.timeout_seconds or _EXPRESS_SECONDS, _EXPRESS_SECONDS) if express else program.timeout_seconds
+    )
+    frame = Frame(shared, clock, deadline, dict(start.variables), recorder.count)
+    if start.redrives:
+        frame.record("ExecutionRedriven", {"redrive_count": start.redrives})
+    else:
+        frame.record("ExecutionStarted", {"input": start.input, "role_arn": execution["RoleArn"]})
+    status, output, error, cause = _run_to_end(frame, program, start)
+    return Execution(status, output, error, cause, tuple(recorder.events), start.name, start.input, definition)
 
 
-def _run_to_end(frame: Frame, program: Program, document: Json) -> tuple[Status, Json, str | None, str | None]:
+def _run_to_end(frame: Frame, program: Program, start: Start) -> tuple[Status, Json, str | None, str | None]:
     try:
-        output = run_branch(frame, program, document)
+        if start.state is None:
+            output = run_branch(frame, program, start.input)
+        else:
+            output = run_branch(frame, replace(program, start_at=start.state), start.document)
     except StateFailed as failure:
         frame.record("ExecutionFailed", {"error": failure.error, "cause": failure.cause})
         return "FAILED", None, failure.error, failure.cause
@@ -122,7 +175,7 @@ def run_branch(frame: Frame, program: Program, document: Json) -> Json:
 
 def _checked_name(name: str | None) -> str:
     if name is None:
-        return str(uuid.uuid4())
+        return new_id()
     if _NAME.fullmatch(name) is None:
         raise ExecutionFailedError("InvalidName", f'{name!r}: 1-80 characters without white space or ?*<>{{}}[]"#%')
     return name
@@ -138,16 +191,16 @@ def _checked_input(document: object) -> Json:
     return copy
 
 
-def _execution_context(
-    name: str, machine: str, kind: ExecutionType, document: Json, clock: Clock
-) -> Mapping[str, Json]:
-    standard = kind == "STANDARD"
-    arn = f"{_ARN}:execution:{machine}:{name}" if standard else f"{_ARN}:express:{machine}:{name}:{uuid.uuid4()}"
+def _execution_context(start: Start, options: Options, clock: Clock) -> Mapping[str, Json]:
+    standard, machine = options.kind == "STANDARD", options.machine_name
+    arn = (
+        f"{_ARN}:execution:{machine}:{start.name}" if standard else f"{_ARN}:express:{machine}:{start.name}:{new_id()}"
+    )
     context: dict[str, Json] = {
         "Id": arn,
-        "Input": document,
-        "Name": name,
+        "Input": start.input,
+        "Name": start.name,
         "RoleArn": "arn:aws:iam::111111111111:role/StateMachine",
         "StartTime": format_timestamp(clock.timestamp()),
     }
-    return {**context, "RedriveCount": 0} if standard else context
+    return {**context, "RedriveCount": start.redrives} if standard else context

@@ -230,6 +230,14 @@ class JsonataFlow:
         output = getattr(self._state, "output", UNSET) if rule is None else rule.output
         return result if output is UNSET else self.template(output, "Output", self._after(scope, result))
 
+    def before(self, scope: Scope) -> Mapping[str, Json]:
+        """After Arguments."""
+        return {"afterArguments": self.arguments(scope)}
+
+    def after(self, scope: Scope, result: Json) -> Mapping[str, Json]:  # noqa: ARG002
+        """The result."""
+        return {"result": result}
+
     def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
         """The variables; each expression sees those from before."""
         assign = getattr(self._state, "assign", None) if rule is None else rule.assign

@@ -137,6 +137,16 @@ class JsonPathFlow:
         merged = _merge(scope.input, self._result_path, result)
         return merged if self._output is None else self._output(scope.on(merged))
 
+    def before(self, scope: Scope) -> Mapping[str, Json]:
+        """After InputPath and after Parameters."""
+        return {"afterInputPath": self.input(scope), "afterParameters": self.arguments(scope)}
+
+    def after(self, scope: Scope, result: Json) -> Mapping[str, Json]:
+        """The result, after ResultSelector and after ResultPath."""
+        selected = result if self._selector is None else self._selector(scope.on(result))
+        merged = _merge(scope.input, self._result_path, selected)
+        return {"result": result, "afterResultSelector": selected, "afterResultPath": merged}
+
     def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
         """The variables; ``$`` is the result as it came, before ResultSelector."""
         assign = self._assign if rule is None else self._rule_assign(rule.assign)

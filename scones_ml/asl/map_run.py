@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,7 @@ from scones_ml.asl.map_writer import Child, collect, write_results
 from scones_ml.asl.states import Map
 from scones_ml.asl.step import Step
 from scones_ml.asl.timestamps import format_timestamp
-from scones_ml.asl.values import UNSET, Json, fits, text
+from scones_ml.asl.values import UNSET, Json, fits, new_id, text
 
 __all__ = ["run_map"]
 
@@ -111,7 +110,7 @@ def _run_distributed(state: Map, step: Step, concurrency: int) -> Json:
     items = _items(state, step, pairs=True) if reader is None else []
     step.record("MapStateStarted", {"length": len(items)})
     tolerance = _tolerance(state, step)
-    run_id = str(uuid.uuid4())
+    run_id = new_id()
     machine = str(step.frame.run.machine["Id"]).replace(":stateMachine:", ":mapRun:", 1)
     arn = f"{machine}/{state.label or step.name}:{run_id}"
     step.record("MapRunStarted", {"map_run_arn": arn})
@@ -153,7 +152,7 @@ def _run_children(
 
 def _run_child(state: Map, step: Step, frame: Frame, document: Json) -> Child:
     """One item's execution: it has a name, a history and variables of its own."""
-    name = str(uuid.uuid4())
+    name = new_id()
     label = state.label or step.name
     started = frame.clock.timestamp()
     parent = step.frame.run

@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from scones_ml.asl.flow import Flow, flow_of
 from scones_ml.asl.machine import Definition, StateMachine, document_of
@@ -13,9 +14,12 @@ from scones_ml.asl.parts import Branch
 from scones_ml.asl.paths import PathSyntaxError
 from scones_ml.asl.states import Map, Parallel, State, Task, Wait
 from scones_ml.asl.validation import validate
+from scones_ml.asl.values import Json
 from scones_ml.errors import InvalidDefinitionError
 
 __all__ = ["Node", "Program", "load"]
+
+_PREPARED: Final = "_program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,21 @@ def load(definition: Definition) -> Program:
         InvalidDefinitionError: naming each problem and the path to it.
     """
     if isinstance(definition, str):
-        return _load(definition)
-    return _load(json.dumps(document_of(definition), ensure_ascii=False))
+        return _load_text(definition)
+    if not isinstance(definition, StateMachine):
+        return _load_text(json.dumps(definition, ensure_ascii=False))
+    known: Program | None = vars(definition).get(_PREPARED)
+    if known is None:
+        known = vars(definition)[_PREPARED] = _load(definition.to_json())  # a machine never changes
+    return known
 
 
 @functools.lru_cache(maxsize=64)
-def _load(definition: str) -> Program:
-    document = document_of(definition)
+def _load_text(definition: str) -> Program:
+    return _load(document_of(definition))
+
+
+def _load(document: Mapping[str, Json]) -> Program:
     errors = [problem for problem in validate(document) if problem.severity == "error"]
     if errors:
         raise InvalidDefinitionError("; ".join(f"{problem.path}: {problem.message}" for problem in errors))

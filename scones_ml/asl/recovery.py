@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import random
+import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scones_ml.asl.failures import matches
 from scones_ml.asl.parts import Catcher, Retrier
+
+if TYPE_CHECKING:
+    import random
 
 __all__ = ["Retries", "catcher_for"]
 
@@ -16,11 +20,11 @@ class Retries:
 
     Args:
         retriers: in their order; the first one that covers an error decides.
-        source: of the jitter.
+        seed: of the jitter.
     """
 
-    def __init__(self, retriers: Sequence[Retrier], source: random.Random) -> None:
-        self._retriers, self._random = retriers, source
+    def __init__(self, retriers: Sequence[Retrier], seed: int | None) -> None:
+        self._retriers, self._seed = retriers, seed
         self._attempts = [0] * len(retriers)
 
     def pause(self, error: str | None) -> float | None:
@@ -40,6 +44,12 @@ class Retries:
         longest = float("inf") if retrier.max_delay_seconds is None else retrier.max_delay_seconds
         seconds = min(interval * rate**used, longest)
         return self._random.uniform(0, seconds) if retrier.jitter_strategy == "FULL" else seconds
+
+    @functools.cached_property
+    def _random(self) -> random.Random:
+        import random
+
+        return random.Random(self._seed)  # noqa: S311
 
 
 def catcher_for(catchers: Sequence[Catcher], error: str | None) -> Catcher | None:

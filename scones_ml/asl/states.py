@@ -18,7 +18,8 @@
                         └── Map
 
 A state type is added here: its fields, and `execute`, which takes a `Step` and returns the result that the state's
-query language then turns into the output. A field's JSON name is its name in PascalCase.
+query language then turns into the output. A field's JSON name is its name in PascalCase. The classes in between have no
+instances, so that dataclass need not write methods for them: that is import time.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _branches(document: Json) -> tuple[Branch, ...]:
     return tuple(decode(Branch, branch, what="a branch") for branch in document)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class State:
     """What every state has.
 
@@ -98,7 +99,7 @@ class Fail(State):
         raise StateFailed(step.text(self, "error"), step.text(self, "cause"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Passing(State):
     """States with an output.
 
@@ -124,7 +125,7 @@ class Succeed(_Passing):
         return step.input
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Assigning(_Passing):
     """States that can set variables: `assign` maps names to values."""
 
@@ -158,7 +159,7 @@ class Choice(_Assigning):
         return step.input
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Continuing(_Assigning):
     """States that go on at `next`, or end the machine with ``end=True``."""
 
@@ -182,7 +183,7 @@ class Wait(_Continuing):
         return step.input
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Producing(_Continuing):
     """States with a result: `parameters` shape what goes in, `result_path` says where it comes out (JSONPath)."""
 
@@ -202,7 +203,7 @@ class Pass(_Producing):
         return step.arguments if self.result is UNSET else self.result
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Recovering(_Producing):
     """States whose work can fail: `retry` tries again, `catch` goes on elsewhere."""
 

@@ -152,12 +152,13 @@ class Step:
         Raises:
             StateFailed: neither Retry nor Catch covered its error.
         """
-        retries = Retries(getattr(self.node.state, "retry", None) or (), self.frame.run.random)
+        retries: Retries | None = None
         while True:
             try:
                 return self._leave(*self._work())
             except StateFailed as raised:
-                failure = self._described(raised)
+                failure = self.described(raised)
+            retries = retries or Retries(getattr(self.node.state, "retry", None) or (), self.frame.run.seed)
             pause = retries.pause(failure.error)
             if pause is not None:
                 self.sleep(pause)
@@ -172,13 +173,15 @@ class Step:
             return self._recover(catcher, failure)
 
     def _work(self) -> tuple[Json, Mapping[str, Json]]:
-        result = self.node.state.execute(self)
+        return self.finish(self.node.state.execute(self))
+
+    def finish(self, result: Json) -> tuple[Json, Mapping[str, Json]]:
+        """The output and the variables that a result comes to."""
         return self.flow.output(self.scope, result, self._rule), self.flow.assign(self.scope, result, self._rule)
 
     def _recover(self, catcher: Catcher, failure: StateFailed) -> Json:
-        error: dict[str, Json] = {"Error": failure.error or "", "Cause": failure.cause or ""}
         self.next = catcher.next
-        return self._leave(*self.flow.caught(catcher, self.scope, error))
+        return self._leave(*self.flow.caught(catcher, self.scope, failure.output))
 
     def _leave(self, output: Json, variables: Mapping[str, Json]) -> Json:
         if output is not self.raw and not fits(output):
@@ -190,7 +193,7 @@ class Step:
         self.record(f"{self.node.state.type}StateExited", data)
         return output
 
-    def _described(self, failure: StateFailed) -> StateFailed:
+    def described(self, failure: StateFailed) -> StateFailed:
         """The failure as AWS words it: an evaluation that failed names the state and the event that entered it."""
         if not isinstance(failure, EvaluationFailed):
             return failure

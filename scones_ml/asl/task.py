@@ -7,20 +7,22 @@ The events are those of AWS: ``LambdaFunction...`` for a function's own ARN, ``A
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias, TypeVar
 
 from scones_ml.asl.caller import DeadlineExceeded
-from scones_ml.asl.failures import TIMEOUT, StateFailed, too_large
+from scones_ml.asl.execution import Frame
+from scones_ml.asl.failures import HEARTBEAT_TIMEOUT, TIMEOUT, StateFailed, TaskFailed, too_large
 from scones_ml.asl.resources import Resource, failure_of, resource_function
 from scones_ml.asl.states import Task
-from scones_ml.asl.step import MachineTimedOut, Step
+from scones_ml.asl.step import BranchCancelled, MachineTimedOut, Step
+from scones_ml.asl.tokens import TokenWait, WaitCancelledError
 from scones_ml.asl.values import PAYLOAD_LIMIT, Json, size, text
 
 __all__ = ["run_task"]
 
-_LAMBDA_INVOKE: Final = ":states:::lambda:invoke"
+_LAMBDA_INVOKE: Final = "arn:aws:states:::lambda:invoke"
+T = TypeVar("T")
 Details: TypeAlias = Mapping[str, object]
 
 
@@ -56,16 +58,28 @@ def run_task(task: Task, step: Step) -> Json:
         ConfigurationError: no function is registered for the Resource.
     """
     function = resource_function(step.frame.run.resources, task.resource)
-    if task.resource.endswith(".waitForTaskToken"):
-        step.task_token = str(uuid.uuid4())
+    if not task.resource.endswith(".waitForTaskToken"):
+        return _attempt(task, step, function, None)
+    with TokenWait() as wait:
+        step.task_token = wait.token
+        return _attempt(task, step, function, wait)
+
+
+def _attempt(task: Task, step: Step, function: Resource, wait: TokenWait | None) -> Json:
     events, arguments = _Events(task.resource), step.arguments
     timeout, heartbeat = step.integer(task, "timeout_seconds"), step.integer(task, "heartbeat_seconds")
     step.record(f"{events.family}Scheduled", events.scheduled(arguments, timeout, heartbeat))
     step.record(f"{events.family}Started", events.with_shared())
+    deadline = _Deadline(step.frame, timeout)
     try:
-        result = _call(task, step, function, arguments, timeout)
+        given = _given(task, arguments)
+        result = _answer(task, deadline.within(lambda left: _call(step.frame, function, given, left)))
+        if wait is not None or ".sync" in task.resource:
+            step.record("TaskSubmitted", events.with_shared(output=result))
+        if wait is not None:
+            result = deadline.within(lambda left: _awaited(step.frame, wait, left, heartbeat))
     except StateFailed as failure:
-        outcome = "TimedOut" if failure.error == TIMEOUT else "Failed"
+        outcome = "TimedOut" if failure.error in (TIMEOUT, HEARTBEAT_TIMEOUT) else "Failed"
         details = events.with_shared(error=failure.error, cause=failure.cause)
         step.record(f"{events.family}{outcome}", details)
         raise
@@ -73,23 +87,56 @@ def run_task(task: Task, step: Step) -> Json:
     return result
 
 
-def _call(task: Task, step: Step, function: Resource, arguments: Json, timeout: int | None) -> Json:
-    limited = _within_limit(task, text(arguments))
-    given = json.loads(limited)
-    if task.resource.endswith(_LAMBDA_INVOKE) and isinstance(given, dict):
+class _Deadline:
+    """The end of a task's time: its own, or the machine's if that comes first."""
+
+    def __init__(self, frame: Frame, timeout: int | None) -> None:
+        self._frame = frame
+        self._own = None if timeout is None else frame.clock.now() + timeout
+
+    def within(self, work: Callable[[float | None], T]) -> T:
+        """What `work` returns, given the seconds that are left.
+
+        Raises:
+            StateFailed: States.Timeout, the task's time is over.
+            MachineTimedOut: the machine's time is over.
+        """
+        ends = [end for end in (self._own, self._frame.deadline) if end is not None]
+        try:
+            return work(min(ends) - self._frame.clock.now() if ends else None)
+        except DeadlineExceeded:
+            if self._own is None or min(ends) != self._own:
+                raise MachineTimedOut from None
+            raise StateFailed(TIMEOUT) from None
+
+
+def _given(task: Task, arguments: Json) -> Json:
+    """What the function gets: a copy of its own, a Lambda's Payload parsed where it is text that is JSON."""
+    given: Json = json.loads(_within_limit(task, text(arguments)))
+    if task.resource.startswith(_LAMBDA_INVOKE) and isinstance(given, dict):
         given["Payload"] = _payload(given.get("Payload", {}))
-    frame = step.frame
-    left = None if frame.deadline is None else frame.deadline - frame.clock.now()
-    seconds = min((limit for limit in (timeout, left) if limit is not None), default=None)
+    return given
+
+
+def _call(frame: Frame, function: Resource, given: Json, left: float | None) -> object:
     try:
-        answer = function(given) if seconds is None else frame.caller.call(function, given, seconds)
+        return function(given) if left is None else frame.caller.call(function, given, left)
     except DeadlineExceeded:
-        if left is not None and seconds == left:
-            raise MachineTimedOut from None
-        raise StateFailed(TIMEOUT) from None
+        raise
     except Exception as error:  # whatever a function raises becomes the state's error
         raise failure_of(error) from error
-    return _answer(task, answer)
+
+
+def _awaited(frame: Frame, wait: TokenWait, left: float | None, heartbeat: int | None) -> Json:
+    frame.cancelled.on_set(wait)
+    try:
+        return wait.result(left, heartbeat)
+    except TimeoutError:
+        raise DeadlineExceeded from None
+    except TaskFailed as failure:
+        raise StateFailed(failure.error, failure.cause) from None
+    except WaitCancelledError:
+        raise BranchCancelled from None
 
 
 def _payload(payload: Json) -> Json:

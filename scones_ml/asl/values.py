@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-__all__ = ["PAYLOAD_LIMIT", "UNSET", "Json", "Unset", "fits", "java_text", "plain", "size", "text"]
+__all__ = ["PAYLOAD_LIMIT", "UNSET", "Json", "Unset", "fits", "java_text", "new_id", "plain", "size", "text"]
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 
@@ -76,3 +76,10 @@ def java_text(value: Json) -> str:
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(java_text, value)) + "]"
     return text(value)
+
+
+def new_id() -> str:
+    """A random UUID, as AWS names executions, requests and task tokens."""
+    import uuid  # costs 3 ms, which importing this package need not
+
+    return str(uuid.uuid4())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 import time
 
@@ -115,7 +114,7 @@ def test_full_jitter_stays_between_nothing_and_the_computed_wait(
         max_delay_seconds=cap,
         jitter_strategy="FULL",
     )
-    exact, drawn = Retries([plain], random.Random(seed)), Retries([jittered], random.Random(seed))
+    exact, drawn = Retries([plain], seed), Retries([jittered], seed)
     for _ in range(3):
         most, wait = exact.pause("X"), drawn.pause("X")
         assert most is not None

@@ -1,0 +1,139 @@
+"""One state on its own: `test_state`, with the data after each step of its data flow, as AWS's TestState shows it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scones_ml.asl.clock import Clock
+from scones_ml.asl.execution import Frame, Run
+from scones_ml.asl.failures import StateFailed
+from scones_ml.asl.history import Recorder
+from scones_ml.asl.program import Node, load
+from scones_ml.asl.recovery import Retries, catcher_for
+from scones_ml.asl.resources import Resource
+from scones_ml.asl.scope import Scope
+from scones_ml.asl.states import State
+from scones_ml.asl.step import Step
+from scones_ml.asl.values import Json, plain
+from scones_ml.errors import InvalidDefinitionError
+
+__all__ = ["StateTest", "test_state"]
+
+
+@dataclass(frozen=True)
+class StateTest:
+    """What one visit to one state came to.
+
+    Attributes:
+        status: SUCCEEDED; RETRIABLE when a Retry rule covers the error, CAUGHT_ERROR when a Catch rule does; FAILED.
+        output: what the next state would get.
+        error: the error's name.
+        cause: its explanation.
+        next_state: where the machine would go on.
+        data: the data after each step of the data flow, as far as it came: ``input``, ``afterInputPath``,
+            ``afterParameters`` (JSONata: ``afterArguments``), ``result``, ``afterResultSelector``, ``afterResultPath``.
+        variables: what the state assigned.
+    """
+
+    status: Literal["SUCCEEDED", "FAILED", "RETRIABLE", "CAUGHT_ERROR"]
+    output: Json = None
+    error: str | None = None
+    cause: str | None = None
+    next_state: str | None = None
+    data: Mapping[str, Json] = field(default_factory=dict)
+    variables: Mapping[str, Json] = field(default_factory=dict)
+
+
+def test_state(
+    state: State | Mapping[str, Json] | str,
+    input: Json = None,  # noqa: A002 - AWS's name
+    *,
+    resources: Mapping[str, Resource] | None = None,
+    context: Mapping[str, Json] | None = None,
+    variables: Mapping[str, Json] | None = None,
+) -> StateTest:
+    """Visit one state once, without the machine around it and without waiting for retries.
+
+    Args:
+        state: a typed state, the same as a dict, or its JSON text.
+        input: the state's input; None stands for ``{}``.
+        resources: as for `run`.
+        context: what the context object ``$$`` shall hold.
+        variables: the variables that earlier states have set.
+
+    Raises:
+        InvalidDefinitionError: AWS would refuse the state.
+    """
+    document = plain({} if input is None else input)
+    frame = _frame(resources or {}, variables or {})
+    step = Step(frame, _node(state), document)
+    if context is not None:
+        given = context
+        step.scope = Scope(document, lambda: {**step.context(), **given}, frame.variables)
+    data: dict[str, Json] = {"input": document}
+    try:
+        return _visited(step, data)
+    except StateFailed as raised:
+        return _failed(step, step.described(raised), data)
+    finally:
+        frame.caller.close()
+
+
+def _visited(step: Step, data: dict[str, Json]) -> StateTest:
+    data.update(step.flow.before(step.scope))
+    result = step.node.state.execute(step)
+    data.update(step.flow.after(step.scope, result))
+    output, variables = step.finish(result)
+    return StateTest("SUCCEEDED", output, next_state=step.next, data=data, variables=variables)
+
+
+def _failed(step: Step, failure: StateFailed, data: Mapping[str, Json]) -> StateTest:
+    state = step.node.state
+    if Retries(getattr(state, "retry", None) or (), None).pause(failure.error) is not None:
+        return StateTest("RETRIABLE", None, failure.error, failure.cause, data=data)
+    catcher = catcher_for(getattr(state, "catch", None) or (), failure.error)
+    if catcher is None:
+        return StateTest("FAILED", None, failure.error, failure.cause, data=data)
+    output, variables = step.flow.caught(catcher, step.scope, failure.output)
+    return StateTest("CAUGHT_ERROR", output, failure.error, failure.cause, catcher.next, data, variables)
+
+
+def _frame(resources: Mapping[str, Resource], variables: Mapping[str, Json]) -> Frame:
+    recorder = Recorder(keep=False, limit=None, listener=None)
+    clock = Clock(lambda _: None, time.time(), time.monotonic())
+    execution: dict[str, Json] = {
+        "Id": "arn:aws:states:us-east-1:111111111111:execution:StateMachine:test",
+        "Name": "test",
+    }
+    machine: dict[str, Json] = {"Id": "arn:aws:states:us-east-1:111111111111:stateMachine:StateMachine"}
+    return Frame(Run(resources, recorder, execution, machine, 1), clock, variables=dict(variables))
+
+
+def _node(state: State | Mapping[str, Json] | str) -> Node:
+    """The state, ready to run, in a machine made for it: whatever it leads to exists."""
+    if isinstance(state, State):
+        document: Json = state.to_json()
+    else:
+        document = json.loads(state) if isinstance(state, str) else state
+    if not isinstance(document, Mapping):
+        raise InvalidDefinitionError("a state is a JSON object")
+    targets = {str(target) for target in _targets(document)} - {"State"}
+    ends: dict[str, Json] = {target: {"Type": "Succeed"} for target in sorted(targets)}
+    machine: dict[str, Json] = {"StartAt": "State", "States": {"State": document, **ends}}
+    if not ends and "End" not in document and document.get("Type") not in ("Succeed", "Fail"):
+        machine["States"] = {"State": {**document, "End": True}}
+    return load(machine).nodes["State"]
+
+
+def _targets(document: Json) -> list[Json]:
+    if not isinstance(document, Mapping):
+        return []
+    found = [document[name] for name in ("Next", "Default") if name in document]
+    for name in ("Choices", "Catch"):
+        rules = document.get(name)
+        found += [target for rule in (rules if isinstance(rules, list | tuple) else ()) for target in _targets(rule)]
+    return found

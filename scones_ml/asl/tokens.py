@@ -1,0 +1,124 @@
+"""Callbacks: tasks whose Resource ends in ``.waitForTaskToken`` wait until somebody sends their token back.
+
+The function behind such a Resource finds the token among its parameters (the definition puts ``$$.Task.Token`` there)
+and hands it on; whoever has it calls one of the functions below, from any thread of this process.
+"""
+
+from __future__ import annotations
+
+import enum
+import queue
+import time
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from scones_ml.asl.failures import HEARTBEAT_TIMEOUT, TaskFailed
+from scones_ml.asl.values import Json, new_id, plain
+from scones_ml.errors import WorkflowError
+
+__all__ = ["TokenWait", "WaitCancelledError", "send_task_failure", "send_task_heartbeat", "send_task_success"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Success:
+    output: Json
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: str
+    cause: str
+
+
+class _Signal(enum.Enum):
+    HEARTBEAT = "heartbeat"
+    CANCELLED = "cancelled"
+
+
+class WaitCancelledError(Exception):
+    """Nobody needs the output any more."""
+
+
+Message: TypeAlias = _Success | _Failure | _Signal
+_WAITING: Final[dict[str, queue.SimpleQueue[Message]]] = {}
+
+
+def send_task_success(token: str, output: Json) -> None:
+    """End the task that waits for `token` with this output.
+
+    Raises:
+        WorkflowError: no task waits for it, or no longer.
+    """
+    _send(token, _Success(plain(output)))
+
+
+def send_task_failure(token: str, error: str, cause: str = "") -> None:
+    """End the task that waits for `token` with this error.
+
+    Raises:
+        WorkflowError: no task waits for it, or no longer.
+    """
+    _send(token, _Failure(error, cause))
+
+
+def send_task_heartbeat(token: str) -> None:
+    """Tell the task that waits for `token` that work goes on: its HeartbeatSeconds start anew.
+
+    Raises:
+        WorkflowError: no task waits for it, or no longer.
+    """
+    _send(token, _Signal.HEARTBEAT)
+
+
+def _send(token: str, message: Message) -> None:
+    waiting = _WAITING.get(token)
+    if waiting is None:
+        raise WorkflowError(f"no task waits for the token {token}: it has ended, or timed out")
+    waiting.put(message)
+
+
+class TokenWait:
+    """A token, and the wait for it: ``with TokenWait() as wait: ...; wait.result(60, 10)``."""
+
+    def __init__(self) -> None:
+        self.token = new_id()
+
+    def __enter__(self) -> TokenWait:
+        _WAITING[self.token] = self._messages = queue.SimpleQueue[Message]()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del _WAITING[self.token]
+
+    def set(self) -> None:
+        """End the wait: nobody needs the output any more."""
+        self._messages.put(_Signal.CANCELLED)
+
+    def result(self, seconds: float | None, heartbeat: float | None) -> Json:
+        """The output that was sent.
+
+        Args:
+            seconds: to wait at most, None for no limit.
+            heartbeat: seconds between two signs of life at most, None for no limit.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            TaskFailed: a failure was sent, or no heartbeat came in time.
+            WaitCancelledError: `set` was called.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            patience = min((limit for limit in (left, heartbeat) if limit is not None), default=None)
+            try:
+                message = self._messages.get(timeout=patience)
+            except queue.Empty:
+                if patience == left:
+                    raise TimeoutError from None
+                raise TaskFailed(HEARTBEAT_TIMEOUT) from None
+            if isinstance(message, _Success):
+                return message.output
+            if isinstance(message, _Failure):
+                raise TaskFailed(message.error, message.cause)
+            if message is _Signal.CANCELLED:
+                raise WaitCancelledError
