@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import __version__
+from scones_ml import __version__, backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Classes, Json, Seed, Threads, Workspace, names, open_backend
+from scones_ml.cli.options import Classes, Json, Seed, Threads, Workspace, names
 
 if TYPE_CHECKING:
     from scones_ml.demo import DemoResult
@@ -43,7 +43,7 @@ def demo(
         seed=seed,
         threads=threads,
     )
-    result = run_demo(open_backend("local", folder), request, terminal.StageLines())
+    result = run_demo(backends.backend("local", folder), request, terminal.StageLines())
     if json:
         terminal.print_json(result.to_json())
     else:

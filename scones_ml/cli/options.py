@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from scones_ml import backends
-from scones_ml.ports import Backend
+__all__ = ["Classes", "Json", "On", "Seed", "Threads", "Workspace", "names"]
 
-__all__ = ["Classes", "Json", "On", "Seed", "Threads", "Workspace", "names", "open_backend"]
-
-On = Annotated[str, typer.Option("--on", help="Where to: local.", show_default=True)]
+On = Annotated[Literal["local"], typer.Option("--on", help="Where to run.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for what commands leave behind.")]
 Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated; all when not given.")]
@@ -23,8 +20,3 @@ Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads for 
 def names(text: str | None) -> tuple[str, ...] | None:
     """``"a, b"`` as ``("a", "b")``."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def open_backend(on: str, workspace: Path) -> Backend:
-    """The backend that ``--on`` names."""
-    return backends.backend(on, workspace)

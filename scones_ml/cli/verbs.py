@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Classes, Json, On, Seed, Threads, Workspace, names, open_backend
+from scones_ml.cli.options import Classes, Json, On, Seed, Threads, Workspace, names
 from scones_ml.errors import ConfigurationError, InvalidImageError
 
 if TYPE_CHECKING:
@@ -25,17 +27,20 @@ Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=Fa
 Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
 PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic pictures of each class.")]
 ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="Side that pictures are reduced to, in pixels.")]
-Preset = Annotated[str, typer.Option("--preset", help="fast or best.")]
+Preset = Annotated[Literal["fast", "best"], typer.Option("--preset", help="The training recipe.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the images; the preset's otherwise.")]
 TargetPrecision = Annotated[
     float, typer.Option("--target-precision", min=0.5, max=0.9999, help="What the threshold is to promise.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
 Paths = Annotated[list[Path], typer.Argument(help="Images, or folders of them.", show_default=False)]
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Load this model instead of asking an endpoint.")]
 Endpoint_ = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
+SplitOption = Annotated[
+    Literal["train", "validation", "calibration", "test"], typer.Option("--split", help="Which images.")
+]
 Threshold = Annotated[float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's otherwise.")]
 
 
@@ -99,7 +104,7 @@ def train(
     target = model or workspace / "model"
     request = TrainingRequest(data, target, preset, seed, threads, epochs, target_precision, device)
     with terminal.progress("train") as progress:
-        card = lifecycle.train(open_backend(on, workspace), request, progress)
+        card = lifecycle.train(backends.backend(on, workspace), request, progress)
     if json:
         terminal.print_json({"model": str(target), **card.model_dump(mode="json")})
         return
@@ -121,7 +126,7 @@ def deploy(
     from scones_ml.ports import DeploymentRequest
 
     request = DeploymentRequest(name, model, capture_percentage)
-    endpoint = lifecycle.deploy(open_backend(on, workspace), request)
+    endpoint = lifecycle.deploy(backends.backend(on, workspace), request)
     if json:
         terminal.print_json(dataclasses.asdict(endpoint))
         return
@@ -146,7 +151,7 @@ def run(
     """Send images through the state machine and show where each went."""
     from scones_ml import lifecycle
 
-    backend = open_backend(on, workspace)
+    backend = backends.backend(on, workspace)
     classifier = model or _endpoint(backend, endpoint)
     files = list(_files(paths))
     if threshold is not None and not 0.0 < threshold <= 1.0:
@@ -171,19 +176,19 @@ def run(
         for result in results
     ]
     terminal.print_table(("image", "label", "confidence", "outcome", ""), rows, right=("confidence",))
+    counts = Counter(result.outcome or "failed" for result in results)
+    terminal.say(", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()))
 
 
 def evaluate(
     model: Model,
     data: Data,
-    split: Annotated[str, typer.Option("--split", help="train, validation, calibration or test.")] = "test",
+    split: SplitOption = "test",
     json: Json = False,
 ) -> None:
     """Compare a model's answers with the truth, each figure with its 95 % interval."""
-    from scones_ml import dataset, lifecycle
+    from scones_ml import lifecycle
 
-    if split not in dataset.SPLITS:
-        raise ConfigurationError(f"there is no split {split!r}: choose {', '.join(dataset.SPLITS)}")
     with terminal.progress("evaluate") as progress:
         evaluation = lifecycle.evaluate(lifecycle.predict(model, data, split, progress))
     if json:
@@ -197,7 +202,7 @@ def cleanup(on: On = "local", json: Json = False, workspace: Workspace = Path(".
     from scones_ml import lifecycle
 
     left = [
-        found for folder in (workspace, workspace / "demo") for found in lifecycle.cleanup(open_backend(on, folder))
+        found for folder in (workspace, workspace / "demo") for found in lifecycle.cleanup(backends.backend(on, folder))
     ]
     if json:
         terminal.print_json({"resources_left": [dataclasses.asdict(leftover) for leftover in left]})
