@@ -73,6 +73,8 @@ def stage(
         DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
             left at the destination then, nor when the call is interrupted.
     """
+    if image_size < 1:
+        raise DatasetError(f"pictures of {image_size} pixels a side cannot be staged: choose a positive image size")
     origin = open_source(source, seed=seed, image_size=image_size)
     with _reading(origin):
         chosen = _choose_classes(origin, classes)

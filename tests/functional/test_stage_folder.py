@@ -105,6 +105,22 @@ def test_file_names_do_not_change_the_data_set(source: Path, tmp_path: Path) -> 
     assert stage(source, tmp_path / "two").dataset.hash == before.hash
 
 
+def test_staging_a_staged_data_set_changes_nothing(source: Path, tmp_path: Path) -> None:
+    """A staged data set is a source too: its test set stays, and the same seed draws the same splits again."""
+    first = stage(source, tmp_path / "one", seed=3).dataset
+    again = stage(tmp_path / "one", tmp_path / "two", seed=3).dataset
+    assert again.hash == first.hash
+    assert again.records == first.records
+    other = stage(tmp_path / "one", tmp_path / "three", seed=4).dataset
+    assert other.split("test") == first.split("test")
+
+
+def test_an_image_size_of_nothing(source: Path, tmp_path: Path) -> None:
+    """A size below one pixel is refused."""
+    with pytest.raises(DatasetError, match="choose a positive image size"):
+        stage(source, tmp_path / "out", image_size=0)
+
+
 def test_large_pictures_are_reduced_as_in_serving(source: Path, tmp_path: Path) -> None:
     """A photograph is staged so that the model's square holds the pixels that serving would make of it."""
     from scones_ml import images

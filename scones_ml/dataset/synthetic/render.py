@@ -61,7 +61,7 @@ def render(kind: str, rng: random.Random, size: int | tuple[int, int] = 32) -> I
     Args:
         kind: one of ``KINDS``.
         rng: source of all chance: the same state gives the same picture.
-        size: side, or width and height, in pixels; 32 takes about 3 ms, 4000 x 3000 two seconds.
+        size: side, or width and height, in pixels; 32 takes about 3 ms, 4000 x 3000 one second.
 
     Returns:
         An RGB picture of that size.
