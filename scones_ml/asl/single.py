@@ -1,5 +1,6 @@
 """One state on its own: `test_state`, with the data after each step of its data flow, as AWS's TestState shows it."""
 
+# ruff: noqa: PT028 - test_state is no test
 from __future__ import annotations
 
 import json
@@ -81,6 +82,9 @@ def test_state(
         return _failed(step, step.described(raised), data)
     finally:
         frame.caller.close()
+
+
+test_state.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
 
 
 def _visited(step: Step, data: dict[str, Json]) -> StateTest:
