@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from scones_ml.errors import TrainingError
 from scones_ml.training.augment import cutmix, flip_and_shift
 from scones_ml.training.network import Network, pixel_statistics, whitening_filters
-from scones_ml.training.optimizer import Muon
+from scones_ml.training.optimizer import Muon, Nesterov
 from scones_ml.training.views import averaged_logits
 
 if TYPE_CHECKING:
@@ -183,35 +183,29 @@ def _precision(device: str) -> torch.autocast:
 
 
 class _Optimizer:
-    """Muon for the convolutions, SGD for the rest, rates that fall to zero, look-ahead averaging."""
+    """Muon for the convolutions, Nesterov for the rest, rates that fall to zero, look-ahead averaging."""
 
     def __init__(self, network: Network, recipe: Recipe, batch_size: int, steps: int) -> None:
-        norms = [module.bias for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        modules = list(network.modules())
+        shifts = [module.bias for module in modules if isinstance(module, nn.BatchNorm2d)]
         convolutions = [module.weight for module in network.stages.modules() if isinstance(module, nn.Conv2d)]
-        decay = 2e-6 * batch_size  # independent of the rates
-        shifts = {"lr": recipe.bias_lr, "weight_decay": decay / recipe.bias_lr}
-        self._whiten = {"params": [network.whiten.bias], **shifts}
-        head = {"params": [network.head.weight], "lr": recipe.head_lr, "weight_decay": decay / recipe.head_lr}
-        sgd = torch.optim.SGD([self._whiten, {"params": norms, **shifts}, head], momentum=0.85, nesterov=True)
-        self._optimizers = (sgd, Muon(convolutions, recipe.muon_lr))
-        total = recipe.epochs * steps
-        self._schedules = [
-            (group, group["lr"], recipe.whiten_epochs * steps if group["params"][0] is network.whiten.bias else total)
-            for optimizer in self._optimizers
-            for group in optimizer.param_groups
+        whitening = [parameter for parameter in network.whiten.parameters() if parameter.requires_grad]
+        decay = 2e-6 * batch_size
+        self._done, self._total = 0, recipe.epochs * steps
+        self._parts: list[tuple[Nesterov | Muon, int]] = [  # with the step at which its rate is zero
+            (Nesterov(whitening, recipe.bias_lr, decay), recipe.whiten_epochs * steps),
+            (Nesterov(shifts, recipe.bias_lr, decay), self._total),
+            (Nesterov([network.head.weight], recipe.head_lr, decay), self._total),
+            (Muon(convolutions, recipe.muon_lr), self._total),
         ]
-        self._done, self._total = 0, total
         self._averages = [
             (value, value.clone()) for value in network.state_dict().values() if value.is_floating_point()
         ]
 
     def step(self, loss: Tensor) -> None:
-        for group, rate, until in self._schedules:
-            group["lr"] = rate * max(0.0, 1 - self._done / until)
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in self._optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        for part, until in self._parts:
+            part.step(max(0.0, 1 - self._done / until))
         self._done += 1
         if self._done % _LOOK_AHEAD_EVERY == 0:
             self._pull(0.95**_LOOK_AHEAD_EVERY * (self._done / self._total) ** 3)

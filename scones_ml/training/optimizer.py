@@ -1,7 +1,9 @@
-"""Muon: momentum whose update is made orthogonal, for the weights of convolutions.
+"""Muon for the weights of convolutions, Nesterov momentum for everything else.
 
-After Keller Jordan's `Muon <https://kellerjordan.github.io/posts/muon/>`_. On a thousand pictures it is worth
-three points of accuracy over SGD and AdamW.
+Muon makes its update orthogonal, so that every direction is learned at the same pace; see Keller Jordan's
+`Muon <https://kellerjordan.github.io/posts/muon/>`_. On a thousand pictures it is worth three points of accuracy over
+SGD and AdamW. Neither class derives from ``torch.optim.Optimizer``, which imports torch's compiler on first use: more
+than a second, a tenth of a short training.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-__all__ = ["Muon", "orthogonalise"]
+__all__ = ["Muon", "Nesterov", "orthogonalise"]
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a quintic that pushes singular values of (0, 1] towards 1, fast
 
@@ -40,26 +42,53 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
     return x.T if tall else x
 
 
-class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised; every weight is kept at the norm sqrt(output channels).
+class Nesterov:
+    """Gradient descent with Nesterov momentum and weight decay, as ``torch.optim.SGD`` does it.
 
     Args:
-        parameters: convolution weights (out, in, height, width).
-        lr: learning rate.
+        weights: any parameters; one without a gradient is left alone.
+        rate: learning rate.
+        decay: share of a weight that a step at full rate takes away.
         momentum: decay of the running gradient.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float = 0.24, momentum: float = 0.6) -> None:
-        super().__init__(list(parameters), {"lr": lr, "momentum": momentum})
+    def __init__(self, weights: Iterable[Tensor], rate: float, decay: float, momentum: float = 0.85) -> None:
+        self._state = [(weight, torch.zeros_like(weight)) for weight in weights]
+        self._rate, self._decay, self._momentum = rate, decay, momentum
 
     @torch.no_grad()
-    def step(self, _closure: None = None) -> None:  # type: ignore[override]
-        """One update from the gradients at hand."""
-        for group in self.param_groups:
-            for weight in group["params"]:
-                velocity = self.state[weight].setdefault("velocity", torch.zeros_like(weight))
-                velocity.mul_(group["momentum"]).add_(weight.grad)
-                direction = weight.grad.add(velocity, alpha=group["momentum"])
-                update = orthogonalise(direction.reshape(len(weight), -1)).view_as(weight)
-                weight.mul_(len(weight) ** 0.5 / weight.norm())
-                weight.sub_(update, alpha=group["lr"])
+    def step(self, share: float) -> None:
+        """Use up the gradients in one update at ``share`` of the learning rate, 0 to 1."""
+        for weight, velocity in self._state:
+            if weight.grad is None:
+                continue
+            gradient = weight.grad.add(weight, alpha=self._decay / self._rate)
+            velocity.mul_(self._momentum).add_(gradient)
+            weight.sub_(gradient.add(velocity, alpha=self._momentum), alpha=self._rate * share)
+            weight.grad = None
+
+
+class Muon:
+    """Nesterov momentum, orthogonalised; every weight is kept at the norm sqrt(output channels).
+
+    Args:
+        weights: of convolutions (out, in, height, width).
+        rate: learning rate.
+        momentum: decay of the running gradient.
+    """
+
+    def __init__(self, weights: Iterable[Tensor], rate: float, momentum: float = 0.6) -> None:
+        self._state = [(weight, torch.zeros_like(weight)) for weight in weights]
+        self._rate, self._momentum = rate, momentum
+
+    @torch.no_grad()
+    def step(self, share: float) -> None:
+        """Use up the gradients in one update at ``share`` of the learning rate, 0 to 1."""
+        for weight, velocity in self._state:
+            if weight.grad is None:
+                continue
+            velocity.mul_(self._momentum).add_(weight.grad)
+            direction = weight.grad.add(velocity, alpha=self._momentum)
+            weight.mul_(len(weight) ** 0.5 / weight.norm())
+            weight.sub_(orthogonalise(direction.reshape(len(weight), -1)).view_as(weight), alpha=self._rate * share)
+            weight.grad = None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scones_ml.training.network import MINIMUM_SIZE, Network, Stage, pixel_statistics, whitening_filters
-from scones_ml.training.optimizer import Muon, orthogonalise
+from scones_ml.training.optimizer import Muon, Nesterov, orthogonalise
 
 
 @pytest.mark.parametrize("size", [MINIMUM_SIZE, 32, 33, 48, 64, 224])
@@ -67,12 +67,25 @@ def test_muon_descends_at_constant_norm() -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(4, 3, 3, 3, generator=generator).requires_grad_()
     target = torch.randn(4, 3, 3, 3, generator=generator)
-    muon, losses = Muon([weight], lr=0.05), []
+    muon, losses = Muon([weight], rate=0.05), []
     for _ in range(30):
         loss = -torch.nn.functional.cosine_similarity(weight.flatten(), target.flatten(), dim=0)
         losses.append(loss.item())
-        muon.zero_grad()
         loss.backward()
-        muon.step()
+        muon.step(1.0)
     assert losses[-1] < losses[0] - 0.5
     assert weight.norm().item() == pytest.approx(2.0, rel=0.1)
+
+
+def test_nesterov_is_torchs_own() -> None:
+    """Ten steps at falling rates end where torch.optim.SGD ends."""
+    ours, theirs = (torch.linspace(-1, 1, 7).requires_grad_() for _ in range(2))
+    nesterov = Nesterov([ours], rate=0.1, decay=0.02)
+    reference = torch.optim.SGD([theirs], lr=0.1, momentum=0.85, nesterov=True, weight_decay=0.02 / 0.1)
+    for step in range(10):
+        reference.param_groups[0]["lr"] = 0.1 * (1 - step / 10)
+        for weight in (ours, theirs):
+            weight.grad = weight.detach().sin() + 0.3
+        nesterov.step(1 - step / 10)
+        reference.step()
+    torch.testing.assert_close(ours, theirs)
