@@ -174,7 +174,7 @@ def load(path: str | Path) -> Dataset:
     """
     root = Path(path)
     if not root.is_dir():
-        raise DatasetError(f"no such folder: {root}")
+        raise DatasetError(f"there is no data set {root}: make one with `scones stage SOURCE {root}`")
     if not is_staged(root):
         raise DatasetError(f"{root} is not a staged data set (no {_CARD}): run `scones stage {root} DESTINATION` first")
     try:

@@ -94,7 +94,7 @@ class Synthetic:
         seed: another seed draws other pictures; picture i of a seed is the same whatever ``per_class`` is.
     """
 
-    per_class: int = 1000
+    per_class: int = 600
     size: int = 32
     seed: int = 0
 
@@ -188,7 +188,9 @@ class Folder:
     @cached_property
     def _branches(self) -> tuple[Path, ...]:
         if not self.root.exists():
-            raise DatasetError(f"no such folder: {self.root}")
+            raise DatasetError(
+                f"there is no folder {self.root}: name a folder that holds one folder of pictures for each class"
+            )
         if not self.root.is_dir():
             raise DatasetError(f"{self.root} is a file, not a folder of class folders")
         if not self._split:
@@ -202,7 +204,8 @@ class Folder:
                 f"{self.root} holds loose pictures, but no class folders: put them into one folder for each class, "
                 f"like {self.root / 'bicycle'} and {self.root / 'motorcycle'}"
             )
-        return f"{self.root} is empty: it must hold one folder of pictures for each class"
+        what = "no pictures" if files else "nothing"
+        return f"{self.root} holds {what}: it must hold one folder of pictures for each class"
 
 
 def _shown(path: Path) -> str:

@@ -59,7 +59,7 @@ def test_not_staged(tmp_path: Path) -> None:
     """A folder of pictures that nobody staged says what to run."""
     with pytest.raises(DatasetError, match=r"no dataset\.json.*scones stage"):
         load(tmp_path)
-    with pytest.raises(DatasetError, match="no such folder"):
+    with pytest.raises(DatasetError, match="there is no data set"):
         load(tmp_path / "nowhere")
 
 

@@ -85,9 +85,9 @@ def test_links(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ((), "is empty: it must hold one folder of pictures for each class"),
+        ((), "holds nothing: it must hold one folder of pictures for each class"),
         (("1.png", "2.jpg"), "loose pictures, but no class folders"),
-        ((".hidden/1.png",), "is empty"),
+        ((".hidden/1.png",), "holds nothing"),
     ],
 )
 def test_no_classes(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
@@ -98,7 +98,7 @@ def test_no_classes(tmp_path: Path, names: tuple[str, ...], message: str) -> Non
 
 def test_no_folder(tmp_path: Path) -> None:
     """What is not there, or is a file, is named."""
-    with pytest.raises(DatasetError, match=f"no such folder: {tmp_path / 'x'}"):
+    with pytest.raises(DatasetError, match=f"there is no folder {tmp_path / 'x'}"):
         Folder(tmp_path / "x").classes()
     (tmp_path / "f").write_bytes(b"")
     with pytest.raises(DatasetError, match="is a file, not a folder"):
