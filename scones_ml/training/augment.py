@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cutmix", "flip_and_shift"]
+__all__ = ["cutmix", "flip_and_shift", "recolour"]
 
 
 def flip_and_shift(images: Tensor, flips: Tensor, reach: int, generator: torch.Generator) -> Tensor:
@@ -30,6 +30,29 @@ def flip_and_shift(images: Tensor, flips: Tensor, reach: int, generator: torch.G
     columns = torch.where(flips[:, None], columns.flip(1), columns)
     pixel = torch.arange(count)[:, None, None] * size**2 + rows[:, :, None] * size + columns[:, None, :]
     return images.reshape(-1, 3).index_select(0, pixel.flatten().to(images.device)).view(images.shape)
+
+
+def recolour(images: Tensor, strength: float, grey: float, generator: torch.Generator) -> Tensor:
+    """Change each picture's contrast, brightness and tint at random; some lose their colour.
+
+    Args:
+        images: normalised to deviation 1, (N, S, S, 3).
+        strength: largest change of contrast, as a share, and of brightness, in deviations; tint changes half as much.
+        grey: probability that a picture becomes grey.
+        generator: a CPU generator.
+
+    Returns:
+        The same shape.
+    """
+
+    def change(channels: int) -> Tensor:
+        uniform = torch.rand(len(images), 1, 1, channels, generator=generator)
+        return ((2 * uniform - 1) * strength).to(images.device)
+
+    mean = images.mean((1, 2), keepdim=True)
+    recoloured = (images - mean) * (1 + change(1)) + (mean + change(1) + change(3) / 2)
+    colourless = torch.rand(len(images), 1, 1, 1, generator=generator) < grey
+    return torch.where(colourless.to(images.device), recoloured.mean(3, keepdim=True), recoloured)
 
 
 def cutmix(images: Tensor, targets: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

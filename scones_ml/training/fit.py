@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 (the name everybody knows)
 from torch import Tensor, nn
 
 from scones_ml.errors import TrainingError
-from scones_ml.training.augment import cutmix, flip_and_shift
+from scones_ml.training.augment import cutmix, flip_and_shift, recolour
 from scones_ml.training.network import Network, pixel_statistics, whitening_filters
 from scones_ml.training.optimizer import Muon, Nesterov
 from scones_ml.training.views import averaged_logits
@@ -135,6 +135,7 @@ def fit(
         for some in torch.split(order, batch_size):
             x, y = data[some.to(device)], targets[some.to(device)]
             x = flip_and_shift(fitted.normalise(x), flips[some], recipe.reach * x.shape[1] // 32, generator)
+            x = recolour(x, recipe.recolour, recipe.grey, generator)
             right += _step(fitted.network, optimizer, *cutmix(x, y, recipe.cutmix, generator), y.argmax(1))
         on_epoch(Epoch(number, right / len(order)), fitted)
     optimizer.finish()

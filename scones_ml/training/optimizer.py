@@ -23,7 +23,7 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
 
     Args:
         matrix: float (rows, columns).
-        steps: iterations; three leave the singular values between about 0.5 and 1.2.
+        steps: iterations; three bring all but the smallest singular values near 1.
 
     Returns:
         The same shape.

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scones_ml.training.augment import cutmix, flip_and_shift
+from scones_ml.training.augment import cutmix, flip_and_shift, recolour
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -66,10 +66,30 @@ def test_cutmix_pastes_one_box() -> None:
     assert 0.1 < pasted.float().mean().item() < 0.4
 
 
+def test_recolouring_stays_within_its_strength() -> None:
+    """Contrast scales by up to the strength, the mean moves by at most 1.5 strengths, the pattern stays."""
+    images = torch.randn(200, 6, 6, 3, generator=generator(0))
+    changed = recolour(images, 0.2, 0.0, generator(1))
+    scale = changed.std((1, 2)) / images.std((1, 2))
+    torch.testing.assert_close(scale, scale[:, :1].expand(-1, 3))
+    assert 0.8 <= scale.min() < 0.85 < 1.15 < scale.max() <= 1.2001
+    moved = changed.mean((1, 2)) - images.mean((1, 2))
+    assert 0.2 < moved.abs().max() <= 0.3001
+    torch.testing.assert_close(recolour(images, 0.0, 0.0, generator(1)), images)
+
+
+def test_some_pictures_lose_their_colour() -> None:
+    """The stated share of the pictures comes back with three equal channels, the others keep theirs."""
+    changed = recolour(torch.randn(1000, 4, 4, 3, generator=generator(0)), 0.2, 0.3, generator(1))
+    grey = (changed == changed[..., :1]).flatten(1).all(1)
+    assert 0.25 < grey.float().mean().item() < 0.35
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_views_leave_the_pictures_alone(count: int) -> None:
     """Neither augmentation writes into the pictures it is given."""
     images = numbered(count, 8)
     flip_and_shift(images, torch.ones(count, dtype=torch.bool), 2, generator(1))
     cutmix(images, torch.eye(count), 1.0, generator(1))
+    recolour(images, 0.5, 0.5, generator(1))
     assert torch.equal(images, numbered(count, 8))
