@@ -163,11 +163,13 @@ class DeploymentRequest:
         name: the endpoint's name, stable over updates.
         model: the model's folder.
         capture_percentage: share of requests whose input and output are kept, 0..100.
+        port: of an endpoint on this machine; 0 takes any free one.
     """
 
     name: str
     model: Path
     capture_percentage: int = 100
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,10 @@ def observed(handler: Handler) -> Handler:
     """
     handler = logger.inject_lambda_context(handler)
     if settings.tracing_enabled():
-        from aws_lambda_powertools import Tracer
-
+        try:
+            from aws_lambda_powertools import Tracer
+        except ModuleNotFoundError as exc:
+            raise MissingExtraError("aws-xray-sdk", "tracing") from exc
         handler = Tracer(service="scones").capture_lambda_handler(handler, capture_response=False)
     if settings.metrics_enabled():
         from aws_lambda_powertools import Metrics

@@ -35,6 +35,7 @@ TargetPrecision = Annotated[
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
 Paths = Annotated[list[Path], typer.Argument(help="Images, or folders of them.", show_default=False)]
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Load this model instead of asking an endpoint.")]
 Endpoint_ = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
@@ -117,6 +118,7 @@ def deploy(
     model: Model,
     name: Name = "scones",
     capture_percentage: Percentage = 100,
+    port: Port = 0,
     on: On = "local",
     json: Json = False,
     workspace: Workspace = Path(".scones"),
@@ -125,7 +127,7 @@ def deploy(
     from scones_ml import lifecycle
     from scones_ml.ports import DeploymentRequest
 
-    request = DeploymentRequest(name, model, capture_percentage)
+    request = DeploymentRequest(name, model, capture_percentage, port)
     endpoint = lifecycle.deploy(backends.backend(on, workspace), request)
     if json:
         terminal.print_json(dataclasses.asdict(endpoint))
@@ -133,8 +135,8 @@ def deploy(
     terminal.out.print(endpoint.url)
     terminal.say(f"captures go to {endpoint.captures}")
     terminal.say(
-        f"try: aws sagemaker-runtime invoke-endpoint --endpoint-url {endpoint.url} --endpoint-name {name} "
-        "--content-type image/png --body fileb://PHOTO.png /dev/stdout"
+        "try: aws sagemaker-runtime invoke-endpoint --no-sign-request --region us-east-1 "
+        f"--endpoint-url {endpoint.url} --endpoint-name {name} --content-type image/png --body fileb://PHOTO.png /dev/stdout"
     )
     terminal.say("next: scones run PHOTO.png; scones cleanup")
 

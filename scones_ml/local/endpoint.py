@@ -40,20 +40,15 @@ class LocalDeployer:
         self._records = records
         self._captures = captures
 
-    def deploy(self, request: DeploymentRequest, port: int = 0) -> Endpoint:
-        """See :meth:`scones_ml.ports.Deployer.deploy`; one that runs under the same name is replaced.
-
-        Args:
-            request: what to serve.
-            port: 0 takes any free one.
-        """
+    def deploy(self, request: DeploymentRequest) -> Endpoint:
+        """See :meth:`scones_ml.ports.Deployer.deploy`; one that runs under the same name is replaced."""
         card = read_card(request.model)
         self.remove(request.name)
         self._records.mkdir(parents=True, exist_ok=True)
         log = self._records / f"{request.name}.log"
         with log.open("wb") as errors:
             child = subprocess.Popen(  # noqa: S603
-                self._command(request, port), stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+                self._command(request), stdout=subprocess.PIPE, stderr=errors, start_new_session=True
             )
         try:
             url = f"http://127.0.0.1:{_port(child, log)}"
@@ -98,10 +93,10 @@ class LocalDeployer:
         with contextlib.suppress(OSError):
             self._records.rmdir()
 
-    def _command(self, request: DeploymentRequest, port: int) -> list[str]:
+    def _command(self, request: DeploymentRequest) -> list[str]:
         return [
             *(sys.executable, "-m", "scones_ml.inference", str(request.model.absolute())),
-            *("--name", request.name, "--port", str(port), "--captures", str(self._captures.absolute())),
+            *("--name", request.name, "--port", str(request.port), "--captures", str(self._captures.absolute())),
             *("--capture-percentage", str(request.capture_percentage)),
         ]
 

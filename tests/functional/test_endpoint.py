@@ -191,7 +191,7 @@ def test_a_port_in_use_is_named(deployer: LocalDeployer, tiny_model: Path) -> No
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(DeploymentError, match=f"port {port} on 127.0.0.1 is not free"):
-            deployer.deploy(DeploymentRequest("fourth", tiny_model), port=port)
+            deployer.deploy(DeploymentRequest("fourth", tiny_model, port=port))
     assert "fourth" not in [found.name for found in deployer.endpoints()]
 
 

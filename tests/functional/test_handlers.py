@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import boto3
@@ -117,6 +120,27 @@ def test_settings_are_read_at_each_call(here: DirectoryObjectStore, monkeypatch:
     monkeypatch.delenv("SCONES_THRESHOLD")
     with pytest.raises(ConfigurationError, match="SCONES_THRESHOLD is not set"):
         call("filter_low_confidence", event)
+
+
+def test_traces_and_metrics_only_when_switched_on(tmp_path: Path) -> None:
+    """A handler loads the X-Ray SDK and writes a metric only when the settings say so."""
+    code = (
+        "import sys; from scones_ml.local.handlers import LambdaContext, load_handler; "
+        "load_handler('filter_low_confidence')({'s3_bucket': 'b', 's3_key': 'k', 'inferences': [0.2, 0.8]}, "
+        "LambdaContext('filter')); "
+        "print('aws_xray_sdk' in sys.modules)"
+    )
+
+    def output(**variables: str) -> str:
+        environment = {**os.environ, "SCONES_THRESHOLD": "0.5", "POWERTOOLS_TRACE_DISABLED": "1", **variables}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    switched_off, switched_on = output(), output(SCONES_TRACING="1", SCONES_METRICS="1")
+    assert switched_off.splitlines()[-1] == "False"
+    assert "ColdStart" not in switched_off
+    assert switched_on.splitlines()[-1] == "True"
+    assert '"ColdStart":[1.0]' in switched_on
 
 
 def test_one_name_runs_through_the_system() -> None:
