@@ -23,7 +23,7 @@ from scones_ml.asl.paths import PathNotFoundError, PathSyntaxError, parse
 from scones_ml.asl.scope import Scope
 from scones_ml.asl.values import Json, java_text, text
 
-__all__ = ["FUNCTIONS", "compile_call"]
+__all__ = ["FUNCTIONS", "TEXT_FUNCTIONS", "check_call", "compile_call"]
 
 FAILURE: Final = "States.IntrinsicFailure"
 _ARRAY_LIMIT, _TEXT_LIMIT = 1_000, 10_000
@@ -180,6 +180,12 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Json]]] = {
 }
 """Every intrinsic function by its name in a definition."""
 
+TEXT_FUNCTIONS: Final = frozenset(
+    f"States.{name}"
+    for name in ("ArrayGetItem", "Base64Decode", "Base64Encode", "Format", "Hash", "JsonToString", "UUID")
+)
+"""Those whose value is a text, or can be one."""
+
 Argument = Callable[[Scope], Json]
 
 
@@ -197,6 +203,17 @@ def compile_call(source: str) -> Argument:
     if position != len(source):
         raise PathSyntaxError(f"{source!r} goes on after its closing parenthesis")
     return call
+
+
+def check_call(source: str) -> None:
+    """Find out before running whether `source` is a call whose literal arguments can be right.
+
+    Raises:
+        PathSyntaxError: it is not.
+    """
+    compile_call(source)
+    if re.search(r"States\.MathAdd\(\s*'|States\.MathAdd\([^()]*,\s*'", source):
+        raise PathSyntaxError(f"{source!r}: States.MathAdd adds numbers, not texts")
 
 
 def _call(source: str, opening: re.Match[str]) -> tuple[Argument, int]:

@@ -26,6 +26,7 @@ _SEGMENT: Final = r"""\.(?P<name>[^\s.\[\]()*,'"?@:]+)
       | \[\s*'(?P<single>(?:\\.|[^'\\])*)'\s*\]
       | \[\s*"(?P<double>(?:\\.|[^"\\])*)"\s*\]
       | \[\s*(?P<index>-?\d+)\s*\]
+      | \[\s*\(\s*@\.length\s*-\s*(?P<last>\d+)\s*\)\s*\]
       | (?P<all>\[\s*\*\s*\]|\.\*)"""
 
 
@@ -68,6 +69,8 @@ def _segment(match: re.Match[str]) -> Segment:
         return str(match["name"])
     if match["index"] is not None:
         return int(match["index"])
+    if match["last"] is not None:
+        return -int(match["last"])
     if match["all"] is not None:
         return None
     return _unescape(str(match["single"] if match["single"] is not None else match["double"]))

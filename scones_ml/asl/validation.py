@@ -1,15 +1,22 @@
-"""Finds what is wrong with a definition before it runs: `validate`."""
+"""Finds what is wrong with a definition before it runs: `validate` walks the machine, `checks` looks at each state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
-from scones_ml.asl.choice import OPERATORS
+from scones_ml.asl.checks import CHECKS, Place, Problem
 from scones_ml.asl.codec import fields_of, nearest, needed_fields
 from scones_ml.asl.machine import Definition, StateMachine, document_of
-from scones_ml.asl.parts import Branch, Catcher, ItemProcessor, Retrier
+from scones_ml.asl.parts import (
+    Branch,
+    Catcher,
+    ItemBatcher,
+    ItemProcessor,
+    ItemReader,
+    ResultWriter,
+    Retrier,
+)
 from scones_ml.asl.states import STATES
 from scones_ml.asl.values import Json
 from scones_ml.errors import InvalidDefinitionError
@@ -19,19 +26,9 @@ __all__ = ["Problem", "validate"]
 _TERMINAL = frozenset({"Succeed", "Fail"})
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a definition.
-
-    Attributes:
-        path: where, ``"$.States.Greet.Next"``.
-        message: what, and what to do about it.
-        severity: ``error`` when AWS would refuse the definition, ``warning`` when it would run but should not.
-    """
-
-    path: str
-    message: str
-    severity: Literal["error", "warning"] = "error"
+_PARTS: Final[Mapping[str, type]] = {
+    "ItemReader": ItemReader, "ItemBatcher": ItemBatcher, "ResultWriter": ResultWriter,
+}  # fmt: skip
 
 
 def validate(definition: Definition) -> list[Problem]:
@@ -40,10 +37,17 @@ def validate(definition: Definition) -> list[Problem]:
         document = document_of(definition)
     except InvalidDefinitionError as error:
         return [Problem("$", str(error))]
-    problems = [*_unknown("$", document, StateMachine), *_machine("$", document)]
+    problems = [*_unknown("$", document, StateMachine), *_machine("$", document, "JSONPath"), *_twice(document)]
     if "TimeoutSeconds" not in document:
         problems.append(Problem("$", "no TimeoutSeconds: an execution may run for a year", "warning"))
     return problems
+
+
+def _fields(path: str, document: Mapping[str, Json], kind: type, *also: str) -> Iterator[Problem]:
+    yield from _unknown(path, document, kind, *also)
+    for name in needed_fields(kind):
+        if name not in document:
+            yield Problem(path, f"{name} is missing")
 
 
 def _unknown(path: str, document: Mapping[str, Json], kind: type, *also: str) -> Iterator[Problem]:
@@ -53,8 +57,8 @@ def _unknown(path: str, document: Mapping[str, Json], kind: type, *also: str) ->
             yield Problem(f"{path}.{name}", f"unknown field {name!r}{nearest(name, known)}")
 
 
-def _machine(path: str, document: Mapping[str, Json]) -> Iterator[Problem]:
-    states = document.get("States")
+def _machine(path: str, document: Mapping[str, Json], language: str) -> Iterator[Problem]:
+    states, language = document.get("States"), _language(document, language)
     if not isinstance(states, Mapping) or not states:
         yield Problem(f"{path}.States", "States must be an object with at least one state")
         return
@@ -64,19 +68,24 @@ def _machine(path: str, document: Mapping[str, Json]) -> Iterator[Problem]:
     elif start not in states:
         yield Problem(f"{path}.StartAt", f"StartAt names no state: {start!r}{nearest(start, states)}")
     for name, state in states.items():
-        if len(name) > 80:
-            yield Problem(f"{path}.States.{name}", "a state's name has at most 80 characters")
-        yield from _state(f"{path}.States.{name}", state, states)
-    yield from _reachable(path, start, states)
+        if not 1 <= len(name) <= 80:
+            yield Problem(f"{path}.States.{name}", "a state's name has 1 to 80 characters")
+        yield from _state(f"{path}.States.{name}", state, states, language)
+    yield from _unreachable(path, start, states)
     if not any(_ends(state) for state in states.values()):
         yield Problem(f"{path}.States", 'no state ends the machine: set "End": true or add a Succeed or Fail state')
+
+
+def _language(document: Mapping[str, Json], inherited: str) -> str:
+    language = document.get("QueryLanguage", inherited)
+    return language if isinstance(language, str) else inherited
 
 
 def _ends(state: Json) -> bool:
     return isinstance(state, Mapping) and (state.get("End") is True or state.get("Type") in _TERMINAL)
 
 
-def _state(path: str, state: Json, states: Mapping[str, Json]) -> Iterator[Problem]:
+def _state(path: str, state: Json, states: Mapping[str, Json], language: str) -> Iterator[Problem]:
     if not isinstance(state, Mapping):
         yield Problem(path, "a state is an object")
         return
@@ -84,18 +93,16 @@ def _state(path: str, state: Json, states: Mapping[str, Json]) -> Iterator[Probl
     if not isinstance(kind, str) or kind not in STATES:
         yield Problem(f"{path}.Type", f"no such state type: {kind!r}{nearest(str(kind), STATES)}")
         return
-    yield from _unknown(path, state, STATES[kind], "Type")
-    yield from _required(path, state, STATES[kind])
+    yield from _fields(path, state, STATES[kind], "Type")
     yield from _transitions(path, state, states, kind)
-    yield from _inside(path, state)
-    if kind == "Task" and "TimeoutSeconds" not in state and "TimeoutSecondsPath" not in state:
-        yield Problem(path, "no TimeoutSeconds: a task that hangs is waited for without end", "warning")
-
-
-def _required(path: str, document: Mapping[str, Json], kind: type) -> Iterator[Problem]:
-    for name in needed_fields(kind):
-        if name not in document:
-            yield Problem(path, f"{name} is missing")
+    place = Place(path, state, kind, _language(state, language))
+    for check in CHECKS:
+        yield from check(place)
+    for name, part in _PARTS.items():
+        value = state.get(name)
+        if isinstance(value, Mapping):
+            yield from _fields(f"{path}.{name}", value, part)
+    yield from _inside(path, state, place.language)
 
 
 def _target(path: str, name: Json, states: Mapping[str, Json]) -> Iterator[Problem]:
@@ -107,61 +114,47 @@ def _transitions(path: str, state: Mapping[str, Json], states: Mapping[str, Json
     if kind == "Choice":
         if "Default" in state:
             yield from _target(f"{path}.Default", state["Default"], states)
-        yield from _choices(path, state.get("Choices"), states)
+        if not isinstance(state.get("Choices"), list | tuple) or not state["Choices"]:
+            yield Problem(f"{path}.Choices", "Choices must be a list of at least one rule")
     elif kind not in _TERMINAL:
         if "Next" in state:
             yield from _target(f"{path}.Next", state["Next"], states)
-        if ("Next" in state) == (state.get("End") is True):
+        if "End" in state and state["End"] is not True:
+            yield Problem(f"{path}.End", "End is true or absent")
+        if ("Next" in state) == ("End" in state):
             yield Problem(path, 'needs either Next or "End": true')
-    for index, catcher in enumerate(_items(state.get("Catch"))):
-        yield from _unknown(f"{path}.Catch[{index}]", catcher, Catcher)
-        yield from _required(f"{path}.Catch[{index}]", catcher, Catcher)
-        yield from _target(f"{path}.Catch[{index}].Next", catcher.get("Next"), states)
-    for index, retrier in enumerate(_items(state.get("Retry"))):
-        yield from _unknown(f"{path}.Retry[{index}]", retrier, Retrier)
-        yield from _required(f"{path}.Retry[{index}]", retrier, Retrier)
+    for name, part in (("Choices", None), ("Catch", Catcher), ("Retry", Retrier)):
+        for index, item in enumerate(_items(state.get(name))):
+            if part is not None:
+                yield from _fields(f"{path}.{name}[{index}]", item, part)
+            if name != "Retry":
+                yield from _target(f"{path}.{name}[{index}].Next", item.get("Next"), states)
 
 
 def _items(value: Json) -> Iterator[Mapping[str, Json]]:
     return (item for item in (value if isinstance(value, list | tuple) else ()) if isinstance(item, Mapping))
 
 
-def _choices(path: str, choices: Json, states: Mapping[str, Json]) -> Iterator[Problem]:
-    if not isinstance(choices, list | tuple) or not choices:
-        yield Problem(f"{path}.Choices", "needs at least one rule")
-    for index, rule in enumerate(_items(choices)):
-        where = f"{path}.Choices[{index}]"
-        yield from _target(f"{where}.Next", rule.get("Next"), states)
-        yield from _rule(where, {name: value for name, value in rule.items() if name != "Next"})
-
-
-_RULE_FIELDS = frozenset({"Variable", "Comment", "Assign", "Output", "And", "Or", "Not", "Condition", *OPERATORS})
-
-
-def _rule(path: str, rule: Mapping[str, Json]) -> Iterator[Problem]:
-    for name in rule:
-        if name not in _RULE_FIELDS:
-            yield Problem(f"{path}.{name}", f"unknown field {name!r}{nearest(name, _RULE_FIELDS)}")
-    for name in ("And", "Or"):
-        for index, part in enumerate(_items(rule.get(name))):
-            yield from _rule(f"{path}.{name}[{index}]", part)
-    inner = rule.get("Not")
-    if isinstance(inner, Mapping):
-        yield from _rule(f"{path}.Not", inner)
-
-
-def _inside(path: str, state: Mapping[str, Json]) -> Iterator[Problem]:
-    for index, branch in enumerate(_items(state.get("Branches"))):
-        yield from _unknown(f"{path}.Branches[{index}]", branch, Branch)
-        yield from _machine(f"{path}.Branches[{index}]", branch)
+def _inside(path: str, state: Mapping[str, Json], language: str) -> Iterator[Problem]:
+    branches = state.get("Branches", ())
+    if "Branches" in state and (not isinstance(branches, list | tuple) or not branches):
+        yield Problem(f"{path}.Branches", "Branches must be a list of at least one machine")
+    for index, branch in enumerate(branches if isinstance(branches, list | tuple) else ()):
+        yield from _machine_inside(f"{path}.Branches[{index}]", branch, Branch, language)
     for name in ("ItemProcessor", "Iterator"):
-        processor = state.get(name)
-        if isinstance(processor, Mapping):
-            yield from _unknown(f"{path}.{name}", processor, ItemProcessor)
-            yield from _machine(f"{path}.{name}", processor)
+        if name in state:
+            yield from _machine_inside(f"{path}.{name}", state[name], ItemProcessor, language)
 
 
-def _reachable(path: str, start: Json, states: Mapping[str, Json]) -> Iterator[Problem]:
+def _machine_inside(path: str, machine: Json, kind: type, language: str) -> Iterator[Problem]:
+    if not isinstance(machine, Mapping):
+        yield Problem(path, "a machine is an object with StartAt and States")
+        return
+    yield from _unknown(path, machine, kind)
+    yield from _machine(path, machine, language)
+
+
+def _unreachable(path: str, start: Json, states: Mapping[str, Json]) -> Iterator[Problem]:
     reached, ahead = set[str](), [start]
     while ahead:
         name = ahead.pop()
@@ -180,3 +173,24 @@ def _following(state: Json) -> list[Json]:
     for name in ("Choices", "Catch"):
         found.extend(item.get("Next") for item in _items(state.get(name)))
     return found
+
+
+def _twice(document: Json) -> Iterator[Problem]:
+    """State names are unique in the whole definition."""
+    seen = set[str]()
+    for path, name in _names("$", document):
+        if name in seen:
+            yield Problem(path, f"another state is called {name!r} too: names are unique in the whole machine")
+        seen.add(name)
+
+
+def _names(path: str, document: Json) -> Iterator[tuple[str, str]]:
+    states = document.get("States") if isinstance(document, Mapping) else None
+    for name, state in (states if isinstance(states, Mapping) else {}).items():
+        here = f"{path}.States.{name}"
+        yield here, name
+        if isinstance(state, Mapping):
+            for index, branch in enumerate(_items(state.get("Branches"))):
+                yield from _names(f"{here}.Branches[{index}]", branch)
+            for field in ("ItemProcessor", "Iterator"):
+                yield from _names(f"{here}.{field}", state.get(field))

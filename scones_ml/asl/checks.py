@@ -1,0 +1,327 @@
+"""Checks on the fields of single states: which ones go together, and what their values must look like.
+
+A check is added as a line in one of the tables, or as a function in `CHECKS`; `validation` walks the machine and calls
+them with a `Place`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from scones_ml.asl.choice import OPERATORS
+from scones_ml.asl.codec import nearest
+from scones_ml.asl.expressions import expression_problems, path_problem, template_problems
+from scones_ml.asl.intrinsics import TEXT_FUNCTIONS
+from scones_ml.asl.timestamps import parse_timestamp
+from scones_ml.asl.values import Json
+
+__all__ = ["CHECKS", "Place", "Problem"]
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a definition.
+
+    Attributes:
+        path: where, ``"$.States.Greet.Next"``.
+        message: what, and what to do about it.
+        severity: ``error`` when AWS would refuse the definition, ``warning`` when it would run but should not.
+    """
+
+    path: str
+    message: str
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A state in a definition.
+
+    Attributes:
+        path: where it is.
+        state: its JSON.
+        kind: its Type.
+        language: its query language.
+    """
+
+    path: str
+    state: Mapping[str, Json]
+    kind: str
+    language: str
+
+    def part(self, name: str) -> Mapping[str, Json]:
+        """A field that holds an object, or an empty one."""
+        value = self.state.get(name)
+        return value if isinstance(value, Mapping) else {}
+
+    def parts(self, name: str) -> Iterator[tuple[str, Mapping[str, Json]]]:
+        """The objects of a field that holds a list, each with its path."""
+        value = self.state.get(name)
+        for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
+            if isinstance(item, Mapping):
+                yield f"{self.path}.{name}[{index}]", item
+
+
+_AT_MOST_ONE: Final = (
+    ("TimeoutSeconds", "TimeoutSecondsPath"),
+    ("HeartbeatSeconds", "HeartbeatSecondsPath"),
+    ("ItemSelector", "Parameters"),
+    ("ToleratedFailureCount", "ToleratedFailureCountPath"),
+    ("ToleratedFailurePercentage", "ToleratedFailurePercentagePath"),
+    ("MaxConcurrency", "MaxConcurrencyPath"),
+    ("Items", "ItemsPath"),
+    ("Cause", "CausePath"),
+    ("Error", "ErrorPath"),
+    ("MaxItems", "MaxItemsPath"),
+    ("MaxItemsPerBatch", "MaxItemsPerBatchPath"),
+    ("MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath"),
+)
+_EXACTLY_ONE: Final = {
+    "Wait": ("Seconds", "SecondsPath", "Timestamp", "TimestampPath"),
+    "Map": ("ItemProcessor", "Iterator"),
+}
+_ONLY_JSONPATH: Final = frozenset(
+    {"InputPath", "OutputPath", "ResultPath", "ResultSelector", "Parameters", "ItemsPath", "SecondsPath"}
+    | {"TimestampPath", "ErrorPath", "CausePath", "TimeoutSecondsPath", "HeartbeatSecondsPath", "MaxConcurrencyPath"}
+    | {"ToleratedFailureCountPath", "ToleratedFailurePercentagePath", "MaxItemsPath", "MaxItemsPerBatchPath"}
+    | {"MaxInputBytesPerBatchPath", "Variable"}
+)
+_ONLY_JSONATA: Final = frozenset({"Arguments", "Output", "Items", "Condition"})
+_TEMPLATES: Final = (
+    "Parameters",
+    "ResultSelector",
+    "Assign",
+    "ItemSelector",
+    "Arguments",
+    "Output",
+    "Items",
+    "Credentials",
+)
+_NULLABLE: Final = frozenset({"InputPath", "OutputPath", "ResultPath"})
+_ARN = re.compile(r"arn:aws[\w-]*:[^:\s]+:[^:\s]*:\d*:[^\s:/*$#]+([:/][^\s*$#]*[^\s*$#:/])?(:\$LATEST)?")
+_PLACEHOLDER = re.compile(r"\$\{[^{}]+\}")
+_NUMBERS: Final = {
+    "Seconds": (0, 99_999_999),
+    "TimeoutSeconds": (1, 99_999_999),
+    "HeartbeatSeconds": (1, 99_999_999),
+    "MaxConcurrency": (0, 10_000),
+    "ToleratedFailureCount": (0, None),
+    "ToleratedFailurePercentage": (0, 100),
+    "MaxItems": (0, 100_000_000),
+    "MaxItemsPerBatch": (1, None),
+    "MaxInputBytesPerBatch": (1, 262_144),
+    "IntervalSeconds": (1, 99_999_999),
+    "MaxAttempts": (0, 99_999_999),
+    "BackoffRate": (1, None),
+    "MaxDelaySeconds": (1, 31_622_400),
+}
+_CHOICES: Final = {
+    "JitterStrategy": ("FULL", "NONE"),
+    "Mode": ("INLINE", "DISTRIBUTED"),
+    "ExecutionType": ("STANDARD", "EXPRESS"),
+    "QueryLanguage": ("JSONPath", "JSONata"),
+    "InputType": ("CSV", "JSON", "JSONL", "MANIFEST", "PARQUET"),
+    "CSVHeaderLocation": ("FIRST_ROW", "GIVEN"),
+    "CSVDelimiter": ("COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"),
+    "OutputType": ("JSON", "JSONL"),
+}
+
+
+def _parts(place: Place) -> Iterator[tuple[str, Mapping[str, Json]]]:
+    """The state and every part of it that has fields of its own."""
+    yield place.path, place.state
+    for name in ("ItemReader", "ItemBatcher", "ResultWriter"):
+        yield f"{place.path}.{name}", place.part(name)
+        for inner in ("ReaderConfig", "WriterConfig"):
+            value = place.part(name).get(inner)
+            if isinstance(value, Mapping):
+                yield f"{place.path}.{name}.{inner}", value
+    for name in ("ItemProcessor", "Iterator"):
+        config = place.part(name).get("ProcessorConfig")
+        if isinstance(config, Mapping):
+            yield f"{place.path}.{name}.ProcessorConfig", config
+    for name in ("Retry", "Catch"):
+        yield from place.parts(name)
+
+
+def _together(place: Place) -> Iterator[Problem]:
+    for path, part in _parts(place):
+        for names in _AT_MOST_ONE:
+            if all(name in part for name in names):
+                yield Problem(path, f"has both {names[0]} and {names[1]}: keep one")
+    needed = _EXACTLY_ONE.get(place.kind, ())
+    if needed and sum(name in place.state for name in needed) != 1:
+        yield Problem(place.path, f"needs exactly one of {', '.join(needed)}")
+
+
+def _language(place: Place) -> Iterator[Problem]:
+    foreign = _ONLY_JSONPATH if place.language == "JSONata" else _ONLY_JSONATA
+    other = "JSONPath" if place.language == "JSONata" else "JSONata"
+    for path, part in _parts(place):
+        for name in part:
+            if name in foreign:
+                yield Problem(f"{path}.{name}", f"{name} belongs to {other}, and this state is in {place.language}")
+
+
+def _values(place: Place) -> Iterator[Problem]:
+    for path, part in _parts(place):
+        for name, value in part.items():
+            here = f"{path}.{name}"
+            if name in _NUMBERS and not isinstance(value, str):
+                yield from _number(here, name, value)
+            elif name in _NUMBERS and place.language == "JSONPath":
+                yield Problem(here, f"{name} must be a number, or use {name}Path")
+            elif name in _CHOICES and isinstance(value, str) and value not in _CHOICES[name]:
+                yield Problem(here, f"{name} is one of {', '.join(_CHOICES[name])}{nearest(value, _CHOICES[name])}")
+            elif name == "Comment" and not isinstance(value, str):
+                yield Problem(here, "Comment must be a text")
+            elif name.endswith("Path") and place.language == "JSONPath" and not (value is None and name in _NULLABLE):
+                message = path_problem(value, reference=name == "ResultPath")
+                if message is not None:
+                    yield Problem(here, message)
+
+
+def _texts(place: Place) -> Iterator[Problem]:
+    """Error and cause are texts: a call that gives them must give one."""
+    for name in ("ErrorPath", "CausePath"):
+        value = place.state.get(name)
+        if isinstance(value, str) and value.startswith("States.") and value.partition("(")[0] not in TEXT_FUNCTIONS:
+            yield Problem(f"{place.path}.{name}", f"needs a text: use one of {', '.join(sorted(TEXT_FUNCTIONS))}")
+
+
+def _number(path: str, name: str, value: Json) -> Iterator[Problem]:
+    low, high = _NUMBERS[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        yield Problem(path, f"{name} must be a number")
+    elif value < low or (high is not None and value > high):
+        yield Problem(path, f"{name} must be at least {low}" + ("" if high is None else f" and at most {high}"))
+
+
+def _templates(place: Place) -> Iterator[Problem]:
+    for path, part in _parts(place):
+        for name in _TEMPLATES:
+            if name in part and place.language == "JSONPath":
+                yield from (Problem(*found) for found in template_problems(f"{path}.{name}", part[name]))
+    if place.language == "JSONata":
+        inside = {"Branches", "ItemProcessor", "Iterator", "Comment"}
+        for name, value in place.state.items():
+            if name not in inside:
+                for path, message, severity in expression_problems(f"{place.path}.{name}", value):
+                    yield Problem(path, message, severity)
+    for path, part in _parts(place):
+        assign = part.get("Assign")
+        if isinstance(assign, Mapping):
+            yield from _variables(f"{path}.Assign", assign)
+
+
+def _variables(path: str, assign: Mapping[str, Json]) -> Iterator[Problem]:
+    for name in assign:
+        bare = name.removesuffix(".$")
+        if bare == "states" or len(bare) > 80:
+            yield Problem(f"{path}.{name}", "a variable is not called states, and its name has at most 80 characters")
+
+
+def _task(place: Place) -> Iterator[Problem]:
+    if place.kind != "Task":
+        return
+    resource = place.state.get("Resource")
+    if isinstance(resource, str):
+        bare = _PLACEHOLDER.sub("x", resource)
+        if not (_PLACEHOLDER.fullmatch(resource) or _ARN.fullmatch(bare) or resource.startswith("{%")):
+            yield Problem(
+                f"{place.path}.Resource", f"{resource!r} is not an ARN such as arn:aws:states:::lambda:invoke"
+            )
+    elif "Resource" in place.state:
+        yield Problem(f"{place.path}.Resource", "Resource must be an ARN")
+    if "Credentials" in place.state and not isinstance(place.state["Credentials"], Mapping | str):
+        yield Problem(f"{place.path}.Credentials", "Credentials must be an object with RoleArn")
+    timeout, heartbeat = place.state.get("TimeoutSeconds"), place.state.get("HeartbeatSeconds")
+    if isinstance(timeout, int) and isinstance(heartbeat, int) and heartbeat >= timeout:
+        yield Problem(f"{place.path}.HeartbeatSeconds", "HeartbeatSeconds must be less than TimeoutSeconds")
+    if "TimeoutSeconds" not in place.state and "TimeoutSecondsPath" not in place.state:
+        yield Problem(place.path, "no TimeoutSeconds: a task that hangs is waited for without end", "warning")
+
+
+def _wait(place: Place) -> Iterator[Problem]:
+    timestamp = place.state.get("Timestamp")
+    if place.kind == "Wait" and isinstance(timestamp, str) and not timestamp.startswith("{%"):
+        try:
+            parse_timestamp(timestamp)
+        except ValueError as error:
+            yield Problem(f"{place.path}.Timestamp", str(error))
+
+
+def _recovery(place: Place) -> Iterator[Problem]:
+    for field in ("Retry", "Catch"):
+        rules = list(place.parts(field))
+        for index, (path, rule) in enumerate(rules):
+            names = rule.get("ErrorEquals")
+            if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+                yield Problem(f"{path}.ErrorEquals", "ErrorEquals must be a list of at least one error name")
+            elif "States.ALL" in names and (len(names) > 1 or index < len(rules) - 1):
+                yield Problem(f"{path}.ErrorEquals", "States.ALL must stand alone and in the last rule")
+
+
+def _choice(place: Place) -> Iterator[Problem]:
+    if place.kind == "Choice":
+        for path, rule in place.parts("Choices"):
+            yield from _rule(path, rule, place.language, outermost=True)
+
+
+_RULE_FIELDS: Final = frozenset({"Next", "Comment", "Assign", "Output"})
+_COMBINATIONS: Final = frozenset({"And", "Or", "Not", "Condition"})
+
+
+def _rule(path: str, rule: Mapping[str, Json], language: str, *, outermost: bool) -> Iterator[Problem]:
+    if not outermost and "Next" in rule:
+        yield Problem(f"{path}.Next", "only the outermost rule has a Next")
+    operators = [name for name in rule if name not in _RULE_FIELDS and name != "Variable"]
+    for name in operators:
+        if name not in OPERATORS | _COMBINATIONS:
+            yield Problem(f"{path}.{name}", f"unknown field {name!r}{nearest(name, OPERATORS | _COMBINATIONS)}")
+    if len(operators) != 1:
+        yield Problem(path, "a rule has exactly one operator")
+    elif operators[0] in OPERATORS:
+        yield from _comparison(path, rule, operators[0], language)
+    if language == "JSONata" and "Condition" not in rule:
+        yield Problem(path, "in JSONata a rule is a Condition")
+    for name in ("And", "Or", "Not"):
+        inner = rule.get(name)
+        several = list(inner) if isinstance(inner, list | tuple) else [inner]
+        if name in rule and (not several or not all(isinstance(part, Mapping) for part in several)):
+            yield Problem(f"{path}.{name}", f"{name} must hold rules")
+        for index, part in enumerate(several):
+            if isinstance(part, Mapping):
+                where = f"{path}.{name}" if name == "Not" else f"{path}.{name}[{index}]"
+                yield from _rule(where, part, language, outermost=False)
+
+
+def _comparison(path: str, rule: Mapping[str, Json], name: str, language: str) -> Iterator[Problem]:
+    if language == "JSONata":
+        yield Problem(f"{path}.{name}", f"{name} belongs to JSONPath: use a Condition")
+        return
+    message = path_problem(rule.get("Variable"), calls=False)
+    if message is not None:
+        yield Problem(f"{path}.Variable", message)
+    value = rule[name]
+    if name.endswith("Path"):
+        message = path_problem(value, calls=False)
+        if message is not None:
+            yield Problem(f"{path}.{name}", message)
+    elif name.startswith(("Is", "Boolean")) and not isinstance(value, bool):
+        yield Problem(f"{path}.{name}", f"{name} takes true or false")
+    elif name.startswith("Numeric") and (isinstance(value, bool) or not isinstance(value, int | float)):
+        yield Problem(f"{path}.{name}", f"{name} takes a number")
+    elif name.startswith(("String", "Timestamp")) and not isinstance(value, str):
+        yield Problem(f"{path}.{name}", f"{name} takes a text")
+
+
+CHECKS: Final[tuple[Callable[[Place], Iterator[Problem]], ...]] = (
+    _together, _language, _values, _texts, _templates, _task, _wait, _recovery, _choice,
+)  # fmt: skip
+"""Every check on a state."""
