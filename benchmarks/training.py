@@ -56,6 +56,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _CLASSES = ("bicycle", "motorcycle")
 _FOLDS, _SEEDS, _SPLIT_SEED, _BINS = 5, 5, 7, 15
 _SYNTHETIC_PER_CLASS, _SYNTHETIC_SEED, _SYNTHETIC_EPOCHS = 6000, 1, 8
+_LEARNING = ("augment", "fit", "network", "optimizer", "views")
 _T_FOUR = 2.776  # Student's t with four degrees of freedom, 97.5 %
 
 Pictures = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
@@ -107,7 +108,7 @@ class Bench:
     def run(
         self, name: str, seed: int, recipe: Recipe, train: Pictures | Callable[[], Pictures], judge: NDArray[np.uint8]
     ) -> Run:
-        key = hashlib.sha256(repr((name, seed, recipe, self.device, _code(), len(judge))).encode()).hexdigest()[:16]
+        key = hashlib.sha256(repr((name, seed, recipe, self.device, _code(name), len(judge))).encode()).hexdigest()[:16]
         file = self.cache / f"{name}-{key}.npz"
         if file.exists():
             with np.load(file) as kept:
@@ -238,13 +239,12 @@ def _table(rows: list[Row]) -> str:
     )
 
 
-def _code() -> str:
-    """Digest of all code that decides a result."""
-    files = [
-        *(_ROOT / "scones_ml" / "training").glob("*.py"),
-        *(_ROOT / "scones_ml" / "dataset" / "synthetic").glob("*.py"),
-    ]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+def _code(name: str = "") -> str:
+    """Digest of all code that decides a run's result; the recipe itself is a setting."""
+    files = [_ROOT / "scones_ml" / "training" / f"{module}.py" for module in _LEARNING]
+    if name == "synthetic":
+        files += sorted((_ROOT / "scones_ml" / "dataset" / "synthetic").glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _git(*arguments: str) -> str:
@@ -272,7 +272,7 @@ def _document(rows: list[Row], bench: Bench) -> dict[str, object]:
         "code": {
             "commit": _git("rev-parse", "HEAD"),
             "digest": _code(),
-            "changed": bool(_git("status", "--porcelain", "--", "scones_ml/training", "benchmarks/training.py")),
+            "changed": bool(_git("status", "--porcelain", "--", "scones_ml", "benchmarks")),
         },
         "machine": {
             "processor": _processor(),

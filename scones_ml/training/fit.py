@@ -138,7 +138,6 @@ def fit(
             x = recolour(x, recipe.recolour, recipe.grey, generator)
             right += _step(fitted.network, optimizer, *cutmix(x, y, recipe.cutmix, generator), y.argmax(1))
         on_epoch(Epoch(number, right / len(order)), fitted)
-    optimizer.finish()
     return fitted
 
 
@@ -210,9 +209,8 @@ class _Optimizer:
         self._done += 1
         if self._done % _LOOK_AHEAD_EVERY == 0:
             self._pull(0.95**_LOOK_AHEAD_EVERY * (self._done / self._total) ** 3)
-
-    def finish(self) -> None:
-        self._pull(1.0)
+        if self._done == self._total:
+            self._pull(1.0)
 
     @torch.no_grad()
     def _pull(self, inertia: float) -> None:
