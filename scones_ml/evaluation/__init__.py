@@ -9,9 +9,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scones_ml.evaluation.calibration import ReliabilityBin, fit_temperature, reliability, softmax
-    from scones_ml.evaluation.intervals import Estimate, clopper_pearson, wilson
-    from scones_ml.evaluation.metrics import Acceptance, ClassMetrics, Evaluation, evaluate
+    from scones_ml.evaluation.calibration import (
+        ReliabilityBin,
+        fit_temperature,
+        reliability,
+        rescale,
+        softmax,
+    )
+    from scones_ml.evaluation.comparison import (
+        Comparison,
+        compare,
+    )
+    from scones_ml.evaluation.costs import (
+        CostChoice,
+        threshold_for_costs,
+        threshold_for_coverage,
+    )
+    from scones_ml.evaluation.intervals import (
+        Estimate,
+        clopper_pearson,
+        wilson,
+    )
+    from scones_ml.evaluation.metrics import (
+        Acceptance,
+        ClassMetrics,
+        Evaluation,
+        acceptance,
+        coverage_at_accuracy,
+        evaluate,
+        top_k_accuracy,
+    )
     from scones_ml.evaluation.report import (
         Answer,
         ClassifiedRow,
@@ -21,13 +48,20 @@ if TYPE_CHECKING:
         answers,
         render_report,
     )
-    from scones_ml.evaluation.threshold import ThresholdChoice, choose_threshold
+    from scones_ml.evaluation.threshold import (
+        ThresholdChoice,
+        choose_threshold,
+        choose_threshold_cross_fitted,
+        choose_thresholds_per_class,
+    )
 
 __all__ = [
     "Acceptance",
     "Answer",
     "ClassMetrics",
     "ClassifiedRow",
+    "Comparison",
+    "CostChoice",
     "DatasetFacts",
     "Estimate",
     "Evaluation",
@@ -35,23 +69,47 @@ __all__ = [
     "ReliabilityBin",
     "RunReport",
     "ThresholdChoice",
+    "acceptance",
     "answers",
     "choose_threshold",
+    "choose_threshold_cross_fitted",
+    "choose_thresholds_per_class",
     "clopper_pearson",
+    "compare",
+    "coverage_at_accuracy",
     "evaluate",
     "fit_temperature",
     "reliability",
     "render_report",
+    "rescale",
     "softmax",
+    "threshold_for_costs",
+    "threshold_for_coverage",
+    "top_k_accuracy",
     "wilson",
 ]
 
 _MODULES = {
-    "calibration": ("ReliabilityBin", "fit_temperature", "reliability", "softmax"),
+    "calibration": ("ReliabilityBin", "fit_temperature", "reliability", "rescale", "softmax"),
+    "comparison": ("Comparison", "compare"),
+    "costs": ("CostChoice", "threshold_for_costs", "threshold_for_coverage"),
     "intervals": ("Estimate", "clopper_pearson", "wilson"),
-    "metrics": ("Acceptance", "ClassMetrics", "Evaluation", "evaluate"),
+    "metrics": (
+        "Acceptance",
+        "ClassMetrics",
+        "Evaluation",
+        "acceptance",
+        "coverage_at_accuracy",
+        "evaluate",
+        "top_k_accuracy",
+    ),
     "report": ("Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport", "answers", "render_report"),
-    "threshold": ("ThresholdChoice", "choose_threshold"),
+    "threshold": (
+        "ThresholdChoice",
+        "choose_threshold",
+        "choose_threshold_cross_fitted",
+        "choose_thresholds_per_class",
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -60,6 +60,15 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> FloatArray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
+def rescale(probabilities: npt.ArrayLike, temperature: float) -> FloatArray:
+    """(N, K) probabilities as another temperature would have made them; ``1 / T`` undoes a temperature of T.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+    """
+    return softmax(np.log(np.maximum(as_probabilities(probabilities), 1e-300)), temperature)
+
+
 def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """The temperature that gives the labels the smallest log loss, between 0.05 and 20.
 

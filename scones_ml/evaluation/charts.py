@@ -199,23 +199,29 @@ def coverage_curve(points: Sequence[CurvePoint], chosen: CurvePoint | None, targ
     return _svg(title, words, drawing), [f"{px} {py}" for px, py in places]
 
 
-def reliability_diagram(bins: Sequence[ReliabilityBin], floor: float) -> str:
-    """What the model said against how often it was right; on the diagonal both agree."""
-    least = min([floor, *(b.accuracy.low for b in bins)])
+def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin], floor: float) -> str:
+    """What the model said against how often it was right; on the diagonal both agree.
+
+    Args:
+        bins: of the probabilities as they are, discs with their intervals.
+        before: of the probabilities before calibration, squares; may be empty.
+        floor: the least confidence that an answer can have, 1 / K.
+    """
+    least = min([floor, *(b.accuracy.low for b in bins), *(b.accuracy.value for b in before)])
     low = max(0.0, math.floor(least * 10) / 10)
     x = _Axis(floor, 1.0, _LEFT + 6, _WIDTH - _RIGHT - 6)
     y = _Axis(low, 1.0, _HEIGHT - _BOTTOM, _TOP + 6)
-    marks = []
-    for b in bins:
-        px, words = (
-            x.at(b.confidence),
-            f"{b.count} answers, said {100 * b.confidence:.0f} %, right {b.accuracy.percent()}",
-        )
-        marks.append(
-            f'<g><title>{escape(words)}</title><line class="whisker" x1="{px}" x2="{px}" '
-            f'y1="{y.at(b.accuracy.low)}" y2="{y.at(b.accuracy.high)}"/>'
-            f'<circle class="right" cx="{px}" cy="{y.at(b.accuracy.value)}" r="5"/></g>'
-        )
+    squares = [
+        f'<g><title>{escape("before calibration: " + _words(b))}</title><rect class="unknown" '
+        f'x="{x.at(b.confidence) - 4:.1f}" y="{y.at(b.accuracy.value) - 4:.1f}" width="8" height="8"/></g>'
+        for b in before
+    ]
+    discs = [
+        f'<g><title>{escape(_words(b))}</title><line class="whisker" x1="{x.at(b.confidence)}" '
+        f'x2="{x.at(b.confidence)}" y1="{y.at(b.accuracy.low)}" y2="{y.at(b.accuracy.high)}"/>'
+        f'<circle class="right" cx="{x.at(b.confidence)}" cy="{y.at(b.accuracy.value)}" r="5"/></g>'
+        for b in bins
+    ]
     diagonal = f'<line class="target" x1="{x.at(floor)}" y1="{y.at(floor)}" x2="{x.at(1.0)}" y2="{y.at(1.0)}"/>'
     return _svg(
         "Does the confidence mean what it says?",
@@ -223,8 +229,13 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], floor: float) -> str:
         _y_axis(y, [_percent_tick(v) for v in _ticks(low, 1.0)])
         + _x_axis(x, [_percent_tick(v) for v in _ticks(floor, 1.0)], "confidence that the model stated")
         + diagonal
-        + "".join(marks),
+        + "".join(squares)
+        + "".join(discs),
     )
+
+
+def _words(b: ReliabilityBin) -> str:
+    return f"{b.count} answers, said {100 * b.confidence:.0f} %, right {b.accuracy.percent()}"
 
 
 def _svg(title: str, description: str, content: str) -> str:

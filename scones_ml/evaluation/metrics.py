@@ -22,9 +22,19 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation.arrays import FloatArray, IntArray
 
-__all__ = ["Acceptance", "ClassMetrics", "Evaluation", "acceptance", "area_under_risk_coverage", "evaluate"]
+__all__ = [
+    "Acceptance",
+    "ClassMetrics",
+    "Evaluation",
+    "acceptance",
+    "area_under_risk_coverage",
+    "coverage_at_accuracy",
+    "evaluate",
+    "top_k_accuracy",
+]
 
 _SMALLEST = 1e-12  # a probability of zero for the true class costs -log of this, not infinity
+_CHANCE_DRAWS = 400
 
 
 @dataclass(frozen=True)
@@ -174,6 +184,59 @@ def acceptance(confidence: FloatArray, correct: npt.ArrayLike, threshold: float)
     )
 
 
+def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> Estimate:
+    """How often the truth is among the k most probable classes; ties are broken by the order of the classes.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+        labels: (N,) class indices in 0..K-1.
+        k: 1 to K.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+        ConfigurationError: k is out of range.
+    """
+    matrix = as_probabilities(probabilities)
+    truth = as_labels(labels, *matrix.shape)
+    if not 1 <= k <= matrix.shape[1]:
+        raise ConfigurationError(f"k is {k}: choose it from 1 to {matrix.shape[1]}, the number of classes")
+    best = np.argsort(-matrix, axis=1, kind="stable")[:, :k]
+    return clopper_pearson(int((best == truth[:, None]).any(axis=1).sum()), len(truth))
+
+
+def coverage_at_accuracy(
+    probabilities: npt.ArrayLike, labels: npt.ArrayLike, accuracy: float, *, seed: int = 0
+) -> Estimate:
+    """The largest share of the answers that can pass while they are right at least this often, bootstrapped.
+
+    It describes the images at hand and looks at their labels; to choose a threshold take ``choose_threshold``.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+        labels: (N,) class indices in 0..K-1.
+        accuracy: in [0, 1].
+        seed: of the bootstrap.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+    """
+    matrix = as_probabilities(probabilities)
+    truth = as_labels(labels, *matrix.shape)
+    confidence, correct = confidences(matrix), matrix.argmax(axis=1) == truth
+
+    def coverage(index: IntArray) -> FloatArray:
+        order = index[np.argsort(-confidence[index], kind="stable")]
+        counts = np.arange(1, len(order) + 1)
+        whole = np.append(np.diff(confidence[order]) < 0, True)  # equal confidences pass together
+        good = whole & (np.cumsum(correct[order]) >= accuracy * counts)
+        return np.array([counts[good].max(initial=0) / len(order)])
+
+    low, high = np.quantile(bootstrap(coverage, len(truth), seed=seed), [0.025, 0.975])
+    return Estimate(float(coverage(np.arange(len(truth)))[0]), float(low), float(high))
+
+
 def area_under_risk_coverage(confidence: FloatArray, correct: FloatArray) -> float:
     """The error rate among the k most confident answers, averaged over k = 1..N.
 
@@ -213,7 +276,8 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
     """Log loss, Brier, AURC with percentile intervals; ECE with one that is wide at both ends.
 
     Resampling adds noise to each bin, so the ECE of a resample is too large, as the ECE itself is already. The upper
-    percentile is therefore a safe upper end, and its mirror image at the value a safe lower one.
+    percentile is therefore a safe upper end. The lower end is its mirror image at the value, or zero where chance
+    alone would show as much calibration error in a perfectly calibrated model.
     """
     rows = np.arange(len(truth))
     confidence = confidences(matrix)
@@ -228,11 +292,18 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
 
     values = statistics(rows)
     low, high = np.quantile(bootstrap(statistics, len(rows), seed=seed), [0.025, 0.975], axis=0)
-    low[3] = max(0.0, 2 * values[3] - high[3])
+    low[3] = max(0.0, 2 * values[3] - high[3]) if values[3] > _ece_by_chance(confidence, seed) else 0.0
     if correct.all():  # resamples of no error show no error; a ranking no worse than chance stays below the error rate
         high[2] = 1.0 - clopper_pearson(len(rows), len(rows)).low
     names = ("log_loss", "brier", "aurc", "calibration_error")
     return {n: Estimate(*map(float, row)) for n, row in zip(names, zip(values, low, high, strict=True), strict=True)}
+
+
+def _ece_by_chance(confidence: FloatArray, seed: int) -> float:
+    """The ECE that a perfectly calibrated model with these confidences exceeds once in forty."""
+    generator = np.random.default_rng(seed)
+    draws = (generator.random((_CHANCE_DRAWS, len(confidence))) < confidence).astype(np.float64)
+    return float(np.quantile([expected_calibration_error(confidence, row) for row in draws], 0.975))
 
 
 def _as_json(value: object) -> object:

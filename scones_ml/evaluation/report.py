@@ -21,7 +21,7 @@ import numpy as np
 from scones_ml.errors import MissingExtraError
 from scones_ml.evaluation import charts
 from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
-from scones_ml.evaluation.calibration import reliability_bins
+from scones_ml.evaluation.calibration import ReliabilityBin, reliability_bins
 from scones_ml.evaluation.intervals import clopper_pearson
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class RunReport:
         rows: the run, in order; may be empty.
         stage_seconds: seconds by stage, in order.
         notes: lines on cost and on what is left, in words.
+        uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
     """
 
     title: str
@@ -156,6 +157,7 @@ class RunReport:
     rows: tuple[ClassifiedRow, ...] = ()
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    uncalibrated: tuple[Answer, ...] = ()
 
 
 def answers(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Answer, ...]:
@@ -183,14 +185,15 @@ def render_report(report: RunReport) -> str:
     chosen = _at(points, report)
     floor = 1 / len(report.evaluation.classes)
     curve, places = charts.coverage_curve(points, chosen, report.threshold.target_precision)
-    confidence = np.array([a.confidence for a in report.answers])
-    correct = np.array([float(a.correct) for a in report.answers])
     drawings = {
         "curve": curve,
         "histogram": charts.histogram(
-            confidence.tolist(), [a.correct for a in report.answers], report.threshold.threshold, floor
+            [a.confidence for a in report.answers],
+            [a.correct for a in report.answers],
+            report.threshold.threshold,
+            floor,
         ),
-        "reliability": charts.reliability_diagram(reliability_bins(confidence, correct), floor),
+        "reliability": charts.reliability_diagram(_bins(report.answers), _bins(report.uncalibrated), floor),
     }
     if dots := _dots(report.rows):
         drawings["scatter"] = charts.scatter(dots, report.threshold.threshold, floor)
@@ -212,6 +215,12 @@ def render_report(report: RunReport) -> str:
         total_seconds=sum(report.stage_seconds.values()),
         longest=max(report.stage_seconds.values(), default=0.0) or 1.0,
     )
+
+
+def _bins(given: tuple[Answer, ...]) -> tuple[ReliabilityBin, ...]:
+    if not given:
+        return ()
+    return reliability_bins(np.array([a.confidence for a in given]), np.array([float(a.correct) for a in given]))
 
 
 def curve_points(given: tuple[Answer, ...]) -> list[charts.CurvePoint]:

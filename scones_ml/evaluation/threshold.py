@@ -20,14 +20,15 @@ labelled ones when a higher threshold never lowers the true precision, without w
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scones_ml.errors import ConfigurationError
-from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
+from scones_ml.errors import ConfigurationError, DatasetError
+from scones_ml.evaluation.arrays import as_labels, as_logits, as_probabilities, confidences
+from scones_ml.evaluation.calibration import fit_temperature, softmax
 from scones_ml.evaluation.intervals import binomial_cdf, clopper_pearson_lower
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation.arrays import FloatArray, IntArray
 
-__all__ = ["ThresholdChoice", "choose_threshold"]
+__all__ = ["ThresholdChoice", "choose_threshold", "choose_threshold_cross_fitted", "choose_thresholds_per_class"]
 
 _START_SHARE = 0.5
 _START_POWER = 0.9
@@ -100,23 +101,110 @@ def choose_threshold(
         DatasetError: the labels do not fit.
         ConfigurationError: the target or the level is not between 0 and 1.
     """
-    for name, value in (("target_precision", target_precision), ("confidence_level", confidence_level)):
-        if not 0.0 < value < 1.0:
-            raise ConfigurationError(f"{name} is {value}: choose it between 0 and 1, 0.95 is usual")
+    _check(target_precision, confidence_level)
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
-    order = np.argsort(-confidences(matrix), kind="stable")
-    confidence, errors = confidences(matrix)[order], np.cumsum(~correct[order])
+    return _search(confidences(matrix), correct, 1 / matrix.shape[1], target_precision, confidence_level)
 
-    delta = 1 - confidence_level
+
+def choose_thresholds_per_class(
+    probabilities: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    target_precision: float = 0.95,
+    confidence_level: float = 0.95,
+) -> tuple[ThresholdChoice, ...]:
+    """A threshold for each answer that the model can give: one class may be let through where another is not.
+
+    With probability ``confidence_level`` or more *all* K thresholds keep the target at once: each is tested at a
+    K-th of the permitted risk, so more labels are needed than for one threshold over all.
+
+    Args:
+        probabilities: (N, K) calibrated, rows sum to 1, from images used for nothing else.
+        labels: (N,) class indices in 0..K-1.
+        target_precision: in (0, 1).
+        confidence_level: of all K together, in (0, 1).
+
+    Returns:
+        K choices in the order of the columns; ``labels`` counts the images that were called the class.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+        ConfigurationError: the target or the level is not between 0 and 1.
+    """
+    _check(target_precision, confidence_level)
+    matrix = as_probabilities(probabilities)
+    truth, answer, classes = as_labels(labels, *matrix.shape), matrix.argmax(axis=1), matrix.shape[1]
+    level = 1 - (1 - confidence_level) / classes
+    return tuple(
+        _search(confidences(matrix)[answer == k], truth[answer == k] == k, 1 / classes, target_precision, level)
+        for k in range(classes)
+    )
+
+
+def choose_threshold_cross_fitted(
+    logits: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    folds: npt.ArrayLike,
+    *,
+    target_precision: float = 0.95,
+    confidence_level: float = 0.95,
+) -> ThresholdChoice:
+    """A threshold for small sets, from labels that also served the temperature or the training.
+
+    Each image's probabilities get a temperature fitted on the other folds, then all images are tested together.
+    The guarantee is approximate: the K fits differ a little from each other and from the model that is served, so
+    hold it against new labels when there are some.
+
+    Args:
+        logits: (N, K) finite; where the images also trained the model, from a model that had not seen their fold.
+        labels: (N,) class indices in 0..K-1.
+        folds: (N,) which fold each image is in, two different values or more.
+        target_precision: in (0, 1).
+        confidence_level: in (0, 1).
+
+    Raises:
+        InferenceError: the logits are not a finite matrix.
+        DatasetError: the labels or the folds do not fit.
+        ConfigurationError: the target or the level is not between 0 and 1.
+    """
+    matrix, fold = as_logits(logits), np.asarray(folds)
+    truth = as_labels(labels, *matrix.shape)
+    if fold.shape != truth.shape or len(np.unique(fold)) < 2:
+        raise DatasetError(
+            f"folds have shape {fold.shape}: name one for each of {len(truth)} images, two or more in all"
+        )
+    probabilities = np.empty_like(matrix)
+    for held_out in np.unique(fold):
+        inside = fold == held_out
+        probabilities[inside] = softmax(matrix[inside], fit_temperature(matrix[~inside], truth[~inside]))
+    choice = choose_threshold(
+        probabilities, truth, target_precision=target_precision, confidence_level=confidence_level
+    )
+    return replace(choice, reason=f"{choice.reason} Cross-fitted: the promise holds approximately.")
+
+
+def _check(precision: float, level: float) -> None:
+    for name, value in (("target_precision", precision), ("confidence_level", level)):
+        if not 0.0 < value < 1.0:
+            raise ConfigurationError(f"{name} is {value}: choose it between 0 and 1, 0.95 is usual")
+
+
+def _search(
+    confidence: FloatArray, correct: npt.NDArray[np.bool_], floor: float, precision: float, level: float
+) -> ThresholdChoice:
+    """Test the candidates in order; ``floor`` is the least confidence that any answer can have."""
+    order = np.argsort(-confidence, kind="stable")
+    confidence, errors = confidence[order], np.cumsum(~correct[order], dtype=np.int64)
     accepted = 0
-    for count in candidates(confidence, target_precision, confidence_level):
-        if binomial_cdf(int(errors[count - 1]), count, 1 - target_precision) > delta:
+    for count in candidates(confidence, precision, level):
+        if binomial_cdf(int(errors[count - 1]), count, 1 - precision) > 1 - level:
             break
         accepted = count
     if not accepted:
-        return _none(errors, target_precision, confidence_level)
-    return _chosen(confidence, errors, accepted, target_precision, confidence_level, matrix.shape[1])
+        return _none(errors, precision, level)
+    return _chosen(confidence, errors, accepted, precision, level, floor)
 
 
 def candidates(confidence: FloatArray, target_precision: float, confidence_level: float) -> tuple[int, ...]:
@@ -174,14 +262,13 @@ def _first_powerful(limit: int, precision: float, delta: float, error_rate: floa
 
 
 def _chosen(
-    confidence: FloatArray, errors: IntArray, accepted: int, precision: float, level: float, classes: int
+    confidence: FloatArray, errors: IntArray, accepted: int, precision: float, level: float, floor: float
 ) -> ThresholdChoice:
     images = len(confidence)
     lowest = float(confidence[accepted - 1])
-    if accepted == images:
-        threshold = min(1 / classes, lowest)  # no answer is less sure than this
-    else:
-        threshold = shortest_between(float(confidence[accepted]), lowest)
+    # when all pass, none of the later answers may fail: no answer is less sure than the floor
+    below = float(confidence[accepted]) if accepted < images else None
+    threshold = min(floor, lowest) if below is None else shortest_between(below, lowest)
     correct = accepted - int(errors[accepted - 1])
     return ThresholdChoice(
         threshold=threshold,
@@ -237,6 +324,8 @@ def _none(errors: IntArray, precision: float, level: float) -> ThresholdChoice:
 def _labels_needed(errors: IntArray, precision: float, level: float) -> int | None:
     """The fewest labels with which some share of the most confident answers would pass its test."""
     images = len(errors)
+    if not images:
+        return next(iter(_tolerances(_MOST_LABELS, precision, 1 - level)), None)
     needed: list[int] = []
     for accepted in np.unique(np.linspace(1, images, min(images, 100)).astype(int)):
         rate = int(errors[accepted - 1]) / int(accepted)

@@ -25,6 +25,7 @@ from scones_ml.evaluation import (
     choose_threshold,
     evaluate,
     render_report,
+    rescale,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def sample_report(*, images: int = 200, target: float = 0.95, pictures: int = 63
         model=ModelFacts("fast", 0, 0.713, 32, 1_178_000, "c4" * 32, "0.1.0"),
         evaluation=evaluate(test, truth, KINDS, choice.threshold),
         answers=answers(test, truth),
+        uncalibrated=answers(rescale(test, 1 / 0.713), truth),
         threshold=choice,
         rows=tuple(sample_row(i, test, truth, choice.threshold) for i in range(pictures)),
         stage_seconds={"stage": 3.1, "train": 14.2, "choose": 0.4, "deploy": 1.3, "run": 2.6, "clean up": 0.2},

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
 from scones_ml.errors import DatasetError, InferenceError
-from scones_ml.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, softmax
+from scones_ml.evaluation.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+    rescale,
+    softmax,
+)
 
 
 def draw(seed: int, rows: int, classes: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -104,3 +110,11 @@ def test_ece_of_a_worked_example() -> None:
     confidence = np.array([0.6] * 10 + [0.8] * 10)
     correct = np.array([1.0] * 5 + [0.0] * 5 + [1.0] * 5 + [0.0] * 5)
     assert expected_calibration_error(confidence, correct, bins=2) == pytest.approx(0.2)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1000), st.floats(0.3, 3.0))
+def test_a_temperature_can_be_undone(seed: int, temperature: float) -> None:
+    """Rescaling calibrated probabilities by 1 / T gives back what the model said before."""
+    logits = np.random.default_rng(seed).normal(0, 2, (20, 3))
+    assert rescale(softmax(logits, temperature), 1 / temperature) == pytest.approx(softmax(logits), abs=1e-9)

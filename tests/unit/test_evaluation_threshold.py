@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from scones_ml.errors import ConfigurationError
+from scones_ml.errors import ConfigurationError, DatasetError
+from scones_ml.evaluation.calibration import softmax
 from scones_ml.evaluation.intervals import clopper_pearson_lower
-from scones_ml.evaluation.threshold import candidates, choose_threshold, shortest_between
+from scones_ml.evaluation.threshold import (
+    candidates,
+    choose_threshold,
+    choose_threshold_cross_fitted,
+    choose_thresholds_per_class,
+    shortest_between,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,3 +221,60 @@ def test_targets_out_of_range_are_refused(value: float) -> None:
     """A target of 1 cannot be promised and 95 is not a share: both are configuration errors."""
     with pytest.raises(ConfigurationError, match="target_precision"):
         choose_threshold([[0.6, 0.4]], [0], target_precision=value)
+
+
+def test_thresholds_per_class_keep_all_promises_at_once() -> None:
+    """Over 1,000 draws at least one of two classes breaks the promise in at most 5 %, plus Monte Carlo error."""
+    generator = np.random.default_rng(3)
+    violations = 0
+    for _ in range(1000):
+        top, answer = generator.uniform(0.5, 1.0, 300), generator.integers(0, 2, 300)
+        labels = np.where(generator.random(300) < 0.9499, answer, 1 - answer)
+        probabilities = np.where(answer[:, None] == [0, 1], top[:, None], 1 - top[:, None])
+        choices = choose_thresholds_per_class(probabilities, labels)
+        violations += any(choice.threshold is not None for choice in choices)
+    assert 0.01 < violations / 1000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_a_good_class_passes_where_a_bad_one_does_not() -> None:
+    """Answers "0" that are always right get a threshold, answers "1" that are half right get none, absent ones too."""
+    top = np.linspace(0.6, 0.99, 200)
+    zeros = np.stack([top, 1 - top, 0 * top], axis=1)
+    probabilities = np.concatenate([zeros, zeros[:, [1, 0, 2]]])
+    labels = np.concatenate([np.zeros(200, dtype=int), np.tile([0, 1], 100)])
+    good, bad, absent = choose_thresholds_per_class(probabilities, labels)
+    assert good.coverage == 1.0
+    assert bad.threshold is None
+    assert (absent.threshold, absent.labels) == (None, 0)
+    assert absent.labels_needed == 80  # the first n with 0.95 ** n <= 0.05 / 3
+
+
+def test_a_cross_fitted_threshold_uses_every_label_and_says_it_is_approximate() -> None:
+    """Five folds of 200 images give one choice on 200 labels, near the one that fresh probabilities would give."""
+    generator = np.random.default_rng(4)
+    logits = generator.normal(0, 4, (200, 2))
+    labels = (generator.random(200) > softmax(logits)[:, 0]).astype(int)
+    choice = choose_threshold_cross_fitted(logits * 3, labels, np.arange(200) % 5, target_precision=0.9)
+    direct = choose_threshold(softmax(logits), labels, target_precision=0.9)
+    assert choice.labels == 200
+    assert choice.reason.endswith("Cross-fitted: the promise holds approximately.")
+    assert choice.accepted == pytest.approx(direct.accepted, abs=20)
+
+
+def test_cross_fitting_rarely_breaks_its_promise() -> None:
+    """On a flat model that never deserves a threshold, 500 cross-fitted draws break the promise about as seldom."""
+    generator = np.random.default_rng(5)
+    violations = 0
+    for _ in range(500):
+        margin = generator.uniform(0.0, 5.0, 100)
+        wrong = (generator.random(100) > 0.9499).astype(int)
+        choice = choose_threshold_cross_fitted(np.stack([margin, 0 * margin], axis=1), wrong, np.arange(100) % 5)
+        violations += choice.threshold is not None
+    assert violations / 500 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
+
+
+def test_folds_must_fit() -> None:
+    """One fold only, or a fold for fewer images than there are, is refused."""
+    for folds in ([0, 0], [0]):
+        with pytest.raises(DatasetError, match="folds"):
+            choose_threshold_cross_fitted([[1.0, 0.0], [0.0, 1.0]], [0, 1], folds)
