@@ -119,7 +119,7 @@ def fit(
     """
     generator = torch.Generator().manual_seed(seed)
     data = torch.from_numpy(images).to(device)
-    targets = _soft_targets(labels, classes, recipe.label_smoothing).to(device)
+    targets = F.one_hot(torch.from_numpy(labels), classes).float().to(device)
     fitted = _start(data, classes, recipe, generator)
     batch_size = min(recipe.batch_size, len(data))
     steps = len(data) // batch_size  # an epoch; what is left over differs from epoch to epoch
@@ -169,11 +169,8 @@ def _as_input(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def _soft_targets(labels: NDArray[np.int64], classes: int, smoothing: float) -> Tensor:
-    return F.one_hot(torch.from_numpy(labels), classes).float() * (1 - smoothing) + smoothing / classes
-
-
 def _batches(values: NDArray[np.generic]) -> tuple[Tensor, ...]:
+    """In parts that fit into the processor's cache."""
     return torch.split(torch.from_numpy(values), _JUDGED_AT_ONCE)
 
 
@@ -203,6 +200,7 @@ class _Optimizer:
         ]
 
     def step(self, loss: Tensor) -> None:
+        """Take the loss's gradients and use them up."""
         loss.backward()  # type: ignore[no-untyped-call]
         for part, until in self._parts:
             part.step(max(0.0, 1 - self._done / until))

@@ -16,7 +16,6 @@ class Recipe:
         cutmix: probability that a box of another picture is pasted into one.
         recolour: largest change of contrast (a share) and brightness (in deviations of all pixels).
         grey: probability that a picture loses its colour.
-        label_smoothing: share of every target that is spread over all classes.
         batch_size: pictures a step; small data sets take smaller steps, see ``fit``.
         reach: largest random shift, in pixels at 32x32.
         muon_lr: learning rate of the convolutions.
@@ -30,7 +29,6 @@ class Recipe:
     cutmix: float = 0.5
     recolour: float = 0.2
     grey: float = 0.1
-    label_smoothing: float = 0.0
     batch_size: int = 100
     reach: int = 2
     muon_lr: float = 0.24
