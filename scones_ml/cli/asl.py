@@ -1,0 +1,134 @@
+"""``scones asl``: run, validate and draw any state machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json as json_module
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from scones_ml import asl
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Json
+from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidDefinitionError
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Run, validate and draw any Amazon States Language definition.")
+
+Definition = Annotated[Path, typer.Argument(help="A definition as JSON.", show_default=False)]
+Definitions = Annotated[list[Path], typer.Argument(help="Definitions as JSON.", show_default=False)]
+Input = Annotated[str, typer.Option("--input", help="The execution's input as JSON, or @FILE.")]
+Resources = Annotated[
+    list[str] | None, typer.Option("--resource", help="ARN=module:function, what stands behind a Resource; repeat it.")
+]
+ExecutionFile = Annotated[
+    Path | None, typer.Option("--execution", help="What `scones asl run --json` printed: colours the states.")
+]
+
+
+@app.command()
+def run(definition: Definition, input: Input = "{}", resource: Resources = None, json: Json = False) -> None:  # noqa: A002
+    """Run a state machine here, your own functions behind its Resources."""
+    text = _read(definition)
+    document = _document(input)
+    functions = dict(_function(spec) for spec in resource or ())
+    execution = asl.run(text, document, resources=functions, on_event=_show)
+    if json:
+        terminal.print_json(
+            {
+                "status": execution.status,
+                "output": execution.output,
+                "error": execution.error,
+                "cause": execution.cause,
+                "events": [dataclasses.asdict(event) for event in execution.history],
+            }
+        )
+    elif execution.status == "SUCCEEDED":
+        terminal.print_json(execution.output)
+    if execution.status != "SUCCEEDED":
+        raise ExecutionFailedError(execution.error or execution.status, execution.cause or "")
+
+
+@app.command()
+def validate(files: Definitions, json: Json = False) -> None:
+    """Find what AWS would refuse, and what it should have refused; exit code 1 when there is an error."""
+    found = {str(path): asl.validate(_read(path)) for path in files}
+    if json:
+        terminal.print_json({name: [dataclasses.asdict(item) for item in items] for name, items in found.items()})
+    else:
+        rows = [(name, item.severity, item.path, item.message) for name, items in found.items() for item in items]
+        if rows:
+            terminal.print_table(("file", "severity", "where", "what"), rows)
+        terminal.say(f"{len(files)} checked, {len(rows)} findings")
+    if any(item.severity == "error" for items in found.values() for item in items):
+        raise typer.Exit(1)
+
+
+@app.command()
+def graph(definition: Definition, execution: ExecutionFile = None) -> None:
+    """Draw a state machine as Mermaid text; with an execution, states are coloured by what became of them."""
+    typer.echo(asl.mermaid(_read(definition), _execution(execution) if execution else None), nl=False)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise InvalidDefinitionError(f"there is no file {path}") from exc
+    except UnicodeDecodeError as exc:
+        raise InvalidDefinitionError(f"{path} is not a text file") from exc
+
+
+def _document(text: str) -> asl.Json:
+    source = "--input"
+    if text.startswith("@"):
+        source = text[1:]
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except FileNotFoundError as exc:
+            raise ConfigurationError(f"--input: there is no file {source}") from exc
+    try:
+        return cast("asl.Json", json_module.loads(text))
+    except ValueError as exc:
+        raise ConfigurationError(f"{source} is not JSON: {exc}") from exc
+
+
+def _function(spec: str) -> tuple[str, Callable[[asl.Json], object]]:
+    """Parse ``ARN=module:function`` and import the function, from the working directory too."""
+    arn, _, target = spec.rpartition("=")
+    module, _, name = target.partition(":")
+    if not (arn and module and name):
+        raise ConfigurationError(f"--resource {spec!r}: give it as ARN=module:function")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as exc:
+        raise ConfigurationError(f"--resource {spec!r}: there is no module {exc.name}") from exc
+    except AttributeError as exc:
+        raise ConfigurationError(f"--resource {spec!r}: {module} has no function {name}") from exc
+    return arn, cast("Callable[[asl.Json], object]", function)
+
+
+def _show(event: asl.Event) -> None:
+    """One line for each state that is entered, and for what goes wrong."""
+    if event.type.endswith("StateEntered"):
+        terminal.say(f"  {event.state}")
+    elif event.type.endswith(("Failed", "TimedOut", "Aborted")):
+        terminal.say(f"  {event.type}: {event.data.get('error', '')}", "red")
+
+
+def _execution(path: Path) -> asl.Execution:
+    try:
+        document: Mapping[str, object] = json_module.loads(_read(path))
+        events = cast("Sequence[dict[str, object]]", document["events"])
+        history = tuple(asl.Event(**event) for event in events)  # type: ignore[arg-type]
+        return asl.Execution(status=document["status"], history=history)  # type: ignore[arg-type]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ConfigurationError(f"{path} is not what `scones asl run --json` printed") from exc

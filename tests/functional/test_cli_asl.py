@@ -1,0 +1,98 @@
+"""``scones asl``: run, validate and draw a state machine from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scones_ml.cli import main
+
+ARN = "arn:aws:states:::lambda:invoke"
+MACHINE = {
+    "StartAt": "Double",
+    "TimeoutSeconds": 60,
+    "States": {"Double": {"Type": "Task", "Resource": ARN, "TimeoutSeconds": 5, "End": True}},
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A machine of one Task in a file, and functions beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "machine.json").write_text(json.dumps(MACHINE))
+    (tmp_path / "my_functions.py").write_text(
+        "def double(event):\n    return event['number'] * 2\n\n\ndef fail(event):\n    raise KeyError('no number')\n"
+    )
+    return "machine.json"
+
+
+def test_run_puts_your_functions_behind_resources(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A function of a module in the working directory answers the Task; its result is the output."""
+    arguments = ["asl", "run", machine, "--input", '{"number": 21}', "--resource", f"{ARN}=my_functions:double"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == 42
+    assert captured.err.strip() == "Double"
+
+
+def test_input_comes_from_a_file_too(machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--input @FILE reads the document from a file."""
+    (tmp_path / "input.json").write_text('{"number": 4}')
+    assert main(["asl", "run", machine, "--input", "@input.json", "--resource", f"{ARN}=my_functions:double"]) == 0
+    assert json.loads(capsys.readouterr().out) == 8
+
+
+def test_a_failed_execution_is_exit_code_1(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The function's error ends the command with its name; --json still prints the whole execution."""
+    assert main(["asl", "run", machine, "--json", "--resource", f"{ARN}=my_functions:fail"]) == 1
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert (document["status"], document["error"]) == ("FAILED", "KeyError")
+    assert captured.err.strip().splitlines()[-1].startswith("scones: KeyError: ")
+    assert document["events"][0]["type"] == "ExecutionStarted"
+
+
+def test_the_graph_shows_what_failed(machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With an execution given, the drawing colours its states."""
+    main(["asl", "run", machine, "--json", "--resource", f"{ARN}=my_functions:fail"])
+    (tmp_path / "run.json").write_text(capsys.readouterr().out)
+    assert main(["asl", "graph", machine, "--execution", "run.json"]) == 0
+    drawing = capsys.readouterr().out
+    assert drawing.startswith("flowchart TD")
+    assert "failed" in drawing.splitlines()[-1]
+
+
+def test_validate_lists_problems_with_their_place(
+    machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A sound file passes; a broken one is listed by path and makes exit code 1."""
+    assert main(["asl", "validate", machine]) == 0
+    capsys.readouterr()
+    (tmp_path / "broken.json").write_text('{"StartAt": "A", "States": {"A": {"Type": "Pass", "Nxt": "B"}}}')
+    assert main(["asl", "validate", machine, "broken.json"]) == 1
+    assert "$.States.A.Nxt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "gone.json"], "there is no file gone.json"),
+        (["run", "machine.json", "--input", "{"], "--input is not JSON"),
+        (["run", "machine.json", "--input", "@gone.json"], "there is no file gone.json"),
+        (["run", "machine.json", "--resource", "nothing"], "ARN=module:function"),
+        (["run", "machine.json", "--resource", f"{ARN}=nowhere:f"], "there is no module nowhere"),
+        (["run", "machine.json", "--resource", f"{ARN}=my_functions:f"], "has no function f"),
+        (["run", "machine.json"], f"no function for the Resource {ARN}"),
+        (["graph", "machine.json", "--execution", "machine.json"], "is not what `scones asl run --json` printed"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    machine: str, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    """Missing files, broken JSON and unknown functions are named, each in one line."""
+    assert main(["asl", *arguments]) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("scones: ")
+    assert words in last
