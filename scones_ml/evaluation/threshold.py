@@ -2,14 +2,9 @@
 
 The method is fixed-sequence testing (Angelopoulos et al. 2021, "Learn then Test", https://arxiv.org/abs/2110.01052):
 
-1. *Candidates* are numbers of accepted images, fixed from the unlabelled confidences alone. A candidate's threshold
-   lies just above the most confident image that it leaves out. Only numbers are worth a test at which one more
-   error is tolerated than before: at 95 % precision and 95 % confidence 59 images (no error), 93 (one), 124 (two).
-2. *The start* is the last such number that is at most half of the images and at most the number whose test passes
-   nine times in ten when the error rate is half of the permitted one (506 in the example), but never fewer than
-   the number that can pass at all (59). With a stricter start a few mislabelled images would end the search, a more
-   lenient one would miss small but good regions.
-3. Each candidate, from strict to lenient, is tested by an exact binomial test at level ``1 - confidence_level``: is
+1. *Candidates* are numbers of accepted images, fixed from the unlabelled confidences alone (``fixed_sequence.py``
+   says which). A candidate's threshold lies between the last image that passes and the first that does not.
+2. Each candidate, from strict to lenient, is tested by an exact binomial test at level ``1 - confidence_level``: is
    its precision below the target? The first that is not refuted ends the search, and the last refuted one wins.
 
 Only the first candidate that is truly too lenient can break the promise, and its test errs with probability
@@ -19,9 +14,7 @@ labelled ones when a higher threshold never lowers the true precision, without w
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,17 +22,18 @@ import numpy as np
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.evaluation.arrays import as_labels, as_logits, as_probabilities, confidences
 from scones_ml.evaluation.calibration import fit_temperature, softmax
+from scones_ml.evaluation.fixed_sequence import candidates, first_powerful, tolerances
 from scones_ml.evaluation.intervals import binomial_cdf, clopper_pearson_lower
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from scones_ml.evaluation.arrays import FloatArray, IntArray
 
 __all__ = ["ThresholdChoice", "choose_threshold", "choose_threshold_cross_fitted", "choose_thresholds_per_class"]
 
-_START_SHARE = 0.5
-_START_POWER = 0.9
 _NEEDED_POWER = 0.8
 _MOST_LABELS = 20_000  # beyond this "more labels" is no advice
 
@@ -76,6 +70,25 @@ class ThresholdChoice:
     def to_json(self) -> dict[str, object]:
         """As a JSON document; numbers survive the round trip exactly."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> ThresholdChoice:
+        """Read back what :meth:`to_json` wrote, ``threshold_choice`` of a model card for one.
+
+        Raises:
+            ConfigurationError: a field is missing, unknown or of another type.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            known = {field.name for field in fields(cls)}
+            if unknown := sorted(set(document) - known):
+                raise ConfigurationError(f"a threshold choice has no {unknown[0]!r}: train again to choose one")
+            return TypeAdapter(cls).validate_python(dict(document))
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ConfigurationError(f"threshold choice, {name}: {first['msg']}: train again to choose one") from exc
 
 
 def choose_threshold(
@@ -207,60 +220,6 @@ def _search(
     return _chosen(confidence, errors, accepted, precision, level, floor)
 
 
-def candidates(confidence: FloatArray, target_precision: float, confidence_level: float) -> tuple[int, ...]:
-    """Numbers of accepted images to test, strict to lenient, from the unlabelled confidences alone.
-
-    Args:
-        confidence: (N,) descending. Images of equal confidence are accepted together.
-        target_precision: in (0, 1).
-        confidence_level: in (0, 1).
-
-    Returns:
-        Ascending counts; empty when N is too small for any test to pass.
-    """
-    images = len(confidence)
-    counts = _tolerances(images, target_precision, 1 - confidence_level)
-    if not counts:
-        return ()
-    delta, half = 1 - confidence_level, (1 - target_precision) / 2
-    powerful = _first_powerful(images, target_precision, delta, half, _START_POWER) or images
-    first = max(counts[0], min(powerful, int(images * _START_SHARE)))
-    start = max(count for count in counts if count <= first)
-    wanted = [count for count in counts if count >= start] + [images]
-    # the number of images at least as confident as the last one wanted
-    whole = np.searchsorted(-confidence, -confidence[np.asarray(wanted) - 1], side="right")
-    return tuple(int(count) for count in np.unique(whole))
-
-
-@lru_cache(maxsize=64)
-def _tolerances(images: int, precision: float, delta: float) -> tuple[int, ...]:
-    """The e-th number is the smallest count at which e errors still refute ``precision``; at most ``images``."""
-    counts: list[int] = []
-    count = 0
-    while True:
-        errors = len(counts)
-        low, high = count, count + 1
-        while binomial_cdf(errors, high, 1 - precision) > delta:
-            if high >= images:
-                return tuple(counts)
-            low, high = high, min(images, high + 2 * (high - low))
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if binomial_cdf(errors, middle, 1 - precision) > delta else (low, middle)
-        count = high
-        counts.append(count)
-        if count >= images:
-            return tuple(counts)
-
-
-@lru_cache(maxsize=4096)
-def _first_powerful(limit: int, precision: float, delta: float, error_rate: float, power: float) -> int | None:
-    """The smallest count up to ``limit`` whose test passes with ``power`` when answers err at ``error_rate``."""
-    counts = _tolerances(limit, precision, delta)
-    errors = bisect_left(range(len(counts)), power, key=lambda e: binomial_cdf(e, counts[e], error_rate))
-    return counts[errors] if errors < len(counts) else None
-
-
 def _chosen(
     confidence: FloatArray, errors: IntArray, accepted: int, precision: float, level: float, floor: float
 ) -> ThresholdChoice:
@@ -301,7 +260,7 @@ def _none(errors: IntArray, precision: float, level: float) -> ThresholdChoice:
     images = len(errors)
     needed = _labels_needed(errors, precision, level)
     promise = f"a precision of {_percent(precision)} at {_percent(level)} confidence"
-    if tests := _tolerances(images, precision, 1 - level):
+    if tests := tolerances(images, precision, 1 - level):
         wrong = int(errors[tests[0] - 1])
         why = f"No threshold promises {promise}: of the {tests[0]} most confident answers {wrong} are wrong"
     else:
@@ -325,11 +284,11 @@ def _labels_needed(errors: IntArray, precision: float, level: float) -> int | No
     """The fewest labels with which some share of the most confident answers would pass its test."""
     images = len(errors)
     if not images:
-        return next(iter(_tolerances(_MOST_LABELS, precision, 1 - level)), None)
+        return next(iter(tolerances(_MOST_LABELS, precision, 1 - level)), None)
     needed: list[int] = []
     for accepted in np.unique(np.linspace(1, images, min(images, 100)).astype(int)):
         rate = int(errors[accepted - 1]) / int(accepted)
-        if rate < 1 - precision and (count := _first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):
+        if rate < 1 - precision and (count := first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):
             needed.append(-(-count * images // int(accepted)))
     fewest = min(needed, default=_MOST_LABELS + 1)
     return max(fewest, images + 1) if fewest <= _MOST_LABELS else None

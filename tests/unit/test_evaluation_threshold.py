@@ -13,9 +13,10 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.evaluation.calibration import softmax
+from scones_ml.evaluation.fixed_sequence import candidates
 from scones_ml.evaluation.intervals import clopper_pearson_lower
 from scones_ml.evaluation.threshold import (
-    candidates,
+    ThresholdChoice,
     choose_threshold,
     choose_threshold_cross_fitted,
     choose_thresholds_per_class,
@@ -75,6 +76,7 @@ def true_precision(right: Callable[[FloatArray], FloatArray], threshold: float, 
         (flat, 60, 9),
         (flat, 150, 9),
         (rising, 100, 9),
+        (rising, 100, 2),
         (rising, 400, 9),
         (rising, 400, 2),
         (cliff, 300, 9),
@@ -278,3 +280,19 @@ def test_folds_must_fit() -> None:
     for folds in ([0, 0], [0]):
         with pytest.raises(DatasetError, match="folds"):
             choose_threshold_cross_fitted([[1.0, 0.0], [0.0, 1.0]], [0, 1], folds)
+
+
+@pytest.mark.parametrize("errors", [0, 90])
+def test_a_choice_survives_its_document(errors: int) -> None:
+    """What to_json wrote, from_json reads back unchanged, with a threshold and without."""
+    choice = choose_threshold(two_columns(np.linspace(0.99, 0.6, 100)), [1] * errors + [0] * (100 - errors))
+    assert ThresholdChoice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
+
+
+@pytest.mark.parametrize("change", [{"threshold": "high"}, {"colour": 1}, {"labels": None}])
+def test_a_document_that_is_no_choice_is_refused(change: dict[str, object]) -> None:
+    """A wrong type and an unknown field are named in one line."""
+    choice = choose_threshold(two_columns(np.linspace(0.99, 0.6, 100)), [0] * 100)
+    with pytest.raises(ConfigurationError, match=next(iter(change))) as caught:
+        ThresholdChoice.from_json({**choice.to_json(), **change})
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,85 @@
+"""Which numbers of accepted images to test for a threshold, and in what order, before any label is seen.
+
+*Sharp numbers* are those at which one more error is tolerated, so that the test is sharpest: at 95 % precision and
+95 % confidence 59 images (no error), 93 (one), 124 (two). With ten or more of them (311 images) only these are
+tested; with fewer the steps would be coarse, and every number is.
+
+*The start* is the last of the sharp numbers that is at most half of the images and at most the number whose test
+passes nine times in ten when the error rate is half of the permitted one (506 in the example), but never fewer than
+the number that can pass at all (59). With a stricter start a few mislabelled images would end the search, a more
+lenient one would miss small but good regions.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scones_ml.evaluation.intervals import binomial_cdf
+
+if TYPE_CHECKING:
+    from scones_ml.evaluation.arrays import FloatArray
+
+__all__ = ["candidates", "first_powerful", "tolerances"]
+
+_ENOUGH_STEPS = 10
+_START_SHARE = 0.5
+_START_POWER = 0.9
+
+
+def candidates(confidence: FloatArray, target_precision: float, confidence_level: float) -> tuple[int, ...]:
+    """Numbers of accepted images to test, strict to lenient, from the unlabelled confidences alone.
+
+    Args:
+        confidence: (N,) descending. Images of equal confidence are accepted together.
+        target_precision: in (0, 1).
+        confidence_level: in (0, 1).
+
+    Returns:
+        Ascending counts; empty when N is too small for any test to pass.
+    """
+    images = len(confidence)
+    counts = tolerances(images, target_precision, 1 - confidence_level)
+    if not counts:
+        return ()
+    delta, half = 1 - confidence_level, (1 - target_precision) / 2
+    powerful = first_powerful(images, target_precision, delta, half, _START_POWER) or images
+    first = max(counts[0], min(powerful, int(images * _START_SHARE)))
+    start = max(count for count in counts if count <= first)
+    sharp = (*(count for count in counts if count >= start), images)
+    wanted = sharp if len(counts) >= _ENOUGH_STEPS else range(start, images + 1)
+    # the number of images at least as confident as the last one wanted
+    whole = np.searchsorted(-confidence, -confidence[np.asarray(wanted) - 1], side="right")
+    return tuple(int(count) for count in np.unique(whole))
+
+
+@lru_cache(maxsize=64)
+def tolerances(images: int, precision: float, delta: float) -> tuple[int, ...]:
+    """The e-th number is the smallest count at which e errors still refute ``precision``; at most ``images``."""
+    counts: list[int] = []
+    count = 0
+    while True:
+        errors = len(counts)
+        low, high = count, count + 1
+        while binomial_cdf(errors, high, 1 - precision) > delta:
+            if high >= images:
+                return tuple(counts)
+            low, high = high, min(images, high + 2 * (high - low))
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if binomial_cdf(errors, middle, 1 - precision) > delta else (low, middle)
+        count = high
+        counts.append(count)
+        if count >= images:
+            return tuple(counts)
+
+
+@lru_cache(maxsize=4096)
+def first_powerful(limit: int, precision: float, delta: float, error_rate: float, power: float) -> int | None:
+    """The smallest count up to ``limit`` whose test passes with ``power`` when answers err at ``error_rate``."""
+    counts = tolerances(limit, precision, delta)
+    errors = bisect_left(range(len(counts)), power, key=lambda e: binomial_cdf(e, counts[e], error_rate))
+    return counts[errors] if errors < len(counts) else None
