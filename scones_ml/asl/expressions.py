@@ -72,7 +72,8 @@ def expression_problems(path: str, value: Json) -> Iterator[Found]:
 def _expression(path: str, value: str) -> Iterator[Found]:
     opens, closes = value.startswith(_OPEN), value.endswith(_CLOSE)
     if opens != closes:
-        yield path, f"a JSONata expression stands between {_OPEN} and {_CLOSE}, and nothing else does", "error"
+        message = f"a JSONata expression stands between {_OPEN} and {_CLOSE}, with nothing around it"
+        yield path, message, "error" if opens else "warning"
     if not (opens and closes):
         return
     if _SPACED.fullmatch(value) is None:
