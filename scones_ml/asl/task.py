@@ -113,8 +113,8 @@ class _Deadline:
 def _given(task: Task, arguments: Json) -> Json:
     """What the function gets: a copy of its own, a Lambda's Payload parsed where it is text that is JSON."""
     given: Json = json.loads(_within_limit(task, text(arguments)))
-    if task.resource.startswith(_LAMBDA_INVOKE) and isinstance(given, dict):
-        given["Payload"] = _payload(given.get("Payload", {}))
+    if task.resource.startswith(_LAMBDA_INVOKE) and isinstance(given, dict) and "Payload" in given:
+        given["Payload"] = _payload(given["Payload"])
     return given
 
 

@@ -52,7 +52,7 @@ def test_the_five_fields_apply_in_their_order() -> None:
         resources={ARN: work},
         name="run-1",
     )
-    assert seen == [{"x": 5, "name": "run-1", "k": 1, "Payload": {}}]
+    assert seen == [{"x": 5, "name": "run-1", "k": 1}]
     assert execution.output == {"kept": True, "here": {"v": 7, "run": "Work"}}
 
 
