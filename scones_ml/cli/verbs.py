@@ -135,8 +135,8 @@ def deploy(
     terminal.out.print(endpoint.url)
     terminal.say(f"captures go to {endpoint.captures}")
     terminal.say(
-        f"try: aws --no-sign-request --region us-east-1 --endpoint-url {endpoint.url} "
-        f"sagemaker-runtime invoke-endpoint --endpoint-name {name} --content-type image/png --body fileb://PHOTO.png /dev/stdout"
+        f"try: aws --no-sign-request --region us-east-1 --endpoint-url {endpoint.url} sagemaker-runtime "
+        f"invoke-endpoint --endpoint-name {name} --content-type image/png --body fileb://PHOTO.png /dev/stdout"
     )
     terminal.say("next: scones run PHOTO.png; scones cleanup")
 
