@@ -257,7 +257,7 @@ def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Captu
 def _write_report(
     request: DemoRequest, result: DemoResult, predictions: lifecycle.Predictions, files: dict[str, bytes]
 ) -> None:
-    from scones_ml.evaluation import ThresholdChoice, report
+    from scones_ml.evaluation import ThresholdChoice, report, rescale
 
     data, card = result.staged.dataset, result.card
     graph = (request.folder / "model" / MODEL_GRAPH).read_bytes()
@@ -280,7 +280,8 @@ def _write_report(
             ),
             evaluation=result.evaluation,
             answers=report.answers(predictions.probabilities, predictions.labels),
-            threshold=ThresholdChoice(**card.threshold_choice),  # type: ignore[arg-type]
+            threshold=ThresholdChoice.from_json(card.threshold_choice),
+            uncalibrated=report.answers(rescale(predictions.probabilities, 1 / card.temperature), predictions.labels),
             rows=tuple(_row(found, result.truth, files) for found in result.results),
             stage_seconds=result.seconds,
             notes=("On this machine: no cost.", f"After clean-up {len(result.leftovers)} resources are left."),
