@@ -1,0 +1,11 @@
+"""What the workflow needs on AWS, as data: its template, its permissions and its price. Nothing here calls AWS.
+
+``python -m scones_ml.infrastructure`` prints the SAM template.
+"""
+
+from __future__ import annotations
+
+from scones_ml.infrastructure.parameters import TemplateSettings
+from scones_ml.infrastructure.template import template, template_text
+
+__all__ = ["TemplateSettings", "template", "template_text"]

@@ -1,0 +1,45 @@
+"""``python -m scones_ml.infrastructure [--check DIR]``: print the SAM template, or check the committed one.
+
+Renew the committed file with ``python -m scones_ml.infrastructure > workflows/template.yaml``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scones_ml.infrastructure import TemplateSettings, template_text
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print or check, and return the exit code: 0 done, 1 a stale file, 2 a wrong option."""
+    parser = argparse.ArgumentParser(prog="python -m scones_ml.infrastructure", description=__doc__.split("\n")[0])
+    parser.add_argument("--check", metavar="DIR", type=Path, help="compare DIR/template.yaml with the code")
+    parser.add_argument("--type", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="of the state machine")
+    parser.add_argument("--below-threshold", choices=("review", "fail"), default="review", help="doubtful pictures")
+    options = parser.parse_args(arguments)
+    text = template_text(TemplateSettings(workflow_type=options.type, below_threshold=options.below_threshold))
+    if options.check is None:
+        sys.stdout.write(text)
+        return 0
+    stale = _stale(text, options.check)
+    sys.stderr.writelines(f"{line}\n" for line in stale)
+    return 1 if stale else 0
+
+
+def _stale(text: str, folder: Path) -> list[str]:
+    path = folder / "template.yaml"
+    renew = f"renew it with: python -m scones_ml.infrastructure > {path}"
+    if not path.is_file():
+        return [f"{path} is missing; {renew}"]
+    if path.read_text(encoding="utf-8") != text:
+        return [f"{path} is stale; {renew}"]
+    return []
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,148 @@
+"""CloudWatch alarms: failed, timed-out and throttled executions, the endpoint, the queue, and the share of reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scones_ml.infrastructure.functions import log_group
+from scones_ml.infrastructure.intrinsics import Value, get_att, ref
+
+__all__ = ["resources"]
+
+_PERIOD = 300
+_HOUR = 3600
+_LATENCY_LIMIT_MICROSECONDS = 1_000_000
+_LEAST_PICTURES = 20
+_NAMESPACE = "scones"
+
+
+def resources() -> dict[str, Value]:
+    """Alarms by logical name; each tells the alarm topic."""
+    machine: dict[str, Value] = {"StateMachineArn": ref("ImageClassification")}
+    executions = {
+        f"{metric}Alarm": _alarm(f"{metric} is above 0: {remedy}", "AWS/States", metric, machine)
+        for metric, remedy in {
+            "ExecutionsFailed": "read the message in the dead-letter queue, redrive when its cause is gone",
+            "ExecutionsTimedOut": "an execution took longer than the machine allows",
+            "ExecutionThrottled": "more executions start than the account may; they are delayed, not lost",
+        }.items()
+    }
+    queue: dict[str, Value] = {"QueueName": get_att("DeadLetterQueue", "QueueName")}
+    return {
+        **executions,
+        "DeadLetterAlarm": _alarm(
+            "Something is in the dead-letter queue",
+            "AWS/SQS",
+            "ApproximateNumberOfMessagesVisible",
+            queue,
+            {"Statistic": "Maximum"},
+        ),
+        **_endpoint(),
+        **_review_rate(),
+    }
+
+
+def _alarm(
+    description: str,
+    namespace: str,
+    metric: str,
+    dimensions: Mapping[str, Value],
+    properties: Mapping[str, Value] | None = None,
+) -> dict[str, Value]:
+    """Above 0 in any five minutes, unless ``properties`` say otherwise; silence is well."""
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmDescription": description,
+            "Namespace": namespace,
+            "MetricName": metric,
+            "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+            "Period": _PERIOD,
+            "Threshold": 0,
+            **(properties or {"Statistic": "Sum"}),
+            **_COMMON,
+        },
+    }
+
+
+_COMMON: Mapping[str, Value] = {
+    "ComparisonOperator": "GreaterThanThreshold",
+    "EvaluationPeriods": 1,
+    "TreatMissingData": "notBreaching",
+    "AlarmActions": [ref("AlarmTopic")],
+    "OKActions": [ref("AlarmTopic")],
+}
+
+
+def _endpoint() -> dict[str, Value]:
+    """Alarms on the endpoint, where there is one."""
+    dimensions: dict[str, Value] = {"EndpointName": ref("EndpointName"), "VariantName": "AllTraffic"}
+    found = {
+        "EndpointRefusedAlarm": _alarm(
+            "The endpoint refuses requests (4XX)", "AWS/SageMaker", "Invocation4XXErrors", dimensions
+        ),
+        "EndpointFailedAlarm": _alarm("The endpoint fails (5XX)", "AWS/SageMaker", "Invocation5XXErrors", dimensions),
+        "EndpointLatencyAlarm": _alarm(
+            "One picture in a hundred takes the model longer than a second (microseconds)",
+            "AWS/SageMaker",
+            "ModelLatency",
+            dimensions,
+            {"ExtendedStatistic": "p99", "Threshold": _LATENCY_LIMIT_MICROSECONDS},
+        ),
+    }
+    return {name: {"Condition": "UsesEndpoint", **alarm} for name, alarm in found.items()}
+
+
+def _review_rate() -> dict[str, Value]:
+    """The share of doubtful pictures, from the one line that FilterLowConfidence logs for each picture.
+
+    Hours with few pictures are let pass: a share of three pictures says nothing.
+    """
+    verdicts = {"Accepted": "TRUE", "Review": "FALSE"}
+    filters: dict[str, Value] = {
+        f"{name}Metric": {
+            "Type": "AWS::Logs::MetricFilter",
+            "Properties": {
+                "LogGroupName": ref(log_group("FilterLowConfidence")),
+                "FilterPattern": f'{{ $.message = "filtered" && $.accepted IS {truth} }}',
+                "MetricTransformations": [
+                    {"MetricNamespace": _NAMESPACE, "MetricName": _metric(name), "MetricValue": "1"}
+                ],
+            },
+        }
+        for name, truth in verdicts.items()
+    }
+    counts: list[Value] = [
+        {
+            "Id": name.lower(),
+            "ReturnData": False,
+            "MetricStat": {
+                "Metric": {"Namespace": _NAMESPACE, "MetricName": _metric(name)},
+                "Period": _HOUR,
+                "Stat": "Sum",
+            },
+        }
+        for name in verdicts
+    ]
+    pictures = "(FILL(review, 0) + FILL(accepted, 0))"
+    share: Value = {
+        "Id": "share",
+        "Label": "pictures that go to review, percent",
+        "ReturnData": True,
+        "Expression": f"IF({pictures} >= {_LEAST_PICTURES}, 100 * FILL(review, 0) / {pictures}, 0)",
+    }
+    return filters | {
+        "ReviewRateAlarm": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "AlarmDescription": "More pictures than usual are doubtful: look at them before the model goes on",
+                "Metrics": [*counts, share],
+                "Threshold": ref("ReviewRatePercent"),
+                **_COMMON,
+            },
+        }
+    }
+
+
+def _metric(name: str) -> Value:
+    return {"Fn::Sub": f"${{AWS::StackName}}-{name}"}

@@ -1,0 +1,152 @@
+"""The Lambda functions that a definition names: their handlers, environment and resources.
+
+What a function may do and what it is configured by is read from its handler's source: which of ``backends``' and
+``settings``' functions it uses. A new one has to be entered here, so that no handler gains a permission unseen.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from scones_ml import asl
+from scones_ml.errors import ConfigurationError, InvalidDefinitionError
+from scones_ml.infrastructure.intrinsics import NO_VALUE, Value, either, get_att, ref, sub
+from scones_ml.infrastructure.parameters import TemplateSettings
+
+__all__ = ["environment", "function_names", "handler_name", "handler_uses", "log_group", "resources"]
+
+_PACKAGE = Path(__file__).parents[1]
+_FOLDERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
+_FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+BUNDLED_MODEL = "onnx:/var/task/model"
+"""Where ``scones package`` puts a model that travels with the function."""
+
+_IMAGE_POLICY: Final = ("SCONES_IMAGE_SIZE", "SCONES_MAX_IMAGE_BYTES", "SCONES_MAX_IMAGE_PIXELS", "SCONES_FRAMES")
+_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "backends.classifier": ("SCONES_CLASSIFIER", "SCONES_LABELS"),
+    "backends.read_object": ("SCONES_OBJECT_STORE", *_IMAGE_POLICY),
+    "settings.image_policy": _IMAGE_POLICY,
+    "settings.threshold": ("SCONES_THRESHOLD",),
+}
+"""What each function that a handler may use reads from the environment."""
+
+_ONE_VCPU_MB = 1769
+_DECODING_MB = 1024  # 50 million pixels are 150 MB, held up to three times while they are converted
+_SMALL_MB = 256
+
+
+def function_names(machine: asl.StateMachine) -> tuple[str, ...]:
+    """The functions that a definition invokes, in order: ``Classify`` for ``${ClassifyFunctionArn}``."""
+    return tuple(dict.fromkeys(_FUNCTION.findall(machine.to_text())))
+
+
+def handler_name(function: str) -> str:
+    """``classify_image_data`` for ``ClassifyImageData``."""
+    return _WORD.sub("_", function).lower()
+
+
+@lru_cache(maxsize=16)
+def handler_uses(handler: str) -> frozenset[str]:
+    """What of ``backends`` and ``settings`` a handler uses: ``{"backends.classifier", ...}``.
+
+    Raises:
+        InvalidDefinitionError: there is no such handler.
+        ConfigurationError: it uses something that no permission and no variable is known for.
+    """
+    for folder in _FOLDERS:
+        path = folder / f"{handler}.py"
+        if path.is_file():
+            break
+    else:
+        raise InvalidDefinitionError(f"the definition invokes {handler}, but there is no handlers/{handler}.py")
+    used = frozenset(
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _MODULES
+    )
+    unknown = sorted(used - set(_VARIABLES))
+    if unknown:
+        raise ConfigurationError(
+            f"handlers/{handler}.py uses {', '.join(unknown)}: say in infrastructure/functions.py and permissions.py "
+            "what that needs"
+        )
+    return used
+
+
+_MODULES = ("backends", "settings")
+
+
+def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
+    """The variables of one handler: those of :mod:`scones_ml.settings` that it reads, and what switches tracing on."""
+    policy = settings.image_policy
+    values: dict[str, Value] = {
+        "SCONES_CLASSIFIER": either(
+            "UsesEndpoint",
+            sub("sagemaker:${EndpointName}"),
+            either("UsesModelUri", sub("onnx:${ModelUri}"), BUNDLED_MODEL),
+        ),
+        "SCONES_LABELS": either("UsesEndpoint", ref("Labels"), NO_VALUE),
+        "SCONES_OBJECT_STORE": "s3",
+        "SCONES_IMAGE_SIZE": ref("ImageSize"),
+        "SCONES_MAX_IMAGE_BYTES": str(policy.max_bytes),
+        "SCONES_MAX_IMAGE_PIXELS": str(policy.max_pixels),
+        "SCONES_FRAMES": policy.frames,
+        "SCONES_THRESHOLD": ref("Threshold"),
+    }
+    wanted = {name for use in handler_uses(handler) for name in _VARIABLES[use]}
+    return {name: value for name, value in values.items() if name in wanted} | {
+        "SCONES_TRACING": either("UsesTracing", "1", "0"),
+        "SCONES_METRICS": "0",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+
+
+def log_group(function: str) -> str:
+    """The logical name of a function's log group."""
+    return f"{function}Logs"
+
+
+def resources(machine: asl.StateMachine, settings: TemplateSettings) -> dict[str, Value]:
+    """One function and one log group for each name in the definition."""
+    found: dict[str, Value] = {}
+    for name in function_names(machine):
+        found[f"{name}Function"] = _function(name, settings)
+        found[log_group(name)] = {
+            "Type": "AWS::Logs::LogGroup",
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Delete",
+            "Properties": {
+                "LogGroupName": sub(f"/aws/lambda/${{AWS::StackName}}-{handler_name(name)}"),
+                "RetentionInDays": settings.log_retention_days,
+            },
+        }
+    return found
+
+
+def _function(name: str, settings: TemplateSettings) -> Value:
+    handler = handler_name(name)
+    return {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "CodeUri": f"{settings.code}/{handler}",
+            "Handler": f"{handler}.lambda_handler",
+            "MemorySize": _memory(handler),
+            "Role": get_att(f"{name}Role"),
+            "Environment": {"Variables": environment(handler, settings)},
+            "LoggingConfig": {"LogGroup": ref(log_group(name))},
+        },
+    }
+
+
+def _memory(handler: str) -> Value:
+    uses = handler_uses(handler)
+    if "backends.classifier" in uses:
+        return either("UsesEndpoint", _DECODING_MB, _ONE_VCPU_MB)
+    return _DECODING_MB if "backends.read_object" in uses else _SMALL_MB

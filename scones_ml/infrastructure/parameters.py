@@ -1,0 +1,169 @@
+"""What can be set: settings when the template is written, parameters when it is deployed."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scones_ml.infrastructure.intrinsics import Value, ref
+from scones_ml.settings import ImagePolicy
+
+__all__ = ["TemplateSettings", "conditions", "interface", "parameters", "rules"]
+
+RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
+
+
+class TemplateSettings(BaseModel):
+    """What the template is written for; whatever may differ between deployments is a parameter instead.
+
+    Attributes:
+        workflow_type: STANDARD (exactly once, a history of each execution, failures reach the queue) or EXPRESS
+            (at least once, no charge for transitions, at most 5 minutes, failures are counted and logged only).
+        below_threshold: what becomes of a doubtful picture, as in :func:`scones_ml.workflows.image_classification`.
+        code: the folder of the functions' code, relative to the template's.
+        function_seconds: time limit of each function, above its clients' and below its Task's.
+        log_retention_days: how long logs are kept, one of the numbers that CloudWatch Logs takes.
+        capture_days: how long data capture is kept.
+        noncurrent_days: how long replaced and deleted objects can be brought back.
+        suffixes: keys that end so start an execution, in lower or upper case.
+        image_policy: caps and the default size of pictures.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workflow_type: Literal["STANDARD", "EXPRESS"] = "STANDARD"
+    below_threshold: Literal["review", "fail"] = "review"
+    code: str = Field(default="../build/lambda", min_length=1)
+    function_seconds: int = Field(default=60, ge=1, le=900)
+    log_retention_days: RetentionDays = 30
+    capture_days: int = Field(default=30, ge=1)
+    noncurrent_days: int = Field(default=30, ge=1)
+    suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+    image_policy: ImagePolicy = ImagePolicy()
+
+
+_PREFIX: Final = r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]*/$"
+_PREFIX_HINT: Final = "letters, digits, _ . - / and a / at the end"
+_GROUPS: Final = {
+    "The model": ("Threshold", "EndpointName", "Labels", "ModelUri", "ImageSize"),
+    "Where pictures arrive and who hears of trouble": ("InputPrefix", "AlarmEmail", "ReviewRatePercent"),
+    "How it runs": ("Architecture", "ReservedConcurrency", "Tracing", "Project"),
+}
+
+
+def parameters(settings: TemplateSettings) -> dict[str, Value]:
+    """What ``sam deploy --parameter-overrides`` takes. Threshold alone has no default: there is none to guess."""
+    return {
+        "Threshold": _text(
+            "Least confidence that is accepted, above 0 and at most 1; model.json holds the model's own",
+            pattern=r"^(0?\.[0-9]*[1-9][0-9]*|1(\.0*)?)$",
+            hint="a number above 0 and at most 1",
+        ),
+        "EndpointName": _text(
+            "SageMaker endpoint that classifies; empty when the model runs inside the function",
+            "",
+            r"^$|^[a-z0-9](-*[a-z0-9]){0,62}$",
+            "an endpoint's name in lower case, as its ARN has it",
+        ),
+        "Labels": _text("Class names in the order of the endpoint's answers, as in bicycle,motorcycle", ""),
+        "ModelUri": _text(
+            "Model that the function loads, as in s3://bucket/model.tar.gz; empty for the packaged one",
+            "",
+            r"^$|^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?$]+\.tar\.gz$",
+            "s3://bucket/key.tar.gz",
+        ),
+        "ImageSize": {
+            "Type": "Number",
+            "Description": "Longer sides are reduced to this many pixels; the model's input size is enough",
+            "Default": settings.image_policy.image_size,
+            "MinValue": 8,
+            "MaxValue": 1024,
+        },
+        "InputPrefix": _text("Pictures under this prefix are classified", "images/", _PREFIX, _PREFIX_HINT),
+        "AlarmEmail": _text("Who is told of alarms and failed executions; empty for nobody", "", r"^$|^\S+@\S+$"),
+        "ReviewRatePercent": {
+            "Type": "Number",
+            "Description": "Alarm when more of an hour's pictures than this percentage go to review",
+            "Default": 50,
+            "MinValue": 1,
+            "MaxValue": 100,
+        },
+        "Architecture": {
+            "Type": "String",
+            "Description": "Processor of the functions; package for the same one",
+            "Default": "arm64",
+            "AllowedValues": ["arm64", "x86_64"],
+        },
+        "ReservedConcurrency": {
+            "Type": "Number",
+            "Description": "Most copies of each function at a time, reserved for it; 0 reserves none (new accounts)",
+            "Default": 20,
+            "MinValue": 0,
+        },
+        "Tracing": {
+            "Type": "String",
+            "Description": "X-Ray traces of functions and executions; package with the tracing extra",
+            "Default": "off",
+            "AllowedValues": ["on", "off"],
+        },
+        "Project": _text(
+            "Value of the tag scones:project on every resource, by which clean-up finds them",
+            "scones",
+            r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+        ),
+    }
+
+
+def interface() -> Value:
+    """How consoles group the parameters."""
+    return {
+        "ParameterGroups": [
+            {"Label": {"default": label}, "Parameters": list(names)} for label, names in _GROUPS.items()
+        ]
+    }
+
+
+def conditions() -> dict[str, Value]:
+    """What the parameters switch on."""
+    return {
+        "UsesEndpoint": _not_empty("EndpointName"),
+        "UsesModelUri": _not_empty("ModelUri"),
+        "ReservesConcurrency": {"Fn::Not": [{"Fn::Equals": [ref("ReservedConcurrency"), "0"]}]},
+        "UsesTracing": {"Fn::Equals": [ref("Tracing"), "on"]},
+        "TellsSomebody": _not_empty("AlarmEmail"),
+    }
+
+
+def rules() -> dict[str, Value]:
+    """What CloudFormation refuses before it creates anything."""
+    return {
+        "OneModel": {
+            "RuleCondition": _not_empty("EndpointName"),
+            "Assertions": [
+                {
+                    "Assert": {"Fn::Equals": [ref("ModelUri"), ""]},
+                    "AssertDescription": "Give EndpointName or ModelUri, not both",
+                },
+                {
+                    "Assert": _not_empty("Labels"),
+                    "AssertDescription": "An endpoint's answers name no classes: give Labels, as in bicycle,motorcycle",
+                },
+            ],
+        }
+    }
+
+
+def _text(description: str, default: str | None = None, pattern: str = "", hint: str = "") -> Value:
+    found: dict[str, Value] = {"Type": "String", "Description": description}
+    if default is not None:
+        found["Default"] = default
+    if pattern:
+        found["AllowedPattern"] = pattern
+    if hint:
+        found["ConstraintDescription"] = hint
+    return found
+
+
+def _not_empty(parameter: str) -> Value:
+    return {"Fn::Not": [{"Fn::Equals": [ref(parameter), ""]}]}

@@ -1,0 +1,88 @@
+"""What starts executions, and where trouble goes: EventBridge rules, the dead-letter queue, the alarm topic."""
+
+from __future__ import annotations
+
+from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
+from scones_ml.infrastructure.parameters import TemplateSettings
+
+__all__ = ["resources"]
+
+_DAY_SECONDS = 86_400
+
+
+def resources(settings: TemplateSettings) -> dict[str, Value]:
+    """Rules, queue and topic.
+
+    A failed execution of a STANDARD machine goes to the queue and to the topic. EXPRESS machines emit no such event:
+    their failures are in the log and in the alarms.
+    """
+    found: dict[str, Value] = {"ImageCreatedRule": _image_created(settings)}
+    if settings.workflow_type == "STANDARD":
+        found["ExecutionFailedRule"] = _execution_failed()
+    return found | {
+        "DeadLetterQueue": {
+            "Type": "AWS::SQS::Queue",
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Delete",
+            "Properties": {"MessageRetentionPeriod": 14 * _DAY_SECONDS, "SqsManagedSseEnabled": True},
+        },
+        "AlarmTopic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "scones alarms"}},
+        "AlarmSubscription": {
+            "Type": "AWS::SNS::Subscription",
+            "Condition": "TellsSomebody",
+            "Properties": {"TopicArn": ref("AlarmTopic"), "Protocol": "email", "Endpoint": ref("AlarmEmail")},
+        },
+    }
+
+
+def _image_created(settings: TemplateSettings) -> Value:
+    """A key has to match prefix and suffix at once: only a wildcard says both."""
+    suffixes = [spelled for suffix in settings.suffixes for spelled in (suffix, suffix.upper())]
+    return {
+        "Type": "AWS::Events::Rule",
+        "Properties": {
+            "Description": "A picture arrived: start an execution",
+            "EventPattern": {
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created"],
+                "detail": {
+                    "bucket": {"name": [ref("InputBucket")]},
+                    "object": {"key": [{"wildcard": sub(f"${{InputPrefix}}*{suffix}")} for suffix in suffixes]},
+                },
+            },
+            "Targets": [
+                {
+                    "Id": "StartExecution",
+                    "Arn": ref("ImageClassification"),
+                    "RoleArn": get_att("ImageCreatedRole"),
+                    "DeadLetterConfig": {"Arn": get_att("DeadLetterQueue")},
+                    "RetryPolicy": {"MaximumEventAgeInSeconds": _DAY_SECONDS, "MaximumRetryAttempts": 185},
+                }
+            ],
+        },
+    }
+
+
+def _execution_failed() -> Value:
+    return {
+        "Type": "AWS::Events::Rule",
+        "Properties": {
+            "Description": "An execution did not end well: keep it, and tell people",
+            "EventPattern": {
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": {
+                    "stateMachineArn": [ref("ImageClassification")],
+                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                },
+            },
+            "Targets": [
+                {"Id": "KeepFailure", "Arn": get_att("DeadLetterQueue")},
+                {
+                    "Id": "TellFailure",
+                    "Arn": ref("AlarmTopic"),
+                    "DeadLetterConfig": {"Arn": get_att("DeadLetterQueue")},
+                },
+            ],
+        },
+    }

@@ -1,0 +1,61 @@
+"""Buckets: pictures come in at one, outcomes and captures go to the other, so that no outcome starts an execution."""
+
+from __future__ import annotations
+
+from scones_ml.infrastructure.intrinsics import Value
+from scones_ml.infrastructure.parameters import TemplateSettings
+
+__all__ = ["CAPTURE_PREFIX", "resources"]
+
+CAPTURE_PREFIX = "captures/"
+"""Where an endpoint's data capture belongs in the output bucket."""
+
+
+def resources(settings: TemplateSettings) -> dict[str, Value]:
+    """Both buckets: private, versioned, encrypted, tidied up.
+
+    Their deletion policy is Delete, and CloudFormation refuses to delete a bucket that holds anything: nothing is
+    lost by accident, and nothing is left once it is empty.
+    """
+    captures: Value = {
+        "Id": "ForgetCaptures",
+        "Status": "Enabled",
+        "Prefix": CAPTURE_PREFIX,
+        "ExpirationInDays": settings.capture_days,
+    }
+    return {
+        "InputBucket": _bucket(settings, [], {"NotificationConfiguration": _EVENTS}),
+        "OutputBucket": _bucket(settings, [captures], {}),
+    }
+
+
+_EVENTS: Value = {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def _bucket(settings: TemplateSettings, lifecycle: list[Value], properties: dict[str, Value]) -> Value:
+    tidy: Value = {
+        "Id": "TidyUp",
+        "Status": "Enabled",
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": settings.noncurrent_days},
+    }
+    return {
+        "Type": "AWS::S3::Bucket",
+        "DeletionPolicy": "Delete",
+        "UpdateReplacePolicy": "Delete",
+        "Properties": {
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            },
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+            },
+            "VersioningConfiguration": {"Status": "Enabled"},
+            "LifecycleConfiguration": {"Rules": [*lifecycle, tidy]},
+            **properties,
+        },
+    }
