@@ -1,4 +1,8 @@
-"""The recipes that ``--preset`` names. Figures: ``benchmarks/training.py``."""
+"""The recipes that ``--preset`` names.
+
+Chosen by 5-fold out-of-fold accuracy on 1,000 photographs (800 to learn from each time), never on test photographs:
+``fast`` 0.936 in 14 CPU seconds, ``best`` 0.955 in 32. Short runs want less cutmix.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ class Recipe:
         cutmix: probability that a box of another picture is pasted into one.
         recolour: largest change of contrast (a share) and brightness (in deviations of all pixels).
         grey: probability that a picture loses its colour.
-        batch_size: pictures a step; small data sets take smaller steps, see ``fit``.
+        batch_size: pictures a step; a smaller data set is one step an epoch.
         reach: largest random shift, in pixels at 32x32.
         muon_lr: learning rate of the convolutions.
         head_lr: learning rate of the last layer.
@@ -39,6 +43,6 @@ class Recipe:
 
 
 PRESETS = {
-    "fast": Recipe(epochs=22, batch_size=50, widths=(16, 32, 64)),
+    "fast": Recipe(epochs=24, cutmix=0.3, widths=(24, 48, 96)),
     "best": Recipe(epochs=54, widths=(24, 48, 96)),
 }

@@ -176,7 +176,9 @@ def test_a_missing_channel_is_one_line(
 ) -> None:
     """A channel that is not there is named, with exit code 1."""
     assert in_process(tmp_path / "nowhere", tmp_path, monkeypatch) == 1
-    assert one_line(capsys.readouterr().err) == f"error: no such folder: {tmp_path / 'nowhere'}"
+    message = one_line(capsys.readouterr().err)
+    assert message.startswith("error: ")
+    assert str(tmp_path / "nowhere") in message
 
 
 def test_a_folder_that_was_not_staged_is_one_line(
