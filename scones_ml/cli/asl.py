@@ -17,7 +17,7 @@ from scones_ml.cli import terminal
 from scones_ml.cli.options import Json
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidDefinitionError
 
-__all__ = ["app"]
+__all__ = ["app", "graph", "run", "validate"]
 
 app = typer.Typer(no_args_is_help=True, help="Run, validate and draw any Amazon States Language definition.")
 

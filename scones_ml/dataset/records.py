@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SPLITS", "Dataset", "Record", "Split", "dataset_hash", "is_staged", "load", "write"]
+__all__ = ["SPLITS", "Dataset", "Record", "Split", "count", "dataset_hash", "is_staged", "load", "write"]
 
 Split = Literal["train", "validation", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -27,6 +27,7 @@ __all__ = [
     "mass_bins",
     "reliability",
     "reliability_bins",
+    "rescale",
     "softmax",
 ]
 

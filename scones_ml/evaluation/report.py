@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from scones_ml.evaluation.metrics import Evaluation
     from scones_ml.evaluation.threshold import ThresholdChoice
 
-__all__ = ["Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport", "answers", "render_report"]
+__all__ = [
+    "Answer",
+    "ClassifiedRow",
+    "DatasetFacts",
+    "ModelFacts",
+    "RunReport",
+    "answers",
+    "curve_points",
+    "render_report",
+]
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
 
