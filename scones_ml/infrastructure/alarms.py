@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from scones_ml.infrastructure.functions import log_group
 from scones_ml.infrastructure.intrinsics import Value, get_att, ref
 
-__all__ = ["resources"]
+__all__ = ["CUSTOM_METRICS", "metrics", "resources"]
 
 _PERIOD = 300
 _HOUR = 3600
 _LATENCY_LIMIT_MICROSECONDS = 1_000_000
 _LEAST_PICTURES = 20
 _NAMESPACE = "scones"
+_VERDICTS = {"Accepted": "TRUE", "Review": "FALSE"}
+
+CUSTOM_METRICS = len(_VERDICTS)
+"""Metrics of our own; CloudWatch charges for a month in which they have data."""
 
 
 def resources() -> dict[str, Value]:
@@ -40,6 +44,26 @@ def resources() -> dict[str, Value]:
         **_endpoint(),
         **_review_rate(),
     }
+
+
+def metrics(*, endpoint: bool) -> int:
+    """How many metrics the alarms watch, which is what CloudWatch charges for.
+
+    Args:
+        endpoint: whether an endpoint is watched, too.
+    """
+    left_out = () if endpoint else _endpoint()
+    return sum(_watched(alarm) for name, alarm in resources().items() if name not in left_out)
+
+
+def _watched(resource: Value) -> int:
+    if not isinstance(resource, Mapping) or resource.get("Type") != "AWS::CloudWatch::Alarm":
+        return 0
+    properties = resource["Properties"]
+    assert isinstance(properties, Mapping)  # noqa: S101 - by CloudFormation's own schema
+    queries = properties.get("Metrics", ())
+    assert isinstance(queries, list | tuple)  # noqa: S101
+    return sum("MetricStat" in query for query in queries) or 1
 
 
 def _alarm(
@@ -98,7 +122,6 @@ def _review_rate() -> dict[str, Value]:
 
     Hours with few pictures are let pass: a share of three pictures says nothing.
     """
-    verdicts = {"Accepted": "TRUE", "Review": "FALSE"}
     filters: dict[str, Value] = {
         f"{name}Metric": {
             "Type": "AWS::Logs::MetricFilter",
@@ -110,7 +133,7 @@ def _review_rate() -> dict[str, Value]:
                 ],
             },
         }
-        for name, truth in verdicts.items()
+        for name, truth in _VERDICTS.items()
     }
     counts: list[Value] = [
         {
@@ -122,7 +145,7 @@ def _review_rate() -> dict[str, Value]:
                 "Stat": "Sum",
             },
         }
-        for name in verdicts
+        for name in _VERDICTS
     ]
     pictures = "(FILL(review, 0) + FILL(accepted, 0))"
     share: Value = {

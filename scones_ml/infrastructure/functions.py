@@ -37,9 +37,9 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What each function that a handler may use reads from the environment."""
 
-_ONE_VCPU_MB = 1769
-_DECODING_MB = 1024  # 50 million pixels are 150 MB, held up to three times while they are converted
-_SMALL_MB = 256
+ONE_VCPU_MB = 1769
+DECODING_MB = 1024  # 50 million pixels are 150 MB, held up to three times while they are converted
+SMALL_MB = 256
 
 
 def function_names(machine: asl.StateMachine) -> tuple[str, ...]:
@@ -148,5 +148,5 @@ def _function(name: str, settings: TemplateSettings) -> Value:
 def _memory(handler: str) -> Value:
     uses = handler_uses(handler)
     if "backends.classifier" in uses:
-        return either("UsesEndpoint", _DECODING_MB, _ONE_VCPU_MB)
-    return _DECODING_MB if "backends.read_object" in uses else _SMALL_MB
+        return either("UsesEndpoint", DECODING_MB, ONE_VCPU_MB)
+    return DECODING_MB if "backends.read_object" in uses else SMALL_MB

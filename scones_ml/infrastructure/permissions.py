@@ -194,7 +194,7 @@ def _function(name: str) -> Iterator[Statement]:
         yield Statement(
             "ReadModel",
             ("s3:GetObject",),
-            ({"Fn::Join": [":", ["arn", ref("AWS::Partition"), "s3", "", "", _model_path()]]},),
+            ({"Fn::Sub": ["arn:${AWS::Partition}:s3:::${Path}", {"Path": _model_path()}]},),
             "the function loads the model when it starts",
             when="UsesModelUri",
         )
@@ -209,7 +209,7 @@ def _function(name: str) -> Iterator[Statement]:
 
 def _model_path() -> Value:
     """``bucket/key`` of ``s3://bucket/key``; split behind a second ``s3://``, so that there always is a part 1."""
-    return {"Fn::Select": [1, {"Fn::Split": ["s3://", {"Fn::Join": ["", [ref("ModelUri"), "s3://"]]}]}]}
+    return {"Fn::Select": [1, {"Fn::Split": ["s3://", sub("${ModelUri}s3://")]}]}
 
 
 def _machine(machine: asl.StateMachine) -> Iterator[Statement]:
