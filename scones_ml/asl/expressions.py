@@ -78,9 +78,9 @@ def _expression(path: str, value: str) -> Iterator[Found]:
         return
     if _SPACED.fullmatch(value) is None:
         yield path, f"write one space after {_OPEN} and before {_CLOSE}", "warning"
-    message = _syntax(value[2:-2].strip())
-    if message is not None:
-        yield path, message, "error"
+    problem = _syntax(value[2:-2].strip())
+    if problem is not None:
+        yield path, problem, "error"
 
 
 def _syntax(expression: str) -> str | None:

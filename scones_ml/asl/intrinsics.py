@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-from scones_ml.asl.failures import EvaluationFailed
+from scones_ml.asl.failures import RUNTIME, EvaluationFailed
 from scones_ml.asl.paths import PathNotFoundError, PathSyntaxError, parse
 from scones_ml.asl.scope import Scope
 from scones_ml.asl.values import Json, java_text, text
@@ -41,6 +41,10 @@ _TOKEN = re.compile(
 
 class _RefusedError(ValueError):
     """Arguments that a function does not take; the message goes into the cause."""
+
+
+class _MissingError(_RefusedError):
+    """An argument's path leads nowhere: an error of the definition, not of the function."""
 
 
 def _number(value: Json) -> float:
@@ -264,7 +268,7 @@ def _argument(source: str, token: re.Match[str]) -> Argument:
 
 
 def _fail_path(path: str, scope: Scope) -> NoReturn:
-    raise _RefusedError(
+    raise _MissingError(
         f"The JsonPath argument for the field '{path}' could not be found in the input '{text(scope.input)}'"
     )
 
@@ -275,6 +279,7 @@ def _bind(source: str, function: Callable[..., Json], arguments: tuple[Argument,
             return function(*(argument(scope) for argument in arguments))
         except (_RefusedError, TypeError) as error:
             reason = str(error) if isinstance(error, _RefusedError) else "wrong number of arguments"
-            raise EvaluationFailed(FAILURE, f"The function '{source}' had the following error: {reason}") from error
+            name = RUNTIME if isinstance(error, _MissingError) else FAILURE
+            raise EvaluationFailed(name, f"The function '{source}' had the following error: {reason}") from error
 
     return call

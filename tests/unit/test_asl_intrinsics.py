@@ -112,7 +112,6 @@ def test_a_seed_makes_random_numbers_repeat() -> None:
         "States.MathRandom(5, 5)",
         "States.Hash('a', 'CRC32')",
         "States.Format('{} {}', 1)",
-        "States.Format('{}', $.nope)",
         "States.Format(1)",
         "States.UUID(1)",
     ],
@@ -123,6 +122,17 @@ def test_wrong_arguments_are_an_intrinsic_failure(source: str) -> None:
         call(source, {"list": [1, 2, 3]})
     assert caught.value.error == "States.IntrinsicFailure"
     assert source in str(caught.value.cause)
+
+
+def test_a_path_to_nowhere_is_an_error_of_the_definition() -> None:
+    """A missing argument fails with States.Runtime, in AWS's words, and not with the function's own error."""
+    with pytest.raises(EvaluationFailed) as caught:
+        call("States.Format('{}', $.nope)", {"a": 1})
+    assert caught.value.error == "States.Runtime"
+    assert caught.value.cause == (
+        "The function 'States.Format('{}', $.nope)' had the following error: "
+        "The JsonPath argument for the field '$.nope' could not be found in the input '{\"a\":1}'"
+    )
 
 
 @pytest.mark.parametrize(
