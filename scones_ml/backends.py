@@ -6,16 +6,29 @@ Handlers ask for one port at a time; settings are read at each call, and what is
 from __future__ import annotations
 
 import importlib
+import time
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from scones_ml import settings
-from scones_ml.errors import ConfigurationError
+from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef
-from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
+from scones_ml.ports import Backend, BatchClassifier, Classifier, ObjectStore, StoredObject
 
-__all__ = ["backend", "classifier", "object_store", "read_object"]
+if TYPE_CHECKING:
+    from scones_ml.aws.executions import StateMachineExecutions
+
+__all__ = [
+    "backend",
+    "batch_classifier",
+    "classifier",
+    "object_store",
+    "read_object",
+    "result_exists",
+    "start_execution",
+    "write_result",
+]
 
 _BACKENDS = {"local": "scones_ml.local.backend:LocalBackend"}
 _OBJECT_STORES = {
@@ -26,6 +39,8 @@ _CLASSIFIERS = {
     "onnx": "scones_ml.inference.model:load_model",
     "sagemaker": "scones_ml.aws.classifier:SageMakerClassifier",
 }
+_MODEL_SECONDS = 60
+"""How long a model in the store is used before asking whether it was replaced."""
 
 
 def backend(name: str, workspace: Path) -> Backend:
@@ -61,12 +76,63 @@ def classifier() -> Classifier:
     target = settings.classifier()
     if target.kind == "sagemaker":
         return _classifier(target, settings.labels(), settings.runtime_url())
+    if target.name.startswith("s3://"):
+        return _stored_model(_newest(target.name, int(time.monotonic() / _MODEL_SECONDS)))
     return _classifier(target)
+
+
+def batch_classifier() -> BatchClassifier[object]:
+    """The classifier that SCONES_CLASSIFIER names, for many pictures at a time."""
+    return cast("BatchClassifier[object]", classifier())
+
+
+def result_exists(bucket: str, key: str) -> bool:
+    """Whether the store holds this result; asks by listing, for which no right to read is needed."""
+    return any(found.key == key for found in object_store().list(bucket, key))
+
+
+def write_result(bucket: str, key: str, lines: str) -> None:
+    """Write JSON Lines to the store that SCONES_OBJECT_STORE names."""
+    object_store().write(bucket, key, lines.encode(), "application/jsonl")
+
+
+def start_execution(image: ImageRef) -> None:
+    """Start the state machine that SCONES_STATE_MACHINE names for one image; a duplicate is harmless."""
+    _executions(settings.state_machine()).start(image)
 
 
 @lru_cache(maxsize=8)
 def _object_store(target: settings.Target) -> ObjectStore:
     return cast("ObjectStore", _load(_OBJECT_STORES[target.kind], *filter(None, [target.name])))
+
+
+@lru_cache(maxsize=8)
+def _newest(uri: str, minute: int) -> ImageRef:  # noqa: ARG001 - a new minute asks anew
+    """The archive's present version; kept by its etag alone, so that reading it needs no right to older versions."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise ConfigurationError(f"SCONES_CLASSIFIER: {uri!r} is not s3://bucket/model.tar.gz")
+    found = _read_model(ImageRef(s3_bucket=bucket, s3_key=key), limit=0).ref
+    return found.model_copy(update={"version_id": None})
+
+
+@lru_cache(maxsize=2)
+def _stored_model(ref: ImageRef) -> Classifier:
+    from scones_ml.inference.model import load_archive
+
+    return load_archive(_read_model(ref).data, ref.uri)
+
+
+def _read_model(ref: ImageRef, limit: int | None = None) -> StoredObject:
+    try:
+        return object_store().read(ref, limit)
+    except ImageNotFoundError as exc:  # an image that is gone is dropped; a model that is gone is a fault
+        raise ConfigurationError(f"the model {exc}: SCONES_CLASSIFIER names it") from exc
+
+
+@lru_cache(maxsize=2)
+def _executions(arn: str) -> StateMachineExecutions:
+    return cast("StateMachineExecutions", _load("scones_ml.aws.executions:StateMachineExecutions", arn))
 
 
 @lru_cache(maxsize=8)

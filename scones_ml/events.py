@@ -24,13 +24,18 @@ from scones_ml.errors import EventError
 __all__ = [
     "ClassifiedImage",
     "FilteredImage",
+    "ImageBatch",
+    "ImageOutcome",
     "ImageRef",
     "Outcome",
     "SerializedImage",
     "classified_image",
+    "image_batch",
     "image_id",
     "image_ref",
     "image_refs",
+    "is_image_key",
+    "queued",
     "serialized_image",
 ]
 
@@ -133,6 +138,98 @@ class FilteredImage(ClassifiedImage):
 
     threshold: float = Field(gt=0.0, le=1.0)
     accepted: bool
+
+
+class ImageBatch(_Wire):
+    """Images that one invocation classifies.
+
+    Attributes:
+        images: the objects, in order.
+        output_bucket: where the results go.
+        run: names the bulk run; results of one run are never computed twice.
+    """
+
+    images: tuple[ImageRef, ...]
+    output_bucket: str = Field(min_length=1)
+    run: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+
+    @property
+    def batch_id(self) -> str:
+        """The identity of these object versions: the first 40 hex digits of sha256 over their (key, etag) pairs."""
+        pairs = [[ref.s3_key, ref.etag] for ref in self.images]
+        return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:40]
+
+    @property
+    def result_key(self) -> str:
+        """``bulk/RUN/BATCH_ID.jsonl``: the same images of a run always write the same object."""
+        return f"bulk/{self.run}/{self.batch_id}.jsonl"
+
+
+class ImageOutcome(_Wire):
+    """What became of one image of a batch: a line of its results.
+
+    Attributes:
+        outcome: where it goes.
+        label: the most probable class; with confidence, inferences, threshold and accepted as in `FilteredImage`,
+            where the image could be read.
+        error: the error's class name, where it could not.
+        reason: its message.
+    """
+
+    s3_bucket: str
+    s3_key: str
+    version_id: str | None = None
+    etag: str | None = None
+    image_id: str
+    outcome: Outcome
+    inferences: tuple[Probability, ...] | None = None
+    label: str | None = None
+    confidence: Probability | None = None
+    threshold: float | None = None
+    accepted: bool | None = None
+    error: str | None = None
+    reason: str | None = None
+
+
+_NO_IMAGES = ("/", ".csv", ".json", ".jsonl", ".lst", ".manifest", ".parquet", ".txt")
+
+
+def is_image_key(key: str) -> bool:
+    """Whether an object can be an image: folder markers, manifests and lists are not work."""
+    return not key.lower().endswith(_NO_IMAGES)
+
+
+def queued(event: Event) -> dict[str, object] | None:
+    """The bodies of an SQS batch by message id; None when the event is not one.
+
+    Raises:
+        EventError: a message has no id.
+    """
+    records = event.get("Records")
+    if not isinstance(records, list) or not records or _dig(records[0], "eventSource") != "aws:sqs":
+        return None
+    messages = {_dig(record, "messageId"): _dig(record, "body") for record in records}
+    if not all(isinstance(name, str) and name for name in messages):
+        raise EventError("an SQS record has no messageId")
+    return {str(name): body for name, body in messages.items()}
+
+
+def image_batch(event: Event) -> ImageBatch:
+    """Read what a distributed Map's ItemBatcher hands to one invocation.
+
+    ``BatchInput`` holds ``s3_bucket``, ``output_bucket`` and ``run``; ``Items`` holds objects with ``s3_key`` and, where
+    known, ``etag`` (quotes are taken off) or ``version_id``. What cannot be an image is left out.
+
+    Raises:
+        EventError: a field is missing or wrong; the message names it.
+    """
+    shared, items = event.get("BatchInput"), event.get("Items")
+    if not isinstance(shared, Mapping) or not isinstance(items, list):
+        raise EventError(f"the event is no batch (its keys: {_keys(event)}): it needs Items and BatchInput")
+    bucket = shared.get("s3_bucket")
+    images = [_item(item, bucket) for item in items]
+    fields = {k: v for k, v in shared.items() if k != "s3_bucket"}
+    return _parse(ImageBatch, {**fields, "images": [ref for ref in images if is_image_key(ref.s3_key)]})
 
 
 def image_refs(event: Event) -> tuple[ImageRef, ...]:
@@ -270,6 +367,13 @@ def _record(record: object) -> tuple[ImageRef, ...]:
     if "body" in record:
         return image_refs(_unwrap(record["body"]))
     raise EventError(f"a record is neither S3's nor SQS's (its keys: {_keys(record)})")
+
+
+def _item(item: object, bucket: object) -> ImageRef:
+    if not isinstance(item, Mapping):
+        raise EventError("Items holds something that is not an object")
+    etag = item.get("etag")
+    return _parse(ImageRef, {"s3_bucket": bucket, **item, "etag": etag.strip('"') if isinstance(etag, str) else etag})
 
 
 def _dig(event: object, *path: str) -> object:

@@ -3,10 +3,12 @@
 ======================  ==============================  ====================================================
 variable                values                          meaning
 ======================  ==============================  ====================================================
-SCONES_CLASSIFIER       sagemaker:NAME | onnx:PATH      where a picture is classified
+SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where a picture is classified; MODEL is a folder, a
+                                                        model.tar.gz, or one in S3: s3://bucket/model.tar.gz
 SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:)
 SCONES_THRESHOLD        0 < number <= 1                 least confidence that is accepted
 SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go
+SCONES_STATE_MACHINE    an ARN                          what is started for each image
 SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
 SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
 SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger pictures are quarantined undecoded
@@ -37,6 +39,7 @@ __all__ = [
     "metrics_enabled",
     "object_store",
     "runtime_url",
+    "state_machine",
     "threshold",
     "tracing_enabled",
 ]
@@ -74,7 +77,7 @@ class Target:
 
 
 def classifier(environ: Environ = os.environ) -> Target:
-    """Where a picture is classified: ``sagemaker:ENDPOINT`` or ``onnx:PATH``."""
+    """Where a picture is classified: ``sagemaker:ENDPOINT`` or ``onnx:MODEL``."""
     return _target(environ, "SCONES_CLASSIFIER", {"sagemaker": True, "onnx": True}, None)
 
 
@@ -100,6 +103,19 @@ def labels(environ: Environ = os.environ) -> tuple[str, ...]:
 def runtime_url(environ: Environ = os.environ) -> str | None:
     """Where SageMaker's runtime API is, if not at AWS."""
     return environ.get("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME") or None
+
+
+def state_machine(environ: Environ = os.environ) -> str:
+    """The ARN of the state machine that is started for each image.
+
+    Raises:
+        ConfigurationError: unset, or not an ARN.
+    """
+    arn = environ.get("SCONES_STATE_MACHINE", "")
+    if not arn.startswith("arn:"):
+        given = f"is {arn!r}" if arn else "is not set"
+        raise ConfigurationError(f"SCONES_STATE_MACHINE {given}: give the state machine's ARN")
+    return arn
 
 
 def threshold(environ: Environ = os.environ) -> float:

@@ -9,20 +9,42 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from scones_ml import images
-from scones_ml.errors import EventError, ImageError, InferenceError
-from scones_ml.events import ClassifiedImage, FilteredImage, ImageRef, SerializedImage
-from scones_ml.ports import Classifier, StoredObject
+from scones_ml.errors import EventError, ImageError, ImageNotFoundError, InferenceError, SconesError
+from scones_ml.events import (
+    ClassifiedImage,
+    FilteredImage,
+    ImageBatch,
+    ImageOutcome,
+    ImageRef,
+    SerializedImage,
+    image_refs,
+    is_image_key,
+    queued,
+)
+from scones_ml.ports import BatchClassifier, Classifier, StoredObject
 from scones_ml.settings import ImagePolicy
 
 __all__ = [
+    "Started",
+    "batch_report",
+    "classify_batch",
     "classify_image_data",
     "filter_low_confidence",
+    "json_lines",
+    "most_probable",
     "picture_of",
     "serialize_image_data",
+    "start_image_classification",
 ]
+
+Picture = TypeVar("Picture")
+Prepared = TypeVar("Prepared")
 
 STATE_LIMIT_BYTES = 262_144
 _ROOM_FOR_OTHER_FIELDS = 8_192
@@ -83,7 +105,18 @@ def classify_image_data(image: SerializedImage, picture: bytes, classifier: Clas
             are never turned into probabilities here: a softmax would make any numbers look confident.
     """
     probabilities = classifier.predict(picture, image_id=image.image_id)
-    labels = classifier.labels
+    label, confidence = most_probable(probabilities, classifier.labels)
+    return ClassifiedImage(
+        **image.model_dump(exclude={"image_data"}), inferences=probabilities, label=label, confidence=confidence
+    )
+
+
+def most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> tuple[str, float]:
+    """The most probable label and its probability, after checking that the numbers are probabilities.
+
+    Raises:
+        InferenceError: they are not one finite number in [0, 1] per label with sum 1 within 1e-3.
+    """
     if len(probabilities) != len(labels):
         raise InferenceError(
             f"the classifier gave {len(probabilities)} numbers for {len(labels)} labels ({', '.join(labels)})"
@@ -93,12 +126,7 @@ def classify_image_data(image: SerializedImage, picture: bytes, classifier: Clas
     if abs(math.fsum(probabilities) - 1.0) > 1e-3:
         raise InferenceError(f"the classifier's probabilities add up to {math.fsum(probabilities):.4f}, not 1")
     confidence = max(probabilities)
-    return ClassifiedImage(
-        **image.model_dump(exclude={"image_data"}),
-        inferences=probabilities,
-        label=labels[probabilities.index(confidence)],
-        confidence=confidence,
-    )
+    return labels[probabilities.index(confidence)], confidence
 
 
 def filter_low_confidence(image: ClassifiedImage, threshold: float) -> FilteredImage:
@@ -109,6 +137,158 @@ def filter_low_confidence(image: ClassifiedImage, threshold: float) -> FilteredI
         threshold: in (0, 1]; ``confidence >= threshold`` is accepted.
     """
     return FilteredImage(**image.model_dump(), threshold=threshold, accepted=image.confidence >= threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What came of a start event.
+
+    Attributes:
+        images: how many executions were started, or had been before.
+        failures: why messages of an SQS batch failed, by message id.
+    """
+
+    images: int
+    failures: dict[str, str]
+
+    def to_event(self) -> dict[str, object]:
+        """SQS's partial batch response: the messages that are to come again."""
+        return {"batchItemFailures": [{"itemIdentifier": name} for name in self.failures]}
+
+
+def start_image_classification(event: dict[str, object], start: Callable[[ImageRef], None]) -> Started:
+    """Start one execution for each image that an event names.
+
+    Args:
+        event: any start event; of an SQS batch each message stands for itself.
+        start: starts one execution; a duplicate must be harmless.
+
+    Returns:
+        How many were started, and which messages of an SQS batch failed: they come again, and end in the dead-letter
+        queue when that does not help. Folder markers, test events and manifests start nothing.
+
+    Raises:
+        EventError: the event is no SQS batch, and no known shape fits.
+        TransientServiceError: the event is no SQS batch, and an execution cannot be started now.
+    """
+    messages = queued(event)
+    if messages is None:
+        return Started(_start_all(event, start), {})
+    images, failures = 0, {}
+    for message_id, body in messages.items():
+        try:
+            images += _start_all({"body": body}, start)
+        except SconesError as exc:
+            failures[message_id] = f"{type(exc).__name__}: {exc}"
+    return Started(images, failures)
+
+
+def _start_all(event: dict[str, object], start: Callable[[ImageRef], None]) -> int:
+    refs = [ref for ref in image_refs(event) if is_image_key(ref.s3_key)]
+    for ref in refs:
+        start(ref)
+    return len(refs)
+
+
+def classify_batch(
+    batch: Sequence[ImageRef],
+    read: Callable[[ImageRef], StoredObject],
+    classifier: BatchClassifier[Picture],
+    policy: ImagePolicy,
+    threshold: float,
+    readers: int = 8,
+) -> tuple[ImageOutcome, ...]:
+    """Read, classify and filter many images; one that cannot be read never fails the others.
+
+    Args:
+        batch: the objects.
+        read: how one is read.
+        classifier: an endpoint, or a model in this process.
+        policy: what an image may be.
+        threshold: in (0, 1]; ``confidence >= threshold`` is accepted.
+        readers: how many objects are read and decoded at a time; only so many are held undecoded.
+
+    Returns:
+        One outcome per image, in order.
+
+    Raises:
+        InferenceError: an answer is not one probability per label.
+        TransientServiceError: the store or the classifier is throttled: the batch may be tried again.
+    """
+
+    def prepare(ref: ImageRef) -> Picture | ImageError:
+        try:
+            return classifier.prepare(read(ref).data, policy)
+        except ImageError as exc:
+            return exc
+
+    prepared = _map(prepare, batch, readers)
+    pictures = [
+        (ref, picture) for ref, picture in zip(batch, prepared, strict=True) if not isinstance(picture, ImageError)
+    ]
+    ids = [ref.image_id for ref, _ in pictures]
+    answers = iter(classifier.predict_many([picture for _, picture in pictures], ids) if pictures else ())
+    return tuple(
+        _unreadable(ref, found)
+        if isinstance(found, ImageError)
+        else _verdict(ref, next(answers), classifier, threshold)
+        for ref, found in zip(batch, prepared, strict=True)
+    )
+
+
+def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
+    """Outcomes as JSON Lines, one image a line."""
+    return "".join(outcome.model_dump_json(exclude_none=True) + "\n" for outcome in outcomes)
+
+
+def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> dict[str, object]:
+    """What one invocation hands to the ResultWriter: counts, and where the results are.
+
+    Args:
+        batch: what was asked for.
+        outcomes: what became of it; None when an earlier invocation has written them.
+    """
+    counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes or ())
+    if outcomes is None:
+        counts["finished_before"] = len(batch.images)
+    return {"batch_id": batch.batch_id, "result_key": batch.result_key, "counts": dict(counts)}
+
+
+def _map(prepare: Callable[[ImageRef], Prepared], refs: Sequence[ImageRef], readers: int) -> list[Prepared]:
+    if readers == 1:
+        return [prepare(ref) for ref in refs]
+    from concurrent.futures import ThreadPoolExecutor  # most Lambdas never need it
+
+    with ThreadPoolExecutor(readers) as pool:
+        return list(pool.map(prepare, refs))
+
+
+def _verdict(
+    ref: ImageRef, probabilities: tuple[float, ...], classifier: BatchClassifier[Picture], threshold: float
+) -> ImageOutcome:
+    label, confidence = most_probable(probabilities, classifier.labels)
+    accepted = confidence >= threshold
+    return ImageOutcome(
+        **ref.model_dump(),
+        image_id=ref.image_id,
+        outcome="accepted" if accepted else "review",
+        inferences=probabilities,
+        label=label,
+        confidence=confidence,
+        threshold=threshold,
+        accepted=accepted,
+    )
+
+
+def _unreadable(ref: ImageRef, error: ImageError) -> ImageOutcome:
+    gone = isinstance(error, ImageNotFoundError)
+    return ImageOutcome(
+        **ref.model_dump(),
+        image_id=ref.image_id,
+        outcome="dropped" if gone else "quarantined",
+        error=type(error).__name__,
+        reason=str(error),
+    )
 
 
 def _normalise(ref: ImageRef, data: bytes, policy: ImagePolicy) -> images.Picture:

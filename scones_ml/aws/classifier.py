@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from scones_ml import images
 from scones_ml.aws.errors import translated
 from scones_ml.errors import InferenceError
+from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker_runtime import SageMakerRuntimeClient
@@ -53,6 +56,15 @@ class SageMakerClassifier:
         except (ValueError, TypeError) as exc:
             start = body[:60].decode(errors="replace")
             raise InferenceError(f"endpoint {self._endpoint} answered {start!r}, not a JSON list of numbers") from exc
+
+    def prepare(self, data: bytes, policy: ImagePolicy) -> bytes:
+        """See :meth:`scones_ml.ports.BatchClassifier.prepare`."""
+        return images.normalise(data, policy).png
+
+    def predict_many(self, pictures: Sequence[bytes], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
+        """See :meth:`scones_ml.ports.BatchClassifier.predict_many`; an endpoint takes one picture at a time."""
+        pairs = zip(pictures, image_ids, strict=True)
+        return [self.predict(picture, image_id=image_id) for picture, image_id in pairs]
 
 
 def _client(url: str | None) -> SageMakerRuntimeClient:

@@ -49,7 +49,18 @@ ERRORS: dict[str, type[SconesError]] = {
     "ModelNotReadyException": TransientServiceError,
     "ServiceUnavailable": TransientServiceError,
     "ValidationError": ConfigurationError,  # no such endpoint, or a request that it cannot take
-    # both
+    # Step Functions StartExecution; ExecutionAlreadyExists is no error to us
+    "ExecutionLimitExceeded": TransientServiceError,
+    "InvalidArn": ConfigurationError,
+    "InvalidExecutionInput": ConfigurationError,
+    "InvalidName": ConfigurationError,
+    "KmsAccessDeniedException": ConfigurationError,
+    "KmsInvalidStateException": ConfigurationError,
+    "KmsThrottlingException": TransientServiceError,
+    "StateMachineDeleting": ConfigurationError,
+    "StateMachineDoesNotExist": ConfigurationError,
+    "ValidationException": ConfigurationError,
+    # all of them
     "Throttling": TransientServiceError,
     "ThrottlingException": TransientServiceError,
 }

@@ -7,9 +7,12 @@ temperature and softmax are inside. ``model.json`` is the :class:`ModelCard`.
 from __future__ import annotations
 
 import hashlib
+import io
 import tarfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import onnxruntime
 
-__all__ = ["MODEL_CARD", "MODEL_GRAPH", "ModelCard", "OnnxClassifier", "load_model", "read_card"]
+__all__ = ["MODEL_CARD", "MODEL_GRAPH", "ModelCard", "OnnxClassifier", "load_archive", "load_model", "read_card"]
 
 MODEL_GRAPH = "model.onnx"
 MODEL_CARD = "model.json"
@@ -98,6 +101,20 @@ class OnnxClassifier:
         square = images.pixels(picture, self.card.input_size, self._policy)
         return tuple(float(p) for p in self.predict_batch(square[None])[0])
 
+    def prepare(self, data: bytes, policy: ImagePolicy) -> npt.NDArray[np.uint8]:
+        """See :meth:`scones_ml.ports.BatchClassifier.prepare`."""
+        return images.normalised_pixels(data, self.card.input_size, policy)
+
+    def predict_many(
+        self,
+        pictures: Sequence[npt.NDArray[np.uint8]],
+        image_ids: Sequence[str],  # noqa: ARG002
+    ) -> Sequence[tuple[float, ...]]:
+        """See :meth:`scones_ml.ports.BatchClassifier.predict_many`."""
+        import numpy as np
+
+        return [tuple(row) for row in self.predict_batch(np.stack(pictures)).tolist()]
+
     def predict_batch(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Classify decoded pictures.
 
@@ -121,6 +138,20 @@ def load_model(path: str | Path) -> OnnxClassifier:
     return OnnxClassifier(_read(path, MODEL_GRAPH), read_card(path))
 
 
+def load_archive(archive: bytes, name: str) -> OnnxClassifier:
+    """Load a model from the bytes of a ``model.tar.gz``; nothing is written to a disk.
+
+    Args:
+        archive: the archive.
+        name: what messages call it.
+
+    Raises:
+        ConfigurationError: it is no archive, or one of its two files is missing or wrong.
+    """
+    graph = _member(io.BytesIO(archive), MODEL_GRAPH, name)
+    return OnnxClassifier(graph, _card(_member(io.BytesIO(archive), MODEL_CARD, name), name))
+
+
 def read_card(path: str | Path) -> ModelCard:
     """Read a model's card without loading the model.
 
@@ -128,27 +159,40 @@ def read_card(path: str | Path) -> ModelCard:
         ConfigurationError: as :func:`load_model`.
     """
     path = Path(path)
+    return _card(_read(path, MODEL_CARD), str(path))
+
+
+def _card(document: bytes, name: str) -> ModelCard:
     try:
-        return ModelCard.model_validate_json(_read(path, MODEL_CARD))
+        return ModelCard.model_validate_json(document)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or MODEL_CARD
-        raise ConfigurationError(f"{path / MODEL_CARD}: {where}: {first['msg']}; train the model anew") from exc
+        raise ConfigurationError(f"{name}/{MODEL_CARD}: {where}: {first['msg']}; train the model anew") from exc
 
 
 def _read(path: Path, name: str) -> bytes:
-    """One file of a model; nothing is ever extracted from an archive."""
+    """One file of a model."""
     try:
         if path.is_dir():
             return (path / name).read_bytes()
-        with tarfile.open(path) as archive:
-            member = archive.extractfile(name)
-            return member.read() if member else b""
-    except (FileNotFoundError, KeyError) as exc:
+        with path.open("rb") as archive:
+            return _member(archive, name, str(path))
+    except FileNotFoundError as exc:
         what = f"holds no {name}" if path.exists() else "does not exist"
         raise ConfigurationError(f"the model {path} {what}: train one with `scones train DATA`") from exc
-    except tarfile.TarError as exc:
-        raise ConfigurationError(f"the model {path} is neither a folder nor a model.tar.gz") from exc
+
+
+def _member(archive: IO[bytes], name: str, model: str) -> bytes:
+    """One file of an archive; nothing is ever extracted."""
+    try:
+        with tarfile.open(fileobj=archive) as files:
+            member = files.extractfile(name)
+            return member.read() if member else b""
+    except KeyError as exc:
+        raise ConfigurationError(f"the model {model} holds no {name}: train one with `scones train DATA`") from exc
+    except (tarfile.TarError, EOFError, zlib.error) as exc:
+        raise ConfigurationError(f"the model {model} is neither a folder nor a model.tar.gz") from exc
 
 
 def _session(graph: bytes) -> onnxruntime.InferenceSession:

@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from scones_ml.asl import StateMachine
+from scones_ml.workflows.batch_classification import batch_classification
 from scones_ml.workflows.image_classification import THRESHOLD_ERROR, image_classification
 
-__all__ = ["THRESHOLD_ERROR", "WORKFLOWS", "image_classification"]
+__all__ = ["THRESHOLD_ERROR", "WORKFLOWS", "batch_classification", "image_classification"]
 
-WORKFLOWS: Final[Mapping[str, Callable[[], StateMachine]]] = {"image_classification": image_classification}
+WORKFLOWS: Final[Mapping[str, Callable[[], StateMachine]]] = {
+    "image_classification": image_classification,
+    "batch_classification": batch_classification,
+}
 """Every workflow by its name."""

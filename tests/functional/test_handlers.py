@@ -148,11 +148,11 @@ def test_one_name_runs_through_the_system() -> None:
     from scones_ml import workflows
 
     folder = Path(__file__).parents[2] / "handlers"
-    machine = workflows.image_classification().to_json()
-    states = machine["States"]
-    assert isinstance(states, dict)
+    text = "".join(build().to_text() for build in workflows.WORKFLOWS.values())
     for path in folder.glob("*.py"):
         assert hasattr(steps, path.stem), path.stem
         assert len(path.read_text().splitlines()) <= 25, path.name
         title = "".join(word.title() for word in path.stem.split("_"))
-        assert states[title]["Parameters"]["FunctionName"] == f"${{{title}FunctionArn}}"
+        if not path.stem.startswith("start_"):  # what starts a workflow is no state of one
+            assert f'"{title}": {{' in text
+            assert f'"FunctionName": "${{{title}FunctionArn}}"' in text

@@ -17,6 +17,7 @@ from scones_ml.errors import ConfigurationError, ImageNotFoundError, InferenceEr
 CALLS = {
     "s3": ["GetObject", "PutObject", "ListObjectsV2", "DeleteObject"],
     "sagemaker-runtime": ["InvokeEndpoint"],
+    "stepfunctions": ["StartExecution"],
 }
 UNREACHABLE = {"EncryptionTypeMismatch", "InvalidRequest", "InvalidWriteOffset", "TooManyParts"}
 
@@ -51,7 +52,7 @@ def test_the_table_names_every_modelled_error() -> None:
         model = session.get_service_model(service)
         for operation in operations:
             codes = {shape.name for shape in model.operation_model(operation).error_shapes}
-            assert codes - UNREACHABLE - {"ModelError"} <= set(ERRORS), operation
+            assert codes - UNREACHABLE - {"ExecutionAlreadyExists", "ModelError"} <= set(ERRORS), operation
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,9 @@ def test_the_table_names_every_modelled_error() -> None:
         ("ModelNotReadyException", 429, TransientServiceError),
         ("InternalDependencyException", 530, TransientServiceError),
         ("ValidationError", 400, ConfigurationError),
+        ("ExecutionLimitExceeded", 400, TransientServiceError),
+        ("KmsThrottlingException", 400, TransientServiceError),
+        ("StateMachineDoesNotExist", 400, ConfigurationError),
         ("SomethingNew", 500, TransientServiceError),
         ("SomethingNew", 429, TransientServiceError),
         ("SomethingNew", 400, ConfigurationError),

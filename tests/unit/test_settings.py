@@ -29,6 +29,7 @@ def test_settings_are_read_as_documented() -> None:
         "SCONES_OBJECT_STORE": "directory:/data",
         "SCONES_LABELS": "bicycle, motorcycle",
         "SCONES_THRESHOLD": "0.93",
+        "SCONES_STATE_MACHINE": "arn:aws:states:us-east-1:111122223333:stateMachine:images",
         "SCONES_IMAGE_SIZE": "32",
         "SCONES_MAX_IMAGE_BYTES": "1000",
         "SCONES_MAX_IMAGE_PIXELS": "2000",
@@ -40,6 +41,7 @@ def test_settings_are_read_as_documented() -> None:
     assert settings.object_store(environ) == Target("directory", "/data")
     assert settings.labels(environ) == ("bicycle", "motorcycle")
     assert settings.threshold(environ) == 0.93
+    assert settings.state_machine(environ).endswith(":stateMachine:images")
     assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32, "refuse")
     assert settings.tracing_enabled(environ)
     assert settings.metrics_enabled(environ)
@@ -63,6 +65,8 @@ def test_a_threshold_is_never_guessed(text: str) -> None:
         (settings.object_store, "SCONES_OBJECT_STORE", "s3:bucket"),
         (settings.labels, "SCONES_LABELS", ""),
         (settings.labels, "SCONES_LABELS", "bicycle"),
+        (settings.state_machine, "SCONES_STATE_MACHINE", ""),
+        (settings.state_machine, "SCONES_STATE_MACHINE", "images"),
         (settings.image_policy, "SCONES_IMAGE_SIZE", "0"),
         (settings.image_policy, "SCONES_IMAGE_SIZE", "big"),
         (settings.image_policy, "SCONES_MAX_IMAGE_BYTES", "1e6"),

@@ -1,0 +1,19 @@
+"""Lambda StartImageClassification: an S3 notification or an SQS batch -> one execution per image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scones_ml import backends, steps
+from scones_ml.aws.observability import logger, observed
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+@observed
+def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[str, object]:
+    """Start what is an image; of an SQS batch, name the messages that are to come again."""
+    started = steps.start_image_classification(event, backends.start_execution)
+    logger.info("started", extra={"images": started.images, "failures": started.failures})
+    return started.to_event()

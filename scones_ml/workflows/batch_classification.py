@@ -1,0 +1,144 @@
+"""The bulk workflow: a distributed Map over a prefix, a manifest or a list, one function invocation per batch.
+
+::
+
+    ClassifyImages (Map, each batch an Express execution of its own)
+        ItemReader -> ItemBatcher -> ClassifyBatch -> counts -> ResultWriter
+
+A batch's function writes one JSON Lines object with every result; its key is the hash of the batch's (key, etag) pairs,
+so that a second run of the same name computes only what is missing. The execution's input is::
+
+    {"s3_bucket": "photos", "s3_prefix": "2026/11/", "run": "november"}
+
+with ``s3_key`` of the manifest in place of ``s3_prefix``, or ``images``: a list of ``{"s3_key", "etag"}``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scones_ml import asl
+from scones_ml.errors import TransientServiceError
+
+__all__ = ["ImageSource", "batch_classification"]
+
+ImageSource = Literal["prefix", "manifest", "list"]
+
+TASK_SECONDS = 270
+"""Longer than a function's own limit of 240 s, and within the 300 s of an Express execution."""
+_MAP_SECONDS = 86_400
+
+_RETRY = (
+    asl.Retrier(
+        error_equals=(
+            "Lambda.ClientExecutionTimeoutException",
+            "Lambda.ServiceException",
+            "Lambda.AWSLambdaException",
+            "Lambda.SdkClientException",
+            "Lambda.TooManyRequestsException",
+            TransientServiceError.__name__,
+        ),
+        interval_seconds=2,
+        max_attempts=6,
+        backoff_rate=2,
+        max_delay_seconds=60,
+        jitter_strategy="FULL",
+    ),
+)
+_RETRY_MAP = (
+    asl.Retrier(
+        error_equals=("States.ItemReaderFailed", "States.ResultWriterFailed"),
+        interval_seconds=5,
+        max_attempts=2,
+        backoff_rate=2,
+        jitter_strategy="FULL",
+    ),
+)
+
+
+def batch_classification(
+    source: ImageSource = "prefix",
+    batch_size: int = 100,
+    max_concurrency: int = 100,
+    tolerated_failure_percentage: int = 5,
+) -> asl.StateMachine:
+    """The state machine that classifies many pictures.
+
+    Args:
+        source: where the images are named: the objects below a prefix; a manifest in S3, JSON Lines of
+            ``{"s3_key", "etag"}``; or a list in the input.
+        batch_size: images of one invocation; 100 keys of 1,024 bytes fit into a state.
+        max_concurrency: invocations at a time.
+        tolerated_failure_percentage: share of batches that may fail; a broken image is no failure.
+
+    Returns:
+        The machine, with ``${ClassifyBatchFunctionArn}`` and ``${OutputBucketName}`` to be substituted.
+    """
+    read = asl.Map(
+        comment="One execution per batch; broken images are results, not failures",
+        item_reader=_reader(source),
+        items_path="$.images" if source == "list" else None,
+        item_selector=_selector(source),
+        item_batcher=asl.ItemBatcher(
+            max_items_per_batch=batch_size,
+            batch_input={
+                "s3_bucket.$": "$.s3_bucket",
+                "output_bucket": "${OutputBucketName}",
+                "run.$": "$.run",
+            },
+        ),
+        item_processor=asl.ItemProcessor(
+            processor_config=asl.ProcessorConfig(mode="DISTRIBUTED", execution_type="EXPRESS"),
+            start_at="ClassifyBatch",
+            states={"ClassifyBatch": _classify()},
+        ),
+        max_concurrency=max_concurrency,
+        tolerated_failure_percentage=tolerated_failure_percentage,
+        result_writer=asl.ResultWriter(
+            resource="arn:aws:states:::s3:putObject",
+            parameters={"Bucket": "${OutputBucketName}", "Prefix.$": "States.Format('bulk-runs/{}', $.run)"},
+        ),
+        label="ClassifyImages",
+        retry=_RETRY_MAP,
+        end=True,
+    )
+    return asl.StateMachine(
+        comment="Classify many pictures: read, classify and filter in batches, results as JSON Lines",
+        start_at="ClassifyImages",
+        states={"ClassifyImages": read},
+        timeout_seconds=_MAP_SECONDS,
+    )
+
+
+def _reader(source: ImageSource) -> asl.ItemReader | None:
+    if source == "list":
+        return None
+    if source == "prefix":
+        return asl.ItemReader(
+            resource="arn:aws:states:::s3:listObjectsV2",
+            parameters={"Bucket.$": "$.s3_bucket", "Prefix.$": "$.s3_prefix"},
+        )
+    return asl.ItemReader(
+        resource="arn:aws:states:::s3:getObject",
+        reader_config=asl.ReaderConfig(input_type="JSONL"),
+        parameters={"Bucket.$": "$.s3_bucket", "Key.$": "$.s3_key"},
+    )
+
+
+def _selector(source: ImageSource) -> dict[str, asl.Json] | None:
+    """A listing's entries as ours; a manifest and a list hold ours already."""
+    if source != "prefix":
+        return None
+    return {"s3_key.$": "$$.Map.Item.Value.Key", "etag.$": "$$.Map.Item.Value.Etag"}
+
+
+def _classify() -> asl.Task:
+    return asl.Task(
+        comment="Read, classify and filter each image of the batch",
+        resource="arn:aws:states:::lambda:invoke",
+        parameters={"FunctionName": "${ClassifyBatchFunctionArn}", "Payload.$": "$"},
+        output_path="$.Payload",
+        timeout_seconds=TASK_SECONDS,
+        retry=_RETRY,
+        end=True,
+    )
