@@ -217,8 +217,8 @@ def queued(event: Event) -> dict[str, object] | None:
 def image_batch(event: Event) -> ImageBatch:
     """Read what a distributed Map's ItemBatcher hands to one invocation.
 
-    ``BatchInput`` holds ``s3_bucket``, ``output_bucket`` and ``run``; ``Items`` holds objects with ``s3_key`` and, where
-    known, ``etag`` (quotes are taken off) or ``version_id``. What cannot be an image is left out.
+    ``BatchInput`` holds ``s3_bucket``, ``output_bucket`` and ``run``; ``Items`` holds objects with ``s3_key`` and,
+    where known, ``etag`` (quotes are taken off) or ``version_id``. What cannot be an image is left out.
 
     Raises:
         EventError: a field is missing or wrong; the message names it.

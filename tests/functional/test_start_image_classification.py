@@ -87,7 +87,7 @@ def test_an_sqs_batch_is_answered_message_by_message(machine: Callable[[], dict[
 
 
 def test_what_cannot_be_read_fails_the_invocation() -> None:
-    """Outside SQS there is no message to send back: the invocation itself fails, and Lambda's own retry and queue act."""
+    """Outside SQS there is no message to send back: the invocation fails, and Lambda's own retry and queue act."""
     with pytest.raises(EventError, match="names no image"):
         call({"something": "else"})
 
