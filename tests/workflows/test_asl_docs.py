@@ -1,0 +1,134 @@
+"""docs/asl.md says what is true: its code runs, and each feature that it claims is shown here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scones_ml import asl
+from scones_ml.asl.intrinsics import FUNCTIONS
+from scones_ml.asl.states import STATES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "asl.md").read_text(encoding="utf-8")
+ARN = "arn:aws:states:::lambda:invoke"
+
+
+def run(state: dict[str, object], document: asl.Json = None, **options: object) -> asl.Execution:
+    options.setdefault("resources", {ARN: lambda parameters: parameters})
+    options.setdefault("sleep", lambda seconds: None)
+    terminal = {} if state["Type"] in ("Succeed", "Fail", "Choice") else {"End": True}
+    more = {"C": {"Type": "Succeed"}} if "Catch" in state or state["Type"] == "Choice" else {}
+    return asl.run({"StartAt": "S", "States": {"S": {**terminal, **state}, **more}}, document, **options)
+
+
+def _distributed() -> bool:
+    processor = {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
+        "StartAt": "I",
+        "States": {"I": {"Type": "Pass", "End": True}},
+    }
+    reader = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSONL"},
+        "Parameters": {"Bucket": "b", "Key": "k"},
+    }
+    state = {"Type": "Map", "ItemReader": reader, "ItemBatcher": {"MaxItemsPerBatch": 2}, "ItemProcessor": processor}
+    resources = {"arn:aws:states:::s3:getObject": lambda request: {"Body": b"1\n2\n3\n"}}
+    return run(state, resources=resources).output == [{"Items": [1, 2]}, {"Items": [3]}]
+
+
+def _token() -> bool:
+    def work(parameters: asl.Json) -> asl.Json:
+        asl.send_task_success(parameters["token"], 5)
+        return None
+
+    state = {"Type": "Task", "Resource": f"{ARN}.waitForTaskToken", "Parameters": {"token.$": "$$.Task.Token"}}
+    return run(state, resources={ARN: work}).output == 5
+
+
+def _retried() -> bool:
+    waits: list[float] = []
+
+    def fails(parameters: asl.Json) -> asl.Json:
+        raise asl.TaskFailed("E")
+
+    retry = [{"ErrorEquals": ["E"], "MaxAttempts": 3, "MaxDelaySeconds": 2, "JitterStrategy": "FULL"}]
+    state = {"Type": "Task", "Resource": ARN, "Retry": retry, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C"}]}
+    execution = run(state, resources={ARN: fails}, sleep=waits.append)
+    return execution.output == {"Error": "E", "Cause": ""} and len(waits) == 3 and max(waits) <= 2
+
+
+SHOWN: dict[str, Callable[[], bool]] = {
+    "Pass, Task, Choice, Wait, Succeed, Fail, Parallel, Map": lambda: (
+        set(STATES) == {"Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"}
+    ),
+    "JSONPath: InputPath, Parameters, ResultSelector, ResultPath, OutputPath, filters, slices, context object": lambda: (
+        run(
+            {"Type": "Pass", "Parameters": {"f.$": "$.l[?(@.n > 1)].n", "s.$": "$.l[0:1]", "n.$": "$$.State.Name"}},
+            {"l": [{"n": 1}, {"n": 2}]},
+        ).output
+        == {"f": [2], "s": [{"n": 1}], "n": "S"}
+    ),
+    "the 18 intrinsic functions": lambda: len(FUNCTIONS) == 18,
+    "JSONata: Arguments, Output, Items, Condition, AWS's functions": lambda: (
+        run(
+            {"Type": "Pass", "QueryLanguage": "JSONata", "Output": "{% $partition($states.input, 2) %}"}, [1, 2, 3]
+        ).output
+        == [[1, 2], [3]]
+    ),
+    "variables (Assign) with their scopes": lambda: (
+        asl.test_state({"Type": "Pass", "Assign": {"v.$": "$.a"}, "End": True}, {"a": 1}).variables == {"v": 1}
+    ),
+    "Retry and Catch, jitter, MaxDelaySeconds, AWS's matching rules": _retried,
+    "TimeoutSeconds, HeartbeatSeconds, their paths, the machine's TimeoutSeconds": lambda: (
+        asl.run(
+            {"StartAt": "W", "TimeoutSeconds": 5, "States": {"W": {"Type": "Wait", "Seconds": 9, "End": True}}},
+            {},
+            resources={},
+            sleep=lambda seconds: None,
+        ).status
+        == "TIMED_OUT"
+    ),
+    ".waitForTaskToken and .sync": _token,
+    "Distributed Map: ItemReader (JSON, JSONL, CSV, S3 Inventory, listObjectsV2), ItemBatcher, tolerance, ResultWriter": (
+        _distributed
+    ),
+    "quotas: 262,144 bytes, 25,000 events, names; Express and Standard": lambda: (
+        run({"Type": "Pass", "Result": "a" * 262_143}).error == "States.DataLimitExceeded"
+    ),
+    "history with AWS's event names": lambda: (
+        [event.type for event in run({"Type": "Succeed"}).history]
+        == ["ExecutionStarted", "SucceedStateEntered", "SucceedStateExited", "ExecutionSucceeded"]
+    ),
+    "validation with paths and remedies": lambda: (
+        "did you mean 'A'?" in asl.validate({"StartAt": "a", "States": {"A": {"Type": "Succeed"}}})[0].message
+    ),
+    "redrive, test of a single state, Mermaid": lambda: (
+        "flowchart" in asl.mermaid({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+    ),
+}
+
+
+def _rows() -> dict[str, str]:
+    return dict(re.findall(r"^\| (?!feature|---)(.+?) \| (.+?) \|$", PAGE, re.MULTILINE))
+
+
+def test_the_table_claims_what_is_shown() -> None:
+    """The features that the page calls covered are those that are shown below, no more and no fewer."""
+    assert {feature for feature, here in _rows().items() if here == "yes"} == set(SHOWN)
+
+
+@pytest.mark.parametrize("feature", SHOWN)
+def test_a_covered_feature_works(feature: str) -> None:
+    """Each feature that the page calls covered does what it says."""
+    assert SHOWN[feature]()
+
+
+def test_the_page_s_code_runs() -> None:
+    """The page's Python, put together, runs and its assertions hold."""
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+    assert code.count("assert") >= 8
+    exec(compile(code, "docs/asl.md", "exec"), {})
