@@ -1,5 +1,6 @@
-"""``python -m scones_ml.infrastructure [--check DIR]``: print the SAM template, or check the committed one.
+"""``python -m scones_ml.infrastructure [WHAT] [--check DIR]``: print the SAM template, or check the committed one.
 
+WHAT is ``template``, or what the documentation shows of it: ``architecture`` (Mermaid), ``permissions`` (Markdown).
 Renew the committed file with ``python -m scones_ml.infrastructure > workflows/template.yaml``.
 """
 
@@ -11,22 +12,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scones_ml.infrastructure import TemplateSettings, template_text
+from scones_ml.infrastructure.pages import architecture, permission_table
 
 __all__ = ["main"]
+
+_PAGES = {"template": template_text, "architecture": architecture, "permissions": permission_table}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or check, and return the exit code: 0 done, 1 a stale file, 2 a wrong option."""
     parser = argparse.ArgumentParser(prog="python -m scones_ml.infrastructure", description=__doc__.split("\n")[0])
+    parser.add_argument("what", nargs="?", choices=_PAGES, default="template", help="by default the template")
     parser.add_argument("--check", metavar="DIR", type=Path, help="compare DIR/template.yaml with the code")
     parser.add_argument("--type", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="of the state machine")
     parser.add_argument("--below-threshold", choices=("review", "fail"), default="review", help="doubtful pictures")
     options = parser.parse_args(arguments)
-    text = template_text(TemplateSettings(workflow_type=options.type, below_threshold=options.below_threshold))
+    settings = TemplateSettings(workflow_type=options.type, below_threshold=options.below_threshold)
     if options.check is None:
-        sys.stdout.write(text)
+        sys.stdout.write(_PAGES[options.what](settings))
         return 0
-    stale = _stale(text, options.check)
+    stale = _stale(template_text(settings), options.check)
     sys.stderr.writelines(f"{line}\n" for line in stale)
     return 1 if stale else 0
 

@@ -194,7 +194,7 @@ def _function(name: str) -> Iterator[Statement]:
         yield Statement(
             "ReadModel",
             ("s3:GetObject",),
-            ({"Fn::Sub": ["arn:${AWS::Partition}:s3:::${Path}", {"Path": _model_path()}]},),
+            ({"Fn::Sub": ["arn:${AWS::Partition}:s3:::${ModelObject}", {"ModelObject": _model_path()}]},),
             "the function loads the model when it starts",
             when="UsesModelUri",
         )
@@ -204,7 +204,7 @@ def _function(name: str) -> Iterator[Statement]:
         (get_att(log_group(name)),),
         "Lambda writes the function's log",
     )
-    yield _traces("the function's segments")
+    yield _traces("the function's segments", _SEND_TRACES)
 
 
 def _model_path() -> Value:
@@ -239,7 +239,7 @@ def _machine(machine: asl.StateMachine) -> Iterator[Statement]:
         unrestricted="CloudWatch Logs defines no resource type for log deliveries, and Step Functions asks for these "
         "actions on every resource",
     )
-    yield _traces("the execution's segments")
+    yield _traces("the execution's segments, and says which to sample", (*_SAMPLE_TRACES, *_SEND_TRACES))
 
 
 def _writes(tasks: list[asl.Task]) -> Iterator[Statement]:
@@ -275,12 +275,16 @@ def _written(task: asl.Task) -> tuple[str, str]:
     return bucket[1], key[1]
 
 
-def _traces(what: str) -> Statement:
+_SEND_TRACES: Final = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+_SAMPLE_TRACES: Final = ("xray:GetSamplingRules", "xray:GetSamplingTargets")
+
+
+def _traces(what: str, actions: tuple[str, ...]) -> Statement:
     return Statement(
         "SendTraces",
-        ("xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+        actions,
         ("*",),
-        f"X-Ray takes {what}, and says which to sample",
+        f"X-Ray takes {what}",
         unrestricted="X-Ray defines no resource for segments and sampling",
         when="UsesTracing",
     )
