@@ -43,6 +43,6 @@ class Recipe:
 
 
 PRESETS = {
-    "fast": Recipe(epochs=24, cutmix=0.3, widths=(24, 48, 96)),
+    "fast": Recipe(epochs=40, cutmix=0.5, widths=(24, 48, 96)),
     "best": Recipe(epochs=54, widths=(24, 48, 96)),
 }
