@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, cast
 from scones_ml import settings
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef
-from scones_ml.ports import Backend, BatchClassifier, Classifier, ObjectStore, StoredObject
+from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
 
 if TYPE_CHECKING:
     from scones_ml.aws.executions import StateMachineExecutions
+    from scones_ml.steps import BatchClassifier
 
 __all__ = [
     "backend",

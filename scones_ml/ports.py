@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from scones_ml.events import ImageRef, Outcome
-from scones_ml.settings import ImagePolicy
 
 __all__ = [
     "Backend",
-    "BatchClassifier",
     "Classifier",
     "Deployer",
     "DeploymentRequest",
@@ -117,31 +115,6 @@ class Classifier(Protocol):
             TransientServiceError: throttled, timed out or not ready.
             InferenceError: the answer is not a list of numbers.
         """
-        ...
-
-
-Picture = TypeVar("Picture")
-
-
-class BatchClassifier(Protocol[Picture]):
-    """Turns many pictures into calibrated probabilities at a time; the same numbers as a Classifier gives."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the probabilities."""
-        ...
-
-    def prepare(self, data: bytes, policy: ImagePolicy) -> Picture:
-        """Decode an object's bytes to what the model takes.
-
-        Raises:
-            InvalidImageError: not a picture, or a broken one.
-            ImageTooLargeError: beyond the policy's caps.
-        """
-        ...
-
-    def predict_many(self, pictures: Sequence[Picture], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
-        """Classify prepared pictures, in order; errors as :meth:`Classifier.predict`."""
         ...
 
 

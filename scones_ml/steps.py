@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from scones_ml import images
 from scones_ml.errors import EventError, ImageError, ImageNotFoundError, InferenceError, SconesError
@@ -27,10 +27,11 @@ from scones_ml.events import (
     is_image_key,
     queued,
 )
-from scones_ml.ports import BatchClassifier, Classifier, StoredObject
+from scones_ml.ports import Classifier, StoredObject
 from scones_ml.settings import ImagePolicy
 
 __all__ = [
+    "BatchClassifier",
     "Started",
     "batch_report",
     "classify_batch",
@@ -48,6 +49,28 @@ Prepared = TypeVar("Prepared")
 
 STATE_LIMIT_BYTES = 262_144
 _ROOM_FOR_OTHER_FIELDS = 8_192
+
+
+class BatchClassifier(Protocol[Picture]):
+    """Turns many pictures into calibrated probabilities at a time; the same numbers as a Classifier gives."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        ...
+
+    def prepare(self, data: bytes, policy: ImagePolicy) -> Picture:
+        """Decode an object's bytes to what the model takes.
+
+        Raises:
+            InvalidImageError: not a picture, or a broken one.
+            ImageTooLargeError: beyond the policy's caps.
+        """
+        ...
+
+    def predict_many(self, pictures: Sequence[Picture], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
+        """Classify prepared pictures, in order; errors as :meth:`scones_ml.ports.Classifier.predict`."""
+        ...
 
 
 def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> SerializedImage:

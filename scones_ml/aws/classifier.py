@@ -58,11 +58,11 @@ class SageMakerClassifier:
             raise InferenceError(f"endpoint {self._endpoint} answered {start!r}, not a JSON list of numbers") from exc
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> bytes:
-        """See :meth:`scones_ml.ports.BatchClassifier.prepare`."""
+        """See :meth:`scones_ml.steps.BatchClassifier.prepare`."""
         return images.normalise(data, policy).png
 
     def predict_many(self, pictures: Sequence[bytes], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
-        """See :meth:`scones_ml.ports.BatchClassifier.predict_many`; an endpoint takes one picture at a time."""
+        """See :meth:`scones_ml.steps.BatchClassifier.predict_many`; an endpoint takes one picture at a time."""
         pairs = zip(pictures, image_ids, strict=True)
         return [self.predict(picture, image_id=image_id) for picture, image_id in pairs]
 

@@ -102,7 +102,7 @@ class OnnxClassifier:
         return tuple(float(p) for p in self.predict_batch(square[None])[0])
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> npt.NDArray[np.uint8]:
-        """See :meth:`scones_ml.ports.BatchClassifier.prepare`."""
+        """See :meth:`scones_ml.steps.BatchClassifier.prepare`."""
         return images.normalised_pixels(data, self.card.input_size, policy)
 
     def predict_many(
@@ -110,7 +110,7 @@ class OnnxClassifier:
         pictures: Sequence[npt.NDArray[np.uint8]],
         image_ids: Sequence[str],  # noqa: ARG002
     ) -> Sequence[tuple[float, ...]]:
-        """See :meth:`scones_ml.ports.BatchClassifier.predict_many`."""
+        """See :meth:`scones_ml.steps.BatchClassifier.predict_many`."""
         import numpy as np
 
         return [tuple(row) for row in self.predict_batch(np.stack(pictures)).tolist()]
