@@ -65,9 +65,11 @@ def _show(result: DemoResult, folder: Path) -> None:
     terminal.out.print(f"left over  {len(result.leftovers)} resources")
     terminal.out.print()
     terminal.out.print("next")
-    for command, what in (
-        (f"scones run --model {folder}/model YOUR_PHOTO.jpg", "classify your own"),
-        (f"scones evaluate {folder}/model {folder}/data", "every figure with its interval"),
-        (f"scones deploy {folder}/model", "serve it until `scones cleanup`"),
-    ):
-        terminal.out.print(f"  {command:<52} {what}")
+    commands = {
+        f"scones run --model {folder}/model YOUR_PHOTO.jpg": "classify your own",
+        f"scones evaluate {folder}/model {folder}/data": "every figure with its interval",
+        f"scones deploy {folder}/model": "serve it until `scones cleanup`",
+    }
+    width = max(map(len, commands))
+    for command, what in commands.items():
+        terminal.out.print(f"  {command:<{width}}   {what}")
