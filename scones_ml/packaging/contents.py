@@ -1,0 +1,119 @@
+"""What each function needs, and what of it is left out.
+
+Distributions are listed one by one rather than resolved: what a function does not import it does not carry. boto3 is
+there in every Lambda runtime. Versions are those installed here, so that what is deployed is what was tested.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from typing import Final, Literal
+
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["FUNCTIONS", "Classifier", "distributions", "is_needed", "modules"]
+
+Classifier = Literal["sagemaker", "onnx"]
+"""Where pictures are classified: at an endpoint, or by a model inside the function."""
+
+_EVENTS: Final = (
+    "annotated-types",
+    "aws-lambda-powertools",
+    "jmespath",
+    "pydantic",
+    "pydantic-core",
+    "typing-extensions",
+    "typing-inspection",
+)
+_PICTURES: Final = ("pillow",)
+_MODEL: Final = ("numpy", "onnxruntime")
+_TRACING: Final = ("aws-xray-sdk", "wrapt")
+
+FUNCTIONS: Final = (
+    "serialize_image_data",
+    "classify_image_data",
+    "filter_low_confidence",
+    "classify_batch",
+    "start_image_classification",
+)
+_READS_PICTURES: Final = ("serialize_image_data", "classify_image_data", "classify_batch")
+_CLASSIFIES: Final = ("classify_image_data", "classify_batch")
+
+_LEFT_OUT: Final = (
+    "*.c",
+    "*.h",
+    "*.pxd",
+    "*.pyi",
+    "*.pyx",
+    "*/__pycache__/*",
+    "*/tests/*",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/RECORD",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    "*.dist-info/entry_points.txt",
+    # AVIF is no format of the image policy; Pillow does without.
+    "PIL/_avif.*",
+    "pillow.libs/libavif-*",
+    "PIL/ImageTk.py",
+    "PIL/_imagingtk.*",
+    "numpy/_core/include/*",
+    "numpy/f2py/*",
+    # ONNX Runtime for C: the Python module holds a copy of its own. The folders are tools for making models.
+    "onnxruntime/capi/libonnxruntime.so*",
+    "onnxruntime/backend/*",
+    "onnxruntime/datasets/*",
+    "onnxruntime/quantization/*",
+    "onnxruntime/tools/*",
+    "onnxruntime/transformers/*",
+)
+
+_MODULES: Final = (
+    "__init__.py",
+    "backends.py",
+    "errors.py",
+    "events.py",
+    "images.py",
+    "ports.py",
+    "settings.py",
+    "steps.py",
+    "aws/__init__.py",
+    "aws/classifier.py",
+    "aws/errors.py",
+    "aws/executions.py",
+    "aws/observability.py",
+    "aws/store.py",
+)
+_MODEL_MODULES: Final = ("inference/__init__.py", "inference/model.py")
+
+
+def distributions(function: str, classifier: Classifier, *, tracing: bool) -> tuple[str, ...]:
+    """The distributions that a function carries, sorted.
+
+    Raises:
+        ConfigurationError: there is no such function.
+    """
+    if function not in FUNCTIONS:
+        raise ConfigurationError(f"there is no function {function!r}: choose from {', '.join(FUNCTIONS)}")
+    names = list(_EVENTS)
+    if function in _READS_PICTURES:
+        names += _PICTURES
+    if _model_inside(function, classifier):
+        names += _MODEL
+    if tracing:
+        names += _TRACING
+    return tuple(sorted(names))
+
+
+def modules(function: str, classifier: Classifier) -> tuple[str, ...]:
+    """The modules of scones_ml that a function carries, as paths in the package."""
+    return (*_MODULES, *(_MODEL_MODULES if _model_inside(function, classifier) else ()))
+
+
+def is_needed(path: str) -> bool:
+    """Whether a distribution's file is needed at run time; licences stay."""
+    return not path.startswith("..") and not any(fnmatch(path, pattern) for pattern in _LEFT_OUT)
+
+
+def _model_inside(function: str, classifier: Classifier) -> bool:
+    return classifier == "onnx" and function in _CLASSIFIES
