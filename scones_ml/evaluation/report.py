@@ -190,8 +190,9 @@ def render_report(report: RunReport) -> str:
     environment, markup = _environment()
     script = _asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    points = curve_points(report.answers)
-    chosen = _at(points, report)
+    at = report.evaluation.at_threshold
+    points = curve_points(report.answers, at.accepted if at else 0)
+    chosen = next((point for point in points if at and point.accepted == at.accepted), None)
     floor = 1 / len(report.evaluation.classes)
     curve, places = charts.coverage_curve(points, chosen, report.threshold.target_precision)
     drawings = {
@@ -209,7 +210,7 @@ def render_report(report: RunReport) -> str:
     return environment.from_string(_asset("report.html.j2")).render(
         report=report,
         evaluation=report.evaluation,
-        at=report.evaluation.at_threshold,
+        at=at,
         script=markup(script),
         script_hash=digest,
         style=markup(_asset("report.css")),
@@ -232,31 +233,27 @@ def _bins(given: tuple[Answer, ...]) -> tuple[ReliabilityBin, ...]:
     return reliability_bins(np.array([a.confidence for a in given]), np.array([float(a.correct) for a in given]))
 
 
-def curve_points(given: tuple[Answer, ...]) -> list[charts.CurvePoint]:
+def curve_points(given: tuple[Answer, ...], always: int = 0) -> list[charts.CurvePoint]:
     """What each threshold lets through, strict to lenient; equal confidences pass together.
 
-    At most 200 points, evenly spread, the last one always all answers.
+    About 200 points, evenly spread; the last one is always all answers.
+
+    Args:
+        given: the answers.
+        always: a number of accepted answers whose point is never left out.
     """
     ordered = sorted(given, key=lambda a: -a.confidence)
     images = len(ordered)
     hits = np.cumsum([a.correct for a in ordered])
     ends = [i + 1 for i in range(images) if i + 1 == images or ordered[i + 1].confidence < ordered[i].confidence]
-    kept = np.unique(np.linspace(0, len(ends) - 1, min(len(ends), _MOST_POINTS)).round().astype(int))
+    spread = np.linspace(0, len(ends) - 1, min(len(ends), _MOST_POINTS)).round().astype(int)
     points = []
-    for accepted in (ends[i] for i in kept):
+    for accepted in sorted({*(ends[i] for i in spread), *(end for end in ends if end == always)}):
         right = int(hits[accepted - 1])
         interval = clopper_pearson(right, accepted)
         threshold = ordered[accepted - 1].confidence
         points.append(charts.CurvePoint(threshold, accepted, right, images, interval.low, interval.high))
     return points
-
-
-def _at(points: list[charts.CurvePoint], report: RunReport) -> charts.CurvePoint | None:
-    """The point nearest to what the chosen threshold lets through."""
-    at = report.evaluation.at_threshold
-    if at is None or not at.accepted:
-        return None
-    return min(points, key=lambda point: abs(point.accepted - at.accepted))
 
 
 def _slider_row(point: charts.CurvePoint, place: str) -> dict[str, object]:

@@ -27,6 +27,7 @@ from scones_ml.evaluation import (
     render_report,
     rescale,
 )
+from scones_ml.evaluation.report import curve_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,6 +202,17 @@ def test_without_a_threshold_the_page_says_why() -> None:
     page = render_report(report)
     assert "No picture passes on its own yet" in page
     assert report.threshold.reason in page
+
+
+@pytest.mark.parametrize("images", [240, 777, 3000])
+def test_the_curve_never_leaves_out_the_chosen_point(images: int) -> None:
+    """However many answers are thinned out, one point lets exactly as many through as the chosen threshold does."""
+    report = sample_report(images=images)
+    at = report.evaluation.at_threshold
+    assert at is not None
+    points = curve_points(report.answers, at.accepted)
+    assert [point.correct for point in points if point.accepted == at.accepted] == [at.correct]
+    assert points[-1].accepted == images
 
 
 @pytest.mark.parametrize("images", [1, 2, 200, 3000])
