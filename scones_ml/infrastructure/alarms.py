@@ -16,20 +16,28 @@ _LEAST_PICTURES = 20
 _NAMESPACE = "scones"
 _VERDICTS = {"Accepted": "TRUE", "Review": "FALSE"}
 
+_ENDED_BADLY = {
+    "ExecutionsFailed": "an execution failed; redrive it when its cause is gone",
+    "ExecutionsTimedOut": "an execution took longer than the machine allows",
+}
+_EXECUTIONS = {
+    "ImageClassification": _ENDED_BADLY
+    | {"ExecutionThrottled": "more executions start than the account may; they are delayed, not lost"},
+    "BatchClassification": _ENDED_BADLY,
+}
+
 CUSTOM_METRICS = len(_VERDICTS)
 """Metrics of our own; CloudWatch charges for a month in which they have data."""
 
 
 def resources() -> dict[str, Value]:
     """Alarms by logical name; each tells the alarm topic."""
-    machine: dict[str, Value] = {"StateMachineArn": ref("ImageClassification")}
     executions = {
-        f"{metric}Alarm": _alarm(f"{metric} is above 0: {remedy}", "AWS/States", metric, machine)
-        for metric, remedy in {
-            "ExecutionsFailed": "read the message in the dead-letter queue, redrive when its cause is gone",
-            "ExecutionsTimedOut": "an execution took longer than the machine allows",
-            "ExecutionThrottled": "more executions start than the account may; they are delayed, not lost",
-        }.items()
+        f"{machine}{metric}Alarm": _alarm(
+            f"{machine}: {remedy}", "AWS/States", metric, {"StateMachineArn": ref(machine)}
+        )
+        for machine, watched in _EXECUTIONS.items()
+        for metric, remedy in watched.items()
     }
     queue: dict[str, Value] = {"QueueName": get_att("DeadLetterQueue", "QueueName")}
     return {

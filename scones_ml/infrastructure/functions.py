@@ -7,7 +7,6 @@ What a function may do and what it is configured by is read from its handler's s
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,23 +14,26 @@ from typing import Final
 
 from scones_ml import asl
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
+from scones_ml.infrastructure.definitions import function_names, handler_name, states_of
 from scones_ml.infrastructure.intrinsics import NO_VALUE, Value, either, get_att, ref, sub
 from scones_ml.infrastructure.parameters import TemplateSettings
 
-__all__ = ["environment", "function_names", "handler_name", "handler_uses", "log_group", "resources"]
+__all__ = ["DECODING_MB", "ONE_VCPU_MB", "SMALL_MB", "environment", "handler_uses", "log_group", "resources"]
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
-_FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
-_WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 BUNDLED_MODEL = "onnx:/var/task/model"
 """Where ``scones package`` puts a model that travels with the function."""
 
 _IMAGE_POLICY: Final = ("SCONES_IMAGE_SIZE", "SCONES_MAX_IMAGE_BYTES", "SCONES_MAX_IMAGE_PIXELS", "SCONES_FRAMES")
+_CLASSIFIER: Final = ("SCONES_CLASSIFIER", "SCONES_LABELS", "SCONES_OBJECT_STORE")
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "backends.classifier": ("SCONES_CLASSIFIER", "SCONES_LABELS"),
+    "backends.batch_classifier": _CLASSIFIER,
+    "backends.classifier": _CLASSIFIER,
     "backends.read_object": ("SCONES_OBJECT_STORE", *_IMAGE_POLICY),
+    "backends.result_exists": ("SCONES_OBJECT_STORE",),
+    "backends.write_result": ("SCONES_OBJECT_STORE",),
     "settings.image_policy": _IMAGE_POLICY,
     "settings.threshold": ("SCONES_THRESHOLD",),
 }
@@ -40,16 +42,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 ONE_VCPU_MB = 1769
 DECODING_MB = 1024  # 50 million pixels are 150 MB, held up to three times while they are converted
 SMALL_MB = 256
-
-
-def function_names(machine: asl.StateMachine) -> tuple[str, ...]:
-    """The functions that a definition invokes, in order: ``Classify`` for ``${ClassifyFunctionArn}``."""
-    return tuple(dict.fromkeys(_FUNCTION.findall(machine.to_text())))
-
-
-def handler_name(function: str) -> str:
-    """``classify_image_data`` for ``ClassifyImageData``."""
-    return _WORD.sub("_", function).lower()
+_TASK_MARGIN_SECONDS = 30
 
 
 @lru_cache(maxsize=16)
@@ -74,7 +67,7 @@ def handler_uses(handler: str) -> frozenset[str]:
     unknown = sorted(used - set(_VARIABLES))
     if unknown:
         raise ConfigurationError(
-            f"handlers/{handler}.py uses {', '.join(unknown)}: say in infrastructure/functions.py and permissions.py "
+            f"handlers/{handler}.py uses {', '.join(unknown)}: say in infrastructure/functions.py and grants.py "
             "what that needs"
         )
     return used
@@ -113,31 +106,35 @@ def log_group(function: str) -> str:
     return f"{function}Logs"
 
 
-def resources(machine: asl.StateMachine, settings: TemplateSettings) -> dict[str, Value]:
-    """One function and one log group for each name in the definition."""
+def resources(machines: Mapping[str, asl.StateMachine], settings: TemplateSettings) -> dict[str, Value]:
+    """One function and one log group for each name in the definitions."""
     found: dict[str, Value] = {}
-    for name in function_names(machine):
-        found[f"{name}Function"] = _function(name, settings)
-        found[log_group(name)] = {
-            "Type": "AWS::Logs::LogGroup",
-            "DeletionPolicy": "Delete",
-            "UpdateReplacePolicy": "Delete",
-            "Properties": {
-                "LogGroupName": sub(f"/aws/lambda/${{AWS::StackName}}-{handler_name(name)}"),
-                "RetentionInDays": settings.log_retention_days,
-            },
-        }
+    for machine in machines.values():
+        for name in function_names(machine):
+            found[f"{name}Function"] = _function(name, machine, settings)
+            found[log_group(name)] = {
+                "Type": "AWS::Logs::LogGroup",
+                "DeletionPolicy": "Delete",
+                "UpdateReplacePolicy": "Delete",
+                "Properties": {
+                    "LogGroupName": sub(f"/aws/lambda/${{AWS::StackName}}-{handler_name(name)}"),
+                    "RetentionInDays": settings.log_retention_days,
+                },
+            }
     return found
 
 
-def _function(name: str, settings: TemplateSettings) -> Value:
+def _function(name: str, machine: asl.StateMachine, settings: TemplateSettings) -> Value:
     handler = handler_name(name)
+    at_once = _max_concurrency(machine) or ref("ReservedConcurrency")
     return {
         "Type": "AWS::Serverless::Function",
         "Properties": {
             "CodeUri": f"{settings.code}/{handler}",
             "Handler": f"{handler}.lambda_handler",
             "MemorySize": _memory(handler),
+            "Timeout": _timeout(name, machine),
+            "ReservedConcurrentExecutions": either("ReservesConcurrency", at_once, NO_VALUE),
             "Role": get_att(f"{name}Role"),
             "Environment": {"Variables": environment(handler, settings)},
             "LoggingConfig": {"LogGroup": ref(log_group(name))},
@@ -145,8 +142,27 @@ def _function(name: str, settings: TemplateSettings) -> Value:
     }
 
 
+def _timeout(name: str, machine: asl.StateMachine) -> int:
+    """A function's own limit, in seconds: it has to end before its Task gives up."""
+    limit = getattr(dict(states_of(machine.states)).get(name), "timeout_seconds", None)
+    if not isinstance(limit, int) or limit <= _TASK_MARGIN_SECONDS:
+        raise InvalidDefinitionError(
+            f"the Task {name} has to wait for more than {_TASK_MARGIN_SECONDS} s (TimeoutSeconds), "
+            "so that its function can end before it gives up"
+        )
+    return limit - _TASK_MARGIN_SECONDS
+
+
+def _max_concurrency(machine: asl.StateMachine) -> int | None:
+    """How many batches a distributed map sends at once: fewer copies of the function would refuse some."""
+    for _, state in states_of(machine.states):
+        if isinstance(state, asl.Map) and isinstance(state.max_concurrency, int):
+            return state.max_concurrency
+    return None
+
+
 def _memory(handler: str) -> Value:
     uses = handler_uses(handler)
-    if "backends.classifier" in uses:
+    if uses & {"backends.classifier", "backends.batch_classifier"}:
         return either("UsesEndpoint", DECODING_MB, ONE_VCPU_MB)
     return DECODING_MB if "backends.read_object" in uses else SMALL_MB

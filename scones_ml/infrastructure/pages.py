@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from scones_ml.infrastructure.definitions import machines
 from scones_ml.infrastructure.intrinsics import Value
 from scones_ml.infrastructure.parameters import TemplateSettings
-from scones_ml.infrastructure.permissions import Statement, policies, roles
-from scones_ml.infrastructure.template import machine_of, template
+from scones_ml.infrastructure.permissions import policies, roles
+from scones_ml.infrastructure.statements import Statement
+from scones_ml.infrastructure.template import template
 
 __all__ = ["architecture", "permission_table", "references"]
 
@@ -49,9 +51,10 @@ def permission_table(settings: TemplateSettings | None = None) -> str:
     """Every permission as a Markdown table: who may do what, on what, and why."""
     settings = settings or TemplateSettings()
     rows = [("who", "may", "on", "because"), ("---",) * 4]
-    for role in roles(machine_of(settings)):
-        rows += [_row(role.name.removesuffix("Role"), statement) for statement in role.statements]
-    for policy in policies(settings):
+    for role in roles(machines(settings)):
+        held = (*role.statements, *role.on_itself)
+        rows += [_row(role.name.removesuffix("Role"), statement) for statement in held]
+    for policy in policies():
         rows += [_row(_principal(statement), statement) for statement in policy.statements]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -22,7 +22,6 @@ class TemplateSettings(BaseModel):
             (at least once, no charge for transitions, at most 5 minutes, failures are counted and logged only).
         below_threshold: what becomes of a doubtful picture, as in :func:`scones_ml.workflows.image_classification`.
         code: the folder of the functions' code, relative to the template's.
-        function_seconds: time limit of each function, above its clients' and below its Task's.
         log_retention_days: how long logs are kept, one of the numbers that CloudWatch Logs takes.
         capture_days: how long data capture is kept.
         noncurrent_days: how long replaced and deleted objects can be brought back.
@@ -35,7 +34,6 @@ class TemplateSettings(BaseModel):
     workflow_type: Literal["STANDARD", "EXPRESS"] = "STANDARD"
     below_threshold: Literal["review", "fail"] = "review"
     code: str = Field(default="../build/lambda", min_length=1)
-    function_seconds: int = Field(default=60, ge=1, le=900)
     log_retention_days: RetentionDays = 30
     capture_days: int = Field(default=30, ge=1)
     noncurrent_days: int = Field(default=30, ge=1)

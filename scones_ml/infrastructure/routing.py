@@ -16,10 +16,10 @@ def resources(settings: TemplateSettings) -> dict[str, Value]:
     A failed execution of a STANDARD machine goes to the queue and to the topic. EXPRESS machines emit no such event:
     their failures are in the log and in the alarms.
     """
-    found: dict[str, Value] = {"ImageCreatedRule": _image_created(settings)}
-    if settings.workflow_type == "STANDARD":
-        found["ExecutionFailedRule"] = _execution_failed()
-    return found | {
+    single = (ref("ImageClassification"),) if settings.workflow_type == "STANDARD" else ()
+    return {
+        "ImageCreatedRule": _image_created(settings),
+        "ExecutionFailedRule": _execution_failed([*single, ref("BatchClassification")]),
         "DeadLetterQueue": {
             "Type": "AWS::SQS::Queue",
             "DeletionPolicy": "Delete",
@@ -63,7 +63,7 @@ def _image_created(settings: TemplateSettings) -> Value:
     }
 
 
-def _execution_failed() -> Value:
+def _execution_failed(machines: list[Value]) -> Value:
     return {
         "Type": "AWS::Events::Rule",
         "Properties": {
@@ -72,7 +72,7 @@ def _execution_failed() -> Value:
                 "source": ["aws.states"],
                 "detail-type": ["Step Functions Execution Status Change"],
                 "detail": {
-                    "stateMachineArn": [ref("ImageClassification")],
+                    "stateMachineArn": machines,
                     "status": ["FAILED", "TIMED_OUT", "ABORTED"],
                 },
             },

@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from scones_ml import asl
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
-from scones_ml.infrastructure.functions import DECODING_MB, ONE_VCPU_MB, SMALL_MB, function_names
+from scones_ml.infrastructure.definitions import function_names
+from scones_ml.infrastructure.functions import DECODING_MB, ONE_VCPU_MB, SMALL_MB
 
 __all__ = ["Counts", "Run", "Workload", "count", "run_of"]
 

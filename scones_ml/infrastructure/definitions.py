@@ -1,0 +1,51 @@
+"""The definitions that a template deploys, and what they say of functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+
+from scones_ml import asl, workflows
+from scones_ml.infrastructure.parameters import TemplateSettings
+
+__all__ = ["function_names", "handler_name", "machines", "states_of"]
+
+EXPRESS_SECONDS = 300
+"""The longest that an EXPRESS execution may take."""
+
+_FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def machines(settings: TemplateSettings) -> dict[str, asl.StateMachine]:
+    """Every definition by the logical name of its state machine: one picture at a time, and many at once.
+
+    An EXPRESS machine ends when its time is over; the one for many pictures is always STANDARD, as distributed maps
+    have to be.
+    """
+    single = workflows.image_classification(settings.below_threshold)
+    if settings.workflow_type == "EXPRESS":
+        single = dataclasses.replace(single, timeout_seconds=EXPRESS_SECONDS)
+    return {"ImageClassification": single, "BatchClassification": workflows.batch_classification()}
+
+
+def function_names(machine: asl.StateMachine) -> tuple[str, ...]:
+    """The functions that a definition invokes, in order: ``Classify`` for ``${ClassifyFunctionArn}``."""
+    return tuple(dict.fromkeys(_FUNCTION.findall(machine.to_text())))
+
+
+def handler_name(function: str) -> str:
+    """``classify_image_data`` for ``ClassifyImageData``."""
+    return _WORD.sub("_", function).lower()
+
+
+def states_of(states: Mapping[str, asl.State]) -> Iterator[tuple[str, asl.State]]:
+    """Every state with its name, those inside of maps and branches, too."""
+    for name, state in states.items():
+        yield name, state
+        if isinstance(state, asl.Map) and state.item_processor is not None:
+            yield from states_of(state.item_processor.states)
+        if isinstance(state, asl.Parallel):
+            for branch in state.branches:
+                yield from states_of(branch.states)

@@ -1,0 +1,234 @@
+"""What each use in a handler and each task in a definition has to be allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from scones_ml import asl
+from scones_ml.errors import InvalidDefinitionError
+from scones_ml.infrastructure.definitions import function_names, handler_name, states_of
+from scones_ml.infrastructure.functions import handler_uses, log_group
+from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
+from scones_ml.infrastructure.statements import Statement
+
+__all__ = ["of_function", "of_machine", "of_map"]
+
+_RESULTS: Final = "bulk/"  # where events.ImageBatch.result_key begins
+_SEND_TRACES: Final = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+_SAMPLE_TRACES: Final = ("xray:GetSamplingRules", "xray:GetSamplingTargets")
+
+
+def of_function(name: str) -> Iterator[Statement]:
+    """What one function may do: what its handler uses, and its log.
+
+    Args:
+        name: ``"ClassifyImageData"``.
+    """
+    uses = handler_uses(handler_name(name))
+    if "backends.read_object" in uses:
+        yield from _read_pictures()
+    if uses & {"backends.classifier", "backends.batch_classifier"}:
+        yield from _classify()
+    if "backends.result_exists" in uses:
+        yield Statement(
+            "FindResults",
+            ("s3:ListBucket",),
+            (get_att("OutputBucket"),),
+            "a batch that an earlier run has finished is not computed again",
+            condition={"StringLike": {"s3:prefix": f"{_RESULTS}*"}},
+        )
+    if "backends.write_result" in uses:
+        yield Statement(
+            "WriteResults",
+            ("s3:PutObject",),
+            (sub(f"${{OutputBucket.Arn}}/{_RESULTS}*"),),
+            "one object of JSON Lines for each batch",
+        )
+    yield Statement(
+        "WriteLogs",
+        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        (get_att(log_group(name)),),
+        "Lambda writes the function's log",
+    )
+    yield _traces("the function's segments", _SEND_TRACES)
+
+
+def of_machine(machine: asl.StateMachine) -> Iterator[Statement]:
+    """What a state machine may do: what its tasks call, what its maps read and write, and its log.
+
+    Raises:
+        InvalidDefinitionError: a Task's resource is one that no permission is known for.
+    """
+    functions = function_names(machine)
+    yield Statement(
+        "InvokeFunctions",
+        ("lambda:InvokeFunction",),
+        tuple(get_att(f"{name}Function") for name in functions),
+        f"{', '.join(functions)}: each state invokes its function",
+    )
+    states = [state for _, state in states_of(machine.states)]
+    yield from _writes([state for state in states if isinstance(state, asl.Task)])
+    for state in states:
+        if isinstance(state, asl.Map):
+            yield from _items(state)
+    yield Statement(
+        "DeliverLogs",
+        (
+            "logs:CreateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:DescribeLogGroups",
+            "logs:DescribeResourcePolicies",
+            "logs:GetLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy",
+            "logs:UpdateLogDelivery",
+        ),
+        ("*",),
+        "Step Functions sets up the delivery of the execution log, and checks it at each update",
+        unrestricted="CloudWatch Logs defines no resource type for log deliveries, and Step Functions asks for these "
+        "actions on every resource",
+    )
+    yield _traces("the execution's segments, and says which to sample", (*_SAMPLE_TRACES, *_SEND_TRACES))
+
+
+def of_map(name: str, machine: asl.StateMachine) -> Iterator[Statement]:
+    """What a machine with a distributed map may do with itself.
+
+    Args:
+        name: its logical name.
+        machine: its definition.
+    """
+    if not any(_is_distributed(state) for _, state in states_of(machine.states)):
+        return
+    yield Statement(
+        "StartBatches",
+        ("states:StartExecution",),
+        (ref(name),),
+        "a distributed map runs each batch as an execution of its own machine",
+    )
+    executions = f"arn:${{AWS::Partition}}:states:${{AWS::Region}}:${{AWS::AccountId}}:execution:${{{name}.Name}}"
+    yield Statement(
+        "FollowBatches",
+        ("states:DescribeExecution", "states:StopExecution"),
+        (sub(f"{executions}:*"),),
+        "it follows its batches, and stops them when it is stopped",
+    )
+    yield Statement(
+        "RedriveBatches",
+        ("states:RedriveExecution",),
+        (sub(f"{executions}/*:*"),),
+        "a redriven run tries only the batches that failed",
+    )
+
+
+def _read_pictures() -> Iterator[Statement]:
+    yield Statement(
+        "ReadPictures",
+        ("s3:GetObject", "s3:GetObjectVersion"),
+        (sub("${InputBucket.Arn}/${InputPrefix}*"),),
+        "the handler reads the very version of the picture that the event names",
+    )
+    yield Statement(
+        "TellGoneFromForbidden",
+        ("s3:ListBucket",),
+        (get_att("InputBucket"),),
+        "S3 answers 404 for a picture that is gone, where it would say 403; the workflow drops only the former",
+    )
+
+
+def _classify() -> Iterator[Statement]:
+    yield Statement(
+        "AskEndpoint",
+        ("sagemaker:InvokeEndpoint",),
+        (sub("arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:endpoint/${EndpointName}"),),
+        "the endpoint classifies the picture",
+        when="UsesEndpoint",
+    )
+    yield Statement(
+        "ReadModel",
+        ("s3:GetObject",),
+        ({"Fn::Sub": ["arn:${AWS::Partition}:s3:::${ModelObject}", {"ModelObject": _model_path()}]},),
+        "the function loads the model when it starts",
+        when="UsesModelUri",
+    )
+
+
+def _model_path() -> Value:
+    """``bucket/key`` of ``s3://bucket/key``; split behind a second ``s3://``, so that there always is a part 1."""
+    return {"Fn::Select": [1, {"Fn::Split": ["s3://", sub("${ModelUri}s3://")]}]}
+
+
+def _writes(tasks: list[asl.Task]) -> Iterator[Statement]:
+    """What the tasks other than functions do."""
+    prefixes = []
+    for task in tasks:
+        if task.resource == "arn:aws:states:::aws-sdk:s3:putObject":
+            prefixes.append(_target(task.parameters, "Key.$"))
+        elif task.resource != "arn:aws:states:::lambda:invoke":
+            raise InvalidDefinitionError(
+                f"no permission is known for the resource {task.resource}: "
+                "say in infrastructure/grants.py what it needs"
+            )
+    if prefixes:
+        yield Statement(
+            "WriteOutcomes",
+            ("s3:PutObject",),
+            tuple(sub(f"${{{bucket}.Arn}}/{prefix}*") for bucket, prefix in dict.fromkeys(prefixes)),
+            "one object for each picture: accepted, review or quarantined",
+        )
+
+
+def _items(state: asl.Map) -> Iterator[Statement]:
+    """What a distributed map lists and writes."""
+    if state.item_reader is not None:
+        if state.item_reader.resource != "arn:aws:states:::s3:listObjectsV2":
+            raise InvalidDefinitionError(
+                f"no permission is known for a reader of {state.item_reader.resource}: say in "
+                "infrastructure/grants.py what it needs"
+            )
+        yield Statement(
+            "ListPictures",
+            ("s3:ListBucket",),
+            (get_att("InputBucket"),),
+            "the map runs over the pictures under a prefix",
+            condition={"StringLike": {"s3:prefix": sub("${InputPrefix}*")}},
+        )
+    if state.result_writer is not None:
+        bucket, prefix = _target(state.result_writer.parameters, "Prefix.$")
+        yield Statement(
+            "WriteMapResults",
+            ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"),
+            (sub(f"${{{bucket}.Arn}}/{prefix}*"),),
+            "the map writes down what became of each batch, in parts when there are many",
+        )
+
+
+def _target(parameters: object, key: str) -> tuple[str, str]:
+    """Bucket and prefix that are written to: what the key says before its first field."""
+    held = parameters if isinstance(parameters, Mapping) else {}
+    bucket = re.fullmatch(r"\$\{(\w+)Name\}", str(held.get("Bucket", "")))
+    prefix = re.match(r"States\.Format\('([^'{]+/)", str(held.get(key, "")))
+    if bucket is None or prefix is None:
+        raise InvalidDefinitionError(
+            f"what writes to S3 has to name its bucket as ${{...BucketName}} and {key} as States.Format('prefix/...'), "
+            "so that it can be allowed that prefix alone"
+        )
+    return bucket[1], prefix[1]
+
+
+def _is_distributed(state: asl.State) -> bool:
+    processor = state.item_processor if isinstance(state, asl.Map) else None
+    return bool(processor and processor.processor_config and processor.processor_config.mode == "DISTRIBUTED")
+
+
+def _traces(what: str, actions: tuple[str, ...]) -> Statement:
+    return Statement(
+        "SendTraces",
+        actions,
+        ("*",),
+        f"X-Ray takes {what}",
+        unrestricted="X-Ray defines no resource for segments and sampling",
+        when="UsesTracing",
+    )
