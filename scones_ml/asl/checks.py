@@ -132,6 +132,20 @@ _CHOICES: Final = {
 }
 
 
+_TEXT: Final = (str, "a text")
+_LIST: Final = ((list, tuple), "a list of objects")
+_OBJECT: Final = (Mapping, "an object")
+_OBJECT_OR_TEXT: Final = ((Mapping, str), "an object")
+_SHAPES: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+    **dict.fromkeys(("Next", "Default", "Error", "Cause", "Label", "Timestamp", "QueryLanguage", "Mode"), _TEXT),
+    **dict.fromkeys(("ExecutionType", "JitterStrategy", "CSVHeaderLocation", "CSVDelimiter", "OutputType"), _TEXT),
+    **dict.fromkeys(("Retry", "Catch", "Choices", "Branches"), _LIST),
+    **dict.fromkeys(("ItemReader", "ItemBatcher", "ResultWriter", "ReaderConfig", "WriterConfig"), _OBJECT),
+    **dict.fromkeys(("ProcessorConfig", "ItemProcessor", "Iterator"), _OBJECT),
+    **dict.fromkeys(("Assign", "ResultSelector", "ItemSelector"), _OBJECT_OR_TEXT),
+}
+
+
 def _parts(place: Place) -> Iterator[tuple[str, Mapping[str, Json]]]:
     """The state and every part of it that has fields of its own."""
     yield place.path, place.state
@@ -142,6 +156,7 @@ def _parts(place: Place) -> Iterator[tuple[str, Mapping[str, Json]]]:
             if isinstance(value, Mapping):
                 yield f"{place.path}.{name}.{inner}", value
     for name in ("ItemProcessor", "Iterator"):
+        yield f"{place.path}.{name}", place.part(name)
         config = place.part(name).get("ProcessorConfig")
         if isinstance(config, Mapping):
             yield f"{place.path}.{name}.ProcessorConfig", config
@@ -184,6 +199,18 @@ def _values(place: Place) -> Iterator[Problem]:
                 message = path_problem(value, reference=name == "ResultPath")
                 if message is not None:
                     yield Problem(here, message)
+
+
+def _shapes(place: Place) -> Iterator[Problem]:
+    for path, part in _parts(place):
+        for name, value in part.items():
+            wanted = _SHAPES.get(name)
+            if wanted is not None and not isinstance(value, wanted[0]):
+                yield Problem(f"{path}.{name}", f"{name} must be {wanted[1]}")
+            elif wanted is _LIST and isinstance(value, list | tuple):
+                for index, item in enumerate(value):
+                    if not isinstance(item, Mapping):
+                        yield Problem(f"{path}.{name}[{index}]", "must be an object")
 
 
 def _texts(place: Place) -> Iterator[Problem]:
@@ -322,6 +349,6 @@ def _comparison(path: str, rule: Mapping[str, Json], name: str, language: str) -
 
 
 CHECKS: Final[tuple[Callable[[Place], Iterator[Problem]], ...]] = (
-    _together, _language, _values, _texts, _templates, _task, _wait, _recovery, _choice,
+    _together, _language, _values, _shapes, _texts, _templates, _task, _wait, _recovery, _choice,
 )  # fmt: skip
 """Every check on a state."""

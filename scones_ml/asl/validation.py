@@ -14,8 +14,11 @@ from scones_ml.asl.parts import (
     ItemBatcher,
     ItemProcessor,
     ItemReader,
+    ProcessorConfig,
+    ReaderConfig,
     ResultWriter,
     Retrier,
+    WriterConfig,
 )
 from scones_ml.asl.states import STATES
 from scones_ml.asl.values import Json
@@ -31,6 +34,14 @@ _PARTS: Final[Mapping[str, type]] = {
 }  # fmt: skip
 
 
+_SETTINGS: Final[tuple[tuple[str, str, type], ...]] = (
+    ("ItemReader", "ReaderConfig", ReaderConfig),
+    ("ResultWriter", "WriterConfig", WriterConfig),
+    ("ItemProcessor", "ProcessorConfig", ProcessorConfig),
+    ("Iterator", "ProcessorConfig", ProcessorConfig),
+)
+
+
 def validate(definition: Definition) -> list[Problem]:
     """Every problem of a definition, in its order; an empty list for a sound one."""
     try:
@@ -38,6 +49,9 @@ def validate(definition: Definition) -> list[Problem]:
     except InvalidDefinitionError as error:
         return [Problem("$", str(error))]
     problems = [*_unknown("$", document, StateMachine), *_machine("$", document, "JSONPath"), *_twice(document)]
+    limit = document.get("TimeoutSeconds", 1)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        problems.append(Problem("$.TimeoutSeconds", "TimeoutSeconds must be an integer of at least 1"))
     if "TimeoutSeconds" not in document:
         problems.append(Problem("$", "no TimeoutSeconds: an execution may run for a year", "warning"))
     return problems
@@ -82,7 +96,7 @@ def _language(document: Mapping[str, Json], inherited: str) -> str:
 
 
 def _ends(state: Json) -> bool:
-    return isinstance(state, Mapping) and (state.get("End") is True or state.get("Type") in _TERMINAL)
+    return isinstance(state, Mapping) and (state.get("End") is True or str(state.get("Type")) in _TERMINAL)
 
 
 def _state(path: str, state: Json, states: Mapping[str, Json], language: str) -> Iterator[Problem]:
@@ -102,6 +116,11 @@ def _state(path: str, state: Json, states: Mapping[str, Json], language: str) ->
         value = state.get(name)
         if isinstance(value, Mapping):
             yield from _fields(f"{path}.{name}", value, part)
+    for name, inner, part in _SETTINGS:
+        outer = state.get(name)
+        settings = outer.get(inner) if isinstance(outer, Mapping) else None
+        if isinstance(settings, Mapping):
+            yield from _unknown(f"{path}.{name}.{inner}", settings, part)
     yield from _inside(path, state, place.language)
 
 

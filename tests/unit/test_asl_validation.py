@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -158,6 +160,62 @@ def test_a_problem_is_found_with_its_place_and_remedy(definition: object, path: 
 def test_what_runs_but_should_not_is_a_warning(definition: object, path: str) -> None:
     """Missing time limits and odd spacing are warnings: the machine still runs."""
     assert found(definition) == [(path, "warning")]
+
+
+EVERY_STATE = {
+    "StartAt": "Wait",
+    "TimeoutSeconds": 60,
+    "States": {
+        "Wait": {"Type": "Wait", "Seconds": 1, "Next": "Both"},
+        "Both": {
+            "Type": "Parallel",
+            "Branches": [
+                {"StartAt": "Left", "States": {"Left": {"Type": "Pass", "Assign": {"v.$": "$"}, "End": True}}}
+            ],
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.e", "Next": "Stop"}],
+            "ResultSelector": {"n.$": "States.ArrayLength($)"},
+            "Next": "Each",
+        },
+        "Each": {
+            "Type": "Map",
+            "Items": {"a": 1},
+            "QueryLanguage": "JSONata",
+            "MaxConcurrency": 2,
+            "ToleratedFailurePercentage": 5,
+            "ItemBatcher": {"MaxItemsPerBatch": 2},
+            "ItemProcessor": {
+                "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                "StartAt": "Item",
+                "States": {"Item": {"Type": "Succeed", "Output": "{% $states.input %}"}},
+            },
+            "Next": "Work",
+        },
+        "Work": {**TASK, "Retry": [{"ErrorEquals": ["E"], "MaxAttempts": 1}], "End": True},
+        "Stop": {"Type": "Fail", "ErrorPath": "$.e.Error", "Cause": "c"},
+    },
+}
+
+
+def places(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in children:
+        yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+@pytest.mark.parametrize("value", [None, -7, True, 1.5, "x", [], {}, [1], ["x"], {"a": 1}, {"Type": []}], ids=repr)
+def test_whatever_stands_somewhere_is_either_found_or_runs(value: object) -> None:
+    """Any value in any place is reported as a problem, or the machine runs to an end; neither raises."""
+    for path in places(EVERY_STATE):
+        definition = copy.deepcopy(EVERY_STATE)
+        parent: Any = definition
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = value
+        if not [problem for problem in asl.validate(definition) if problem.severity == "error"]:
+            resources = {"arn:aws:states:::lambda:invoke": lambda parameters: parameters}
+            execution = asl.run(definition, {}, resources=resources, sleep=lambda seconds: None)
+            assert execution.status in ("SUCCEEDED", "FAILED", "TIMED_OUT"), path
 
 
 def test_a_sound_definition_has_no_problems() -> None:

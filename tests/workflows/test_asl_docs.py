@@ -65,7 +65,7 @@ SHOWN: dict[str, Callable[[], bool]] = {
     "Pass, Task, Choice, Wait, Succeed, Fail, Parallel, Map": lambda: (
         set(STATES) == {"Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"}
     ),
-    "JSONPath: InputPath, Parameters, ResultSelector, ResultPath, OutputPath, filters, slices, context object": lambda: (
+    "JSONPath: InputPath, Parameters, ResultSelector, ResultPath, OutputPath, filters, slices, $$": lambda: (
         run(
             {"Type": "Pass", "Parameters": {"f.$": "$.l[?(@.n > 1)].n", "s.$": "$.l[0:1]", "n.$": "$$.State.Name"}},
             {"l": [{"n": 1}, {"n": 2}]},
@@ -93,7 +93,7 @@ SHOWN: dict[str, Callable[[], bool]] = {
         == "TIMED_OUT"
     ),
     ".waitForTaskToken and .sync": _token,
-    "Distributed Map: ItemReader (JSON, JSONL, CSV, S3 Inventory, listObjectsV2), ItemBatcher, tolerance, ResultWriter": (
+    "Distributed Map: ItemReader (JSON, JSONL, CSV, S3 Inventory, listings), ItemBatcher, tolerance, ResultWriter": (
         _distributed
     ),
     "quotas: 262,144 bytes, 25,000 events, names; Express and Standard": lambda: (
