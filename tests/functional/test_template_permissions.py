@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,13 +20,17 @@ import boto3
 import pytest
 from PIL import Image
 
-from scones_ml import asl, backends, workflows
+from scones_ml import asl, backends
 from scones_ml.infrastructure import TemplateSettings
-from scones_ml.infrastructure.permissions import Statement, policies, roles
+from scones_ml.infrastructure.definitions import machines
+from scones_ml.infrastructure.permissions import policies, roles
+from scones_ml.infrastructure.statements import Statement
 from scones_ml.local.handlers import LambdaContext, load_handler
 
 INPUT, OUTPUT, KEY = "in-bucket", "out-bucket", "images/my photo+1.png"
 ARN = "arn:aws:{}:us-east-1:123456789012:{}"
+FUNCTIONS = ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence", "ClassifyBatch")
+MACHINES = machines(TemplateSettings())
 NAMES = {
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
@@ -40,47 +43,54 @@ NAMES = {
     "EndpointName": "scones",
     "ModelObject": "models/a/model.tar.gz",
     "ImageClassification": ARN.format("states", "stateMachine:scones"),
+    "BatchClassification": ARN.format("states", "stateMachine:batch"),
+    "BatchClassification.Name": "batch",
     "DeadLetterQueue.Arn": ARN.format("sqs", "dead"),
     "AlarmTopic": ARN.format("sns", "alarms"),
     "ImageCreatedRule.Arn": ARN.format("events", "rule/created"),
     "ExecutionFailedRule.Arn": ARN.format("events", "rule/failed"),
 } | {
     f"{name}{kind}.Arn": ARN.format(*arn)
-    for name in ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence")
+    for name in FUNCTIONS
     for kind, arn in {"Function": ("lambda", f"function:{name}"), "Logs": ("logs", f"log-group:{name}:*")}.items()
 }
 
 
 class Call(NamedTuple):
-    """Who does what with what, and which statement is to allow it."""
+    """Who does what with what; a listing names the prefix that it asks for."""
 
     who: str
     action: str
     resource: str
+    prefix: str = ""
 
 
 def by_services() -> Iterator[Call]:
     """What services call with our roles, as AWS's developer guides of Lambda, Step Functions and X-Ray list it."""
-    for name in ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence"):
+    for name in FUNCTIONS:
         for action in ("CreateLogStream", "PutLogEvents"):
             yield Call(f"{name}Role", f"logs:{action}", ARN.format("logs", f"log-group:{name}:log-stream:1"))
         for action in ("PutTelemetryRecords", "PutTraceSegments"):
             yield Call(f"{name}Role", f"xray:{action}", "*")
-    for action in (
-        "CreateLogDelivery",
-        "DeleteLogDelivery",
-        "GetLogDelivery",
-        "ListLogDeliveries",
-        "UpdateLogDelivery",
-    ):
-        yield Call("ImageClassificationRole", f"logs:{action}", "*")
-    for action in ("DescribeLogGroups", "DescribeResourcePolicies", "PutResourcePolicy"):
-        yield Call("ImageClassificationRole", f"logs:{action}", "*")
-    for action in ("GetSamplingRules", "GetSamplingTargets", "PutTelemetryRecords", "PutTraceSegments"):
-        yield Call("ImageClassificationRole", f"xray:{action}", "*")
+    for name in MACHINES:
+        for action in ("Create", "Delete", "Get", "Update"):
+            yield Call(f"{name}Role", f"logs:{action}LogDelivery", "*")
+        for action in ("DescribeLogGroups", "DescribeResourcePolicies", "ListLogDeliveries", "PutResourcePolicy"):
+            yield Call(f"{name}Role", f"logs:{action}", "*")
+        for action in ("GetSamplingRules", "GetSamplingTargets", "PutTelemetryRecords", "PutTraceSegments"):
+            yield Call(f"{name}Role", f"xray:{action}", "*")
     yield Call("ImageCreatedRole", "states:StartExecution", NAMES["ImageClassification"])
     # The model is loaded by the function itself; GetObject is also what HeadObject asks for.
-    yield Call("ClassifyImageDataRole", "s3:GetObject", "arn:aws:s3:::models/a/model.tar.gz")
+    for name in ("ClassifyImageDataRole", "ClassifyBatchRole"):
+        yield Call(name, "s3:GetObject", "arn:aws:s3:::models/a/model.tar.gz")
+    # A distributed map: its batches are executions; large results are written in parts.
+    batches = "BatchClassificationRole"
+    yield Call(batches, "states:StartExecution", NAMES["BatchClassification"])
+    for action in ("DescribeExecution", "StopExecution"):
+        yield Call(batches, f"states:{action}", ARN.format("states", "execution:batch:ClassifyImages-1"))
+    yield Call(batches, "states:RedriveExecution", ARN.format("states", "execution:batch/ClassifyImages:1"))
+    for action in ("AbortMultipartUpload", "GetObject", "ListMultipartUploadParts"):
+        yield Call(batches, f"s3:{action}", f"arn:aws:s3:::{OUTPUT}/bulk-runs/nightly/1/manifest.json")
 
 
 def resolve(value: object) -> list[str]:
@@ -100,10 +110,14 @@ def resolve(value: object) -> list[str]:
     return [arn for item in value for arn in resolve(item)]
 
 
-def allows(statements: Iterable[Statement], action: str, resource: str) -> bool:
+def allows(statements: Iterable[Statement], call: Call) -> bool:
     return any(
-        any(fnmatchcase(action, allowed) for allowed in statement.actions)
-        and any(fnmatchcase(resource, arn) for arn in resolve(statement.resources))
+        any(fnmatchcase(call.action, allowed) for allowed in statement.actions)
+        and any(fnmatchcase(call.resource, arn) for arn in resolve(statement.resources))
+        and all(
+            any(fnmatchcase(call.prefix, prefix) for prefix in resolve(test["s3:prefix"]))
+            for test in statement.condition.values()
+        )
         for statement in statements
         if statement.effect == "Allow"
     )
@@ -138,13 +152,17 @@ def endpoint_url() -> Iterator[str]:
 class Recorder:
     """Notes each call of boto3 as IAM sees it, on behalf of the function that runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, etag: str) -> None:
+        self.etag = etag
         self.calls: set[Call] = set()
-        self.role = ""
+        self.role = self.machine = ""
 
     def __call__(self, params: dict[str, object], event_name: str, **_: object) -> None:
         service, operation = event_name.split(".")[1:3]
-        if service == "s3":
+        if operation == "ListObjectsV2":
+            arn = f"arn:aws:s3:::{params['Bucket']}"
+            self.calls.add(Call(self.role, "s3:ListBucket", arn, str(params["Prefix"])))
+        elif service == "s3":
             action = "GetObjectVersion" if "VersionId" in params else operation
             self.calls.add(Call(self.role, f"s3:{action}", f"arn:aws:s3:::{params['Bucket']}/{params['Key']}"))
         else:
@@ -155,17 +173,39 @@ class Recorder:
         assert isinstance(parameters, Mapping)
         name = str(parameters["FunctionName"]).removeprefix("${").removesuffix("FunctionArn}")
         arn = NAMES[f"{name}Function.Arn"]
-        self.calls.add(Call("ImageClassificationRole", "lambda:InvokeFunction", arn))
+        self.calls.add(Call(self.machine, "lambda:InvokeFunction", arn))
         self.role = f"{name}Role"
         handler = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         return {"Payload": load_handler(handler)(parameters["Payload"], LambdaContext(handler))}
 
     def put(self, parameters: asl.Json) -> object:
         assert isinstance(parameters, Mapping)
-        arn = f"arn:aws:s3:::{OUTPUT}/{parameters['Key']}"
         assert parameters["Bucket"] == "${OutputBucketName}"
-        self.calls.add(Call("ImageClassificationRole", "s3:PutObject", arn))
-        return {}
+        self.calls.add(Call(self.machine, "s3:PutObject", f"arn:aws:s3:::{OUTPUT}/{parameters['Key']}"))
+        return {"ETag": '"0"'}
+
+    def list(self, parameters: asl.Json) -> object:
+        assert isinstance(parameters, Mapping)
+        bucket, prefix = str(parameters["Bucket"]), str(parameters["Prefix"])
+        self.calls.add(Call(self.machine, "s3:ListBucket", f"arn:aws:s3:::{bucket}", prefix))
+        return {"Contents": [{"Key": KEY, "ETag": self.etag}]}
+
+    def run(self, machine: str, given: asl.Json) -> asl.Json:
+        self.machine = f"{machine}Role"
+        resources = {
+            "arn:aws:states:::lambda:invoke": self.invoke,
+            "arn:aws:states:::aws-sdk:s3:putObject": self.put,
+            "arn:aws:states:::s3:putObject": self.put,
+            "arn:aws:states:::s3:listObjectsV2": self.list,
+        }
+        definition = (
+            MACHINES[machine]
+            .to_text()
+            .replace('"output_bucket": "${OutputBucketName}"', f'"output_bucket": "{OUTPUT}"')
+        )
+        execution = asl.run(definition, given, resources=resources, sleep=lambda _: None)
+        assert execution.status == "SUCCEEDED", execution.cause
+        return execution.output
 
 
 @pytest.fixture
@@ -185,36 +225,37 @@ def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, value)
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=INPUT)
+    s3.create_bucket(Bucket=OUTPUT)
     s3.put_bucket_versioning(Bucket=INPUT, VersioningConfiguration={"Status": "Enabled"})
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20)).save(buffer, "PNG")
-    version = s3.put_object(Bucket=INPUT, Key=KEY, Body=buffer.getvalue())["VersionId"]
-    recorder = Recorder()
+    written = s3.put_object(Bucket=INPUT, Key=KEY, Body=buffer.getvalue())
+    recorder = Recorder(written["ETag"])
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
     boto3.DEFAULT_SESSION.events.register("before-parameter-build.s3", recorder)
     boto3.DEFAULT_SESSION.events.register("before-parameter-build.sagemaker-runtime", recorder)
     backends._object_store.cache_clear()
     backends._classifier.cache_clear()
-    resources = {
-        "arn:aws:states:::lambda:invoke": recorder.invoke,
-        "arn:aws:states:::aws-sdk:s3:putObject": recorder.put,
-    }
     here = {"s3_bucket": INPUT, "s3_key": KEY}
-    inputs = [here | {"version_id": version}, here, here | {"s3_key": "images/gone.png"}]
+    inputs = [here | {"version_id": written["VersionId"]}, here, here | {"s3_key": "images/gone.png"}]
     outcomes = []
     for given in inputs:
-        execution = asl.run(workflows.image_classification(), given, resources=resources, sleep=lambda _: None)
-        assert execution.status == "SUCCEEDED", execution.cause
-        outcomes.append(execution.output["outcome"])
-        # Classify reads a picture itself when it was too large for a state: a claim check.
-        claim = {**given, "image_id": "0" * 40, "image_data": ""}
+        output = recorder.run("ImageClassification", given)
+        assert isinstance(output, Mapping)
+        outcomes.append(output["outcome"])
         if outcomes[-1] == "accepted":
+            # Classify reads a picture itself when it was too large for a state: a claim check.
+            claim = {**given, "image_id": "0" * 40, "image_data": ""}
             recorder.invoke({"FunctionName": "${ClassifyImageDataFunctionArn}", "Payload": claim})
     assert outcomes == ["accepted", "accepted", "dropped"]
+    recorder.run("BatchClassification", {"s3_bucket": INPUT, "s3_prefix": "images/", "run": "nightly"})
+    items = [{"s3_key": KEY, "version_id": written["VersionId"]}]
+    batch = {"Items": items, "BatchInput": {"s3_bucket": INPUT, "output_bucket": OUTPUT, "run": "versions"}}
+    recorder.invoke({"FunctionName": "${ClassifyBatchFunctionArn}", "Payload": batch})
     backends._object_store.cache_clear()
     backends._classifier.cache_clear()
     # S3 asks whether the caller may list the bucket before it says that an object is gone.
-    for role in ("SerializeImageDataRole", "ClassifyImageDataRole"):
+    for role in ("SerializeImageDataRole", "ClassifyImageDataRole", "ClassifyBatchRole"):
         recorder.calls.add(Call(role, "s3:ListBucket", f"arn:aws:s3:::{INPUT}"))
     return recorder.calls
 
@@ -222,14 +263,14 @@ def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_full_run_is_allowed_and_every_permission_is_needed(recorded: set[Call]) -> None:
     """Every call of a full run is allowed; take any action or resource of any statement away, and some call is not."""
     calls = recorded | set(by_services())
-    found = roles(workflows.image_classification())
+    found = roles(MACHINES)
     assert {call.who for call in calls} == {role.name for role in found}
     for role in found:
         mine = [call for call in calls if call.who == role.name]
         for call in mine:
-            assert allows(role.statements, call.action, call.resource), call
-        for fewer, taken in narrowed(role.statements):
-            assert any(not allows(fewer, call.action, call.resource) for call in mine), f"{role.name}: {taken}"
+            assert allows((*role.statements, *role.on_itself), call), call
+        for fewer, taken in narrowed((*role.statements, *role.on_itself)):
+            assert any(not allows(fewer, call) for call in mine), f"{role.name}: {taken}"
 
 
 def narrowed(statements: tuple[Statement, ...]) -> Iterator[tuple[list[Statement], str]]:
@@ -256,13 +297,18 @@ def narrowed(statements: tuple[Statement, ...]) -> Iterator[tuple[list[Statement
         Call("ImageClassificationRole", "s3:PutObject", f"arn:aws:s3:::{OUTPUT}/captures/a.jsonl"),
         Call("ImageClassificationRole", "s3:PutObject", f"arn:aws:s3:::{INPUT}/{KEY}"),
         Call("ImageClassificationRole", "lambda:InvokeFunction", ARN.format("lambda", "function:another")),
+        Call("BatchClassificationRole", "s3:ListBucket", f"arn:aws:s3:::{INPUT}", "private/"),
+        Call("BatchClassificationRole", "s3:PutObject", f"arn:aws:s3:::{OUTPUT}/outcomes/accepted/a.json"),
+        Call("BatchClassificationRole", "states:StartExecution", NAMES["ImageClassification"]),
+        Call("ClassifyBatchRole", "s3:ListBucket", f"arn:aws:s3:::{OUTPUT}", "outcomes/"),
+        Call("ClassifyBatchRole", "s3:GetObject", f"arn:aws:s3:::{OUTPUT}/bulk/nightly/a.jsonl"),
         Call("ImageCreatedRole", "states:StartExecution", ARN.format("states", "stateMachine:another")),
     ],
 )
 def test_nothing_else_is_allowed(call: Call) -> None:
     """A neighbour's key, bucket, endpoint, function or machine is out of reach."""
-    (role,) = [role for role in roles(workflows.image_classification()) if role.name == call.who]
-    assert not allows(role.statements, call.action, call.resource)
+    (role,) = [role for role in roles(MACHINES) if role.name == call.who]
+    assert not allows((*role.statements, *role.on_itself), call)
 
 
 RULES = (NAMES["ImageCreatedRule.Arn"], NAMES["ExecutionFailedRule.Arn"])
@@ -308,7 +354,7 @@ def all_answers(statements: Mapping[str, Sequence[Statement]]) -> list[str]:
 
 def test_resource_policies_let_reports_in_and_plain_http_out() -> None:
     """Rules and alarms reach queue and topic, plain HTTP reaches nothing; without any statement that changes."""
-    found = {policy.name: policy.statements for policy in policies(TemplateSettings())}
+    found = {policy.name: policy.statements for policy in policies()}
     right = ["Allow"] * len(DELIVERIES) + ["Deny"] * len(IN_THE_CLEAR)
     assert all_answers(found) == right
     for name, statements in found.items():
@@ -318,21 +364,8 @@ def test_resource_policies_let_reports_in_and_plain_http_out() -> None:
 
 def test_strangers_reach_neither_queue_nor_topic() -> None:
     """Another rule, another account's alarm or another service is not let in by queue or topic."""
-    found = {policy.name: policy.statements for policy in policies(TemplateSettings())}
+    found = {policy.name: policy.statements for policy in policies()}
     for name, who, action, what, context in DELIVERIES:
         for stranger in (dict.fromkeys(context, "arn:aws:events:us-east-1:999999999999:rule/x"), {}):
             assert answers(found[name], action, what, who, stranger) == ""
         assert answers(found[name], action, what, "s3.amazonaws.com", context) == ""
-
-
-def test_an_express_machine_has_no_rule_on_failures() -> None:
-    """EXPRESS machines emit no status events: no rule waits for one, and no policy speaks of it."""
-    text = json.dumps(
-        [
-            statement.to_json()
-            for policy in policies(TemplateSettings(workflow_type="EXPRESS"))
-            for statement in policy.statements
-        ]
-    )
-    assert "ExecutionFailedRule" not in text
-    assert "ImageCreatedRule" in text
