@@ -103,7 +103,7 @@ _TEMPLATES: Final = (
     "Credentials",
 )
 _NULLABLE: Final = frozenset({"InputPath", "OutputPath", "ResultPath"})
-_ARN = re.compile(r"arn:aws[\w-]*:[^:\s]+:[^:\s]*:\d*:[^\s:/*$#]+([:/][^\s*$#]*[^\s*$#:/])?(:\$LATEST)?")
+_ARN = re.compile(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:[^\s:/*$#]+([:/][^\s*$#]*[^\s*$#:/])?(:\$LATEST)?")
 _PLACEHOLDER = re.compile(r"\$\{[^{}]+\}")
 _NUMBERS: Final = {
     "Seconds": (0, 99_999_999),

@@ -21,6 +21,7 @@ Segment: TypeAlias = str | int | None
 """A member's name, an item's index, or None for every item (``[*]``)."""
 
 INPUT: Final = "$"
+_LENGTH: Final = ".length()"
 _ROOT = re.compile(r"\$(\$|[A-Za-z_][A-Za-z0-9_]*)?")
 _SEGMENT: Final = r"""\.(?P<name>[^\s.\[\]()*,'"?@:]+)
       | \[\s*'(?P<single>(?:\\.|[^'\\])*)'\s*\]
@@ -88,6 +89,9 @@ def parse(path: str) -> Path:
     if start is None:
         raise PathSyntaxError(f"{path!r} is not a path: it does not start with '$'")
     root = "$" + start[1] if start[1] == "$" else start[1] or INPUT
+    if path.endswith(_LENGTH):
+        whole = parse(path.removesuffix(_LENGTH))
+        return Path(path, root, None, lambda document: _length(whole.find(document), path))
     position, segments = start.end(), []
     segment_at = _grammar()
     while position < len(path):
@@ -97,6 +101,12 @@ def parse(path: str) -> Path:
         segments.append(_segment(match))
         position = match.end()
     return Path(path, root, tuple(segments), _walker(path, tuple(segments)))
+
+
+def _length(value: Json, path: str) -> int:
+    if isinstance(value, list | tuple | Mapping):
+        return len(value)
+    raise PathNotFoundError(path)
 
 
 def parse_reference(path: str) -> tuple[str | int, ...]:

@@ -41,6 +41,9 @@ JSON = st.recursive(
         ("$.list[?(@.k==2)]", [{"k": 2}]),
         ("$.list[?(@.k > 0)].k", [1, 2]),
         ("$..c", [1, 2]),
+        ("$.list.length()", 3),
+        ("$.a.b[(@.length-1)].c", 2),
+        ("$.a.b[0,2]", [10, {"c": 2}]),
     ],
 )
 def test_a_path_leads_to_its_value(path: str, value: object) -> None:
