@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from scones_ml.asl.codec import decode, encode
 from scones_ml.asl.parts import Branch
@@ -36,6 +36,10 @@ class StateMachine(Branch):
             InvalidDefinitionError: it is not JSON, or a field is unknown or missing.
         """
         return decode(cls, document_of(definition), what="the state machine")
+
+    def __getstate__(self) -> dict[str, object]:
+        """The fields alone: what `run` has prepared is not copied or pickled with them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def to_json(self) -> dict[str, Json]:
         """The machine as Amazon States Language."""

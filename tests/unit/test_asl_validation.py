@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -319,3 +320,12 @@ def test_every_kind_of_state_round_trips() -> None:
     }
     before = copy.deepcopy(definition)
     assert asl.StateMachine.from_json(definition).to_json() == before == definition
+
+
+def test_a_machine_that_has_run_can_be_pickled_and_copied() -> None:
+    """What run prepares for the next time stays with the machine that it was prepared for."""
+    machine = asl.StateMachine(start_at="P", states={"P": asl.Pass(parameters={"a.$": "$.b"}, end=True)})
+    assert asl.run(machine, {"b": 1}, resources={}).output == {"a": 1}
+    for twin in (pickle.loads(pickle.dumps(machine)), copy.deepcopy(machine)):
+        assert twin == machine
+        assert asl.run(twin, {"b": 2}, resources={}).output == {"a": 2}
