@@ -117,7 +117,9 @@ def _compile(pool: Path, python: str) -> Callable[[str], str] | None:
     environment["PYTHONHASHSEED"] = "0"
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise ConfigurationError(f"python {python} cannot compile the package: {(done.stdout + done.stderr).strip()[:300]}")
+        raise ConfigurationError(
+            f"python {python} cannot compile the package: {(done.stdout + done.stderr).strip()[:300]}"
+        )
     tag = f"cpython-{python.replace('.', '')}"
 
     def bytecode(name: str) -> str:
