@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -10,13 +11,16 @@ from typing import Final, Literal
 from scones_ml import asl, workflows
 from scones_ml.infrastructure import alarms
 from scones_ml.infrastructure.prices import PriceTable
-from scones_ml.infrastructure.workload import Run, Workload, count, run_of
+from scones_ml.infrastructure.workload import Run, Workload, count, count_batches, run_of
 
-__all__ = ["DESIGNS", "HOURS", "Design", "Line", "compute", "one_by_one"]
+__all__ = ["DESIGNS", "HOURS", "Design", "Line", "bulk", "compute", "one_by_one"]
 
 HOURS = 730
 """In a month."""
 _GB_KB = 1024 * 1024
+_LISTED = 1000  # keys to one LIST request
+_COURSE_MB = 128
+_COURSE_KB = 3  # a PNG of 32 x 32 pixels, and two numbers
 _EXPRESS_GB = 64 / 1024  # what Express workflows are billed in
 
 
@@ -60,13 +64,16 @@ Model = Literal["endpoint", "serverless endpoint", "function"]
 WorkflowType = Literal["STANDARD", "EXPRESS"]
 
 
-def one_by_one(model: Model, workflow_type: WorkflowType, machine: asl.StateMachine | None = None) -> Design:
+def one_by_one(
+    model: Model, workflow_type: WorkflowType, machine: asl.StateMachine | None = None, *, watched: bool = True
+) -> Design:
     """Each picture runs through the state machine.
 
     Args:
         model: where the model runs.
         workflow_type: of the state machine.
         machine: the definition that is counted; ours by default.
+        watched: whether the template's alarms are there.
     """
     kind = workflow_type.capitalize()
     machine = machine or workflows.image_classification()
@@ -86,28 +93,62 @@ def one_by_one(model: Model, workflow_type: WorkflowType, machine: asl.StateMach
             yield from _endpoint(workload, prices)
         if model == "serverless endpoint":
             yield from _serverless(workload, prices)
-        yield from _monitoring(prices, endpoint=model != "function")
+        if watched:
+            yield from _monitoring(prices, endpoint=model != "function")
 
     return Design(f"{kind} workflow, {len(counts.functions)} functions, model in the {model}", lines)
 
 
-def _bulk(workload: Workload, prices: PriceTable) -> Iterator[Line]:
-    share = 1 / workload.batch_size
-    of_batch = f"/{workload.batch_size}"
-    batch = Run(workload.batch_image.milliseconds * workload.batch_size, workload.batch_image.memory_mb)
-    seconds = _billed_seconds(batch.milliseconds)
-    rate = prices.item("express duration")
-    yield _each("child start, a transition", share, prices.item("transition"), of_batch)
-    yield _each("Express request", share, prices.item("express request"), of_batch)
-    yield Line(
-        "Express duration",
-        f"{seconds:g} s x 64 MB x ${_plain(rate)}{of_batch}",
-        seconds * _EXPRESS_GB * rate * share,
-    )
-    yield _each("Lambda request", share, prices.item("lambda request"), of_batch)
-    yield compute("Lambda compute", workload.batch_image, workload, prices)
-    yield _each("S3 GET", 1, prices.item("s3 get"))
-    yield _each("S3 PUT of the results", share, prices.item("s3 put"), of_batch)
+def bulk(machine: asl.StateMachine | None = None) -> Design:
+    """A distributed map over a prefix, a function for each batch.
+
+    Args:
+        machine: the definition that is counted; ours by default.
+    """
+    counts = count_batches(machine or workflows.batch_classification())
+    share, of_batch = 1 / counts.size, f"/{counts.size}"
+
+    def lines(workload: Workload, prices: PriceTable) -> Iterator[Line]:
+        seconds = _billed_seconds(workload.batch_image.milliseconds * counts.size)
+        rate = prices.item("express duration")
+        formula = f"{seconds:g} s x 64 MB x ${_plain(rate)}{of_batch}"
+        yield _each("listing of the pictures", 1 / _LISTED, prices.item("s3 put"), f"/{_LISTED}")
+        yield _each("start of a batch, a transition", share, prices.item("transition"), of_batch)
+        yield _each("Express request", share, prices.item("express request"), of_batch)
+        yield Line("Express duration", formula, seconds * _EXPRESS_GB * rate * share)
+        yield _each("Lambda request", share, prices.item("lambda request"), of_batch)
+        yield compute("Lambda ClassifyBatch", workload.batch_image, workload, prices)
+        yield _logs(share, workload, prices, of_batch)
+        yield _each("S3 GET", 1, prices.item("s3 get"))
+        if counts.asks:
+            yield _each("S3 LIST: done before?", share, prices.item("s3 put"), of_batch)
+        if counts.writes:
+            yield _each("S3 PUT of the results", share, prices.item("s3 put"), of_batch)
+
+    return Design(f"Distributed Map, batches of {counts.size}, model in the function", lines)
+
+
+def _course(workflow_type: WorkflowType) -> Design:
+    """The course project's design: three states, functions of 128 MB on x86_64, no alarms."""
+    names = ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence")
+    states: dict[str, asl.State] = {
+        name: asl.Task(
+            resource="arn:aws:states:::lambda:invoke",
+            parameters={"FunctionName": f"${{{name}FunctionArn}}", "Payload.$": "$"},
+            next=after,
+            end=None if after else True,
+        )
+        for name, after in zip(names, (*names[1:], None), strict=True)
+    }
+    machine = asl.StateMachine(start_at=names[0], states=states)
+    inner = one_by_one("endpoint", workflow_type, machine, watched=False)
+
+    def lines(workload: Workload, prices: PriceTable) -> Iterator[Line]:
+        runs = {name: Run(run_of(workload, name).milliseconds, _COURSE_MB) for name in names}
+        as_taught = dataclasses.replace(workload, functions=runs, architecture="x86_64", payload_kb=_COURSE_KB)
+        yield from inner.lines(as_taught, prices)
+
+    return Design(f"the course's three states: {workflow_type.capitalize()} workflow, model on an endpoint", lines)
 
 
 def _transform(packed: bool) -> Callable[[Workload, PriceTable], Iterator[Line]]:
@@ -133,13 +174,15 @@ def _transform(packed: bool) -> Callable[[Workload, PriceTable], Iterator[Line]]
 
 
 DESIGNS: Final[Mapping[str, Design]] = {
+    "course": _course("STANDARD"),
+    "course-express": _course("EXPRESS"),
     "endpoint": one_by_one("endpoint", "STANDARD"),
     "endpoint-express": one_by_one("endpoint", "EXPRESS"),
     "serverless": one_by_one("serverless endpoint", "STANDARD"),
     "serverless-express": one_by_one("serverless endpoint", "EXPRESS"),
     "lambda": one_by_one("function", "STANDARD"),
     "lambda-express": one_by_one("function", "EXPRESS"),
-    "bulk": Design("Distributed Map, a function for each batch, model in the function", _bulk),
+    "bulk": bulk(),
     "batch-transform": Design("SageMaker batch transform, one object for each picture", _transform(packed=False)),
     "batch-transform-packed": Design("SageMaker batch transform, packed objects", _transform(packed=True)),
 }
@@ -162,9 +205,13 @@ def _functions(runs: Mapping[str, Run], workload: Workload, prices: PriceTable) 
     yield _each("Lambda requests", len(runs), prices.item("lambda request"))
     for name, run in runs.items():
         yield compute(f"Lambda {name}", run, workload, prices)
-    kilobytes = len(runs) * workload.log_kb
+    yield _logs(len(runs), workload, prices)
+
+
+def _logs(invocations: float, workload: Workload, prices: PriceTable, suffix: str = "") -> Line:
     rate = prices.item("log")
-    yield Line("logs", f"{kilobytes:g} KB x ${rate:g}/GB", kilobytes / _GB_KB * rate)
+    shown = workload.log_kb * (1 if suffix else invocations)
+    return Line("logs", f"{shown:g} KB x ${rate:g}/GB{suffix}", invocations * workload.log_kb / _GB_KB * rate)
 
 
 def compute(what: str, run: Run, workload: Workload, prices: PriceTable) -> Line:

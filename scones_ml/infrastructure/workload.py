@@ -8,10 +8,10 @@ from typing import Final, Literal
 
 from scones_ml import asl
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
-from scones_ml.infrastructure.definitions import function_names
-from scones_ml.infrastructure.functions import DECODING_MB, ONE_VCPU_MB, SMALL_MB
+from scones_ml.infrastructure.definitions import function_names, handler_name
+from scones_ml.infrastructure.functions import DECODING_MB, ONE_VCPU_MB, SMALL_MB, handler_uses
 
-__all__ = ["Counts", "Run", "Workload", "count", "run_of"]
+__all__ = ["BatchCounts", "Counts", "Run", "Workload", "count", "count_batches", "run_of"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ class Workload:
         model_inside: classify where the model runs inside the function: decode, infer, answer on one vCPU.
         batch_image: one picture of a bulk batch, model inside the function.
         overhead_ms: what Step Functions adds to an execution.
-        batch_size: pictures to a bulk batch.
         packed: pictures to one object, for batch transform.
         transform_ms: instance time for one picture in batch transform.
         startup_seconds: billed start of a batch transform job.
@@ -67,7 +66,6 @@ class Workload:
     model_inside: Run = Run(17, ONE_VCPU_MB)
     batch_image: Run = Run(10, ONE_VCPU_MB)
     overhead_ms: float = 360
-    batch_size: int = 100
     packed: int = 100
     transform_ms: float = 10
     startup_seconds: float = 300
@@ -95,6 +93,21 @@ class Counts:
     writes: int
 
 
+@dataclass(frozen=True)
+class BatchCounts:
+    """What one batch of a distributed map takes.
+
+    Attributes:
+        size: pictures to a batch.
+        asks: whether its function asks S3 for what an earlier run has finished.
+        writes: whether its function writes the results.
+    """
+
+    size: int
+    asks: bool
+    writes: bool
+
+
 _START: Final = 1
 
 
@@ -111,6 +124,25 @@ def count(machine: asl.StateMachine) -> Counts:
         functions=tuple(name for name in function_names(machine) if name in way),
         writes=sum(task.resource.endswith(":s3:putObject") for task in tasks),
     )
+
+
+def count_batches(machine: asl.StateMachine) -> BatchCounts:
+    """Count what a batch takes, from the definition and its function's handler.
+
+    Raises:
+        InvalidDefinitionError: the definition has no distributed map of Express batches.
+    """
+    for state in machine.states.values():
+        processor = state.item_processor if isinstance(state, asl.Map) else None
+        config = processor.processor_config if processor else None
+        if isinstance(state, asl.Map) and config is not None and config.execution_type == "EXPRESS":
+            size = state.item_batcher.max_items_per_batch if state.item_batcher else 1
+            if not isinstance(size, int):
+                break
+            (function,) = function_names(machine)
+            uses = handler_uses(handler_name(function))
+            return BatchCounts(size, "backends.result_exists" in uses, "backends.write_result" in uses)
+    raise InvalidDefinitionError("the bulk definition has no distributed map of Express batches of a fixed size")
 
 
 def _longest(machine: asl.StateMachine, name: str, before: tuple[str, ...]) -> tuple[str, ...]:
