@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-__all__ = ["Clock"]
+__all__ = [
+    "Clock",
+    "Waitable",
+]
 
 
 class Waitable(Protocol):

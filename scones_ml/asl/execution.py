@@ -14,7 +14,15 @@ from scones_ml.asl.machine import Definition
 from scones_ml.asl.resources import Resource
 from scones_ml.asl.values import Json
 
-__all__ = ["Cancellation", "Execution", "ExecutionType", "Frame", "Run", "Status"]
+__all__ = [
+    "Cancellation",
+    "Execution",
+    "ExecutionType",
+    "Frame",
+    "Listener",
+    "Run",
+    "Status",
+]
 
 Status: TypeAlias = Literal["SUCCEEDED", "FAILED", "TIMED_OUT"]
 ExecutionType: TypeAlias = Literal["STANDARD", "EXPRESS"]

@@ -25,6 +25,7 @@ __all__ = [
     "ResultWriter",
     "Retrier",
     "WriterConfig",
+    "as_list",
     "one",
     "several",
     "states_field",

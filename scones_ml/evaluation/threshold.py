@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation.arrays import FloatArray, IntArray
 
-__all__ = ["ThresholdChoice", "choose_threshold", "choose_threshold_cross_fitted", "choose_thresholds_per_class"]
+__all__ = [
+    "ThresholdChoice",
+    "choose_threshold",
+    "choose_threshold_cross_fitted",
+    "choose_thresholds_per_class",
+    "shortest_between",
+]
 
 _NEEDED_POWER = 0.8
 _MOST_LABELS = 20_000  # beyond this "more labels" is no advice
