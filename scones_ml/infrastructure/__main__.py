@@ -1,6 +1,7 @@
 """``python -m scones_ml.infrastructure [WHAT] [--check DIR]``: print the SAM template, or check the committed one.
 
-WHAT is ``template``, or what the documentation shows of it: ``architecture`` (Mermaid), ``permissions`` (Markdown).
+WHAT is ``template``, or what the documentation shows of it: ``architecture`` (Mermaid), ``parameters``,
+``permissions``, ``costs`` (Markdown).
 Renew the committed file with ``python -m scones_ml.infrastructure > workflows/template.yaml``.
 """
 
@@ -8,15 +9,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from scones_ml.infrastructure import TemplateSettings, template_text
-from scones_ml.infrastructure.pages import architecture, permission_table
+from scones_ml.infrastructure.pages import architecture, cost_table, parameter_table, permission_table
 
 __all__ = ["main"]
 
-_PAGES = {"template": template_text, "architecture": architecture, "permissions": permission_table}
+_PAGES: Mapping[str, Callable[[TemplateSettings], str]] = {
+    "template": template_text,
+    "architecture": architecture,
+    "parameters": parameter_table,
+    "permissions": permission_table,
+    "costs": lambda _: cost_table(),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

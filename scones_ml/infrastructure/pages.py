@@ -1,21 +1,24 @@
-"""What the documentation shows of a template: its picture and its permissions, in Markdown.
+"""What the documentation shows: a template's picture, its permissions, and what designs cost, in Markdown.
 
-Both follow from the template's own data, and tests hold the pages against them.
+All of it follows from the data itself, and tests hold the pages against them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from scones_ml.infrastructure.cost import estimate
 from scones_ml.infrastructure.definitions import machines
 from scones_ml.infrastructure.intrinsics import Value
-from scones_ml.infrastructure.parameters import TemplateSettings
+from scones_ml.infrastructure.parameters import TemplateSettings, parameters
 from scones_ml.infrastructure.permissions import policies, roles
 from scones_ml.infrastructure.statements import Statement
 from scones_ml.infrastructure.template import template
 
-__all__ = ["architecture", "permission_table", "references"]
+__all__ = ["architecture", "cost_table", "parameter_table", "permission_table", "references"]
+
+_VOLUMES = (1_000, 100_000, 1_000_000)
 
 _NAME = re.compile(r"\$\{(\w+)")
 _SHAPES = {
@@ -47,6 +50,17 @@ def architecture(settings: TemplateSettings | None = None) -> str:
     return "\n".join(["flowchart LR", *lines, *(f"    {edge}" for edge in edges)]) + "\n"
 
 
+def parameter_table(settings: TemplateSettings | None = None) -> str:
+    """The template's parameters as a Markdown table."""
+    rows = [("parameter", "what it sets", "by default"), ("---",) * 3]
+    for name, held in parameters(settings or TemplateSettings()).items():
+        parameter = _mapping(held)
+        default = parameter.get("Default", "to be given")
+        shown = f"`{default}`" if "Default" in parameter and default != "" else str(default) or "empty"
+        rows.append((f"`{name}`", str(parameter["Description"]), shown))
+    return _table(rows)
+
+
 def permission_table(settings: TemplateSettings | None = None) -> str:
     """Every permission as a Markdown table: who may do what, on what, and why."""
     settings = settings or TemplateSettings()
@@ -56,6 +70,23 @@ def permission_table(settings: TemplateSettings | None = None) -> str:
         rows += [_row(role.name.removesuffix("Role"), statement) for statement in held]
     for policy in policies():
         rows += [_row(_principal(statement), statement) for statement in policy.statements]
+    return _table(rows)
+
+
+def cost_table() -> str:
+    """What each design costs as a Markdown table: dollars a month, idle and for some volumes."""
+    rows = [
+        ("design", "idle", *(f"{volume:,} images" for volume in _VOLUMES), "1,000 more"),
+        ("---", *("---:",) * (len(_VOLUMES) + 2)),
+    ]
+    for found in zip(*map(estimate, _VOLUMES), strict=True):
+        months = (f"{one.per_month:,.2f}" for one in found)
+        one = found[0]
+        rows.append((f"`{one.design}`", f"{one.idle_per_month:,.2f}", *months, f"{one.per_thousand:.5f}"))
+    return _table(rows)
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
