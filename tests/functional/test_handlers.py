@@ -22,6 +22,7 @@ from scones_ml.ports import DeploymentRequest
 
 EVENTS = Path(__file__).parents[1] / "events"
 BUCKET, KEY = "scones-input", "test/bicycle_s_000513.png"
+RECORDED_ETAG = "b1946ac92492d2347c6235b4d2611184"
 
 
 def picture(red: int) -> bytes:
@@ -45,27 +46,15 @@ def here(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> D
     return DirectoryObjectStore(tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("start_*.json")))
+@pytest.mark.parametrize("name", sorted({path.stem for path in EVENTS.glob("start_*.json")} - {"start_s3_test"}))
 def test_start_events_reach_the_filter(here: DirectoryObjectStore, name: str) -> None:
     """From every start event, the three handlers lead to a verdict on the object that it names."""
-    if name == "start_s3_test":
-        pytest.skip("names no image")
-    event = json.loads((EVENTS / f"{name}.json").read_text())
-    event.get("detail", {}).get("object", {}).pop("etag", None)
-    event = json.loads(json.dumps(event).replace("b1946ac92492d2347c6235b4d2611184", ""))
     for key in (KEY, "test/my photo+1.png"):
-        here.write(BUCKET, key, picture(255), "image/png")
-    result = call(
-        "filter_low_confidence", call("classify_image_data", call("serialize_image_data", _without_etag(event)))
-    )
+        etag = here.write(BUCKET, key, picture(255), "image/png")
+    event = json.loads((EVENTS / f"{name}.json").read_text().replace(RECORDED_ETAG, etag))
+    result = call("filter_low_confidence", call("classify_image_data", call("serialize_image_data", event)))
     assert (result["label"], result["accepted"], result["threshold"]) == ("motorcycle", True, 0.9)
     assert result["s3_bucket"] == BUCKET
-
-
-def _without_etag(event: object) -> object:
-    """The recorded etags are those of other bytes."""
-    text = json.dumps(event)
-    return json.loads(text.replace('"eTag": ""', '"other": ""').replace('\\"eTag\\": \\"\\"', '\\"other\\": \\"\\"'))
 
 
 def test_the_same_files_run_on_s3_and_an_endpoint(
