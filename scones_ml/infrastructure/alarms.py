@@ -135,7 +135,7 @@ def _review_rate() -> dict[str, Value]:
             "Type": "AWS::Logs::MetricFilter",
             "Properties": {
                 "LogGroupName": ref(log_group("FilterLowConfidence")),
-                "FilterPattern": f'{{ $.message = "filtered" && $.accepted IS {truth} }}',
+                "FilterPattern": f'{{ ($.message = "filtered") && ($.accepted IS {truth}) }}',
                 "MetricTransformations": [
                     {"MetricNamespace": _NAMESPACE, "MetricName": _metric(name), "MetricValue": "1"}
                 ],

@@ -227,8 +227,8 @@ def test_the_review_rate_counts_what_the_handler_logs(resources: Mapping[str, Re
     assert 'logger.info("filtered", extra={"image_id": filtered.image_id, "accepted": filtered.accepted})' in source
     filters = of_type(resources, "AWS::Logs::MetricFilter").values()
     assert sorted(found["FilterPattern"] for found in filters) == [
-        '{ $.message = "filtered" && $.accepted IS FALSE }',
-        '{ $.message = "filtered" && $.accepted IS TRUE }',
+        '{ ($.message = "filtered") && ($.accepted IS FALSE) }',
+        '{ ($.message = "filtered") && ($.accepted IS TRUE) }',
     ]
     assert all(found["LogGroupName"] == {"Ref": "FilterLowConfidenceLogs"} for found in filters)
 
