@@ -161,6 +161,18 @@ def test_captures_have_sagemakers_names_and_format(endpoint: Endpoint, runtime: 
     assert {found.inference_id: found.input.data for found in records}["order-77"] == sent
 
 
+def test_an_answer_does_not_depend_on_its_record(tiny_model: Path, tmp_path: Path) -> None:
+    """When a capture cannot be written, the request is answered all the same, and the log says so."""
+    (tmp_path / "captures").write_text("a file where the folder should be")
+    deployer = LocalDeployer(tmp_path / "endpoints", tmp_path / "captures")
+    made = deployer.deploy(DeploymentRequest("unrecorded", tiny_model))
+    try:
+        assert post(f"{made.url}/invocations", picture(0), "image/png")[0] == 200
+        assert "not captured" in (tmp_path / "endpoints" / "unrecorded.log").read_text()
+    finally:
+        deployer.remove("unrecorded")
+
+
 def test_endpoints_are_found_and_removed(deployer: LocalDeployer, tiny_model: Path) -> None:
     """A deployed endpoint is listed until it is removed; afterwards its process, port and record are gone."""
     made = deployer.deploy(DeploymentRequest("second", tiny_model, capture_percentage=0))
