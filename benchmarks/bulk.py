@@ -93,7 +93,7 @@ def _prepare(folder: Path) -> tuple[Path, Path]:
     data = dataset.stage(dataset.Synthetic(per_class=1000), folder / "data").dataset
     backend = backends.backend("local", folder)
     lifecycle.train(backend, TrainingRequest(data=data.root, model=folder / "model", epochs=1))
-    return data.root / "train", folder / "model"
+    return data.root, folder / "model"
 
 
 def _measure(folder: Path, model: Path, rounds: int) -> dict[str, float]:
@@ -124,7 +124,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder, model = (options.images, options.model) if options.images else _prepare(Path(scratch))

@@ -18,12 +18,14 @@ from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
 
 if TYPE_CHECKING:
     from scones_ml.aws.executions import StateMachineExecutions
+    from scones_ml.local.folder import FolderObjectStore
     from scones_ml.steps import BatchClassifier
 
 __all__ = [
     "backend",
     "batch_classifier",
     "classifier",
+    "image_source",
     "object_store",
     "read_object",
     "result_exists",
@@ -95,6 +97,24 @@ def result_exists(bucket: str, key: str) -> bool:
 def write_result(bucket: str, key: str, lines: str) -> None:
     """Write JSON Lines to the store that SCONES_OBJECT_STORE names."""
     object_store().write(bucket, key, lines.encode(), "application/jsonl")
+
+
+def image_source(source: str) -> tuple[ObjectStore, str, str]:
+    """Where bulk images lie: ``s3://bucket/prefix`` or a folder of this machine.
+
+    Returns:
+        The store, the bucket in it, and the prefix of the keys.
+
+    Raises:
+        ConfigurationError: no bucket is named, or there is no such folder.
+    """
+    if not source.startswith("s3://"):
+        folder = cast("FolderObjectStore", _load("scones_ml.local.folder:FolderObjectStore", source))
+        return folder, folder.bucket, ""
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise ConfigurationError(f"{source!r} names no bucket: give s3://bucket/prefix")
+    return _object_store(settings.Target("s3")), bucket, prefix
 
 
 def start_execution(image: ImageRef) -> None:

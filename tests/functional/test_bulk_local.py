@@ -1,0 +1,362 @@
+"""Bulk work on this machine: the emitted definition, batches, resuming, and the same answers as one by one."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from scones_ml import asl, backends, images, lifecycle, workflows
+from scones_ml.errors import (
+    ConfigurationError,
+    ExecutionFailedError,
+    ImageNotFoundError,
+    InferenceError,
+    InvalidImageError,
+    TransientServiceError,
+)
+from scones_ml.events import ImageBatch, ImageOutcome, ImageRef
+from scones_ml.inference.model import OnnxClassifier
+from scones_ml.local.bulk import BulkRequest, bulk_outcomes, run_bulk
+from scones_ml.local.folder import FolderObjectStore
+from scones_ml.local.handlers import LambdaContext, load_handler
+from scones_ml.local.store import DirectoryObjectStore
+from scones_ml.settings import ImagePolicy
+from scones_ml.workflows.batch_classification import ImageSource
+
+LOSING_ALPHA = {("JPEG", "RGBA"), ("JPEG", "P")}
+REDS = tuple(range(0, 256, 15))
+
+
+def picture(red: int, size: tuple[int, int] = (20, 20), kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (red, 0, 0)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with good and bad files, and some that are no images."""
+    folder = tmp_path / "my photos"
+    (folder / "a#b").mkdir(parents=True)
+    for red in REDS:
+        (folder / "a#b" / f"red 100%+{red}.png").write_bytes(picture(red))
+    (folder / "tall.jpg").write_bytes(picture(255, (9, 400), "JPEG"))
+    (folder / "page.png").write_bytes(b"<html>")
+    (folder / "cut.png").write_bytes(picture(80)[:50])
+    (folder / "train.lst").write_text("0\t1\ta.png\n")
+    (folder / ".hidden.png").write_bytes(picture(1))
+    return folder
+
+
+@pytest.fixture
+def request_(photos: Path, tiny_model: Path, tmp_path: Path) -> BulkRequest:
+    store, bucket, prefix = backends.image_source(str(photos))
+    results = DirectoryObjectStore(tmp_path / "buckets")
+    return BulkRequest(store, bucket, prefix, results, "output", tiny_model, threshold=0.9, batch_size=4)
+
+
+def outcomes(request: BulkRequest, run: str) -> dict[str, ImageOutcome]:
+    return {outcome.s3_key: outcome for outcome in bulk_outcomes(request, run)}
+
+
+def test_every_image_has_one_outcome(request_: BulkRequest) -> None:
+    """Good images are accepted or reviewed, broken ones quarantined with the reason; lists and hidden files are not."""
+    seen: list[tuple[int, int]] = []
+    result = run_bulk(request_, lambda done, total: seen.append((done, total)))
+    found = outcomes(request_, result.run)
+    assert set(found) == {"tall.jpg", "page.png", "cut.png", *(f"a#b/red 100%+{red}.png" for red in REDS)}
+    assert result.images == len(found) == sum(result.outcomes.values()) == len(REDS) + 3
+    assert result.outcomes["quarantined"] == 2
+    assert (found["page.png"].error, found["tall.jpg"].outcome) == ("InvalidImageError", "accepted")
+    assert found["a#b/red 100%+120.png"].outcome == "review"
+    assert seen[0] == (0, result.images)
+    assert seen[-1] == (result.images, result.images)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_one_object_per_batch_named_by_its_content(request_: BulkRequest) -> None:
+    """Each batch writes one JSON Lines object, whose key is the hash of its (key, etag) pairs."""
+    result = run_bulk(request_)
+    keys = [found.key for found in request_.results.list("output", f"bulk/{result.run}/")]
+    assert len(keys) == -(-result.images // request_.batch_size)
+    for key in keys:
+        ref = ImageRef(s3_bucket="output", s3_key=key)
+        lines = [json.loads(line) for line in request_.results.read(ref).data.splitlines()]
+        images = tuple(ImageRef(s3_bucket="b", s3_key=line["s3_key"], etag=line["etag"]) for line in lines)
+        assert ImageBatch(images=images, output_bucket="output", run=result.run).result_key == key
+
+
+def test_the_result_writer_holds_counts_only(request_: BulkRequest) -> None:
+    """What Step Functions itself writes names batches and counts, and no image."""
+    result = run_bulk(request_)
+    files = [found.key for found in request_.results.list("output", f"bulk-runs/{result.run}/")]
+    assert any(key.endswith("/manifest.json") for key in files)
+    (succeeded,) = [key for key in files if "/SUCCEEDED_" in key]
+    children = json.loads(request_.results.read(ImageRef(s3_bucket="output", s3_key=succeeded)).data)
+    reports = [json.loads(child["Output"]) for child in children]
+    assert {key for report in reports for key in report} == {"batch_id", "result_key", "counts"}
+    assert sum(sum(report["counts"].values()) for report in reports) == result.images
+
+
+def test_a_second_run_does_what_is_new(request_: BulkRequest, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished images are never classified again; new and changed ones are."""
+    first = run_bulk(request_)
+    asked: list[int] = []
+    predict = OnnxClassifier.predict_batch
+
+    def counting(self: OnnxClassifier, pixels: Any) -> Any:
+        asked.append(len(pixels))
+        return predict(self, pixels)
+
+    monkeypatch.setattr(OnnxClassifier, "predict_batch", counting)
+    second = run_bulk(request_)
+    assert (second.run, second.finished_before, second.outcomes) == (first.run, first.images, first.outcomes)
+    assert asked == []
+    (photos / "new.png").write_bytes(picture(255))
+    (photos / "cut.png").write_bytes(picture(80))
+    os.utime(photos / "cut.png", ns=(1, 1))  # whatever the clock's resolution
+    third = run_bulk(request_)
+    assert (third.images, third.finished_before, sum(asked)) == (first.images + 1, first.images - 1, 2)
+    assert run_bulk(replace(request_, threshold=0.5)).finished_before == 0
+
+
+def test_an_interrupted_run_is_resumed(request_: BulkRequest) -> None:
+    """After an interrupt, what was written counts: the next run does the rest, and the results are complete."""
+
+    def interrupt(done: int, total: int) -> None:
+        if done >= 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_bulk(replace(request_, workers=1), interrupt)
+    resumed = run_bulk(request_)
+    assert resumed.finished_before >= 8
+    assert len(outcomes(request_, resumed.run)) == resumed.images
+
+
+def test_bulk_says_what_one_by_one_says(request_: BulkRequest, photos: Path, tmp_path: Path, tiny_model: Path) -> None:
+    """For every file, bulk and the per-image state machine give one outcome and probabilities within 1e-6."""
+    backend = backends.backend("local", tmp_path / "one-by-one")
+    files = [(path.relative_to(photos).as_posix(), path.read_bytes()) for path in photos.rglob("*.*g")]
+    refs = lifecycle.upload(backend, [(key, data) for key, data in files if not key.startswith(".")])
+    single = {result.image.s3_key: result for result in lifecycle.run(backend, refs, tiny_model, 0.9)}
+    bulk = outcomes(request_, run_bulk(request_).run)
+    assert set(single) == set(bulk)
+    for key, outcome in bulk.items():
+        assert (outcome.outcome, outcome.label) == (single[key].outcome, single[key].label), key
+        if outcome.confidence is not None:
+            assert outcome.confidence == pytest.approx(single[key].confidence, abs=1e-6)
+
+
+@given(
+    st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]),
+    st.sampled_from(["L", "RGB", "RGBA", "P"]),
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.integers(1, 64),
+    st.integers(1, 64),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_short_way_to_pixels_is_exact(
+    kind: str, mode: str, size: tuple[int, int], image_size: int, square: int
+) -> None:
+    """Leaving out the PNG between normalising and stretching changes no pixel, whatever the format and sizes."""
+    buffer = io.BytesIO()
+    image = Image.effect_noise(size, 90).convert("RGB" if (kind, mode) in LOSING_ALPHA else mode)
+    image.save(buffer, kind)
+    policy = ImagePolicy(image_size=image_size)
+    short = images.normalised_pixels(buffer.getvalue(), square, policy)
+    assert (short == images.pixels(images.normalise(buffer.getvalue(), policy).png, square)).all()
+
+
+def resources(store: DirectoryObjectStore) -> dict[str, Callable[[asl.Json], object]]:
+    """The definition's Resources with the real handler, as Step Functions would call it."""
+
+    def invoke(parameters: Any) -> object:
+        assert parameters["FunctionName"] == "${ClassifyBatchFunctionArn}"
+        result = load_handler("classify_batch")(parameters["Payload"], LambdaContext("classify_batch"))
+        return {"Payload": result, "StatusCode": 200}
+
+    def put(parameters: Any) -> object:
+        return {"ETag": store.write("output", parameters["Key"], parameters["Body"].encode(), "application/json")}
+
+    def listing(parameters: Any) -> object:
+        found = store.list(parameters["Bucket"], parameters["Prefix"])
+        return {"Contents": [{"Key": item.key, "ETag": f'"{item.etag}"', "Size": item.size} for item in found]}
+
+    def get(parameters: Any) -> object:
+        return {"Body": store.read(ImageRef(s3_bucket=parameters["Bucket"], s3_key=parameters["Key"])).data}
+
+    return {
+        "arn:aws:states:::lambda:invoke": invoke,
+        "arn:aws:states:::s3:getObject": get,
+        "arn:aws:states:::s3:listObjectsV2": listing,
+        "arn:aws:states:::s3:putObject": put,
+    }
+
+
+@pytest.fixture
+def stored(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> DirectoryObjectStore:
+    """A directory store with ten images, a broken one and a marker, and handlers that read it."""
+    monkeypatch.setenv("SCONES_OBJECT_STORE", f"directory:{tmp_path}")
+    monkeypatch.setenv("SCONES_CLASSIFIER", f"onnx:{tiny_model}")
+    monkeypatch.setenv("SCONES_THRESHOLD", "0.9")
+    store = DirectoryObjectStore(tmp_path)
+    for number in range(10):
+        store.write("photos", f"in/{number}.png", picture(255 - number), "image/png")
+    store.write("photos", "in/broken.png", b"GIF89a", "image/gif")
+    store.write("photos", "in/list.jsonl", b"{}", "application/jsonl")
+    return store
+
+
+@pytest.mark.parametrize("source", ["prefix", "manifest", "list"])
+def test_the_definition_runs_with_the_real_handler(stored: DirectoryObjectStore, source: ImageSource) -> None:
+    """From a prefix, a manifest and a list, the same machine and the Lambda's own file write the same results."""
+    items = [{"s3_key": item.key, "etag": item.etag} for item in stored.list("photos", "in/")]
+    document: dict[str, Any] = {"s3_bucket": "photos", "run": "november"}
+    if source == "prefix":
+        document["s3_prefix"] = "in/"
+    elif source == "list":
+        document["images"] = items
+    else:
+        document["s3_key"] = "lists/november.jsonl"
+        lines = "".join(json.dumps(item) + "\n" for item in items)
+        stored.write("photos", "lists/november.jsonl", lines.encode(), "application/jsonl")
+    machine = workflows.batch_classification(source, batch_size=5).to_text().replace("${OutputBucketName}", "output")
+    for _ in range(2):
+        execution = asl.run(machine, document, resources=resources(stored))
+        assert execution.status == "SUCCEEDED", execution.cause
+        found = [found.key for found in stored.list("output", "bulk/november/")]
+        lines_ = [
+            line
+            for key in found
+            for line in stored.read(ImageRef(s3_bucket="output", s3_key=key)).data.decode().splitlines()
+        ]
+        counts = [json.loads(line)["outcome"] for line in lines_]
+        assert (counts.count("accepted"), counts.count("quarantined"), len(counts)) == (10, 1, 11)
+
+
+@pytest.mark.parametrize("source", ["prefix", "manifest", "list"])
+def test_aws_would_take_every_definition(source: ImageSource) -> None:
+    """Each variant passes validation without a finding."""
+    assert asl.validate(workflows.batch_classification(source)) == []
+
+
+def test_failing_batches_beyond_the_tolerance_fail_the_run(
+    request_: BulkRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that answers nonsense fails its batches, and with them the run, by name."""
+
+    def nonsense(self: OnnxClassifier, pixels: Any) -> Any:
+        raise InferenceError("nonsense")
+
+    monkeypatch.setattr(OnnxClassifier, "predict_batch", nonsense)
+    with pytest.raises(ExecutionFailedError, match="ExceedToleratedFailureThreshold"):
+        run_bulk(request_)
+
+
+def test_a_throttled_batch_is_tried_again(stored: DirectoryObjectStore) -> None:
+    """Throttling is retried with growing waits, and the batch succeeds in the end."""
+    functions, calls, waits = resources(stored), [0], list[float]()
+    real = functions["arn:aws:states:::lambda:invoke"]
+
+    def throttled(parameters: asl.Json) -> object:
+        calls[0] += 1
+        if calls[0] < 3:
+            raise TransientServiceError("SlowDown")
+        return real(parameters)
+
+    functions["arn:aws:states:::lambda:invoke"] = throttled
+    document: Mapping[str, Any] = {"s3_bucket": "photos", "s3_prefix": "in/", "run": "r"}
+    execution = asl.run(workflows.batch_classification(), document, resources=functions, sleep=waits.append, seed=1)
+    assert (execution.status, calls[0], len(waits)) == ("SUCCEEDED", 3, 2)
+
+
+def test_a_prefix_in_s3_is_read_where_it_is(
+    moto_url: str, request_: BulkRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``s3://bucket/prefix`` is listed and read from S3; the results stay in the workspace."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": moto_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="bulk-photos")
+    for number in range(6):
+        s3.put_object(Bucket="bulk-photos", Key=f"2026/my photo+{number}.png", Body=picture(255))
+    s3.put_object(Bucket="bulk-photos", Key="2026/", Body=b"")
+    s3.put_object(Bucket="bulk-photos", Key="2025/old.png", Body=picture(0))
+    backends._object_store.cache_clear()
+    store, bucket, prefix = backends.image_source("s3://bulk-photos/2026/")
+    result = run_bulk(replace(request_, images=store, bucket=bucket, prefix=prefix))
+    backends._object_store.cache_clear()
+    assert (result.images, result.outcomes) == (6, {"accepted": 6})
+
+
+def test_sources_that_are_none_say_so(tmp_path: Path, request_: BulkRequest) -> None:
+    """No folder, no bucket and nothing in it are one clear line each."""
+    with pytest.raises(ConfigurationError, match="there is no folder"):
+        backends.image_source(str(tmp_path / "gone"))
+    with pytest.raises(ConfigurationError, match="names no bucket"):
+        backends.image_source("s3://")
+    with pytest.raises(InvalidImageError, match="holds no images"):
+        run_bulk(replace(request_, prefix="nothing/"))
+
+
+def test_a_folder_is_read_and_never_left_or_changed(photos: Path, tmp_path: Path) -> None:
+    """Keys never lead out of the folder, a changed file is noticed, and nothing is written or deleted."""
+    (tmp_path / "secret.png").write_bytes(picture(7))
+    store = FolderObjectStore(photos)
+    for key in ("../secret.png", str(tmp_path / "secret.png"), "a#b/../../secret.png", "gone.png", "a#b"):
+        with pytest.raises(ImageNotFoundError):
+            store.read(ImageRef(s3_bucket=store.bucket, s3_key=key))
+    with pytest.raises(ImageNotFoundError, match="was changed"):
+        store.read(ImageRef(s3_bucket=store.bucket, s3_key="tall.jpg", etag="old"))
+    with pytest.raises(ConfigurationError, match="read only"):
+        store.write(store.bucket, "x", b"", "")
+    with pytest.raises(ConfigurationError, match="read only"):
+        store.delete(store.bucket, "tall.jpg")
+    assert list(store.list("another")) == []
+
+
+def test_a_replaced_model_in_the_store_is_noticed(
+    stored: DirectoryObjectStore, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warm function keeps its model by the archive's etag: the same one is not read again, a new one is."""
+    import tarfile
+
+    def archive(labels: str) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+            for path in sorted(tiny_model.iterdir()):
+                data = path.read_bytes().replace(b"motorcycle", labels.encode())
+                entry = tarfile.TarInfo(path.name)
+                entry.size = len(data)
+                file.addfile(entry, io.BytesIO(data))
+        return buffer.getvalue()
+
+    minutes = iter((0.0, 59.0, 120.0, 180.0))
+    monkeypatch.setattr(backends.time, "monotonic", lambda: next(minutes))
+    monkeypatch.setenv("SCONES_CLASSIFIER", "onnx:s3://models/model.tar.gz")
+    backends._newest.cache_clear()
+    stored.write("models", "model.tar.gz", archive("motorcycle"), "application/gzip")
+    first = backends.classifier()
+    assert first.labels == ("bicycle", "motorcycle")
+    stored.write("models", "model.tar.gz", archive("motorbike"), "application/gzip")
+    assert backends.classifier() is first
+    second = backends.classifier()
+    assert second.labels == ("bicycle", "motorbike")
+    assert backends.classifier() is second
