@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scones_ml import __version__
-from scones_ml.cli import asl, verbs
+from scones_ml.cli import asl, cloud, verbs
 from scones_ml.cli.demo import demo
 
 __all__ = ["app"]
@@ -33,6 +33,16 @@ def _root(
     pass
 
 
-for _verb in (demo, verbs.stage, verbs.train, verbs.deploy, verbs.run, verbs.evaluate, verbs.cleanup):
+for _verb in (
+    demo,
+    verbs.stage,
+    verbs.train,
+    verbs.deploy,
+    verbs.run,
+    verbs.evaluate,
+    cloud.cost,
+    cloud.package,
+    verbs.cleanup,
+):
     app.command()(_verb)
 app.add_typer(asl.app, name="asl")

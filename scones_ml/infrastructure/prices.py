@@ -65,6 +65,11 @@ class PriceTable:
     items: Mapping[Item, Price]
     instances: Mapping[str, Price]
 
+    @property
+    def as_of(self) -> str:
+        """The date of its oldest price, ``YYYY-MM``."""
+        return min(price.date[:7] for price in (*self.items.values(), *self.instances.values()))
+
     def item(self, name: Item) -> float:
         """Dollars for one unit of ``name``."""
         return self.items[name].dollars

@@ -1,0 +1,135 @@
+"""What AWS will cost, and what it needs: cost, package."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Json, names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scones_ml.infrastructure.cost import Estimate
+
+__all__ = ["cost", "package"]
+
+Images = Annotated[float, typer.Option("--images", min=0, help="Pictures a month.")]
+Designs = Annotated[str | None, typer.Option("--design", help="Names, comma-separated; all when not given.")]
+Region = Annotated[str, typer.Option("--region", help="Whose list prices.")]
+Instance = Annotated[str, typer.Option("--instance", help="Of an endpoint that always runs.")]
+Formulas = Annotated[bool, typer.Option("--formulas", help="Show what each design pays for, and how that is counted.")]
+Architecture = Annotated[Literal["arm64", "x86_64"], typer.Option("--architecture", help="Processor of the functions.")]
+PythonVersion = Annotated[str, typer.Option("--python", help="Version of the Lambda runtime.")]
+ClassifierKind = Annotated[
+    Literal["sagemaker", "onnx"], typer.Option("--classifier", help="Ask an endpoint, or run the model inside.")
+]
+ModelFolder = Annotated[Path | None, typer.Option("--model", help="A model's folder, to travel with the function.")]
+Folder = Annotated[Path, typer.Option("--folder", help="Where packages go; the template names build/lambda.")]
+Tracing = Annotated[bool, typer.Option("--tracing", help="Pack what SCONES_TRACING=1 needs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be packed, and pack nothing.")]
+
+
+def cost(
+    images: Images = 100_000,
+    design: Designs = None,
+    region: Region = "us-east-1",
+    instance: Instance = "ml.m5.xlarge",
+    formulas: Formulas = False,
+    json: Json = False,
+) -> None:
+    """What each design costs in a month on AWS, from dated list prices; needs no account."""
+    from scones_ml.infrastructure import cost as costs
+    from scones_ml.infrastructure.prices import price_table
+    from scones_ml.infrastructure.workload import Workload
+
+    prices = price_table(region)
+    prices.instance(instance)
+    rows = costs.estimate(images, names(design), workload=Workload(instance=instance), prices=prices)
+    crossings = costs.break_evens(rows)
+    if json:
+        terminal.print_json(
+            {
+                "images": images,
+                "prices_as_of": prices.as_of,
+                "designs": [_document(row) for row in rows],
+                "break_evens": [dataclasses.asdict(crossing) for crossing in crossings],
+            }
+        )
+        return
+    _show(rows)
+    if formulas:
+        for row in rows:
+            terminal.out.print()
+            lines = [(line.what, f"${line.dollars(images):,.2f}", line.formula) for line in row.lines]
+            terminal.print_table((row.design, "a month", "how it is counted"), lines, right=("a month",))
+    terminal.say(f"{images:,.0f} pictures a month, list prices of {region} as of {prices.as_of}; not a quotation")
+    for crossing in crossings[:8] if design else ():
+        terminal.say(
+            f"from {crossing.images:,.0f} pictures a month on, {crossing.above} costs less than {crossing.below}"
+        )
+
+
+def package(
+    architecture: Architecture = "arm64",
+    python: PythonVersion = "3.13",
+    classifier: ClassifierKind = "sagemaker",
+    model: ModelFolder = None,
+    folder: Folder = Path("build/lambda"),
+    tracing: Tracing = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Build the Lambda functions as the template names them, byte for byte reproducible."""
+    from scones_ml.packaging import PackageRequest, Target, build, plan
+
+    planned = plan(PackageRequest(folder, Target(python, architecture), classifier, model, tracing))
+    if dry_run:
+        for function in planned.functions:
+            terminal.out.print(f"{function.folder}: {', '.join(map(str, function.pins)) or 'our own code'}")
+        return
+    with terminal.progress("package") as progress:
+        built = build(planned, progress)
+    if json:
+        terminal.print_json(
+            [{**dataclasses.asdict(item), "folder": str(item.folder), "archive": str(item.archive)} for item in built]
+        )
+        return
+    rows = [
+        (item.name, f"{item.zipped_bytes / 1e6:.1f} MB", f"{item.unzipped_bytes / 1e6:.1f} MB", str(item.folder))
+        for item in built
+    ]
+    terminal.print_table(("function", "zipped", "unzipped", "folder"), rows, right=("zipped", "unzipped"))
+    if not all(item.compiled for item in built):
+        terminal.say(f"no python{python} here to compile with: cold starts take about twice as long without bytecode")
+    terminal.say("next: sam deploy --guided --template-file workflows/template.yaml")
+
+
+def _show(rows: Sequence[Estimate]) -> None:
+    cells = [
+        (
+            row.design,
+            f"${row.per_month:,.2f}",
+            f"${row.idle_per_month:,.2f}",
+            f"${row.per_thousand:,.4f}",
+            row.description,
+        )
+        for row in rows
+    ]
+    columns = ("design", "a month", "idle month", "1,000 more", "")
+    terminal.print_table(columns, cells, right=columns[1:4])
+
+
+def _document(row: Estimate) -> dict[str, object]:
+    return {
+        "design": row.design,
+        "description": row.description,
+        "per_month": row.per_month,
+        "idle_per_month": row.idle_per_month,
+        "per_thousand": row.per_thousand,
+        "lines": [dataclasses.asdict(line) for line in row.lines],
+    }
