@@ -149,6 +149,8 @@ class ImageBatch(_Wire):
         run: names the bulk run; results of one run are never computed twice.
     """
 
+    model_config = ConfigDict(defer_build=True)  # one function alone needs it
+
     images: tuple[ImageRef, ...]
     output_bucket: str = Field(min_length=1)
     run: str = Field(min_length=1, pattern=r"^[\w.-]+$")
@@ -175,6 +177,8 @@ class ImageOutcome(_Wire):
         error: the error's class name, where it could not.
         reason: its message.
     """
+
+    model_config = ConfigDict(defer_build=True)  # one function alone needs it
 
     s3_bucket: str
     s3_key: str

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scones_ml import images
 from scones_ml.errors import EventError, ImageError, ImageNotFoundError, InferenceError, SconesError
@@ -27,8 +27,10 @@ from scones_ml.events import (
     is_image_key,
     queued,
 )
-from scones_ml.ports import Classifier, StoredObject
 from scones_ml.settings import ImagePolicy
+
+if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
+    from scones_ml.ports import Classifier, StoredObject
 
 __all__ = [
     "BatchClassifier",

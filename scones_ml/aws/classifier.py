@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from scones_ml import images
+from scones_ml.aws.clients import client
 from scones_ml.aws.errors import translated
 from scones_ml.errors import InferenceError
 from scones_ml.settings import ImagePolicy
@@ -68,7 +69,6 @@ class SageMakerClassifier:
 
 
 def _client(url: str | None) -> SageMakerRuntimeClient:
-    import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
@@ -76,6 +76,4 @@ def _client(url: str | None) -> SageMakerRuntimeClient:
     config = Config(connect_timeout=3, read_timeout=55, retries={"total_max_attempts": 1, "mode": "standard"})
     if url and urlsplit(url).hostname in _LOOPBACK:
         config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))
-    with translated("SageMaker"):
-        client: SageMakerRuntimeClient = boto3.client("sagemaker-runtime", config=config, endpoint_url=url)
-    return client
+    return cast("SageMakerRuntimeClient", client("sagemaker-runtime", config, url))

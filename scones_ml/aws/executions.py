@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from botocore.exceptions import ClientError
 
+from scones_ml.aws.clients import client
 from scones_ml.aws.errors import translated
 
 if TYPE_CHECKING:
@@ -52,15 +53,8 @@ class StateMachineExecutions:
 
 
 def _default_client() -> _Client:
-    import boto3
     from botocore.config import Config
 
-    with translated("Step Functions"):
-        # Standard retries back off when StartExecution is throttled: an SQS batch comes back later anyway.
-        return cast(
-            "_Client",
-            boto3.client(
-                "stepfunctions",
-                config=Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3}),
-            ),
-        )
+    # An SQS batch comes back later anyway: a few tries are enough when StartExecution is throttled.
+    config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+    return cast("_Client", client("stepfunctions", config))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from scones_ml.aws.clients import client
 from scones_ml.aws.errors import translated
 from scones_ml.events import ImageRef
 from scones_ml.ports import ObjectSummary, StoredObject
@@ -57,12 +58,7 @@ class S3ObjectStore:
 
 
 def _default_client() -> S3Client:
-    import boto3
     from botocore.config import Config
 
-    with translated("S3"):
-        client: S3Client = boto3.client(
-            "s3",
-            config=Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"}),
-        )
-    return client
+    config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+    return cast("S3Client", client("s3", config))

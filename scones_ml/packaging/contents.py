@@ -79,6 +79,7 @@ _MODULES: Final = (
     "steps.py",
     "aws/__init__.py",
     "aws/classifier.py",
+    "aws/clients.py",
     "aws/errors.py",
     "aws/executions.py",
     "aws/observability.py",

@@ -1,0 +1,195 @@
+"""How long a function takes from its process's start, under AWS's own runtime client.
+
+Claims: classify takes at most 1.3 times what bare boto3 with a sagemaker-runtime client takes, filter at most 0.75
+times; both at most a fifth of a handler that imports the SageMaker SDK as the course does, where it is installed.
+All three are claims about the first answer: the whole way from the process's start through import and client to a
+result, so that nothing is gained by putting work off. ``ready`` is the part before the first event (Lambda's init).
+
+Conditions: packages as ``scones package`` builds them, for this machine; boto3 comes with the runtime; loopback Runtime
+API, endpoint and S3; rounds take turns, medians count.
+Run it: ``python benchmarks/cold_start.py [--rounds N]``; it ends with 1 when a claim does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import importlib.util
+import io
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from scones_ml import dataset
+from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.local.trainer import LocalTrainer
+from scones_ml.packaging import HOST, PackageRequest, build, plan
+from scones_ml.packaging.runtime import lambda_process
+from scones_ml.ports import DeploymentRequest, Endpoint, TrainingRequest
+
+_ECHO = "def lambda_handler(event, context):\n    return event\n"
+_BARE = """
+import base64, json
+import boto3
+runtime = boto3.client("sagemaker-runtime")
+def lambda_handler(event, context):
+    body = base64.b64decode(event["image_data"])
+    answer = runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=body)
+    return {"inferences": json.loads(answer["Body"].read())}
+"""
+_BARE_S3 = 'import boto3\ns3 = boto3.client("s3")\n' + _ECHO
+_COURSE = """
+import base64, json
+import sagemaker
+from sagemaker.serializers import IdentitySerializer
+from sagemaker.predictor import Predictor
+predictor = Predictor("bikes", serializer=IdentitySerializer("image/png"))
+def lambda_handler(event, context):
+    return {"inferences": json.loads(predictor.predict(base64.b64decode(event["image_data"])))}
+"""
+
+
+@dataclass
+class _Case:
+    """One function, and what was measured of it, in milliseconds."""
+
+    name: str
+    folder: Path
+    handler: str
+    event: object = None
+    more: Mapping[str, str] = field(default_factory=dict)
+    modules: Path | None = None
+    ready: list[float] = field(default_factory=list)
+    answer: list[float] = field(default_factory=list)
+
+    def measure(self, variables: Mapping[str, str]) -> None:
+        with lambda_process(self.folder, self.handler, {**variables, **self.more}, self.modules) as process:
+            self.ready.append(process.ready_seconds * 1000)
+            if self.event is not None:
+                started = time.perf_counter()
+                process.invoke(self.event)
+                self.answer.append(self.ready[-1] + (time.perf_counter() - started) * 1000)
+
+
+def _picture() -> str:
+    buffer = io.BytesIO()
+    Image.effect_noise((32, 32), 90).convert("RGB").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _source(folder: Path, name: str, text: str) -> tuple[Path, str]:
+    (folder / name).mkdir()
+    (folder / name / "handler.py").write_text(text)
+    return folder / name, "handler.lambda_handler"
+
+
+def _baselines(scratch: Path, event: object) -> list[_Case]:
+    cases = [
+        _Case("echo", *_source(scratch, "echo", _ECHO), event),
+        _Case("bare boto3 + s3", *_source(scratch, "bare-s3", _BARE_S3)),
+        _Case("bare boto3 + sagemaker-runtime", *_source(scratch, "bare", _BARE), event),
+    ]
+    found = importlib.util.find_spec("sagemaker")
+    if found is None or found.origin is None:
+        print("course style: left out, the SageMaker SDK is not installed here")
+    else:
+        modules = Path(found.origin).parents[1]
+        cases.append(_Case("course style", *_source(scratch, "course", _COURSE), event, modules=modules))
+    return cases
+
+
+def _ours(scratch: Path, model: Path, picture: Mapping[str, object]) -> list[_Case]:
+    assert HOST is not None
+    verdict = {"s3_bucket": "b", "s3_key": "k", "inferences": [0.2, 0.8]}
+    events: dict[str, object] = {"classify_image_data": picture, "filter_low_confidence": verdict}
+    request = PackageRequest(folder=scratch / "endpoint", target=HOST)
+    cases = [
+        _Case(package.name, package.folder, f"{package.name}.lambda_handler", events.get(package.name))
+        for package in build(plan(request))
+    ]
+    inside = PackageRequest(
+        folder=scratch / "onnx", target=HOST, classifier="onnx", model=model, functions=("classify_image_data",)
+    )
+    (package,) = build(plan(inside))
+    more = {"SCONES_CLASSIFIER": "onnx:model"}
+    handler = f"{package.name}.lambda_handler"
+    return [*cases, _Case("classify_image_data, model inside", package.folder, handler, picture, more)]
+
+
+def _variables(endpoint: Endpoint) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": endpoint.url,
+        "SCONES_CLASSIFIER": "sagemaker:bikes",
+        "SCONES_LABELS": ",".join(endpoint.labels),
+        "SCONES_THRESHOLD": "0.9",
+        "SCONES_STATE_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:images",
+    }
+
+
+def _measure(scratch: Path, rounds: int) -> list[_Case]:
+    data = dataset.stage(dataset.Synthetic(per_class=60), scratch / "data").dataset
+    LocalTrainer().train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
+    deployer = LocalDeployer(scratch / "endpoints", scratch / "captures")
+    picture = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _picture()}
+    cases = [*_baselines(scratch, picture), *_ours(scratch, scratch / "model", picture)]
+    endpoint = deployer.deploy(DeploymentRequest("bikes", scratch / "model"))
+    try:
+        for case in cases:  # files into the cache
+            case.measure(_variables(endpoint))
+            case.ready.clear()
+            case.answer.clear()
+        for _ in range(rounds):
+            for case in cases:
+                case.measure(_variables(endpoint))
+    finally:
+        deployer.remove("bikes")
+    return cases
+
+
+def _claims(cases: Sequence[_Case]) -> list[tuple[str, bool]]:
+    answer = {case.name: statistics.median(case.answer) for case in cases if case.answer}
+    bare, classify = answer["bare boto3 + sagemaker-runtime"], answer["classify_image_data"]
+    quick = answer["filter_low_confidence"]
+    claims = [
+        (f"classify at most 1.3 x bare: {classify / bare:.2f}", classify <= 1.3 * bare),
+        (f"filter at most 0.75 x bare: {quick / bare:.2f}", quick <= 0.75 * bare),
+    ]
+    if "course style" in answer:
+        course = answer["course style"]
+        claims.append((f"both at most a fifth of the course: {classify / course:.2f}", classify <= course / 5))
+    return claims
+
+
+def main() -> int:
+    """Print the table; 1 when a claim does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        cases = _measure(Path(scratch), options.rounds)
+    bare = next(case for case in cases if case.name == "bare boto3 + sagemaker-runtime")
+    floor = statistics.median(bare.ready), statistics.median(bare.answer)
+    print(f"{'milliseconds, median of ' + str(options.rounds):<36}{'ready':>7}{'x bare':>8}{'answer':>8}{'x bare':>8}")
+    for case in cases:
+        line = f"{case.name:<36}{statistics.median(case.ready):7.0f}{statistics.median(case.ready) / floor[0]:8.2f}"
+        if case.answer:
+            line += f"{statistics.median(case.answer):8.0f}{statistics.median(case.answer) / floor[1]:8.2f}"
+        print(line)
+    claims = _claims(cases)
+    for claim, holds in claims:
+        print(f"{claim}: {'holds' if holds else 'does NOT hold'}")
+    return int(not all(holds for _, holds in claims))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
