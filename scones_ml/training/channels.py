@@ -1,0 +1,113 @@
+"""What a training job reads: its input channels, as data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from scones_ml.errors import ConfigurationError
+
+__all__ = [
+    "IMAGE",
+    "Channel",
+    "InputMode",
+    "augmented_manifest_channels",
+    "channel_request",
+    "check_uri",
+    "image_channels",
+    "model_channel",
+    "recordio_channels",
+    "training_channel",
+]
+
+InputMode = Literal["File", "FastFile", "Pipe"]
+
+IMAGE, _RECORDIO, _MODEL = "application/x-image", "application/x-recordio", "application/x-sagemaker-model"
+_URI = re.compile(r"s3://[^/]+(/.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One input of a job.
+
+    Attributes:
+        name: its folder below ``/opt/ml/input/data``.
+        uri: an object or a prefix, ``s3://bucket/train/``.
+        content_type: MIME type; none when None.
+        input_mode: how it reaches the container; as the job's when None.
+        attributes: for an augmented manifest at ``uri``: which attributes of a line are sent, in this order.
+    """
+
+    name: str
+    uri: str
+    content_type: str | None = None
+    input_mode: InputMode | None = None
+    attributes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_uri(f"channel {self.name!r}", self.uri)
+
+
+def image_channels(root: str) -> tuple[Channel, ...]:
+    """Pictures and ``.lst`` files, as ``scones_ml.dataset`` writes them, below ``root``."""
+    root = root.rstrip("/")
+    return (
+        Channel("train", f"{root}/train/", IMAGE),
+        Channel("validation", f"{root}/validation/", IMAGE),
+        Channel("train_lst", f"{root}/train.lst", IMAGE),
+        Channel("validation_lst", f"{root}/validation.lst", IMAGE),
+    )
+
+
+def recordio_channels(train: str, validation: str) -> tuple[Channel, ...]:
+    """RecordIO files, as ``scones_ml.dataset.recordio`` writes them."""
+    return (Channel("train", train, _RECORDIO), Channel("validation", validation, _RECORDIO))
+
+
+def augmented_manifest_channels(
+    train: str, validation: str, attributes: tuple[str, str] = ("source-ref", "class")
+) -> tuple[Channel, ...]:
+    """Augmented manifests, read as a stream; the picture's attribute comes first, the label's second."""
+    return (
+        Channel("train", train, _RECORDIO, "Pipe", attributes),
+        Channel("validation", validation, _RECORDIO, "Pipe", attributes),
+    )
+
+
+def training_channel(root: str) -> Channel:
+    """A staged data set for our own training."""
+    return Channel("training", root.rstrip("/") + "/")
+
+
+def model_channel(model: str) -> Channel:
+    """The ``model.tar.gz`` of an earlier job, to go on from."""
+    return Channel("model", model, _MODEL)
+
+
+def channel_request(channel: Channel) -> dict[str, object]:
+    """The channel's line in InputDataConfig."""
+    source: dict[str, object] = {
+        "S3DataType": "AugmentedManifestFile" if channel.attributes else "S3Prefix",
+        "S3Uri": channel.uri,
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    found: dict[str, object] = {"ChannelName": channel.name, "DataSource": {"S3DataSource": source}}
+    if channel.attributes:
+        source["AttributeNames"] = list(channel.attributes)
+        found["RecordWrapperType"] = "RecordIO"
+    if channel.content_type:
+        found["ContentType"] = channel.content_type
+    if channel.input_mode:
+        found["InputMode"] = channel.input_mode
+    return found
+
+
+def check_uri(what: str, uri: str) -> None:
+    """Refuse what is no ``s3://`` URI.
+
+    Raises:
+        ConfigurationError: names ``what``.
+    """
+    if not _URI.fullmatch(uri):
+        raise ConfigurationError(f"{what}: {uri!r} is not s3://bucket/prefix")

@@ -1,0 +1,65 @@
+"""Our own training as the source archive of AWS's PyTorch container.
+
+The archive holds ``train.py``, ``requirements.txt`` and the modules of scones_ml that training needs. The same sources
+and installed versions give the same bytes, so that its hash names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from scones_ml.errors import MissingExtraError
+
+__all__ = ["ENTRY_POINT", "pack"]
+
+ENTRY_POINT: Final = "train.py"
+_PROGRAM = '''"""Entry point of a training job: scones_ml.training under its own name."""
+
+import sys
+
+from scones_ml.training.__main__ import main
+
+if __name__ == "__main__":
+    sys.exit(main())
+'''
+_MODULES = ("__init__.py", "errors.py", "events.py", "images.py", "ports.py", "settings.py")
+_PACKAGES = ("dataset", "evaluation", "inference", "training")
+# torch is the container's own. Versions are those installed here, so that what runs there is what was tested.
+_REQUIREMENTS = ("numpy", "onnx", "onnxruntime", "pillow", "pydantic")
+
+
+def pack() -> bytes:
+    """The gzipped tar archive, to be put where ``ScriptMode.source`` says.
+
+    Raises:
+        MissingExtraError: a package whose version is to be written down is not installed.
+    """
+    package = Path(__file__).parent.parent
+    files = {ENTRY_POINT: _PROGRAM.encode(), "requirements.txt": _requirements().encode()}
+    paths = [package / name for name in _MODULES]
+    paths += [path for name in _PACKAGES for path in (package / name).rglob("*.py")]
+    for path in paths:
+        files[f"scones_ml/{path.relative_to(package).as_posix()}"] = path.read_bytes()
+    return gzip.compress(_tar(files), mtime=0)
+
+
+def _requirements() -> str:
+    try:
+        return "".join(f"{name}=={metadata.version(name)}\n" for name in _REQUIREMENTS)
+    except metadata.PackageNotFoundError as exc:
+        raise MissingExtraError(str(exc.name), "train") from exc
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(files):
+            entry = tarfile.TarInfo(name)  # time, owner and mode are fixed by its defaults
+            entry.size = len(files[name])
+            archive.addfile(entry, io.BytesIO(files[name]))
+    return buffer.getvalue()
