@@ -8,8 +8,8 @@ ends at its next state, and a task function that is still busy is not waited for
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from scones_ml.asl.caller import Caller
 from scones_ml.asl.execution import Cancellation, Frame
@@ -22,6 +22,8 @@ __all__ = ["Branch", "run_branches", "run_parallel"]
 Branch: TypeAlias = Callable[[int, Frame], Json]
 """Runs the branch of a number in a frame of its own, and returns its output."""
 
+_NONE: Final[Mapping[int, Json]] = {}
+
 
 def run_parallel(step: Step) -> Json:
     """The outputs of a Parallel state's branches, in their order.
@@ -29,32 +31,38 @@ def run_parallel(step: Step) -> Json:
     Raises:
         StateFailed: a branch failed; the others are cancelled.
     """
-    programs, arguments = step.node.branches, step.arguments
+    programs, arguments, done = step.node.branches, step.arguments, step.done
     step.record("ParallelStateStarted", {})
     results = run_branches(
         step.frame,
         len(programs),
-        lambda number, frame: run_branch(frame, programs[number], arguments),
+        lambda number, frame: run_branch(frame, programs[number], arguments, done.unfinished.get(number)),
         workers=len(programs) if any(program.waits for program in programs) else 1,
+        finished=done.finished,
     )
     step.record("ParallelStateSucceeded", {})
     return results
 
 
-def run_branches(parent: Frame, count: int, branch: Branch, *, workers: int) -> list[Json]:
+def run_branches(
+    parent: Frame, count: int, branch: Branch, *, workers: int, finished: Mapping[int, Json] = _NONE
+) -> list[Json]:
     """Run `count` branches, at most `workers` at a time, and return their outputs in order.
+
+    Those in `finished` had ended before a redrive: their outputs are taken from there.
 
     Raises:
         Exception: whatever the first branch to fail raised; the others are cancelled.
     """
-    workers = min(workers, count, parent.run.max_workers)
+    numbers = [number for number in range(count) if number not in finished]
+    workers = min(workers, len(numbers), parent.run.max_workers)
     group = parent.cancelled.child()
-    results: list[Json] = [None] * count
+    results: list[Json] = [finished.get(number) for number in range(count)]
     try:
         if workers <= 1:
-            _in_turn(parent, group, branch, results)
+            _in_turn(parent, group, numbers, branch, results)
         else:
-            _Pool(parent, group, iter(range(count)), branch, results).run(workers)
+            _Pool(parent, group, iter(numbers), branch, results).run(workers)
     except BaseException:
         group.set()
         raise
@@ -63,8 +71,8 @@ def run_branches(parent: Frame, count: int, branch: Branch, *, workers: int) -> 
     return results
 
 
-def _in_turn(parent: Frame, group: Cancellation, branch: Branch, results: list[Json]) -> None:
-    for number in range(len(results)):
+def _in_turn(parent: Frame, group: Cancellation, numbers: Sequence[int], branch: Branch, results: list[Json]) -> None:
+    for number in numbers:
         frame = parent.fork(group, parent.caller)
         results[number] = branch(number, frame)
         parent.previous = frame.previous

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from scones_ml.asl.caller import Caller
 from scones_ml.asl.clock import Clock
@@ -14,12 +14,18 @@ from scones_ml.asl.machine import Definition
 from scones_ml.asl.resources import Resource
 from scones_ml.asl.values import Json
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scones_ml.asl.map_writer import Child
+
 __all__ = [
     "Cancellation",
     "Execution",
     "ExecutionType",
     "Frame",
     "Listener",
+    "Point",
     "Run",
     "Status",
 ]
@@ -41,6 +47,7 @@ class Execution:
         name: the execution's name.
         input: what it started with.
         definition: the machine, for `redrive`.
+        map_runs: the children of each distributed Map run that failed, by its ARN, for `redrive`.
     """
 
     status: Status
@@ -51,6 +58,28 @@ class Execution:
     name: str = ""
     input: Json = field(default=None, repr=False)
     definition: Definition | None = field(default=None, repr=False, compare=False)
+    map_runs: Mapping[str, Sequence[Child | None]] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a branch goes on after a redrive: at the state that was entered and never left.
+
+    Attributes:
+        state: its name.
+        document: its input.
+        variables: what the branch had assigned before.
+        finished: the outputs of those branches inside it that had ended, by their number.
+        unfinished: where the others go on; one that never began is in neither.
+        map_run: the ARN of its distributed Map run.
+    """
+
+    state: str
+    document: Json
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    finished: Mapping[int, Json] = field(default_factory=dict)
+    unfinished: Mapping[int, Point] = field(default_factory=dict)
+    map_run: str = ""
 
 
 class Listener(Protocol):
@@ -114,6 +143,7 @@ class Run:
         machine: the context object's ``StateMachine``.
         max_workers: threads at most for one Map or Parallel state.
         seed: of the retries' jitter; None for a different one each time.
+        map_runs: the children of the distributed Map runs that failed, by their ARN.
     """
 
     resources: Mapping[str, Resource]
@@ -122,6 +152,7 @@ class Run:
     machine: Mapping[str, Json]
     max_workers: int
     seed: int | None = None
+    map_runs: dict[str, Sequence[Child | None]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

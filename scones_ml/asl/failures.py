@@ -5,7 +5,8 @@
     Exception
     ├── TaskFailed(error, cause)       what a task function raises to choose both names itself
     └── StateFailed(error, cause)      inside the interpreter: a state ended with this error
-        └── EvaluationFailed           a path or an expression could not be evaluated
+        ├── EvaluationFailed           a path or an expression could not be evaluated
+        └── HeartbeatMissed            a task gave no sign of life in time
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from scones_ml.asl.values import Json
 
 __all__ = [
     "DATA_LIMIT",
-    "HEARTBEAT_TIMEOUT",
     "RUNTIME",
     "TIMEOUT",
     "EvaluationFailed",
+    "HeartbeatMissed",
     "StateFailed",
     "TaskFailed",
     "matches",
@@ -28,10 +29,10 @@ __all__ = [
 
 RUNTIME = "States.Runtime"
 TIMEOUT = "States.Timeout"
-HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
+_HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
 DATA_LIMIT = "States.DataLimitExceeded"
 _BEYOND_WILDCARDS = frozenset({RUNTIME, DATA_LIMIT})
-_TIMEOUTS = frozenset({TIMEOUT, HEARTBEAT_TIMEOUT})
+_TIMEOUTS = frozenset({TIMEOUT, _HEARTBEAT_TIMEOUT})
 
 
 class TaskFailed(Exception):  # noqa: N818 - the name that AWS's history gives to it
@@ -62,6 +63,11 @@ class StateFailed(Exception):  # noqa: N818
         self.cause = cause
 
     @property
+    def name(self) -> str | None:
+        """What Retry and Catch rules match on."""
+        return self.error
+
+    @property
     def output(self) -> dict[str, Json]:
         """What a Catch rule passes on; AWS gives the empty string where there is no name or no explanation."""
         return {"Error": self.error or "", "Cause": self.cause or ""}
@@ -79,6 +85,18 @@ class EvaluationFailed(StateFailed):
     def __init__(self, error: str, cause: str, field: str | None = None) -> None:
         super().__init__(error, cause)
         self.field = field
+
+
+class HeartbeatMissed(StateFailed):
+    """A task gave no sign of life in time: AWS reports States.Timeout, and rules may name States.HeartbeatTimeout."""
+
+    def __init__(self) -> None:
+        super().__init__(TIMEOUT)
+
+    @property
+    def name(self) -> str:
+        """What Retry and Catch rules match on."""
+        return _HEARTBEAT_TIMEOUT
 
 
 def matches(error: str | None, error_equals: Sequence[str]) -> bool:

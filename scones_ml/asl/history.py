@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +11,9 @@ from typing import Final
 
 from scones_ml.asl.timestamps import format_timestamp
 from scones_ml.asl.values import Json, text
+from scones_ml.errors import WorkflowError
 
-__all__ = ["EVENT_LIMIT", "Event", "HistoryFullError", "Recorder"]
+__all__ = ["EVENT_LIMIT", "Event", "HistoryFullError", "Recorder", "read_history"]
 
 EVENT_LIMIT: Final = 25_000
 """Events that AWS records for a Standard execution at most."""
@@ -59,6 +62,22 @@ class Event:
             document[_details_name(self.type)] = details
         return document
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Json]) -> Event:
+        """The event that GetExecutionHistory returned, through boto3 (times are datetimes) or as JSON."""
+        details: dict[str, object] = {}
+        for name, value in document.items():
+            if name.endswith("EventDetails") and isinstance(value, Mapping):
+                details = {_snake(key): _document(key, item) for key, item in value.items()}
+        number, previous = document.get("id"), document.get("previousEventId")
+        return cls(
+            number if isinstance(number, int) else 0,
+            str(document.get("type")),
+            _seconds(document.get("timestamp")),
+            previous if isinstance(previous, int) else 0,
+            details,
+        )
+
 
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
@@ -78,6 +97,40 @@ def _details_name(event: str) -> str:
         if event.endswith(suffix):
             return f"s{suffix[1:]}EventDetails"
     return event[0].lower() + event[1:] + "EventDetails"
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _document(name: str, value: Json) -> Json:
+    if name in ("input", "output", "parameters") and isinstance(value, str):
+        parsed: Json = json.loads(value)
+        return parsed
+    if name == "assignedVariables" and isinstance(value, Mapping):
+        return {key: json.loads(str(item)) for key, item in value.items()}
+    return value
+
+
+def _seconds(timestamp: object) -> float:
+    if isinstance(timestamp, str):
+        timestamp = dt.datetime.fromisoformat(timestamp)
+    if isinstance(timestamp, dt.datetime):
+        return timestamp.timestamp()
+    return float(timestamp) if isinstance(timestamp, int | float) else 0.0
+
+
+def read_history(document: Json) -> tuple[Event, ...]:
+    """The events of a GetExecutionHistory response, in their order.
+
+    Raises:
+        WorkflowError: it has no list of events.
+    """
+    events = document.get("events") if isinstance(document, Mapping) else None
+    if not isinstance(events, list | tuple):
+        raise WorkflowError("the history has no list of events: pass the JSON of GetExecutionHistory")
+    found = [Event.from_json(event) for event in events if isinstance(event, Mapping)]
+    return tuple(sorted(found, key=lambda event: event.id))
 
 
 class Recorder:

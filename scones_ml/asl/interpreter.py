@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from scones_ml.asl.clock import Clock
-from scones_ml.asl.execution import Execution, ExecutionType, Frame, Run, Status
+from scones_ml.asl.execution import Execution, ExecutionType, Frame, Point, Run, Status
 from scones_ml.asl.failures import RUNTIME, TIMEOUT, StateFailed
 from scones_ml.asl.history import EVENT_LIMIT, Event, HistoryFullError, Recorder
 from scones_ml.asl.machine import Definition
@@ -19,6 +19,11 @@ from scones_ml.asl.step import BranchCancelled, MachineTimedOut, Step
 from scones_ml.asl.timestamps import format_timestamp
 from scones_ml.asl.values import Json, fits, new_id, plain
 from scones_ml.errors import ExecutionFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scones_ml.asl.map_writer import Child
 
 __all__ = ["Options", "Start", "launch", "run", "run_branch"]
 
@@ -92,20 +97,18 @@ class Start:
     Attributes:
         name: the execution's name.
         input: the execution's input.
-        state: the state to go on with, None for the first.
-        document: that state's input.
-        variables: the variables so far.
+        point: the state to go on with, None for the first.
         events: the history so far.
         redrives: how often it was started anew.
+        map_runs: what the distributed Map runs that failed have got done.
     """
 
     name: str
     input: Json
-    state: str | None = None
-    document: Json = None
-    variables: Mapping[str, Json] = field(default_factory=dict)
+    point: Point | None = None
     events: tuple[Event, ...] = ()
     redrives: int = 0
+    map_runs: Mapping[str, Sequence[Child | None]] = field(default_factory=dict)
 
 
 def launch(definition: Definition, start: Start, options: Options) -> Execution:
@@ -118,25 +121,25 @@ def launch(definition: Definition, start: Start, options: Options) -> Execution:
     )
     execution = _execution_context(start, options, clock)
     machine = {"Id": f"{_ARN}:stateMachine:{options.machine_name}", "Name": options.machine_name}
-    shared = Run(options.resources, recorder, execution, machine, options.max_workers, options.seed)
+    shared = Run(
+        options.resources, recorder, execution, machine, options.max_workers, options.seed, dict(start.map_runs)
+    )
     deadline = (
         min(program.timeout_seconds or _EXPRESS_SECONDS, _EXPRESS_SECONDS) if express else program.timeout_seconds
     )
-    frame = Frame(shared, clock, deadline, dict(start.variables), recorder.count)
+    frame = Frame(shared, clock, deadline, previous=recorder.count)
     if start.redrives:
         frame.record("ExecutionRedriven", {"redrive_count": start.redrives})
     else:
         frame.record("ExecutionStarted", {"input": start.input, "role_arn": execution["RoleArn"]})
     status, output, error, cause = _run_to_end(frame, program, start)
-    return Execution(status, output, error, cause, tuple(recorder.events), start.name, start.input, definition)
+    events = tuple(recorder.events)
+    return Execution(status, output, error, cause, events, start.name, start.input, definition, shared.map_runs)
 
 
 def _run_to_end(frame: Frame, program: Program, start: Start) -> tuple[Status, Json, str | None, str | None]:
     try:
-        if start.state is None:
-            output = run_branch(frame, program, start.input)
-        else:
-            output = run_branch(frame, replace(program, start_at=start.state), start.document)
+        output = run_branch(frame, program, start.input, start.point)
     except StateFailed as failure:
         frame.record("ExecutionFailed", {"error": failure.error, "cause": failure.cause})
         return "FAILED", None, failure.error, failure.cause
@@ -153,8 +156,14 @@ def _run_to_end(frame: Frame, program: Program, start: Start) -> tuple[Status, J
     return "SUCCEEDED", output, None, None
 
 
-def run_branch(frame: Frame, program: Program, document: Json) -> Json:
+def run_branch(frame: Frame, program: Program, document: Json, point: Point | None = None) -> Json:
     """Go from state to state until one ends the machine, and return its output.
+
+    Args:
+        frame: the branch.
+        program: its states.
+        document: its input.
+        point: where it goes on, if it had begun before.
 
     Raises:
         StateFailed: a state's error was not caught.
@@ -162,14 +171,15 @@ def run_branch(frame: Frame, program: Program, document: Json) -> Json:
         BranchCancelled: a sibling failed.
     """
     name: str | None = program.start_at
+    if point is not None:
+        name, document, frame.variables = point.state, point.document, {**frame.variables, **point.variables}
     while name is not None:
         if frame.cancelled.is_set():
             raise BranchCancelled
         if frame.deadline is not None and frame.clock.now() >= frame.deadline:
             raise MachineTimedOut
-        step = Step(frame, program.nodes[name], document)
-        document = step.visit()
-        name = step.next
+        step = Step(frame, program.nodes[name], document, point)
+        document, name, point = step.visit(), step.next, None
     return document
 
 
@@ -203,4 +213,9 @@ def _execution_context(start: Start, options: Options, clock: Clock) -> Mapping[
         "RoleArn": "arn:aws:iam::111111111111:role/StateMachine",
         "StartTime": format_timestamp(clock.timestamp()),
     }
-    return {**context, "RedriveCount": start.redrives} if standard else context
+    if standard:
+        context["RedriveCount"] = start.redrives
+    if start.redrives:
+        context["RedriveTime"] = context["StartTime"]
+        context["StartTime"] = format_timestamp(start.events[0].timestamp)
+    return context

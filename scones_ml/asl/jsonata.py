@@ -68,12 +68,16 @@ class _Engine:
         try:
             import jsonata
             from jsonata.jexception import JException
+            from jsonata.signature import Signature
             from jsonata.utils import Utils
         except ImportError as error:
             raise MissingExtraError("jsonata-python", "asl") from error
         self.null, self.error, self._class = Utils.NULL_VALUE, JException, jsonata.Jsonata
         self._parsed: dict[str, Any] = {}
-        self._own = {name: jsonata.Jsonata.JLambda(function) for name, function in _FUNCTIONS.items()}
+        self._own: dict[str, object] = {}
+        for name, (signature, function) in _FUNCTIONS.items():
+            own = self._own[name] = jsonata.Jsonata.JFunction(jsonata.Jsonata.JLambda(function), None)
+            own.signature = Signature(signature, name)
 
     def run(self, expression: str, bindings: Mapping[str, object]) -> object:
         """The value, None for nothing (undefined) and `null` for null."""
@@ -119,9 +123,13 @@ def _partition(array: list[Json], length: int) -> list[Json]:
     return [array[start : start + int(length)] for start in range(0, len(array), int(length))]
 
 
-def _range(first: int, last: int, step: int) -> Json:
+def _range(first: float | None = None, last: float | None = None, step: float | None = None) -> Json:
+    if first is None or last is None or step is None or not int(step):
+        return None  # nothing
     values: list[Json] = list(range(int(first), int(last) + (1 if step > 0 else -1), int(step)))
-    return values[0] if len(values) == 1 else values  # a sequence of one is its item, as recorded on AWS
+    if len(values) < 2:  # a sequence of one is its item, as recorded on AWS, an empty one is nothing
+        return values[0] if values else None
+    return values
 
 
 def _hash(data: Json, algorithm: str) -> str:
@@ -137,14 +145,42 @@ def _parse(document: str) -> object:
     return json.loads(document)
 
 
-_FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "hash": _hash,
-    "parse": _parse,
-    "partition": _partition,
-    "random": _random,
-    "range": _range,
-    "uuid": lambda: str(uuid.uuid4()),
+_FUNCTIONS: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
+    "hash": ("<xs:s>", _hash),
+    "parse": ("<s:x>", _parse),
+    "partition": ("<an:a>", _partition),
+    "random": ("<n?:n>", _random),
+    "range": ("<n?n?n?:x>", _range),
+    "uuid": ("<:s>", lambda: str(uuid.uuid4())),
 }
+"""AWS's own functions, each with its signature in JSONata's notation."""
+
+_PLACEHOLDER = re.compile(r"\{\{\{?\w+\}?\}\}")
+_NO_NUMBER = re.compile(r"could not convert string to float: '(.*)'")
+_ITEM_TYPES: Final = {"a": "arrays", "b": "booleans", "f": "functions", "n": "numbers", "o": "objects", "s": "strings"}
+
+
+def _reason(error: Any) -> str:
+    """An error in the words of the JavaScript library that AWS runs: ``T2001: The left side of the "+" operator ...``.
+
+    jsonata-python has the same sentences, but leaves out the quotation marks and writes Object for function.
+    """
+    template = error.error_codes.get(error.error)
+    if template is None or (error.error.startswith("T0") and error.current is None):
+        return str(error)
+    values = [value for value in (error.current, error.expected, error.extra) if value is not None]
+    if error.error == "T0412":
+        values[2:] = [_ITEM_TYPES.get(value, value) for value in values[2:]]
+
+    def fill(placeholder: re.Match[str]) -> str:
+        value = values.pop(0) if values else ""
+        return str(value) if placeholder[0].startswith("{{{") else text(_shown(value))
+
+    return f"{error.error}: {_PLACEHOLDER.sub(fill, template.replace(' Object ', ' function '))}"
+
+
+def _shown(value: object) -> Json:
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def _bindings(scope: Scope, engine: _Engine) -> dict[str, object]:
@@ -163,10 +199,13 @@ def _evaluate(expression: str, field: str, scope: Scope) -> Json:
     try:
         value = engine.run(expression, _bindings(scope, engine))
     except engine.error as error:
-        reason = f"{error.error}: {error}"
+        raise EvaluationFailed(ERROR, f"{where} threw an error during evaluation. {_reason(error)}", field) from error
+    except (ZeroDivisionError, OverflowError) as error:  # JavaScript: infinity, whose JSON is null
+        reason = "D1001: Number out of range: null"
         raise EvaluationFailed(ERROR, f"{where} threw an error during evaluation. {reason}", field) from error
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
-        raise EvaluationFailed(ERROR, f"{where} threw an error during evaluation. {error}", field) from error
+        reason = _NO_NUMBER.sub(r'D3030: Unable to cast value to a number: "\1"', str(error))
+        raise EvaluationFailed(ERROR, f"{where} threw an error during evaluation. {reason}", field) from error
     if value is None:
         raise EvaluationFailed(ERROR, f"{where} returned nothing (undefined).", field)
     try:

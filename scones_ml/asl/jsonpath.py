@@ -12,7 +12,7 @@ from scones_ml.asl.choice import ChoiceRule
 from scones_ml.asl.failures import RUNTIME, EvaluationFailed
 from scones_ml.asl.intrinsics import compile_call
 from scones_ml.asl.parts import Catcher
-from scones_ml.asl.paths import PathNotFoundError, PathSyntaxError, parse, parse_reference, replace
+from scones_ml.asl.paths import INPUT, PathNotFoundError, PathSyntaxError, missing, parse, parse_reference, replace
 from scones_ml.asl.scope import Scope
 from scones_ml.asl.values import UNSET, Json, Unset, text
 
@@ -30,6 +30,10 @@ _WRONG: Final = {
 }
 
 
+_INVALID_PATH: Final = frozenset({"InputPath", "OutputPath", "TimeoutSecondsPath", "HeartbeatSecondsPath"})
+"""Fields whose path AWS explains in the words of its JSONPath library."""
+
+
 def _compile_path(source: str, field: str) -> Evaluate:
     path = parse(source)
     if source == "$":
@@ -39,6 +43,9 @@ def _compile_path(source: str, field: str) -> Evaluate:
         try:
             return path.find(scope.root(path))
         except PathNotFoundError as error:
+            if field in _INVALID_PATH and path.root == INPUT and path.segments is not None:
+                reason = missing(scope.input, path.segments)
+                raise EvaluationFailed(RUNTIME, f"Invalid path '{source}' : {reason}", field) from error
             seen = text(scope.context() if path.root == "$$" else scope.input)
             cause = (
                 f"The JSONPath '{source}' specified for the field '{field}' could not be found in the input '{seen}'"

@@ -13,7 +13,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from scones_ml.asl.failures import StateFailed
 from scones_ml.asl.parts import ItemReader, ReaderConfig
@@ -21,7 +21,10 @@ from scones_ml.asl.resources import body_of, call_service
 from scones_ml.asl.step import Step
 from scones_ml.asl.values import UNSET, Json, plain
 
-__all__ = ["read_items"]
+__all__ = ["Item", "described", "numbered", "read_items"]
+
+Item: TypeAlias = Mapping[str, Json]
+"""The context object's ``Map.Item``: Index, Value, Source and, for a member of an object, Key."""
 
 _FAILED: Final = "States.ItemReaderFailed"
 _GET: Final = "arn:aws:states:::s3:getObject"
@@ -29,8 +32,20 @@ _DELIMITERS: Final = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ",
 _MOST_ITEMS: Final = 100_000_000
 
 
-def read_items(reader: ItemReader, step: Step) -> list[Mapping[str, Json]]:
-    """The context object's ``Map.Item`` of every item that the reader finds.
+def described(found: Iterable[Json] | Mapping[str, Json], source: str) -> Iterator[Item]:
+    """The items of a list, or the members of an object, with where they come from."""
+    if isinstance(found, Mapping):
+        return ({"Key": key, "Value": value, "Source": source} for key, value in found.items())
+    return ({"Value": value, "Source": source} for value in found)
+
+
+def numbered(items: Iterable[Item]) -> list[Item]:
+    """The items with their Index."""
+    return [{"Index": index, **item} for index, item in enumerate(items)]
+
+
+def read_items(reader: ItemReader, step: Step) -> list[Item]:
+    """Every item that the reader finds.
 
     Raises:
         StateFailed: States.ItemReaderFailed with the reason.
@@ -41,13 +56,19 @@ def read_items(reader: ItemReader, step: Step) -> list[Mapping[str, Json]]:
     template = reader.arguments if reader.arguments is not UNSET else reader.parameters
     request = step.flow.template({} if template is UNSET else template, "Parameters", scope)
     parameters = request if isinstance(request, Mapping) else {}
-    if reader.resource.endswith(":listObjectsV2"):
-        found: Iterable[Json] = _listed(step, reader.resource, parameters)
-        if config.transformation == "LOAD_AND_FLATTEN":
-            found = _loaded(step, parameters, found, config)
+    if not reader.resource.endswith(":listObjectsV2"):
+        found = described(_parse(step, reader.resource, parameters, config), _uri(parameters))
     else:
-        found = _parse(step, reader.resource, parameters, config)
-    return [{"Index": index, "Value": item} for index, item in enumerate(itertools.islice(found, limit))]
+        listed = _listed(step, reader.resource, parameters)
+        if config.transformation == "LOAD_AND_FLATTEN":
+            found = _loaded(step, parameters, listed, config)
+        else:
+            found = described(listed, f"S3://{parameters.get('Bucket')}")
+    return numbered(itertools.islice(found, limit))
+
+
+def _uri(parameters: Mapping[str, Json]) -> str:
+    return f"S3://{parameters.get('Bucket')}/{parameters.get('Key')}"
 
 
 def _limit(config: ReaderConfig, step: Step) -> int:
@@ -72,10 +93,11 @@ def _listed(step: Step, resource: str, parameters: Mapping[str, Json]) -> Iterat
 
 def _loaded(
     step: Step, parameters: Mapping[str, Json], entries: Iterable[Json], config: ReaderConfig
-) -> Iterator[Json]:
+) -> Iterator[Item]:
     for entry in entries:
         key = entry.get("Key") if isinstance(entry, Mapping) else None
-        yield from _parse(step, _GET, {"Bucket": parameters.get("Bucket"), "Key": key}, config)
+        request = {"Bucket": parameters.get("Bucket"), "Key": key}
+        yield from described(_parse(step, _GET, request, config), _uri(request))
 
 
 def _call(step: Step, resource: str, parameters: Mapping[str, Json]) -> Mapping[str, object]:
@@ -86,7 +108,9 @@ def _call(step: Step, resource: str, parameters: Mapping[str, Json]) -> Mapping[
     return answer if isinstance(answer, Mapping) else {"Body": answer}
 
 
-def _parse(step: Step, resource: str, parameters: Mapping[str, Json], config: ReaderConfig) -> Iterable[Json]:
+def _parse(
+    step: Step, resource: str, parameters: Mapping[str, Json], config: ReaderConfig
+) -> Iterable[Json] | Mapping[str, Json]:
     parse = _PARSERS.get(str(config.input_type or "JSON"))
     if parse is None:
         raise StateFailed(_FAILED, f"InputType {config.input_type} is not read here: one of {', '.join(_PARSERS)}")
@@ -100,13 +124,13 @@ def _parse(step: Step, resource: str, parameters: Mapping[str, Json], config: Re
 Load = Callable[[str], bytes]
 
 
-def _json(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json]:  # noqa: ARG001
+def _json(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json] | Mapping[str, Json]:  # noqa: ARG001
     document: Json = json.loads(body)
     for name in (config.items_pointer or "").split("/")[1:]:
         name = name.replace("~1", "/").replace("~0", "~")
         document = document.get(name) if isinstance(document, Mapping) else None
     if isinstance(document, Mapping) and config.items_pointer:
-        return [{"Key": key, "Value": value} for key, value in document.items()]
+        return document
     if not isinstance(document, list):
         raise StateFailed(_FAILED, "Attempting to map over non-iterable node.")
     return document

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Final
 
 from scones_ml.asl.concurrent import run_branches
 from scones_ml.asl.execution import Frame
@@ -11,7 +13,7 @@ from scones_ml.asl.failures import RUNTIME, EvaluationFailed, StateFailed, too_l
 from scones_ml.asl.history import Recorder
 from scones_ml.asl.interpreter import run_branch
 from scones_ml.asl.map_batches import batches
-from scones_ml.asl.map_reader import read_items
+from scones_ml.asl.map_reader import Item, described, numbered, read_items
 from scones_ml.asl.map_writer import Child, collect, write_results
 from scones_ml.asl.states import Map
 from scones_ml.asl.step import Step
@@ -20,9 +22,10 @@ from scones_ml.asl.values import UNSET, Json, fits, new_id, text
 
 __all__ = ["run_map"]
 
-_INLINE_CONCURRENCY = 40
-_DISTRIBUTED_CONCURRENCY = 10_000
-_TOLERANCE_EXCEEDED = "States.ExceedToleratedFailureThreshold"
+_INLINE_CONCURRENCY: Final = 40
+_DISTRIBUTED_CONCURRENCY: Final = 10_000
+_STATE_DATA: Final = "STATE_DATA"
+_TOLERANCE_EXCEEDED: Final = "States.ExceedToleratedFailureThreshold"
 
 
 def run_map(state: Map, step: Step) -> Json:
@@ -42,29 +45,26 @@ def run_map(state: Map, step: Step) -> Json:
     return _run_inline(state, step, min(concurrency or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
 
 
-def _items(state: Map, step: Step, *, pairs: bool) -> list[Mapping[str, Json]]:
-    """The context object's ``Map.Item`` of every item; an object's members count as items where `pairs` says so."""
+def _items(state: Map, step: Step, *, pairs: bool) -> list[Item]:
+    """The items of the input; an object's members count as items where `pairs` says so."""
     value = step.flow.value(state, "items", step.scope.on(step.input))
     given = step.input if value is UNSET else value
-    if pairs and isinstance(given, Mapping):
-        entries: list[Json] = [{"Key": key, "Value": value} for key, value in given.items()]
-        return [{"Index": index, "Value": entry} for index, entry in enumerate(entries)]
-    if not isinstance(given, list | tuple):
+    if not isinstance(given, list | tuple | (Mapping if pairs else tuple)):
         raise step.flow.wrong(state, "items", given, "array" if value is not UNSET else "input array")
-    return [{"Index": index, "Value": item} for index, item in enumerate(given)]
+    return numbered(described(given, _STATE_DATA))
 
 
-def _selected(state: Map, step: Step, item: Mapping[str, Json]) -> Json:
+def _selected(state: Map, step: Step, item: Item) -> Json:
     """What one item's machine gets: the item, or what ItemSelector (once called Parameters) makes of it."""
     selector = state.item_selector if state.item_selector is not None else state.parameters
     if selector is UNSET or selector is None:
-        return item["Value"]
+        return {"Key": item["Key"], "Value": item["Value"]} if "Key" in item else item["Value"]
     scope = replace(step.scope, input=step.input, context=lambda: {**step.context(), "Map": {"Item": item}})
     return step.flow.template(selector, "ItemSelector", scope)
 
 
 def _run_inline(state: Map, step: Step, concurrency: int) -> Json:
-    items, program = _items(state, step, pairs=False), step.node.branches[0]
+    items, program, done = _items(state, step, pairs=False), step.node.branches[0], step.done
     step.record("MapStateStarted", {"length": len(items)})
 
     def iterate(number: int, frame: Frame) -> Json:
@@ -72,52 +72,54 @@ def _run_inline(state: Map, step: Step, concurrency: int) -> Json:
         frame.record("MapIterationStarted", iteration)
         frame.item = {"Item": items[number]}
         try:
-            output = run_branch(frame, program, _selected(state, step, items[number]))
+            output = run_branch(frame, program, _selected(state, step, items[number]), done.unfinished.get(number))
         except StateFailed:
             frame.record("MapIterationFailed", iteration)
             raise
         frame.record("MapIterationSucceeded", iteration)
         return output
 
-    results = run_branches(step.frame, len(items), iterate, workers=concurrency if program.waits else 1)
+    workers = concurrency if program.waits else 1
+    results = run_branches(step.frame, len(items), iterate, workers=workers, finished=done.finished)
     step.record("MapStateSucceeded", {})
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Tolerance:
-    """How many items may fail."""
+class _Failures:
+    """Counts the items that failed, until more of them did than the state tolerates."""
 
-    count: int
-    percentage: float
+    def __init__(self, state: Map, step: Step) -> None:
+        self._count = step.integer(state, "tolerated_failure_count")
+        self._percentage = step.number(state, "tolerated_failure_percentage")
+        self._failed = 0
+        if self._count is not None and self._count < 0:
+            raise step.flow.wrong(state, "tolerated_failure_count", self._count, "positive")
+        if self._percentage is not None and not 0 <= self._percentage <= 100:
+            raise EvaluationFailed(RUNTIME, "ToleratedFailurePercentage must be between 0 and 100.")
 
-    def exceeded(self, failed: int, total: int) -> bool:
-        return failed > self.count and failed * 100 > self.percentage * total
+    def add(self, items: int, total: int) -> None:
+        """So many more of `total` items failed.
 
-
-def _tolerance(state: Map, step: Step) -> _Tolerance:
-    count = step.integer(state, "tolerated_failure_count") or 0
-    percentage = step.number(state, "tolerated_failure_percentage") or 0.0
-    if count < 0:
-        raise step.flow.wrong(state, "tolerated_failure_count", count, "positive")
-    if not 0 <= percentage <= 100:
-        raise EvaluationFailed(RUNTIME, "ToleratedFailurePercentage must be between 0 and 100.")
-    return _Tolerance(count, percentage)
+        Raises:
+            StateFailed: States.ExceedToleratedFailureThreshold, either limit is passed; without any it is 0.
+        """
+        self._failed += items
+        by_count = self._count is not None and self._failed > self._count
+        by_percentage = self._percentage is not None and self._failed * 100 > self._percentage * total
+        if by_count or by_percentage or (self._count is None and self._percentage is None):
+            raise StateFailed(_TOLERANCE_EXCEEDED, "The specified tolerated failure threshold was exceeded")
 
 
 def _run_distributed(state: Map, step: Step, concurrency: int) -> Json:
     reader = state.item_reader
     items = _items(state, step, pairs=True) if reader is None else []
     step.record("MapStateStarted", {"length": len(items)})
-    tolerance = _tolerance(state, step)
-    run_id = new_id()
-    machine = str(step.frame.run.machine["Id"]).replace(":stateMachine:", ":mapRun:", 1)
-    arn = f"{machine}/{state.label or step.name}:{run_id}"
-    step.record("MapRunStarted", {"map_run_arn": arn})
+    failures = _Failures(state, step)
+    arn = _started_run(state, step)
     try:
         if reader is not None:
             items = read_items(reader, step)
-        results = _run_children(state, step, items, concurrency, tolerance, arn)
+        results = _run_children(state, step, items, concurrency, failures, arn)
     except StateFailed as failure:
         step.record("MapRunFailed", {"error": failure.error, "cause": failure.cause})
         raise
@@ -126,28 +128,50 @@ def _run_distributed(state: Map, step: Step, concurrency: int) -> Json:
     return results
 
 
+def _started_run(state: Map, step: Step) -> str:
+    """The ARN of the Map run: a new one, or the one that is redriven."""
+    if step.done.map_run in step.frame.run.map_runs:
+        redrives = step.frame.run.execution.get("RedriveCount")
+        step.record("MapRunRedriven", {"map_run_arn": step.done.map_run, "redrive_count": redrives})
+        return step.done.map_run
+    machine = str(step.frame.run.machine["Id"]).replace(":stateMachine:", ":mapRun:", 1)
+    arn = f"{machine}/{state.label or step.name}:{new_id()}"
+    step.record("MapRunStarted", {"map_run_arn": arn})
+    return arn
+
+
 def _run_children(
-    state: Map, step: Step, items: Sequence[Mapping[str, Json]], concurrency: int, tolerance: _Tolerance, arn: str
+    state: Map, step: Step, items: Sequence[Item], concurrency: int, failures: _Failures, arn: str
 ) -> Json:
     inputs = batches(state.item_batcher, step, [_selected(state, step, item) for item in items])
-    children: list[Child | None] = [None] * len(inputs)
-    failed = [0]
+    before = step.frame.run.map_runs.pop(arn, [None] * len(inputs))
+    children = [child if child is not None and child.status == "SUCCEEDED" else None for child in before]
+    lock = threading.Lock()
 
     def execute(number: int, frame: Frame) -> Json:
         child = _run_child(state, step, frame, inputs[number])
         children[number] = child
         if child.status != "SUCCEEDED":
-            failed[0] += 1
-            if tolerance.exceeded(failed[0], len(inputs)):
-                raise StateFailed(_TOLERANCE_EXCEEDED, "The specified tolerated failure threshold was exceeded")
+            with lock:
+                failures.add(_count(state, inputs[number]), len(items))
         return None
 
     program = step.node.branches[0]
+    finished = {number: None for number, child in enumerate(children) if child is not None}
     try:
-        run_branches(step.frame, len(inputs), execute, workers=concurrency if program.waits else 1)
+        run_branches(step.frame, len(inputs), execute, workers=concurrency if program.waits else 1, finished=finished)
+    except StateFailed:
+        step.frame.run.map_runs[arn] = children
+        raise
     finally:
         written = write_results(state.result_writer, step, children, arn)
     return collect(state.result_writer, children) if written is None else written
+
+
+def _count(state: Map, document: Json) -> int:
+    """How many items a child's input holds: those of a batch, or one."""
+    batch = document.get("Items") if state.item_batcher is not None and isinstance(document, Mapping) else None
+    return len(batch) if isinstance(batch, list) else 1
 
 
 def _run_child(state: Map, step: Step, frame: Frame, document: Json) -> Child:

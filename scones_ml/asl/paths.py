@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from scones_ml.asl.values import UNSET, Json, Unset
 from scones_ml.errors import MissingExtraError
 
-__all__ = ["INPUT", "Path", "PathNotFoundError", "PathSyntaxError", "parse", "parse_reference", "replace"]
+__all__ = ["INPUT", "Path", "PathNotFoundError", "PathSyntaxError", "missing", "parse", "parse_reference", "replace"]
 
 Segment: TypeAlias = str | int | None
 """A member's name, an item's index, or None for every item (``[*]``)."""
@@ -24,11 +24,11 @@ INPUT: Final = "$"
 _LENGTH: Final = ".length()"
 _ROOT = re.compile(r"\$(\$|[A-Za-z_][A-Za-z0-9_]*)?")
 _SEGMENT: Final = r"""\.(?P<name>[^\s.\[\]()*,'"?@:]+)
-      | \[\s*'(?P<single>(?:\\.|[^'\\])*)'\s*\]
-      | \[\s*"(?P<double>(?:\\.|[^"\\])*)"\s*\]
-      | \[\s*(?P<index>-?\d+)\s*\]
-      | \[\s*\(\s*@\.length\s*-\s*(?P<last>\d+)\s*\)\s*\]
-      | (?P<all>\[\s*\*\s*\]|\.\*)"""
+      | \.?\[\s*'(?P<single>(?:\\.|[^'\\])*)'\s*\]
+      | \.?\[\s*"(?P<double>(?:\\.|[^"\\])*)"\s*\]
+      | \.?\[\s*(?P<index>-?\d+)\s*\]
+      | \.?\[\s*\(\s*@\.length\s*-\s*(?P<last>\d+)\s*\)\s*\]
+      | (?P<all>\.?\[\s*\*\s*\]|\.\*)"""
 
 
 class PathSyntaxError(ValueError):
@@ -141,6 +141,20 @@ def _step(document: Json, segment: Segment, path: str) -> Json:
     return found
 
 
+def missing(document: Json, segments: Sequence[Segment]) -> str:
+    """Where the way through `document` ends, in the words of AWS's JSONPath library."""
+    for number, segment in enumerate(segments[:-1], start=1):
+        inner = _member(document, segment)
+        if inner is UNSET:
+            return f"Missing property in path {_bracketed(segments[:number])}"
+        document = inner
+    return f"No results for path: {_bracketed(segments)}"
+
+
+def _bracketed(segments: Sequence[Segment]) -> str:
+    return "$" + "".join(f"[{segment!r}]" for segment in segments)
+
+
 def _member(document: Json, segment: Segment) -> Json | Unset:
     """The value behind one name or index, UNSET where there is none."""
     if isinstance(segment, str):
@@ -179,7 +193,7 @@ def _general(path: str, rest: str) -> Callable[[Json], Json]:
     except ImportError as error:
         raise MissingExtraError("jsonpath-ng", "asl") from error
     try:
-        expression = parse_general("$" + rest)
+        expression = parse_general("$" + re.sub(r"(?<!\.)\.(?=\[)", "", rest))  # AWS also takes $.[0]
     except (JSONPathError, AttributeError, TypeError, ValueError) as error:
         raise PathSyntaxError(f"{path!r} is not a path: {error}") from error
     return lambda document: [match.value for match in expression.find(document)]

@@ -1,23 +1,32 @@
-"""Redrive: start a failed execution again from the state that failed, with the input and the variables it had."""
+"""Redrive: start a failed execution again where it failed, with the input and the variables it had there.
+
+As on AWS, states that ended are not run again, nor are the branches of a Parallel state, the items of a Map state and
+the children of a distributed Map run that had succeeded. What was done is read from the history, also from AWS's own;
+only the children of a Map run are not in it: their outputs come with the `Execution`, else all of them run again.
+Source: Step Functions Developer Guide, "Redriving executions".
+"""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from scones_ml.asl.execution import Execution
-from scones_ml.asl.history import Event
+from scones_ml.asl.execution import Execution, Point
+from scones_ml.asl.failures import DATA_LIMIT
+from scones_ml.asl.history import Event, read_history
 from scones_ml.asl.interpreter import Options, Start, launch
 from scones_ml.asl.machine import Definition
-from scones_ml.asl.program import load
+from scones_ml.asl.program import Program, load
+from scones_ml.asl.recovery import catcher_for
 from scones_ml.asl.resources import Resource
+from scones_ml.asl.states import Choice, Map, Parallel
 from scones_ml.asl.values import Json, new_id
 from scones_ml.errors import WorkflowError
 
 __all__ = ["redrive"]
 
+_FAILED = ("Failed", "TimedOut")
 _ENDED = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 
 
@@ -31,7 +40,7 @@ def redrive(
     max_workers: int = 40,
     seed: int | None = None,
 ) -> Execution:
-    """Run the rest of an execution that did not succeed: its last state once more, and all that follows.
+    """Run the rest of an execution that did not succeed: what failed or was aborted once more, and all that follows.
 
     Args:
         execution: what `run` returned, or the JSON of GetExecutionHistory.
@@ -48,75 +57,152 @@ def redrive(
     Raises:
         WorkflowError: it succeeded, kept no history, or no definition is at hand.
     """
-    events = execution.history if isinstance(execution, Execution) else _read_history(execution)
-    if definition is None and isinstance(execution, Execution):
-        definition = execution.definition
+    if isinstance(execution, Execution):
+        events, name, map_runs = execution.history, execution.name, execution.map_runs
+        definition = execution.definition if definition is None else definition
+    else:
+        events, name, map_runs = read_history(execution), new_id(), {}
     if definition is None:
         raise WorkflowError("a history does not tell its machine: pass definition=")
     if not events or events[-1].type not in _ENDED:
         raise WorkflowError("only an execution that failed, timed out or was aborted can be redriven, with its history")
-    name = execution.name if isinstance(execution, Execution) else new_id()
-    options = Options(resources, sleep, "StateMachine", "STANDARD", on_event, True, max_workers, seed)
-    return launch(definition, _point_of_failure(events, set(load(definition).nodes), name), options)
-
-
-def _point_of_failure(events: Iterable[Event], states: set[str], name: str) -> Start:
-    """The state of the machine itself, not of a branch, that was entered last and never left."""
-    events = tuple(events)
-    current: tuple[str, Json] | None = None
-    variables: dict[str, Json] = {}
-    for event in events:
-        if event.type.endswith("StateEntered") and current is None and event.state in states:
-            current = (str(event.state), event.data.get("input"))  # type: ignore[assignment]
-        elif event.type.endswith("StateExited") and current is not None and event.state == current[0]:
-            assigned = event.data.get("assigned_variables")
-            variables.update(assigned if isinstance(assigned, Mapping) else {})
-            current = None
-    if current is None:
+    point = _replay(events, load(definition)).point(whole=events[-1].data.get("error") == DATA_LIMIT)
+    if point is None:
         raise WorkflowError("the history names no state that was entered and not left")
     redrives = 1 + sum(event.type == "ExecutionRedriven" for event in events)
-    start: Json = events[0].data.get("input")  # type: ignore[assignment]
-    return Start(name, start, current[0], current[1], variables, events, redrives)
+    document: Json = events[0].data.get("input")  # type: ignore[assignment]
+    options = Options(resources, sleep, "StateMachine", "STANDARD", on_event, True, max_workers, seed)
+    return launch(definition, Start(name, document, point, events, redrives, map_runs), options)
 
 
-def _read_history(history: Mapping[str, Json]) -> tuple[Event, ...]:
-    """The events of a GetExecutionHistory response, as far as redriving needs them."""
-    documents = history.get("events")
-    if not isinstance(documents, list | tuple):
-        raise WorkflowError("the history has no list of events: pass the JSON of GetExecutionHistory")
-    events = [_read_event(document) for document in documents if isinstance(document, Mapping)]
-    return tuple(sorted(events, key=lambda event: event.id))
+@dataclass(slots=True)
+class _Branch:
+    """How far one branch of the execution has come."""
+
+    program: Program
+    parent: _Branch | None = None
+    state: str | None = None
+    document: Json = None
+    variables: dict[str, Json] = field(default_factory=dict)
+    branches: dict[int, _Branch] = field(default_factory=dict)
+    map_run: str = ""
+    error: str | None = None
+    left: Event | None = None
+    ended: bool = False
+    redriven: bool = False
+
+    def enter(self, name: str, event: Event) -> None:
+        """The branch is at `name`, and not yet through it."""
+        if not (self.redriven and self.state == name):
+            self.branches = {}
+        self.variables.update(_assigned(self.left))
+        self.state, self.error, self.left = name, None, None
+        self.document = event.data.get("input")  # type: ignore[assignment]
+
+    def leave(self, name: str, event: Event) -> None:
+        """The branch is through `name`; after a Choice only the next state to be entered tells where it went."""
+        state = self.program.nodes[name].state
+        self.branches = {}
+        if isinstance(state, Choice):
+            self.left = event
+            return
+        self.variables.update(_assigned(event))
+        catcher = None if self.error is None else catcher_for(getattr(state, "catch", None) or (), self.error)
+        self.state = getattr(state, "next", None) if catcher is None else catcher.next
+        self.document = event.data.get("output")  # type: ignore[assignment]
+        self.ended = self.state is None
+
+    def begin(self) -> None:
+        """The branches of its Parallel or Map state start, anew unless the execution was redriven."""
+        self.branches = self.branches if self.redriven else {}
+        self.redriven = False
+
+    def redrive(self) -> None:
+        self.redriven = True
+        for branch in self.branches.values():
+            branch.redrive()
+
+    def point(self, *, whole: bool = False) -> Point | None:
+        """Where it goes on, None if it has not begun; `whole` forgets what the branches inside it had done."""
+        if self.state is None:
+            return None
+        inside = {} if whole else self.branches
+        points = {number: branch.point() for number, branch in inside.items() if not branch.ended}
+        return Point(
+            self.state,
+            self.document,
+            self.variables,
+            {number: branch.document for number, branch in inside.items() if branch.ended},
+            {number: point for number, point in points.items() if point is not None},
+            "" if whole else self.map_run,
+        )
 
 
-def _read_event(document: Mapping[str, Json]) -> Event:
-    details: dict[str, object] = {}
-    for name, value in document.items():
-        if name.endswith("EventDetails") and isinstance(value, Mapping):
-            details = {_snake(key): _document(key, item) for key, item in value.items()}
-    previous, number = document.get("previousEventId", 0), document.get("id", 0)
-    return Event(
-        number if isinstance(number, int) else 0,
-        str(document.get("type")),
-        _seconds(document.get("timestamp")),
-        previous if isinstance(previous, int) else 0,
-        details,
-    )
+def _assigned(event: Event | None) -> Mapping[str, Json]:
+    assigned = None if event is None else event.data.get("assigned_variables")
+    return assigned if isinstance(assigned, Mapping) else {}
 
 
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+def _replay(events: Iterable[Event], program: Program) -> _Branch:
+    """The whole machine as a branch, after these events; each event follows on another one of the same branch."""
+    machine = _Branch(program)
+    places: dict[int, _Branch] = {0: machine}
+    for event in events:
+        place = places.get(event.previous_id, machine)
+        if event.type == "ExecutionRedriven":
+            machine.redrive()
+            place = machine
+        elif event.type == "MapIterationStarted":
+            place = _iteration(place, event)
+        elif event.state is not None:
+            place = _branch_with(place, event.state)
+            if event.type.endswith("StateEntered"):
+                place.enter(event.state, event)
+            else:
+                place.leave(event.state, event)
+        elif event.type in ("ParallelStateStarted", "MapStateStarted"):
+            place = _outer(place, Parallel if event.type.startswith("Parallel") else Map)
+            place.begin()
+        elif event.type == "MapRunStarted":
+            place.map_run = str(event.data.get("map_run_arn"))
+        elif event.type in ("ParallelStateFailed", "MapStateFailed"):
+            place = _outer(place, Parallel if event.type.startswith("Parallel") else Map)
+        if event.state is None:
+            place.error = str(event.data.get("error")) if event.type.endswith(_FAILED) else None
+        places[event.id] = place
+    return machine
 
 
-def _document(name: str, value: Json) -> Json:
-    if name in ("input", "output", "parameters") and isinstance(value, str):
-        parsed: Json = json.loads(value)
-        return parsed
-    if name == "assignedVariables" and isinstance(value, Mapping):
-        return {key: json.loads(str(item)) for key, item in value.items()}
-    return value
+def _outer(place: _Branch, kind: type[Parallel] | type[Map]) -> _Branch:
+    """The nearest branch around `place` that is at a state of this kind."""
+    branch: _Branch | None = place
+    while branch is not None:
+        if branch.state is not None and isinstance(branch.program.nodes[branch.state].state, kind):
+            return branch
+        branch = branch.parent
+    raise WorkflowError(f"the history does not fit the machine: no {kind.__name__} state was entered")
 
 
-def _seconds(timestamp: Json) -> float:
-    if isinstance(timestamp, str):
-        return dt.datetime.fromisoformat(timestamp).timestamp()
-    return float(timestamp) if isinstance(timestamp, int | float) else 0.0
+def _iteration(place: _Branch, event: Event) -> _Branch:
+    """The iteration of a Map state that starts with `event`."""
+    name, index = str(event.data.get("name")), event.data.get("index")
+    branch: _Branch | None = place
+    while branch is not None and branch.state != name:
+        branch = branch.parent
+    if branch is None or not isinstance(index, int):
+        raise WorkflowError(f"the history does not fit the machine: {name!r} was not entered before its iterations")
+    return branch.branches.setdefault(index, _Branch(branch.program.nodes[name].branches[0], branch))
+
+
+def _branch_with(place: _Branch, name: str) -> _Branch:
+    """The branch that has the state `name`: `place`, one inside it, or one beside it; names are unique."""
+    branch: _Branch | None = place
+    while branch is not None:
+        if name in branch.program.nodes:
+            return branch
+        inside = branch.program.nodes[branch.state].branches if branch.state is not None else ()
+        for number, program in enumerate(inside):
+            if name in program.nodes:
+                return branch.branches.setdefault(number, _Branch(program, branch))
+        branch = branch.parent
+    raise WorkflowError(f"the history does not fit the machine: it has no state {name!r} there")

@@ -97,9 +97,9 @@ def _visited(step: Step, data: dict[str, Json]) -> StateTest:
 
 def _failed(step: Step, failure: StateFailed, data: Mapping[str, Json]) -> StateTest:
     state = step.node.state
-    if Retries(getattr(state, "retry", None) or (), None).pause(failure.error) is not None:
+    if Retries(getattr(state, "retry", None) or (), None).pause(failure.name) is not None:
         return StateTest("RETRIABLE", None, failure.error, failure.cause, data=data)
-    catcher = catcher_for(getattr(state, "catch", None) or (), failure.error)
+    catcher = catcher_for(getattr(state, "catch", None) or (), failure.name)
     if catcher is None:
         return StateTest("FAILED", None, failure.error, failure.cause, data=data)
     output, variables = step.flow.caught(catcher, step.scope, failure.output)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 
 from scones_ml.asl.choice import ChoiceRule
-from scones_ml.asl.execution import Frame
+from scones_ml.asl.execution import Frame, Point
 from scones_ml.asl.failures import RUNTIME, EvaluationFailed, StateFailed, too_large
 from scones_ml.asl.parts import Catcher
 from scones_ml.asl.program import Node
@@ -41,13 +41,15 @@ class Step:
         entered: the number of its StateEntered event.
         next: where to go next, None at the end.
         attempt: 0, then 1 more for each retry.
+        point: what a redriven Parallel or Map state has done already; a retry starts over.
     """
 
-    def __init__(self, frame: Frame, node: Node, raw: Json) -> None:
+    def __init__(self, frame: Frame, node: Node, raw: Json, point: Point | None = None) -> None:
         self.frame, self.node, self.raw = frame, node, raw
         self.name, self.flow = node.name, node.flow
         self.next: str | None = getattr(node.state, "next", None)
         self.attempt = 0
+        self.point = point
         self.task_token: str | None = None
         self._rule: ChoiceRule | None = None
         self._entered_at = frame.clock.timestamp()
@@ -58,6 +60,11 @@ class Step:
     def input(self) -> Json:
         """What the state sees of its raw input."""
         return self.flow.input(self.scope)
+
+    @property
+    def done(self) -> Point:
+        """What of the branches inside it was done before a redrive."""
+        return self.point or Point(self.name, self.raw)
 
     @property
     def arguments(self) -> Json:
@@ -159,15 +166,16 @@ class Step:
             except StateFailed as raised:
                 failure = self.described(raised)
             retries = retries or Retries(getattr(self.node.state, "retry", None) or (), self.frame.run.seed)
-            pause = retries.pause(failure.error)
+            pause = retries.pause(failure.name)
             if pause is not None:
                 self.sleep(pause)
                 self.attempt += 1
+                self.point = None
                 continue
             if isinstance(self.node.state, Map | Parallel) and failure.error != RUNTIME:
                 data = {"error": failure.error, "cause": failure.cause}
                 self.record(f"{self.node.state.type}StateFailed", data)
-            catcher = catcher_for(getattr(self.node.state, "catch", None) or (), failure.error)
+            catcher = catcher_for(getattr(self.node.state, "catch", None) or (), failure.name)
             if catcher is None:
                 raise failure
             return self._recover(catcher, failure)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from scones_ml.asl.caller import DeadlineExceeded
 from scones_ml.asl.execution import Frame
-from scones_ml.asl.failures import HEARTBEAT_TIMEOUT, TIMEOUT, StateFailed, TaskFailed, too_large
+from scones_ml.asl.failures import TIMEOUT, StateFailed, TaskFailed, too_large
 from scones_ml.asl.resources import Resource, failure_of, resource_function
 from scones_ml.asl.states import Task
 from scones_ml.asl.step import BranchCancelled, MachineTimedOut, Step
@@ -79,7 +79,7 @@ def _attempt(task: Task, step: Step, function: Resource, wait: TokenWait | None)
         if wait is not None:
             result = deadline.within(lambda left: _awaited(step.frame, wait, left, heartbeat))
     except StateFailed as failure:
-        outcome = "TimedOut" if failure.error in (TIMEOUT, HEARTBEAT_TIMEOUT) else "Failed"
+        outcome = "TimedOut" if failure.error == TIMEOUT else "Failed"
         details = events.with_shared(error=failure.error, cause=failure.cause)
         step.record(f"{events.family}{outcome}", details)
         raise

@@ -27,6 +27,6 @@ def parse_timestamp(timestamp: str) -> tuple[int, int]:
 
 
 def format_timestamp(epoch: float) -> str:
-    """Seconds since 1970 as AWS prints them in the context object, ``2026-11-23T09:35:10.250Z``."""
+    """Seconds since 1970 as AWS prints them, ``2026-11-23T09:35:10.250Z``, or without a fraction that is zero."""
     seconds, milliseconds = divmod(int(epoch * 1000), 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + (f".{milliseconds:03d}Z" if milliseconds else "Z")

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from scones_ml.asl.failures import HEARTBEAT_TIMEOUT, TaskFailed
+from scones_ml.asl.failures import HeartbeatMissed, TaskFailed
 from scones_ml.asl.values import Json, new_id, plain
 from scones_ml.errors import WorkflowError
 
@@ -103,7 +103,8 @@ class TokenWait:
 
         Raises:
             TimeoutError: nothing came in time.
-            TaskFailed: a failure was sent, or no heartbeat came in time.
+            TaskFailed: a failure was sent.
+            HeartbeatMissed: no heartbeat came in time.
             WaitCancelledError: `set` was called.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -115,7 +116,7 @@ class TokenWait:
             except queue.Empty:
                 if patience == left:
                     raise TimeoutError from None
-                raise TaskFailed(HEARTBEAT_TIMEOUT) from None
+                raise HeartbeatMissed from None
             if isinstance(message, _Success):
                 return message.output
             if isinstance(message, _Failure):
