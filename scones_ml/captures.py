@@ -1,7 +1,9 @@
-"""SageMaker data capture: one row type, a reader and a writer.
+"""SageMaker data capture: one row type, readers and a writer.
 
 A capture file is JSON Lines, named ``ENDPOINT/AllTraffic/YYYY/MM/DD/HH/MM-SS-mmm-<uuid4>.jsonl`` by the UTC time of its
 first record; one file holds one record or many. The format is that of real endpoints' files (event version 0).
+
+Readers are generators: they hold one line at a time (of an object in a store: one file), whatever there is to read.
 """
 
 from __future__ import annotations
@@ -9,14 +11,33 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
-__all__ = ["Capture", "CaptureWriter", "Payload", "Skipped", "capture_key", "read_captures"]
+from scones_ml.errors import ConfigurationError
+from scones_ml.events import ImageRef
+from scones_ml.ports import ObjectStore
+
+__all__ = [
+    "Capture",
+    "CaptureWriter",
+    "Payload",
+    "Skipped",
+    "capture_files",
+    "capture_key",
+    "objects_by_inference_id",
+    "read_capture_files",
+    "read_capture_objects",
+    "read_captures",
+]
 
 _JSON_TYPES = ("application/json", "text/csv")
+_SUFFIX = ".jsonl"
+_LONGEST_LINE = 32 * 2**20  # bytes; a request and its answer have at most 6 MiB each before base64
+_LATENCY = "latency_ms="
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +60,10 @@ class Capture:
     Attributes:
         event_id: SageMaker's own id, a UUID.
         inference_time: UTC, to the second.
-        input: what was sent.
+        input: what was sent; empty where only answers are captured.
         output: what the model answered.
         inference_id: the caller's id (our image_id); None when none was sent.
+        custom_attributes: what client and container said of the request, ``"name=value"`` each.
     """
 
     event_id: str
@@ -49,15 +71,28 @@ class Capture:
     input: Payload
     output: Payload
     inference_id: str | None = None
+    custom_attributes: tuple[str, ...] = ()
 
     def probabilities(self) -> tuple[float, ...] | None:
-        """The answer as numbers, or None when it is not a JSON list of numbers."""
+        """The answer as numbers, from a JSON list (or a batch of one) or a line of CSV; None when it is neither."""
         try:
             answer = json.loads(self.output.data)
         except ValueError:
-            return None
-        if isinstance(answer, list) and all(isinstance(p, int | float) for p in answer):
-            return tuple(float(p) for p in answer)
+            return _csv_numbers(self.output.data)
+        if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
+            answer = answer[0]
+        if isinstance(answer, list) and all(type(p) in (int, float) for p in answer):
+            return tuple(map(float, answer))
+        return None
+
+    def latency_ms(self) -> float | None:
+        """How long the model took, where the container said so (the custom attribute ``latency_ms``)."""
+        for attribute in self.custom_attributes:
+            if attribute.startswith(_LATENCY):
+                try:
+                    return float(attribute.removeprefix(_LATENCY))
+                except ValueError:
+                    return None
         return None
 
 
@@ -68,10 +103,12 @@ class Skipped:
     Attributes:
         line: its number in the file, from 1.
         reason: why it cannot be read.
+        file: the file's path or URI; empty when lines were read that have none.
     """
 
     line: int
     reason: str
+    file: str = ""
 
 
 def read_captures(lines: Iterable[str | bytes]) -> Iterator[Capture | Skipped]:
@@ -80,9 +117,66 @@ def read_captures(lines: Iterable[str | bytes]) -> Iterator[Capture | Skipped]:
         if not line.strip():
             continue
         try:
-            yield _parse(json.loads(line))
+            record = json.loads(line)
+        except (ValueError, RecursionError) as exc:
+            whole = line[-1:] in ("\n", b"\n")
+            yield Skipped(number, f"not JSON: {exc}" if whole else f"cut off after {len(line):,} characters")
+            continue
+        try:
+            yield _parse(record)
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            yield Skipped(number, f"{type(exc).__name__}: {exc}")
+            reason = f"it has no {exc}" if isinstance(exc, KeyError) else str(exc)
+            yield Skipped(number, f"not a capture record: {reason}")
+
+
+def capture_files(path: Path) -> list[Path]:
+    """The capture files of a path, oldest first: the file itself, or every ``.jsonl`` file below a folder.
+
+    Raises:
+        ConfigurationError: there is no such path, or the folder holds no capture file.
+    """
+    if path.is_dir():
+        files = sorted(path.rglob(f"*{_SUFFIX}"))
+        if not files:
+            raise ConfigurationError(f"the folder {path} holds no capture files (*{_SUFFIX})")
+        return files
+    if not path.exists():
+        raise ConfigurationError(f"there is no file or folder {path}")
+    return [path]
+
+
+def read_capture_files(files: Iterable[Path]) -> Iterator[Capture | Skipped]:
+    """Read every record of every file, in order."""
+    for path in files:
+        with path.open("rb") as file:
+            yield from _located(str(path), iter(lambda file=file: file.readline(_LONGEST_LINE), b""))  # type: ignore[misc]
+
+
+def read_capture_objects(store: ObjectStore, bucket: str, prefix: str = "") -> Iterator[Capture | Skipped]:
+    """Read every record of every ``.jsonl`` object under a prefix, oldest first.
+
+    Raises:
+        ConfigurationError: there is no such object, or the bucket may not be read.
+        TransientServiceError: throttled or timed out.
+    """
+    found = False
+    for summary in store.list(bucket, prefix):
+        if summary.key.endswith(_SUFFIX):
+            found = True
+            ref = ImageRef(s3_bucket=bucket, s3_key=summary.key)
+            yield from _located(ref.uri, store.read(ref).data.splitlines(keepends=True))
+    if not found:
+        raise ConfigurationError(f"s3://{bucket}/{prefix} holds no capture files (*{_SUFFIX})")
+
+
+def objects_by_inference_id(store: ObjectStore, bucket: str, prefix: str = "") -> Mapping[str, ImageRef]:
+    """The pictures of a bucket by the InferenceId that their requests carry, to join captures with their objects.
+
+    The id is that of the object's current etag: of a bucket with versioning, whose ids are made of version ids, nothing
+    is found here; the outcomes (``outcomes/*/ID.json``) name those objects.
+    """
+    refs = (ImageRef(s3_bucket=bucket, s3_key=item.key, etag=item.etag) for item in store.list(bucket, prefix))
+    return {ref.image_id: ref for ref in refs}
 
 
 def capture_key(endpoint: str, time: datetime) -> str:
@@ -122,27 +216,53 @@ class CaptureWriter:
         return self._file
 
 
-def _parse(record: dict[str, dict[str, dict[str, str]]]) -> Capture:
-    data, metadata = record["captureData"], record["eventMetadata"]
-    time = str(metadata["inferenceTime"])
+def _located(name: str, lines: Iterable[bytes]) -> Iterator[Capture | Skipped]:
+    for row in read_captures(lines):
+        yield replace(row, file=name) if isinstance(row, Skipped) else row
+
+
+def _parse(record: Mapping[str, Mapping[str, object]]) -> Capture:
+    data = cast("Mapping[str, Mapping[str, str]]", record["captureData"])
+    metadata = record["eventMetadata"]
+    time = datetime.fromisoformat(str(metadata["inferenceTime"]))
     inference_id = metadata.get("inferenceId")
+    sent = data.get("endpointInput")  # not there where only answers are captured
     return Capture(
         event_id=str(metadata["eventId"]),
-        inference_time=datetime.fromisoformat(time),
-        input=_payload(data["endpointInput"]),
+        inference_time=time if time.tzinfo else time.replace(tzinfo=UTC),
+        input=_payload(sent) if sent else Payload("", b""),
         output=_payload(data["endpointOutput"]),
         inference_id=None if inference_id is None else str(inference_id),
+        custom_attributes=_attributes(metadata.get("customAttributes", ())),
     )
 
 
-def _payload(side: dict[str, str]) -> Payload:
-    text = side["data"]
-    data = base64.b64decode(text, validate=True) if side["encoding"] == "BASE64" else text.encode()
+def _attributes(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else tuple(str(value).split(","))
+
+
+def _payload(side: Mapping[str, str]) -> Payload:
+    text, encoding = side["data"], side["encoding"]
+    if encoding == "BASE64":
+        data = base64.b64decode(text, validate=True)
+    elif encoding in ("JSON", "CSV"):
+        data = text.encode()
+    else:
+        raise ValueError(f"there is no encoding {encoding!r}")
     return Payload(side.get("observedContentType", ""), data)
 
 
+def _csv_numbers(data: bytes) -> tuple[float, ...] | None:
+    try:
+        return tuple(map(float, data.decode("ascii").strip().split(",")))
+    except ValueError:
+        return None
+
+
 def _line(capture: Capture) -> str:
-    metadata = {"eventId": capture.event_id}
+    metadata: dict[str, object] = {"eventId": capture.event_id}
+    if capture.custom_attributes:
+        metadata["customAttributes"] = list(capture.custom_attributes)
     if capture.inference_id is not None:
         metadata["inferenceId"] = capture.inference_id
     metadata["inferenceTime"] = f"{capture.inference_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

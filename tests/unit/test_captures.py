@@ -10,7 +10,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scones_ml.captures import Capture, CaptureWriter, Payload, Skipped, capture_key, read_captures
+from scones_ml.captures import (
+    Capture,
+    CaptureWriter,
+    Payload,
+    Skipped,
+    capture_files,
+    capture_key,
+    objects_by_inference_id,
+    read_capture_files,
+    read_capture_objects,
+    read_captures,
+)
+from scones_ml.errors import ConfigurationError
+from scones_ml.events import ImageRef
+from scones_ml.local.store import DirectoryObjectStore
 
 NOW = datetime(2026, 11, 23, 9, 5, 7, 42_000, tzinfo=UTC)
 
@@ -94,4 +108,146 @@ def test_answers_that_are_no_numbers_give_none() -> None:
     """A text answer has no probabilities."""
     assert capture(answer=b"not json").probabilities() is None
     assert capture(answer=b'{"a": 1}').probabilities() is None
+    assert capture(answer=b"[true, false]").probabilities() is None
+    assert capture(answer=b"\xff\xfe\x00").probabilities() is None
     assert capture().probabilities() == (0.75, 0.25)
+
+
+def test_answers_in_csv_and_in_batches_of_one_are_read() -> None:
+    """A line of CSV and a JSON list within a list give the same numbers as a plain list."""
+    assert capture(answer=b"0.75,0.25\n").probabilities() == (0.75, 0.25)
+    assert capture(answer=b"[[0.75, 0.25]]").probabilities() == (0.75, 0.25)
+
+
+def record(**changes: object) -> dict[str, object]:
+    """A record as real endpoints write it, with parts replaced."""
+    return {
+        "captureData": {
+            "endpointInput": {
+                "observedContentType": "image/png",
+                "mode": "INPUT",
+                "data": "iVBORw==",
+                "encoding": "BASE64",
+            },
+            "endpointOutput": {
+                "observedContentType": "application/json",
+                "mode": "OUTPUT",
+                "data": "[0.75, 0.25]",
+                "encoding": "JSON",
+            },
+            **changes,
+        },
+        "eventMetadata": {"eventId": "e", "inferenceTime": "2024-10-15T14:05:12Z"},
+        "eventVersion": "0",
+    }
+
+
+def only(document: object) -> Capture | Skipped:
+    (row,) = read_captures([json.dumps(document) + "\n"])
+    return row
+
+
+def test_every_encoding_of_the_service_is_read() -> None:
+    """JSON and CSV sides are text, BASE64 sides are bytes; content types nobody knows are kept as they are."""
+    for encoding, text, data in [("JSON", "[1]", b"[1]"), ("CSV", "0.5,0.5", b"0.5,0.5"), ("BASE64", "WzFd", b"[1]")]:
+        side = {"observedContentType": "application/x-mystery; v=2", "data": text, "encoding": encoding}
+        row = only(record(endpointOutput=side))
+        assert isinstance(row, Capture)
+        assert row.output == Payload("application/x-mystery; v=2", data)
+
+
+def test_records_of_answers_alone_are_read() -> None:
+    """Where the endpoint captures output only, the input is empty and the answer is there."""
+    document = record()
+    document["captureData"] = {"endpointOutput": document["captureData"]["endpointOutput"]}  # type: ignore[index]
+    row = only(document)
+    assert isinstance(row, Capture)
+    assert (row.input, row.probabilities()) == (Payload("", b""), (0.75, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("side", "reason"),
+    [
+        ({"data": "x", "encoding": "GZIP"}, "there is no encoding 'GZIP'"),
+        ({"data": "%%%", "encoding": "BASE64"}, "base64"),
+        ({"data": 7, "encoding": "BASE64"}, "not a capture record"),
+        ({"encoding": "JSON"}, "it has no 'data'"),
+    ],
+)
+def test_unreadable_sides_are_reported(side: dict[str, object], reason: str) -> None:
+    """A side in an unknown encoding, broken base64, or without data gives a reason, not a traceback."""
+    row = only(record(endpointOutput=side))
+    assert isinstance(row, Skipped)
+    assert reason in row.reason
+
+
+def test_a_cut_off_last_line_is_said_to_be_one(tmp_path: Path) -> None:
+    """Of a file that was cut while it was written all whole records are read, and the rest is named with its file."""
+    path = tmp_path / "a.jsonl"
+    line = json.dumps(record()) + "\n"
+    path.write_text(line * 3 + line[:100])
+    rows = list(read_capture_files([path]))
+    assert [type(row) for row in rows] == [Capture, Capture, Capture, Skipped]
+    assert rows[-1] == Skipped(4, "cut off after 100 characters", str(path))
+
+
+def test_hostile_lines_do_not_stop_the_reader() -> None:
+    """Deeply nested JSON, binary rubbish and lone surrogates are skipped, one by one."""
+    rows = list(
+        read_captures(
+            [
+                b"[" * 100_000 + b"\n",
+                b"\x00\xff\xfe\n",
+                json.dumps(record(endpointOutput={"data": "\ud800", "encoding": "JSON"})),
+            ]
+        )
+    )
+    assert [type(row) for row in rows] == [Skipped, Skipped, Skipped]
+
+
+def test_times_without_a_zone_are_utc() -> None:
+    """SageMaker's times are UTC; one that does not say so is read as such."""
+    document = record()
+    document["eventMetadata"] = {"eventId": "e", "inferenceTime": "2024-10-15T14:05:12"}
+    row = only(document)
+    assert isinstance(row, Capture)
+    assert row.inference_time == datetime(2024, 10, 15, 14, 5, 12, tzinfo=UTC)
+
+
+def test_the_latency_travels_as_a_custom_attribute(tmp_path: Path) -> None:
+    """What the container says of its time is written, read back and None where it said nothing."""
+    timed = Capture("e", NOW.replace(microsecond=0), Payload("", b""), Payload("", b""), None, ("latency_ms=12.5",))
+    (row,) = read(CaptureWriter(tmp_path, "bikes").write(timed, NOW))
+    assert row == timed
+    assert isinstance(row, Capture)
+    assert (row.latency_ms(), capture().latency_ms()) == (12.5, None)
+
+
+def test_paths_that_hold_no_captures_are_named(tmp_path: Path) -> None:
+    """A missing path and a folder without capture files are one clear line each."""
+    with pytest.raises(ConfigurationError, match=r"there is no file or folder .*nowhere"):
+        capture_files(tmp_path / "nowhere")
+    with pytest.raises(ConfigurationError, match="holds no capture files"):
+        capture_files(tmp_path)
+
+
+def test_captures_are_read_from_a_store(tmp_path: Path) -> None:
+    """Objects under a prefix are read as files are, broken lines named by their URI; other objects are left alone."""
+    store = DirectoryObjectStore(tmp_path)
+    line = json.dumps(record()) + "\n"
+    store.write("b", "captures/x/1.jsonl", (line * 2 + "{").encode(), "application/jsonl")
+    store.write("b", "captures/x/2.jsonl", line.encode(), "application/jsonl")
+    store.write("b", "captures/x/notes.txt", b"no capture", "text/plain")
+    rows = list(read_capture_objects(store, "b", "captures/"))
+    assert sum(isinstance(row, Capture) for row in rows) == 3
+    assert [row.file for row in rows if isinstance(row, Skipped)] == ["s3://b/captures/x/1.jsonl"]
+    with pytest.raises(ConfigurationError, match="s3://b/other holds no capture files"):
+        list(read_capture_objects(store, "b", "other"))
+
+
+def test_captures_join_their_object_by_inference_id(tmp_path: Path) -> None:
+    """The InferenceId of a request leads to the picture's bucket, key and version."""
+    store = DirectoryObjectStore(tmp_path)
+    etag = store.write("in", "a/1.png", b"picture", "image/png")
+    wanted = ImageRef(s3_bucket="in", s3_key="a/1.png", etag=etag)
+    assert objects_by_inference_id(store, "in", "a/")[wanted.image_id] == wanted
