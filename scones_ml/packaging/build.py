@@ -18,12 +18,10 @@ from scones_ml.packaging.plan import FunctionPlan, PackagePlan, Pin
 from scones_ml.packaging.target import interpreter
 from scones_ml.ports import Progress, no_progress
 
-__all__ = ["LAMBDA_UNZIPPED_BYTES", "UPLOAD_BYTES", "Package", "build"]
+__all__ = ["LAMBDA_UNZIPPED_BYTES", "Package", "build"]
 
 LAMBDA_UNZIPPED_BYTES = 262_144_000
 """Lambda takes no package that is larger once it is unzipped."""
-UPLOAD_BYTES = 52_428_800
-"""A larger zip reaches Lambda through S3 only, which is how ``sam deploy`` sends every zip."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _EPOCH_SECONDS = 315_532_800
