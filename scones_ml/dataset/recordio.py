@@ -1,0 +1,232 @@
+"""RecordIO, the file format that MXNet and SageMaker's built-in algorithms stream pictures from.
+
+All numbers are little-endian. A file is a row of records::
+
+    part     u32 magic 0xCED7230A, u32 (flag << 29 | length), data, zeros up to a multiple of 4 bytes
+    record   one part of flag 0; or, split where the data holds the magic at a multiple of 4 bytes, parts of
+             flags 1, 2 ..., 3: the magic between them is left out and put back on reading
+    payload  u32 flag, f32 label, u64 id, u64 id2; flag times f32 labels when flag is not 0; the picture's bytes
+
+The index beside it has a line for each record: its key, a tab, its offset in bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from scones_ml.dataset.records import Dataset, Split
+from scones_ml.errors import DatasetError
+
+__all__ = [
+    "LabelledImage",
+    "pack",
+    "read_at",
+    "read_index",
+    "read_records",
+    "unpack",
+    "write_record",
+    "write_split",
+]
+
+_MAGIC = struct.pack("<I", 0xCED7230A)
+_PART = struct.Struct("<4sI")
+_HEADER = struct.Struct("<IfQQ")
+_LENGTH_BITS = 29
+_LONGEST = (1 << _LENGTH_BITS) - 1
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """A record's payload, read.
+
+    Attributes:
+        labels: one label, or several; float32 each.
+        id: of the record, 0 to 2**64 - 1.
+        image: the picture's file.
+        id2: a second id, mostly 0.
+    """
+
+    labels: tuple[float, ...]
+    id: int
+    image: bytes
+    id2: int = 0
+
+
+def pack(image: LabelledImage) -> bytes:
+    """A record's payload.
+
+    Raises:
+        DatasetError: an id is no u64, or a label no float32.
+    """
+    single = len(image.labels) == 1
+    try:
+        header = _HEADER.pack(
+            0 if single else len(image.labels), image.labels[0] if single else 0.0, image.id, image.id2
+        )
+        extra = b"" if single else struct.pack(f"<{len(image.labels)}f", *image.labels)
+    except (struct.error, OverflowError) as exc:
+        raise DatasetError(f"record {image.id} cannot be written: {exc}") from exc
+    return header + extra + image.image
+
+
+def unpack(payload: bytes) -> LabelledImage:
+    """Read a record's payload.
+
+    Raises:
+        DatasetError: it is shorter than its own header says.
+    """
+    if len(payload) < _HEADER.size:
+        raise DatasetError(f"a record of {len(payload)} bytes is shorter than its header of {_HEADER.size}")
+    flag, label, key, key2 = _HEADER.unpack_from(payload)
+    start = _HEADER.size + 4 * flag
+    if len(payload) < start:
+        raise DatasetError(f"a record of {len(payload)} bytes cannot hold the {flag} labels that it announces")
+    labels = struct.unpack_from(f"<{flag}f", payload, _HEADER.size) if flag else (label,)
+    return LabelledImage(labels, key, payload[start:], key2)
+
+
+def write_record(file: BinaryIO, payload: bytes) -> int:
+    """Append one record.
+
+    Args:
+        file: open for writing.
+        payload: any bytes, shorter than 2**29 between two magic words.
+
+    Returns:
+        How many bytes were written.
+
+    Raises:
+        DatasetError: the payload is too long.
+    """
+    parts = list(_parts(payload))
+    written = 0
+    for number, part in enumerate(parts):
+        if len(part) > _LONGEST:
+            raise DatasetError(f"a record of {len(payload):,} bytes is longer than RecordIO takes ({_LONGEST:,})")
+        last = number == len(parts) - 1
+        flag = (_WHOLE if last else _FIRST) if number == 0 else (_LAST if last else _MIDDLE)
+        written += file.write(_PART.pack(_MAGIC, flag << _LENGTH_BITS | len(part)) + part + bytes(-len(part) % 4))
+    return written
+
+
+def _parts(payload: bytes) -> Iterator[bytes]:
+    """The payload, cut at every aligned magic word."""
+    start = 0
+    found = payload.find(_MAGIC)
+    while found >= 0:
+        if found % 4 == 0:
+            yield payload[start:found]
+            start = found + 4
+        found = payload.find(_MAGIC, found + (4 if found % 4 == 0 else 1))
+    yield payload[start:]
+
+
+def read_records(file: BinaryIO) -> Iterator[bytes]:
+    """The payloads from where the file stands to its end.
+
+    Raises:
+        DatasetError: not RecordIO, or cut short; names the offset.
+    """
+    while True:
+        payload = _read_record(file)
+        if payload is None:
+            return
+        yield payload
+
+
+def read_at(file: BinaryIO, offset: int) -> bytes:
+    """The payload at an offset that the index gives.
+
+    Raises:
+        DatasetError: no record begins there.
+    """
+    file.seek(offset)
+    payload = _read_record(file)
+    if payload is None:
+        raise DatasetError(f"{_name(file)}: there is no record at byte {offset}, the file ends there")
+    return payload
+
+
+def _read_record(file: BinaryIO) -> bytes | None:
+    parts: list[bytes] = []
+    while True:
+        offset = file.tell()
+        head = file.read(_PART.size)
+        if not head and not parts:
+            return None
+        if len(head) < _PART.size:
+            raise DatasetError(f"{_name(file)} is cut short at byte {offset}: copy or write it again")
+        magic, word = _PART.unpack(head)
+        flag, length = word >> _LENGTH_BITS, word & _LONGEST
+        expected = (_MIDDLE, _LAST) if parts else (_WHOLE, _FIRST)
+        if magic != _MAGIC or flag not in expected:
+            raise DatasetError(f"{_name(file)} is no RecordIO at byte {offset}: was it written by something else?")
+        data = file.read(length + -length % 4)
+        if len(data) < length:
+            raise DatasetError(f"{_name(file)} is cut short at byte {offset}: copy or write it again")
+        parts.append(data[:length])
+        if flag in (_WHOLE, _LAST):
+            return _MAGIC.join(parts)
+
+
+def _name(file: BinaryIO) -> str:
+    return str(getattr(file, "name", "the RecordIO file"))
+
+
+def read_index(path: Path) -> dict[int, int]:
+    """The ``.idx`` file's keys and offsets, in its order.
+
+    Raises:
+        DatasetError: a line is not a key, a tab and an offset.
+    """
+    found: dict[int, int] = {}
+    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), 1):
+        try:
+            key, offset = line.split("\t")
+            found[int(key)] = int(offset)
+        except ValueError as exc:
+            raise DatasetError(f"{path} line {number} is not a key, a tab and an offset: {line[:60]!r}") from exc
+    return found
+
+
+def write_split(data: Dataset, split: Split, path: Path) -> int:
+    """Write one split of a staged data set as ``PATH`` and its index, ``.idx`` instead of ``.rec``.
+
+    Both take their place when they are whole.
+
+    Args:
+        data: a staged data set.
+        split: which of its splits.
+        path: of the ``.rec`` file.
+
+    Returns:
+        How many records were written.
+
+    Raises:
+        DatasetError: the split is empty, or a picture is gone.
+    """
+    records = data.split(split)
+    if not records:
+        raise DatasetError(f"{data.root} has no {split} pictures to write to {path}")
+    index = path.with_suffix(".idx")
+    partial, lines = path.with_name(f".{path.name}.partial"), io.StringIO()
+    offset = 0
+    try:
+        with partial.open("wb") as file:
+            for key, record in enumerate(records):
+                picture = (data.root / record.path).read_bytes()
+                lines.write(f"{key}\t{offset}\n")
+                offset += write_record(file, pack(LabelledImage((float(record.label),), key, picture)))
+        partial.replace(path)
+        index.write_text(lines.getvalue(), encoding="ascii")
+    except OSError as exc:
+        raise DatasetError(f"cannot write {path}: {exc.filename or ''} {exc.strerror or exc}") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(records)
