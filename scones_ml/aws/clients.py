@@ -1,9 +1,13 @@
-"""AWS clients, made by botocore itself: boto3 on top of it would cost a function 15 ms of every cold start."""
+"""AWS clients, made by botocore itself: importing boto3 on top of it costs a function 15 ms of every cold start.
+
+A program that has imported boto3 gets boto3's clients, so that the default session it may have set up counts.
+"""
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from scones_ml.aws.errors import translated
 
@@ -26,7 +30,10 @@ def client(service: str, config: Config, url: str | None = None) -> BaseClient:
     Raises:
         ConfigurationError: no region, or a profile that is not there.
     """
+    boto3 = sys.modules.get("boto3")
     with translated(service):
+        if boto3 is not None:
+            return cast("BaseClient", boto3.client(service, config=config, endpoint_url=url))
         return _session().create_client(service, config=config, endpoint_url=url)
 
 
