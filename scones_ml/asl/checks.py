@@ -18,7 +18,7 @@ from scones_ml.asl.intrinsics import TEXT_FUNCTIONS
 from scones_ml.asl.timestamps import parse_timestamp
 from scones_ml.asl.values import Json
 
-__all__ = ["CHECKS", "Place", "Problem"]
+__all__ = ["CHECKS", "Place", "Problem", "choice_problems", "shape_problems"]
 
 Severity = Literal["error", "warning"]
 
@@ -120,6 +120,7 @@ _NUMBERS: Final = {
     "BackoffRate": (1, None),
     "MaxDelaySeconds": (1, 31_622_400),
 }
+_FRACTIONS: Final = frozenset({"BackoffRate", "ToleratedFailurePercentage"})
 _CHOICES: Final = {
     "JitterStrategy": ("FULL", "NONE"),
     "Mode": ("INLINE", "DISTRIBUTED"),
@@ -138,7 +139,10 @@ _OBJECT: Final = (Mapping, "an object")
 _OBJECT_OR_TEXT: Final = ((Mapping, str), "an object")
 _SHAPES: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     **dict.fromkeys(("Next", "Default", "Error", "Cause", "Label", "Timestamp", "QueryLanguage", "Mode"), _TEXT),
-    **dict.fromkeys(("ExecutionType", "JitterStrategy", "CSVHeaderLocation", "CSVDelimiter", "OutputType"), _TEXT),
+    "Comment": _TEXT,
+    **dict.fromkeys(
+        ("Version", "ExecutionType", "JitterStrategy", "CSVHeaderLocation", "CSVDelimiter", "OutputType"), _TEXT
+    ),
     **dict.fromkeys(("Retry", "Catch", "Choices", "Branches"), _LIST),
     **dict.fromkeys(("ItemReader", "ItemBatcher", "ResultWriter", "ReaderConfig", "WriterConfig"), _OBJECT),
     **dict.fromkeys(("ProcessorConfig", "ItemProcessor", "Iterator"), _OBJECT),
@@ -183,6 +187,13 @@ def _language(place: Place) -> Iterator[Problem]:
                 yield Problem(f"{path}.{name}", f"{name} belongs to {other}, and this state is in {place.language}")
 
 
+def choice_problems(path: str, name: str, value: Json) -> Iterator[Problem]:
+    """A field that takes one of a few words has another one."""
+    words = _CHOICES[name]
+    if isinstance(value, str) and value not in words:
+        yield Problem(path, f"{name} is one of {', '.join(words)}{nearest(value, words)}")
+
+
 def _values(place: Place) -> Iterator[Problem]:
     for path, part in _parts(place):
         for name, value in part.items():
@@ -191,10 +202,8 @@ def _values(place: Place) -> Iterator[Problem]:
                 yield from _number(here, name, value)
             elif name in _NUMBERS and place.language == "JSONPath":
                 yield Problem(here, f"{name} must be a number, or use {name}Path")
-            elif name in _CHOICES and isinstance(value, str) and value not in _CHOICES[name]:
-                yield Problem(here, f"{name} is one of {', '.join(_CHOICES[name])}{nearest(value, _CHOICES[name])}")
-            elif name == "Comment" and not isinstance(value, str):
-                yield Problem(here, "Comment must be a text")
+            elif name in _CHOICES:
+                yield from choice_problems(here, name, value)
             elif name.endswith("Path") and place.language == "JSONPath" and not (value is None and name in _NULLABLE):
                 message = path_problem(value, reference=name == "ResultPath")
                 if message is not None:
@@ -203,14 +212,26 @@ def _values(place: Place) -> Iterator[Problem]:
 
 def _shapes(place: Place) -> Iterator[Problem]:
     for path, part in _parts(place):
-        for name, value in part.items():
-            wanted = _SHAPES.get(name)
-            if wanted is not None and not isinstance(value, wanted[0]):
-                yield Problem(f"{path}.{name}", f"{name} must be {wanted[1]}")
-            elif wanted is _LIST and isinstance(value, list | tuple):
-                for index, item in enumerate(value):
-                    if not isinstance(item, Mapping):
-                        yield Problem(f"{path}.{name}[{index}]", "must be an object")
+        yield from shape_problems(path, part)
+
+
+def shape_problems(path: str, part: Mapping[str, Json]) -> Iterator[Problem]:
+    """Fields that are not of the JSON type that they must be."""
+    for name, value in part.items():
+        wanted = _SHAPES.get(name)
+        if wanted is not None and not isinstance(value, wanted[0]):
+            yield Problem(f"{path}.{name}", f"{name} must be {wanted[1]}")
+        elif wanted is _LIST and isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                if not isinstance(item, Mapping):
+                    yield Problem(f"{path}.{name}[{index}]", "must be an object")
+
+
+def _writer(place: Place) -> Iterator[Problem]:
+    config = place.part("ResultWriter").get("WriterConfig")
+    if isinstance(config, Mapping) and "OutputType" not in config:
+        path = f"{place.path}.ResultWriter.WriterConfig"
+        yield Problem(path, 'no OutputType: say "JSON" or "JSONL"', "warning")
 
 
 def _texts(place: Place) -> Iterator[Problem]:
@@ -225,6 +246,8 @@ def _number(path: str, name: str, value: Json) -> Iterator[Problem]:
     low, high = _NUMBERS[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         yield Problem(path, f"{name} must be a number")
+    elif name not in _FRACTIONS and value != int(value):
+        yield Problem(path, f"{name} must be a whole number")
     elif value < low or (high is not None and value > high):
         yield Problem(path, f"{name} must be at least {low}" + ("" if high is None else f" and at most {high}"))
 
@@ -349,6 +372,6 @@ def _comparison(path: str, rule: Mapping[str, Json], name: str, language: str) -
 
 
 CHECKS: Final[tuple[Callable[[Place], Iterator[Problem]], ...]] = (
-    _together, _language, _values, _shapes, _texts, _templates, _task, _wait, _recovery, _choice,
+    _together, _language, _values, _shapes, _writer, _texts, _templates, _task, _wait, _recovery, _choice,
 )  # fmt: skip
 """Every check on a state."""

@@ -15,6 +15,7 @@ __all__ = ["expression_problems", "path_problem", "template_problems"]
 
 Found: TypeAlias = tuple[str, str, Literal["error", "warning"]]
 _OPEN, _CLOSE = "{%", "%}"
+_EVAL = re.compile(r"\$eval\s*\(")
 _SPACED = re.compile(r"\{% \S(.*\S)? %\}", re.DOTALL)
 
 
@@ -78,6 +79,8 @@ def _expression(path: str, value: str) -> Iterator[Found]:
         return
     if _SPACED.fullmatch(value) is None:
         yield path, f"write one space after {_OPEN} and before {_CLOSE}", "warning"
+    if _EVAL.search(value):
+        yield path, "AWS has no $eval: use $parse for JSON, or write the expression out", "error"
     problem = _syntax(value[2:-2].strip())
     if problem is not None:
         yield path, problem, "error"

@@ -216,6 +216,8 @@ def check_call(source: str) -> None:
         PathSyntaxError: it is not.
     """
     compile_call(source)
+    if source[0].isspace():
+        raise PathSyntaxError(f"{source!r} starts with white space: remove it")
     if re.search(r"States\.MathAdd\(\s*'|States\.MathAdd\([^()]*,\s*'", source):
         raise PathSyntaxError(f"{source!r}: States.MathAdd adds numbers, not texts")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from scones_ml.asl.checks import CHECKS, Place, Problem
+from scones_ml.asl.checks import CHECKS, Place, Problem, choice_problems, shape_problems
 from scones_ml.asl.codec import fields_of, nearest, needed_fields
 from scones_ml.asl.machine import Definition, StateMachine, document_of
 from scones_ml.asl.parts import (
@@ -73,9 +73,12 @@ def _unknown(path: str, document: Mapping[str, Json], kind: type, *also: str) ->
 
 def _machine(path: str, document: Mapping[str, Json], language: str) -> Iterator[Problem]:
     states, language = document.get("States"), _language(document, language)
+    own = {name: document[name] for name in ("Comment", "QueryLanguage", "Version") if name in document}
+    yield from shape_problems(path, own)
+    yield from choice_problems(f"{path}.QueryLanguage", "QueryLanguage", own.get("QueryLanguage"))
     if not isinstance(states, Mapping) or not states:
         yield Problem(f"{path}.States", "States must be an object with at least one state")
-        return
+        states = {}
     start = document.get("StartAt")
     if not isinstance(start, str):
         yield Problem(f"{path}.StartAt", "StartAt must name the first state")
@@ -86,13 +89,13 @@ def _machine(path: str, document: Mapping[str, Json], language: str) -> Iterator
             yield Problem(f"{path}.States.{name}", "a state's name has 1 to 80 characters")
         yield from _state(f"{path}.States.{name}", state, states, language)
     yield from _unreachable(path, start, states)
-    if not any(_ends(state) for state in states.values()):
+    if states and not any(_ends(state) for state in states.values()):
         yield Problem(f"{path}.States", 'no state ends the machine: set "End": true or add a Succeed or Fail state')
 
 
 def _language(document: Mapping[str, Json], inherited: str) -> str:
     language = document.get("QueryLanguage", inherited)
-    return language if isinstance(language, str) else inherited
+    return language if language in ("JSONPath", "JSONata") else inherited
 
 
 def _ends(state: Json) -> bool:

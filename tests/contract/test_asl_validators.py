@@ -1,12 +1,16 @@
-"""What asl-validator (npm) refuses, `asl.validate` finds too: on sound definitions and on ones with a single mistake.
+"""What asl-validator and AWS's amazon-states-language-service (npm) find in a definition, `asl.validate` finds too.
 
-It runs where node and asl-validator are at hand: ``npm install -g asl-validator``.
+They look at sound definitions and at the same with a single mistake, and at AWS's own test corpus. This runs where node
+and the packages are at hand: ``npm install -g asl-validator amazon-states-language-service``, or a folder of theirs in
+NODE_PATH; the corpus lies in ``src/tests`` of a checkout of the service, which STATES_LANGUAGE_SERVICE names.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -138,3 +142,105 @@ def test_what_asl_validator_refuses_is_found(asl_validator: Path) -> None:
     assert sound == dict.fromkeys(SOUND, True)
     for definition in SOUND.values():
         assert not [problem for problem in asl.validate(definition) if problem.severity == "error"]
+
+
+DIAGNOSE = """
+const root = require.resolve("amazon-states-language-service");
+const service = require(root);
+const { getLocation } = require(require.resolve("jsonc-parser", { paths: [root] }));
+const language = service.getLanguageService({});
+async function diagnose(text) {
+  const document = service.TextDocument.create("file://machine.asl", "json", 1, text);
+  const found = await language.doValidation(document, language.parseJSONDocument(document));
+  return found.map((one) => [getLocation(text, document.offsetAt(one.range.start) + 1).path, one.message]);
+}
+const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
+Promise.all(cases.map(diagnose)).then((all) => console.log(JSON.stringify(all)));
+"""
+KNOWN = Path(__file__).parents[1] / "workflows" / "known_differences.md"
+Diagnoses = Callable[[list[str]], list[list[tuple[str, str]]]]
+
+
+@pytest.fixture(scope="module")
+def language_service() -> Diagnoses:
+    """AWS's language service: for each text the path and the message of every diagnostic."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node is not installed")
+    everywhere = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=True).stdout.strip()
+    folders = [os.environ.get("NODE_PATH", ""), everywhere]
+    environment = {**os.environ, "NODE_PATH": os.pathsep.join(filter(None, folders))}
+    find = ["node", "-e", "require.resolve('amazon-states-language-service')"]
+    if subprocess.run(find, env=environment, capture_output=True, check=False).returncode:
+        pytest.skip("not installed: npm install -g amazon-states-language-service")
+
+    def diagnose(texts: list[str]) -> list[list[tuple[str, str]]]:
+        done = subprocess.run(
+            ["node", "-e", DIAGNOSE],
+            env=environment,
+            input=json.dumps(texts),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [[(_path(parts), message) for parts, message in found] for found in json.loads(done.stdout)]
+
+    return diagnose
+
+
+def _path(parts: list[str | int]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts if part != "")
+
+
+def _near(here: str, there: str) -> bool:
+    """The same place, or one in the other; the whole machine only stands for its own fields."""
+    if here == "$":
+        return there.count(".") <= 1
+    return here == there or here.startswith((f"{there}.", f"{there}[")) or there.startswith((f"{here}.", f"{here}["))
+
+
+def _missed(text: str, diagnoses: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    problems = asl.validate(text)
+    return [found for found in diagnoses if not any(_near(problem.path, found[0]) for problem in problems)]
+
+
+def test_what_aws_s_language_service_finds_is_found(language_service: Diagnoses) -> None:
+    """Every diagnostic for a definition with one mistake has a problem here at its place; a sound one has no error."""
+    cases = [(name, json.dumps(definition, indent=1)) for name, definition in _mutants()]
+    found = language_service([text for _, text in cases])
+    assert sum(map(len, found)) > 300
+    missed = {
+        name: missing
+        for (name, text), diagnoses in zip(cases, found, strict=True)
+        if (missing := _missed(text, diagnoses))
+        and "States.Decide.Type " not in name  # known_differences.md: what a state without a Type leads to is reached
+    }
+    assert missed == {}
+    for (name, _), diagnoses in zip(cases, found, strict=True):
+        assert name not in SOUND or diagnoses == []
+
+
+def test_what_aws_s_own_corpus_shows_is_found(language_service: Diagnoses) -> None:
+    """The service's test corpus: each diagnostic is found at its place, and what it accepts has no error here."""
+    source = os.environ.get("STATES_LANGUAGE_SERVICE")
+    if source is None:
+        pytest.skip("STATES_LANGUAGE_SERVICE does not name a checkout of aws/amazon-states-language-service")
+    corpus = _corpus(Path(source))
+    assert len(corpus) > 70
+    found = language_service(list(corpus.values()))
+    different = {
+        name
+        for (name, text), diagnoses in zip(corpus.items(), found, strict=True)
+        if _missed(text, diagnoses)
+        or (not diagnoses and any(problem.severity == "error" for problem in asl.validate(text)))
+    }
+    assert different == set(re.findall(r"^\| `(document\w+)`", KNOWN.read_text(), re.MULTILINE))
+
+
+def _corpus(source: Path) -> dict[str, str]:
+    """The definitions that the service's tests keep as template literals, by their name."""
+    texts: dict[str, str] = {}
+    for name in ("validationStrings", "jsonataStrings", "variableStrings"):
+        script = (source / "src" / "tests" / "json-strings" / f"{name}.ts").read_text()
+        for title, text in re.findall(r"export const (\w+) = `(.*?)(?<!\\)`", script, re.DOTALL):
+            texts[title] = re.sub(r"\\([`$\\])", r"\1", text)
+    return texts
