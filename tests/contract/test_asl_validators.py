@@ -2,7 +2,7 @@
 
 They look at sound definitions and at the same with a single mistake, and at AWS's own test corpus. This runs where node
 and the packages are at hand: ``npm install -g asl-validator amazon-states-language-service``, or a folder of theirs in
-NODE_PATH; the corpus lies in ``src/tests`` of a checkout of the service, which STATES_LANGUAGE_SERVICE names.
+NODE_PATH; the corpora lie in checkouts, which ASL_VALIDATOR and STATES_LANGUAGE_SERVICE name.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from scones_ml import asl
 from scones_ml.workflows import image_classification
 
 Definition = dict[str, Any]
+KNOWN = Path(__file__).parents[1] / "workflows" / "known_differences.md"
 SOUND: Mapping[str, Definition] = {
     "workflow": image_classification().to_json(),
     "workflow that fails": image_classification("fail").to_json(),
@@ -144,6 +145,22 @@ def test_what_asl_validator_refuses_is_found(asl_validator: Path) -> None:
         assert not [problem for problem in asl.validate(definition) if problem.severity == "error"]
 
 
+def test_asl_validator_s_own_corpus_is_told_apart() -> None:
+    """In asl-validator's test corpus each invalid definition has a problem here, and no valid one has an error."""
+    source = os.environ.get("ASL_VALIDATOR")
+    if source is None:
+        pytest.skip("ASL_VALIDATOR does not name a checkout of ChristopheBougere/asl-validator")
+    corpus = sorted((Path(source) / "src" / "__tests__" / "definitions").glob("*valid-*.json"))
+    assert len(corpus) > 100
+    different = set()
+    for file in corpus:
+        problems = asl.validate(file.read_text())
+        invalid = file.name.startswith("invalid-")
+        if not problems if invalid else any(problem.severity == "error" for problem in problems):
+            different.add(file.name)
+    assert different == set(re.findall(r"^\| `((?:in)?valid-[\w-]+\.json)`", KNOWN.read_text(), re.MULTILINE))
+
+
 DIAGNOSE = """
 const root = require.resolve("amazon-states-language-service");
 const service = require(root);
@@ -157,7 +174,6 @@ async function diagnose(text) {
 const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
 Promise.all(cases.map(diagnose)).then((all) => console.log(JSON.stringify(all)));
 """
-KNOWN = Path(__file__).parents[1] / "workflows" / "known_differences.md"
 Diagnoses = Callable[[list[str]], list[list[tuple[str, str]]]]
 
 
