@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -193,7 +194,9 @@ def _general(path: str, rest: str) -> Callable[[Json], Json]:
     except ImportError as error:
         raise MissingExtraError("jsonpath-ng", "asl") from error
     try:
-        expression = parse_general("$" + re.sub(r"(?<!\.)\.(?=\[)", "", rest))  # AWS also takes $.[0]
+        with warnings.catch_warnings():  # words without quotation marks in filters: AWS takes them
+            warnings.simplefilter("ignore", DeprecationWarning)
+            expression = parse_general("$" + re.sub(r"(?<!\.)\.(?=\[)", "", rest))  # AWS also takes $.[0]
     except (JSONPathError, AttributeError, TypeError, ValueError) as error:
         raise PathSyntaxError(f"{path!r} is not a path: {error}") from error
     return lambda document: [match.value for match in expression.find(document)]
