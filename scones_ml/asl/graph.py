@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
+from scones_ml.asl.choice import And, ChoiceRule, Comparison, Condition, Not, Or
 from scones_ml.asl.execution import Execution
+from scones_ml.asl.history import Event, read_history
 from scones_ml.asl.machine import Definition, StateMachine
 from scones_ml.asl.parts import Branch
 from scones_ml.asl.states import Choice, Fail, Map, Parallel, State, Succeed
+from scones_ml.asl.values import Json
 
 __all__ = ["mermaid"]
 
-_STYLES = {
+_STYLES: Final = {
     "succeeded": "fill:#d5f5dd,stroke:#1f7a3a",
     "caught": "fill:#fff0cc,stroke:#9a6b00",
     "failed": "fill:#fbd9d9,stroke:#a32020",
 }
 
 
-def mermaid(definition: Definition, execution: Execution | None = None) -> str:
+_SIGNS: Final = {
+    "Equals": "=",
+    "GreaterThan": ">",
+    "GreaterThanEquals": ">=",
+    "LessThan": "<",
+    "LessThanEquals": "<=",
+    "Matches": "matches",
+}
+_LONGEST_LABEL: Final = 60
+
+
+def mermaid(definition: Definition, execution: Execution | Mapping[str, Json] | None = None) -> str:
     """The machine as Mermaid text, which GitHub, GitLab and most editors draw.
 
     Args:
         definition: the machine.
-        execution: colours the states: succeeded, caught (an error that a Catch rule took) or failed.
+        execution: what `run` returned, or the JSON of GetExecutionHistory; colours the states: succeeded, caught (an
+            error that a Catch rule took) or failed.
+
+    Raises:
+        WorkflowError: the JSON is not a history.
     """
     machine = definition if isinstance(definition, StateMachine) else StateMachine.from_json(definition)
     lines = ["flowchart TD", *_branch(machine, "m", "    ")]
     if execution is not None:
         lines += [f"    classDef {name} {style}" for name, style in _STYLES.items()]
         identifiers = dict(_identifiers(machine, "m"))
-        for name, outcome in _outcomes(execution).items():
+        history = execution.history if isinstance(execution, Execution) else read_history(execution)
+        for name, outcome in _outcomes(history).items():
             if name in identifiers:
                 lines.append(f"    class {identifiers[name]} {outcome}")
     return "\n".join(lines) + "\n"
 
 
 def _label(name: str) -> str:
-    return '"' + name.replace('"', "#quot;") + '"'
+    for character, entity in (("#", "#35;"), ('"', "#quot;"), ("<", "#lt;"), (">", "#gt;")):
+        name = name.replace(character, entity)
+    return f'"{name}"'
 
 
 def _shape(identifier: str, name: str, state: State) -> str:
@@ -89,18 +112,51 @@ def _edges(state: State) -> Iterator[tuple[str, str]]:
     if isinstance(state, Choice):
         for rule in state.choices:
             if rule.next is not None:
-                yield rule.next, rule.comment or ""
+                yield rule.next, _short(rule.comment or _words(rule))
         if state.default is not None:
             yield state.default, "otherwise"
     for catcher in getattr(state, "catch", None) or ():
         yield catcher.next, ", ".join(catcher.error_equals)
 
 
-def _outcomes(execution: Execution) -> Mapping[str, str]:
+def _words(rule: ChoiceRule) -> str:
+    """The condition of a rule in a few words: ``$.confidence >= 0.9``."""
+    match rule:
+        case Comparison():
+            return _comparison(rule)
+        case Condition():
+            return str(rule.condition).removeprefix("{%").removesuffix("%}").strip()
+        case Not():
+            return f"not ({_words(rule.rule)})"
+        case And() | Or():
+            parts = [
+                _words(part) if isinstance(part, Comparison | Condition) else f"({_words(part)})" for part in rule.rules
+            ]
+            return (" and " if isinstance(rule, And) else " or ").join(parts)
+
+
+def _comparison(rule: Comparison) -> str:
+    name = str(rule.operator)
+    if name.startswith("Is"):
+        kind = {"Null": "null", "Present": "present"}.get(name[2:], f"a {name[2:].lower()}")
+        return f"{rule.variable} is {'' if rule.value is True else 'not '}{kind}"
+    sign = name.removesuffix("Path")
+    for kind in ("String", "Numeric", "Timestamp", "Boolean"):
+        sign = sign.removeprefix(kind)
+    value = rule.value if name.endswith("Path") else json.dumps(rule.value)
+    return f"{rule.variable} {_SIGNS[sign]} {value}"
+
+
+def _short(words: str) -> str:
+    words = " ".join(words.split())
+    return words if len(words) <= _LONGEST_LABEL else words[: _LONGEST_LABEL - 1].rstrip() + "\u2026"
+
+
+def _outcomes(history: Iterable[Event]) -> Mapping[str, str]:
     """What became of each state that was entered, by its name: the last visit counts."""
     outcomes: dict[str, str] = {}
     failed = False
-    for event in execution.history:
+    for event in history:
         failed = event.type.endswith(("Failed", "TimedOut")) or (failed and not event.type.endswith("Succeeded"))
         if event.type.endswith("StateEntered"):
             outcomes[str(event.state)] = "failed"

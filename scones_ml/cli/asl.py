@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import json as json_module
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -28,7 +28,10 @@ Resources = Annotated[
     list[str] | None, typer.Option("--resource", help="ARN=module:function, what stands behind a Resource; repeat it.")
 ]
 ExecutionFile = Annotated[
-    Path | None, typer.Option("--execution", help="What `scones asl run --json` printed: colours the states.")
+    Path | None,
+    typer.Option(
+        "--execution", help="What `scones asl run --json` or AWS's get-execution-history printed: colours the states."
+    ),
 ]
 
 
@@ -46,7 +49,7 @@ def run(definition: Definition, input: Input = "{}", resource: Resources = None,
                 "output": execution.output,
                 "error": execution.error,
                 "cause": execution.cause,
-                "events": [dataclasses.asdict(event) for event in execution.history],
+                "events": [event.to_json() for event in execution.history],
             }
         )
     elif execution.status == "SUCCEEDED":
@@ -73,7 +76,7 @@ def validate(files: Definitions, json: Json = False) -> None:
 @app.command()
 def graph(definition: Definition, execution: ExecutionFile = None) -> None:
     """Draw a state machine as Mermaid text; with an execution, states are coloured by what became of them."""
-    typer.echo(asl.mermaid(_read(definition), _execution(execution) if execution else None), nl=False)
+    typer.echo(asl.mermaid(_read(definition), _history(execution) if execution else None), nl=False)
 
 
 def _read(path: Path) -> str:
@@ -124,11 +127,11 @@ def _show(event: asl.Event) -> None:
         terminal.say(f"  {event.type}: {event.data.get('error', '')}", "red")
 
 
-def _execution(path: Path) -> asl.Execution:
+def _history(path: Path) -> dict[str, asl.Json]:
     try:
-        document: Mapping[str, object] = json_module.loads(_read(path))
-        events = cast("Sequence[dict[str, object]]", document["events"])
-        history = tuple(asl.Event(**event) for event in events)  # type: ignore[arg-type]
-        return asl.Execution(status=document["status"], history=history)  # type: ignore[arg-type]
-    except (ValueError, KeyError, TypeError) as exc:
-        raise ConfigurationError(f"{path} is not what `scones asl run --json` printed") from exc
+        document = json_module.loads(_read(path))
+    except ValueError as exc:
+        raise ConfigurationError(f"{path} is not JSON: {exc}") from exc
+    if not isinstance(document, dict) or not isinstance(document.get("events"), list):
+        raise ConfigurationError(f"{path} is not what `scones asl run --json` or AWS's get-execution-history printed")
+    return document

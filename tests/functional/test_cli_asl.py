@@ -52,6 +52,7 @@ def test_a_failed_execution_is_exit_code_1(machine: str, capsys: pytest.CaptureF
     assert (document["status"], document["error"]) == ("FAILED", "KeyError")
     assert captured.err.strip().splitlines()[-1].startswith("scones: KeyError: ")
     assert document["events"][0]["type"] == "ExecutionStarted"
+    assert json.loads(document["events"][0]["executionStartedEventDetails"]["input"]) == {}
 
 
 def test_the_graph_shows_what_failed(machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -62,6 +63,26 @@ def test_the_graph_shows_what_failed(machine: str, capsys: pytest.CaptureFixture
     drawing = capsys.readouterr().out
     assert drawing.startswith("flowchart TD")
     assert "failed" in drawing.splitlines()[-1]
+
+
+def test_the_graph_reads_a_history_of_aws(machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What `aws stepfunctions get-execution-history` printed colours the states, too."""
+    when = "2026-11-23T09:00:00.000000+00:00"
+    entered = {"stateEnteredEventDetails": {"name": "Double", "input": "{}"}}
+    events = [
+        {"timestamp": when, "type": "TaskStateEntered", "id": 2, "previousEventId": 0, **entered},
+        {"timestamp": when, "type": "ExecutionStarted", "id": 1, "previousEventId": 0},
+        {
+            "timestamp": when,
+            "type": "TaskFailed",
+            "id": 3,
+            "previousEventId": 2,
+            "taskFailedEventDetails": {"error": "E"},
+        },
+    ]
+    (tmp_path / "history.json").write_text(json.dumps({"events": events}))
+    assert main(["asl", "graph", machine, "--execution", "history.json"]) == 0
+    assert "class m0 failed" in capsys.readouterr().out
 
 
 def test_validate_lists_problems_with_their_place(
@@ -85,7 +106,7 @@ def test_validate_lists_problems_with_their_place(
         (["run", "machine.json", "--resource", f"{ARN}=nowhere:f"], "there is no module nowhere"),
         (["run", "machine.json", "--resource", f"{ARN}=my_functions:f"], "has no function f"),
         (["run", "machine.json"], f"no function for the Resource {ARN}"),
-        (["graph", "machine.json", "--execution", "machine.json"], "is not what `scones asl run --json` printed"),
+        (["graph", "machine.json", "--execution", "machine.json"], "is not what `scones asl run --json` or"),
     ],
 )
 def test_bad_input_is_one_clear_line(

@@ -205,3 +205,25 @@ def test_states_are_coloured_by_their_outcome() -> None:
     answers = iter([broken, fixed])
     execution = asl.run(retried, {"n": 1}, resources={ARN: lambda p: next(answers)(p)}, sleep=lambda seconds: None)
     assert "class m1 succeeded" in asl.mermaid(retried, execution)
+
+
+@pytest.mark.parametrize(
+    ("rule", "label"),
+    [
+        ({"Variable": "$.a", "NumericGreaterThanEquals": 0.9}, "$.a #gt;= 0.9"),
+        ({"Variable": "$.a", "StringEqualsPath": "$.b"}, "$.a = $.b"),
+        ({"Variable": "$.a", "IsPresent": False}, "$.a is not present"),
+        ({"Variable": "$.a", "IsString": True}, "$.a is a string"),
+        ({"Not": {"Variable": "$.a", "BooleanEquals": True}}, "not ($.a = true)"),
+        (
+            {"And": [{"Variable": "$.a", "StringMatches": "x*"}, {"Not": {"Variable": "$.a", "IsNull": True}}]},
+            "$.a matches #quot;x*#quot; and (not ($.a is null))",
+        ),
+        ({"Variable": "$.a", "StringEquals": "x" * 99}, "$.a = #quot;" + "x" * 52 + "\u2026"),
+        ({"Variable": "$.a", "IsNull": True, "Comment": "nothing there"}, "nothing there"),
+    ],
+)
+def test_edges_of_a_choice_say_when(rule: dict[str, object], label: str) -> None:
+    """The drawing names each rule's condition in a few words, or with its comment."""
+    states = {"C": {"Type": "Choice", "Choices": [{**rule, "Next": "D"}]}, "D": {"Type": "Succeed"}}
+    assert f'm0 -->|"{label}"| m1' in asl.mermaid({"StartAt": "C", "States": states})
