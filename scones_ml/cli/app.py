@@ -9,6 +9,7 @@ import typer
 from scones_ml import __version__
 from scones_ml.cli import asl, cloud, verbs
 from scones_ml.cli.demo import demo
+from scones_ml.cli.monitor import monitor
 
 __all__ = ["app"]
 
@@ -40,6 +41,7 @@ for _verb in (
     verbs.deploy,
     verbs.run,
     verbs.evaluate,
+    monitor,
     cloud.cost,
     cloud.package,
     verbs.cleanup,

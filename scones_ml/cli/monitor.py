@@ -1,0 +1,226 @@
+"""``scones monitor``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml import backends, captures
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Json
+from scones_ml.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from scones_ml.monitoring import Monitoring, Reference
+
+__all__ = ["monitor"]
+
+_ALARM = 3
+_AGE = re.compile(r"(\d+)([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+Paths = Annotated[
+    list[str], typer.Argument(help="Capture files, folders of them, or s3://BUCKET/PREFIX.", show_default=False)
+]
+Since = Annotated[
+    str | None, typer.Option("--since", help="Leave out what is older: 2026-11-01, 2026-11-01T08:00, 7d, 12h or 30m.")
+]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="Class names and threshold come from it.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Its staged data set: the calibration split becomes the reference.")
+]
+ReferenceFile = Annotated[Path | None, typer.Option("--reference", help="A stored reference to hold against.")]
+SaveReference = Annotated[Path | None, typer.Option("--save-reference", help="Store what --model and --data gave.")]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's or the reference's otherwise.")
+]
+FalseAlarms = Annotated[
+    float, typer.Option("--false-alarms", help="The most that the chance of ever a false alarm may be.")
+]
+FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 3 when there is an alarm.")]
+Objects = Annotated[
+    str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the pictures, to name each answer's object.")
+]
+
+
+def monitor(
+    paths: Paths,
+    since: Since = None,
+    model: ModelOption = None,
+    data: Data = None,
+    reference: ReferenceFile = None,
+    save_reference: SaveReference = None,
+    threshold: Threshold = None,
+    false_alarms: FalseAlarms = 0.01,
+    fail_on_drift: FailOnDrift = False,
+    objects: Objects = None,
+    json: Json = False,
+) -> None:
+    """Look at captured requests: volume, classes, confidence, reviews, drift, and how often the model is right."""
+    from scones_ml import monitoring
+    from scones_ml.inference.model import read_card
+
+    if threshold is not None and not 0.0 < threshold <= 1.0:
+        raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
+    rows = _rows(paths)
+    card = read_card(model) if model else None
+    normal = _reference(model, data, reference)
+    if save_reference:
+        if normal is None:
+            raise ConfigurationError("--save-reference needs what to store: give --model and --data")
+        monitoring.write_reference(normal, save_reference)
+    if fail_on_drift and normal is None:
+        raise ConfigurationError("--fail-on-drift needs a reference: give --reference, or --model and --data")
+    found = monitoring.monitor(
+        rows,
+        monitoring.MonitorRequest(
+            labels=card.labels if card else None,
+            threshold=threshold or (card.threshold if card else None),
+            reference=normal,
+            since=_moment(since, datetime.now(UTC)) if since else None,
+            level=false_alarms,
+            objects=captures.objects_by_inference_id(backends.object_store(), *_location(objects)) if objects else None,
+        ),
+    )
+    if json:
+        terminal.print_json(found.to_json())
+    else:
+        _show(found)
+    if fail_on_drift and found.drift and found.drift.alarm:
+        raise typer.Exit(_ALARM)
+
+
+def _rows(paths: Sequence[str]) -> Iterator[captures.Capture | captures.Skipped]:
+    """Every record of every path; paths that hold nothing are refused before anything is read."""
+    sources: list[Iterator[captures.Capture | captures.Skipped]] = []
+    for path in paths:
+        if path.startswith("s3://"):
+            sources.append(captures.read_capture_objects(backends.object_store(), *_location(path)))
+        else:
+            sources.append(captures.read_capture_files(captures.capture_files(Path(path))))
+    return (row for source in sources for row in source)
+
+
+def _location(uri: str) -> tuple[str, str]:
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise ConfigurationError(f"{uri!r} is not of the form s3://BUCKET/PREFIX")
+    return bucket, prefix
+
+
+def _reference(model: Path | None, data: Path | None, stored: Path | None) -> Reference | None:
+    if stored and data:
+        raise ConfigurationError("--reference and --data both name what is normal: give one of them")
+    if stored:
+        from scones_ml.monitoring import read_reference
+
+        return read_reference(stored)
+    if data is None:
+        return None
+    if model is None:
+        raise ConfigurationError("--data needs --model: the reference is made of a model's answers")
+    return _make_reference(model, data)
+
+
+def _make_reference(model: Path, data: Path) -> Reference:
+    from scones_ml import dataset, lifecycle
+    from scones_ml.inference.model import load_model
+    from scones_ml.monitoring import make_reference
+
+    with terminal.progress("reference") as progress:
+        answers = lifecycle.predict(model, data, "calibration", progress)
+    staged, classifier = dataset.load(data), load_model(model)
+    return make_reference(
+        answers.probabilities,
+        answers.labels,
+        answers.classes,
+        ((staged.root / record.path).read_bytes() for record in staged.split("calibration")),
+        image_size=classifier.card.input_size,
+        threshold=answers.threshold,
+        model_sha256=classifier.sha256,
+        dataset_hash=staged.hash,
+    )
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """A date, a time (UTC when it does not say), or an age."""
+    age = _AGE.fullmatch(text)
+    try:
+        if age:
+            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as exc:
+        raise ConfigurationError(f"--since {text!r}: give a date, a time or an age, like 2026-11-01 or 7d") from exc
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _show(found: Monitoring) -> None:
+    rows = [("records", f"{found.records:,}", "", f"{found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC")]
+    rows += [
+        (f"said {row.label}", *terminal.figure(row.share), f"{row.count:,} of {found.answered:,} answers")
+        for row in found.classes
+    ]
+    low, _, median, _, high = found.confidence
+    rows.append(("median confidence", f"{median:.1%}", "", f"nine of ten from {low:.1%} to {high:.1%}"))
+    if found.review:
+        note = f"{found.reviews:,} below the threshold of {found.threshold}"
+        rows.append(("review rate", *terminal.figure(found.review), note))
+    if found.latency:
+        note = f"95 % within {found.latency.q95:.0f} ms, of {found.latency.count:,} records that say it"
+        rows.append(("median latency", f"{found.latency.median:.0f} ms", "", note))
+    for name, estimate in (("right, estimated", found.accuracy), ("right if passed", found.accepted_accuracy)):
+        if estimate:
+            note = f"from {estimate.labels:,} calibration labels" if estimate.labels else "the model's own word"
+            rows.append((name, *terminal.figure(estimate.estimate), note))
+    if found.joined is not None:
+        rows.append(("objects known", f"{found.joined:,}", "", f"of {found.answered:,} answers"))
+    terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
+    _show_drift(found)
+    _say_what_is_missing(found)
+
+
+def _show_drift(found: Monitoring) -> None:
+    if found.drift is None:
+        terminal.say("no reference: drift was not looked for; give --reference, or --model and --data")
+        return
+    terminal.out.print()
+    rows = [
+        (
+            figure.name,
+            _number(figure.reference),
+            _number(figure.recent),
+            f"{figure.evidence:.3g}",
+            f"{figure.needed:.0f}",
+            f"ALARM from {figure.first_alarm.time:%Y-%m-%d %H:%M}, record {figure.first_alarm.record:,}"
+            if figure.first_alarm
+            else "",
+        )
+        for figure in found.drift.figures
+    ]
+    columns = ("watched for drift", "reference", "recent", "evidence", "alarm at", "")
+    terminal.print_table(columns, rows, right=columns[1:5])
+    chance = f"{found.drift.level:.3g}"
+    verdict = "drift" if found.drift.alarm else "no alarm"
+    terminal.say(f"{verdict}: a stream that never changed would ever raise an alarm with a chance of at most {chance}")
+
+
+def _say_what_is_missing(found: Monitoring) -> None:
+    if found.accuracy:
+        terminal.say(f"right answers are {found.accuracy.caveat}")
+    for reason, count in found.unanswered.items():
+        terminal.say(f"{count:,} records have no usable answer: {reason}")
+    for line in found.skipped_lines[:5]:
+        terminal.say(f"skipped {line.file}:{line.line}: {line.reason}")
+    if found.skipped > 5:
+        terminal.say(f"skipped {found.skipped - 5:,} more lines")
+    if found.earlier:
+        terminal.say(f"{found.earlier:,} records are older than --since")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,98 @@
+"""How often the model is right, without labels: from calibrated confidences.
+
+The mean confidence of the stream, corrected by how far confidence was off on the calibration split, in up to five
+strata of confidence (a post-stratified difference estimator). Its interval counts both doubts: the answers at hand are
+a sample of what such confidences give, and the correction comes from a limited number of labels. It rests on one
+assumption that no unlabelled stream can prove: that confidence still means what it meant.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scones_ml.evaluation.arrays import FloatArray, IntArray
+from scones_ml.evaluation.intervals import Estimate
+from scones_ml.monitoring.grids import CELLS, CONFIDENCE
+
+__all__ = ["AccuracyEstimate", "estimate_accuracy"]
+
+_Z = 1.959964
+_MOST_STRATA, _IMAGES_A_STRATUM = 5, 40
+
+_WITH_REFERENCE = (
+    "estimated, not measured: it holds while an answer said to be 90 % sure is right as often as it was on the "
+    "calibration split; label a sample to be sure"
+)
+_WITHOUT_REFERENCE = (
+    "the model's own word: the mean of its confidences, held against no label at all; give --reference, or --model "
+    "and --data, to have it corrected by the calibration split"
+)
+
+
+@dataclass(frozen=True)
+class AccuracyEstimate:
+    """A share of right answers that nobody has counted.
+
+    Attributes:
+        estimate: with its 95 % interval.
+        answers: how many it is about.
+        labels: how many labelled calibration pictures it rests on; 0 for the model's own word.
+        caveat: what it assumes, in one sentence.
+    """
+
+    estimate: Estimate
+    answers: int
+    labels: int
+    caveat: str
+
+
+def estimate_accuracy(
+    stream: IntArray, reference: IntArray | None = None, right: IntArray | None = None
+) -> AccuracyEstimate | None:
+    """Estimate how many of a stream's answers are right.
+
+    Args:
+        stream: (512,) answers by cell of their confidence.
+        reference: (512,) calibration pictures likewise; None when there are none.
+        right: (512,) those of them whose answer was right.
+
+    Returns:
+        None when there is no answer.
+    """
+    answers = int(stream.sum())
+    if not answers:
+        return None
+    said = CONFIDENCE.middles()
+    value = float(stream @ said) / answers
+    variance = float(stream @ (said * (1 - said))) / answers**2
+    labels = 0 if reference is None else int(reference.sum())
+    if reference is None or right is None or not labels:
+        return AccuracyEstimate(_interval(value, variance), answers, 0, _WITHOUT_REFERENCE)
+    for inside in _strata(reference, labels):
+        count = int(reference[inside].sum())
+        weight = float(stream[inside].sum()) / answers
+        hits, expected = int(right[inside].sum()), float(reference[inside] @ said[inside])
+        value += weight * (hits - expected) / count
+        # where every answer was right, the observed variance is nought: neither source may claim too little
+        spread = float(reference[inside] @ (said * (1 - said))[inside]) / count
+        smoothed = (hits + 1) / (count + 2)
+        variance += weight**2 * max(spread, smoothed * (1 - smoothed)) / count
+    return AccuracyEstimate(_interval(value, variance), answers, labels, _WITH_REFERENCE)
+
+
+def _strata(reference: IntArray, labels: int) -> list[FloatArray]:
+    """Cells of like confidence, by masks; each holds about as many calibration pictures as the next."""
+    wanted = min(_MOST_STRATA, max(1, labels // _IMAGES_A_STRATUM))
+    middle = np.cumsum(reference) - reference / 2
+    which = np.minimum(wanted - 1, (middle / labels * wanted).astype(np.int64))
+    masks = [which == stratum for stratum in range(wanted)]
+    return [mask for mask in masks if reference[mask].sum()] if len(masks) > 1 else [np.ones(CELLS, bool)]
+
+
+def _interval(value: float, variance: float) -> Estimate:
+    half = _Z * math.sqrt(variance)
+    value = min(1.0, max(0.0, value))
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half))

@@ -1,0 +1,182 @@
+"""Drift without labels: confidence, class mix and the pictures' own figures against the reference.
+
+Each figure has a conformal test martingale of its own. The stated level, the chance that a stream that never changed
+ever raises any alarm, is divided among the figures evenly (Bonferroni), that of the class mix once more among classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from scones_ml.evaluation.arrays import FloatArray, IntArray
+from scones_ml.monitoring.grids import CELLS, CONFIDENCE, PICTURE_GRIDS, Grid, histogram, quantiles
+from scones_ml.monitoring.martingale import ConformalMartingale
+from scones_ml.monitoring.reference import Reference
+
+__all__ = ["Drift", "DriftWatch", "FigureDrift", "FirstAlarm"]
+
+_FIGURES = 2 + len(PICTURE_GRIDS)
+_RECENT_BLOCKS = 4
+_SHARE = Grid("linear", 0.0, float(CELLS))  # cells 0 and 1: another class, this class
+
+
+@dataclass(frozen=True)
+class FirstAlarm:
+    """When a figure first reached its alarm level.
+
+    Attributes:
+        record: its number in the stream, from 1.
+        time: of that record, UTC.
+    """
+
+    record: int
+    time: datetime
+
+
+@dataclass(frozen=True)
+class FigureDrift:
+    """One watched figure.
+
+    Attributes:
+        name: ``"confidence"``, ``"share of bicycle"``, ``"brightness"``, ...
+        evidence: the most that the bets against "nothing has changed" ever multiplied one unit to.
+        needed: the evidence that raises the alarm.
+        first_alarm: None while there is no alarm.
+        reference: the median, of a class its share; None when the reference has no value.
+        recent: the same of about the last 1,000 records; None when there is none.
+    """
+
+    name: str
+    evidence: float
+    needed: float
+    first_alarm: FirstAlarm | None
+    reference: float | None
+    recent: float | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What was watched for drift.
+
+    Attributes:
+        level: the most that the chance of any false alarm can be, over the whole stream and however often it is read.
+        figures: all that is watched.
+        images: how many pictures the reference has.
+        measured: how many of the stream's pictures were measured.
+        unreadable: how many of these are not pictures that can be read.
+    """
+
+    level: float
+    figures: tuple[FigureDrift, ...]
+    images: int
+    measured: int
+    unreadable: int
+
+    @property
+    def alarm(self) -> bool:
+        """Whether any figure has ever reached its alarm level."""
+        return any(figure.first_alarm for figure in self.figures)
+
+
+class _Watch:
+    """One figure: its martingale, the most it reached, and its recent values."""
+
+    def __init__(self, name: str, grid: Grid, reference: IntArray, level: float, seed: int) -> None:
+        self._name, self._grid, self._reference, self._level = name, grid, reference, level
+        self._martingale = ConformalMartingale(reference, seed)
+        self._most = 0.0
+        self._first: FirstAlarm | None = None
+        self._recent: deque[IntArray] = deque(maxlen=_RECENT_BLOCKS)
+
+    def add(self, cells: IntArray, numbers: IntArray, seconds: FloatArray) -> None:
+        if not len(cells):
+            return
+        wealth = self._martingale.update(cells)
+        self._most = max(self._most, float(wealth.max()))
+        above = np.flatnonzero(wealth >= -math.log(self._level))
+        if self._first is None and above.size:
+            at = above[0]
+            self._first = FirstAlarm(int(numbers[at]) + 1, datetime.fromtimestamp(float(seconds[at]), UTC))
+        self._recent.append(histogram(cells))
+
+    def result(self) -> FigureDrift:
+        recent = sum(self._recent, start=np.zeros(CELLS, np.int64))
+        return FigureDrift(
+            name=self._name,
+            evidence=math.exp(min(self._most, 700.0)),
+            needed=1 / self._level,
+            first_alarm=self._first,
+            reference=self._typical(self._reference),
+            recent=self._typical(recent),
+        )
+
+    def _typical(self, counts: IntArray) -> float | None:
+        if not counts.sum():
+            return None
+        if self._grid is _SHARE:
+            return float(counts[1] / counts.sum())
+        return quantiles(counts, self._grid, (0.5,))[0]
+
+
+class DriftWatch:
+    """Watches a stream, block by block.
+
+    Args:
+        reference: what is normal.
+        level: the chance that a stream that never changes ever raises any alarm is at most this; in (0, 1).
+        seed: of the martingales.
+    """
+
+    def __init__(self, reference: Reference, level: float, seed: int = 0) -> None:
+        self._reference, self._level = reference, level
+        part = level / _FIGURES
+        self._confidence = _Watch("confidence", CONFIDENCE, reference.histogram("confidence"), part, seed)
+        watched = reference.labels[1:] if len(reference.labels) == 2 else reference.labels
+        self._classes = {
+            reference.labels.index(label): _Watch(
+                f"share of {label}", _SHARE, _shares(reference, label), part / len(watched), seed + 10 + number
+            )
+            for number, label in enumerate(watched)
+        }
+        self._pictures = [
+            _Watch(name, grid, reference.histogram(name), part, seed + 1 + number)
+            for number, (name, grid) in enumerate(PICTURE_GRIDS.items())
+        ]
+        self._measured = self._unreadable = 0
+
+    def add_answers(self, confidence: FloatArray, predicted: IntArray, numbers: IntArray, seconds: FloatArray) -> None:
+        """Add a block of (N,) answers; ``numbers`` are their places in the stream, ``seconds`` their epoch times."""
+        self._confidence.add(CONFIDENCE.cells(confidence), numbers, seconds)
+        for label, watch in self._classes.items():
+            watch.add((predicted == label).astype(np.int64), numbers, seconds)
+
+    def add_pictures(self, figures: FloatArray, numbers: IntArray, seconds: FloatArray) -> None:
+        """Add the (M, 4) figures of a block's pictures; a row of NaN is a picture that cannot be read."""
+        readable = ~np.isnan(figures[:, 0])
+        self._measured += len(figures)
+        self._unreadable += int((~readable).sum())
+        for watch, grid, column in zip(self._pictures, PICTURE_GRIDS.values(), figures[readable].T, strict=True):
+            watch.add(grid.cells(column), numbers[readable], seconds[readable])
+
+    def result(self) -> Drift:
+        """What was found so far."""
+        watches = [self._confidence, *self._classes.values(), *self._pictures]
+        return Drift(
+            level=self._level,
+            figures=tuple(watch.result() for watch in watches),
+            images=self._reference.images,
+            measured=self._measured,
+            unreadable=self._unreadable,
+        )
+
+
+def _shares(reference: Reference, label: str) -> IntArray:
+    counts = np.zeros(CELLS, np.int64)
+    counts[1] = reference.predicted[reference.labels.index(label)]
+    counts[0] = reference.images - counts[1]
+    return counts

@@ -1,0 +1,156 @@
+"""What a model's answers and pictures look like while all is well: the calibration split, as histograms.
+
+Stored as one JSON file of some kilobytes: counts by cell of the fixed grids, no picture, no name, no label of any one
+image. It is what drift is measured against, and what turns confidences into an estimate of accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scones_ml.errors import ConfigurationError
+from scones_ml.evaluation.arrays import IntArray, as_labels, as_probabilities, confidences
+from scones_ml.monitoring.grids import CELLS, CONFIDENCE, PICTURE_GRIDS, histogram
+from scones_ml.monitoring.pictures import measure
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["Reference", "make_reference", "read_reference", "write_reference"]
+
+Counts = dict[Annotated[int, Field(ge=0, lt=CELLS)], Annotated[int, Field(gt=0)]]
+
+
+class Reference(BaseModel):
+    """The calibration split of a model, as histograms.
+
+    Attributes:
+        version: of this format.
+        labels: class names in the order of the probabilities.
+        threshold: least confidence to accept, in (0, 1]; None when there is none.
+        image_size: side of the model's square, in pixels.
+        images: how many pictures were seen.
+        predicted: how many of them were taken for each class.
+        confidence: pictures by cell of their confidence.
+        right: those of them whose answer was right.
+        pictures: brightness, contrast, sharpness and size, pictures by cell each.
+        model_sha256: of ``model.onnx``; empty when it is not known.
+        dataset_hash: of the data set; empty when it is not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    labels: tuple[str, ...] = Field(min_length=2)
+    threshold: float | None = Field(default=None, gt=0.0, le=1.0)
+    image_size: int = Field(ge=3)
+    images: int = Field(gt=0)
+    predicted: tuple[Annotated[int, Field(ge=0)], ...]
+    confidence: Counts
+    right: Counts
+    pictures: dict[str, Counts]
+    model_sha256: str = ""
+    dataset_hash: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Reference:
+        if len(self.predicted) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} classes, but counts of {len(self.predicted)}")
+        counted = (sum(self.predicted), sum(self.confidence.values()))
+        if counted != (self.images, self.images):
+            raise ValueError(f"{self.images} pictures, but answers of {counted[0]} and confidences of {counted[1]}")
+        if set(self.pictures) != set(PICTURE_GRIDS):
+            raise ValueError(f"figures of the pictures are {', '.join(PICTURE_GRIDS)}")
+        if any(count > self.confidence.get(cell, 0) for cell, count in self.right.items()):
+            raise ValueError("more right answers than answers")
+        return self
+
+    def histogram(self, name: str) -> IntArray:
+        """The (512,) counts of ``"confidence"``, ``"right"`` or one of the pictures' figures."""
+        counts = np.zeros(CELLS, np.int64)
+        named: dict[str, dict[int, int]] = {"confidence": self.confidence, "right": self.right}
+        found = (named | dict(self.pictures)).get(name, {})
+        counts[list(found)] = list(found.values())
+        return counts
+
+
+def make_reference(
+    probabilities: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    classes: Sequence[str],
+    pictures: Iterable[bytes],
+    *,
+    image_size: int,
+    threshold: float | None = None,
+    model_sha256: str = "",
+    dataset_hash: str = "",
+) -> Reference:
+    """Make a reference of a split that the model was not trained on.
+
+    Args:
+        probabilities: (N, K), as the model answers.
+        labels: (N,) the truth.
+        classes: K names.
+        pictures: their files' bytes, in any order.
+        image_size: side of the model's square, in pixels.
+        threshold: least confidence to accept.
+        model_sha256: identity of the model.
+        dataset_hash: identity of the data set.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+        ImageError: a picture cannot be read.
+    """
+    matrix = as_probabilities(probabilities)
+    answers = matrix.argmax(axis=1)
+    cells = CONFIDENCE.cells(confidences(matrix))
+    measured = np.array([measure(data, image_size) for data in pictures]).reshape(-1, len(PICTURE_GRIDS))
+    return Reference(
+        labels=tuple(classes),
+        threshold=threshold,
+        image_size=image_size,
+        images=len(matrix),
+        predicted=tuple(np.bincount(answers, minlength=matrix.shape[1]).tolist()),
+        confidence=_sparse(histogram(cells)),
+        right=_sparse(histogram(cells[answers == as_labels(labels, *matrix.shape)])),
+        pictures={
+            name: _sparse(histogram(grid.cells(column)))
+            for (name, grid), column in zip(PICTURE_GRIDS.items(), measured.T, strict=True)
+        },
+        model_sha256=model_sha256,
+        dataset_hash=dataset_hash,
+    )
+
+
+def read_reference(path: Path) -> Reference:
+    """Read a stored reference.
+
+    Raises:
+        ConfigurationError: it is not there, or not a reference.
+    """
+    try:
+        return Reference.model_validate_json(path.read_bytes())
+    except FileNotFoundError as exc:
+        raise ConfigurationError(
+            f"there is no reference {path}: make one with --model MODEL --data DATA --save-reference {path}"
+        ) from exc
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(f"{path} is not a reference: {where + ': ' if where else ''}{first['msg']}") from exc
+
+
+def write_reference(reference: Reference, path: Path) -> None:
+    """Store a reference as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reference.model_dump_json() + "\n", encoding="utf-8")
+
+
+def _sparse(counts: IntArray) -> dict[int, int]:
+    return {int(cell): int(counts[cell]) for cell in np.flatnonzero(counts)}

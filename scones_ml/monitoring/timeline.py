@@ -1,0 +1,84 @@
+"""Confidence over time in bounded memory: some dozens of spans that grow wider as time goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from scones_ml.evaluation.arrays import FloatArray, IntArray
+from scones_ml.monitoring.grids import CELLS, CONFIDENCE, histogram, quantiles
+
+__all__ = ["Span", "Timeline"]
+
+_MOST_SPANS = 60
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+# each divides the next, so that spans merge without a rest
+_WIDTHS = (1, 5, 15, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, _DAY, 7 * _DAY, 28 * _DAY)
+_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The answers of one span of time.
+
+    Attributes:
+        start: UTC, inclusive.
+        end: exclusive.
+        records: how many answers.
+        below: how many of them are below the threshold; None when there is no threshold.
+        quantiles: of the confidence, at 5, 25, 50, 75 and 95 %.
+    """
+
+    start: datetime
+    end: datetime
+    records: int
+    below: int | None
+    quantiles: tuple[float, ...]
+
+
+class Timeline:
+    """Collects answers by time; spans are as narrow as at most 60 of them allow."""
+
+    def __init__(self, threshold: float | None) -> None:
+        self._threshold = threshold
+        self._width = _WIDTHS[0]
+        self._counts: dict[int, IntArray] = {}
+        self._below: dict[int, int] = {}
+
+    def add(self, seconds: FloatArray, confidence: FloatArray) -> None:
+        """Add (N,) answers with their (N,) epoch times, in any order."""
+        cells = CONFIDENCE.cells(confidence)
+        below = confidence < (self._threshold or 0.0)
+        spans = (seconds // self._width).astype(np.int64)
+        for span in np.unique(spans).tolist():
+            inside = spans == span
+            self._merge(span, histogram(cells[inside]), int(below[inside].sum()))
+        while len(self._counts) > _MOST_SPANS:
+            self._widen()
+
+    def spans(self) -> tuple[Span, ...]:
+        """What was collected, in the order of time; spans without an answer are left out."""
+        return tuple(
+            Span(
+                start=datetime.fromtimestamp(number * self._width, UTC),
+                end=datetime.fromtimestamp((number + 1) * self._width, UTC),
+                records=int(self._counts[number].sum()),
+                below=None if self._threshold is None else self._below[number],
+                quantiles=quantiles(self._counts[number], CONFIDENCE, _SHARES),
+            )
+            for number in sorted(self._counts)
+        )
+
+    def _merge(self, span: int, counts: IntArray, below: int) -> None:
+        self._counts[span] = self._counts.get(span, np.zeros(CELLS, np.int64)) + counts
+        self._below[span] = self._below.get(span, 0) + below
+
+    def _widen(self) -> None:
+        wider = next((width for width in _WIDTHS if width > self._width), 2 * self._width)
+        counts, below = self._counts, self._below
+        self._counts, self._below = {}, {}
+        for span, found in counts.items():
+            self._merge(span * self._width // wider, found, below[span])
+        self._width = wider
