@@ -6,7 +6,7 @@ where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +107,7 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
 
 def run(
     backend: Backend,
-    images: Sequence[ImageRef],
+    images: Iterable[ImageRef],
     classifier: Endpoint | Path,
     threshold: float | None = None,
 ) -> Iterator[ImageResult]:

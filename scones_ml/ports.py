@@ -6,7 +6,7 @@ Functions. One contract suite per port runs against every implementation (``test
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -218,14 +218,14 @@ class WorkflowRequest:
     """Images to send through the state machine.
 
     Attributes:
-        images: objects in the store.
+        images: objects in the store; taken one after the other, so they may still be arriving.
         output_bucket: where outcomes are written.
         classifier: an endpoint, or a model's folder, to be loaded into this process.
         threshold: least confidence that is accepted, in (0, 1].
         image_size: what pictures are reduced to, in pixels; the model's input size.
     """
 
-    images: Sequence[ImageRef]
+    images: Iterable[ImageRef]
     output_bucket: str
     classifier: Endpoint | Path
     threshold: float

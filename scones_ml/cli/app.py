@@ -10,6 +10,7 @@ from scones_ml import __version__
 from scones_ml.cli import asl, cloud, verbs
 from scones_ml.cli.demo import demo
 from scones_ml.cli.monitor import monitor
+from scones_ml.cli.run import run
 
 __all__ = ["app"]
 
@@ -39,7 +40,7 @@ for _verb in (
     verbs.stage,
     verbs.train,
     verbs.deploy,
-    verbs.run,
+    run,
     verbs.evaluate,
     monitor,
     cloud.cost,

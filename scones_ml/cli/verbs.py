@@ -1,10 +1,8 @@
-"""The verbs of the life cycle: stage, train, deploy, run, evaluate, cleanup."""
+"""The verbs of the life cycle but for run: stage, train, deploy, evaluate, cleanup."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,13 +11,11 @@ import typer
 from scones_ml import backends
 from scones_ml.cli import terminal
 from scones_ml.cli.options import Classes, Json, On, Seed, Threads, Workspace, names
-from scones_ml.errors import ConfigurationError, InvalidImageError
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import Evaluation
-    from scones_ml.ports import Backend, Endpoint, ImageResult
 
-__all__ = ["cleanup", "deploy", "evaluate", "run", "stage", "train"]
+__all__ = ["cleanup", "deploy", "evaluate", "stage", "train"]
 
 Source = Annotated[str, typer.Argument(help="A folder of class folders, or synthetic.", show_default=False)]
 Destination = Annotated[Path, typer.Argument(help="The data set's folder, to be made.", show_default=False)]
@@ -36,13 +32,9 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
-Paths = Annotated[list[Path], typer.Argument(help="Images, or folders of them.", show_default=False)]
-ModelOption = Annotated[Path | None, typer.Option("--model", help="Load this model instead of asking an endpoint.")]
-Endpoint_ = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
 SplitOption = Annotated[
     Literal["train", "validation", "calibration", "test"], typer.Option("--split", help="Which images.")
 ]
-Threshold = Annotated[float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's otherwise.")]
 
 
 def stage(
@@ -141,47 +133,6 @@ def deploy(
     terminal.say("next: scones run PHOTO.png; scones cleanup")
 
 
-def run(
-    paths: Paths,
-    model: ModelOption = None,
-    endpoint: Endpoint_ = None,
-    threshold: Threshold = None,
-    on: On = "local",
-    json: Json = False,
-    workspace: Workspace = Path(".scones"),
-) -> None:
-    """Send images through the state machine and show where each went."""
-    from scones_ml import lifecycle
-
-    backend = backends.backend(on, workspace)
-    classifier = model or _endpoint(backend, endpoint)
-    files = list(_files(paths))
-    if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
-    refs = lifecycle.upload(backend, files)
-    results: list[ImageResult] = []
-    with terminal.progress("run") as progress:
-        for result in lifecycle.run(backend, refs, classifier, threshold):
-            results.append(result)
-            progress(len(results), len(refs))
-    if json:
-        terminal.print_json([_document(result) for result in results])
-        return
-    rows = [
-        (
-            result.image.s3_key,
-            result.label or "",
-            "" if result.confidence is None else f"{result.confidence:.3f}",
-            result.outcome or "failed",
-            result.reason or "",
-        )
-        for result in results
-    ]
-    terminal.print_table(("image", "label", "confidence", "outcome", ""), rows, right=("confidence",))
-    counts = Counter(result.outcome or "failed" for result in results)
-    terminal.say(", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()))
-
-
 def evaluate(
     model: Model,
     data: Data,
@@ -214,39 +165,6 @@ def cleanup(on: On = "local", json: Json = False, workspace: Workspace = Path(".
         terminal.out.print(f"{len(left)} resources left")
     if left:
         raise typer.Exit(1)
-
-
-def _endpoint(backend: Backend, name: str | None) -> Endpoint:
-    endpoints = {endpoint.name: endpoint for endpoint in backend.deployer.endpoints()}
-    if not endpoints:
-        raise ConfigurationError("no endpoint is running: start one with `scones deploy MODEL`, or give --model MODEL")
-    if name is None and len(endpoints) > 1:
-        raise ConfigurationError(f"several endpoints are running ({', '.join(endpoints)}): choose one with --endpoint")
-    chosen = name or next(iter(endpoints))
-    if chosen not in endpoints:
-        raise ConfigurationError(f"there is no endpoint {chosen!r}: running are {', '.join(endpoints)}")
-    return endpoints[chosen]
-
-
-def _files(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    """Key and bytes of every file; hidden files in folders are not meant."""
-    for path in paths:
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-            if not found:
-                raise InvalidImageError(f"the folder {path} holds no files")
-            for file in found:
-                yield f"{path.name}/{file.relative_to(path).as_posix()}", file.read_bytes()
-        elif path.is_file():
-            yield path.name, path.read_bytes()
-        else:
-            raise InvalidImageError(f"there is no file {path}")
-
-
-def _document(result: ImageResult) -> dict[str, object]:
-    document = dataclasses.asdict(result)
-    document["image"] = result.image.to_event() | {"image_id": result.image.image_id}
-    return document
 
 
 def _show_evaluation(evaluation: Evaluation) -> None:

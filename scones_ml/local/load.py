@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from scones_ml import lifecycle
 from scones_ml.errors import ConfigurationError
@@ -89,8 +88,7 @@ def run_load(
         raise ConfigurationError("a load needs images, a rate and a duration above 0, and room for one image at least")
     start = clock()
     due = [start + number / request.rate for number in range(count)]
-    # Runners take one image after the other from what they are given, so it may as well wait.
-    stream = cast("Sequence[ImageRef]", _arrivals(request, due, clock, sleep))
+    stream = _arrivals(request, due, clock, sleep)
     latencies, outcomes = [], Counter[str]()
     for arrival, result in zip(due, lifecycle.run(backend, stream, request.classifier, request.threshold), strict=True):
         latencies.append((clock() - arrival) * 1000)

@@ -122,6 +122,55 @@ def test_running_twice_writes_the_same_outcomes(folder: Path, tiny_model: Path) 
     assert len(list(LocalBackend(folder / ".scones").store.list("scones-output"))) == 1
 
 
+def test_bulk_resumes_where_it_was_stopped(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder is classified in batches; a second run finds everything finished, a new image is done alone."""
+    for number in range(5):
+        write_picture(folder / "inbox" / f"{number}.png", number * 40)
+    (folder / "inbox" / "page.png").write_text("<html>")
+
+    def bulk() -> dict[str, object]:
+        assert main(["run", "inbox", "--bulk", "--model", str(tiny_model), "--json"]) == 0
+        document: dict[str, object] = json.loads(capsys.readouterr().out)
+        return document
+
+    first, second = bulk(), bulk()
+    assert (first["images"], first["finished_before"]) == (6, 0)
+    assert (second["images"], second["finished_before"]) == (6, 6)
+    assert first["outcomes"] == second["outcomes"]
+    write_picture(folder / "inbox" / "new.png", 7)
+    assert bulk()["finished_before"] == 6
+
+
+def test_a_load_reports_latency_and_outcomes(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A steady stream of random images is measured: throughput, latency quantiles, outcomes."""
+    write_picture(folder / "a.png", 3)
+    command = ["run", "a.png", "--model", str(tiny_model), "--rate", "50", "--duration", "0.4s"]
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["images"] == sum(report["outcomes"].values()) == 20
+    assert report["latency_ms"]["p50"] <= report["latency_ms"]["max"]
+    assert main(command) == 0
+    assert "latency p99" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--bulk"], "give --model"),
+        (["--bulk", "--rate", "5"], "give one of them"),
+        (["--rate", "5", "--duration", "soon", "--model", "m"], "--duration 'soon'"),
+        (["other", "--bulk", "--model", "m"], "takes one folder"),
+    ],
+)
+def test_ways_to_run_that_do_not_fit(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    """Options that contradict each other are named with the remedy."""
+    assert words in complaint(capsys, "run", "inbox", *options)
+
+
 def test_deploy_run_cleanup_through_an_endpoint(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,193 @@
+"""``scones run``: images through the state machine, one by one, in bulk, or as a steady load."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml import backends
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Json, On, Seed, Workspace
+from scones_ml.errors import ConfigurationError, InvalidImageError
+
+if TYPE_CHECKING:
+    from scones_ml.ports import Backend, Endpoint, ImageResult
+
+__all__ = ["run"]
+
+Paths = Annotated[list[str], typer.Argument(help="Images, or folders of them.", show_default=False)]
+Model = Annotated[Path | None, typer.Option("--model", help="Load this model instead of asking an endpoint.")]
+EndpointName = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
+Threshold = Annotated[float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's otherwise.")]
+Bulk = Annotated[
+    bool, typer.Option("--bulk", help="A whole folder or s3://bucket/prefix in batches; resumes where it was stopped.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.01, help="Send random ones of the images, so many a second.")
+]
+Duration = Annotated[str, typer.Option("--duration", help="How long, with --rate: 30s, 5m, 1h.")]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def run(
+    paths: Paths,
+    model: Model = None,
+    endpoint: EndpointName = None,
+    threshold: Threshold = None,
+    bulk: Bulk = False,
+    rate: Rate = None,
+    duration: Duration = "10s",
+    seed: Seed = 0,
+    on: On = "local",
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Send images through the state machine and show where each went."""
+    if threshold is not None and not 0.0 < threshold <= 1.0:
+        raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
+    if bulk and rate:
+        raise ConfigurationError("--bulk and --rate are two ways to run: give one of them")
+    backend = backends.backend(on, workspace)
+    if bulk:
+        _in_bulk(backend, paths, model, threshold, json)
+        return
+    classifier = model or _endpoint(backend, endpoint)
+    if rate:
+        _as_load(backend, paths, classifier, threshold, rate, _seconds(duration), seed, json)
+        return
+    _one_by_one(backend, paths, classifier, threshold, json)
+
+
+def _one_by_one(
+    backend: Backend, paths: Sequence[str], classifier: Endpoint | Path, threshold: float | None, json: bool
+) -> None:
+    from scones_ml import lifecycle
+
+    refs = lifecycle.upload(backend, list(_files(paths)))
+    results: list[ImageResult] = []
+    with terminal.progress("run") as progress:
+        for result in lifecycle.run(backend, refs, classifier, threshold):
+            results.append(result)
+            progress(len(results), len(refs))
+    if json:
+        terminal.print_json([_document(result) for result in results])
+        return
+    rows = [
+        (
+            result.image.s3_key,
+            result.label or "",
+            "" if result.confidence is None else f"{result.confidence:.3f}",
+            result.outcome or "failed",
+            result.reason or "",
+        )
+        for result in results
+    ]
+    terminal.print_table(("image", "label", "confidence", "outcome", ""), rows, right=("confidence",))
+    terminal.say(_counted(Counter(result.outcome or "failed" for result in results)))
+
+
+def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, threshold: float | None, json: bool) -> None:
+    from scones_ml.inference.model import read_card
+    from scones_ml.lifecycle import OUTPUT_BUCKET
+    from scones_ml.local.bulk import BulkRequest, run_bulk
+
+    if len(paths) != 1:
+        raise ConfigurationError(f"--bulk takes one folder or s3://bucket/prefix, not {len(paths)}")
+    if model is None:
+        raise ConfigurationError("--bulk loads the model into this process: give --model MODEL")
+    threshold = threshold or read_card(model).threshold
+    if threshold is None:
+        raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
+    store, bucket, prefix = backends.image_source(paths[0])
+    request = BulkRequest(store, bucket, prefix, backend.store, OUTPUT_BUCKET, model, threshold)
+    with terminal.progress("bulk") as progress:
+        result = run_bulk(request, progress)
+    if json:
+        terminal.print_json(dataclasses.asdict(result))
+        return
+    terminal.out.print(result.results)
+    fresh = result.images - result.finished_before
+    terminal.say(_counted(result.outcomes))
+    terminal.say(
+        f"{fresh:,} images in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
+        f"{result.finished_before:,} were finished before"
+    )
+
+
+def _as_load(
+    backend: Backend,
+    paths: Sequence[str],
+    classifier: Endpoint | Path,
+    threshold: float | None,
+    rate: float,
+    seconds: float,
+    seed: int,
+    json: bool,
+) -> None:
+    from scones_ml import lifecycle
+    from scones_ml.local.load import LoadRequest, run_load
+
+    refs = lifecycle.upload(backend, list(_files(paths)))
+    request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)
+    with terminal.progress("load") as progress:
+        report = run_load(backend, request, progress)
+    if json:
+        terminal.print_json(dataclasses.asdict(report))
+        return
+    rows = [("throughput", f"{report.per_second:.1f}", "images a second")]
+    rows += [
+        (f"latency {name}", f"{value:.1f}", "ms from arrival to outcome") for name, value in report.latency_ms.items()
+    ]
+    terminal.print_table(("figure", "value", ""), rows, right=("value",))
+    terminal.say(f"{report.images:,} images in {report.seconds:.1f} s: {_counted(report.outcomes)}")
+
+
+def _counted(outcomes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items(), key=lambda item: -item[1]))
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or not float(match[1]):
+        raise ConfigurationError(f"--duration {text!r}: give it as 30s, 5m or 1h")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def _endpoint(backend: Backend, name: str | None) -> Endpoint:
+    endpoints = {endpoint.name: endpoint for endpoint in backend.deployer.endpoints()}
+    if not endpoints:
+        raise ConfigurationError("no endpoint is running: start one with `scones deploy MODEL`, or give --model MODEL")
+    if name is None and len(endpoints) > 1:
+        raise ConfigurationError(f"several endpoints are running ({', '.join(endpoints)}): choose one with --endpoint")
+    chosen = name or next(iter(endpoints))
+    if chosen not in endpoints:
+        raise ConfigurationError(f"there is no endpoint {chosen!r}: running are {', '.join(endpoints)}")
+    return endpoints[chosen]
+
+
+def _files(paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Key and bytes of every file; hidden files in folders are not meant."""
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+            if not found:
+                raise InvalidImageError(f"the folder {path} holds no files")
+            for file in found:
+                yield f"{path.name}/{file.relative_to(path).as_posix()}", file.read_bytes()
+        elif path.is_file():
+            yield path.name, path.read_bytes()
+        else:
+            raise InvalidImageError(f"there is no file {path}")
+
+
+def _document(result: ImageResult) -> dict[str, object]:
+    document = dataclasses.asdict(result)
+    document["image"] = result.image.to_event() | {"image_id": result.image.image_id}
+    return document
