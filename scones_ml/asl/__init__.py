@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from scones_ml.asl.choice import And, Comparison, Condition, Not, Or
 from scones_ml.asl.failures import TaskFailed
-from scones_ml.asl.machine import StateMachine
+from scones_ml.asl.machine import Definition, StateMachine
 from scones_ml.asl.parts import (
     Branch,
     Catcher,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from scones_ml.asl.graph import mermaid
     from scones_ml.asl.history import Event
     from scones_ml.asl.interpreter import run
+    from scones_ml.asl.resources import Resource
     from scones_ml.asl.resume import redrive
     from scones_ml.asl.single import StateTest, test_state
     from scones_ml.asl.tokens import send_task_failure, send_task_heartbeat, send_task_success
@@ -49,6 +50,7 @@ __all__ = [
     "Choice",
     "Comparison",
     "Condition",
+    "Definition",
     "Event",
     "Execution",
     "Fail",
@@ -64,6 +66,7 @@ __all__ = [
     "Problem",
     "ProcessorConfig",
     "ReaderConfig",
+    "Resource",
     "ResultWriter",
     "Retrier",
     "State",
@@ -89,6 +92,7 @@ _HOME = {
     "Event": "history",
     "Execution": "execution",
     "Problem": "validation",
+    "Resource": "resources",
     "StateTest": "single",
     "mermaid": "graph",
     "redrive": "resume",

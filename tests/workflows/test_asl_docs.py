@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from scones_ml import asl
 from scones_ml.asl.intrinsics import FUNCTIONS
 from scones_ml.asl.states import STATES
+from scones_ml.testing import StateMachineRunner
 
 PAGE = (Path(__file__).parents[2] / "docs" / "asl.md").read_text(encoding="utf-8")
 ARN = "arn:aws:states:::lambda:invoke"
@@ -61,6 +65,20 @@ def _retried() -> bool:
     return execution.output == {"Error": "E", "Cause": ""} and len(waits) == 3 and max(waits) <= 2
 
 
+def _redriven() -> bool:
+    calls: list[asl.Json] = []
+
+    def work(item: asl.Json) -> asl.Json:
+        calls.append(item)
+        if calls == ["a", "b"]:
+            raise asl.TaskFailed("E")
+        return item
+
+    inner = {"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": ARN, "End": True}}}
+    failed = run({"Type": "Map", "ItemProcessor": inner}, ["a", "b"], resources={ARN: work}, max_workers=1)
+    return asl.redrive(failed, resources={ARN: work}).output == ["a", "b"] and calls == ["a", "b", "b"]
+
+
 SHOWN: dict[str, Callable[[], bool]] = {
     "Pass, Task, Choice, Wait, Succeed, Fail, Parallel, Map": lambda: (
         set(STATES) == {"Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"}
@@ -106,7 +124,8 @@ SHOWN: dict[str, Callable[[], bool]] = {
     "validation with paths and remedies": lambda: (
         "did you mean 'A'?" in asl.validate({"StartAt": "a", "States": {"A": {"Type": "Succeed"}}})[0].message
     ),
-    "redrive, test of a single state, Mermaid": lambda: (
+    "redrive of only the states, branches and items that failed": _redriven,
+    "test of a single state, Mermaid": lambda: (
         "flowchart" in asl.mermaid({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
     ),
 }
@@ -130,5 +149,27 @@ def test_a_covered_feature_works(feature: str) -> None:
 def test_the_page_s_code_runs() -> None:
     """The page's Python, put together, runs and its assertions hold."""
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
-    assert code.count("assert") >= 8
+    assert code.count("assert") >= 6
     exec(compile(code, "docs/asl.md", "exec"), {})
+
+
+def test_the_page_s_pytest_example_passes(tmp_path: Path) -> None:
+    """The example of how to test one's own machine is a test module that pytest runs with the package's fixture."""
+    examples = re.findall(r'^```python title="test_machine.py"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 1
+    (tmp_path / "test_machine.py").write_text(examples[0])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "scones_ml.testing", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_runner_says_when_an_answer_is_missing(tmp_path: Path) -> None:
+    """A machine may be a file; a Resource that is called too often fails the test, even if a rule catches all."""
+    state = {"Type": "Task", "Resource": ARN, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C"}], "Next": "C"}
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps({"StartAt": "S", "States": {"S": state, "C": {"Type": "Succeed"}}}))
+    assert StateMachineRunner(file, {ARN: lambda parameters: 7})({}).output == 7
+    runner = StateMachineRunner(str(file), {ARN: [1]})
+    assert runner({}).output == 1
+    with pytest.raises(AssertionError, match="no answer is left for arn:aws:states:::lambda:invoke"):
+        runner({})
