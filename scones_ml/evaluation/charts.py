@@ -11,15 +11,30 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from scones_ml.evaluation.drawing import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    path,
+    percent_tick,
+    svg,
+    threshold_across,
+    ticks,
+    x_axis,
+    y_axis,
+    y_labels,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scones_ml.evaluation.calibration import ReliabilityBin
 
 __all__ = ["CurvePoint", "Dot", "coverage_curve", "histogram", "reliability_diagram", "scatter"]
-
-_WIDTH, _HEIGHT = 480, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 44
 
 
 @dataclass(frozen=True)
@@ -70,27 +85,6 @@ class CurvePoint:
         return self.correct / self.accepted
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """A linear scale from figures to the drawing's units."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        span = (self.high - self.low) or 1.0
-        return round(self.start + (value - self.low) / span * (self.end - self.start), 1)
-
-    def data(self, name: str) -> str:
-        """The scale as attributes that the slider reads."""
-        return (
-            f'data-axis="{name}" data-low="{self.low}" data-high="{self.high}" '
-            f'data-start="{self.start}" data-end="{self.end}"'
-        )
-
-
 def scatter(dots: Sequence[Dot], threshold: float | None, floor: float) -> str:
     """Confidence over time; a disc is right, a cross wrong, a diamond unknown.
 
@@ -100,17 +94,17 @@ def scatter(dots: Sequence[Dot], threshold: float | None, floor: float) -> str:
         floor: the least confidence that an answer can have, 1 / K.
     """
     last = max(dot.seconds for dot in dots)
-    x = _Axis(0.0, last or 1.0, _LEFT + 6, _WIDTH - _RIGHT - 6)
-    y = _Axis(floor, 1.0, _HEIGHT - _BOTTOM, _TOP + 6)
+    x = Axis(0.0, last or 1.0, LEFT + 6, WIDTH - RIGHT - 6)
+    y = Axis(floor, 1.0, HEIGHT - BOTTOM, TOP + 6)
     marks = "".join(_mark(x.at(dot.seconds), y.at(dot.confidence), dot.correct, dot.words) for dot in dots)
     wrong = sum(dot.correct is False for dot in dots)
-    return _svg(
+    return svg(
         "Confidence over time",
         f"{len(dots)} answers in {last:.2g} seconds, {wrong} of them wrong.",
-        _y_axis(y, [_percent_tick(v) for v in _ticks(floor, 1.0)])
-        + _x_axis(x, [(v, f"{v:g} s") for v in _ticks(0.0, last or 1.0)], "seconds since the run began")
+        y_axis(y, [percent_tick(v) for v in ticks(floor, 1.0)])
+        + x_axis(x, [(v, f"{v:g} s") for v in ticks(0.0, last or 1.0)], "seconds since the run began")
         + marks
-        + _threshold_across(y, threshold),
+        + threshold_across(y, threshold),
     )
 
 
@@ -129,14 +123,14 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
         index = min(bins - 1, max(0, int((value - floor) / (1 - floor) * bins)))
         (right if hit else wrong)[index] += 1
     # wrong answers are few: they get a scale of their own, stated on the axis
-    x = _Axis(floor, 1.0, _LEFT, _WIDTH - _RIGHT)
+    x = Axis(floor, 1.0, LEFT, WIDTH - RIGHT)
     middle = 190.0
-    up = _Axis(0, max(*right, 1), middle, _TOP + 6)
-    down = _Axis(0, max(*wrong, 4), middle + 1, _HEIGHT - _BOTTOM)
-    width = (_WIDTH - _LEFT - _RIGHT) / bins
+    up = Axis(0, max(*right, 1), middle, TOP + 6)
+    down = Axis(0, max(*wrong, 4), middle + 1, HEIGHT - BOTTOM)
+    width = (WIDTH - LEFT - RIGHT) / bins
     bars = []
     for index in range(bins):
-        left = _LEFT + index * width + 1
+        left = LEFT + index * width + 1
         low, high = floor + (1 - floor) * index / bins, floor + (1 - floor) * (index + 1) / bins
         for counts, axis, name in ((right, up, "right"), (wrong, down, "wrong")):
             if counts[index]:
@@ -147,17 +141,17 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
                     f'height="{bottom - top:.1f}" rx="1.5"><title>{words}</title></rect>'
                 )
     labels = (
-        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{middle}" y2="{middle}"/>'
-        + _y_labels(up, [(float(max(*right, 1)), str(max(*right, 1)))])
-        + _y_labels(down, [(float(max(*wrong, 4)), str(max(*wrong, 4)))])
-        + f'<text class="name right-text" x="{_LEFT + 6}" y="{_TOP + 18}">right</text>'
-        + f'<text class="name wrong-text" x="{_LEFT + 6}" y="{_HEIGHT - _BOTTOM - 6}">wrong</text>'
+        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{middle}" y2="{middle}"/>'
+        + y_labels(up, [(float(max(*right, 1)), str(max(*right, 1)))])
+        + y_labels(down, [(float(max(*wrong, 4)), str(max(*wrong, 4)))])
+        + f'<text class="name right-text" x="{LEFT + 6}" y="{TOP + 18}">right</text>'
+        + f'<text class="name wrong-text" x="{LEFT + 6}" y="{HEIGHT - BOTTOM - 6}">wrong</text>'
     )
-    return _svg(
+    return svg(
         "Confidence of right and wrong answers",
         f"{sum(right)} right answers above the line, {sum(wrong)} wrong ones below it, on a scale of their own.",
         labels
-        + _x_axis(x, [_percent_tick(v) for v in _ticks(floor, 1.0)], "confidence")
+        + x_axis(x, [percent_tick(v) for v in ticks(floor, 1.0)], "confidence")
         + "".join(bars)
         + _threshold_upright(x, threshold),
     )
@@ -176,19 +170,19 @@ def coverage_curve(points: Sequence[CurvePoint], chosen: CurvePoint | None, targ
     """
     steady = [point.precision for point in points if point.accepted >= min(10, points[-1].accepted)]
     floor = max(0.0, math.floor((min([*steady, target]) - 0.02) * 20) / 20)
-    x = _Axis(0.0, 1.0, _LEFT, _WIDTH - _RIGHT)
-    y = _Axis(floor, 1.0, _HEIGHT - _BOTTOM, _TOP + 6)
+    x = Axis(0.0, 1.0, LEFT, WIDTH - RIGHT)
+    y = Axis(floor, 1.0, HEIGHT - BOTTOM, TOP + 6)
     places = [(x.at(point.coverage), y.at(max(floor, point.precision))) for point in points]
     band = [(x.at(p.coverage), y.at(max(floor, p.high))) for p in points]
     band += [(x.at(p.coverage), y.at(max(floor, p.low))) for p in reversed(points)]
     start = places[points.index(chosen)] if chosen in points else places[-1]
     drawing = (
-        _y_axis(y, [_percent_tick(v) for v in _ticks(floor, 1.0)])
-        + _x_axis(x, [_percent_tick(v) for v in _ticks(0.0, 1.0)], "share let through")
-        + f'<polygon class="band" points="{_path(band)}"/>'
-        + f'<line class="target" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y.at(target)}" y2="{y.at(target)}"/>'
-        + f'<text class="name" x="{_LEFT + 6}" y="{y.at(target) + 16}">target {100 * target:.4g} %</text>'
-        + f'<polyline class="curve" points="{_path(places)}"/>'
+        y_axis(y, [percent_tick(v) for v in ticks(floor, 1.0)])
+        + x_axis(x, [percent_tick(v) for v in ticks(0.0, 1.0)], "share let through")
+        + f'<polygon class="band" points="{path(band)}"/>'
+        + f'<line class="target" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.at(target)}" y2="{y.at(target)}"/>'
+        + f'<text class="name" x="{LEFT + 6}" y="{y.at(target) + 16}">target {100 * target:.4g} %</text>'
+        + f'<polyline class="curve" points="{path(places)}"/>'
         + f'<circle id="marker" class="marker" cx="{start[0]}" cy="{start[1]}" r="7"/>'
     )
     last = points[-1]
@@ -196,7 +190,7 @@ def coverage_curve(points: Sequence[CurvePoint], chosen: CurvePoint | None, targ
     words = (
         f"From {100 * points[0].precision:.0f} % right among the most confident to {100 * last.precision:.1f} % of all."
     )
-    return _svg(title, words, drawing), [f"{px} {py}" for px, py in places]
+    return svg(title, words, drawing), [f"{px} {py}" for px, py in places]
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin], floor: float) -> str:
@@ -209,8 +203,8 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[Reliabi
     """
     least = min([floor, *(b.accuracy.low for b in bins), *(b.accuracy.value for b in before)])
     low = max(0.0, math.floor(least * 10) / 10)
-    x = _Axis(floor, 1.0, _LEFT + 6, _WIDTH - _RIGHT - 6)
-    y = _Axis(low, 1.0, _HEIGHT - _BOTTOM, _TOP + 6)
+    x = Axis(floor, 1.0, LEFT + 6, WIDTH - RIGHT - 6)
+    y = Axis(low, 1.0, HEIGHT - BOTTOM, TOP + 6)
     squares = [
         f'<g><title>{escape("before calibration: " + _words(b))}</title><rect class="unknown" '
         f'x="{x.at(b.confidence) - 4:.1f}" y="{y.at(b.accuracy.value) - 4:.1f}" width="8" height="8"/></g>'
@@ -223,11 +217,11 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[Reliabi
         for b in bins
     ]
     diagonal = f'<line class="target" x1="{x.at(floor)}" y1="{y.at(floor)}" x2="{x.at(1.0)}" y2="{y.at(1.0)}"/>'
-    return _svg(
+    return svg(
         "Does the confidence mean what it says?",
         "; ".join(f"said {100 * b.confidence:.0f} %, was right {100 * b.accuracy.value:.0f} %" for b in bins) + ".",
-        _y_axis(y, [_percent_tick(v) for v in _ticks(low, 1.0)])
-        + _x_axis(x, [_percent_tick(v) for v in _ticks(floor, 1.0)], "confidence that the model stated")
+        y_axis(y, [percent_tick(v) for v in ticks(low, 1.0)])
+        + x_axis(x, [percent_tick(v) for v in ticks(floor, 1.0)], "confidence that the model stated")
         + diagonal
         + "".join(squares)
         + "".join(discs),
@@ -236,14 +230,6 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[Reliabi
 
 def _words(b: ReliabilityBin) -> str:
     return f"{b.count} answers, said {100 * b.confidence:.0f} %, right {b.accuracy.percent()}"
-
-
-def _svg(title: str, description: str, content: str) -> str:
-    name = "".join(c if c.isalnum() else "-" for c in title.lower())
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d">'
-        f'<title id="{name}-t">{escape(title)}</title><desc id="{name}-d">{escape(description)}</desc>{content}</svg>'
-    )
 
 
 def _mark(x: float, y: float, correct: bool | None, words: str) -> str:
@@ -256,52 +242,8 @@ def _mark(x: float, y: float, correct: bool | None, words: str) -> str:
     return f"<g><title>{escape(words)}</title>{shape}</g>"
 
 
-def _threshold_across(y: _Axis, threshold: float | None) -> str:
-    place = y.at(threshold if threshold is not None else y.high)
-    hidden = "" if threshold is not None else " hidden"
-    return (
-        f'<line class="threshold{hidden}" {y.data("y")} x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{place}" y2="{place}"/>'
-    )
-
-
-def _threshold_upright(x: _Axis, threshold: float | None) -> str:
+def _threshold_upright(x: Axis, threshold: float | None) -> str:
     place = x.at(threshold if threshold is not None else x.high)
     hidden = "" if threshold is not None else " hidden"
-    ends = f'x1="{place}" x2="{place}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"'
+    ends = f'x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
     return f'<line class="threshold{hidden}" {x.data("x")} {ends}/>'
-
-
-def _y_axis(axis: _Axis, ticks: Sequence[tuple[float, str]]) -> str:
-    lines = "".join(
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{axis.at(v)}" y2="{axis.at(v)}"/>'
-        for v, _ in ticks
-    )
-    return lines + _y_labels(axis, ticks)
-
-
-def _y_labels(axis: _Axis, ticks: Sequence[tuple[float, str]]) -> str:
-    return "".join(f'<text class="tick end" x="{_LEFT - 8}" y="{axis.at(v) + 4.5}">{t}</text>' for v, t in ticks)
-
-
-def _x_axis(axis: _Axis, ticks: Sequence[tuple[float, str]], name: str) -> str:
-    base = _HEIGHT - _BOTTOM
-    labels = "".join(f'<text class="tick middle" x="{axis.at(v)}" y="{base + 18}">{t}</text>' for v, t in ticks)
-    middle = (axis.start + axis.end) / 2
-    return f'{labels}<text class="name middle" x="{middle}" y="{base + 37}">{escape(name)}</text>'
-
-
-def _percent_tick(value: float) -> tuple[float, str]:
-    return value, f"{100 * value:.3g}"
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """About five round figures from low to high."""
-    rough = (high - low) / 5
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _path(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x},{y}" for x, y in places)

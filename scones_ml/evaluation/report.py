@@ -13,22 +13,19 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from scones_ml.errors import MissingExtraError
 from scones_ml.evaluation import charts
 from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
 from scones_ml.evaluation.calibration import ReliabilityBin, reliability_bins
 from scones_ml.evaluation.intervals import clopper_pearson
+from scones_ml.evaluation.page import asset, environment
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import jinja2
-    import markupsafe
     import numpy.typing as npt
 
     from scones_ml.evaluation.metrics import Evaluation
@@ -50,7 +47,6 @@ Outcome = Literal["accepted", "review", "quarantined", "dropped"]
 _MOST_DOTS = 1500
 _MOST_POINTS = 200
 _MOST_PICTURES = 48  # in each group; the rest is counted
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -187,8 +183,8 @@ def render_report(report: RunReport) -> str:
     Raises:
         MissingExtraError: Jinja2 is not installed.
     """
-    environment, markup = _environment()
-    script = _asset("report.js")
+    renderer, markup = environment()
+    script = asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     at = report.evaluation.at_threshold
     points = curve_points(report.answers, at.accepted if at else 0)
@@ -207,13 +203,13 @@ def render_report(report: RunReport) -> str:
     }
     if dots := _dots(report.rows):
         drawings["scatter"] = charts.scatter(dots, report.threshold.threshold, floor)
-    return environment.from_string(_asset("report.html.j2")).render(
+    return renderer.from_string(asset("report.html.j2")).render(
         report=report,
         evaluation=report.evaluation,
         at=at,
         script=markup(script),
         script_hash=digest,
-        style=markup(_asset("report.css")),
+        style=markup(asset("report.css")),
         drawings={name: markup(svg) for name, svg in drawings.items()},
         shown=chosen or points[-1],
         points=[_slider_row(point, place) for point, place in zip(points, places, strict=True)],
@@ -321,39 +317,3 @@ def _groups(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, list[Classi
         for title, note, some in groups
         if some
     ]
-
-
-def _environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
-    try:
-        import jinja2
-        import markupsafe
-    except ImportError as exc:
-        raise MissingExtraError("Jinja2", "report") from exc
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = _percent
-    environment.filters["interval"] = lambda e: f"{100 * e.low:.1f} to {100 * e.high:.1f}"
-    environment.filters["of_hundred"] = _of_hundred
-    environment.filters["data_uri"] = _data_uri
-    return environment, markupsafe.Markup
-
-
-def _percent(share: float) -> str:
-    """One decimal; 100.0 only when it is all."""
-    return "–" if math.isnan(share) else f"{100 * share if share == 1 else min(99.9, 100 * share):.1f}\u00a0%"
-
-
-def _of_hundred(share: float) -> int:
-    """For a sentence: rounded, but 100 only when it is all and 0 only when it is nothing."""
-    return 100 if share == 1 else 0 if share == 0 else min(99, max(1, round(100 * share)))
-
-
-def _data_uri(png: bytes | None) -> str | None:
-    if png is None or not png.startswith(_PNG):
-        return None
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
-def _asset(name: str) -> str:
-    return files("scones_ml.evaluation").joinpath("templates", name).read_text(encoding="utf-8")
