@@ -43,6 +43,7 @@ FalseAlarms = Annotated[
     float, typer.Option("--false-alarms", help="The most that the chance of ever a false alarm may be.")
 ]
 FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 3 when there is an alarm.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page, too.")]
 Objects = Annotated[
     str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the pictures, to name each answer's object.")
 ]
@@ -59,6 +60,7 @@ def monitor(
     false_alarms: FalseAlarms = 0.01,
     fail_on_drift: FailOnDrift = False,
     objects: Objects = None,
+    html: Html = None,
     json: Json = False,
 ) -> None:
     """Look at captured requests: volume, classes, confidence, reviews, drift, and how often the model is right."""
@@ -87,6 +89,8 @@ def monitor(
             objects=captures.objects_by_inference_id(backends.object_store(), *_location(objects)) if objects else None,
         ),
     )
+    if html:
+        _write_page(found, html)
     if json:
         terminal.print_json(found.to_json())
     else:
@@ -145,6 +149,14 @@ def _make_reference(model: Path, data: Path) -> Reference:
         model_sha256=classifier.sha256,
         dataset_hash=staged.hash,
     )
+
+
+def _write_page(found: Monitoring, path: Path) -> None:
+    from scones_ml.monitoring.page import render_page
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_page(found, datetime.now(UTC)), encoding="utf-8")
+    terminal.say(f"the page is {path}")
 
 
 def _moment(text: str, now: datetime) -> datetime:

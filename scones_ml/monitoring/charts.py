@@ -1,0 +1,165 @@
+"""Drawings of a stream over time: confidence as dots and as bands, and volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from scones_ml.evaluation.drawing import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    path,
+    percent_tick,
+    svg,
+    threshold_across,
+    ticks,
+    x_axis,
+    y_axis,
+)
+from scones_ml.monitoring.results import Dot
+from scones_ml.monitoring.timeline import Span
+
+__all__ = ["bands", "scatter", "volume"]
+
+_DAY = 86_400
+_STEPS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, _DAY, 2 * _DAY, 7 * _DAY, 28 * _DAY, 91 * _DAY, 365 * _DAY)
+
+
+def scatter(dots: Sequence[Dot], labels: Sequence[str], threshold: float | None) -> str:
+    """Each answer's confidence at its time: a disc passes, a cross goes to a person.
+
+    Args:
+        dots: at least one.
+        labels: class names.
+        threshold: None lets all pass.
+    """
+    x = _time_axis([dot.seconds for dot in dots])
+    y = _confidence_axis(len(labels))
+    marks = "".join(_mark(x, y, dot, labels[dot.label], threshold) for dot in dots)
+    below = sum(dot.confidence < (threshold or 0.0) for dot in dots)
+    return svg(
+        "Confidence over time",
+        f"{len(dots)} answers, {below} of them below the threshold.",
+        _frame(x, y) + marks + threshold_across(y, threshold),
+    )
+
+
+def bands(spans: Sequence[Span], classes: int, threshold: float | None) -> str:
+    """Quantiles of the confidence over time: the middle line is the median.
+
+    Args:
+        spans: at least one, in the order of time.
+        classes: K.
+        threshold: drawn as a line where there is one.
+    """
+    x = _time_axis([_middle(span) for span in spans])
+    y = _confidence_axis(classes)
+
+    def band(low: int, high: int) -> str:
+        upper = [(x.at(_middle(span)), y.at(max(y.low, span.quantiles[high]))) for span in spans]
+        lower = [(x.at(_middle(span)), y.at(max(y.low, span.quantiles[low]))) for span in spans]
+        return f'<polygon class="band" points="{path([*upper, *reversed(lower)])}"/>'
+
+    median = [(x.at(_middle(span)), y.at(span.quantiles[2])) for span in spans]
+    points = "".join(
+        f'<g><title>{escape(_words(span))}</title><circle class="right" cx="{px}" cy="{py}" r="3.5"/></g>'
+        for span, (px, py) in zip(spans, median, strict=True)
+    )
+    return svg(
+        "Confidence in bands",
+        f"Medians of {len(spans)} spans of time, from {100 * min(s.quantiles[2] for s in spans):.1f} % "
+        f"to {100 * max(s.quantiles[2] for s in spans):.1f} %.",
+        _frame(x, y)
+        + band(0, 4)
+        + band(1, 3)
+        + f'<polyline class="curve" points="{path(median)}"/>'
+        + points
+        + threshold_across(y, threshold),
+    )
+
+
+def volume(spans: Sequence[Span]) -> str:
+    """Answers per span of time, as bars; the lower part goes to a person.
+
+    Args:
+        spans: at least one, in the order of time.
+    """
+    start, end = spans[0].start.timestamp(), spans[-1].end.timestamp()
+    x = Axis(start, end, LEFT, WIDTH - RIGHT)
+    y = Axis(0.0, float(max(span.records for span in spans)), HEIGHT - BOTTOM, TOP + 6)
+    bars = []
+    for span in spans:
+        left = x.at(span.start.timestamp())
+        width = max(1.5, x.at(span.end.timestamp()) - left - 1)
+        below = span.below or 0
+        parts = (("wrong", 0, below), ("right", below, span.records))
+        bars.append(
+            f"<g><title>{escape(_words(span))}</title>"
+            + "".join(
+                f'<rect class="{name}" x="{left}" y="{y.at(top)}" width="{width:.1f}" '
+                f'height="{y.at(bottom) - y.at(top):.1f}"/>'
+                for name, bottom, top in parts
+                if top > bottom
+            )
+            + "</g>"
+        )
+    counts = [(value, f"{value:,.0f}") for value in ticks(0.0, y.high) if value == int(value)]
+    return svg(
+        "Answers over time",
+        f"{sum(span.records for span in spans)} answers, {sum(span.below or 0 for span in spans)} below the threshold.",
+        y_axis(y, counts) + x_axis(x, _time_ticks(start, end), "time, UTC") + "".join(bars),
+    )
+
+
+def _mark(x: Axis, y: Axis, dot: Dot, label: str, threshold: float | None) -> str:
+    px, py = x.at(dot.seconds), y.at(max(y.low, dot.confidence))
+    passes = dot.confidence >= (threshold or 0.0)
+    shape = (
+        f'<circle class="right" cx="{px}" cy="{py}" r="3"/>'
+        if passes
+        else f'<path class="cross" d="M{px - 4} {py - 4}l8 8m0 -8l-8 8"/>'
+    )
+    moment = datetime.fromtimestamp(dot.seconds, UTC)
+    words = f"{moment:%Y-%m-%d %H:%M:%S}: {label}, {100 * dot.confidence:.1f} %"
+    return f"<g><title>{escape(words)}</title>{shape}</g>"
+
+
+def _words(span: Span) -> str:
+    below = "" if span.below is None else f", {span.below} below the threshold"
+    return (
+        f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}: {span.records} answers{below}, "
+        f"median confidence {100 * span.quantiles[2]:.1f} %"
+    )
+
+
+def _frame(x: Axis, y: Axis) -> str:
+    lines = y_axis(y, [percent_tick(value) for value in ticks(y.low, 1.0)])
+    return lines + x_axis(x, _time_ticks(x.low, x.high), "time, UTC")
+
+
+def _confidence_axis(classes: int) -> Axis:
+    return Axis(1 / classes, 1.0, HEIGHT - BOTTOM, TOP + 6)
+
+
+def _time_axis(seconds: Sequence[float]) -> Axis:
+    first, last = min(seconds), max(seconds)
+    room = 0.0 if last > first else 30.0
+    return Axis(first - room, last + room, LEFT + 6, WIDTH - RIGHT - 6)
+
+
+def _time_ticks(first: float, last: float) -> list[tuple[float, str]]:
+    """Up to five round moments, named as finely as they lie apart."""
+    step = next((step for step in _STEPS if (last - first) / step <= 5), _STEPS[-1] * 10)
+    form = "%H:%M:%S" if step < 60 else "%H:%M" if step < _DAY / 2 else "%-d %b" if step < 28 * _DAY else "%b %Y"
+    numbers = range(int(-(-first // step)), int(last // step) + 1)
+    return [(float(n * step), datetime.fromtimestamp(n * step, UTC).strftime(form)) for n in numbers]
+
+
+def _middle(span: Span) -> float:
+    return (span.start.timestamp() + span.end.timestamp()) / 2

@@ -1,0 +1,68 @@
+"""The monitoring page: one self-contained HTML file in the report's style, without a script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+
+from scones_ml import images
+from scones_ml.errors import ImageError
+from scones_ml.evaluation.page import asset, environment
+from scones_ml.monitoring import charts
+from scones_ml.monitoring.drift import FigureDrift
+from scones_ml.monitoring.results import Doubtful, Monitoring
+
+__all__ = ["render_page"]
+
+_THUMBNAIL = images.ImagePolicy(image_size=96)
+_IN_PERCENT = ("confidence", "share of ")
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One of the least sure answers with its picture."""
+
+    row: Doubtful
+    png: bytes | None
+
+
+def render_page(found: Monitoring, created: datetime) -> str:
+    """The page as HTML text, to be written as UTF-8.
+
+    Args:
+        found: what is shown.
+        created: when, as the caller says.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
+    renderer, markup = environment()
+    renderer.filters["figure"] = _figure
+    drawings = {
+        "scatter": charts.scatter(found.dots, found.labels, found.threshold),
+        "bands": charts.bands(found.spans, len(found.labels), found.threshold),
+        "volume": charts.volume(found.spans),
+    }
+    template = files("scones_ml.monitoring").joinpath("templates", "monitoring.html.j2").read_text(encoding="utf-8")
+    return renderer.from_string(template).render(
+        found=found,
+        created=created,
+        style=markup(asset("report.css")),
+        drawings={name: markup(svg) for name, svg in drawings.items()},
+        alarms=[figure for figure in found.drift.figures if figure.first_alarm] if found.drift else [],
+        pictures=[_Picture(row, _thumbnail(row.picture)) for row in found.doubtful],
+    )
+
+
+def _figure(figure: FigureDrift, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f}\u00a0%" if figure.name.startswith(_IN_PERCENT) else f"{value:,.4g}"
+
+
+def _thumbnail(data: bytes) -> bytes | None:
+    try:
+        return images.normalise(data, _THUMBNAIL).png
+    except ImageError:
+        return None
