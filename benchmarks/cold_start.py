@@ -1,20 +1,19 @@
 """How long a function takes from its process's start, under AWS's own runtime client.
 
 Claims: classify takes at most 1.3 times what bare boto3 with a sagemaker-runtime client takes, filter at most 0.75
-times; both at most a fifth of a handler that imports the SageMaker SDK as the course does, where it is installed.
+times; both at most a fifth of a handler that imports the SageMaker SDK as the course does, where ``--sdk`` names one.
 All three are claims about the first answer: the whole way from the process's start through import and client to a
 result, so that nothing is gained by putting work off. ``ready`` is the part before the first event (Lambda's init).
 
 Conditions: packages as ``scones package`` builds them, for this machine; boto3 comes with the runtime; loopback Runtime
 API, endpoint and S3; rounds take turns, medians count.
-Run it: ``python benchmarks/cold_start.py [--rounds N]``; it ends with 1 when a claim does not hold.
+Run it: ``python benchmarks/cold_start.py [--rounds N] [--sdk DIR]``; it ends with 1 when a claim does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import importlib.util
 import io
 import statistics
 import sys
@@ -89,19 +88,16 @@ def _source(folder: Path, name: str, text: str) -> tuple[Path, str]:
     return folder / name, "handler.lambda_handler"
 
 
-def _baselines(scratch: Path, event: object) -> list[_Case]:
+def _baselines(scratch: Path, event: object, sdk: Path | None) -> list[_Case]:
     cases = [
         _Case("echo", *_source(scratch, "echo", _ECHO), event),
         _Case("bare boto3 + s3", *_source(scratch, "bare-s3", _BARE_S3)),
         _Case("bare boto3 + sagemaker-runtime", *_source(scratch, "bare", _BARE), event),
     ]
-    found = importlib.util.find_spec("sagemaker")
-    if found is None or found.origin is None:
-        print("course style: left out, the SageMaker SDK is not installed here")
-    else:
-        modules = Path(found.origin).parents[1]
-        cases.append(_Case("course style", *_source(scratch, "course", _COURSE), event, modules=modules))
-    return cases
+    if sdk is None:
+        print("course style: left out; --sdk names a folder that holds the SageMaker SDK, version 2")
+        return cases
+    return [*cases, _Case("course style", *_source(scratch, "course", _COURSE), event, modules=sdk)]
 
 
 def _ours(scratch: Path, model: Path, picture: Mapping[str, object]) -> list[_Case]:
@@ -136,12 +132,12 @@ def _variables(endpoint: Endpoint) -> dict[str, str]:
     }
 
 
-def _measure(scratch: Path, rounds: int) -> list[_Case]:
+def _measure(scratch: Path, rounds: int, sdk: Path | None) -> list[_Case]:
     data = dataset.stage(dataset.Synthetic(per_class=60), scratch / "data").dataset
     LocalTrainer().train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
     deployer = LocalDeployer(scratch / "endpoints", scratch / "captures")
     picture = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _picture()}
-    cases = [*_baselines(scratch, picture), *_ours(scratch, scratch / "model", picture)]
+    cases = [*_baselines(scratch, picture, sdk), *_ours(scratch, scratch / "model", picture)]
     endpoint = deployer.deploy(DeploymentRequest("bikes", scratch / "model"))
     try:
         for case in cases:  # files into the cache
@@ -174,9 +170,10 @@ def main() -> int:
     """Print the table; 1 when a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--sdk", type=Path, help="site-packages of an environment with the SageMaker SDK, version 2")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        cases = _measure(Path(scratch), options.rounds)
+        cases = _measure(Path(scratch), options.rounds, options.sdk)
     bare = next(case for case in cases if case.name == "bare boto3 + sagemaker-runtime")
     floor = statistics.median(bare.ready), statistics.median(bare.answer)
     print(f"{'milliseconds, median of ' + str(options.rounds):<36}{'ready':>7}{'x bare':>8}{'answer':>8}{'x bare':>8}")
