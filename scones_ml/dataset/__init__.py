@@ -1,7 +1,8 @@
 """From labelled pictures to a checked, split and hashed data set on disk.
 
-``stage`` reads a source (a folder of class folders, or pictures that this package draws itself), passes every picture
-through the policy that serving uses, drops duplicates and leaks, splits what is left, and writes::
+``stage`` reads a source (a folder of class folders, a CIFAR-100 archive, a manifest, an ``s3://`` prefix, or pictures
+that this package draws itself), passes every picture through the policy that serving uses, drops duplicates and leaks,
+splits what is left, and writes::
 
     DESTINATION/
       dataset.json                       classes, counts, hash, seed, what was skipped and why
@@ -9,21 +10,28 @@ through the policy that serving uses, drops duplicates and leaks, splits what is
       train.lst validation.lst ...       what SageMaker's built-in algorithm reads
       SPLIT/CLASS/NAME.png               SPLIT: train, validation (temperature), calibration (threshold), test
 
-``load`` reads it back. A new kind of source is one class in ``sources.py``.
+``load`` reads it back; ``upload`` and ``download`` move it to and from an object store. A new kind of source is one
+class beside those in ``sources.py``.
 """
 
 from __future__ import annotations
 
+from scones_ml.dataset.archives import Cifar100
 from scones_ml.dataset.checks import Problem
+from scones_ml.dataset.manifests import JsonLines, ListFile
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
 from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
 from scones_ml.dataset.staging import StageResult, stage
+from scones_ml.dataset.transfer import Upload, download, upload
 
 __all__ = [
     "SPLITS",
     "Candidate",
+    "Cifar100",
     "Dataset",
     "Folder",
+    "JsonLines",
+    "ListFile",
     "Listing",
     "Problem",
     "Record",
@@ -31,6 +39,9 @@ __all__ = [
     "Split",
     "StageResult",
     "Synthetic",
+    "Upload",
+    "download",
     "load",
     "stage",
+    "upload",
 ]

@@ -19,11 +19,11 @@ from scones_ml.images import ImagePolicy
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Candidate", "Folder", "Listing", "Source", "Synthetic", "open_source"]
+__all__ = ["POOLED", "TEST", "Candidate", "Folder", "Listing", "Source", "Synthetic", "read_file"]
 
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-_TEST = "test"
-_POOLED = ("train", "validation", "valid", "val", "calibration")  # all but test is split anew
+TEST = "test"
+POOLED = ("train", "validation", "valid", "val", "calibration")  # all but test is split anew
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,12 @@ class Listing:
     Attributes:
         candidates: in the order of their names.
         ignored: how many files are none of it: hidden ones, manifests, files outside of class folders.
+        at_a_time: how many to read at once; more than one where reading is waiting.
     """
 
     candidates: tuple[Candidate, ...]
     ignored: int
+    at_a_time: int = 1
 
 
 class Source(Protocol):
@@ -73,15 +75,6 @@ class Source(Protocol):
     def listing(self, classes: tuple[str, ...]) -> Listing:
         """The files of these classes."""
         ...
-
-
-def open_source(source: str | Path | Source, *, seed: int, image_size: int) -> Source:
-    """Find out what is meant: ``"synthetic"``, a folder, or a source object, which is taken as it is."""
-    if source == "synthetic":
-        return Synthetic(seed=seed, size=image_size)
-    if isinstance(source, str | Path):
-        return Folder(Path(source))
-    return source
 
 
 @dataclass(frozen=True)
@@ -175,9 +168,9 @@ class Folder:
         return Candidate(
             name=_shown(path.relative_to(self.root)),
             class_name=class_name,
-            held_out=self._split and branch.name == _TEST,
+            held_out=self._split and branch.name == TEST,
             expected=path.suffix.lower() in _PICTURE_SUFFIXES,
-            read=partial(_read, path),
+            read=partial(read_file, path),
         )
 
     @cached_property
@@ -195,7 +188,7 @@ class Folder:
             raise DatasetError(f"{self.root} is a file, not a folder of class folders")
         if not self._split:
             return (self.root,)
-        return tuple(path for path in _folders(self.root) if path.name in (*_POOLED, _TEST))
+        return tuple(path for path in _folders(self.root) if path.name in (*POOLED, TEST))
 
     def _why_no_classes(self) -> str:
         files = [path for path in self.root.iterdir() if _is_file(path) and not path.name.startswith(".")]
@@ -246,7 +239,13 @@ def _raise(error: OSError) -> None:
     raise error  # os.walk would pass over a folder that it may not read
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        ImageTooLargeError: more than the image policy allows.
+        OSError: it cannot be read.
+    """
     limit = ImagePolicy().max_bytes
     size = path.stat().st_size
     if size > limit:

@@ -8,7 +8,9 @@ import hashlib
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,14 +18,15 @@ from pathlib import Path
 from scones_ml import images
 from scones_ml.dataset import records as staged
 from scones_ml.dataset.checks import Problem, StagedPicture, drop_repeats
+from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
-from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, open_source
+from scones_ml.dataset.sources import Candidate, Folder, Listing, Source
 from scones_ml.dataset.splits import assign_splits
 from scones_ml.errors import DatasetError, ImageError
+from scones_ml.ports import ObjectStore, Progress, no_progress
 
 __all__ = ["StageResult", "stage"]
 
-Progress = Callable[[int, int], None]
 _LONGEST_NAME = 100
 
 
@@ -42,10 +45,6 @@ class StageResult:
     ignored: int
 
 
-def _silent(_done: int, _total: int) -> None:
-    pass
-
-
 def stage(
     source: str | Path | Source,
     destination: str | Path,
@@ -53,7 +52,9 @@ def stage(
     classes: Sequence[str] | None = None,
     seed: int = 0,
     image_size: int = 32,
-    progress: Progress = _silent,
+    progress: Progress = no_progress,
+    store: ObjectStore | None = None,
+    downloads: str | Path = DOWNLOADS,
 ) -> StageResult:
     """Read, check, split and write a data set.
 
@@ -62,12 +63,17 @@ def stage(
     depend on the seed and the pictures' content alone.
 
     Args:
-        source: a folder of class folders (with or without train/ and test/), ``"synthetic"``, or a Source.
+        source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
+            ``"cifar100"`` for the published one, a ``.lst`` or JSON Lines manifest, ``s3://`` and a prefix or one of
+            these files, ``"synthetic"``, or a Source. What a file is, its content decides, not its name.
         destination: the folder to make. An earlier data set there is replaced, anything else is left alone.
-        classes: which classes, in the order of their labels; all of them, sorted, when None.
+        classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst``, which has
+            numbers only, the names of all its labels.
         seed: decides the splits.
         image_size: each side of a picture is reduced to at most this many pixels; models see squares of this side.
-        progress: called with (pictures read, pictures there are).
+        progress: called with (pictures read, pictures there are); before that, with bytes or objects downloaded.
+        store: where ``s3://`` is.
+        downloads: the folder that keeps what was downloaded, so that it is fetched once.
 
     Raises:
         DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
@@ -75,7 +81,15 @@ def stage(
     """
     if image_size < 1:
         raise DatasetError(f"pictures of {image_size} pixels a side cannot be staged: choose a positive image size")
-    origin = open_source(source, seed=seed, image_size=image_size)
+    origin = open_source(
+        source,
+        seed=seed,
+        image_size=image_size,
+        names=tuple(classes or ()),
+        store=store,
+        downloads=Path(downloads),
+        progress=progress,
+    )
     with _reading(origin):
         chosen = _choose_classes(origin, classes)
         listing = origin.listing(chosen)
@@ -163,9 +177,11 @@ def _read_all(
     problems: list[Problem] = []
     ignored = listing.ignored
     total = len(listing.candidates)
-    for done, candidate in enumerate(listing.candidates, 1):
+    for done, (candidate, data) in enumerate(_bytes_of_all(listing), 1):
         try:
-            png = _normalised(_bytes_of(candidate), image_size)
+            if isinstance(data, ImageError):
+                raise data
+            png = _normalised(data, image_size)
         except ImageError as exc:
             if candidate.expected:
                 problems.append(Problem(candidate.name, "unreadable", str(exc)))
@@ -180,11 +196,29 @@ def _read_all(
     return pictures, problems, ignored
 
 
-def _bytes_of(candidate: Candidate) -> bytes:
+def _bytes_of_all(listing: Listing) -> Iterator[tuple[Candidate, bytes | ImageError]]:
+    """Every candidate with its bytes, in order; some are read ahead where the listing says so, never all."""
+    if listing.at_a_time == 1:
+        yield from ((candidate, _bytes_of(candidate)) for candidate in listing.candidates)
+        return
+    with ThreadPoolExecutor(listing.at_a_time) as pool:
+        ahead: deque[tuple[Candidate, Future[bytes | ImageError]]] = deque()
+        for candidate in listing.candidates:
+            ahead.append((candidate, pool.submit(_bytes_of, candidate)))
+            if len(ahead) > 2 * listing.at_a_time:
+                first, future = ahead.popleft()
+                yield first, future.result()
+        for first, future in ahead:
+            yield first, future.result()
+
+
+def _bytes_of(candidate: Candidate) -> bytes | ImageError:
     try:
         return candidate.read()
+    except ImageError as exc:
+        return exc
     except OSError as exc:
-        raise ImageError(exc.strerror or str(exc)) from exc
+        return ImageError(exc.strerror or str(exc))
 
 
 def _normalised(data: bytes, image_size: int) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scones_ml.dataset import Folder, Synthetic
-from scones_ml.dataset.sources import open_source
+from scones_ml.dataset.opening import open_source
 from scones_ml.errors import DatasetError
 
 

@@ -1,0 +1,208 @@
+"""Data sets to and from an object store: many objects at a time, what is there with the same hash is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import TypeVar
+
+from scones_ml.dataset.manifests import parse_uri, read_stored
+from scones_ml.dataset.records import Dataset
+from scones_ml.errors import DatasetError, ImageNotFoundError
+from scones_ml.events import ImageRef
+from scones_ml.ports import ObjectStore, ObjectSummary, Progress, no_progress
+
+__all__ = ["Upload", "download", "upload"]
+
+Item = TypeVar("Item")
+
+_AT_A_TIME = 10  # botocore keeps ten connections
+_CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
+_TYPES = {".png": "image/png", ".json": "application/json", ".jsonl": "application/jsonl", ".lst": "text/plain"}
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What an upload did.
+
+    Attributes:
+        uri: where the data set is.
+        written: objects that were written.
+        skipped: objects that were there already, with the same hash.
+        removed: objects of an earlier data set there that this one has not.
+    """
+
+    uri: str
+    written: int
+    skipped: int
+    removed: int
+
+
+def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_progress) -> Upload:
+    """Put a staged data set into a store; run again after an interruption, it goes on.
+
+    ``dataset.json`` goes last, so that what has one is whole. An object is skipped when its etag is the MD5 of the
+    file, which it is on S3 unless the bucket encrypts with KMS keys: then everything is written again.
+
+    Args:
+        data: as ``stage`` or ``load`` returned it.
+        uri: ``s3://bucket/prefix``.
+        store: where to.
+        progress: counts files.
+
+    Raises:
+        DatasetError: the prefix holds something that is not of this data set nor of an earlier one.
+    """
+    bucket, prefix = _prefix(uri)
+    there = {found.key.removeprefix(prefix): found for found in store.list(bucket, prefix)}
+    pictures = [record.path for record in data.records]
+    cards = [*sorted(path.name for path in data.root.glob("*.lst")), _MANIFEST, _CARD]
+    stale = there.keys() - {*pictures, *cards}
+    if foreign := sorted(stale - _earlier(store, bucket, prefix, there)):
+        raise DatasetError(
+            f"s3://{bucket}/{prefix} holds {len(foreign)} other objects, {foreign[0]} first: choose another prefix"
+        )
+    todo = [name for name in pictures if not _same(data.root / name, there.get(name))]
+    changed = bool(todo or stale) or not all(_same(data.root / name, there.get(name)) for name in cards)
+    if changed and _CARD in there:
+        store.delete(bucket, prefix + _CARD)  # readers must not take a half for a whole
+
+    def send(name: str) -> None:
+        content_type = _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+        store.write(bucket, prefix + name, (data.root / name).read_bytes(), content_type)
+
+    total = len(pictures) + len(cards)
+    before = len(pictures) - len(todo)
+    _each(send, todo, lambda done, _: progress(before + done, total))
+    _each(lambda name: store.delete(bucket, prefix + name), sorted(stale), no_progress)
+    for done, name in enumerate(cards if changed else (), len(pictures) + 1):
+        send(name)
+        progress(done, total)
+    written = len(todo) + (len(cards) if changed else 0)
+    return Upload(f"s3://{bucket}/{prefix}", written, total - written, len(stale))
+
+
+def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no_progress) -> Path:
+    """Make a folder hold what a prefix holds; run again, only what changed is read.
+
+    Args:
+        uri: ``s3://bucket/prefix``.
+        store: where from.
+        folder: is made; objects that are gone from the prefix are removed from it.
+        progress: counts objects.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetError: nothing is below the prefix, or the folder cannot be written.
+    """
+    bucket, prefix = _prefix(uri)
+    found = {item.key: item for item in store.list(bucket, prefix) if not item.key.endswith("/")}
+    if not found:
+        raise DatasetError(f"nothing is below s3://{bucket}/{prefix}: name a prefix that holds pictures")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        notes = _Notes(folder.with_name(f".{folder.name}.downloaded.jsonl"))
+        for key in notes.etags.keys() - found.keys():
+            (folder / _local(key.removeprefix(prefix))).unlink(missing_ok=True)
+        todo = [
+            item
+            for key, item in found.items()
+            if notes.etags.get(key) != item.etag or not (folder / _local(key.removeprefix(prefix))).is_file()
+        ]
+
+        def receive(item: ObjectSummary) -> None:
+            path = folder / _local(item.key.removeprefix(prefix))
+            data = read_stored(store, ImageRef(s3_bucket=bucket, s3_key=item.key, etag=item.etag))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_bytes(data)
+            partial.replace(path)
+            notes.add(item)
+
+        before = len(found) - len(todo)
+        _each(receive, todo, lambda done, _: progress(before + done, len(found)))
+        notes.rewrite(found.values())
+    except OSError as exc:
+        raise DatasetError(f"cannot write {exc.filename or folder}: {exc.strerror or exc}") from exc
+    return folder
+
+
+class _Notes:
+    """Which object versions a folder holds: appended to as they arrive, so that an interruption loses nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self.etags: dict[str, str] = {}
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for line in lines:
+            try:
+                row = json.loads(line)
+                self.etags[row["key"]] = row["etag"]
+            except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
+                continue
+
+    def add(self, item: ObjectSummary) -> None:
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": item.key, "etag": item.etag}) + "\n")
+
+    def rewrite(self, items: Iterable[ObjectSummary]) -> None:
+        lines = (json.dumps({"key": item.key, "etag": item.etag}) + "\n" for item in items)
+        self._path.write_text("".join(lines), encoding="utf-8")
+
+
+def _each(work: Callable[[Item], None], items: Sequence[Item], progress: Progress) -> None:
+    """Do all of it, some at a time; the first error, or Ctrl-C, drops what has not begun."""
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                progress(done, len(items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _prefix(uri: str) -> tuple[str, str]:
+    """Bucket and prefix; a prefix ends in a slash, so that ``test`` does not mean ``test.lst`` too."""
+    bucket, key = parse_uri(uri)
+    return bucket, key.rstrip("/") + "/" if key.strip("/") else ""
+
+
+def _earlier(store: ObjectStore, bucket: str, prefix: str, there: dict[str, ObjectSummary]) -> set[str]:
+    """What an earlier data set's own manifest says is its."""
+    if _MANIFEST not in there:
+        return set()
+    try:
+        data = store.read(ImageRef(s3_bucket=bucket, s3_key=prefix + _MANIFEST)).data
+        return {str(json.loads(line)["path"]) for line in data.decode().splitlines()}
+    except (ImageNotFoundError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _same(path: Path, found: ObjectSummary | None) -> bool:
+    if found is None or found.size != path.stat().st_size:
+        return False
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == found.etag
+
+
+def _local(key: str) -> PurePosixPath:
+    """A key as a relative path: a part that no folder can hold, or that leads elsewhere, is named by its hash."""
+    return PurePosixPath(*(_safe(part) for part in key.split("/")))
+
+
+def _safe(part: str) -> str:
+    fits = part.isprintable() and "\\" not in part and len(part.encode()) <= _LONGEST_NAME
+    if fits and part not in ("", ".", ".."):
+        return part
+    suffix = PurePosixPath(part).suffix
+    return hashlib.sha256(part.encode()).hexdigest()[:32] + (suffix if suffix[1:].isalnum() and len(suffix) < 8 else "")
