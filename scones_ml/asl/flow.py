@@ -64,7 +64,8 @@ class Flow(Protocol):
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
         """The failure of a field whose value is not what it must be, in AWS's words.
 
-        `expected` is ``integer``, ``float``, ``string``, ``array``, ``input array``, ``positive`` or ``timestamp``.
+        `expected` is ``integer``, ``long``, ``float``, ``string``, ``array``, ``input array``, ``positive`` or
+        ``timestamp``.
         """
 
     def condition(self, condition: str | bool, scope: Scope) -> bool:

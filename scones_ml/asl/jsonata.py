@@ -41,7 +41,7 @@ _WRONG: Final = {
     "input array": "Map state input must be an array but was: {shown}",
 }
 _WRONG_TYPE: Final = "returned an unexpected result type. Expected '{expected}', but was '{found}' for value: {shown}"
-_EXPECTED: Final = {"integer": "number", "float": "number"}
+_EXPECTED: Final = {"integer": "number", "float": "number", "long": "number"}
 
 
 def is_expression(value: Json) -> bool:

@@ -9,10 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from scones_ml.asl.choice import ChoiceRule
-from scones_ml.asl.failures import RUNTIME, EvaluationFailed
+from scones_ml.asl.failures import RUNTIME, EvaluationFailed, StateFailed
 from scones_ml.asl.intrinsics import compile_call
 from scones_ml.asl.parts import Catcher
-from scones_ml.asl.paths import INPUT, PathNotFoundError, PathSyntaxError, missing, parse, parse_reference, replace
+from scones_ml.asl.paths import (
+    INPUT,
+    Path,
+    PathNotFoundError,
+    PathSyntaxError,
+    missing,
+    parse,
+    parse_reference,
+    replace,
+)
 from scones_ml.asl.scope import Scope
 from scones_ml.asl.values import UNSET, Json, Unset, text
 
@@ -25,10 +34,10 @@ Evaluate: TypeAlias = Callable[[Scope], Json]
 
 _WRONG_TYPE: Final = 'The {name} field refers to value "{shown}" which is not a valid {expected}'
 _WRONG: Final = {
+    "long": "The {name} parameter cannot be parsed as a long value",
     "positive": "The {name} parameter references a negative value",
-    "timestamp": ("The {name} parameter does not reference a valid ISO-8601 extended offset date-time format string"),
+    "timestamp": "The {name} parameter does not reference a valid ISO-8601 extended offset date-time format string",
 }
-
 
 _INVALID_PATH: Final = frozenset({"InputPath", "OutputPath", "TimeoutSecondsPath", "HeartbeatSecondsPath"})
 """Fields whose path AWS explains in the words of its JSONPath library."""
@@ -44,8 +53,12 @@ def _compile_path(source: str, field: str) -> Evaluate:
             return path.find(scope.root(path))
         except PathNotFoundError as error:
             if field in _INVALID_PATH and path.root == INPUT and path.segments is not None:
-                reason = missing(scope.input, path.segments)
-                raise EvaluationFailed(RUNTIME, f"Invalid path '{source}' : {reason}", field) from error
+                raise EvaluationFailed(RUNTIME, f"Invalid path '{source}' : {_reason(scope, path)}", field) from error
+            if field == "ItemsPath" and path.root == INPUT and path.segments is not None:
+                raise _conflict(missing(scope.input, path.segments)[-1], scope.input) from error
+            if field == "SecondsPath" and path.root == INPUT:
+                cause = f"The SecondsPath parameter does not reference an input value: {source}"
+                raise EvaluationFailed(RUNTIME, cause, field) from error
             seen = text(scope.context() if path.root == "$$" else scope.input)
             cause = (
                 f"The JSONPath '{source}' specified for the field '{field}' could not be found in the input '{seen}'"
@@ -53,6 +66,14 @@ def _compile_path(source: str, field: str) -> Evaluate:
             raise EvaluationFailed(RUNTIME, cause, field) from error
 
     return find
+
+
+def _reason(scope: Scope, path: Path) -> str:
+    """Where the way of `path` ends, in the words of AWS's JSONPath library."""
+    segments = path.segments or ()
+    gone = missing(scope.input, segments)
+    where = "$" + "".join(f"[{segment!r}]" for segment in gone)
+    return f"No results for path: {where}" if len(gone) == len(segments) else f"Missing property in path {where}"
 
 
 def _compile_query(source: Json, field: str) -> Evaluate:
@@ -209,8 +230,12 @@ def _merge(document: Json, target: tuple[str | int, ...] | None, value: Json) ->
     try:
         return replace(document, target, value)
     except PathNotFoundError as error:
-        cause = f"Unable to apply step '{error.args[0]}' of the ResultPath to the input '{text(document)}'"
-        raise EvaluationFailed("States.ResultPathMatchFailure", cause, "ResultPath") from error
+        raise _conflict(error.args[0], document) from error
+
+
+def _conflict(step: object, document: Json) -> StateFailed:
+    """A reference path that does not fit the data; AWS's documentation calls it States.ResultPathMatchFailure."""
+    return StateFailed("States.ReferencePathConflict", f'Unable to apply step "{step}" to input {text(document)}')
 
 
 def _as_object(value: Json) -> Mapping[str, Json]:

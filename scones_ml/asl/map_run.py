@@ -39,7 +39,8 @@ def run_map(state: Map, step: Step) -> Json:
     distributed = config is not None and config.mode == "DISTRIBUTED"
     concurrency = step.integer(state, "max_concurrency") or 0
     if concurrency < 0:
-        raise step.flow.wrong(state, "max_concurrency", concurrency, "positive")
+        cause = f"Expected non-negative integer for MaxConcurrency, got '{concurrency}' instead."
+        raise EvaluationFailed(RUNTIME, cause)
     if distributed:
         return _run_distributed(state, step, concurrency or _DISTRIBUTED_CONCURRENCY)
     return _run_inline(state, step, min(concurrency or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
@@ -93,7 +94,7 @@ class _Failures:
         self._percentage = step.number(state, "tolerated_failure_percentage")
         self._failed = 0
         if self._count is not None and self._count < 0:
-            raise step.flow.wrong(state, "tolerated_failure_count", self._count, "positive")
+            raise EvaluationFailed(RUNTIME, "ToleratedFailureCount cannot be negative.")
         if self._percentage is not None and not 0 <= self._percentage <= 100:
             raise EvaluationFailed(RUNTIME, "ToleratedFailurePercentage must be between 0 and 100.")
 

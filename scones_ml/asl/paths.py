@@ -142,18 +142,14 @@ def _step(document: Json, segment: Segment, path: str) -> Json:
     return found
 
 
-def missing(document: Json, segments: Sequence[Segment]) -> str:
-    """Where the way through `document` ends, in the words of AWS's JSONPath library."""
-    for number, segment in enumerate(segments[:-1], start=1):
+def missing(document: Json, segments: Sequence[Segment]) -> Sequence[Segment]:
+    """The segments up to the first one that leads nowhere in `document`."""
+    for number, segment in enumerate(segments, start=1):
         inner = _member(document, segment)
         if inner is UNSET:
-            return f"Missing property in path {_bracketed(segments[:number])}"
+            return segments[:number]
         document = inner
-    return f"No results for path: {_bracketed(segments)}"
-
-
-def _bracketed(segments: Sequence[Segment]) -> str:
-    return "$" + "".join(f"[{segment!r}]" for segment in segments)
+    return segments
 
 
 def _member(document: Json, segment: Segment) -> Json | Unset:

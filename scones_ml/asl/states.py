@@ -152,9 +152,8 @@ class Choice(_Assigning):
                 step.take(rule)
                 return step.input
         if self.default is None:
-            raise EvaluationFailed(
-                "States.NoChoiceMatched", f"No choice rule of '{step.name}' matched, and there is no Default."
-            )
+            cause = "Failed to transition out of the state. The state does not point to a next state."
+            raise EvaluationFailed("States.NoChoiceMatched", cause)
         step.next = self.default
         return step.input
 

@@ -122,11 +122,11 @@ class Step:
             raise self.flow.wrong(owner, field, value, "string")
         return value
 
-    def integer(self, owner: object, field: str) -> int | None:
+    def integer(self, owner: object, field: str, *, expected: str = "integer") -> int | None:
         """The value of a field that holds an integer, or leads to one; a text of digits will do."""
-        value = self.number(owner, field, expected="integer")
+        value = self.number(owner, field, expected=expected)
         if value is not None and value != int(value):
-            raise self.flow.wrong(owner, field, value, "integer")
+            raise self.flow.wrong(owner, field, value, expected)
         return None if value is None else int(value)
 
     def number(self, owner: object, field: str, *, expected: str = "float") -> float | None:
@@ -141,7 +141,7 @@ class Step:
 
     def wait_seconds(self, wait: Wait) -> float:
         """How long a Wait state waits, from now."""
-        seconds = self.integer(wait, "seconds")
+        seconds = self.integer(wait, "seconds", expected="long")
         if seconds is not None:
             if seconds < 0:
                 raise self.flow.wrong(wait, "seconds", seconds, "positive")
