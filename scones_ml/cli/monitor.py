@@ -200,13 +200,15 @@ def _show_drift(found: Monitoring) -> None:
     if found.drift is None:
         terminal.say("no reference: drift was not looked for; give --reference, or --model and --data")
         return
+    from scones_ml.monitoring.results import evidence_in_words
+
     terminal.out.print()
     rows = [
         (
             figure.name,
             _number(figure.reference),
             _number(figure.recent),
-            f"{figure.evidence:.3g}",
+            evidence_in_words(figure.evidence),
             f"{figure.needed:.0f}",
             f"ALARM from {figure.first_alarm.time:%Y-%m-%d %H:%M}, record {figure.first_alarm.record:,}"
             if figure.first_alarm
@@ -235,4 +237,6 @@ def _say_what_is_missing(found: Monitoring) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    from scones_ml.monitoring.results import number_in_words
+
+    return "" if value is None else number_in_words(value)

@@ -27,8 +27,8 @@ _WITH_REFERENCE = (
     "calibration split; label a sample to be sure"
 )
 _WITHOUT_REFERENCE = (
-    "the model's own word: the mean of its confidences, held against no label at all; give --reference, or --model "
-    "and --data, to have it corrected by the calibration split"
+    "the model's own word, the mean of its confidences, held against no label at all; a reference corrects it by the "
+    "calibration split"
 )
 
 

@@ -14,7 +14,6 @@ from scones_ml.evaluation.drawing import (
     TOP,
     WIDTH,
     Axis,
-    path,
     percent_tick,
     svg,
     threshold_across,
@@ -51,36 +50,20 @@ def scatter(dots: Sequence[Dot], labels: Sequence[str], threshold: float | None)
 
 
 def bands(spans: Sequence[Span], classes: int, threshold: float | None) -> str:
-    """Quantiles of the confidence over time: the middle line is the median.
+    """Quantiles of the confidence over time: the line in the middle is the median.
 
     Args:
         spans: at least one, in the order of time.
         classes: K.
         threshold: drawn as a line where there is one.
     """
-    x = _time_axis([_middle(span) for span in spans])
+    x = _span_axis(spans)
     y = _confidence_axis(classes)
-
-    def band(low: int, high: int) -> str:
-        upper = [(x.at(_middle(span)), y.at(max(y.low, span.quantiles[high]))) for span in spans]
-        lower = [(x.at(_middle(span)), y.at(max(y.low, span.quantiles[low]))) for span in spans]
-        return f'<polygon class="band" points="{path([*upper, *reversed(lower)])}"/>'
-
-    median = [(x.at(_middle(span)), y.at(span.quantiles[2])) for span in spans]
-    points = "".join(
-        f'<g><title>{escape(_words(span))}</title><circle class="right" cx="{px}" cy="{py}" r="3.5"/></g>'
-        for span, (px, py) in zip(spans, median, strict=True)
-    )
     return svg(
         "Confidence in bands",
         f"Medians of {len(spans)} spans of time, from {100 * min(s.quantiles[2] for s in spans):.1f} % "
         f"to {100 * max(s.quantiles[2] for s in spans):.1f} %.",
-        _frame(x, y)
-        + band(0, 4)
-        + band(1, 3)
-        + f'<polyline class="curve" points="{path(median)}"/>'
-        + points
-        + threshold_across(y, threshold),
+        _frame(x, y) + "".join(_band(x, y, span) for span in spans) + threshold_across(y, threshold),
     )
 
 
@@ -90,15 +73,13 @@ def volume(spans: Sequence[Span]) -> str:
     Args:
         spans: at least one, in the order of time.
     """
-    start, end = spans[0].start.timestamp(), spans[-1].end.timestamp()
-    x = Axis(start, end, LEFT, WIDTH - RIGHT)
+    x = _span_axis(spans)
     y = Axis(0.0, float(max(span.records for span in spans)), HEIGHT - BOTTOM, TOP + 6)
     bars = []
     for span in spans:
-        left = x.at(span.start.timestamp())
-        width = max(1.5, x.at(span.end.timestamp()) - left - 1)
+        left, width = _place(x, span)
         below = span.below or 0
-        parts = (("wrong", 0, below), ("right", below, span.records))
+        parts = (("person", 0, below), ("right", below, span.records))
         bars.append(
             f"<g><title>{escape(_words(span))}</title>"
             + "".join(
@@ -113,7 +94,7 @@ def volume(spans: Sequence[Span]) -> str:
     return svg(
         "Answers over time",
         f"{sum(span.records for span in spans)} answers, {sum(span.below or 0 for span in spans)} below the threshold.",
-        y_axis(y, counts) + x_axis(x, _time_ticks(start, end), "time, UTC") + "".join(bars),
+        y_axis(y, counts) + x_axis(x, _time_ticks(x.low, x.high), "time, UTC") + "".join(bars),
     )
 
 
@@ -123,11 +104,28 @@ def _mark(x: Axis, y: Axis, dot: Dot, label: str, threshold: float | None) -> st
     shape = (
         f'<circle class="right" cx="{px}" cy="{py}" r="3"/>'
         if passes
-        else f'<path class="cross" d="M{px - 4} {py - 4}l8 8m0 -8l-8 8"/>'
+        else f'<path class="doubt" d="M{px - 3:.1f} {py - 3:.1f}l6 6m0 -6l-6 6"/>'
     )
     moment = datetime.fromtimestamp(dot.seconds, UTC)
     words = f"{moment:%Y-%m-%d %H:%M:%S}: {label}, {100 * dot.confidence:.1f} %"
     return f"<g><title>{escape(words)}</title>{shape}</g>"
+
+
+def _band(x: Axis, y: Axis, span: Span) -> str:
+    """Two boxes, one within the other, and the median across; spans are not joined, what lies between is not known."""
+    left, width = _place(x, span)
+    lowest, low, median, high, highest = (y.at(max(y.low, value)) for value in span.quantiles)
+    boxes = "".join(
+        f'<rect class="band" x="{left}" y="{top}" width="{width:.1f}" height="{max(1.0, bottom - top):.1f}"/>'
+        for top, bottom in ((highest, lowest), (high, low))
+    )
+    line = f'<line class="median" x1="{left}" x2="{left + width:.1f}" y1="{median}" y2="{median}"/>'
+    return f"<g><title>{escape(_words(span))}</title>{boxes}{line}</g>"
+
+
+def _place(x: Axis, span: Span) -> tuple[float, float]:
+    left = x.at(span.start.timestamp())
+    return left, max(2.0, x.at(span.end.timestamp()) - left - 1)
 
 
 def _words(span: Span) -> str:
@@ -147,6 +145,10 @@ def _confidence_axis(classes: int) -> Axis:
     return Axis(1 / classes, 1.0, HEIGHT - BOTTOM, TOP + 6)
 
 
+def _span_axis(spans: Sequence[Span]) -> Axis:
+    return Axis(spans[0].start.timestamp(), spans[-1].end.timestamp(), LEFT, WIDTH - RIGHT)
+
+
 def _time_axis(seconds: Sequence[float]) -> Axis:
     first, last = min(seconds), max(seconds)
     room = 0.0 if last > first else 30.0
@@ -159,7 +161,3 @@ def _time_ticks(first: float, last: float) -> list[tuple[float, str]]:
     form = "%H:%M:%S" if step < 60 else "%H:%M" if step < _DAY / 2 else "%-d %b" if step < 28 * _DAY else "%b %Y"
     numbers = range(int(-(-first // step)), int(last // step) + 1)
     return [(float(n * step), datetime.fromtimestamp(n * step, UTC).strftime(form)) for n in numbers]
-
-
-def _middle(span: Span) -> float:
-    return (span.start.timestamp() + span.end.timestamp()) / 2

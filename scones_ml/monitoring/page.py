@@ -11,7 +11,7 @@ from scones_ml.errors import ImageError
 from scones_ml.evaluation.page import asset, environment
 from scones_ml.monitoring import charts
 from scones_ml.monitoring.drift import FigureDrift
-from scones_ml.monitoring.results import Doubtful, Monitoring
+from scones_ml.monitoring.results import Doubtful, Monitoring, evidence_in_words, number_in_words
 
 __all__ = ["render_page"]
 
@@ -39,6 +39,7 @@ def render_page(found: Monitoring, created: datetime) -> str:
     """
     renderer, markup = environment()
     renderer.filters["figure"] = _figure
+    renderer.filters["evidence"] = evidence_in_words
     drawings = {
         "scatter": charts.scatter(found.dots, found.labels, found.threshold),
         "bands": charts.bands(found.spans, len(found.labels), found.threshold),
@@ -58,7 +59,7 @@ def render_page(found: Monitoring, created: datetime) -> str:
 def _figure(figure: FigureDrift, value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{100 * value:.1f}\u00a0%" if figure.name.startswith(_IN_PERCENT) else f"{value:,.4g}"
+    return f"{100 * value:.1f}\u00a0%" if figure.name.startswith(_IN_PERCENT) else number_in_words(value)
 
 
 def _thumbnail(data: bytes) -> bytes | None:

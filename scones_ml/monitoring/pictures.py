@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,8 @@ def measure(data: bytes, size: int) -> tuple[float, float, float, float]:
         size: side of the model's square in pixels.
 
     Returns:
-        Brightness, contrast and sharpness as :func:`measure_pixels` has them, and the number of pixels, each side
-        counted up to ``size``: what lies beyond, the model never sees.
+        Brightness, contrast and sharpness as :func:`measure_pixels` has them, and the size: the square root of the
+        number of pixels, each side counted up to ``size``; what lies beyond, the model never sees.
 
     Raises:
         InvalidImageError: not a picture, or a broken one.
@@ -37,7 +38,7 @@ def measure(data: bytes, size: int) -> tuple[float, float, float, float]:
 
     with Image.open(io.BytesIO(data)) as picture:
         width, height = picture.size
-    return (*measure_pixels(pixels), float(min(width, size) * min(height, size)))
+    return (*measure_pixels(pixels), math.sqrt(min(width, size) * min(height, size)))
 
 
 def measure_pixels(pixels: npt.NDArray[np.uint8]) -> tuple[float, float, float]:

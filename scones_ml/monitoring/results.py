@@ -12,7 +12,7 @@ from scones_ml.monitoring.accuracy import AccuracyEstimate
 from scones_ml.monitoring.drift import Drift, FigureDrift
 from scones_ml.monitoring.timeline import Span
 
-__all__ = ["ClassShare", "Dot", "Doubtful", "Latency", "Monitoring"]
+__all__ = ["ClassShare", "Dot", "Doubtful", "Latency", "Monitoring", "evidence_in_words", "number_in_words"]
 
 _SHARES = ("q05", "q25", "q50", "q75", "q95")
 
@@ -111,7 +111,7 @@ class Monitoring:
         accuracy: estimated share of right answers.
         accepted_accuracy: the same among those at or above the threshold; None without them.
         drift: None without a reference.
-        dots: an even sample of at most 1,500 answers.
+        dots: an even sample of at most 600 answers.
         doubtful: the 12 least sure answers.
     """
 
@@ -213,3 +213,13 @@ def _figure(figure: FigureDrift) -> dict[str, object]:
         "recent": figure.recent,
         "first_alarm": None if first is None else {"record": first.record, "time": first.time.isoformat()},
     }
+
+
+def number_in_words(value: float) -> str:
+    """Three digits at least, no exponent: ``"0.956"``, ``"128"``, ``"6,056"``."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def evidence_in_words(evidence: float) -> str:
+    """As a number that people read; beyond a million it says no more."""
+    return number_in_words(evidence) if evidence < 1e6 else "over 1,000,000"

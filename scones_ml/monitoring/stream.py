@@ -28,7 +28,7 @@ from scones_ml.monitoring.timeline import Timeline
 __all__ = ["MonitorRequest", "monitor"]
 
 _SUM_TOLERANCE = 1e-3
-_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 1500, 12, 20
+_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20
 # all of the first pictures are measured, then one in twenty: chosen by place, so that drift tests stay exact
 _ALL_OF_FIRST, _ONE_IN = 2000, 20
 

@@ -1,4 +1,4 @@
-"""Confidence over time in bounded memory: some dozens of spans that grow wider as time goes on."""
+"""Confidence over time in bounded memory: at most 60 spans of one width, which grows as time goes on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Span:
 
 
 class Timeline:
-    """Collects answers by time; spans are as narrow as at most 60 of them allow."""
+    """Collects answers by time; spans are as narrow as 60 of them from the first answer to the last allow."""
 
     def __init__(self, threshold: float | None) -> None:
         self._threshold = threshold
@@ -48,14 +48,14 @@ class Timeline:
         self._below: dict[int, int] = {}
 
     def add(self, seconds: FloatArray, confidence: FloatArray) -> None:
-        """Add (N,) answers with their (N,) epoch times, in any order."""
+        """Add (N,) answers with their (N,) epoch times, N at least 1, in any order."""
         cells = CONFIDENCE.cells(confidence)
         below = confidence < (self._threshold or 0.0)
         spans = (seconds // self._width).astype(np.int64)
         for span in np.unique(spans).tolist():
             inside = spans == span
             self._merge(span, histogram(cells[inside]), int(below[inside].sum()))
-        while len(self._counts) > _MOST_SPANS:
+        while max(self._counts) - min(self._counts) >= _MOST_SPANS:
             self._widen()
 
     def spans(self) -> tuple[Span, ...]:
