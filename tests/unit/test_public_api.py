@@ -17,7 +17,19 @@ MODULES = sorted(
     ".".join(["scones_ml", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
 )
-CORE = ["errors", "events", "settings", "ports", "images", "captures", "steps", "asl", "workflows", "backends", "infrastructure"]
+CORE = [
+    "errors",
+    "events",
+    "settings",
+    "ports",
+    "images",
+    "captures",
+    "steps",
+    "asl",
+    "workflows",
+    "backends",
+    "infrastructure",
+]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
