@@ -1,0 +1,259 @@
+"""Training jobs on SageMaker: started, followed by their logs, stopped."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from scones_ml.aws.clients import client
+from scones_ml.aws.errors import translated
+from scones_ml.aws.requests import check_request
+from scones_ml.errors import ConfigurationError, TrainingError
+from scones_ml.ports import Progress, no_progress
+from scones_ml.training.job import METRICS, TrainingJob, training_request
+from scones_ml.training.tuning import Tuning, tuning_request
+
+__all__ = ["LOG_GROUP", "FinishedJob", "TrainingJobs"]
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+_POLL_SECONDS = 10.0
+_LAST_LINES = 5
+_TOTAL = re.compile(r"\bepochs=(\d+)")
+_EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
+_METRICS = {name: re.compile(pattern) for name, pattern in METRICS.items()}
+_HINTS = {
+    "AccessDeniedException": "have the named action allowed for the named user or role",
+    "ResourceInUse": "choose another name",
+    "ResourceLimitExceeded": "ask for a higher quota in Service Quotas, or choose another instance type",
+}
+
+
+class _SageMaker(Protocol):
+    """What we need of a SageMaker client."""
+
+    def create_training_job(self, **request: Any) -> Mapping[str, Any]:
+        """Start a training job."""
+        ...
+
+    def create_hyper_parameter_tuning_job(self, **request: Any) -> Mapping[str, Any]:
+        """Start a tuning job."""
+        ...
+
+    def describe_training_job(self, *, TrainingJobName: str) -> Mapping[str, Any]:  # noqa: N803
+        """How a training job stands."""
+        ...
+
+    def stop_training_job(self, *, TrainingJobName: str) -> object:  # noqa: N803
+        """Have a training job stopped."""
+        ...
+
+
+class _Logs(Protocol):
+    """What we need of a CloudWatch Logs client."""
+
+    def describe_log_streams(self, **request: Any) -> Mapping[str, Any]:
+        """List log streams."""
+        ...
+
+    def get_log_events(self, **request: Any) -> Mapping[str, Any]:
+        """Read a log stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """A training job that came to a good end.
+
+    Attributes:
+        name: of the job.
+        model_uri: its ``model.tar.gz``.
+        billable_seconds: what is paid for; None when SageMaker does not say.
+        metrics: name to its values, epoch by epoch, as the log has them.
+    """
+
+    name: str
+    model_uri: str
+    billable_seconds: int | None
+    metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+class TrainingJobs:
+    """Starts, follows and stops training jobs.
+
+    Args:
+        sagemaker: a SageMaker client; None makes one from the environment.
+        logs: a CloudWatch Logs client; None makes one from the environment.
+        pause: waits so many seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        sagemaker: _SageMaker | None = None,
+        logs: _Logs | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._sagemaker = sagemaker or cast("_SageMaker", client("sagemaker", _config()))
+        self._logs = logs or cast("_Logs", client("logs", _config()))
+        self._pause = pause
+
+    def start(self, job: TrainingJob) -> str:
+        """Start a training job, after its request was checked; returns its ARN.
+
+        Raises:
+            ConfigurationError: a request that SageMaker would refuse or refuses, a name that is taken, no permission,
+                no quota.
+            TransientServiceError: throttled or out of reach.
+        """
+        request = training_request(job)
+        check_request("sagemaker", "CreateTrainingJob", request)
+        with _explained(f"training job {job.name}"):
+            return str(self._sagemaker.create_training_job(**request)["TrainingJobArn"])
+
+    def start_tuning(self, tuning: Tuning) -> str:
+        """Start a tuning job, after its request was checked; returns its ARN.
+
+        Raises:
+            ConfigurationError: as :meth:`start`.
+            TransientServiceError: as :meth:`start`.
+        """
+        request = tuning_request(tuning)
+        check_request("sagemaker", "CreateHyperParameterTuningJob", request)
+        with _explained(f"tuning job {tuning.job.name}"):
+            return str(self._sagemaker.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"])
+
+    def stop(self, name: str) -> None:
+        """Have a training job stopped; what it has learned so far is kept.
+
+        Raises:
+            ConfigurationError: there is no such job, or no permission.
+        """
+        with _explained(f"training job {name}"):
+            self._sagemaker.stop_training_job(TrainingJobName=name)
+
+    def follow(self, name: str, progress: Progress = no_progress, said: Callable[[str], object] = str) -> FinishedJob:
+        """Watch a training job to its end; Ctrl-C lets go of it, and it goes on.
+
+        Args:
+            name: of a job, just started or long ago.
+            progress: counts epochs.
+            said: called with each line of its log.
+
+        Raises:
+            TrainingError: it failed or was stopped, with the reason and its last lines; or Ctrl-C, with how to come
+                back to it and how to stop it.
+            ConfigurationError: there is no such job, or no permission.
+        """
+        log = _Log(self._logs, name, progress, said)
+        try:
+            while True:
+                with _explained(f"training job {name}"):
+                    found = self._sagemaker.describe_training_job(TrainingJobName=name)
+                log.total = log.total or int(found.get("HyperParameters", {}).get("epochs", 0))
+                log.read()
+                if found["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
+                    break
+                self._pause(_POLL_SECONDS)
+            self._pause(_POLL_SECONDS)  # the last lines arrive late
+            log.read()
+        except KeyboardInterrupt:
+            raise TrainingError(
+                f"training job {name} goes on without us: come back with `scones train --on aws --attach {name}`, "
+                f"stop it with `aws sagemaker stop-training-job --training-job-name {name}`"
+            ) from None
+        return _finished(name, found, log)
+
+
+def _finished(name: str, found: Mapping[str, Any], log: _Log) -> FinishedJob:
+    status = found["TrainingJobStatus"]
+    if status != "Completed":
+        reason = found.get("FailureReason") or found.get("SecondaryStatus", "")
+        last = "; its last lines: " + " | ".join(log.last) if log.last else ""
+        raise TrainingError(f"training job {name} {status.lower()}: {' '.join(str(reason).split())}{last}")
+    return FinishedJob(
+        name=name,
+        model_uri=found["ModelArtifacts"]["S3ModelArtifacts"],
+        billable_seconds=found.get("BillableTimeInSeconds"),
+        metrics={name: tuple(values) for name, values in log.metrics.items() if values},
+    )
+
+
+class _Log:
+    """A job's log streams, each read on from where it was."""
+
+    def __init__(self, logs: _Logs, job: str, progress: Progress, said: Callable[[str], object]) -> None:
+        self._logs, self._job, self._progress, self._said = logs, job, progress, said
+        self._tokens: dict[str, str] = {}
+        self.total = 0
+        self.last: deque[str] = deque(maxlen=_LAST_LINES)
+        self.metrics: dict[str, list[float]] = {name: [] for name in METRICS}
+
+    def read(self) -> None:
+        """Take in what is new."""
+        with translated(f"logs of training job {self._job}"):
+            for stream in self._streams():
+                for line in self._lines(stream):
+                    self._take(line)
+
+    def _streams(self) -> Iterator[str]:
+        request: dict[str, str] = {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{self._job}/"}
+        while True:
+            try:
+                answer = self._logs.describe_log_streams(**request)
+            except ClientError as exc:  # before the first job of an account there is no such group
+                if exc.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+                    return
+                raise
+            yield from (stream["logStreamName"] for stream in answer["logStreams"])
+            if not answer.get("nextToken"):
+                return
+            request["nextToken"] = answer["nextToken"]
+
+    def _lines(self, stream: str) -> Iterator[str]:
+        while True:
+            known = {"nextToken": self._tokens[stream]} if stream in self._tokens else {}
+            answer = self._logs.get_log_events(
+                logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **known
+            )
+            yield from (event["message"].rstrip() for event in answer["events"])
+            ended = not answer["events"] or self._tokens.get(stream) == answer["nextForwardToken"]
+            self._tokens[stream] = answer["nextForwardToken"]
+            if ended:
+                return
+
+    def _take(self, line: str) -> None:
+        self._said(line)
+        if line:
+            self.last.append(line)
+        for name, pattern in _METRICS.items():
+            if match := pattern.search(line):
+                self.metrics[name].append(float(match[1]))
+        if not self.total and (match := _TOTAL.search(line)):
+            self.total = int(match[1])
+        if match := _EPOCH.search(line):
+            done = int(match[1]) + 1
+            self._progress(done, max(self.total, done))
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """AWS's errors as ours, with what to do about the common ones."""
+    try:
+        with translated(what):
+            yield
+    except ConfigurationError as exc:
+        code = exc.__cause__.response.get("Error", {}).get("Code", "") if isinstance(exc.__cause__, ClientError) else ""
+        if code not in _HINTS:
+            raise
+        raise ConfigurationError(f"{exc}: {_HINTS[code]}") from exc.__cause__
+
+
+def _config() -> Config:
+    return Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 5, "mode": "standard"})

@@ -1,0 +1,402 @@
+"""Training on SageMaker: moto's server plays S3, SageMaker and logs, a scripted client what it cannot."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+from PIL import Image
+
+from scones_ml import dataset
+from scones_ml.aws.store import S3ObjectStore
+from scones_ml.aws.trainer import SageMakerTrainer, TrainingPlace
+from scones_ml.aws.training_jobs import LOG_GROUP, TrainingJobs
+from scones_ml.errors import ConfigurationError, TrainingError, TransientServiceError
+from scones_ml.ports import TrainingRequest
+from scones_ml.testing import MemoryObjectStore
+from scones_ml.training.channels import image_channels, training_channel
+from scones_ml.training.hyperparameters import ImageClassification, ScriptMode
+from scones_ml.training.job import Resources, TrainingJob, image_classification_job, script_job
+from scones_ml.training.source import pack
+from scones_ml.training.tuning import Integer, Tuning
+
+ROLE = "arn:aws:iam::123456789012:role/scones-training"
+BUCKET = "scones-training"
+LOG = [
+    "Training: epochs=2 pictures=16 classes=2 threads=1 seed=0 device=cuda",
+    "Epoch[0] Train-accuracy=0.500000",
+    "Epoch[0] Validation-accuracy=0.625000",
+    "Epoch[0] Time cost=0.100",
+    "Epoch[1] Train-accuracy=0.750000",
+    "Epoch[1] Validation-accuracy=0.875000",
+    "Epoch[1] Time cost=0.100",
+]
+
+
+def client(service: str, url: str) -> Any:
+    return boto3.client(
+        service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+
+def built_in(name: str) -> TrainingJob:
+    return image_classification_job(
+        name=name,
+        role_arn=ROLE,
+        region="us-east-1",
+        output=f"s3://{BUCKET}/models",
+        hyperparameters=ImageClassification(num_classes=2, num_training_samples=800, epochs=2),
+        channels=image_channels(f"s3://{BUCKET}/data"),
+    )
+
+
+def no_pause(seconds: float) -> None:
+    pass
+
+
+class Script:
+    """A SageMaker client whose job goes through the given answers; the last one stays."""
+
+    def __init__(self, *answers: Mapping[str, object] | BaseException) -> None:
+        self.answers = list(answers)
+        self.stopped: list[str] = []
+
+    def describe_training_job(self, *, TrainingJobName: str) -> Mapping[str, Any]:  # noqa: N803
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def create_training_job(self, **request: Any) -> Mapping[str, Any]:
+        return self.describe_training_job(TrainingJobName=request["TrainingJobName"])
+
+    create_hyper_parameter_tuning_job = create_training_job
+
+    def stop_training_job(self, *, TrainingJobName: str) -> object:  # noqa: N803
+        self.stopped.append(TrainingJobName)
+        return {}
+
+
+class Lines:
+    """A CloudWatch Logs client: with each look a line more, in pages of two, spread over two streams."""
+
+    def __init__(self, lines: list[str], per_look: int = 1) -> None:
+        self._lines, self._per_look, self._shown = lines, per_look, 0
+
+    def describe_log_streams(self, **request: Any) -> Mapping[str, Any]:
+        prefix = request["logStreamNamePrefix"]
+        if "nextToken" not in request:
+            self._shown += self._per_look
+            return {"logStreams": [{"logStreamName": f"{prefix}algo-1"}], "nextToken": "more"}
+        return {"logStreams": [{"logStreamName": f"{prefix}algo-2"}]}
+
+    def get_log_events(self, **request: Any) -> Mapping[str, Any]:
+        lines = self._lines[: self._shown] if request["logStreamName"].endswith("algo-1") else []
+        start = int(request.get("nextToken", 0))
+        page = lines[start : start + 2]
+        return {"events": [{"message": line} for line in page], "nextForwardToken": str(start + len(page))}
+
+
+RUNNING = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
+COMPLETED = {
+    "TrainingJobStatus": "Completed",
+    "BillableTimeInSeconds": 443,
+    "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/models/job/output/model.tar.gz"},
+}
+
+
+def test_a_job_is_created_and_read_back(moto_url: str) -> None:
+    """SageMaker's API takes the built-in algorithm's request, and describes the job as it was asked for."""
+    sagemaker = client("sagemaker", moto_url)
+    jobs = TrainingJobs(sagemaker, client("logs", moto_url), no_pause)
+    assert jobs.start(built_in("course-1")).endswith(":training-job/course-1")
+    found = sagemaker.describe_training_job(TrainingJobName="course-1")
+    assert found["HyperParameters"] == {"num_classes": "2", "num_training_samples": "800", "epochs": "2"}
+    assert found["ResourceConfig"]["InstanceType"] == "ml.g4dn.xlarge"
+    assert [channel["ChannelName"] for channel in found["InputDataConfig"]] == [
+        "train",
+        "validation",
+        "train_lst",
+        "validation_lst",
+    ]
+
+
+def test_a_tuning_job_is_created(moto_url: str) -> None:
+    """SageMaker's API takes a tuning request and describes its ranges."""
+    sagemaker = client("sagemaker", moto_url)
+    jobs = TrainingJobs(sagemaker, client("logs", moto_url), no_pause)
+    jobs.start_tuning(Tuning(built_in("tune-1"), (Integer("mini_batch_size", 8, 64),), max_jobs=4))
+    found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune-1")
+    ranges = found["HyperParameterTuningJobConfig"]["ParameterRanges"]["IntegerParameterRanges"]
+    assert [(row["Name"], row["MinValue"], row["MaxValue"]) for row in ranges] == [("mini_batch_size", "8", "64")]
+
+
+def test_a_finished_job_is_followed_by_its_logs(moto_url: str) -> None:
+    """Lines in CloudWatch Logs become progress and metrics, epoch by epoch."""
+    logs = client("logs", moto_url)
+    logs.create_log_group(logGroupName=LOG_GROUP)
+    logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName="course-2/algo-1-1")
+    logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName="course-22/algo-1-1")
+    now = int(time.time() * 1_000)
+    for job, lines in {"course-2": LOG, "course-22": ["Epoch[9] Train-accuracy=1.0"]}.items():
+        events = [{"timestamp": now + number, "message": line} for number, line in enumerate(lines)]
+        logs.put_log_events(logGroupName=LOG_GROUP, logStreamName=f"{job}/algo-1-1", logEvents=events)
+    jobs = TrainingJobs(client("sagemaker", moto_url), logs, no_pause)
+    jobs.start(built_in("course-2"))
+    seen: list[tuple[int, int]] = []
+    said: list[str] = []
+    done = jobs.follow("course-2", lambda epochs, total: seen.append((epochs, total)), said.append)
+    assert said == LOG
+    assert seen == [(1, 2), (2, 2)]
+    assert done.metrics == {"train:accuracy": (0.5, 0.75), "validation:accuracy": (0.625, 0.875)}
+    assert done.model_uri == f"s3://{BUCKET}/models/course-2/output/model.tar.gz"
+    logs.delete_log_group(logGroupName=LOG_GROUP)
+
+
+def test_a_running_job_is_followed_live() -> None:
+    """Lines are passed on as they come, each once, over pages and streams; the last ones after the job's end too."""
+    pauses: list[float] = []
+    jobs = TrainingJobs(Script(*[RUNNING] * 5, COMPLETED), Lines(LOG), pauses.append)
+    said: list[str] = []
+    done = jobs.follow("job", said=said.append)
+    assert said == LOG
+    assert done.billable_seconds == 443
+    assert len(pauses) == 6
+
+
+def test_a_failed_job_says_why() -> None:
+    """A job that failed inside the container ends in one line: the reason and its last log lines."""
+    failed = {"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError:\nExecuteUserScriptError"}
+    lines = ["starting", "error: no training pictures of tram in /opt/ml/input/data/training"]
+    jobs = TrainingJobs(Script(failed), Lines(lines, per_look=9), no_pause)
+    with pytest.raises(TrainingError) as caught:
+        jobs.follow("job")
+    assert str(caught.value) == (
+        "training job job failed: AlgorithmError: ExecuteUserScriptError; "
+        "its last lines: starting | error: no training pictures of tram in /opt/ml/input/data/training"
+    )
+
+
+def test_a_stopped_job_says_so() -> None:
+    """A job that ran out of time names that as the reason."""
+    stopped = {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxRuntimeExceeded"}
+    with pytest.raises(TrainingError, match=r"^training job job stopped: MaxRuntimeExceeded$"):
+        TrainingJobs(Script(stopped), Lines([]), no_pause).follow("job")
+
+
+def test_ctrl_c_lets_go_of_the_job() -> None:
+    """Ctrl-C leaves the job running and says how to come back and how to stop it."""
+    script = Script(RUNNING, KeyboardInterrupt())
+    jobs = TrainingJobs(script, Lines([]), no_pause)
+    with pytest.raises(TrainingError, match=r"job goes on without us: .*--attach job.*stop-training-job") as caught:
+        jobs.follow("job")
+    assert "\n" not in str(caught.value)
+    assert script.stopped == []
+    jobs.stop("job")
+    assert script.stopped == ["job"]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        ("ResourceLimitExceeded", ConfigurationError, "quota of 0.*Service Quotas, or choose another instance type"),
+        ("ResourceInUse", ConfigurationError, "training job course-3: ResourceInUse: .*choose another name"),
+        ("AccessDeniedException", ConfigurationError, "have the named action allowed"),
+        ("ThrottlingException", TransientServiceError, "training job course-3: ThrottlingException"),
+    ],
+)
+def test_what_aws_refuses(code: str, error: type[Exception], message: str) -> None:
+    """No quota, a taken name and a missing permission are one line with a remedy; throttling is transient."""
+    response: Any = {"Error": {"Code": code, "Message": "a quota of 0"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    jobs = TrainingJobs(Script(ClientError(response, "CreateTrainingJob")), Lines([]), no_pause)
+    with pytest.raises(error, match=message):
+        jobs.start(built_in("course-3"))
+
+
+def test_a_wrong_request_is_never_sent() -> None:
+    """What the service model does not allow is refused before a call is made."""
+    script = Script(AssertionError("a call was made"))
+    job = built_in("course-4")
+    wrong = TrainingJob(
+        job.name, job.role_arn, job.image_uri, job.hyperparameters, job.channels, job.output, Resources("ml.g4dn.huge")
+    )
+    with pytest.raises(ConfigurationError, match=r"ResourceConfig\.InstanceType is 'ml\.g4dn\.huge', not one of"):
+        TrainingJobs(script, Lines([]), no_pause).start(wrong)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A staged data set of two classes, 20 pictures each: one dark, one bright."""
+    root, noise = tmp_path_factory.mktemp("source"), np.random.default_rng(0)
+    for label, name in enumerate(("bicycle", "motorcycle")):
+        (root / name).mkdir()
+        for number in range(20):
+            pixels = noise.integers(100 * label, 100 * label + 100, (16, 16, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return dataset.stage(root, tmp_path_factory.mktemp("data") / "staged", image_size=16).dataset.root
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            file.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_a_model_is_trained_from_end_to_end(moto_url: str, data: Path, tmp_path: Path) -> None:
+    """Data and source are uploaded, the job is started and followed, and its model's files arrive."""
+    s3, sagemaker = client("s3", moto_url), client("sagemaker", moto_url)
+    s3.create_bucket(Bucket=BUCKET)
+    model = archive({"model.onnx": b"graph", "model.json": b"{}", "./training.log": b"log", "code/inference.py": b"x"})
+    s3.put_object(Bucket=BUCKET, Key="scones/models/scones-e2e/output/model.tar.gz", Body=model)
+    trainer = SageMakerTrainer(
+        TrainingPlace(ROLE, "us-east-1", BUCKET, spot=True),
+        S3ObjectStore(s3),
+        TrainingJobs(sagemaker, client("logs", moto_url), no_pause),
+        job_name=lambda: "scones-e2e",
+    )
+    trainer.train(TrainingRequest(data, tmp_path / "model", epochs=2, seed=3, device="cuda"))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    assert files == {"model.onnx": b"graph", "model.json": b"{}", "training.log": b"log"}
+    found = sagemaker.describe_training_job(TrainingJobName="scones-e2e")
+    (channel,) = found["InputDataConfig"]
+    where = channel["DataSource"]["S3DataSource"]["S3Uri"]
+    copy = dataset.download(where, S3ObjectStore(s3), tmp_path / "copy")
+    assert dataset.load(copy).hash == dataset.load(data).hash
+    sent = {name: json.loads(value) for name, value in found["HyperParameters"].items()}
+    assert (sent["epochs"], sent["seed"], sent["device"]) == (2, 3, "cuda")
+    bucket, _, key = sent["sagemaker_submit_directory"].removeprefix("s3://").partition("/")
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == pack()
+    assert found["CheckpointConfig"]["S3Uri"] == f"s3://{BUCKET}/scones/checkpoints/scones-e2e"
+
+
+def test_what_is_there_is_not_sent_again(data: Path) -> None:
+    """A second job of the same data and source uploads nothing."""
+    written: list[str] = []
+
+    class Store(MemoryObjectStore):
+        def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
+            written.append(key)
+            return super().write(bucket, key, data, content_type)
+
+    place = TrainingPlace(ROLE, "us-east-1", BUCKET, prefix="")
+    trainer = SageMakerTrainer(place, Store(), TrainingJobs(Script(COMPLETED), Lines([]), no_pause))
+    first = trainer.prepare(TrainingRequest(data, Path("model")))
+    uploads = len(written)
+    second = trainer.prepare(TrainingRequest(data, Path("model"), seed=1))
+    assert uploads > 20
+    assert len(written) == uploads
+    assert first.name != second.name
+    assert first.channels == second.channels
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (b"no archive", "is no whole model archive"),
+        (archive({}), "holds no model"),
+        (archive({"code/inference.py": b"x"}), "holds no model"),
+        (archive({"../evil": b"x", "..": b"x"}), "holds no model"),
+    ],
+)
+def test_models_that_cannot_be_unpacked(stored: bytes, message: str, tmp_path: Path) -> None:
+    """Something else than an archive, or one without files of its own, is one line, and nothing is written."""
+    store = MemoryObjectStore({(BUCKET, "models/job/output/model.tar.gz"): stored})
+    place = TrainingPlace(ROLE, "us-east-1", BUCKET)
+    trainer = SageMakerTrainer(place, store, TrainingJobs(Script(COMPLETED), Lines([]), no_pause))
+    with pytest.raises(TrainingError, match=message):
+        trainer.attach("job", tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_a_link_is_refused(tmp_path: Path) -> None:
+    """A link in a model's archive is never written."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+        link = tarfile.TarInfo("model.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        file.addfile(link)
+    store = MemoryObjectStore({(BUCKET, "models/job/output/model.tar.gz"): buffer.getvalue()})
+    jobs = TrainingJobs(Script(COMPLETED), Lines([]), no_pause)
+    with pytest.raises(TrainingError, match=r"'model\.json', which is no plain file"):
+        SageMakerTrainer(TrainingPlace(ROLE, "us-east-1", BUCKET), store, jobs).attach("job", tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_source_archive_is_the_same_each_time() -> None:
+    """The same sources give the same bytes, whenever they are packed, in order, with versions pinned."""
+    assert pack() == pack()
+    with tarfile.open(fileobj=io.BytesIO(pack())) as file:
+        members = file.getmembers()
+        assert {(member.mtime, member.uid, member.mode, member.isreg()) for member in members} == {(0, 0, 0o644, True)}
+        names = [member.name for member in members]
+        requirements = file.extractfile("requirements.txt")
+        assert requirements is not None
+        pinned = [line.partition("==")[0] for line in requirements.read().decode().split()]
+    assert names == sorted(names)
+    assert {"train.py", "requirements.txt", "scones_ml/training/__main__.py"} <= set(names)
+    assert pinned == ["numpy", "onnx", "onnxruntime", "pillow", "pydantic"]
+
+
+def test_the_source_archive_trains(data: Path, tmp_path: Path) -> None:
+    """Unpacked into an empty folder, its train.py trains a model under the container's contract, on its own."""
+    with tarfile.open(fileobj=io.BytesIO(pack())) as file:
+        file.extractall(tmp_path / "code", filter="data")
+    options = ScriptMode(source="s3://b/s.tar.gz", epochs=1, threads=1, device="cpu").to_request()
+    arguments = [
+        part
+        for name, value in options.items()
+        if not name.startswith("sagemaker_")
+        for part in (f"--{name}", str(json.loads(value)))
+    ]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "OMP_NUM_THREADS": "1",
+        "SM_CHANNEL_TRAINING": str(data),
+        "SM_MODEL_DIR": str(tmp_path / "model"),
+        "SM_OUTPUT_DATA_DIR": str(tmp_path / "output"),
+    }
+    # A script's own folder comes first: the package is the archive's, as is shown first.
+    command = [sys.executable, "train.py", *arguments]
+    where = "import scones_ml, sys; sys.stdout.write(scones_ml.__file__)"
+    (tmp_path / "code" / "where.py").write_text(where)
+    found = subprocess.run(
+        [sys.executable, "where.py"], cwd=tmp_path / "code", env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith(str(tmp_path / "code"))
+    done = subprocess.run(
+        command, cwd=tmp_path / "code", env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Epoch[0] Train-accuracy=" in done.stdout
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"model.onnx", "model.json"}
+
+
+def test_script_jobs_are_created(moto_url: str) -> None:
+    """SageMaker's API takes the request of our own training, with its metrics and source."""
+    sagemaker = client("sagemaker", moto_url)
+    job = script_job(
+        name="script-1",
+        role_arn=ROLE,
+        region="us-east-1",
+        output=f"s3://{BUCKET}/models",
+        hyperparameters=ScriptMode(source=f"s3://{BUCKET}/source/abc.tar.gz"),
+        channels=(training_channel(f"s3://{BUCKET}/data"),),
+    )
+    TrainingJobs(sagemaker, client("logs", moto_url), no_pause).start(job)
+    found = sagemaker.describe_training_job(TrainingJobName="script-1")
+    assert json.loads(found["HyperParameters"]["sagemaker_program"]) == "train.py"
