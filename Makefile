@@ -27,7 +27,7 @@ types: $(DEV)
 	@$(BIN)/mypy --no-error-summary
 
 contract: $(DEV)
-	@$(BIN)/lint-imports --no-timing > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@$(BIN)/lint-imports > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 
 unit: $(DEV)
 	@$(BIN)/pytest $(ARGS)
