@@ -13,7 +13,7 @@ from typing import TypeVar
 from scones_ml.asl.values import UNSET, Json
 from scones_ml.errors import InvalidDefinitionError
 
-__all__ = ["decode", "encode", "fields_of", "nearest", "needed_fields", "part"]
+__all__ = ["decode", "encode", "fields_of", "nearest", "needed_fields", "part", "pascal"]
 
 T = TypeVar("T")
 
@@ -23,7 +23,8 @@ def part(read: Callable[[Json], object], write: Callable[..., Json], name: str |
     return {"read": read, "write": write, "name": name}
 
 
-def _pascal(name: str) -> str:
+def pascal(name: str) -> str:
+    """A Python name as a definition writes it: ``result_path`` is ``ResultPath``."""
     return "".join(word if word[0].isupper() else word.capitalize() for word in name.split("_") if word)
 
 
@@ -34,7 +35,7 @@ def fields_of(kind: type) -> Mapping[str, dataclasses.Field[object]]:
     """The dataclass fields of `kind` by their JSON name, in order."""
     if kind not in _FIELDS:
         fields = dataclasses.fields(kind)
-        _FIELDS[kind] = {field.metadata.get("name") or _pascal(field.name): field for field in fields}
+        _FIELDS[kind] = {field.metadata.get("name") or pascal(field.name): field for field in fields}
     return _FIELDS[kind]
 
 

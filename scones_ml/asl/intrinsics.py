@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import hashlib
 import json
 import math
 import random
@@ -21,13 +20,12 @@ from typing import Final, NoReturn
 from scones_ml.asl.failures import RUNTIME, EvaluationFailed
 from scones_ml.asl.paths import PathNotFoundError, PathSyntaxError, parse
 from scones_ml.asl.scope import Scope
-from scones_ml.asl.values import Json, java_text, text
+from scones_ml.asl.values import HASHES, Json, hash_of, java_text, text
 
 __all__ = ["FUNCTIONS", "TEXT_FUNCTIONS", "check_call", "compile_call"]
 
 FAILURE: Final = "States.IntrinsicFailure"
 _ARRAY_LIMIT, _TEXT_LIMIT = 1_000, 10_000
-_HASHES: Final = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 _TOKEN = re.compile(
     r"""\s*(?:(?P<call>States\.[A-Za-z0-9]+)\s*\(
           | (?P<text>'(?:\\.|[^'\\])*')
@@ -137,10 +135,10 @@ def _decode(encoded: Json) -> str:
 
 
 def _hash(data: Json, algorithm: Json) -> str:
-    if algorithm not in _HASHES:
-        raise _RefusedError(f"the algorithm is one of {', '.join(_HASHES)}")
-    content = data if isinstance(data, str) else text(data)
-    return hashlib.new(_HASHES[str(algorithm)], _short(content).encode(), usedforsecurity=False).hexdigest()
+    try:
+        return hash_of(_short(data if isinstance(data, str) else text(data)), str(algorithm))
+    except KeyError as error:
+        raise _RefusedError(f"the algorithm is one of {', '.join(HASHES)}") from error
 
 
 def _merge(first: Json, second: Json, deep: Json) -> Json:

@@ -7,7 +7,6 @@ errorOutput), the variables, and AWS's own functions: $partition, $range, $hash,
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import random
 import re
@@ -18,10 +17,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from scones_ml.asl.choice import ChoiceRule
+from scones_ml.asl.codec import pascal
 from scones_ml.asl.failures import EvaluationFailed
 from scones_ml.asl.parts import Catcher
 from scones_ml.asl.scope import Scope
-from scones_ml.asl.values import UNSET, Json, Unset, text
+from scones_ml.asl.values import UNSET, Json, Unset, hash_of, text
 from scones_ml.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ ERROR: Final = "States.QueryEvaluationError"
 
 Evaluate: TypeAlias = Callable[[Scope], Json]
 _EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
-_HASHES: Final = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 _KNOWN_PER_THREAD: Final = 1024
 _WRONG: Final = {
     "positive": "The {name} field must not be negative, but was: {shown}",
@@ -132,11 +131,6 @@ def _range(first: float | None = None, last: float | None = None, step: float | 
     return values
 
 
-def _hash(data: Json, algorithm: str) -> str:
-    content = data if isinstance(data, str) else text(data)
-    return hashlib.new(_HASHES[algorithm], content.encode(), usedforsecurity=False).hexdigest()
-
-
 def _random(seed: int | None = None) -> float:
     return random.random() if seed is None else random.Random(int(seed)).random()  # noqa: S311
 
@@ -146,7 +140,7 @@ def _parse(document: str) -> object:
 
 
 _FUNCTIONS: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
-    "hash": ("<xs:s>", _hash),
+    "hash": ("<xs:s>", hash_of),
     "parse": ("<s:x>", _parse),
     "partition": ("<an:a>", _partition),
     "random": ("<n?:n>", _random),
@@ -232,10 +226,6 @@ def _compile(template: Json, field: str) -> Evaluate | None:
     return None
 
 
-def _pascal(field: str) -> str:
-    return "".join(word.capitalize() for word in field.split("_"))
-
-
 class JsonataFlow:
     """The data flow of one state in JSONata."""
 
@@ -295,11 +285,11 @@ class JsonataFlow:
     def value(self, owner: object, field: str, scope: Scope) -> Json | Unset:
         """The field, evaluated."""
         value: Json | Unset = getattr(owner, field)
-        return value if value is UNSET else self.template(value, _pascal(field), scope)
+        return value if value is UNSET else self.template(value, pascal(field), scope)
 
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
         """States.QueryEvaluationError, in AWS's words."""
-        name, source = _pascal(field), getattr(owner, field)
+        name, source = pascal(field), getattr(owner, field)
         shown = text(value)
         if expected in _WRONG:
             plain = value if isinstance(value, str) else shown

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from scones_ml.asl.choice import ChoiceRule
+from scones_ml.asl.codec import pascal
 from scones_ml.asl.failures import RUNTIME, EvaluationFailed, StateFailed
 from scones_ml.asl.intrinsics import compile_call
 from scones_ml.asl.parts import Catcher
@@ -111,10 +112,6 @@ def _compile(template: Json) -> Evaluate | None:
     return None
 
 
-def _camel(field: str) -> str:
-    return "".join(word.capitalize() for word in field.split("_"))
-
-
 class JsonPathFlow:
     """The data flow of one state in JSONPath."""
 
@@ -205,12 +202,12 @@ class JsonPathFlow:
         if path is None:
             value: Json | Unset = getattr(owner, field)
             return value
-        return (_compile_path(path, f"{_camel(field)}Path") if path.startswith("$") else compile_call(path))(scope)
+        return (_compile_path(path, f"{pascal(field)}Path") if path.startswith("$") else compile_call(path))(scope)
 
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
         """States.Runtime, in AWS's words."""
         path = getattr(owner, f"{field}_path", None)
-        name = _camel(field) if path is None else f"{_camel(field)}Path"
+        name = pascal(field) if path is None else f"{pascal(field)}Path"
         shown = value if isinstance(value, str) else text(value)
         if expected in ("array", "input array"):
             return EvaluationFailed(RUNTIME, f'Reference path "{path or "$"}" must point to array.', name)

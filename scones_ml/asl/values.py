@@ -11,7 +11,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-__all__ = ["PAYLOAD_LIMIT", "UNSET", "Json", "Unset", "fits", "java_text", "new_id", "plain", "size", "text"]
+__all__ = [
+    "HASHES",
+    "PAYLOAD_LIMIT",
+    "UNSET",
+    "Json",
+    "Unset",
+    "fits",
+    "hash_of",
+    "java_text",
+    "new_id",
+    "plain",
+    "size",
+    "text",
+]
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 
@@ -76,6 +89,22 @@ def java_text(value: Json) -> str:
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(java_text, value)) + "]"
     return text(value)
+
+
+HASHES: Final = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
+"""The algorithms of States.Hash and $hash, by AWS's name and by Python's."""
+
+
+def hash_of(data: Json, algorithm: str) -> str:
+    """The hexadecimal digest of a text, or of a document's JSON.
+
+    Raises:
+        KeyError: `algorithm` is not in `HASHES`.
+    """
+    import hashlib  # on use: that is import time
+
+    content = data if isinstance(data, str) else text(data)
+    return hashlib.new(HASHES[algorithm], content.encode(), usedforsecurity=False).hexdigest()
 
 
 def new_id() -> str:
