@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from html import escape
 
 from scones_ml.evaluation.drawing import (
@@ -22,7 +21,7 @@ from scones_ml.evaluation.drawing import (
     y_axis,
 )
 from scones_ml.monitoring.results import Dot
-from scones_ml.monitoring.timeline import Span
+from scones_ml.monitoring.timeline import Span, moment
 
 __all__ = ["bands", "scatter", "volume"]
 
@@ -106,8 +105,7 @@ def _mark(x: Axis, y: Axis, dot: Dot, label: str, threshold: float | None) -> st
         if passes
         else f'<path class="doubt" d="M{px - 3:.1f} {py - 3:.1f}l6 6m0 -6l-6 6"/>'
     )
-    moment = datetime.fromtimestamp(dot.seconds, UTC)
-    words = f"{moment:%Y-%m-%d %H:%M:%S}: {label}, {100 * dot.confidence:.1f} %"
+    words = f"{moment(dot.seconds):%Y-%m-%d %H:%M:%S}: {label}, {100 * dot.confidence:.1f} %"
     return f"<g><title>{escape(words)}</title>{shape}</g>"
 
 
@@ -160,4 +158,4 @@ def _time_ticks(first: float, last: float) -> list[tuple[float, str]]:
     step = next((step for step in _STEPS if (last - first) / step <= 5), _STEPS[-1] * 10)
     form = "%H:%M:%S" if step < 60 else "%H:%M" if step < _DAY / 2 else "%-d %b" if step < 28 * _DAY else "%b %Y"
     numbers = range(int(-(-first // step)), int(last // step) + 1)
-    return [(float(n * step), datetime.fromtimestamp(n * step, UTC).strftime(form)) for n in numbers]
+    return [(float(n * step), moment(n * step).strftime(form)) for n in numbers]

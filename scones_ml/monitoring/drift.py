@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from scones_ml.evaluation.arrays import FloatArray, IntArray
 from scones_ml.monitoring.grids import CELLS, CONFIDENCE, PICTURE_GRIDS, Grid, histogram, quantiles
 from scones_ml.monitoring.martingale import ConformalMartingale
 from scones_ml.monitoring.reference import Reference
+from scones_ml.monitoring.timeline import moment
 
 __all__ = ["Drift", "DriftWatch", "FigureDrift", "FirstAlarm"]
 
@@ -101,7 +102,7 @@ class _Watch:
         above = np.flatnonzero(wealth >= -math.log(self._level))
         if self._first is None and above.size:
             at = above[0]
-            self._first = FirstAlarm(int(numbers[at]) + 1, datetime.fromtimestamp(float(seconds[at]), UTC))
+            self._first = FirstAlarm(int(numbers[at]) + 1, moment(float(seconds[at])))
         self._recent.append(histogram(cells))
 
     def result(self) -> FigureDrift:

@@ -62,7 +62,7 @@ PICTURE_GRIDS = {
     "brightness": Grid("linear", 0.0, 256.0),
     "contrast": Grid("linear", 0.0, 128.0),
     "sharpness": Grid("log", 0.0, 14.0),
-    "size": Grid("log", 0.0, 10.0),
+    "size": Grid("linear", -0.5, 511.5),
 }
 
 

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from scones_ml.monitoring.martingale import BLOCK
 from scones_ml.monitoring.pictures import measure
 from scones_ml.monitoring.reference import Reference
 from scones_ml.monitoring.results import ClassShare, Dot, Doubtful, Latency, Monitoring
-from scones_ml.monitoring.timeline import Timeline
+from scones_ml.monitoring.timeline import Timeline, moment
 
 __all__ = ["MonitorRequest", "monitor"]
 
@@ -199,8 +199,8 @@ class _Stream:
             earlier=self._earlier,
             unanswered=dict(self._unanswered),
             joined=None if self._request.objects is None else self._joined,
-            first=datetime.fromtimestamp(self._first, UTC),
-            last=datetime.fromtimestamp(self._last, UTC),
+            first=moment(self._first),
+            last=moment(self._last),
             labels=self._labels,
             threshold=self._threshold,
             classes=tuple(

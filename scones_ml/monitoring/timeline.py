@@ -10,13 +10,22 @@ import numpy as np
 from scones_ml.evaluation.arrays import FloatArray, IntArray
 from scones_ml.monitoring.grids import CELLS, CONFIDENCE, histogram, quantiles
 
-__all__ = ["Span", "Timeline"]
+__all__ = ["Span", "Timeline", "moment"]
 
 _MOST_SPANS = 60
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # each divides the next, so that spans merge without a rest
 _WIDTHS = (1, 5, 15, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, _DAY, 7 * _DAY, 28 * _DAY)
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC).timestamp()
+_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as a time in UTC, within the years that a datetime can hold."""
+    return datetime.fromtimestamp(min(max(seconds, _EARLIEST), _LATEST), UTC)
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,8 @@ class Timeline:
         """What was collected, in the order of time; spans without an answer are left out."""
         return tuple(
             Span(
-                start=datetime.fromtimestamp(number * self._width, UTC),
-                end=datetime.fromtimestamp((number + 1) * self._width, UTC),
+                start=moment(number * self._width),
+                end=moment((number + 1) * self._width),
                 records=int(self._counts[number].sum()),
                 below=None if self._threshold is None else self._below[number],
                 quantiles=quantiles(self._counts[number], CONFIDENCE, _SHARES),

@@ -1,0 +1,116 @@
+"""The monitoring page: complete in itself, safe from what strangers wrote, right in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scones_ml.captures import Capture, Payload, Skipped
+from scones_ml.dataset.synthetic import draw_png
+from scones_ml.events import ImageRef
+from scones_ml.monitoring import MonitorRequest, Reference, make_reference, monitor
+from scones_ml.monitoring.page import render_page
+
+HOSTILE = 'in/"><script>alert(1)</script>{{ 7 * 7 }}.png'
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    """A small calibration split."""
+    sure = np.random.default_rng(1).uniform(0.7, 0.99, 60)
+    pictures = [draw_png("bicycle", 1, n) for n in range(60)]
+    return make_reference(
+        np.stack((sure, 1 - sure), axis=1), np.zeros(60, np.int64), ("bicycle", "motorcycle"), pictures, image_size=32
+    )
+
+
+def page(reference: Reference | None, *, count: int = 400, lower: float = 0.0, threshold: float | None = 0.9) -> str:
+    """A week's stream, whose confidence drops in its second half."""
+    generator = np.random.default_rng(2)
+    ref = ImageRef(s3_bucket="b", s3_key=HOSTILE, etag="e")
+    picture = draw_png("bicycle", 3, 0)
+    rows: list[Capture | Skipped] = [Skipped(3, "<b>cut off</b>", "a.jsonl")]
+    for n in range(count):
+        sure = float(generator.uniform(0.7, 0.99)) - (lower if n > count / 2 else 0.0)
+        rows.append(
+            Capture(
+                str(n),
+                NOW - timedelta(days=7 * (1 - n / count)),
+                Payload("image/png", picture if n % 2 else b"no picture"),
+                Payload("application/json", json.dumps([sure, 1 - sure]).encode()),
+                ref.image_id,
+                ("latency_ms=20",),
+            )
+        )
+    request = MonitorRequest(
+        labels=("bicycle", "motorcycle"), threshold=threshold, reference=reference, objects={ref.image_id: ref}
+    )
+    return render_page(monitor(rows, request), NOW)
+
+
+def test_the_answer_comes_first(reference: Reference) -> None:
+    """The heading names what has changed, or says that there is no alarm, or what waits for people."""
+    assert re.search(r"<h1>Drift: confidence\b.* changed\.</h1>", page(reference, lower=0.2))
+    assert "<h1>About" in page(None)
+    assert "half of them at least" in page(None, threshold=None)
+
+
+def test_what_strangers_wrote_is_text() -> None:
+    """Object keys and broken lines cannot become markup or templates."""
+    text = page(None, lower=0.2)
+    assert "<script" not in text
+    assert "<b>cut off</b>" not in text
+    assert text.count("{{ 7 * 7 }}.png") == 12
+
+
+def test_nothing_is_loaded_from_elsewhere(reference: Reference) -> None:
+    """No address but data URIs, no script at all, and a policy that allows none."""
+    text = page(reference)
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
+
+
+def test_every_drawing_has_words(reference: Reference) -> None:
+    """Each SVG drawing with a role has a title and a description, each picture an alt text."""
+    text = page(reference)
+    assert text.count('role="img" aria-labelledby') == text.count("<desc id=") == 3
+    assert all(alt for alt in re.findall(r'<img [^>]*alt="([^"]*)"', text))
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_streams_of_any_length_render(count: int) -> None:
+    """One answer, two and a thousand make a page."""
+    assert page(None, count=count).endswith("</html>")
+
+
+def chromium(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run headless Chromium in a profile of its own; skip where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine: the page is tested in a browser where there is one")
+    quiet = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    logged = ("--disable-component-update", "--enable-logging=stderr", f"--user-data-dir={profile}")
+    return subprocess.run(
+        [program, "--headless", *quiet.split(), *logged, *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+def test_in_a_browser_it_loads_without_a_complaint(reference: Reference, tmp_path: Path) -> None:
+    """Headless Chromium shows all three drawings, and its console stays empty."""
+    file = tmp_path / "monitoring.html"
+    file.write_text(page(reference, lower=0.2), encoding="utf-8")
+    ran = chromium(tmp_path / "profile", "--window-size=390,900", "--dump-dom", file.as_uri())
+    assert "CONSOLE" not in ran.stderr
+    assert ran.stdout.count('<svg viewBox="0 0 480 300"') == 3

@@ -1,0 +1,269 @@
+"""The pass over captures: what is counted, what is left out, what is joined."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from scones_ml.captures import Capture, Payload, Skipped, capture_files, read_capture_files
+from scones_ml.errors import ConfigurationError, InvalidImageError
+from scones_ml.events import ImageRef
+from scones_ml.monitoring import MonitorRequest, Reference, make_reference, monitor, read_reference, write_reference
+from scones_ml.monitoring.pictures import measure, measure_pixels
+from scones_ml.monitoring.timeline import Timeline
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def png(brightness: int = 128, side: int = 32, seed: int = 0) -> bytes:
+    """A noisy grey picture."""
+    noise = np.random.default_rng(seed).normal(brightness, 30, (side, side, 3)).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def capture(answer: object = (0.25, 0.75), minutes: float = 0.0, picture: bytes = b"", latency: str = "") -> Capture:
+    return Capture(
+        "e",
+        START + timedelta(minutes=minutes),
+        Payload("image/png", picture),
+        Payload("application/json", json.dumps(answer).encode()),
+        f"id-{minutes}",
+        (f"latency_ms={latency}",) if latency else (),
+    )
+
+
+def make(images: int = 80, brightness: int = 128) -> Reference:
+    """A reference of a model that is 60 to 95 % sure, and as often right."""
+    generator = np.random.default_rng(4)
+    sure = generator.uniform(0.6, 0.95, images)
+    answer = generator.integers(0, 2, images)
+    labels = np.where(generator.random(images) < sure, answer, 1 - answer)
+    probabilities = np.where(answer[:, None] == [0, 1], sure[:, None], 1 - sure[:, None])
+    pictures = [png(brightness + n % 20, seed=n) for n in range(images)]
+    return make_reference(
+        probabilities, labels, ("bicycle", "motorcycle"), pictures, image_size=32, threshold=0.8, dataset_hash="ab"
+    )
+
+
+def stream(count: int, brightness: int = 128) -> Iterator[Capture]:
+    """Requests like the reference's, one a minute."""
+    generator = np.random.default_rng(9)
+    for n in range(count):
+        sure = float(generator.uniform(0.6, 0.95))
+        answer = (sure, 1 - sure) if generator.integers(2) else (1 - sure, sure)
+        yield capture(answer, n, png(brightness + n % 20, seed=1000 + n))
+
+
+def test_the_real_captures_are_counted_whole(test_data: Path) -> None:
+    """All 23 real records, eight of them below the course's threshold of .93, over one year."""
+    found = monitor(read_capture_files(capture_files(test_data / "captured")), MonitorRequest(threshold=0.93))
+    assert (found.records, found.skipped, found.answered, found.reviews) == (23, 0, 23, 8)
+    assert [row.count for row in found.classes] == [10, 13]
+    assert (found.first.year, found.last.year) == (2024, 2025)
+    assert sum(span.records for span in found.spans) == 23
+    assert len(found.spans) <= 60
+
+
+def test_every_line_is_accounted_for() -> None:
+    """Broken lines, earlier records and answers that are none are counted apart, with reasons."""
+    rows: list[Capture | Skipped] = [
+        capture(minutes=5),
+        capture(minutes=6),
+        Skipped(7, "cut off", "a.jsonl"),
+        capture("no numbers", 7),
+        capture([0.9, 0.9], 8),
+        capture([float("nan"), 1.0], 8),
+        capture([0.2, 0.3, 0.5], 9),
+        capture(minutes=1),
+    ]
+    request = MonitorRequest(labels=("bicycle", "motorcycle"), since=START + timedelta(minutes=5))
+    found = monitor(rows, request)
+    assert (found.records, found.answered, found.skipped, found.earlier) == (6, 2, 1, 1)
+    assert found.unanswered == {
+        "the answer is not a list of numbers": 1,
+        "the answer is not a probability vector": 2,
+        "the answer is of 3 classes": 1,
+    }
+    document = json.loads(json.dumps(found.to_json()))
+    assert document["records"] == 6
+    assert document["skipped_lines"] == [{"line": 7, "reason": "cut off", "file": "a.jsonl"}]
+    assert document["drift"] is None
+
+
+def test_review_rate_latency_and_classes() -> None:
+    """What is below the threshold goes to a person; latency is told where records say it."""
+    rows = [capture([1 - sure, sure], n, latency=str(10 + n)) for n, sure in enumerate((0.6, 0.7, 0.9, 0.95))]
+    found = monitor([*rows, capture(minutes=9)], MonitorRequest(threshold=0.9))
+    assert (found.reviews, found.answered) == (3, 5)
+    assert found.labels == ("class 0", "class 1")
+    assert found.latency is not None
+    assert found.latency.count == 4
+    assert found.latency.median == pytest.approx(11, rel=0.03)
+
+
+def test_captures_are_joined_to_their_objects() -> None:
+    """An InferenceId that is known names the picture's object among the least sure answers."""
+    ref = ImageRef(s3_bucket="in", s3_key="a.png", etag="e")
+    row = Capture("e", START, Payload("", b""), Payload("", b"[0.5, 0.5]"), ref.image_id)
+    found = monitor([row, capture()], MonitorRequest(objects={ref.image_id: ref}))
+    assert found.joined == 1
+    assert [entry.object for entry in found.doubtful] == ["s3://in/a.png", None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "request_", "message"),
+    [
+        ([], MonitorRequest(), "the files are empty"),
+        ([Skipped(1, "cut off", "a.jsonl")], MonitorRequest(), "a.jsonl:1: cut off"),
+        ([capture("x")], MonitorRequest(), "none of 1 records has an answer"),
+        ([capture([0.2, 0.3, 0.5])], MonitorRequest(labels=("a", "b")), "of 3 classes; expected are a, b"),
+        ([capture()], MonitorRequest(since=START + timedelta(days=1)), "all 1 records are from before --since"),
+        ([capture()], MonitorRequest(level=0.0), "false-alarm chance of 0.0"),
+    ],
+)
+def test_nothing_to_look_at_is_one_clear_line(
+    rows: list[Capture | Skipped], request_: MonitorRequest, message: str
+) -> None:
+    """No record, no answer, other classes, nothing recent: each is named."""
+    with pytest.raises(ConfigurationError, match=message.replace(".", r"\.")):
+        monitor(rows, request_)
+
+
+def test_a_reference_of_other_classes_is_refused() -> None:
+    """Model and reference must know the same classes in the same order."""
+    with pytest.raises(ConfigurationError, match="the reference is of other classes: it knows bicycle, motorcycle"):
+        monitor([], MonitorRequest(labels=("motorcycle", "bicycle"), reference=make(20)))
+
+
+def test_a_stream_like_the_reference_raises_no_alarm_and_a_darker_one_does() -> None:
+    """From captured bytes to the alarm: brightness is named, threshold and labels come from the reference."""
+    reference = make()
+    calm = monitor(stream(400), MonitorRequest(reference=reference))
+    assert calm.drift is not None
+    assert not calm.drift.alarm
+    assert calm.labels == ("bicycle", "motorcycle")
+    assert calm.threshold == 0.8
+    dark = monitor(stream(400, brightness=90), MonitorRequest(reference=reference))
+    assert dark.drift is not None
+    alarms = [figure.name for figure in dark.drift.figures if figure.first_alarm]
+    assert "brightness" in alarms
+    assert "confidence" not in alarms
+    assert dark.accuracy is not None
+    assert dark.accuracy.labels == 80
+
+
+def test_broken_and_missing_pictures_do_not_stop_it() -> None:
+    """Bytes that are no picture are counted; records of answers alone have none to measure."""
+    rows = [capture(minutes=1, picture=b"\x89PNG rubbish"), capture(minutes=2), capture(minutes=3, picture=png())]
+    found = monitor(rows, MonitorRequest(reference=make(20)))
+    assert found.drift is not None
+    assert (found.drift.measured, found.drift.unreadable) == (2, 1)
+
+
+def test_a_reference_is_kept_in_a_file(tmp_path: Path) -> None:
+    """Written and read back it is the same, a few kilobytes, without a picture in it."""
+    reference, path = make(), tmp_path / "a" / "reference.json"
+    write_reference(reference, path)
+    assert read_reference(path) == reference
+    assert path.stat().st_size < 20_000
+    assert json.loads(path.read_text())["images"] == 80
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version"),
+        ({"images": 7}, "7 pictures"),
+        ({"predicted": [1]}, "2 classes"),
+        ({"right": {"500": 1}}, "more right answers"),
+        ({"pictures": {}}, "figures of the pictures are brightness"),
+        ({"confidence": {"900": 80}}, "confidence"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_broken_reference_is_one_clear_line(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    """Whatever is wrong with the file, the message names the file and the field."""
+    path = tmp_path / "reference.json"
+    path.write_text(json.dumps(make().model_dump(mode="json") | change))
+    with pytest.raises(ConfigurationError, match=rf"reference\.json is not a reference: .*{message}"):
+        read_reference(path)
+
+
+def test_a_missing_reference_says_how_to_make_one(tmp_path: Path) -> None:
+    """The remedy is the command that stores one."""
+    with pytest.raises(ConfigurationError, match="--save-reference"):
+        read_reference(tmp_path / "none.json")
+
+
+def test_memory_does_not_grow_with_the_stream() -> None:
+    """Four times the records take no more memory: nothing is kept for each."""
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        monitor(
+            (capture([0.3, 0.7], minutes=n * 7, picture=bytes(2000)) for n in range(count)),
+            MonitorRequest(threshold=0.8),
+        )
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(300)
+    assert peak(12_000) < 1.2 * peak(3000)
+
+
+def test_spans_add_up_however_they_were_widened() -> None:
+    """Answers of a second, a day and a decade, in any order: at most 60 spans, no answer lost."""
+    generator = np.random.default_rng(0)
+    timeline = Timeline(0.9)
+    total = below = 0
+    for size in (1.0, 86_400.0, 3e8):
+        confidence = generator.uniform(0.5, 1.0, 500)
+        timeline.add(START.timestamp() + generator.uniform(0, size, 500), confidence)
+        total, below = total + 500, below + int((confidence < 0.9).sum())
+        spans = timeline.spans()
+        assert len(spans) <= 60
+        assert sum(span.records for span in spans) == total
+        assert sum(span.below or 0 for span in spans) == below
+        assert all(one.end <= other.start for one, other in zip(spans, spans[1:], strict=False))
+
+
+def test_times_at_the_ends_of_the_calendar_are_taken() -> None:
+    """Records of the years 1 and 9999 are odd, but no reason to stop."""
+    rows = [
+        Capture("e", time.replace(tzinfo=UTC), Payload("", b""), Payload("", b"[0.5, 0.5]"))
+        for time in (datetime.min, datetime.max)
+    ]
+    found = monitor(rows, MonitorRequest())
+    assert (found.first.year, found.last.year) == (1, 9999)
+
+
+def test_pictures_are_measured_as_the_model_sees_them() -> None:
+    """Darker, flatter, blurred and smaller pictures move their own figure the right way."""
+    picture = Image.open(io.BytesIO(png(128, side=64)))
+
+    def measured(image: Image.Image) -> tuple[float, float, float, float]:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return measure(buffer.getvalue(), 32)
+
+    plain = measured(picture)
+    assert plain[3] == 32
+    assert measured(picture.point(lambda value: value // 2))[0] == pytest.approx(plain[0] / 2, abs=1)
+    assert measured(picture.filter(ImageFilter.GaussianBlur(3)))[2] < plain[2] / 4
+    assert measured(picture.resize((16, 16)))[3] == 16
+    assert measured(picture.resize((64, 8)))[3] == 16
+    flat = np.full((32, 32, 3), 7, np.uint8)
+    assert measure_pixels(flat) == pytest.approx((7.0, 0.0, 0.0), abs=1e-3)
+    with pytest.raises(InvalidImageError):
+        measure(b"no picture", 32)
