@@ -295,7 +295,8 @@ class JsonataFlow:
             plain = value if isinstance(value, str) else shown
             return EvaluationFailed(ERROR, _WRONG[expected].format(name=name, shown=shown, plain=plain), name)
         expression = str(source)[2:-2].strip() if is_expression(source) else text(source)
-        problem = _WRONG_TYPE.format(expected=_EXPECTED.get(expected, expected), found=_type_name(value), shown=shown)
+        wanted = "integer" if isinstance(value, float) else _EXPECTED.get(expected, expected)
+        problem = _WRONG_TYPE.format(expected=wanted, found=_type_name(value), shown=shown)
         return EvaluationFailed(
             ERROR, f"The JSONata expression '{expression}' specified for the field '{name}' {problem}", name
         )

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from scones_ml.asl.failures import StateFailed
+from scones_ml.asl.failures import RUNTIME, EvaluationFailed, StateFailed
 from scones_ml.asl.parts import ItemReader, ReaderConfig
 from scones_ml.asl.resources import body_of, call_service
 from scones_ml.asl.step import Step
@@ -72,7 +72,12 @@ def _uri(parameters: Mapping[str, Json]) -> str:
 
 
 def _limit(config: ReaderConfig, step: Step) -> int:
-    limit = step.integer(config, "max_items")
+    try:
+        limit = step.integer(config, "max_items")
+    except EvaluationFailed as failure:
+        if failure.error != RUNTIME or "not a valid integer" not in str(failure.cause):
+            raise
+        raise StateFailed(_FAILED, failure.cause) from failure
     if limit is not None and limit < 0:
         raise StateFailed(_FAILED, "field MaxItems must be positive")
     return limit or _MOST_ITEMS  # 0 stands for all, as on AWS

@@ -96,6 +96,14 @@ def test_ranges_without_an_item_are_nothing() -> None:
     assert run({"Type": "Pass", "Output": "{% $range(3, 3, 1) %}"}, {}, QueryLanguage="JSONata").output == 3
 
 
+def test_a_limit_of_items_that_is_no_number_fails_the_reader() -> None:
+    """MaxItemsPath to a text is States.ItemReaderFailed with the value and the path."""
+    reader = {"Resource": GET, "ReaderConfig": {"MaxItemsPath": "$.m"}, "Parameters": {"Bucket": "b", "Key": "k"}}
+    execution = run({"Type": "Map", "ItemReader": reader, "ItemProcessor": DISTRIBUTED}, {"m": "x"})
+    cause = 'The MaxItemsPath field refers to value "x" which is not a valid integer: $.m'
+    assert (execution.error, execution.cause) == ("States.ItemReaderFailed", cause)
+
+
 def test_items_know_where_they_come_from() -> None:
     """$$.Map.Item has Index, Value and Source, and Key for a member of an object; the item itself is the pair."""
     selector = {"item.$": "$$.Map.Item"}
