@@ -7,6 +7,7 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -235,7 +236,7 @@ def test_spans_add_up_however_they_were_widened() -> None:
         assert len(spans) <= 60
         assert sum(span.records for span in spans) == total
         assert sum(span.below or 0 for span in spans) == below
-        assert all(one.end <= other.start for one, other in zip(spans, spans[1:], strict=False))
+        assert all(one.end <= other.start for one, other in pairwise(spans))
 
 
 def test_times_at_the_ends_of_the_calendar_are_taken() -> None:
