@@ -1,0 +1,75 @@
+"""Our source archive under AWS's own container toolkit, sagemaker-training: the program that runs in its containers.
+
+It needs an environment of its own, one that sees this project's packages too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scones_ml import dataset
+from scones_ml.inference.model import load_model
+from scones_ml.training.hyperparameters import ScriptMode
+from scones_ml.training.source import pack
+
+pytest.importorskip("sagemaker_training", reason="sagemaker-training is not installed: it needs its own environment")
+TRAIN = Path(sys.executable).parent / "train"
+
+
+def prepare(base: Path, hyperparameters: ScriptMode) -> Path:
+    """The folder that SageMaker mounts at /opt/ml."""
+    noise = np.random.default_rng(0)
+    for label, name in enumerate(("bicycle", "motorcycle")):
+        (base / "pictures" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = noise.integers(100 * label, 100 * label + 100, (16, 16, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(base / "pictures" / name / f"{number}.png")
+    dataset.stage(base / "pictures", base / "staged", image_size=16)
+    shutil.copytree(base / "staged", base / "ml/input/data/training")
+    (base / "source.tar.gz").write_bytes(pack())
+    sent = hyperparameters.to_request() | {"sagemaker_submit_directory": json.dumps(str(base / "source.tar.gz"))}
+    hosts = {"current_host": "localhost", "hosts": ["localhost"], "network_interface_name": "lo"}
+    for folder in ("input/config", "model", "output"):  # which the real container always has
+        (base / "ml" / folder).mkdir()
+    for name, document in {
+        "hyperparameters": sent,
+        "resourceconfig": hosts,
+        "inputdataconfig": {"training": {"TrainingInputMode": "File"}},
+    }.items():
+        (base / "ml/input/config" / f"{name}.json").write_text(json.dumps(document))
+    return base / "ml"
+
+
+def run(base: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(base), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([TRAIN], cwd=base, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_toolkit_trains_our_archive(tmp_path: Path) -> None:
+    """The toolkit unpacks the archive, passes every hyperparameter as an option and reports success with a model."""
+    base = prepare(tmp_path, ScriptMode(source="s3://b/s.tar.gz", epochs=2, seed=3, threads=1, device="cpu"))
+    done = run(base)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Epoch[1] Train-accuracy=" in done.stdout
+    assert (base / "output/success").exists()
+    card = load_model(base / "model").card
+    assert (card.epochs, card.seed, card.labels) == (2, 3, ("bicycle", "motorcycle"))
+
+
+def test_the_toolkit_reports_our_failure(tmp_path: Path) -> None:
+    """A job that cannot run fails with our exit code, and its reason is in the log, which ``follow`` shows."""
+    base = prepare(tmp_path, ScriptMode(source="s3://b/s.tar.gz", epochs=1, threads=1, device="cpu"))
+    (base / "input/data/training/dataset.json").unlink()
+    done = run(base)
+    assert done.returncode == 1, done.stderr[-1500:]
+    assert "ExitCode 1" in (base / "output/failure").read_text()
+    assert "is not a staged data set" in done.stdout + done.stderr
