@@ -6,8 +6,6 @@ What a file is, its first bytes decide: an archive, JSON Lines or a ``.lst``, wh
 from __future__ import annotations
 
 import hashlib
-import urllib.error
-import urllib.request
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
@@ -151,6 +149,8 @@ def fetch(url: str, folder: Path, progress: Progress = no_progress) -> Path:
     Raises:
         DatasetError: the server does not give it, or it cannot be kept.
     """
+    from urllib.error import URLError  # its package is slow to import, and few need it
+
     name = PurePosixPath(urlsplit(url).path).name or "download"
     path = folder / name
     if name in CIFAR100_MD5 and path.is_file() and _md5(path) == CIFAR100_MD5[name]:
@@ -160,7 +160,7 @@ def fetch(url: str, folder: Path, progress: Progress = no_progress) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         _receive(url, partial, progress)
         partial.replace(path)
-    except urllib.error.URLError as exc:
+    except URLError as exc:
         reason = getattr(exc, "reason", None) or exc
         raise DatasetError(f"cannot download {url}: {reason}") from exc
     except (OSError, ValueError) as exc:
@@ -171,7 +171,9 @@ def fetch(url: str, folder: Path, progress: Progress = no_progress) -> Path:
 
 
 def _receive(url: str, partial: Path, progress: Progress) -> None:
-    with urllib.request.urlopen(url, timeout=_SECONDS) as answer, partial.open("wb") as file:  # noqa: S310 - http(s) only
+    from urllib.request import urlopen
+
+    with urlopen(url, timeout=_SECONDS) as answer, partial.open("wb") as file:  # noqa: S310 - http(s) only
         total = int(answer.headers.get("Content-Length") or 0)
         done = 0
         while chunk := answer.read(_CHUNK):

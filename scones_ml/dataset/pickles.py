@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from scones_ml.errors import DatasetError
 
 __all__ = ["load_arrays"]
 
+_NUMBERED = ("BINPUT", "LONG_BINPUT", "PUT")
 _KINDS = "biuf"  # truth values and numbers: an array of objects could hold anything
 
 
@@ -26,12 +28,20 @@ def load_arrays(data: bytes, name: str) -> object:
         DatasetError: it asks for anything else, or is broken; nothing of it has run.
     """
     try:
+        _check_sizes(data)
         return _ArrayUnpickler(io.BytesIO(data), name).load()
     except DatasetError:
         raise
     # A pickle is a program: a broken one can fail in any way that its opcodes can.
     except Exception as exc:
         raise DatasetError(f"{name} is no pickle of arrays ({type(exc).__name__}): download it again") from exc
+
+
+def _check_sizes(data: bytes) -> None:
+    """Refuse what announces more than there is: pickle would make room for it first, and fill the memory."""
+    for opcode, argument, _ in pickletools.genops(data):  # which checks the length of every text and byte string
+        if opcode.name in _NUMBERED and isinstance(argument, int) and argument > len(data):
+            raise ValueError(f"{opcode.name} {argument} in {len(data)} bytes")
 
 
 class _ArrayUnpickler(pickle.Unpickler):

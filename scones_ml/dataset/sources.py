@@ -69,7 +69,7 @@ class Source(Protocol):
         ...
 
     def classes(self) -> tuple[str, ...]:
-        """All classes there are, sorted; DatasetError when the source cannot be used."""
+        """All classes there are, in the order of their labels; DatasetError when the source cannot be used."""
         ...
 
     def listing(self, classes: tuple[str, ...]) -> Listing:

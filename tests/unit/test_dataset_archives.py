@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from scones_ml import dataset
@@ -242,7 +244,9 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path: Path) -> None:
         b"cnumpy\ndtype\n(S'V99999999'\nI00\nI01\ntR.",
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I1000000000000\ntS'b'\ntR.",
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\ndtype\n(I0\ntS'b'\ntR.",
-        b"r\xff\xff\xff\x7f.",
+        b"Nr\xff\xff\xff\x7f.",
+        b"Np2147483647\n.",
+        b"\x80\x05\x96\x00\x00\x00\x00\x08\x00\x00\x00.",
         b"\x80\x63.",
         b"",
         b"(((",
@@ -254,6 +258,19 @@ def test_no_other_program_runs(program: bytes) -> None:
     with pytest.raises(DatasetError) as caught:
         load_arrays(program, "the pickle")
     assert "\n" not in str(caught.value)
+
+
+@given(st.data())
+def test_no_broken_pickle_does_harm(data: st.DataObject) -> None:
+    """A pickle with any of its bytes changed or cut is read, or refused in one line: nothing else happens."""
+    program = bytearray(side(3, 1) if data.draw(st.booleans()) else META)
+    changes = st.tuples(st.integers(0, len(program) - 1), st.integers(0, 255))
+    for position, value in data.draw(st.lists(changes, min_size=1, max_size=4)):
+        program[position] = value
+    try:
+        load_arrays(bytes(program[: data.draw(st.integers(1, len(program)))]), "it")
+    except DatasetError as error:
+        assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize(
