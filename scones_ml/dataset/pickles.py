@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from collections.abc import Callable
 
 import numpy as np
 
@@ -64,24 +63,33 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise DatasetError(f"{self._name} refers to something outside of it ({pid!r}): nothing of it was run")
 
 
-def _empty_array(kind: object, shape: object, typecode: object) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """What numpy's own pickles begin with; their state then fills it."""
-    if kind is not _ARRAY or shape != (0,) or typecode not in (b"b", "b"):
-        raise ValueError("no plain array")
-    return np.empty(0, np.uint8)
+class _EmptyArray:
+    """What numpy's own pickles begin with; their state then fills it. Slots: a pickle may set no attribute on it."""
+
+    __slots__ = ()
+
+    def __call__(self, kind: object, shape: object, typecode: object) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        if kind is not _ARRAY or shape != (0,) or typecode not in (b"b", "b"):
+            raise ValueError("no plain array")
+        return np.empty(0, np.uint8)
 
 
-def _number_type(code: object, _align: object = False, _copy: object = True) -> np.dtype[np.generic]:
-    text = code.decode("ascii") if isinstance(code, bytes) else code
-    if not isinstance(text, str) or len(text) > 3 or np.dtype(text).kind not in _KINDS:
-        raise ValueError("no type of numbers")
-    return np.dtype(text, False, True)  # a copy, since state may be set on it
+class _NumberType:
+    """A dtype of numbers."""
+
+    __slots__ = ()
+
+    def __call__(self, code: object, _align: object = False, _copy: object = True) -> np.dtype[np.generic]:
+        text = code.decode("ascii") if isinstance(code, bytes) else code
+        if not isinstance(text, str) or len(text) > 3 or np.dtype(text).kind not in _KINDS:
+            raise ValueError("no type of numbers")
+        return np.dtype(text, False, True)  # a copy, since state may be set on it
 
 
 _ARRAY = object()  # numpy.ndarray itself could be called with a size that fills the memory
-_ALLOWED: dict[tuple[str, str], object | Callable[..., object]] = {
+_ALLOWED: dict[tuple[str, str], object] = {
     ("numpy", "ndarray"): _ARRAY,
-    ("numpy", "dtype"): _number_type,
-    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy", "dtype"): _NumberType(),
+    ("numpy.core.multiarray", "_reconstruct"): _EmptyArray(),
+    ("numpy._core.multiarray", "_reconstruct"): _EmptyArray(),
 }
