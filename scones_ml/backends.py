@@ -30,6 +30,7 @@ __all__ = [
     "object_store",
     "read_object",
     "result_exists",
+    "s3_store",
     "start_execution",
     "write_result",
 ]
@@ -115,7 +116,12 @@ def image_source(source: str) -> tuple[ObjectStore, str, str]:
     bucket, _, prefix = source.removeprefix("s3://").partition("/")
     if not bucket:
         raise ConfigurationError(f"{source!r} names no bucket: give s3://bucket/prefix")
-    return _object_store(settings.Target("s3")), bucket, prefix
+    return s3_store(), bucket, prefix
+
+
+def s3_store() -> ObjectStore:
+    """S3 itself, whatever the settings say."""
+    return _object_store(settings.Target("s3"))
 
 
 def start_execution(image: ImageRef) -> None:

@@ -165,7 +165,7 @@ class TrainingJobs:
             log.read()
         except KeyboardInterrupt:
             raise TrainingError(
-                f"training job {name} goes on without us: come back with `scones train --on aws --attach {name}`, "
+                f"training job {name} goes on without us: follow it again with TrainingJobs.follow({name!r}), "
                 f"stop it with `aws sagemaker stop-training-job --training-job-name {name}`"
             ) from None
         return _finished(name, found, log)

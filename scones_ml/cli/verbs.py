@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["cleanup", "deploy", "evaluate", "stage", "train"]
 
-Source = Annotated[str, typer.Argument(help="A folder of class folders, or synthetic.", show_default=False)]
-Destination = Annotated[Path, typer.Argument(help="The data set's folder, to be made.", show_default=False)]
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A folder of class folders, a CIFAR-100 archive or its URL, a manifest, s3://bucket/prefix, or synthetic.",
+        show_default=False,
+    ),
+]
+Destination = Annotated[
+    str, typer.Argument(help="The data set's folder, to be made, or s3://bucket/prefix.", show_default=False)
+]
 Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=False)]
 Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
 PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic pictures of each class.")]
@@ -45,16 +53,31 @@ def stage(
     image_size: ImageSize = 32,
     per_class: PerClass = 600,
     json: Json = False,
+    workspace: Workspace = Path(".scones"),
 ) -> None:
     """Check, split and hash pictures into a data set."""
     from scones_ml import dataset
 
-    origin = (
-        dataset.Synthetic(per_class=per_class, seed=seed, size=image_size) if source == "synthetic" else Path(source)
-    )
+    remote = destination.startswith("s3://")
+    store = backends.s3_store() if remote or source.startswith("s3://") else None
+    folder = workspace / "staged" / destination.removeprefix("s3://") if remote else Path(destination)
+    origin = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size) if source == "synthetic" else source
     with terminal.progress("stage") as progress:
         result = dataset.stage(
-            origin, destination, classes=names(classes), seed=seed, image_size=image_size, progress=progress
+            origin,
+            folder,
+            classes=names(classes),
+            seed=seed,
+            image_size=image_size,
+            progress=progress,
+            store=store,
+            downloads=workspace / "downloads",
+        )
+    if remote and store:
+        with terminal.progress("upload") as progress:
+            sent = dataset.upload(result.dataset, destination, store, progress)
+        terminal.say(
+            f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"
         )
     counts = result.dataset.counts()
     if json:
@@ -73,8 +96,8 @@ def stage(
     for problem in result.problems[:10]:
         terminal.say(f"left out: {problem.name}: {problem.reason}")
     if len(result.problems) > 10:
-        terminal.say(f"left out: {len(result.problems) - 10} more, listed in {destination / 'dataset.json'}")
-    terminal.say(f"next: scones train {destination}")
+        terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
+    terminal.say(f"next: scones train {folder}")
 
 
 def train(

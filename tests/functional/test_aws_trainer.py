@@ -199,7 +199,7 @@ def test_ctrl_c_lets_go_of_the_job() -> None:
     """Ctrl-C leaves the job running and says how to come back and how to stop it."""
     script = Script(RUNNING, KeyboardInterrupt())
     jobs = TrainingJobs(script, Lines([]), no_pause)
-    with pytest.raises(TrainingError, match=r"job goes on without us: .*--attach job.*stop-training-job") as caught:
+    with pytest.raises(TrainingError, match=r"job goes on without us: .*follow\('job'\).*stop-training-job") as caught:
         jobs.follow("job")
     assert "\n" not in str(caught.value)
     assert script.stopped == []

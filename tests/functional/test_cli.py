@@ -69,6 +69,34 @@ def test_json_is_one_document_on_standard_output(photos: Path, capsys: pytest.Ca
     assert sum(sum(split.values()) for split in document["counts"].values()) == 40
 
 
+def test_stage_to_s3_and_back(
+    photos: Path, capsys: pytest.CaptureFixture[str], moto_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set goes to an S3 prefix, a second time nothing is written again, and the prefix is a source itself."""
+    import boto3
+
+    from scones_ml import backends
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": moto_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="staging")
+    backends._object_store.cache_clear()
+    try:
+        assert main(["stage", "photos", "s3://staging/bikes"]) == 0
+        assert "0 were there" in capsys.readouterr().err
+        assert main(["stage", "photos", "s3://staging/bikes"]) == 0
+        assert " 0 objects written" in capsys.readouterr().err
+        assert main(["stage", "s3://staging/bikes", "again", "--json"]) == 0
+        assert sum(sum(split.values()) for split in json.loads(capsys.readouterr().out)["counts"].values()) == 40
+    finally:
+        backends._object_store.cache_clear()
+
+
 def test_bad_sources_get_one_clear_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Missing and empty folders, one class only, an empty class and unknown classes are named with the remedy."""
     root = photos.parent
