@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -37,6 +38,7 @@ __all__ = [
 _JSON_TYPES = ("application/json", "text/csv")
 _SUFFIX = ".jsonl"
 _LONGEST_LINE = 32 * 2**20  # bytes; a request and its answer have at most 6 MiB each before base64
+_BUFFER = 2**18  # bytes; lines are long
 _LATENCY = "latency_ms="
 
 
@@ -76,7 +78,7 @@ class Capture:
     def probabilities(self) -> tuple[float, ...] | None:
         """The answer as numbers, from a JSON list (or a batch of one) or a line of CSV; None when it is neither."""
         try:
-            answer = json.loads(self.output.data)
+            answer = json.loads(self.output.data.decode())
         except ValueError:
             return _csv_numbers(self.output.data)
         if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
@@ -117,7 +119,7 @@ def read_captures(lines: Iterable[str | bytes]) -> Iterator[Capture | Skipped]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line if isinstance(line, str) else line.decode())
         except (ValueError, RecursionError) as exc:
             whole = line[-1:] in ("\n", b"\n")
             yield Skipped(number, f"not JSON: {exc}" if whole else f"cut off after {len(line):,} characters")
@@ -148,8 +150,8 @@ def capture_files(path: Path) -> list[Path]:
 def read_capture_files(files: Iterable[Path]) -> Iterator[Capture | Skipped]:
     """Read every record of every file, in order."""
     for path in files:
-        with path.open("rb") as file:
-            yield from _located(str(path), iter(lambda file=file: file.readline(_LONGEST_LINE), b""))  # type: ignore[misc]
+        with path.open("rb", buffering=_BUFFER) as file:
+            yield from _located(str(path), iter(partial(file.readline, _LONGEST_LINE), b""))
 
 
 def read_capture_objects(store: ObjectStore, bucket: str, prefix: str = "") -> Iterator[Capture | Skipped]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scones_ml import images
+from scones_ml.errors import ImageError
+from scones_ml.evaluation.arrays import FloatArray
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,37 +21,48 @@ __all__ = ["measure", "measure_pixels"]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def measure(data: bytes, size: int) -> tuple[float, float, float, float]:
-    """Measure an encoded picture.
+def measure(pictures: Sequence[bytes], size: int) -> FloatArray:
+    """Measure encoded pictures.
 
     Args:
-        data: a file's bytes.
-        size: side of the model's square in pixels.
+        pictures: N files' bytes.
+        size: side of the model's square in pixels, at least 3.
 
     Returns:
-        Brightness, contrast and sharpness as :func:`measure_pixels` has them, and the size: the square root of the
-        number of pixels, each side counted up to ``size``; what lies beyond, the model never sees.
-
-    Raises:
-        InvalidImageError: not a picture, or a broken one.
-        ImageTooLargeError: beyond the policy's caps.
+        (N, 4): brightness, contrast and sharpness as :func:`measure_pixels` has them, and the size: the square root
+        of the number of pixels, each side counted up to ``size``; what lies beyond, the model never sees. A row of
+        NaN is a picture that cannot be read.
     """
-    pixels = images.pixels(data, size)
+    figures = np.full((len(pictures), 4), np.nan)
+    squares = np.zeros((len(pictures), size, size, 3), np.uint8)
+    readable = np.zeros(len(pictures), np.bool_)
+    for number, data in enumerate(pictures):
+        try:
+            squares[number] = images.pixels(data, size)
+        except ImageError:
+            continue
+        readable[number], figures[number, 3] = True, _size(data, size)
+    figures[readable, :3] = measure_pixels(squares[readable])
+    return figures
+
+
+def measure_pixels(pixels: npt.NDArray[np.uint8]) -> FloatArray:
+    """Measure (N, S, S, 3) RGB pixels, S at least 3.
+
+    Returns:
+        (N, 3): brightness (mean luma, 0..255), contrast (its standard deviation, 0..127.5) and sharpness (the variance
+        of its Laplacian; small where the picture is blurred).
+    """
+    luma = pixels.astype(np.float32) @ _LUMA
+    middle = luma[:, 1:-1, 1:-1]
+    sides = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
+    over = (1, 2)
+    figures = (luma.mean(over), luma.std(over), (sides - 4 * middle).var(over))
+    return np.stack(figures, axis=1).astype(np.float64)
+
+
+def _size(data: bytes, size: int) -> float:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as picture:
-        width, height = picture.size
-    return (*measure_pixels(pixels), math.sqrt(min(width, size) * min(height, size)))
-
-
-def measure_pixels(pixels: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Measure a square of (S, S, 3) RGB pixels, S at least 3.
-
-    Returns:
-        Brightness (mean luma, 0..255), contrast (its standard deviation, 0..127.5) and sharpness (the variance of its
-        Laplacian; small where the picture is blurred).
-    """
-    luma = pixels.astype(np.float32) @ _LUMA
-    middle = luma[1:-1, 1:-1]
-    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * middle
-    return float(luma.mean()), float(luma.std()), float(laplacian.var())
+        return math.sqrt(min(picture.width, size) * min(picture.height, size))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scones_ml.errors import ConfigurationError
+from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.evaluation.arrays import IntArray, as_labels, as_probabilities, confidences
 from scones_ml.monitoring.grids import CELLS, CONFIDENCE, PICTURE_GRIDS, histogram
 from scones_ml.monitoring.pictures import measure
@@ -105,12 +105,14 @@ def make_reference(
     Raises:
         InferenceError: the probabilities are not probability vectors.
         DatasetError: the labels do not fit.
-        ImageError: a picture cannot be read.
+        InvalidImageError: a picture cannot be read.
     """
     matrix = as_probabilities(probabilities)
     answers = matrix.argmax(axis=1)
     cells = CONFIDENCE.cells(confidences(matrix))
-    measured = np.array([measure(data, image_size) for data in pictures]).reshape(-1, len(PICTURE_GRIDS))
+    measured = measure(list(pictures), image_size)
+    if np.isnan(measured).any():
+        raise InvalidImageError(f"{int(np.isnan(measured[:, 0]).sum())} pictures of the reference cannot be read")
     return Reference(
         labels=tuple(classes),
         threshold=threshold,

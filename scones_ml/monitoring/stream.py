@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 
 from scones_ml.captures import Capture, Skipped
-from scones_ml.errors import ConfigurationError, ImageError
+from scones_ml.errors import ConfigurationError
 from scones_ml.evaluation.arrays import FloatArray, IntArray
 from scones_ml.evaluation.intervals import clopper_pearson
 from scones_ml.events import ImageRef
@@ -98,7 +98,7 @@ class _Stream:
         self._predicted = np.zeros(0, np.int64)
         self._confidence, self._accepted = np.zeros(CELLS, np.int64), np.zeros(CELLS, np.int64)
         self._latency = np.zeros(CELLS, np.int64)
-        self._dots: list[tuple[float, Dot]] = []
+        self._dots: FloatArray = np.zeros((0, 4))  # sampling key, seconds, confidence, class
         self._random = np.random.default_rng(0)
         self._doubtful: list[tuple[float, int, Capture, int]] = []
 
@@ -159,16 +159,14 @@ class _Stream:
         chosen = np.flatnonzero((numbers < _ALL_OF_FIRST) | (numbers % _ONE_IN == 0))
         chosen = chosen[[bool(captures[place].input.data) for place in chosen]]
         size = self._request.reference.image_size
-        figures = np.array([_figures(captures[place].input.data, size) for place in chosen]).reshape(-1, 4)
+        figures = measure([captures[place].input.data for place in chosen], size)
         self._watch.add_pictures(figures, numbers[chosen], seconds[chosen])
 
     def _keep(self, captures: list[Capture], seconds: FloatArray, confidence: FloatArray, predicted: IntArray) -> None:
         """Keep an even sample of dots, and the answers that are least sure."""
-        dots = [
-            (key, Dot(float(s), float(c), int(p)))
-            for key, s, c, p in zip(self._random.random(len(captures)), seconds, confidence, predicted, strict=True)
-        ]
-        self._dots = heapq.nsmallest(_MOST_DOTS, self._dots + dots, key=lambda pair: pair[0])
+        columns = (self._random.random(len(captures)), seconds, confidence, predicted.astype(np.float64))
+        dots = np.concatenate((self._dots, np.stack(columns, axis=1)))
+        self._dots = dots[np.argsort(dots[:, 0])[:_MOST_DOTS]]
         least = np.argsort(confidence, kind="stable")[:_MOST_DOUBTFUL]
         more = [(float(confidence[i]), self._answered + int(i), captures[i], int(predicted[i])) for i in least]
         self._doubtful = heapq.nsmallest(_MOST_DOUBTFUL, self._doubtful + more, key=lambda entry: entry[:2])
@@ -215,7 +213,7 @@ class _Stream:
             accuracy=estimate_accuracy(self._confidence, normal, right),
             accepted_accuracy=accepted,
             drift=self._watch.result() if self._watch else None,
-            dots=tuple(dot for _, dot in sorted(self._dots, key=lambda pair: pair[1].seconds)),
+            dots=tuple(Dot(s, c, int(p)) for _, s, c, p in self._dots[np.argsort(self._dots[:, 1])].tolist()),
             doubtful=tuple(self._name(capture, label, sure) for sure, _, capture, label in self._doubtful),
         )
 
@@ -248,10 +246,3 @@ class _Stream:
             object=found.uri if found else None,
             picture=capture.input.data,
         )
-
-
-def _figures(data: bytes, size: int) -> tuple[float, float, float, float]:
-    try:
-        return measure(data, size)
-    except ImageError:
-        return (math.nan, math.nan, math.nan, math.nan)

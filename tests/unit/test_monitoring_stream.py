@@ -256,7 +256,8 @@ def test_pictures_are_measured_as_the_model_sees_them() -> None:
     def measured(image: Image.Image) -> tuple[float, float, float, float]:
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
-        return measure(buffer.getvalue(), 32)
+        brightness, contrast, sharpness, size = measure([buffer.getvalue()], 32)[0]
+        return brightness, contrast, sharpness, size
 
     plain = measured(picture)
     assert plain[3] == 32
@@ -265,6 +266,7 @@ def test_pictures_are_measured_as_the_model_sees_them() -> None:
     assert measured(picture.resize((16, 16)))[3] == 16
     assert measured(picture.resize((64, 8)))[3] == 16
     flat = np.full((32, 32, 3), 7, np.uint8)
-    assert measure_pixels(flat) == pytest.approx((7.0, 0.0, 0.0), abs=1e-3)
-    with pytest.raises(InvalidImageError):
-        measure(b"no picture", 32)
+    assert measure_pixels(flat[None])[0] == pytest.approx((7.0, 0.0, 0.0), abs=1e-3)
+    assert np.isnan(measure([b"no picture"], 32)).all()
+    with pytest.raises(InvalidImageError, match="1 pictures of the reference"):
+        make_reference([[0.5, 0.5]], [0], ("a", "b"), [b"no picture"], image_size=32)
