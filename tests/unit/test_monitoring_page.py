@@ -59,6 +59,7 @@ def page(reference: Reference | None, *, count: int = 400, lower: float = 0.0, t
 def test_the_answer_comes_first(reference: Reference) -> None:
     """The heading names what has changed, or says that there is no alarm, or what waits for people."""
     assert re.search(r"<h1>Drift: confidence\b.* changed\.</h1>", page(reference, lower=0.2))
+    assert "<h1>No alarm: " in page(reference)
     assert "<h1>About" in page(None)
     assert "half of them at least" in page(None, threshold=None)
 
