@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -32,11 +33,16 @@ def reference() -> Reference:
     )
 
 
+@functools.cache
+def picture(number: int) -> bytes:
+    """One of many pictures like the reference's."""
+    return draw_png("bicycle", 3, number)
+
+
 def page(reference: Reference | None, *, count: int = 400, lower: float = 0.0, threshold: float | None = 0.9) -> str:
     """A week's stream, whose confidence drops in its second half."""
     generator = np.random.default_rng(2)
     ref = ImageRef(s3_bucket="b", s3_key=HOSTILE, etag="e")
-    picture = draw_png("bicycle", 3, 0)
     rows: list[Capture | Skipped] = [Skipped(3, "<b>cut off</b>", "a.jsonl")]
     for n in range(count):
         sure = float(generator.uniform(0.7, 0.99)) - (lower if n > count / 2 else 0.0)
@@ -44,7 +50,7 @@ def page(reference: Reference | None, *, count: int = 400, lower: float = 0.0, t
             Capture(
                 str(n),
                 NOW - timedelta(days=7 * (1 - n / count)),
-                Payload("image/png", picture if n % 2 else b"no picture"),
+                Payload("image/png", picture(n // 2) if n % 2 else b"no picture"),
                 Payload("application/json", json.dumps([sure, 1 - sure]).encode()),
                 ref.image_id,
                 ("latency_ms=20",),
