@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from scones_ml.errors import DeploymentError
 from scones_ml.inference.model import read_card
@@ -21,6 +23,7 @@ from scones_ml.ports import DeploymentRequest, Endpoint
 
 __all__ = ["LocalDeployer"]
 
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # SageMaker's own rule
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 
@@ -42,6 +45,8 @@ class LocalDeployer:
 
     def deploy(self, request: DeploymentRequest) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`; one that runs under the same name is replaced."""
+        if _NAME.fullmatch(request.name) is None:
+            raise DeploymentError(f"{request.name!r} is no endpoint's name: give 1 to 63 letters, digits and hyphens")
         card = read_card(request.model)
         self.remove(request.name)
         self._records.mkdir(parents=True, exist_ok=True)
@@ -55,7 +60,9 @@ class LocalDeployer:
             captures = str(self._captures / request.name)
             endpoint = Endpoint(request.name, url, card.labels, card.input_size, card.threshold, captures)
             record = {"pid": child.pid, "endpoint": dataclasses.asdict(endpoint)}
-            self._record(request.name).write_text(json.dumps(record, indent=2), encoding="utf-8")
+            half = self._record(request.name).with_suffix(".part")
+            half.write_text(json.dumps(record, indent=2), encoding="utf-8")
+            half.replace(self._record(request.name))
             _wait_until_ready(url, child, log)
         except BaseException:
             _stop(child.pid, request.name)
@@ -69,7 +76,7 @@ class LocalDeployer:
         """See :meth:`scones_ml.ports.Deployer.endpoints`; records of processes that are gone are left out."""
         found = []
         for path in sorted(self._records.glob("*.json")):
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = _read(path)
             endpoint = Endpoint(**record["endpoint"] | {"labels": tuple(record["endpoint"]["labels"])})
             if _is_ours(record["pid"], endpoint.name):
                 found.append(endpoint)
@@ -78,7 +85,7 @@ class LocalDeployer:
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; its captures stay."""
         with contextlib.suppress(FileNotFoundError):
-            record = json.loads(self._record(name).read_text(encoding="utf-8"))
+            record = _read(self._record(name))
             _stop(record["pid"], name)
             if record["pid"] in _children:
                 _children.pop(record["pid"]).wait()
@@ -99,6 +106,14 @@ class LocalDeployer:
             *("--name", request.name, "--port", str(request.port), "--captures", str(self._captures.absolute())),
             *("--capture-percentage", str(request.capture_percentage)),
         ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {"pid": int(record["pid"]), "endpoint": dict(record["endpoint"])}
+    except (ValueError, KeyError, TypeError) as exc:
+        raise DeploymentError(f"{path} is not the record of an endpoint: repair it or remove it") from exc
 
 
 def _port(child: subprocess.Popen[bytes], log: Path) -> int:

@@ -207,6 +207,25 @@ def test_a_port_in_use_is_named(deployer: LocalDeployer, tiny_model: Path) -> No
     assert "fourth" not in [found.name for found in deployer.endpoints()]
 
 
+@pytest.mark.parametrize("name", ["", "a b", "../c", "a/b", "-a", "x" * 64])
+def test_a_name_that_is_none_is_refused(deployer: LocalDeployer, tiny_model: Path, name: str) -> None:
+    """Names follow SageMaker's rule, so that none is a path and each works there too."""
+    with pytest.raises(DeploymentError, match="is no endpoint's name"):
+        deployer.deploy(DeploymentRequest(name, tiny_model))
+
+
+@pytest.mark.parametrize("text", ["{broken", "[]", "{}", '{"pid": "x", "endpoint": {}}'])
+def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
+    """A record that somebody damaged is one clear line with its path; it is not removed behind anybody's back."""
+    (tmp_path / "bikes.json").write_text(text)
+    deployer = LocalDeployer(tmp_path, tmp_path / "captures")
+    with pytest.raises(DeploymentError, match=r"bikes\.json is not the record of an endpoint"):
+        deployer.endpoints()
+    with pytest.raises(DeploymentError, match=r"bikes\.json"):
+        deployer.remove("bikes")
+    assert (tmp_path / "bikes.json").read_text() == text
+
+
 @pytest.mark.parametrize(
     ("broken", "words"),
     [("model.json", "holds no model.json"), ("model.onnx", "holds no model.onnx"), ("labels", "labels")],
