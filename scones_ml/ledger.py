@@ -1,0 +1,138 @@
+"""The record of every resource that was made: append-only JSON Lines, on disk before and after each call.
+
+Two processes may write at once, and a process may die in the middle of a line: whole lines are never lost, and half a
+line is passed over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["Entry", "Ledger", "Resource"]
+
+State = Literal["creating", "created", "deleting", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        time: when, with its time zone.
+        run: the verb's call that it belongs to.
+        state: what was about to happen or had happened.
+        place: where, ``"local"`` or ``"aws:REGION"``.
+        kind: what it is, ``"endpoint"``.
+        name: its name or URI.
+        dollars_per_hour: what it costs while it exists; None when no price is known.
+        expires: when it has outlived its purpose; None for never.
+    """
+
+    time: datetime
+    run: str
+    state: State
+    place: str
+    kind: str
+    name: str
+    dollars_per_hour: float | None = 0.0
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What may exist, as the ledger knows it.
+
+    Attributes:
+        place, kind, name: its identity.
+        run: that made it, or changed it last.
+        state: the last that is known of it; ``"creating"`` and ``"deleting"`` mean that nobody knows.
+        since: when it was first made.
+        dollars_per_hour: what it costs while it exists; None when no price is known.
+        expires: when it has outlived its purpose; None for never.
+    """
+
+    place: str
+    kind: str
+    name: str
+    run: str
+    state: State
+    since: datetime
+    dollars_per_hour: float | None
+    expires: datetime | None
+
+
+class Ledger:
+    """A ledger file.
+
+    Args:
+        path: of the file; made with its folder when something is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, entry: Entry) -> None:
+        """Write one line and wait until it is on disk."""
+        line = json.dumps(asdict(entry), default=datetime.isoformat).encode() + b"\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":  # a writer died in the middle of its line
+                line = b"\n" + line
+            os.write(file, line)
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every whole line, oldest first; nothing when there is no file.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}") from exc
+        for line in lines:
+            if (entry := _parse(line)) is not None:
+                yield entry
+
+    def resources(self) -> tuple[Resource, ...]:
+        """What was made and is not known to be deleted, newest first."""
+        found: dict[tuple[str, str, str], Resource] = {}
+        for entry in self.entries():
+            identity = (entry.place, entry.kind, entry.name)
+            before = found.pop(identity, None)
+            if entry.state != "deleted":
+                found[identity] = Resource(
+                    *identity,
+                    run=entry.run,
+                    state=entry.state,
+                    since=before.since if before else entry.time,
+                    dollars_per_hour=entry.dollars_per_hour,
+                    expires=entry.expires,
+                )
+        return tuple(reversed(found.values()))
+
+
+def _parse(line: bytes) -> Entry | None:
+    try:
+        fields = json.loads(line)
+        times = {name: datetime.fromisoformat(fields[name]) for name in ("time", "expires") if fields[name]}
+        return Entry(**fields | times)
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,85 @@
+"""Plans and the ledger: what is about to happen, and the record of what may exist."""
+
+from __future__ import annotations
+
+import multiprocessing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Change, Plan, Run, execute
+
+MODEL = Change("create", "model", "scones-1", "names the container", "sagemaker:CreateModel")
+ENDPOINT = Change("create", "endpoint", "scones", "answers requests", "sagemaker:CreateEndpoint", 0.23)
+PLAN = Plan("deploy", "aws:us-east-1", (MODEL, ENDPOINT))
+
+
+def test_a_plan_knows_what_it_costs() -> None:
+    """The price of a plan is that of all it creates, and unknown when one price is."""
+    assert PLAN.dollars_per_hour == 0.23
+    assert Plan("deploy", "aws:mars-1", (Change("create", "endpoint", "a", "", "", None),)).dollars_per_hour is None
+
+
+def test_what_was_made_is_on_record_newest_first(tmp_path: Path) -> None:
+    """After a plan the ledger holds every resource it made, newest first, with its price, run and end."""
+    ledger, run = Ledger(tmp_path / "w" / "ledger.jsonl"), Run.new(ttl=timedelta(hours=2))
+    execute(PLAN, lambda change: None, ledger, run)
+    newest, oldest = ledger.resources()
+    assert (newest.kind, newest.name, newest.state, newest.run) == ("endpoint", "scones", "created", run.id)
+    assert newest.dollars_per_hour == 0.23
+    assert newest.expires == run.expires
+    assert oldest.kind == "model"
+
+
+def test_a_change_that_fails_stays_on_record(tmp_path: Path) -> None:
+    """A resource whose call failed may exist all the same, and stays on record; the rest is not tried."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+
+    def refuse(change: Change) -> None:
+        raise RuntimeError(change.name)
+
+    with pytest.raises(RuntimeError, match="scones-1"):
+        execute(PLAN, refuse, ledger, Run.new())
+    assert [(found.name, found.state) for found in ledger.resources()] == [("scones-1", "creating")]
+
+
+def test_what_is_deleted_leaves_the_record(tmp_path: Path) -> None:
+    """A resource that was made and deleted is no longer listed; its lines remain."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    execute(PLAN, lambda change: None, ledger, Run.new())
+    undo = Plan("cleanup", "aws:us-east-1", (Change("delete", "endpoint", "scones", "asked for"),))
+    execute(undo, lambda change: None, ledger, Run.new())
+    assert [found.name for found in ledger.resources()] == ["scones-1"]
+    assert len(list(ledger.entries())) == 6
+
+
+def test_half_a_line_costs_nothing_but_itself(tmp_path: Path) -> None:
+    """A writer that died in the middle of a line harms neither earlier nor later lines."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    execute(Plan("deploy", "local", (MODEL,)), lambda change: None, ledger, Run.new())
+    with ledger.path.open("ab") as file:
+        file.write(b'{"time": "2026-11-2')
+    execute(Plan("deploy", "local", (ENDPOINT,)), lambda change: None, ledger, Run.new())
+    assert [found.name for found in ledger.resources()] == ["scones", "scones-1"]
+
+
+def _write_many(path: Path, writer: int) -> None:
+    ledger = Ledger(path)
+    for number in range(20):
+        change = Change("create", "model", f"{writer}-{number}", "x" * 5_000)
+        execute(Plan("deploy", "local", (change,)), lambda _: None, ledger, Run.new())
+
+
+def test_two_processes_write_whole_lines(tmp_path: Path) -> None:
+    """Processes that write at the same time lose no line and mix none."""
+    path = tmp_path / "ledger.jsonl"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(path, writer)) for writer in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(Ledger(path).resources()) == 60
+    assert len(path.read_bytes().splitlines()) == 120
