@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from scones_ml import captures, dataset
 from scones_ml.errors import ConfigurationError, DatasetError
-from scones_ml.evaluation import Evaluation
+from scones_ml.evaluation import Comparison, Evaluation
+from scones_ml.evaluation import compare as compare_predictions
 from scones_ml.evaluation import evaluate as evaluate_predictions
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard, load_model, read_card
@@ -38,6 +39,7 @@ __all__ = [
     "Leftover",
     "Predictions",
     "cleanup",
+    "compare",
     "deploy",
     "evaluate",
     "leftovers",
@@ -187,6 +189,11 @@ def evaluate(predictions: Predictions) -> Evaluation:
     return evaluate_predictions(
         predictions.probabilities, predictions.labels, predictions.classes, predictions.threshold
     )
+
+
+def compare(old: Predictions, new: Predictions) -> Comparison:
+    """Whether a new model is better than an old one beyond chance, on the same images."""
+    return compare_predictions(old.probabilities, new.probabilities, new.labels)
 
 
 def read_captures(folder: Path) -> tuple[list[captures.Capture], int]:

@@ -13,7 +13,7 @@ from scones_ml.cli import terminal
 from scones_ml.cli.options import Classes, Json, On, Seed, Threads, Workspace, names
 
 if TYPE_CHECKING:
-    from scones_ml.evaluation import Evaluation
+    from scones_ml.evaluation import Comparison, Evaluation
 
 __all__ = ["cleanup", "deploy", "evaluate", "stage", "train"]
 
@@ -40,6 +40,9 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
+Compare = Annotated[
+    Path | None, typer.Option("--compare", help="An older model: is MODEL better on the same images, beyond chance?")
+]
 SplitOption = Annotated[
     Literal["train", "validation", "calibration", "test"], typer.Option("--split", help="Which images.")
 ]
@@ -160,17 +163,25 @@ def evaluate(
     model: Model,
     data: Data,
     split: SplitOption = "test",
+    compare: Compare = None,
     json: Json = False,
 ) -> None:
     """Compare a model's answers with the truth, each figure with its 95 % interval."""
     from scones_ml import lifecycle
 
     with terminal.progress("evaluate") as progress:
-        evaluation = lifecycle.evaluate(lifecycle.predict(model, data, split, progress))
+        predictions = lifecycle.predict(model, data, split, progress)
+    comparison = None
+    if compare:
+        with terminal.progress("compare") as progress:
+            comparison = lifecycle.compare(lifecycle.predict(compare, data, split, progress), predictions)
+    evaluation = lifecycle.evaluate(predictions)
     if json:
-        terminal.print_json(evaluation.to_json())
+        terminal.print_json(evaluation.to_json() | ({"comparison": comparison.to_json()} if comparison else {}))
         return
     _show_evaluation(evaluation)
+    if comparison:
+        _show_comparison(comparison, compare)
 
 
 def cleanup(on: On = "local", json: Json = False, workspace: Workspace = Path(".scones")) -> None:
@@ -207,3 +218,10 @@ def _show_evaluation(evaluation: Evaluation) -> None:
     ]
     columns = ("", *(f"called {name}" for name in evaluation.classes))
     terminal.print_table(columns, confusion, right=columns[1:])
+
+
+def _show_comparison(comparison: Comparison, old: Path | None) -> None:
+    gain = comparison.gain
+    terminal.out.print()
+    terminal.out.print(f"against {old}: accuracy {gain.value:+.1%} (95 % interval {gain.low:+.1%} to {gain.high:+.1%})")
+    terminal.out.print(comparison.verdict)
