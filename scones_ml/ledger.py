@@ -1,20 +1,14 @@
-"""The record of every resource that was made: append-only JSON Lines, on disk before and after each call.
-
-Two processes may write at once, and a process may die in the middle of a line: whole lines are never lost, and half a
-line is passed over.
-"""
+"""The record of every resource that was made: a journal, on disk before and after each call."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from scones_ml import journal
 from scones_ml.errors import ConfigurationError
 
 __all__ = ["Entry", "Ledger", "Resource"]
@@ -82,18 +76,8 @@ class Ledger:
 
     def append(self, entry: Entry) -> None:
         """Write one line and wait until it is on disk."""
-        line = json.dumps(asdict(entry), default=datetime.isoformat).encode() + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            size = os.fstat(file).st_size
-            if size and os.pread(file, 1, size - 1) != b"\n":  # a writer died in the middle of its line
-                line = b"\n" + line
-            os.write(file, line)
-            os.fsync(file)
-        finally:
-            os.close(file)
+        times = {"time": entry.time.isoformat(), "expires": entry.expires and entry.expires.isoformat()}
+        journal.append(self.path, asdict(entry) | times)
 
     def entries(self) -> Iterator[Entry]:
         """Every whole line, oldest first; nothing when there is no file.
@@ -102,13 +86,11 @@ class Ledger:
             ConfigurationError: the file cannot be read.
         """
         try:
-            lines = self.path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return
+            documents, _ = journal.read(self.path)
         except OSError as exc:
             raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}") from exc
-        for line in lines:
-            if (entry := _parse(line)) is not None:
+        for document in documents:
+            if (entry := _parse(document)) is not None:
                 yield entry
 
     def resources(self) -> tuple[Resource, ...]:
@@ -129,9 +111,10 @@ class Ledger:
         return tuple(reversed(found.values()))
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse(fields: object) -> Entry | None:
+    if not isinstance(fields, dict):
+        return None
     try:
-        fields = json.loads(line)
         times = {name: datetime.fromisoformat(fields[name]) for name in ("time", "expires") if fields[name]}
         return Entry(**fields | times)
     except (ValueError, TypeError, KeyError):
