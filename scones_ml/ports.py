@@ -131,6 +131,7 @@ class TrainingRequest:
         epochs: passes over the training images; None leaves it to the preset.
         target_precision: what the threshold promises of accepted answers, in (0, 1).
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
     """
 
     data: Path
@@ -141,6 +142,7 @@ class TrainingRequest:
     epochs: int | None = None
     target_precision: float = 0.95
     device: str = "auto"
+    init: Path | None = None
 
 
 class Trainer(Protocol):

@@ -37,6 +37,7 @@ TargetPrecision = Annotated[
     float, typer.Option("--target-precision", min=0.5, max=0.9999, help="What the threshold is to promise.")
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
+Init = Annotated[Path | None, typer.Option("--init", help="A model to go on from; from scratch when not given.")]
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
@@ -108,6 +109,7 @@ def train(
     model: Annotated[Path | None, typer.Option("--model", help="Where to; WORKSPACE/model otherwise.")] = None,
     preset: Preset = "fast",
     epochs: Epochs = None,
+    init: Init = None,
     seed: Seed = 0,
     threads: Threads = 1,
     target_precision: TargetPrecision = 0.95,
@@ -121,7 +123,7 @@ def train(
     from scones_ml.ports import TrainingRequest
 
     target = model or workspace / "model"
-    request = TrainingRequest(data, target, preset, seed, threads, epochs, target_precision, device)
+    request = TrainingRequest(data, target, preset, seed, threads, epochs, target_precision, device, init)
     with terminal.progress("train") as progress:
         card = lifecycle.train(backends.backend(on, workspace), request, progress)
     if json:

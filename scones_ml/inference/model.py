@@ -1,7 +1,8 @@
 """A model: a folder, or a ``model.tar.gz``, that holds ``model.onnx`` and ``model.json``.
 
 ``model.onnx`` takes uint8 pictures (N, S, S, 3) and returns float32 calibrated probabilities (N, K): normalisation,
-temperature and softmax are inside. ``model.json`` is the :class:`ModelCard`.
+temperature and softmax are inside. ``model.json`` is the :class:`ModelCard`. Training leaves ``weights.npz`` beside
+them for a later one to go on from (:mod:`scones_ml.training.weights`); nothing is served from it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import onnxruntime
 
-__all__ = ["MODEL_CARD", "MODEL_GRAPH", "ModelCard", "OnnxClassifier", "load_archive", "load_model", "read_card"]
+__all__ = [
+    "MODEL_CARD",
+    "MODEL_GRAPH",
+    "ModelCard",
+    "OnnxClassifier",
+    "load_archive",
+    "load_model",
+    "read_card",
+    "read_file",
+]
 
 MODEL_GRAPH = "model.onnx"
 MODEL_CARD = "model.json"
@@ -46,6 +56,7 @@ class ModelCard(BaseModel):
         epochs: passes over the training images.
         seed: of everything random.
         threads: CPU threads; the same seed and threads give the same model.
+        started_from: sha256 of the ``model.onnx`` that the training went on from, 64 hex digits; empty for none.
         library_version: of scones_ml.
     """
 
@@ -62,6 +73,7 @@ class ModelCard(BaseModel):
     epochs: int = Field(default=0, ge=0)
     seed: int = 0
     threads: int = Field(default=1, ge=1)
+    started_from: str = ""
     library_version: str = ""
 
 
@@ -135,7 +147,7 @@ def load_model(path: str | Path) -> OnnxClassifier:
         ConfigurationError: it is not there, or one of its two files is missing or wrong; the message names it.
     """
     path = Path(path)
-    return OnnxClassifier(_read(path, MODEL_GRAPH), read_card(path))
+    return OnnxClassifier(read_file(path, MODEL_GRAPH), read_card(path))
 
 
 def load_archive(archive: bytes, name: str) -> OnnxClassifier:
@@ -159,7 +171,7 @@ def read_card(path: str | Path) -> ModelCard:
         ConfigurationError: as :func:`load_model`.
     """
     path = Path(path)
-    return _card(_read(path, MODEL_CARD), str(path))
+    return _card(read_file(path, MODEL_CARD), str(path))
 
 
 def _card(document: bytes, name: str) -> ModelCard:
@@ -171,8 +183,12 @@ def _card(document: bytes, name: str) -> ModelCard:
         raise ConfigurationError(f"{name}/{MODEL_CARD}: {where}: {first['msg']}; train the model anew") from exc
 
 
-def _read(path: Path, name: str) -> bytes:
-    """One file of a model."""
+def read_file(path: Path, name: str) -> bytes:
+    """One file of a model, from its folder or ``model.tar.gz``.
+
+    Raises:
+        ConfigurationError: there is no such model, or no such file in it.
+    """
     try:
         if path.is_dir():
             return (path / name).read_bytes()

@@ -32,6 +32,7 @@ class LocalTrainer:
             "SM_CHANNEL_TRAINING": str(request.data.absolute()),
             "SM_MODEL_DIR": str(model),
             "SM_OUTPUT_DATA_DIR": str(model),
+            "SM_CHANNEL_MODEL": str(request.init.absolute()) if request.init else "",
         }
         with log.open("w", encoding="utf-8", buffering=1) as file, _process(_command(request), environment) as job:
             _follow(job, file.write, progress)

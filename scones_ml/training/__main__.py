@@ -1,8 +1,8 @@
 """``python -m scones_ml.training``: a training job under SageMaker's script-mode contract.
 
-The data set is read from ``SM_CHANNEL_TRAINING``, the model written to ``SM_MODEL_DIR`` and the figures by epoch to
-``SM_OUTPUT_DATA_DIR``; hyperparameters are arguments. Exit codes: 0 done, 1 an error (one line on standard error, and
-in SageMaker's failure file), 2 usage, 130 interrupted.
+The data set is read from ``SM_CHANNEL_TRAINING`` and a model to go on from, if any, from ``SM_CHANNEL_MODEL``; the
+model is written to ``SM_MODEL_DIR`` and the figures by epoch to ``SM_OUTPUT_DATA_DIR``; hyperparameters are arguments.
+Exit codes: 0 done, 1 an error (one line on standard error, and in SageMaker's failure file), 2 usage, 130 interrupted.
 """
 
 # ruff: noqa: T201 - a program
@@ -64,6 +64,7 @@ def _train(options: argparse.Namespace) -> None:
             data=_folder("SM_CHANNEL_TRAINING", "input/data/training"),
             model_dir=_folder("SM_MODEL_DIR", "model"),
             output_dir=_folder("SM_OUTPUT_DATA_DIR", "output/data"),
+            init=_init(),
             preset=options.preset,
             epochs=options.epochs,
             seed=options.seed,
@@ -76,6 +77,15 @@ def _train(options: argparse.Namespace) -> None:
 
 def _folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or _OPT_ML / default)
+
+
+def _init() -> Path | None:
+    """The model to go on from: SageMaker's channel holds the archive, a folder of this machine the model itself."""
+    given = os.environ.get("SM_CHANNEL_MODEL")
+    if not given:
+        return None
+    archive = Path(given) / "model.tar.gz"
+    return archive if archive.is_file() else Path(given)
 
 
 def _available_threads(wanted: int) -> int:

@@ -6,8 +6,9 @@ last one is taken, so that no held-out figure is flattered by a choice.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -21,13 +22,15 @@ from scones_ml.training.optimizer import Muon, Nesterov
 from scones_ml.training.views import averaged_logits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from scones_ml.training.presets import Recipe
 
-__all__ = ["Epoch", "Fitted", "fit", "make_repeatable"]
+    State = Mapping[str, Tensor | int]
+
+__all__ = ["Epoch", "Fitted", "Training", "fit", "make_repeatable"]
 
 _WHITENING_SAMPLE = 1000  # pictures
 _LOOK_AHEAD_EVERY = 5  # steps
@@ -101,9 +104,10 @@ def fit(
     *,
     seed: int = 0,
     device: str = "cpu",
+    init: Fitted | None = None,
     on_epoch: Callable[[Epoch, Fitted], None] = lambda _epoch, _fitted: None,
 ) -> Fitted:
-    """Train a network from scratch.
+    """Train a network to its end.
 
     Args:
         images: uint8 (N, S, S, 3).
@@ -112,33 +116,97 @@ def fit(
         recipe: how to train.
         seed: of everything random.
         device: ``"cpu"`` or ``"cuda"``.
+        init: a network for K classes and pictures of this size to go on from, itself left as it is; from scratch
+            when None.
         on_epoch: called after every epoch with the network as it stands then.
 
     Raises:
         TrainingError: the loss is no longer a finite number.
     """
-    generator = torch.Generator().manual_seed(seed)
-    data = torch.from_numpy(images).to(device)
-    targets = F.one_hot(torch.from_numpy(labels), classes).float().to(device)
-    fitted = _start(data, classes, recipe, generator)
-    batch_size = min(recipe.batch_size, len(data))
-    steps = len(data) // batch_size  # an epoch; what is left over differs from epoch to epoch
-    optimizer = _Optimizer(fitted.network, recipe, batch_size, steps)
-    flips = torch.rand(len(data), generator=generator) < 0.5
-    for number in range(recipe.epochs):
-        if number == recipe.whiten_epochs:
-            fitted.network.whiten.requires_grad_(False)  # spares the largest gradient of all
-        fitted.network.train()
-        flips = ~flips  # alternating: every picture is seen both ways round in any two epochs
-        order = torch.randperm(len(data), generator=generator)[: steps * batch_size]
+    training = Training(images, labels, classes, recipe, seed=seed, device=device, init=init)
+    for epoch in training:
+        on_epoch(epoch, training.fitted)
+    return training.fitted
+
+
+class Training:
+    """A training as an iterator over its epochs, which can be put down after any of them and taken up again.
+
+    Args: those of :func:`fit`.
+
+    Attributes:
+        fitted: the network as it stands.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        classes: int,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        init: Fitted | None = None,
+    ) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._data = torch.from_numpy(images).to(device)
+        self._targets = F.one_hot(torch.from_numpy(labels), classes).float().to(device)
+        self._recipe = recipe
+        self.fitted = copy.deepcopy(init) if init else _start(self._data, classes, recipe, self._generator)
+        self._batch_size = min(recipe.batch_size, len(images))
+        self._steps = len(images) // self._batch_size  # an epoch; what is left over differs from epoch to epoch
+        self._optimizer = _Optimizer(self.fitted.network, recipe, self._batch_size, self._steps)
+        self._flips = torch.rand(len(images), generator=self._generator) < 0.5
+        self._done = 0  # epochs
+
+    def __iter__(self) -> Iterator[Epoch]:
+        """Train, an epoch at a time, until the recipe's are done.
+
+        Raises:
+            TrainingError: the loss is no longer a finite number.
+        """
+        while self._done < self._recipe.epochs:
+            accuracy = self._epoch()
+            self._done += 1
+            yield Epoch(self._done - 1, accuracy)
+
+    def state(self) -> State:
+        """All that going on bit for bit needs: a copy."""
+        tensors = {"flips": self._flips, "generator": self._generator.get_state()} | self._live()
+        return {"epochs": self._done, "steps": self._optimizer.done} | {
+            name: value.clone() for name, value in tensors.items()
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up a training with the same arguments where its :meth:`state` was taken."""
+        self._done, self._optimizer.done = int(state["epochs"]), int(state["steps"])
+        self._flips = torch.as_tensor(state["flips"])
+        self._generator.set_state(torch.as_tensor(state["generator"]))
+        for name, value in self._live().items():
+            value.copy_(torch.as_tensor(state[name]))
+
+    @torch.no_grad()
+    def _live(self) -> dict[str, Tensor]:
+        """Every tensor that a step changes, by name."""
+        network = {f"network.{name}": value for name, value in self.fitted.network.state_dict().items()}
+        return network | {f"optimizer.{number}": value for number, value in enumerate(self._optimizer.tensors())}
+
+    def _epoch(self) -> float:
+        network, recipe, generator = self.fitted.network, self._recipe, self._generator
+        # freezing the first layer spares the largest gradient of all
+        cast("nn.Parameter", network.whiten.bias).requires_grad_(self._done < recipe.whiten_epochs)
+        network.train()
+        self._flips = ~self._flips  # alternating: every picture is seen both ways round in any two epochs
+        order = torch.randperm(len(self._data), generator=generator)[: self._steps * self._batch_size]
         right = 0
-        for some in torch.split(order, batch_size):
-            x, y = data[some.to(device)], targets[some.to(device)]
-            x = flip_and_shift(fitted.normalise(x), flips[some], recipe.reach * x.shape[1] // 32, generator)
+        for some in torch.split(order, self._batch_size):
+            x, y = self._data[some.to(self._data.device)], self._targets[some.to(self._data.device)]
+            reach = recipe.reach * x.shape[1] // 32
+            x = flip_and_shift(self.fitted.normalise(x), self._flips[some], reach, generator)
             x = recolour(x, recipe.recolour, recipe.grey, generator)
-            right += _step(fitted.network, optimizer, *cutmix(x, y, recipe.cutmix, generator), y.argmax(1))
-        on_epoch(Epoch(number, right / len(order)), fitted)
-    return fitted
+            right += _step(network, self._optimizer, *cutmix(x, y, recipe.cutmix, generator), y.argmax(1))
+        return right / len(order)
 
 
 def _step(network: Network, optimizer: _Optimizer, x: Tensor, y: Tensor, truth: Tensor) -> int:
@@ -186,11 +254,13 @@ class _Optimizer:
         modules = list(network.modules())
         shifts = [module.bias for module in modules if isinstance(module, nn.BatchNorm2d)]
         convolutions = [module.weight for module in network.stages.modules() if isinstance(module, nn.Conv2d)]
-        whitening = [parameter for parameter in network.whiten.parameters() if parameter.requires_grad]
         decay = 2e-6 * batch_size
-        self._done, self._total = 0, recipe.epochs * steps
+        self.done, self._total = 0, recipe.epochs * steps
         self._parts: list[tuple[Nesterov | Muon, int]] = [  # with the step at which its rate is zero
-            (Nesterov(whitening, recipe.bias_lr, decay), recipe.whiten_epochs * steps),
+            (
+                Nesterov([cast("nn.Parameter", network.whiten.bias)], recipe.bias_lr, decay),
+                recipe.whiten_epochs * steps,
+            ),
             (Nesterov(shifts, recipe.bias_lr, decay), self._total),
             (Nesterov([network.head.weight], recipe.head_lr, decay), self._total),
             (Muon(convolutions, recipe.muon_lr), self._total),
@@ -199,15 +269,21 @@ class _Optimizer:
             (value, value.clone()) for value in network.state_dict().values() if value.is_floating_point()
         ]
 
+    def tensors(self) -> Iterator[Tensor]:
+        """What it remembers from step to step, in a fixed order."""
+        for part, _ in self._parts:
+            yield from part.velocities()
+        yield from (slow for _, slow in self._averages)
+
     def step(self, loss: Tensor) -> None:
         """Take the loss's gradients and use them up."""
         loss.backward()  # type: ignore[no-untyped-call]
         for part, until in self._parts:
-            part.step(max(0.0, 1 - self._done / until))
-        self._done += 1
-        if self._done % _LOOK_AHEAD_EVERY == 0:
-            self._pull(0.95**_LOOK_AHEAD_EVERY * (self._done / self._total) ** 3)
-        if self._done == self._total:
+            part.step(max(0.0, 1 - self.done / until))
+        self.done += 1
+        if self.done % _LOOK_AHEAD_EVERY == 0:
+            self._pull(0.95**_LOOK_AHEAD_EVERY * (self.done / self._total) ** 3)
+        if self.done == self._total >= _LOOK_AHEAD_EVERY:  # in a shorter training the slow weights have not moved
             self._pull(1.0)
 
     @torch.no_grad()

@@ -56,6 +56,10 @@ class Nesterov:
         self._state = [(weight, torch.zeros_like(weight)) for weight in weights]
         self._rate, self._decay, self._momentum = rate, decay, momentum
 
+    def velocities(self) -> list[Tensor]:
+        """The running gradients, in the order of the weights."""
+        return [velocity for _, velocity in self._state]
+
     @torch.no_grad()
     def step(self, share: float) -> None:
         """Use up the gradients in one update at ``share`` of the learning rate, 0 to 1."""
@@ -80,6 +84,10 @@ class Muon:
     def __init__(self, weights: Iterable[Tensor], rate: float, momentum: float = 0.6) -> None:
         self._state = [(weight, torch.zeros_like(weight)) for weight in weights]
         self._rate, self._momentum = rate, momentum
+
+    def velocities(self) -> list[Tensor]:
+        """The running gradients, in the order of the weights."""
+        return [velocity for _, velocity in self._state]
 
     @torch.no_grad()
     def step(self, share: float) -> None:

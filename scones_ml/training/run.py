@@ -9,6 +9,7 @@ chooses the threshold, ``test`` is reported and decides nothing.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from contextlib import ExitStack
@@ -21,11 +22,12 @@ import numpy as np
 from scones_ml import __version__, dataset
 from scones_ml.errors import TrainingError
 from scones_ml.evaluation import choose_threshold, evaluate, fit_temperature
-from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier
+from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier, read_file
 from scones_ml.training.export import to_onnx
-from scones_ml.training.fit import fit, make_repeatable
+from scones_ml.training.fit import Training, make_repeatable
 from scones_ml.training.network import MINIMUM_SIZE
 from scones_ml.training.presets import PRESETS
+from scones_ml.training.weights import MODEL_WEIGHTS, initial, to_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +46,7 @@ class Job:
         data: folder of the staged data set.
         model_dir: where ``model.onnx`` and ``model.json`` go.
         output_dir: where ``history.json``, the figures by epoch, goes.
+        init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
         preset: a key of ``PRESETS``.
         epochs: passes over the training pictures; None takes the preset's.
         seed: of everything random.
@@ -55,6 +58,7 @@ class Job:
     data: Path
     model_dir: Path
     output_dir: Path
+    init: Path | None = None
     preset: str = "fast"
     epochs: int | None = None
     seed: int = 0
@@ -68,6 +72,7 @@ def run(job: Job) -> ModelCard:
 
     Raises:
         DatasetError: the data set is not there, not staged or not whole.
+        ConfigurationError: the model to go on from is none.
         TrainingError: it cannot be learned from, or learning went wrong.
     """
     make_repeatable(job.threads, job.device)
@@ -82,7 +87,11 @@ def run(job: Job) -> ModelCard:
         flush=True,
     )
     progress = _Progress(*data.arrays("validation"))
-    fitted = fit(images, labels, len(data.classes), recipe, seed=job.seed, device=job.device, on_epoch=progress.report)
+    init = initial(job.init, data.classes, data.image_size, recipe.widths, job.device) if job.init else None
+    training = Training(images, labels, len(data.classes), recipe, seed=job.seed, device=job.device, init=init)
+    for epoch in training:
+        progress.report(epoch, training.fitted)
+    fitted = training.fitted
     card = ModelCard(
         labels=data.classes,
         input_size=data.image_size,
@@ -92,13 +101,19 @@ def run(job: Job) -> ModelCard:
         epochs=recipe.epochs,
         seed=job.seed,
         threads=job.threads,
+        started_from=hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
         library_version=__version__,
     )
     graph = to_onnx(fitted, card.input_size, card.temperature)
     card = _judged(card, OnnxClassifier(graph, card), data, job.target_precision)
-    files = {job.model_dir / MODEL_GRAPH: graph, job.model_dir / MODEL_CARD: card.model_dump_json(indent=2).encode()}
-    files[job.output_dir / "history.json"] = json.dumps(progress.history, indent=2).encode()
-    _write(files)
+    _write(
+        {
+            job.model_dir / MODEL_GRAPH: graph,
+            job.model_dir / MODEL_CARD: card.model_dump_json(indent=2).encode(),
+            job.model_dir / MODEL_WEIGHTS: to_weights(fitted),
+            job.output_dir / "history.json": json.dumps(progress.history, indent=2).encode(),
+        }
+    )
     return card
 
 

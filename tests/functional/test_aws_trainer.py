@@ -383,7 +383,7 @@ def test_the_source_archive_trains(data: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Epoch[0] Train-accuracy=" in done.stdout
-    assert {path.name for path in (tmp_path / "model").iterdir()} == {"model.onnx", "model.json"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"model.onnx", "model.json", "weights.npz"}
 
 
 def test_script_jobs_are_created(moto_url: str) -> None:

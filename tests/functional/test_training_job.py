@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,11 +72,11 @@ def finished(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[su
 def test_a_job_leaves_a_model_and_a_history(
     finished: tuple[subprocess.CompletedProcess[str], Path], staged: Path
 ) -> None:
-    """A job writes model.onnx, model.json and history.json, nothing else, and the model can be loaded and asked."""
+    """A job writes the model's three files and history.json, nothing else, and the model can be loaded and asked."""
     process, out = finished
     assert process.returncode == 0, process.stderr
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
-    assert files == ["model/model.json", "model/model.onnx", "output/history.json"]
+    assert files == ["model/model.json", "model/model.onnx", "model/weights.npz", "output/history.json"]
     classifier, data = load_model(out / "model"), dataset.load(staged)
     assert classifier.labels == ("car", "tram", "van")
     assert (classifier.card.input_size, classifier.card.seed, classifier.card.epochs) == (16, 5, 3)
@@ -125,8 +127,32 @@ def test_the_same_seed_and_threads_give_the_same_model(
     """Another process with the same seed and threads writes the same files, byte for byte."""
     _, out = finished
     assert in_process(staged, tmp_path, monkeypatch, "--epochs", "3", "--seed", "5", "--threads", "4096") == 0
-    for file in ("model/model.onnx", "model/model.json", "output/history.json"):
+    for file in ("model/model.onnx", "model/model.json", "model/weights.npz", "output/history.json"):
         assert (tmp_path / file).read_bytes() == (out / file).read_bytes()
+
+
+def test_a_job_goes_on_from_a_model(
+    finished: tuple[subprocess.CompletedProcess[str], Path],
+    staged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model in the channel ``model``, as a folder or as SageMaker's archive, is what training starts from."""
+    channel, graph = tmp_path / "channel", (finished[1] / "model" / "model.onnx").read_bytes()
+    channel.mkdir()
+    with tarfile.open(channel / "model.tar.gz", "w:gz") as archive:
+        for file in (finished[1] / "model").iterdir():
+            archive.add(file, file.name)
+    cards, graphs = [], []
+    for number, start in enumerate((finished[1] / "model", channel)):
+        out = tmp_path / str(number)
+        monkeypatch.setenv("SM_CHANNEL_MODEL", str(start))
+        assert in_process(staged, out, monkeypatch, "--epochs", "1", "--seed", "5") == 0
+        cards.append(load_model(out / "model").card)
+        graphs.append((out / "model" / "model.onnx").read_bytes())
+    assert cards[0].started_from == hashlib.sha256(graph).hexdigest()
+    assert cards[0] == cards[1]
+    assert graphs[0] == graphs[1] != graph
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

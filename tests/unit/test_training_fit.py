@@ -130,3 +130,9 @@ def test_fewer_pictures_than_a_batch_are_enough() -> None:
     """A handful of pictures is one step an epoch."""
     fitted = fit(*stripes(3, 2, 16), 2, dataclasses.replace(TINY, batch_size=100))
     assert np.isfinite(fitted.logits(stripes(3, 2, 16)[0])).all()
+
+
+def test_the_shortest_training_learns() -> None:
+    """Fewer steps than the look-ahead's interval count too: each leaves another network."""
+    recipes = [dataclasses.replace(TINY, epochs=epochs, batch_size=24) for epochs in (1, 2)]
+    assert to_onnx(trained(recipe=recipes[0]), 16) != to_onnx(trained(recipe=recipes[1]), 16)

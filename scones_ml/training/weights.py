@@ -1,0 +1,91 @@
+"""A trained network as numbers, beside the graph that is served: what a later training goes on from.
+
+``weights.npz`` holds the network before anything was folded together for serving, in plain numpy arrays: reading it
+runs no code.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from scones_ml.errors import TrainingError
+from scones_ml.inference.model import read_card, read_file
+from scones_ml.training.fit import Fitted
+from scones_ml.training.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["MODEL_WEIGHTS", "initial", "to_weights"]
+
+MODEL_WEIGHTS: Final = "weights.npz"
+_STATISTICS = ("mean", "deviation")
+
+
+def to_weights(fitted: Fitted) -> bytes:
+    """The contents of ``weights.npz``; the same network gives the same bytes."""
+    arrays = {name: value.cpu().numpy() for name, value in fitted.network.state_dict().items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, mean=fitted.mean.cpu().numpy(), deviation=fitted.deviation.cpu().numpy())
+    return buffer.getvalue()
+
+
+def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, int, int], device: str = "cpu") -> Fitted:
+    """A network that knows what a model knows.
+
+    Classes that the model has keep what it learned of them, wherever they stand; those that it does not have start
+    from zero, as do all when none is shared: features are kept either way.
+
+    Args:
+        model: its folder or ``model.tar.gz``.
+        labels: K class names of the training to come.
+        size: side of its pictures, in pixels.
+        widths: channels of its stages.
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        ConfigurationError: it is no model, or was made without weights.
+        TrainingError: it takes pictures of another size, or is another network.
+    """
+    card = read_card(model)
+    if card.input_size != size:
+        raise TrainingError(
+            f"the model {model} takes pictures of {card.input_size} pixels, the data set's have {size}: "
+            f"stage it with --image-size {card.input_size}"
+        )
+    arrays = _arrays(read_file(model, MODEL_WEIGHTS), model)
+    known = arrays["head.weight"]
+    head = np.zeros((len(labels), known.shape[1]), known.dtype)
+    for row, label in enumerate(labels):
+        if label in card.labels:
+            head[row] = known[card.labels.index(label)]
+    network = Network(len(labels), size, widths)
+    expected = network.state_dict()
+    found = {name: torch.from_numpy(value) for name, value in (arrays | {"head.weight": head}).items()}
+    statistics = [found.pop(name) for name in _STATISTICS]
+    if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in expected.items()}:
+        raise TrainingError(f"the model {model} is another network: train anew, or with the preset that made it")
+    network.load_state_dict(found)
+    return Fitted(
+        network.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        *(value.to(device) for value in statistics),
+    )
+
+
+def _arrays(archive: bytes, model: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.lib.npyio.NpzFile(io.BytesIO(archive), allow_pickle=False) as file:
+            arrays = dict(file)
+    except (ValueError, OSError, zipfile.BadZipFile) as exc:
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} cannot be read; train the model anew") from exc
+    if not {*_STATISTICS, "head.weight"} <= set(arrays):
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not whole; train the model anew")
+    return arrays

@@ -1,0 +1,141 @@
+"""Going on: from a model that is finished, and from a training that was put down."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scones_ml.errors import ConfigurationError, TrainingError
+from scones_ml.inference.model import MODEL_CARD, ModelCard
+from scones_ml.training.export import to_onnx
+from scones_ml.training.fit import Fitted, Training, fit, make_repeatable
+from scones_ml.training.presets import Recipe
+from scones_ml.training.weights import MODEL_WEIGHTS, initial, to_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WIDTHS = (24, 24, 24)
+RECIPE = Recipe(epochs=5, batch_size=8, widths=WIDTHS, whiten_epochs=2)
+LABELS = ("bicycle", "motorcycle")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _repeatable() -> None:
+    make_repeatable(threads=1)
+
+
+def pictures(classes: int = 2) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Noise, brighter from class to class."""
+    labels = np.arange(24) % classes
+    noise = np.random.default_rng(0).integers(0, 120, (24, 16, 16, 3))
+    return (noise + 60 * labels[:, None, None, None]).astype(np.uint8), labels.astype(np.int64)
+
+
+def training(init: Fitted | None = None) -> Training:
+    """A training that has not begun."""
+    return Training(*pictures(), 2, RECIPE, seed=3, init=init)
+
+
+def save(folder: Path, fitted: Fitted) -> Path:
+    """What going on needs of a model's folder."""
+    (folder / MODEL_WEIGHTS).write_bytes(to_weights(fitted))
+    (folder / MODEL_CARD).write_text(ModelCard(labels=LABELS, input_size=16).model_dump_json())
+    return folder
+
+
+@settings(deadline=None, max_examples=5)
+@given(stop=st.integers(1, RECIPE.epochs - 1))
+def test_a_training_goes_on_bit_for_bit(stop: int) -> None:
+    """Put down after any epoch and taken up by another object, it ends with the very graph of an undisturbed one."""
+    undisturbed = training()
+    expected = [epoch.train_accuracy for epoch in undisturbed]
+    first, seen = training(), []
+    for epoch in first:
+        seen.append(epoch.train_accuracy)
+        if len(seen) == stop:
+            break
+    second = training()
+    second.restore(first.state())
+    seen += [epoch.train_accuracy for epoch in second]
+    assert seen == expected
+    assert to_onnx(second.fitted, 16) == to_onnx(undisturbed.fitted, 16)
+
+
+def test_a_state_is_a_copy() -> None:
+    """Training on does not change a state that was taken."""
+    going = training()
+    epochs = iter(going)
+    next(epochs)
+    state = going.state()
+    kept = {name: torch.as_tensor(value).clone() for name, value in state.items()}
+    next(epochs)
+    assert all(torch.equal(torch.as_tensor(value), kept[name]) for name, value in state.items())
+
+
+def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
+    """A network read from weights.npz exports to the very same graph, and the same network to the same bytes."""
+    fitted = fit(*pictures(), 2, RECIPE)
+    again = initial(save(tmp_path, fitted), LABELS, 16, WIDTHS)
+    assert to_onnx(again, 16) == to_onnx(fitted, 16)
+    assert to_weights(again) == to_weights(fitted)
+
+
+def test_going_on_starts_from_the_model(tmp_path: Path) -> None:
+    """With rates of zero a training from a model ends as that model; the model that was given is left as it is."""
+    fitted = fit(*pictures(), 2, RECIPE)
+    init = initial(save(tmp_path, fitted), LABELS, 16, WIDTHS)
+    still = dataclasses.replace(RECIPE, muon_lr=0.0, head_lr=1e-30, bias_lr=1e-30)
+    after = fit(*pictures(), 2, still, init=init)
+    trained = fit(*pictures(), 2, RECIPE, init=init)
+    assert torch.equal(after.network.whiten.weight, fitted.network.whiten.weight)
+    decayed = 1e-3  # what weight decay takes in so few steps
+    torch.testing.assert_close(after.network.head.weight, fitted.network.head.weight, atol=decayed, rtol=decayed)
+    assert to_onnx(init, 16) == to_onnx(fitted, 16)
+    assert to_onnx(trained, 16) != to_onnx(fitted, 16)
+
+
+def test_classes_find_their_place(tmp_path: Path) -> None:
+    """A class that the model knows keeps its weights at its new place; a class that is new starts from zero."""
+    fitted = fit(*pictures(), 2, RECIPE)
+    head = initial(save(tmp_path, fitted), ("motorcycle", "tram", "bicycle"), 16, WIDTHS).network.head.weight
+    known = fitted.network.head.weight
+    assert torch.equal(head, torch.stack([known[1], torch.zeros_like(known[0]), known[0]]))
+
+
+def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
+    """The message says how to stage the data set."""
+    save(tmp_path, fit(*pictures(), 2, RECIPE))
+    with pytest.raises(TrainingError, match=r"takes pictures of 16 pixels, the data set's have 32: .*--image-size 16"):
+        initial(tmp_path, LABELS, 32, WIDTHS)
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    """Weights of other widths are not forced into a network."""
+    save(tmp_path, fit(*pictures(), 2, RECIPE))
+    with pytest.raises(TrainingError, match="is another network"):
+        initial(tmp_path, LABELS, 16, (24, 48, 96))
+
+
+@pytest.mark.parametrize("weights", [b"", b"PK", b"\x80\x04cos\nsystem\n"])
+def test_weights_that_are_none(tmp_path: Path, weights: bytes) -> None:
+    """A file that is no archive of arrays is one line, and no pickle is ever read."""
+    save(tmp_path, fit(*pictures(), 2, RECIPE))
+    (tmp_path / MODEL_WEIGHTS).write_bytes(weights)
+    with pytest.raises(TrainingError, match=r"weights\.npz cannot be read; train the model anew"):
+        initial(tmp_path, LABELS, 16, WIDTHS)
+
+
+def test_a_model_without_weights_is_named(tmp_path: Path, tiny_model: Path) -> None:
+    """A model that was made without weights cannot be gone on from, and neither can one that is not there."""
+    with pytest.raises(ConfigurationError, match=r"holds no weights\.npz"):
+        initial(tiny_model, LABELS, 8, WIDTHS)
+    with pytest.raises(ConfigurationError, match="nowhere does not exist"):
+        initial(tmp_path / "nowhere", LABELS, 16, WIDTHS)
