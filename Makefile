@@ -30,7 +30,7 @@ contract: $(DEV)
 	@$(BIN)/lint-imports > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 
 unit: $(DEV)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 format: $(DEV)
 	@$(BIN)/ruff check -q --fix $(SOURCES)
