@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +14,9 @@ from scones_ml.cli import terminal
 from scones_ml.cli.options import Classes, Json, On, Seed, Threads, Workspace, names
 
 if TYPE_CHECKING:
+    from scones_ml.dataset import Dataset
     from scones_ml.evaluation import Comparison, Evaluation
+    from scones_ml.labels import LabelCheck
 
 __all__ = ["cleanup", "deploy", "evaluate", "stage", "train"]
 
@@ -31,6 +34,9 @@ Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=Fa
 Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
 PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic pictures of each class.")]
 ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="Side that pictures are reduced to, in pixels.")]
+CheckLabels = Annotated[
+    bool, typer.Option("--check-labels", help="Name probable label errors and near duplicates; takes five trainings.")
+]
 Preset = Annotated[Literal["fast", "best"], typer.Option("--preset", help="The training recipe.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the images; the preset's otherwise.")]
 TargetPrecision = Annotated[
@@ -56,6 +62,7 @@ def stage(
     seed: Seed = 0,
     image_size: ImageSize = 32,
     per_class: PerClass = 600,
+    check_labels: CheckLabels = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
@@ -83,17 +90,17 @@ def stage(
         terminal.say(
             f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"
         )
+    check = _checked_labels(result.dataset, seed, workspace) if check_labels else None
     counts = result.dataset.counts()
     if json:
-        terminal.print_json(
-            {
-                "classes": result.dataset.classes,
-                "counts": counts,
-                "hash": result.dataset.hash,
-                "problems": [dataclasses.asdict(problem) for problem in result.problems],
-                "ignored": result.ignored,
-            }
-        )
+        document: dict[str, object] = {
+            "classes": result.dataset.classes,
+            "counts": counts,
+            "hash": result.dataset.hash,
+            "problems": [dataclasses.asdict(problem) for problem in result.problems],
+            "ignored": result.ignored,
+        }
+        terminal.print_json(document | ({"label_check": dataclasses.asdict(check)} if check else {}))
         return
     rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
     terminal.print_table(("class", *counts), rows, right=tuple(counts))
@@ -101,7 +108,38 @@ def stage(
         terminal.say(f"left out: {problem.name}: {problem.reason}")
     if len(result.problems) > 10:
         terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
+    if check:
+        _show_label_check(check)
     terminal.say(f"next: scones train {folder}")
+
+
+def _checked_labels(data: Dataset, seed: int, workspace: Path) -> LabelCheck:
+    from scones_ml import labels
+
+    terminal.say(f"checking labels: {labels.FOLDS} trainings, each on the pictures that the others are asked about")
+    started = time.monotonic()
+    with terminal.progress("labels") as progress:
+        check = labels.check_labels(backends.backend("local", workspace), data, workspace, seed=seed, progress=progress)
+    terminal.say(f"looked at {check.images:,} labels in {time.monotonic() - started:.0f} s; nothing was changed")
+    return check
+
+
+def _show_label_check(check: LabelCheck) -> None:
+    terminal.out.print()
+    if check.suspects:
+        rows = [(found.path, found.given, found.suggested, f"{found.confidence:.3f}") for found in check.suspects]
+        terminal.print_table(("probable label error", "label", "suggested", "confidence"), rows, right=("confidence",))
+    else:
+        terminal.out.print("no probable label errors")
+    terminal.out.print()
+    if check.near_duplicates:
+        pairs = [
+            (pair.first, pair.second, f"{pair.similarity:.3f}", "mirrored" if pair.mirrored else "")
+            for pair in check.near_duplicates
+        ]
+        terminal.print_table(("near duplicates", "", "similarity", " "), pairs, right=("similarity",))
+    else:
+        terminal.out.print("no near duplicates")
 
 
 def train(

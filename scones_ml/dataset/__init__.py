@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from scones_ml.dataset.archives import Cifar100
 from scones_ml.dataset.checks import Problem
+from scones_ml.dataset.folds import folds, write_fold
 from scones_ml.dataset.manifests import JsonLines, ListFile
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
 from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
@@ -41,7 +42,9 @@ __all__ = [
     "Synthetic",
     "Upload",
     "download",
+    "folds",
     "load",
     "stage",
     "upload",
+    "write_fold",
 ]

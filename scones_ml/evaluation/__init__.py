@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         clopper_pearson,
         wilson,
     )
+    from scones_ml.evaluation.label_errors import (
+        LabelError,
+        find_label_errors,
+    )
     from scones_ml.evaluation.metrics import (
         Acceptance,
         ClassMetrics,
@@ -38,6 +42,10 @@ if TYPE_CHECKING:
         coverage_at_accuracy,
         evaluate,
         top_k_accuracy,
+    )
+    from scones_ml.evaluation.near_duplicates import (
+        NearDuplicate,
+        find_near_duplicates,
     )
     from scones_ml.evaluation.report import (
         Answer,
@@ -65,7 +73,9 @@ __all__ = [
     "DatasetFacts",
     "Estimate",
     "Evaluation",
+    "LabelError",
     "ModelFacts",
+    "NearDuplicate",
     "ReliabilityBin",
     "RunReport",
     "ThresholdChoice",
@@ -78,6 +88,8 @@ __all__ = [
     "compare",
     "coverage_at_accuracy",
     "evaluate",
+    "find_label_errors",
+    "find_near_duplicates",
     "fit_temperature",
     "reliability",
     "render_report",
@@ -94,6 +106,7 @@ _MODULES = {
     "comparison": ("Comparison", "compare"),
     "costs": ("CostChoice", "threshold_for_costs", "threshold_for_coverage"),
     "intervals": ("Estimate", "clopper_pearson", "wilson"),
+    "label_errors": ("LabelError", "find_label_errors"),
     "metrics": (
         "Acceptance",
         "ClassMetrics",
@@ -103,6 +116,7 @@ _MODULES = {
         "evaluate",
         "top_k_accuracy",
     ),
+    "near_duplicates": ("NearDuplicate", "find_near_duplicates"),
     "report": ("Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport", "answers", "render_report"),
     "threshold": (
         "ThresholdChoice",
