@@ -80,16 +80,25 @@ class ModelCard(BaseModel):
 class OnnxClassifier:
     """A model in this process.
 
+    Args:
+        graph: the bytes of ``model.onnx``.
+        card: the model's card.
+        policy: what a picture may be; the defaults when None.
+        name: what messages call the model, its folder or archive.
+
     Attributes:
         card: the model's card.
         sha256: of ``model.onnx``, 64 hex digits.
+
+    Raises:
+        ConfigurationError: ONNX Runtime cannot load the graph.
     """
 
-    def __init__(self, graph: bytes, card: ModelCard, *, policy: ImagePolicy | None = None) -> None:
+    def __init__(self, graph: bytes, card: ModelCard, *, policy: ImagePolicy | None = None, name: str = "") -> None:
         self.card = card
         self.sha256 = hashlib.sha256(graph).hexdigest()
         self._policy = policy or ImagePolicy()
-        self._session = _session(graph)
+        self._session = _session(graph, f"{name}/{MODEL_GRAPH}" if name else MODEL_GRAPH)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -147,7 +156,7 @@ def load_model(path: str | Path) -> OnnxClassifier:
         ConfigurationError: it is not there, or one of its two files is missing or wrong; the message names it.
     """
     path = Path(path)
-    return OnnxClassifier(read_file(path, MODEL_GRAPH), read_card(path))
+    return OnnxClassifier(read_file(path, MODEL_GRAPH), read_card(path), name=str(path))
 
 
 def load_archive(archive: bytes, name: str) -> OnnxClassifier:
@@ -161,7 +170,7 @@ def load_archive(archive: bytes, name: str) -> OnnxClassifier:
         ConfigurationError: it is no archive, or one of its two files is missing or wrong.
     """
     graph = _member(io.BytesIO(archive), MODEL_GRAPH, name)
-    return OnnxClassifier(graph, _card(_member(io.BytesIO(archive), MODEL_CARD, name), name))
+    return OnnxClassifier(graph, _card(_member(io.BytesIO(archive), MODEL_CARD, name), name), name=name)
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -211,7 +220,7 @@ def _member(archive: IO[bytes], name: str, model: str) -> bytes:
         raise ConfigurationError(f"the model {model} is neither a folder nor a model.tar.gz") from exc
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def _session(graph: bytes, name: str) -> onnxruntime.InferenceSession:
     try:
         import onnxruntime
     except ModuleNotFoundError as exc:
@@ -222,4 +231,5 @@ def _session(graph: bytes) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # ONNX Runtime's own classes have no common base
-        raise ConfigurationError(f"{MODEL_GRAPH} cannot be loaded: {str(exc).splitlines()[0]}") from exc
+        reason = str(exc).splitlines()[0]
+        raise ConfigurationError(f"{name} cannot be loaded: {reason}; train the model anew") from exc

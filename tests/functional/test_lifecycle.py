@@ -102,3 +102,11 @@ def test_cleanup_proves_that_nothing_is_left(backend: Backend, tiny_model: Path,
     assert len(lifecycle.leftovers(backend)) == 2
     assert lifecycle.cleanup(backend) == ()
     assert [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()] == []
+
+
+def test_a_graph_that_cannot_be_loaded_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    """A damaged model.onnx is named with its folder, and the remedy with it."""
+    (tmp_path / "model.json").write_bytes((tiny_model / "model.json").read_bytes())
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(ConfigurationError, match=rf"{tmp_path}/model.onnx cannot be loaded: .*; train the model anew"):
+        load_model(tmp_path)
