@@ -35,7 +35,10 @@ __all__ = [
     "write_result",
 ]
 
-_BACKENDS = {"local": "scones_ml.local.backend:LocalBackend"}
+_BACKENDS = {
+    "aws": "scones_ml.aws.backend:AwsBackend",
+    "local": "scones_ml.local.backend:LocalBackend",
+}
 _OBJECT_STORES = {
     "directory": "scones_ml.local.store:DirectoryObjectStore",
     "s3": "scones_ml.aws.store:S3ObjectStore",
@@ -52,7 +55,7 @@ def backend(name: str, workspace: Path) -> Backend:
     """The four ports of one place to run.
 
     Args:
-        name: ``"local"``.
+        name: ``"local"`` or ``"aws"``.
         workspace: the folder that holds what commands leave behind.
 
     Raises:

@@ -155,7 +155,7 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
         with clock.stage("drop"):
             truth, files = _choose(staged.dataset, request)
             refs = lifecycle.upload(backend, files)
-            observer.said(f"{len(refs)} files into s3://{lifecycle.INPUT_BUCKET}, three of them awkward")
+            observer.said(f"{len(refs)} files into s3://{backend.buckets.input}, three of them awkward")
         with clock.stage("run") as progress:
             results = _run(backend, refs, endpoint, threshold, progress)
             observer.said(_summary(results))

@@ -25,6 +25,7 @@ from scones_ml.ports import (
     ImageResult,
     Progress,
     TrainingRequest,
+    WorkflowModel,
     WorkflowRequest,
     no_progress,
 )
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
-    "INPUT_BUCKET",
-    "OUTPUT_BUCKET",
     "Leftover",
     "Predictions",
     "cleanup",
@@ -50,8 +49,6 @@ __all__ = [
     "upload",
 ]
 
-INPUT_BUCKET = "scones-input"
-OUTPUT_BUCKET = "scones-output"
 _BATCH = 64
 
 
@@ -91,26 +88,28 @@ def deploy(backend: Backend, request: DeploymentRequest) -> Endpoint:
 
 
 def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageRef, ...]:
-    """Put named files into the input bucket.
+    """Put named files into the input bucket, where they wait to be run.
 
     Args:
         backend: where to.
-        files: key and bytes of each.
+        files: key and bytes of each; on AWS keys get a prefix of their own.
 
     Returns:
         References to the very versions that were written.
     """
+    to = backend.buckets
     refs = []
-    for key, data in files:
-        etag = backend.store.write(INPUT_BUCKET, key, data, "application/octet-stream")
-        refs.append(ImageRef(s3_bucket=INPUT_BUCKET, s3_key=key, etag=etag))
+    for name, data in files:
+        key = f"{to.uploads}{name}"
+        etag = backend.store.write(to.input, key, data, "application/octet-stream")
+        refs.append(ImageRef(s3_bucket=to.input, s3_key=key, etag=etag))
     return tuple(refs)
 
 
 def run(
     backend: Backend,
     images: Iterable[ImageRef],
-    classifier: Endpoint | Path,
+    classifier: Endpoint | Path | None = None,
     threshold: float | None = None,
 ) -> Iterator[ImageResult]:
     """Send images through the state machine, one execution each.
@@ -118,12 +117,20 @@ def run(
     Args:
         backend: where they run.
         images: objects in the backend's store.
-        classifier: an endpoint, or a model's folder.
+        classifier: an endpoint, or a model's folder; None for the one that the workflow was deployed with, on AWS.
         threshold: in (0, 1]; None takes the model's own.
 
     Raises:
-        ConfigurationError: no threshold was given, and the model has none.
+        ConfigurationError: no threshold was given, and the model has none; or the workflow was deployed with a
+            model, and one was given.
     """
+    model = None if classifier is None else _workflow_model(classifier, threshold)
+    if model is None and threshold is not None:
+        raise ConfigurationError("a threshold was given without its model: on AWS the stack's functions hold both")
+    return backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
+
+
+def _workflow_model(classifier: Endpoint | Path, threshold: float | None) -> WorkflowModel:
     if isinstance(classifier, Path):
         card = read_card(classifier)
         own, image_size = card.threshold, card.input_size
@@ -132,8 +139,7 @@ def run(
     threshold = own if threshold is None else threshold
     if threshold is None:
         raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
-    request = WorkflowRequest(images, OUTPUT_BUCKET, classifier, threshold, image_size)
-    return backend.runner.run(request)
+    return WorkflowModel(classifier, threshold, image_size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,7 +227,7 @@ def cleanup(backend: Backend) -> tuple[Leftover, ...]:
     """
     for endpoint in backend.deployer.endpoints():
         backend.deployer.remove(endpoint.name)
-    for bucket in (INPUT_BUCKET, OUTPUT_BUCKET):
+    for bucket in (backend.buckets.input, backend.buckets.output):
         for found in list(backend.store.list(bucket)):
             backend.store.delete(bucket, found.key)
     return leftovers(backend)
@@ -232,7 +238,7 @@ def leftovers(backend: Backend) -> tuple[Leftover, ...]:
     endpoints = [Leftover("endpoint", endpoint.name) for endpoint in backend.deployer.endpoints()]
     objects = [
         Leftover("object", f"s3://{bucket}/{found.key}")
-        for bucket in (INPUT_BUCKET, OUTPUT_BUCKET)
+        for bucket in (backend.buckets.input, backend.buckets.output)
         for found in backend.store.list(bucket)
     ]
     return (*endpoints, *objects)

@@ -6,7 +6,8 @@ Functions. One contract suite per port runs against every implementation (``test
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from scones_ml.events import ImageRef, Outcome
 
 __all__ = [
     "Backend",
+    "Buckets",
     "Classifier",
     "Deployer",
     "DeploymentRequest",
@@ -26,6 +28,7 @@ __all__ = [
     "StoredObject",
     "Trainer",
     "TrainingRequest",
+    "WorkflowModel",
     "WorkflowRequest",
     "WorkflowRunner",
     "no_progress",
@@ -216,22 +219,33 @@ class Deployer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowModel:
+    """What classifies within a workflow.
+
+    Attributes:
+        classifier: an endpoint, or a model's folder, to be loaded into this process.
+        threshold: least confidence that is accepted, in (0, 1].
+        image_size: what pictures are reduced to, in pixels; the model's input size.
+    """
+
+    classifier: Endpoint | Path
+    threshold: float
+    image_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowRequest:
     """Images to send through the state machine.
 
     Attributes:
         images: objects in the store; taken one after the other, so they may still be arriving.
         output_bucket: where outcomes are written.
-        classifier: an endpoint, or a model's folder, to be loaded into this process.
-        threshold: least confidence that is accepted, in (0, 1].
-        image_size: what pictures are reduced to, in pixels; the model's input size.
+        model: what classifies; None for the model and threshold that the workflow was deployed with.
     """
 
     images: Iterable[ImageRef]
     output_bucket: str
-    classifier: Endpoint | Path
-    threshold: float
-    image_size: int
+    model: WorkflowModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,17 +270,75 @@ class ImageResult:
     started: float
     seconds: float
 
+    @classmethod
+    def of_execution(
+        cls, image: ImageRef, output: object, error: str | None, cause: str | None, started: float, seconds: float
+    ) -> ImageResult:
+        """Read an execution's end.
+
+        Args:
+            image: the object.
+            output: what the state machine put out.
+            error: what the execution failed by; None when it succeeded.
+            cause: of the error, possibly a Lambda's JSON.
+            started: seconds since the run began.
+            seconds: how long the execution took.
+        """
+        found = output if error is None and isinstance(output, Mapping) else {}
+        reason = found.get("reason") if error is None else f"{error}: {_message(cause)}"
+        return cls(
+            image=image,
+            outcome=found.get("outcome"),
+            label=found.get("label"),
+            confidence=found.get("confidence"),
+            reason=reason and str(reason).removeprefix(f"{image.image_id} {image.uri}: "),
+            started=started,
+            seconds=seconds,
+        )
+
+
+def _message(cause: str | None) -> str:
+    """The message inside a Lambda's Cause, or the cause as it is."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""
+
 
 class WorkflowRunner(Protocol):
     """Runs the state machine once per image."""
 
     def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
-        """Yield one result per image, as executions end."""
+        """Yield one result per image, as executions end.
+
+        Raises:
+            ConfigurationError: the workflow was deployed with a model, or was not, and the request says otherwise.
+        """
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Where a backend's pictures and outcomes are.
+
+    Attributes:
+        input: bucket that pictures arrive in.
+        output: bucket that outcomes go to.
+        uploads: prefix of the keys of what is uploaded to be run; pictures under it start nothing by themselves.
+    """
+
+    input: str
+    output: str
+    uploads: str = ""
+
+
 class Backend(Protocol):
-    """The four ports of one place to run."""
+    """The four ports of one place to run, and its buckets."""
+
+    @property
+    def buckets(self) -> Buckets:
+        """Where pictures and outcomes are."""
+        ...
 
     @property
     def store(self) -> ObjectStore:

@@ -17,6 +17,18 @@ SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powerto
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
 ======================  ==============================  ====================================================
 
+On AWS the commands take what is unset from the outputs of a CloudFormation stack:
+
+============================  ==========================  ==============================================
+SCONES_STACK                  a name, scones              the stack that is asked
+SCONES_BUCKET                 bucket, s3://bucket/prefix  data, source, models and captures
+SCONES_ROLE                   an ARN                      the role that SageMaker takes on
+SCONES_STATE_MACHINE          an ARN                      classifies one picture
+SCONES_BATCH_STATE_MACHINE    an ARN                      classifies all pictures under a prefix
+SCONES_INPUT_BUCKET           bucket                      where pictures arrive
+SCONES_OUTPUT_BUCKET          bucket                      where outcomes go
+============================  ==========================  ==============================================
+
 AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME, boto3's own variable, points the classifier at an endpoint on this machine.
 Every function takes the environment as a mapping, reads it at each call and keeps nothing.
 """
@@ -24,6 +36,7 @@ Every function takes the environment as a mapping, reads it at each call and kee
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -31,8 +44,10 @@ from typing import Literal
 from scones_ml.errors import ConfigurationError
 
 __all__ = [
+    "AwsNames",
     "ImagePolicy",
     "Target",
+    "aws_names",
     "classifier",
     "image_policy",
     "labels",
@@ -74,6 +89,29 @@ class Target:
 
     kind: str
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AwsNames:
+    """What the environment says of where things are on AWS; None where it says nothing.
+
+    Attributes:
+        bucket: ``s3://bucket`` or ``s3://bucket/prefix``, without a slash at the end.
+        role: ARN of the role that SageMaker takes on.
+        state_machine: ARN of the one for one picture.
+        batch_state_machine: ARN of the one for many pictures.
+        input_bucket: where pictures arrive.
+        output_bucket: where outcomes go.
+        stack: the CloudFormation stack whose outputs say the rest.
+    """
+
+    bucket: str | None = None
+    role: str | None = None
+    state_machine: str | None = None
+    batch_state_machine: str | None = None
+    input_bucket: str | None = None
+    output_bucket: str | None = None
+    stack: str = "scones"
 
 
 def classifier(environ: Environ = os.environ) -> Target:
@@ -158,6 +196,39 @@ def tracing_enabled(environ: Environ = os.environ) -> bool:
 def metrics_enabled(environ: Environ = os.environ) -> bool:
     """Whether handlers write CloudWatch metrics to their logs."""
     return _switch(environ, "SCONES_METRICS")
+
+
+def aws_names(environ: Environ = os.environ) -> AwsNames:
+    """Where things are on AWS, as far as the environment says it.
+
+    Raises:
+        ConfigurationError: a value that is no ARN or no bucket's name.
+    """
+    return AwsNames(
+        bucket=_bucket_uri(environ),
+        role=_optional(environ, "SCONES_ROLE", _ARN, "an ARN"),
+        state_machine=_optional(environ, "SCONES_STATE_MACHINE", _ARN, "the state machine's ARN"),
+        batch_state_machine=_optional(environ, "SCONES_BATCH_STATE_MACHINE", _ARN, "the state machine's ARN"),
+        input_bucket=_optional(environ, "SCONES_INPUT_BUCKET", _BUCKET, "a bucket's name"),
+        output_bucket=_optional(environ, "SCONES_OUTPUT_BUCKET", _BUCKET, "a bucket's name"),
+        stack=environ.get("SCONES_STACK") or "scones",
+    )
+
+
+_ARN = r"arn:[a-z-]+:.+"
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+
+
+def _bucket_uri(environ: Environ) -> str | None:
+    uri = _optional(environ, "SCONES_BUCKET", rf"(s3://)?{_BUCKET}(/.*)?", "a bucket's name or s3://bucket/prefix")
+    return None if uri is None else f"s3://{uri.removeprefix('s3://').rstrip('/')}"
+
+
+def _optional(environ: Environ, variable: str, pattern: str, form: str) -> str | None:
+    text = environ.get(variable) or None
+    if text is not None and re.fullmatch(pattern, text) is None:
+        raise ConfigurationError(f"{variable} is {text!r}: give {form}")
+    return text
 
 
 def _target(environ: Environ, variable: str, kinds: Mapping[str, bool], default: str | None) -> Target:

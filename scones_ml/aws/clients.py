@@ -10,13 +10,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from scones_ml.aws.errors import translated
+from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.config import Config
     from botocore.session import Session
 
-__all__ = ["client"]
+__all__ = ["client", "region"]
 
 
 def client(service: str, config: Config, url: str | None = None) -> BaseClient:
@@ -35,6 +36,23 @@ def client(service: str, config: Config, url: str | None = None) -> BaseClient:
         if boto3 is not None:
             return cast("BaseClient", boto3.client(service, config=config, endpoint_url=url))
         return _session().create_client(service, config=config, endpoint_url=url)
+
+
+def region() -> str:
+    """The region that clients are made for.
+
+    Raises:
+        ConfigurationError: none is set, or a profile that is not there.
+    """
+    boto3 = sys.modules.get("boto3")
+    with translated("region"):
+        if boto3 is not None:
+            found = (boto3.DEFAULT_SESSION or boto3.Session()).region_name
+        else:
+            found = _session().get_config_variable("region")
+    if not found:
+        raise ConfigurationError("no AWS region is set: set AWS_DEFAULT_REGION, or `aws configure set region REGION`")
+    return str(found)
 
 
 @lru_cache(maxsize=1)

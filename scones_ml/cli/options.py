@@ -9,7 +9,7 @@ import typer
 
 __all__ = ["Classes", "Json", "On", "Seed", "Threads", "Workspace", "names"]
 
-On = Annotated[Literal["local"], typer.Option("--on", help="Where to run.")]
+On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where to run.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for what commands leave behind.")]
 Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated; all when not given.")]

@@ -95,7 +95,6 @@ def _one_by_one(
 
 def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, threshold: float | None, json: bool) -> None:
     from scones_ml.inference.model import read_card
-    from scones_ml.lifecycle import OUTPUT_BUCKET
     from scones_ml.local.bulk import BulkRequest, run_bulk
 
     if len(paths) != 1:
@@ -106,7 +105,7 @@ def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, thresho
     if threshold is None:
         raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
     store, bucket, prefix = backends.image_source(paths[0])
-    request = BulkRequest(store, bucket, prefix, backend.store, OUTPUT_BUCKET, model, threshold)
+    request = BulkRequest(store, bucket, prefix, backend.store, backend.buckets.output, model, threshold)
     with terminal.progress("bulk") as progress:
         result = run_bulk(request, progress)
     if json:

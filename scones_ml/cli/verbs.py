@@ -44,6 +44,7 @@ TargetPrecision = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
 Init = Annotated[Path | None, typer.Option("--init", help="A model to go on from; from scratch when not given.")]
+OnThisMachine = Annotated[Literal["local"], typer.Option("--on", help="Where to look.")]
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
@@ -224,7 +225,7 @@ def evaluate(
         _show_comparison(comparison, compare)
 
 
-def cleanup(on: On = "local", json: Json = False, workspace: Workspace = Path(".scones")) -> None:
+def cleanup(on: OnThisMachine = "local", json: Json = False, workspace: Workspace = Path(".scones")) -> None:
     """Remove every endpoint and every object, then list again to prove it."""
     from scones_ml import lifecycle
 

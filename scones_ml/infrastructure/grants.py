@@ -12,10 +12,14 @@ from scones_ml.infrastructure.definitions import function_names, handler_name, s
 from scones_ml.infrastructure.functions import handler_uses, log_group
 from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
 from scones_ml.infrastructure.statements import Statement
+from scones_ml.infrastructure.storage import CAPTURE_PREFIX, UPLOAD_PREFIX
 
-__all__ = ["of_function", "of_machine", "of_map"]
+__all__ = ["of_function", "of_machine", "of_map", "of_sagemaker"]
 
 _RESULTS: Final = "bulk/"  # where events.ImageBatch.result_key begins
+_READ_BY_JOBS: Final = ("checkpoints/", "data/", "models/", "source/")
+_WRITTEN_BY_JOBS: Final = (CAPTURE_PREFIX, "checkpoints/", "models/")
+_IMAGES: Final = ("image-classification", "pytorch-inference", "pytorch-training")
 _SEND_TRACES: Final = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
 _SAMPLE_TRACES: Final = ("xray:GetSamplingRules", "xray:GetSamplingTargets")
 
@@ -28,7 +32,9 @@ def of_function(name: str) -> Iterator[Statement]:
     """
     uses = handler_uses(handler_name(name))
     if "backends.read_object" in uses:
-        yield from _read_pictures()
+        # What is uploaded to be run is run one by one: no batch holds it.
+        batches = "backends.batch_classifier" in uses
+        yield from _read_pictures(() if batches else (sub(f"${{InputBucket.Arn}}/{UPLOAD_PREFIX}*"),))
     if uses & {"backends.classifier", "backends.batch_classifier"}:
         yield from _classify()
     if "backends.result_exists" in uses:
@@ -123,11 +129,61 @@ def of_map(name: str, machine: asl.StateMachine) -> Iterator[Statement]:
     )
 
 
-def _read_pictures() -> Iterator[Statement]:
+def of_sagemaker() -> Iterator[Statement]:
+    """What training jobs and endpoints may do, below the prefixes of the output bucket that are theirs."""
+    yield Statement(
+        "ReadModelsAndData",
+        ("s3:GetObject",),
+        tuple(sub(f"${{OutputBucket.Arn}}/{prefix}*") for prefix in _READ_BY_JOBS),
+        "jobs read data, source and checkpoints, endpoints their model",
+    )
+    yield Statement(
+        "ListModelsAndData",
+        ("s3:ListBucket",),
+        (get_att("OutputBucket"),),
+        "SageMaker lists what it hands to a job",
+        condition={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in _READ_BY_JOBS]}},
+    )
+    yield Statement(
+        "WriteModelsAndCaptures",
+        ("s3:PutObject",),
+        tuple(sub(f"${{OutputBucket.Arn}}/{prefix}*") for prefix in _WRITTEN_BY_JOBS),
+        "jobs write models and checkpoints, endpoints what they were asked",
+    )
+    yield Statement(
+        "PullImages",
+        ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+        tuple(sub(f"arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:*:repository/{name}") for name in _IMAGES),
+        "SageMaker pulls AWS's containers; their account differs from region to region",
+    )
+    yield Statement(
+        "SignInToRegistry",
+        ("ecr:GetAuthorizationToken",),
+        ("*",),
+        "SageMaker signs in before it pulls",
+        unrestricted="ECR defines no resource for signing in",
+    )
+    yield Statement(
+        "WriteLogs",
+        ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
+        (sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/*"),),
+        "containers write their logs",
+    )
+    yield Statement(
+        "WriteMetrics",
+        ("cloudwatch:PutMetricData",),
+        ("*",),
+        "containers' metrics go to CloudWatch",
+        unrestricted="CloudWatch defines no resource for metrics; the namespace is what it can be bound to",
+        condition={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
+    )
+
+
+def _read_pictures(more: tuple[Value, ...]) -> Iterator[Statement]:
     yield Statement(
         "ReadPictures",
         ("s3:GetObject", "s3:GetObjectVersion"),
-        (sub("${InputBucket.Arn}/${InputPrefix}*"),),
+        (sub("${InputBucket.Arn}/${InputPrefix}*"), *more),
         "the handler reads the very version of the picture that the event names",
     )
     yield Statement(

@@ -140,7 +140,7 @@ def _calls(resources: Mapping[str, Value]) -> Iterator[str]:
             if label == "ListBucket":  # asked for in passing, when an object is read
                 continue
             arrow = "-." if choice else "--"
-            for name in references(statement["Resource"]):
+            for name in dict.fromkeys(references(statement["Resource"])):
                 target = _OUTSIDE[name][0] if name in _OUTSIDE else name
                 if name in _OUTSIDE or _is_drawn(resources, name):
                     yield f"{owner} {arrow} {label} {arrow[::-1] if choice else arrow}> {target}"

@@ -24,6 +24,7 @@ class TemplateSettings(BaseModel):
         code: the folder of the functions' code, relative to the template's.
         log_retention_days: how long logs are kept, one of the numbers that CloudWatch Logs takes.
         capture_days: how long data capture is kept.
+        upload_days: how long pictures are kept that `scones run` uploaded.
         noncurrent_days: how long replaced and deleted objects can be brought back.
         suffixes: keys that end so start an execution, in lower or upper case.
         image_policy: caps and the default size of pictures.
@@ -36,6 +37,7 @@ class TemplateSettings(BaseModel):
     code: str = Field(default="../build/lambda", min_length=1)
     log_retention_days: RetentionDays = 30
     capture_days: int = Field(default=30, ge=1)
+    upload_days: int = Field(default=30, ge=1)
     noncurrent_days: int = Field(default=30, ge=1)
     suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
     image_policy: ImagePolicy = ImagePolicy()
@@ -136,6 +138,14 @@ def conditions() -> dict[str, Value]:
 def rules() -> dict[str, Value]:
     """What CloudFormation refuses before it creates anything."""
     return {
+        "NoRuns": {
+            "Assertions": [
+                {
+                    "Assert": {"Fn::Not": [{"Fn::Equals": [ref("InputPrefix"), "runs/"]}]},
+                    "AssertDescription": "Give another InputPrefix: under runs/ `scones run` starts the executions",
+                }
+            ]
+        },
         "OneModel": {
             "RuleCondition": _not_empty("EndpointName"),
             "Assertions": [
@@ -148,7 +158,7 @@ def rules() -> dict[str, Value]:
                     "AssertDescription": "An endpoint's answers name no classes: give Labels, as in bicycle,motorcycle",
                 },
             ],
-        }
+        },
     }
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from scones_ml import asl
 from scones_ml.infrastructure.definitions import function_names
-from scones_ml.infrastructure.grants import of_function, of_machine, of_map
+from scones_ml.infrastructure.grants import of_function, of_machine, of_map, of_sagemaker
 from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
 from scones_ml.infrastructure.statements import Policy, Role, Statement, document
 
@@ -23,7 +23,7 @@ _OUR_ACCOUNT: Final[Mapping[str, Value]] = {"StringEquals": {"aws:SourceAccount"
 
 
 def roles(machines: Mapping[str, asl.StateMachine]) -> tuple[Role, ...]:
-    """The role of each function, of each state machine, and of the rule that starts executions.
+    """The role of each function, of each state machine, of the rule that starts executions, and SageMaker's.
 
     Args:
         machines: definitions by logical name.
@@ -45,6 +45,7 @@ def roles(machines: Mapping[str, asl.StateMachine]) -> tuple[Role, ...]:
             for name, machine in machines.items()
         ),
         Role("ImageCreatedRole", "events.amazonaws.com", (start,)),
+        Role("SageMakerRole", "sagemaker.amazonaws.com", tuple(of_sagemaker())),
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from scones_ml.infrastructure.intrinsics import Value
 from scones_ml.infrastructure.parameters import TemplateSettings
 
-__all__ = ["CAPTURE_PREFIX", "resources"]
+__all__ = ["CAPTURE_PREFIX", "UPLOAD_PREFIX", "resources"]
 
 CAPTURE_PREFIX = "captures/"
 """Where an endpoint's data capture belongs in the output bucket."""
+
+UPLOAD_PREFIX = "runs/"
+"""Where commands put pictures into the input bucket that they start executions for: the rule leaves them alone."""
 
 
 def resources(settings: TemplateSettings) -> dict[str, Value]:
@@ -17,19 +20,19 @@ def resources(settings: TemplateSettings) -> dict[str, Value]:
     Their deletion policy is Delete, and CloudFormation refuses to delete a bucket that holds anything: nothing is
     lost by accident, and nothing is left once it is empty.
     """
-    captures: Value = {
-        "Id": "ForgetCaptures",
-        "Status": "Enabled",
-        "Prefix": CAPTURE_PREFIX,
-        "ExpirationInDays": settings.capture_days,
-    }
+    captures = _forget("ForgetCaptures", CAPTURE_PREFIX, settings.capture_days)
+    uploads = _forget("ForgetUploads", UPLOAD_PREFIX, settings.upload_days)
     return {
-        "InputBucket": _bucket(settings, [], {"NotificationConfiguration": _EVENTS}),
+        "InputBucket": _bucket(settings, [uploads], {"NotificationConfiguration": _EVENTS}),
         "OutputBucket": _bucket(settings, [captures], {}),
     }
 
 
 _EVENTS: Value = {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def _forget(name: str, prefix: str, days: int) -> Value:
+    return {"Id": name, "Status": "Enabled", "Prefix": prefix, "ExpirationInDays": days}
 
 
 def _bucket(settings: TemplateSettings, lifecycle: list[Value], properties: dict[str, Value]) -> Value:

@@ -149,6 +149,10 @@ def _outputs() -> Value:
             "Description": "Runs over all pictures under a prefix",
             "Value": ref("BatchClassification"),
         },
+        "SageMakerRoleArn": {
+            "Description": "Training jobs and endpoints take it on",
+            "Value": get_att("SageMakerRole"),
+        },
         "DeadLetterQueueUrl": {"Description": "What failed, for 14 days", "Value": ref("DeadLetterQueue")},
         "AlarmTopicArn": {"Description": "Alarms and failed executions", "Value": ref("AlarmTopic")},
     }

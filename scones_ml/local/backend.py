@@ -1,4 +1,4 @@
-"""The four ports on this machine, and where a workspace keeps what they leave."""
+"""The four ports on this machine, its buckets, and where a workspace keeps what they leave."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
 from scones_ml.local.workflow import LocalWorkflowRunner
+from scones_ml.ports import Buckets
 
 __all__ = ["LocalBackend"]
 
@@ -20,6 +21,7 @@ class LocalBackend:
     """
 
     def __init__(self, workspace: Path) -> None:
+        self.buckets = Buckets("scones-input", "scones-output")
         self.store = DirectoryObjectStore(workspace / "buckets")
         self.trainer = LocalTrainer()
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures")

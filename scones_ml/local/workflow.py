@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import cast
 
 from scones_ml import asl, workflows
-from scones_ml.events import ImageRef
+from scones_ml.errors import ConfigurationError
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.ports import ImageResult, ObjectStore, WorkflowRequest
+from scones_ml.ports import ImageResult, ObjectStore, WorkflowModel, WorkflowRequest
 
 __all__ = ["LocalWorkflowRunner", "handler_environment", "resources"]
 
@@ -35,9 +35,13 @@ class LocalWorkflowRunner:
 
     def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
         """See :meth:`scones_ml.ports.WorkflowRunner.run`."""
+        if request.model is None:
+            raise ConfigurationError("nothing classifies: give a model or an endpoint")
+        return self._results(request, handler_environment(request.model, self._buckets))
+
+    def _results(self, request: WorkflowRequest, environment: Mapping[str, str]) -> Iterator[ImageResult]:
         definition = workflows.image_classification()
         tasks = resources(DirectoryObjectStore(self._buckets), {"OutputBucketName": request.output_bucket})
-        environment = handler_environment(request, self._buckets)
         begin = time.perf_counter()
         for image in request.images:
             started = time.perf_counter()
@@ -45,22 +49,26 @@ class LocalWorkflowRunner:
                 execution = asl.run(
                     definition, cast("asl.Json", image.to_event()), resources=tasks, name=image.image_id
                 )
-            yield _result(image, execution, started - begin, time.perf_counter() - started)
+            ended = time.perf_counter()
+            error = None if execution.status == "SUCCEEDED" else execution.error or execution.status
+            yield ImageResult.of_execution(
+                image, execution.output, error, execution.cause, started - begin, ended - started
+            )
 
 
-def handler_environment(request: WorkflowRequest, buckets: Path) -> dict[str, str]:
+def handler_environment(model: WorkflowModel, buckets: Path) -> dict[str, str]:
     """The variables that make the real handlers read this store and ask this classifier."""
     environment = {
         "SCONES_OBJECT_STORE": f"directory:{buckets.absolute()}",
-        "SCONES_THRESHOLD": repr(request.threshold),
-        "SCONES_IMAGE_SIZE": str(request.image_size),
+        "SCONES_THRESHOLD": repr(model.threshold),
+        "SCONES_IMAGE_SIZE": str(model.image_size),
     }
-    if isinstance(request.classifier, Path):
-        return environment | {"SCONES_CLASSIFIER": f"onnx:{request.classifier.absolute()}"}
+    if isinstance(model.classifier, Path):
+        return environment | {"SCONES_CLASSIFIER": f"onnx:{model.classifier.absolute()}"}
     return environment | {
-        "SCONES_CLASSIFIER": f"sagemaker:{request.classifier.name}",
-        "SCONES_LABELS": ",".join(request.classifier.labels),
-        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": request.classifier.url,
+        "SCONES_CLASSIFIER": f"sagemaker:{model.classifier.name}",
+        "SCONES_LABELS": ",".join(model.classifier.labels),
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": model.classifier.url,
     }
 
 
@@ -115,27 +123,3 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _result(image: ImageRef, execution: asl.Execution, started: float, seconds: float) -> ImageResult:
-    output = execution.output if isinstance(execution.output, dict) else {}
-    if execution.status != "SUCCEEDED":
-        output = {"reason": f"{execution.error}: {_message(execution.cause)}"}
-    reason = output.get("reason")
-    return ImageResult(
-        image=image,
-        outcome=output.get("outcome"),
-        label=output.get("label"),
-        confidence=output.get("confidence"),
-        reason=reason and str(reason).removeprefix(f"{image.image_id} {image.uri}: "),
-        started=started,
-        seconds=seconds,
-    )
-
-
-def _message(cause: str | None) -> str:
-    """The message inside a Lambda's Cause, or the cause as it is."""
-    try:
-        return str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause or ""

@@ -134,7 +134,7 @@ def test_an_endpoints_own_captures_are_read(
         assert len(list(lifecycle.run(backend, refs, endpoint))) == 6
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SCONES_OBJECT_STORE", f"directory:{tmp_path / 'ws' / 'buckets'}")
-            objects = f"s3://{lifecycle.INPUT_BUCKET}"
+            objects = f"s3://{backend.buckets.input}"
             assert main(["monitor", endpoint.captures, "--objects", objects, "--json"]) == 0
     finally:
         backend.deployer.remove("bikes")

@@ -74,7 +74,7 @@ def test_an_object_replaced_since_its_event_is_dropped(backend: Backend, tiny_mo
     (result,) = lifecycle.run(backend, [old], tiny_model)
     assert result.outcome == "dropped"
     assert "was replaced since the event" in str(result.reason)
-    assert list(backend.store.list(lifecycle.OUTPUT_BUCKET)) == []
+    assert list(backend.store.list(backend.buckets.output)) == []
 
 
 def test_a_model_without_threshold_needs_one(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from scones_ml.infrastructure.statements import Statement
 from scones_ml.local.handlers import LambdaContext, load_handler
 
 INPUT, OUTPUT, KEY = "in-bucket", "out-bucket", "images/my photo+1.png"
+UPLOADED = "runs/1/photo.png"
 ARN = "arn:aws:{}:us-east-1:123456789012:{}"
 FUNCTIONS = ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence", "ClassifyBatch")
 MACHINES = machines(TemplateSettings())
@@ -57,12 +58,12 @@ NAMES = {
 
 
 class Call(NamedTuple):
-    """Who does what with what; a listing names the prefix that it asks for."""
+    """Who does what with what; a listing names the prefix that it asks for, a metric its namespace."""
 
     who: str
     action: str
     resource: str
-    prefix: str = ""
+    context: str = ""
 
 
 def by_services() -> Iterator[Call]:
@@ -83,6 +84,20 @@ def by_services() -> Iterator[Call]:
     # The model is loaded by the function itself; GetObject is also what HeadObject asks for.
     for name in ("ClassifyImageDataRole", "ClassifyBatchRole"):
         yield Call(name, "s3:GetObject", "arn:aws:s3:::models/a/model.tar.gz")
+    # Training jobs and endpoints, as "SageMaker AI Roles" lists it for CreateTrainingJob and CreateModel.
+    jobs, ours = "SageMakerRole", f"arn:aws:s3:::{OUTPUT}"
+    for prefix in ("checkpoints/", "data/", "models/", "source/"):
+        yield Call(jobs, "s3:GetObject", f"{ours}/{prefix}a/b")
+        yield Call(jobs, "s3:ListBucket", ours, f"{prefix}a/")
+    for prefix in ("captures/", "checkpoints/", "models/"):
+        yield Call(jobs, "s3:PutObject", f"{ours}/{prefix}a/b")
+    for name in ("image-classification", "pytorch-inference", "pytorch-training"):
+        for action in ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"):
+            yield Call(jobs, f"ecr:{action}", f"arn:aws:ecr:us-east-1:763104351884:repository/{name}")
+    yield Call(jobs, "ecr:GetAuthorizationToken", "*")
+    for action in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"):
+        yield Call(jobs, f"logs:{action}", ARN.format("logs", "log-group:/aws/sagemaker/TrainingJobs:*"))
+    yield Call(jobs, "cloudwatch:PutMetricData", "*", "/aws/sagemaker/TrainingJobs")
     # A distributed map: its batches are executions; large results are written in parts.
     batches = "BatchClassificationRole"
     yield Call(batches, "states:StartExecution", NAMES["BatchClassification"])
@@ -115,8 +130,8 @@ def allows(statements: Iterable[Statement], call: Call) -> bool:
         any(fnmatchcase(call.action, allowed) for allowed in statement.actions)
         and any(fnmatchcase(call.resource, arn) for arn in resolve(statement.resources))
         and all(
-            any(fnmatchcase(call.prefix, prefix) for prefix in resolve(test["s3:prefix"]))
-            for test in statement.condition.values()
+            any(fnmatchcase(call.context, held) for (values,) in [test.values()] for held in resolve(values))
+            for test in map(dict, statement.condition.values())
         )
         for statement in statements
         if statement.effect == "Allow"
@@ -210,7 +225,7 @@ class Recorder:
 
 @pytest.fixture
 def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) -> set[Call]:
-    """The calls of three runs: a version of an object, an object without a version, and one that is gone."""
+    """The calls of four runs: an object's version, an object without one, an uploaded one, and one that is gone."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -230,6 +245,7 @@ def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) 
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20)).save(buffer, "PNG")
     written = s3.put_object(Bucket=INPUT, Key=KEY, Body=buffer.getvalue())
+    uploaded = s3.put_object(Bucket=INPUT, Key=UPLOADED, Body=buffer.getvalue())
     recorder = Recorder(written["ETag"])
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
     boto3.DEFAULT_SESSION.events.register("before-parameter-build.s3", recorder)
@@ -238,6 +254,7 @@ def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) 
     backends._classifier.cache_clear()
     here = {"s3_bucket": INPUT, "s3_key": KEY}
     inputs = [here | {"version_id": written["VersionId"]}, here, here | {"s3_key": "images/gone.png"}]
+    inputs.insert(2, {"s3_bucket": INPUT, "s3_key": UPLOADED, "etag": uploaded["ETag"].strip('"')})
     outcomes = []
     for given in inputs:
         output = recorder.run("ImageClassification", given)
@@ -247,7 +264,7 @@ def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) 
             # Classify reads a picture itself when it was too large for a state: a claim check.
             claim = {**given, "image_id": "0" * 40, "image_data": ""}
             recorder.invoke({"FunctionName": "${ClassifyImageDataFunctionArn}", "Payload": claim})
-    assert outcomes == ["accepted", "accepted", "dropped"]
+    assert outcomes == ["accepted", "accepted", "accepted", "dropped"]
     recorder.run("BatchClassification", {"s3_bucket": INPUT, "s3_prefix": "images/", "run": "nightly"})
     items = [{"s3_key": KEY, "version_id": written["VersionId"]}]
     batch = {"Items": items, "BatchInput": {"s3_bucket": INPUT, "output_bucket": OUTPUT, "run": "versions"}}
@@ -303,6 +320,11 @@ def narrowed(statements: tuple[Statement, ...]) -> Iterator[tuple[list[Statement
         Call("ClassifyBatchRole", "s3:ListBucket", f"arn:aws:s3:::{OUTPUT}", "outcomes/"),
         Call("ClassifyBatchRole", "s3:GetObject", f"arn:aws:s3:::{OUTPUT}/bulk/nightly/a.jsonl"),
         Call("ImageCreatedRole", "states:StartExecution", ARN.format("states", "stateMachine:another")),
+        Call("ClassifyBatchRole", "s3:GetObject", f"arn:aws:s3:::{INPUT}/{UPLOADED}"),
+        Call("SageMakerRole", "s3:GetObject", f"arn:aws:s3:::{INPUT}/{KEY}"),
+        Call("SageMakerRole", "s3:GetObject", f"arn:aws:s3:::{OUTPUT}/outcomes/review/a.json"),
+        Call("SageMakerRole", "s3:PutObject", f"arn:aws:s3:::{OUTPUT}/outcomes/accepted/a.json"),
+        Call("SageMakerRole", "ecr:BatchGetImage", "arn:aws:ecr:us-east-1:123456789012:repository/private"),
     ],
 )
 def test_nothing_else_is_allowed(call: Call) -> None:

@@ -129,7 +129,7 @@ def test_pictures_are_read_under_the_prefix_that_starts_executions(body: str) ->
     stack = Stack(body, Threshold="0.93", InputPrefix="inbox/vehicles/")
     bucket = stack.physical("InputBucket")
     read = stack.statements("SerializeImageDataRole")["ReadPictures"]
-    assert read["Resource"] == [f"arn:aws:s3:::{bucket}/inbox/vehicles/*"]
+    assert read["Resource"] == [f"arn:aws:s3:::{bucket}/inbox/vehicles/*", f"arn:aws:s3:::{bucket}/runs/*"]
     rule = boto3.client("events").describe_rule(Name=stack.physical("ImageCreatedRule"))
     detail = json.loads(rule["EventPattern"])["detail"]
     assert detail["bucket"]["name"] == [bucket]

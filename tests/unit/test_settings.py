@@ -9,7 +9,7 @@ import pytest
 
 from scones_ml import settings
 from scones_ml.errors import ConfigurationError
-from scones_ml.settings import ImagePolicy, Target
+from scones_ml.settings import AwsNames, ImagePolicy, Target
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +45,43 @@ def test_settings_are_read_as_documented() -> None:
     assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32, "refuse")
     assert settings.tracing_enabled(environ)
     assert settings.metrics_enabled(environ)
+
+
+def test_places_on_aws_are_read_as_documented() -> None:
+    """Every variable reaches its field; a bucket may be given by its name or as a URI; unset is None."""
+    role = "arn:aws:iam::111122223333:role/sagemaker"
+    machine = "arn:aws:states:us-east-1:111122223333:stateMachine:images"
+    environ = {
+        "SCONES_STACK": "vehicles",
+        "SCONES_BUCKET": "lake",
+        "SCONES_ROLE": role,
+        "SCONES_STATE_MACHINE": machine,
+        "SCONES_BATCH_STATE_MACHINE": machine,
+        "SCONES_INPUT_BUCKET": "pictures",
+        "SCONES_OUTPUT_BUCKET": "outcomes",
+    }
+    assert settings.aws_names(environ) == AwsNames(
+        "s3://lake", role, machine, machine, "pictures", "outcomes", "vehicles"
+    )
+    assert settings.aws_names({"SCONES_BUCKET": "s3://lake/a/b/"}).bucket == "s3://lake/a/b"
+    assert settings.aws_names({"SCONES_ROLE": ""}) == AwsNames()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("SCONES_BUCKET", "/data"),
+        ("SCONES_BUCKET", "s3://"),
+        ("SCONES_INPUT_BUCKET", "s3://pictures"),
+        ("SCONES_OUTPUT_BUCKET", "Outcomes"),
+        ("SCONES_ROLE", "sagemaker"),
+        ("SCONES_STATE_MACHINE", "images"),
+    ],
+)
+def test_places_that_cannot_be_are_refused(variable: str, text: str) -> None:
+    """What is no bucket or no ARN is a ConfigurationError that names the variable and the form."""
+    with pytest.raises(ConfigurationError, match=f"^{variable} is '{text}': give "):
+        settings.aws_names({variable: text})
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.01", "nan", "inf", "high", "93 %"])

@@ -1,0 +1,64 @@
+"""The four ports on AWS; each is made when it is first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scones_ml.aws.place import Place
+from scones_ml.infrastructure.storage import UPLOAD_PREFIX
+from scones_ml.plans import Run
+from scones_ml.ports import Buckets
+
+if TYPE_CHECKING:
+    from scones_ml.aws.store import S3ObjectStore
+    from scones_ml.aws.trainer import SageMakerTrainer
+    from scones_ml.aws.workflow import StepFunctionsRunner
+
+__all__ = ["AwsBackend"]
+
+_ATTEMPTS = 8
+"""A command can wait out a throttled minute; a function, whose queue comes back anyway, should not."""
+
+
+class AwsBackend:
+    """S3, SageMaker and Step Functions, where the environment and the stack say.
+
+    Args:
+        workspace: the folder that holds what commands leave behind on this machine.
+        place: where things are; None asks the environment and the stack.
+    """
+
+    def __init__(self, workspace: Path, place: Place | None = None) -> None:
+        self.workspace = workspace
+        self.place = place or Place()
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        """Those of the stack; what is uploaded lies under a prefix of its own, which starts nothing by itself."""
+        return Buckets(self.place.input_bucket, self.place.output_bucket, f"{UPLOAD_PREFIX}{Run.new().id}/")
+
+    @cached_property
+    def store(self) -> S3ObjectStore:
+        """S3."""
+        from scones_ml.aws.store import S3ObjectStore
+
+        return S3ObjectStore()
+
+    @cached_property
+    def trainer(self) -> SageMakerTrainer:
+        """SageMaker training jobs."""
+        from scones_ml.aws.trainer import SageMakerTrainer, TrainingPlace
+        from scones_ml.aws.training_jobs import TrainingJobs
+
+        at = self.place
+        return SageMakerTrainer(TrainingPlace(at.role, at.region, at.bucket, at.prefix), self.store, TrainingJobs())
+
+    @cached_property
+    def runner(self) -> StepFunctionsRunner:
+        """Step Functions."""
+        from scones_ml.aws.executions import StateMachineExecutions
+        from scones_ml.aws.workflow import StepFunctionsRunner
+
+        return StepFunctionsRunner(StateMachineExecutions(self.place.state_machine, attempts=_ATTEMPTS))

@@ -1,0 +1,155 @@
+"""Where things are on AWS: the region, buckets, roles and state machines that commands use.
+
+The environment says it (:mod:`scones_ml.settings`); what it does not say is an output of the CloudFormation stack
+that ``workflows/template.yaml`` makes. Nothing is asked for before it is used, and the stack only once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final, Protocol, cast
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from scones_ml import settings
+from scones_ml.aws import clients
+from scones_ml.aws.errors import translated
+from scones_ml.errors import ConfigurationError
+from scones_ml.infrastructure.storage import CAPTURE_PREFIX
+
+__all__ = ["Place", "stack_outputs"]
+
+_OUTPUTS: Final = {
+    "SCONES_ROLE": "SageMakerRoleArn",
+    "SCONES_STATE_MACHINE": "StateMachineArn",
+    "SCONES_BATCH_STATE_MACHINE": "BatchStateMachineArn",
+    "SCONES_BUCKET": "OutputBucketName",
+    "SCONES_INPUT_BUCKET": "InputBucketName",
+    "SCONES_OUTPUT_BUCKET": "OutputBucketName",
+}
+"""Which output of the stack stands for an unset variable."""
+
+
+class _CloudFormation(Protocol):
+    """What we need of a CloudFormation client."""
+
+    def describe_stacks(self, *, StackName: str) -> Mapping[str, Any]:  # noqa: N803
+        """Tell of a stack, or raise ClientError."""
+        ...
+
+
+class Place:
+    """Where things are on AWS, each looked up when it is first asked for.
+
+    Args:
+        environ: the environment's variables.
+        outputs: name of a stack to its outputs; asks CloudFormation when None.
+
+    Raises:
+        ConfigurationError: a variable is wrong. Each attribute raises it when neither its variable nor the stack says
+            where the thing is, and names both remedies.
+    """
+
+    def __init__(
+        self,
+        environ: settings.Environ = os.environ,
+        outputs: Callable[[str], Mapping[str, str]] | None = None,
+    ) -> None:
+        self._names = settings.aws_names(environ)
+        self._ask = outputs or stack_outputs
+
+    @cached_property
+    def region(self) -> str:
+        """``"us-east-1"``, as boto3 finds it."""
+        return clients.region()
+
+    @property
+    def name(self) -> str:
+        """``"aws:us-east-1"``, as plans and the ledger say it."""
+        return f"aws:{self.region}"
+
+    @property
+    def root(self) -> str:
+        """``s3://bucket`` or ``s3://bucket/prefix`` for data, source, models and captures, no slash at the end."""
+        return self._names.bucket or f"s3://{self._output('SCONES_BUCKET')}"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of :attr:`root`."""
+        return self.root.removeprefix("s3://").partition("/")[0]
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of :attr:`root`, without a slash at either end; empty for the whole bucket."""
+        return self.root.removeprefix("s3://").partition("/")[2]
+
+    @property
+    def captures(self) -> str:
+        """Where endpoints' data capture goes: ``s3://bucket/captures``."""
+        return f"{self.root}/{CAPTURE_PREFIX.rstrip('/')}"
+
+    @property
+    def role(self) -> str:
+        """ARN of the role that SageMaker takes on."""
+        return self._names.role or self._output("SCONES_ROLE")
+
+    @property
+    def state_machine(self) -> str:
+        """ARN of the state machine for one picture."""
+        return self._names.state_machine or self._output("SCONES_STATE_MACHINE")
+
+    @property
+    def batch_state_machine(self) -> str:
+        """ARN of the state machine for all pictures under a prefix."""
+        return self._names.batch_state_machine or self._output("SCONES_BATCH_STATE_MACHINE")
+
+    @property
+    def input_bucket(self) -> str:
+        """The bucket that pictures arrive in."""
+        return self._names.input_bucket or self._output("SCONES_INPUT_BUCKET")
+
+    @property
+    def output_bucket(self) -> str:
+        """The bucket that outcomes go to."""
+        return self._names.output_bucket or self._output("SCONES_OUTPUT_BUCKET")
+
+    @cached_property
+    def _outputs(self) -> Mapping[str, str]:
+        return self._ask(self._names.stack)
+
+    def _output(self, variable: str) -> str:
+        remedies = f"set {variable}, or deploy the stack (docs/deploy.md) and name it in SCONES_STACK"
+        try:
+            found = self._outputs.get(_OUTPUTS[variable])
+        except ConfigurationError as exc:
+            raise ConfigurationError(f"{variable} is not set, and {exc}: {remedies}") from exc
+        if found is None:
+            raise ConfigurationError(
+                f"{variable} is not set, and stack {self._names.stack} has no output {_OUTPUTS[variable]}: {remedies}"
+            )
+        return found
+
+
+def stack_outputs(stack: str) -> dict[str, str]:
+    """The outputs of a CloudFormation stack.
+
+    Raises:
+        ConfigurationError: there is no such stack, no permission to ask, no credentials or no region.
+        TransientServiceError: throttled or out of reach.
+    """
+    cloudformation = cast("_CloudFormation", clients.client("cloudformation", _config()))
+    with translated(f"stack {stack}"):
+        try:
+            (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+        except ClientError as exc:
+            if exc.response.get("Error", {}).get("Code") == "ValidationError":
+                raise ConfigurationError(f"there is no stack {stack} in {clients.region()}") from exc
+            raise
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+
+
+def _config() -> Config:
+    return Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 5, "mode": "standard"})

@@ -1,0 +1,120 @@
+"""WorkflowRunner on Step Functions: executions side by side, followed at a bounded rate of calls."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from scones_ml.errors import ConfigurationError, WorkflowError
+from scones_ml.ports import ImageResult
+
+if TYPE_CHECKING:
+    from scones_ml.aws.executions import StateMachineExecutions
+    from scones_ml.events import ImageRef
+    from scones_ml.ports import WorkflowRequest
+
+__all__ = ["StepFunctionsRunner"]
+
+_CALLS_AT_ONCE = 100
+_CALLS_A_SECOND = 10.0
+"""Below what every region grants for DescribeExecution: 250 at once, 10 a second."""
+_FIRST_LOOK_SECONDS = 1.0
+_SLOWEST_LOOK_SECONDS = 10.0
+
+
+class StepFunctionsRunner:
+    """Starts one execution for each image and follows them all.
+
+    Args:
+        executions: of the state machine, which was deployed with model and threshold.
+        pause: waits so many seconds.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        executions: StateMachineExecutions,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._executions = executions
+        self._pause, self._clock = pause, clock
+
+    def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
+        """See :meth:`scones_ml.ports.WorkflowRunner.run`; Ctrl-C lets go of what runs, which goes on."""
+        if request.model is not None:
+            raise ConfigurationError(
+                "on AWS the stack's functions hold model and threshold: give none, or deploy others (docs/deploy.md)"
+            )
+        return self._results(request)
+
+    def _results(self, request: WorkflowRequest) -> Iterator[ImageResult]:
+        pace = _Pace(self._pause, self._clock)
+        running: list[_Running] = []
+        sent: Counter[str] = Counter()
+        begin = time.time()
+        try:
+            for image in request.images:
+                sent[image.image_id] += 1
+                copy = sent[image.image_id]
+                name = image.image_id if copy == 1 else f"{image.image_id}-{copy}"
+                arn = self._executions.start(image, name)
+                heapq.heappush(running, _Running(self._clock() + _FIRST_LOOK_SECONDS, arn, image))
+                while running and running[0].look <= self._clock():
+                    yield from self._look(running, pace, begin)
+            while running:
+                if (wait := running[0].look - self._clock()) > 0:
+                    self._pause(wait)
+                yield from self._look(running, pace, begin)
+        except KeyboardInterrupt:
+            raise WorkflowError(
+                f"{len(running)} executions go on without us: "
+                f"their outcomes will be under s3://{request.output_bucket}/outcomes/"
+            ) from None
+
+    def _look(self, running: list[_Running], pace: _Pace, begin: float) -> Iterator[ImageResult]:
+        """Look at the execution that is due; what still runs is looked at later, more and more seldom."""
+        pace.wait()
+        one = running[0]
+        ended = self._executions.ended(one.arn)
+        heapq.heappop(running)
+        if ended is None:
+            later = min(2 * one.interval, _SLOWEST_LOOK_SECONDS)
+            heapq.heappush(running, _Running(self._clock() + later, one.arn, one.image, later))
+            return
+        yield ImageResult.of_execution(
+            one.image, ended.output, ended.error, ended.cause, ended.started - begin, ended.seconds
+        )
+
+
+@dataclass(order=True)
+class _Running:
+    look: float
+    arn: str
+    image: ImageRef = field(compare=False)
+    interval: float = field(default=_FIRST_LOOK_SECONDS, compare=False)
+
+
+class _Pace:
+    """Lets a number of calls through at once, and then so many a second."""
+
+    def __init__(self, pause: Callable[[float], None], clock: Callable[[], float]) -> None:
+        self._pause, self._clock = pause, clock
+        self._allowed, self._at = float(_CALLS_AT_ONCE), clock()
+
+    def wait(self) -> None:
+        """Wait until one more call is allowed."""
+        self._gain()
+        if self._allowed < 1:
+            self._pause((1 - self._allowed) / _CALLS_A_SECOND)
+            self._gain()
+        self._allowed -= 1
+
+    def _gain(self) -> None:
+        now = self._clock()
+        self._allowed = min(float(_CALLS_AT_ONCE), self._allowed + (now - self._at) * _CALLS_A_SECOND)
+        self._at = now
