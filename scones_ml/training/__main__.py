@@ -2,6 +2,7 @@
 
 The data set is read from ``SM_CHANNEL_TRAINING`` and a model to go on from, if any, from ``SM_CHANNEL_MODEL``; the
 model is written to ``SM_MODEL_DIR`` and the figures by epoch to ``SM_OUTPUT_DATA_DIR``; hyperparameters are arguments.
+Where there is a folder ``/opt/ml/checkpoints``, as for spot instances, a job that is started again goes on from there.
 Exit codes: 0 done, 1 an error (one line on standard error, and in SageMaker's failure file), 2 usage, 130 interrupted.
 """
 
@@ -20,9 +21,6 @@ from scones_ml.training.presets import PRESETS
 
 __all__ = ["main"]
 
-_OPT_ML = Path("/opt/ml")
-_FAILURE = _OPT_ML / "output" / "failure"
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one training job and return the exit code."""
@@ -35,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (SconesError, OSError) as exc:
         message = " ".join(str(exc).split())
         print(f"error: {message}", file=sys.stderr)
-        if _FAILURE.parent.is_dir():
-            _FAILURE.write_text(message + "\n", encoding="utf-8")
+        if (output := _base() / "output").is_dir():
+            (output / "failure").write_text(message + "\n", encoding="utf-8")
         return 1
     return 0
 
@@ -65,6 +63,7 @@ def _train(options: argparse.Namespace) -> None:
             model_dir=_folder("SM_MODEL_DIR", "model"),
             output_dir=_folder("SM_OUTPUT_DATA_DIR", "output/data"),
             init=_init(),
+            checkpoints=checkpoints if (checkpoints := _base() / "checkpoints").is_dir() else None,
             preset=options.preset,
             epochs=options.epochs,
             seed=options.seed,
@@ -75,8 +74,13 @@ def _train(options: argparse.Namespace) -> None:
     )
 
 
+def _base() -> Path:
+    """Where the container keeps everything; the variable is that of AWS's own toolkit."""
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
+
+
 def _folder(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or _OPT_ML / default)
+    return Path(os.environ.get(variable) or _base() / default)
 
 
 def _init() -> Path | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from scones_ml.training.presets import Recipe
 
-    State = Mapping[str, Tensor | int]
+    State = Mapping[str, Tensor]
 
 __all__ = ["Epoch", "Fitted", "Training", "fit", "make_repeatable"]
 
@@ -173,20 +173,18 @@ class Training:
 
     def state(self) -> State:
         """All that going on bit for bit needs: a copy."""
-        tensors = {"flips": self._flips, "generator": self._generator.get_state()} | self._live()
-        return {"epochs": self._done, "steps": self._optimizer.done} | {
-            name: value.clone() for name, value in tensors.items()
-        }
+        counts = {"epochs": torch.tensor(self._done), "steps": torch.tensor(self._optimizer.done)}
+        drawn = {"flips": self._flips, "generator": self._generator.get_state()}
+        return {name: value.clone() for name, value in (counts | drawn | self._live()).items()}
 
     def restore(self, state: State) -> None:
         """Take up a training with the same arguments where its :meth:`state` was taken."""
         self._done, self._optimizer.done = int(state["epochs"]), int(state["steps"])
-        self._flips = torch.as_tensor(state["flips"])
-        self._generator.set_state(torch.as_tensor(state["generator"]))
+        self._flips = state["flips"]
+        self._generator.set_state(state["generator"])
         for name, value in self._live().items():
-            value.copy_(torch.as_tensor(state[name]))
+            value.copy_(state[name])
 
-    @torch.no_grad()
     def _live(self) -> dict[str, Tensor]:
         """Every tensor that a step changes, by name."""
         network = {f"network.{name}": value for name, value in self.fitted.network.state_dict().items()}

@@ -23,6 +23,7 @@ from scones_ml import __version__, dataset
 from scones_ml.errors import TrainingError
 from scones_ml.evaluation import choose_threshold, evaluate, fit_temperature
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier, read_file
+from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Training, make_repeatable
 from scones_ml.training.network import MINIMUM_SIZE
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from scones_ml.dataset import Dataset, Split
     from scones_ml.training.fit import Epoch, Fitted
+    from scones_ml.training.presets import Recipe
 
 __all__ = ["Job", "run"]
 
@@ -47,6 +49,7 @@ class Job:
         model_dir: where ``model.onnx`` and ``model.json`` go.
         output_dir: where ``history.json``, the figures by epoch, goes.
         init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
+        checkpoints: folder that a training which is cut short goes on from, bit for bit; kept nowhere when None.
         preset: a key of ``PRESETS``.
         epochs: passes over the training pictures; None takes the preset's.
         seed: of everything random.
@@ -59,6 +62,7 @@ class Job:
     model_dir: Path
     output_dir: Path
     init: Path | None = None
+    checkpoints: Path | None = None
     preset: str = "fast"
     epochs: int | None = None
     seed: int = 0
@@ -80,22 +84,9 @@ def run(job: Job) -> ModelCard:
     _check(data)
     recipe = PRESETS[job.preset]
     recipe = dataclasses.replace(recipe, epochs=job.epochs or recipe.epochs)
-    images, labels = data.arrays("train")
-    print(
-        f"Training: epochs={recipe.epochs} pictures={len(labels)} classes={len(data.classes)} "
-        f"threads={job.threads} seed={job.seed} device={job.device}",
-        flush=True,
-    )
-    progress = _Progress(*data.arrays("validation"))
-    init = initial(job.init, data.classes, data.image_size, recipe.widths, job.device) if job.init else None
-    training = Training(images, labels, len(data.classes), recipe, seed=job.seed, device=job.device, init=init)
-    for epoch in training:
-        progress.report(epoch, training.fitted)
-    fitted = training.fitted
     card = ModelCard(
         labels=data.classes,
         input_size=data.image_size,
-        temperature=progress.temperature(fitted),
         dataset_hash=data.hash,
         preset=job.preset,
         epochs=recipe.epochs,
@@ -104,6 +95,9 @@ def run(job: Job) -> ModelCard:
         started_from=hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
         library_version=__version__,
     )
+    progress = _Progress(*data.arrays("validation"))
+    fitted = _trained(job, data, recipe, card, progress)
+    card = card.model_copy(update={"temperature": progress.temperature(fitted)})
     graph = to_onnx(fitted, card.input_size, card.temperature)
     card = _judged(card, OnnxClassifier(graph, card), data, job.target_precision)
     _write(
@@ -115,6 +109,30 @@ def run(job: Job) -> ModelCard:
         }
     )
     return card
+
+
+def _trained(job: Job, data: Dataset, recipe: Recipe, card: ModelCard, progress: _Progress) -> Fitted:
+    """Train to the end, from the newest checkpoint where there is one, and keep one after every epoch."""
+    images, labels = data.arrays("train")
+    print(
+        f"Training: epochs={recipe.epochs} pictures={len(labels)} classes={len(data.classes)} "
+        f"threads={job.threads} seed={job.seed} device={job.device}",
+        flush=True,
+    )
+    init = initial(job.init, data.classes, data.image_size, recipe.widths, job.device) if job.init else None
+    training = Training(images, labels, len(data.classes), recipe, seed=job.seed, device=job.device, init=init)
+    # Another machine may have other threads: then the training goes on too, if not bit for bit.
+    identity = card.model_dump(mode="json", exclude={"threads"})
+    checkpoints = Checkpoints(job.checkpoints, identity) if job.checkpoints else None
+    if checkpoints and (found := checkpoints.load()):
+        training.restore(found.state)
+        progress.history.extend(found.history)
+        print(f"Going on from {checkpoints.folder}: {len(found.history)} epochs are done", flush=True)
+    for epoch in training:
+        progress.report(epoch, training.fitted)
+        if checkpoints:
+            checkpoints.save(Checkpoint(training.state(), progress.history))
+    return training.fitted
 
 
 class _Progress:

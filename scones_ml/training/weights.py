@@ -20,11 +20,14 @@ from scones_ml.training.fit import Fitted
 from scones_ml.training.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["MODEL_WEIGHTS", "initial", "to_weights"]
+__all__ = ["BROKEN", "MODEL_WEIGHTS", "initial", "read_arrays", "to_weights", "write_arrays"]
+
+BROKEN: Final = (ValueError, OSError, zipfile.BadZipFile)
+"""What :func:`read_arrays` raises for anything but a whole archive of arrays."""
 
 MODEL_WEIGHTS: Final = "weights.npz"
 _STATISTICS = ("mean", "deviation")
@@ -32,10 +35,8 @@ _STATISTICS = ("mean", "deviation")
 
 def to_weights(fitted: Fitted) -> bytes:
     """The contents of ``weights.npz``; the same network gives the same bytes."""
-    arrays = {name: value.cpu().numpy() for name, value in fitted.network.state_dict().items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays, mean=fitted.mean.cpu().numpy(), deviation=fitted.deviation.cpu().numpy())
-    return buffer.getvalue()
+    tensors = fitted.network.state_dict() | {"mean": fitted.mean, "deviation": fitted.deviation}
+    return write_arrays({name: value.cpu().numpy() for name, value in tensors.items()})
 
 
 def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, int, int], device: str = "cpu") -> Fitted:
@@ -61,7 +62,12 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
             f"the model {model} takes pictures of {card.input_size} pixels, the data set's have {size}: "
             f"stage it with --image-size {card.input_size}"
         )
-    arrays = _arrays(read_file(model, MODEL_WEIGHTS), model)
+    try:
+        arrays = read_arrays(read_file(model, MODEL_WEIGHTS))
+    except BROKEN as exc:
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} cannot be read; train the model anew") from exc
+    if not {*_STATISTICS, "head.weight"} <= set(arrays):
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not whole; train the model anew")
     known = arrays["head.weight"]
     head = np.zeros((len(labels), known.shape[1]), known.dtype)
     for row, label in enumerate(labels):
@@ -80,12 +86,14 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
     )
 
 
-def _arrays(archive: bytes, model: Path) -> dict[str, NDArray[np.generic]]:
-    try:
-        with np.lib.npyio.NpzFile(io.BytesIO(archive), allow_pickle=False) as file:
-            arrays = dict(file)
-    except (ValueError, OSError, zipfile.BadZipFile) as exc:
-        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} cannot be read; train the model anew") from exc
-    if not {*_STATISTICS, "head.weight"} <= set(arrays):
-        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not whole; train the model anew")
-    return arrays
+def write_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """The bytes of an ``.npz`` file; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def read_arrays(archive: bytes) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an ``.npz`` file's bytes, by name; nothing is ever unpickled."""
+    with np.lib.npyio.NpzFile(io.BytesIO(archive), allow_pickle=False) as file:
+        return dict(file)

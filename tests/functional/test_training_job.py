@@ -175,6 +175,34 @@ def test_an_interrupted_job_leaves_nothing(staged: Path, tmp_path: Path, number:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_killed_job_goes_on_from_its_checkpoint(
+    staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed in the middle and started again, a job goes on and ends with an undisturbed job's files, byte for byte."""
+    options = ("--epochs", "30", "--seed", "5", "--threads", "1")
+    assert in_process(staged, tmp_path / "undisturbed", monkeypatch, *options) == 0
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    command = [sys.executable, "-m", "scones_ml.training", *options]
+    spot = environment(staged, tmp_path / "spot")
+    with subprocess.Popen(command, env=spot, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("Epoch[5]"))  # 0 to 4 have been kept
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "spot").exists()
+    capsys.readouterr()
+    assert in_process(staged, tmp_path / "spot", monkeypatch, *options) == 0
+    said = capsys.readouterr().out
+    done = (
+        int(found[1]) if (found := re.search(r"^Going on from .*: (\d+) epochs are done$", said, re.MULTILINE)) else 0
+    )
+    assert 5 <= done < 30
+    assert [int(number) for number, _ in re.findall(TIME_COST, said)] == list(range(done, 30))
+    for file in ("model/model.onnx", "model/model.json", "model/weights.npz", "output/history.json"):
+        assert (tmp_path / "spot" / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes()
+
+
 def in_process(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the program in this process, where starting is cheap."""
     for name, value in environment(data, out).items():
@@ -244,9 +272,10 @@ def test_failures_are_written_where_sagemaker_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a training container the line on standard error is also the job's failure reason."""
-    monkeypatch.setattr(program, "_FAILURE", tmp_path / "failure")
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    (tmp_path / "output").mkdir()
     assert in_process(tmp_path / "nowhere", tmp_path, monkeypatch) == 1
-    assert f"error: {(tmp_path / 'failure').read_text()}" == capsys.readouterr().err
+    assert f"error: {(tmp_path / 'output/failure').read_text()}" == capsys.readouterr().err
 
 
 def test_a_model_that_cannot_be_written_leaves_the_old_one(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import MODEL_CARD, ModelCard
+from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Fitted, Training, fit, make_repeatable
 from scones_ml.training.presets import Recipe
@@ -139,3 +140,30 @@ def test_a_model_without_weights_is_named(tmp_path: Path, tiny_model: Path) -> N
         initial(tiny_model, LABELS, 8, WIDTHS)
     with pytest.raises(ConfigurationError, match="nowhere does not exist"):
         initial(tmp_path / "nowhere", LABELS, 16, WIDTHS)
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    """State and history survive the way to the disk and back, and nothing else lies in the folder."""
+    going = training()
+    next(iter(going))
+    kept = Checkpoints(tmp_path, {"seed": 3, "labels": LABELS})
+    assert kept.load() is None
+    kept.save(Checkpoint(going.state(), [{"epoch": 0, "Train-accuracy": 0.5}]))
+    found = kept.load()
+    assert found is not None
+    assert found.history == [{"epoch": 0, "Train-accuracy": 0.5}]
+    assert all(torch.equal(value, found.state[name]) for name, value in going.state().items())
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"half"])
+def test_checkpoints_that_are_none(tmp_path: Path, content: bytes) -> None:
+    """A checkpoint that is broken or another training's is passed over: the training starts from its beginning."""
+    (tmp_path / "checkpoint.npz").write_bytes(content)
+    kept = Checkpoints(tmp_path, {"seed": 3})
+    assert kept.load() is None
+    kept.save(Checkpoint({"flips": torch.ones(3)}, []))
+    assert kept.load() is not None
+    assert Checkpoints(tmp_path, {"seed": 4}).load() is None
+    (tmp_path / "checkpoint.npz").write_bytes((tmp_path / "checkpoint.npz").read_bytes()[:-30])
+    assert kept.load() is None

@@ -1,0 +1,71 @@
+"""A training that was cut short, kept so that it goes on: AWS may take a spot instance back at any time.
+
+SageMaker copies the folder to S3 while the job runs, and back before it starts again. A checkpoint holds plain arrays:
+reading it runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from scones_ml.training.weights import BROKEN, read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    from scones_ml.training.fit import State
+
+__all__ = ["Checkpoint", "Checkpoints"]
+
+_FILE: Final = "checkpoint.npz"
+_ABOUT: Final = "about"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training as it stood after an epoch.
+
+    Attributes:
+        state: of ``Training``.
+        history: figures of the epochs so far.
+    """
+
+    state: State
+    history: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The newest checkpoint of one training.
+
+    Attributes:
+        folder: where it is kept.
+        training: what the training is; a checkpoint of any other is never gone on from.
+    """
+
+    folder: Path
+    training: Mapping[str, object]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint; whenever this is cut short, the old one or the new one is there, whole."""
+        about = json.dumps({"training": self.training, "history": checkpoint.history})
+        arrays = {name: value.cpu().numpy() for name, value in checkpoint.state.items()}
+        temporary = self.folder / f".{_FILE}.part"
+        temporary.write_bytes(write_arrays(arrays | {_ABOUT: np.array(about)}))
+        temporary.replace(self.folder / _FILE)
+
+    def load(self) -> Checkpoint | None:
+        """The checkpoint; None when there is none, it cannot be read, or it is another training's."""
+        try:
+            arrays = read_arrays((self.folder / _FILE).read_bytes())
+            about = json.loads(str(arrays.pop(_ABOUT)))
+        except (*BROKEN, KeyError):
+            return None
+        if about["training"] != json.loads(json.dumps(self.training)):
+            return None
+        return Checkpoint({name: torch.from_numpy(value) for name, value in arrays.items()}, about["history"])
