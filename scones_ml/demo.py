@@ -7,26 +7,25 @@ times.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from scones_ml import dataset, images, lifecycle
+from scones_ml import dataset, images, lifecycle, reports
 from scones_ml.captures import Capture
 from scones_ml.dataset import Dataset, StageResult, Synthetic
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.evaluation import Evaluation
-from scones_ml.evaluation.report import ClassifiedRow
+from scones_ml.evaluation.facts import ClassifiedRow
 from scones_ml.events import ImageRef
-from scones_ml.inference.model import MODEL_GRAPH, ModelCard
+from scones_ml.inference.model import ModelCard
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 
 __all__ = ["DemoRequest", "DemoResult", "Observer", "run_demo"]
@@ -37,7 +36,6 @@ LARGE_KEY = "twelve-megapixels.jpg"
 AWKWARD_KEY = "my photo+1.png"
 _LARGE = (4000, 3000)
 _LARGE_KIND = "motorcycle"
-_THUMBNAIL = images.ImagePolicy(image_size=96)
 
 
 class Observer(Protocol):
@@ -257,31 +255,20 @@ def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Captu
 def _write_report(
     request: DemoRequest, result: DemoResult, predictions: lifecycle.Predictions, files: dict[str, bytes]
 ) -> None:
-    from scones_ml.evaluation import ThresholdChoice, report, rescale
+    from scones_ml.evaluation import render_report
 
-    data, card = result.staged.dataset, result.card
-    graph = (request.folder / "model" / MODEL_GRAPH).read_bytes()
-    source = "drawn on the spot" if request.source is None else str(request.source)
-    page = report.render_report(
-        report.RunReport(
-            title=f"{' or '.join(data.classes)}: the demo",
-            created=datetime.now(UTC),
-            dataset=report.DatasetFacts(
-                source, data.classes, {str(name): n for name, n in data.counts().items()}, data.hash
-            ),
-            model=report.ModelFacts(
-                preset=card.preset,
-                seed=card.seed,
-                temperature=card.temperature,
-                input_size=card.input_size,
-                file_bytes=len(graph),
-                hash=hashlib.sha256(graph).hexdigest(),
-                library_version=card.library_version,
-            ),
-            evaluation=result.evaluation,
-            answers=report.answers(predictions.probabilities, predictions.labels),
-            threshold=ThresholdChoice.from_json(card.threshold_choice),
-            uncalibrated=report.answers(rescale(predictions.probabilities, 1 / card.temperature), predictions.labels),
+    data = result.staged.dataset
+    told = reports.evaluation_report(
+        request.folder / "model",
+        data.root,
+        predictions,
+        title=f"{' or '.join(data.classes)}: the demo",
+        source="drawn on the spot" if request.source is None else str(request.source),
+        created=datetime.now(UTC),
+    )
+    page = render_report(
+        replace(
+            told,
             rows=tuple(_row(found, result.truth, files) for found in result.results),
             stage_seconds=result.seconds,
             notes=("On this machine: no cost.", f"After clean-up {len(result.leftovers)} resources are left."),
@@ -293,7 +280,7 @@ def _write_report(
 def _row(found: ImageResult, truth: dict[str, str], files: dict[str, bytes]) -> ClassifiedRow:
     key = found.image.s3_key
     try:
-        thumbnail = images.normalise(files[key], _THUMBNAIL).png
+        thumbnail = images.normalise(files[key], reports.THUMBNAIL).png
     except ImageError:
         thumbnail = None
     return ClassifiedRow(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -22,7 +25,7 @@ def test_data() -> Path:
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees an account, a region or a setting of the machine it runs on."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "SCONES_")) and name != "SCONES_TEST_DATA":
+        if name.startswith(("AWS_", "SCONES_")) and not name.startswith("SCONES_TEST_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -81,3 +84,30 @@ def _write_brightness_model(folder: Path, threshold: float | None = 0.9) -> Path
     card = ModelCard(labels=("bicycle", "motorcycle"), input_size=8, threshold=threshold)
     (folder / MODEL_CARD).write_text(card.model_dump_json())
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A headless Chromium, see `browser.py`; the tests that need one are skipped where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine: pages are tested in a browser where there is one")
+    running = _beside("browser").Browser(program, tmp_path_factory.mktemp("profile"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def artefacts() -> Path:
+    """A folder that outlives the tests: screenshots to be looked at, named by SCONES_TEST_ARTEFACTS."""
+    return Path(os.environ.get("SCONES_TEST_ARTEFACTS") or Path(__file__).parents[1] / "build" / "artefacts")
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

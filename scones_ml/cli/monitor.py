@@ -12,7 +12,7 @@ import typer
 
 from scones_ml import backends, captures
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Json
+from scones_ml.cli.options import Html, Json
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ FalseAlarms = Annotated[
     float, typer.Option("--false-alarms", help="The most that the chance of ever a false alarm may be.")
 ]
 FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 3 when there is an alarm.")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a page, too.")]
 Objects = Annotated[
     str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the pictures, to name each answer's object.")
 ]

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["Classes", "Json", "On", "Seed", "Threads", "Workspace", "names"]
+__all__ = ["Classes", "Html", "Json", "On", "Seed", "Threads", "Workspace", "names"]
 
 On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where to run.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page, too.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for what commands leave behind.")]
 Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated; all when not given.")]

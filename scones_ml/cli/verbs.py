@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,12 +12,14 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Classes, Json, On, Seed, Threads, Workspace, names
+from scones_ml.cli.options import Classes, Html, Json, On, Seed, Threads, Workspace, names
+from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.dataset import Dataset
     from scones_ml.evaluation import Comparison, Evaluation
     from scones_ml.labels import LabelCheck
+    from scones_ml.lifecycle import Predictions
 
 __all__ = ["cleanup", "deploy", "evaluate", "stage", "train"]
 
@@ -205,11 +208,14 @@ def evaluate(
     data: Data,
     split: SplitOption = "test",
     compare: Compare = None,
+    html: Html = None,
     json: Json = False,
 ) -> None:
     """Compare a model's answers with the truth, each figure with its 95 % interval."""
     from scones_ml import lifecycle
 
+    if html and split != "test":
+        raise ConfigurationError(f"--html tells of the test split, not of {split}: leave --split away")
     with terminal.progress("evaluate") as progress:
         predictions = lifecycle.predict(model, data, split, progress)
     comparison = None
@@ -217,6 +223,8 @@ def evaluate(
         with terminal.progress("compare") as progress:
             comparison = lifecycle.compare(lifecycle.predict(compare, data, split, progress), predictions)
     evaluation = lifecycle.evaluate(predictions)
+    if html:
+        _write_report(model, data, predictions, html)
     if json:
         terminal.print_json(evaluation.to_json() | ({"comparison": comparison.to_json()} if comparison else {}))
         return
@@ -240,6 +248,24 @@ def cleanup(on: OnThisMachine = "local", json: Json = False, workspace: Workspac
         terminal.out.print(f"{len(left)} resources left")
     if left:
         raise typer.Exit(1)
+
+
+def _write_report(model: Path, data: Path, predictions: Predictions, path: Path) -> None:
+    from scones_ml import reports
+    from scones_ml.evaluation import render_report
+
+    told = reports.evaluation_report(
+        model,
+        data,
+        predictions,
+        title=" or ".join(predictions.classes),
+        source=str(data),
+        created=datetime.now(UTC),
+    )
+    page = render_report(told)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    terminal.say(f"the report is {path}")
 
 
 def _show_evaluation(evaluation: Evaluation) -> None:

@@ -9,6 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scones_ml.evaluation.bill import (
+        Bill,
+        Crossing,
+        DesignBill,
+    )
     from scones_ml.evaluation.calibration import (
         ReliabilityBin,
         fit_temperature,
@@ -22,8 +27,17 @@ if TYPE_CHECKING:
     )
     from scones_ml.evaluation.costs import (
         CostChoice,
+        choose_threshold_for_costs,
+        choose_threshold_for_coverage,
         threshold_for_costs,
         threshold_for_coverage,
+    )
+    from scones_ml.evaluation.facts import (
+        Answer,
+        ClassifiedRow,
+        DatasetFacts,
+        ModelFacts,
+        RunReport,
     )
     from scones_ml.evaluation.intervals import (
         Estimate,
@@ -48,13 +62,9 @@ if TYPE_CHECKING:
         find_near_duplicates,
     )
     from scones_ml.evaluation.report import (
-        Answer,
-        ClassifiedRow,
-        DatasetFacts,
-        ModelFacts,
-        RunReport,
         answers,
         render_report,
+        telling,
     )
     from scones_ml.evaluation.threshold import (
         ThresholdChoice,
@@ -66,11 +76,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Acceptance",
     "Answer",
+    "Bill",
     "ClassMetrics",
     "ClassifiedRow",
     "Comparison",
     "CostChoice",
+    "Crossing",
     "DatasetFacts",
+    "DesignBill",
     "Estimate",
     "Evaluation",
     "LabelError",
@@ -83,6 +96,8 @@ __all__ = [
     "answers",
     "choose_threshold",
     "choose_threshold_cross_fitted",
+    "choose_threshold_for_costs",
+    "choose_threshold_for_coverage",
     "choose_thresholds_per_class",
     "clopper_pearson",
     "compare",
@@ -95,6 +110,7 @@ __all__ = [
     "render_report",
     "rescale",
     "softmax",
+    "telling",
     "threshold_for_costs",
     "threshold_for_coverage",
     "top_k_accuracy",
@@ -102,9 +118,17 @@ __all__ = [
 ]
 
 _MODULES = {
+    "bill": ("Bill", "Crossing", "DesignBill"),
     "calibration": ("ReliabilityBin", "fit_temperature", "reliability", "rescale", "softmax"),
     "comparison": ("Comparison", "compare"),
-    "costs": ("CostChoice", "threshold_for_costs", "threshold_for_coverage"),
+    "costs": (
+        "CostChoice",
+        "choose_threshold_for_costs",
+        "choose_threshold_for_coverage",
+        "threshold_for_costs",
+        "threshold_for_coverage",
+    ),
+    "facts": ("Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport"),
     "intervals": ("Estimate", "clopper_pearson", "wilson"),
     "label_errors": ("LabelError", "find_label_errors"),
     "metrics": (
@@ -117,7 +141,7 @@ _MODULES = {
         "top_k_accuracy",
     ),
     "near_duplicates": ("NearDuplicate", "find_near_duplicates"),
-    "report": ("Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport", "answers", "render_report"),
+    "report": ("answers", "render_report", "telling"),
     "threshold": (
         "ThresholdChoice",
         "choose_threshold",

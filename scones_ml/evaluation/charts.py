@@ -157,19 +157,22 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
     )
 
 
-def coverage_curve(points: Sequence[CurvePoint], chosen: CurvePoint | None, target: float) -> tuple[str, list[str]]:
+def coverage_curve(
+    points: Sequence[CurvePoint], chosen: CurvePoint | None, target: float | None
+) -> tuple[str, list[str]]:
     """Precision against the share that passes, with its interval as a band.
 
     Args:
         points: strict to lenient, at least one.
         chosen: where the marker starts.
-        target: the promised precision, drawn as a line.
+        target: the promised precision, drawn as a line where there is one.
 
     Returns:
         The drawing, and the marker's ``"x y"`` at each point.
     """
     steady = [point.precision for point in points if point.accepted >= min(10, points[-1].accepted)]
-    floor = max(0.0, math.floor((min([*steady, target]) - 0.02) * 20) / 20)
+    least = min(steady if target is None else [*steady, target])
+    floor = max(0.0, math.floor((least - 0.02) * 20) / 20)
     x = Axis(0.0, 1.0, LEFT, WIDTH - RIGHT)
     y = Axis(floor, 1.0, HEIGHT - BOTTOM, TOP + 6)
     places = [(x.at(point.coverage), y.at(max(floor, point.precision))) for point in points]
@@ -180,8 +183,7 @@ def coverage_curve(points: Sequence[CurvePoint], chosen: CurvePoint | None, targ
         y_axis(y, [percent_tick(v) for v in ticks(floor, 1.0)])
         + x_axis(x, [percent_tick(v) for v in ticks(0.0, 1.0)], "share let through")
         + f'<polygon class="band" points="{path(band)}"/>'
-        + f'<line class="target" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.at(target)}" y2="{y.at(target)}"/>'
-        + f'<text class="name" x="{LEFT + 6}" y="{y.at(target) + 16}">target {100 * target:.4g} %</text>'
+        + (_target(y, target) if target is not None else "")
         + f'<polyline class="curve" points="{path(places)}"/>'
         + f'<circle id="marker" class="marker" cx="{start[0]}" cy="{start[1]}" r="7"/>'
     )
@@ -230,6 +232,13 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[Reliabi
 
 def _words(b: ReliabilityBin) -> str:
     return f"{b.count} answers, said {100 * b.confidence:.0f} %, right {b.accuracy.percent()}"
+
+
+def _target(y: Axis, target: float) -> str:
+    return (
+        f'<line class="target" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.at(target)}" y2="{y.at(target)}"/>'
+        f'<text class="name" x="{LEFT + 6}" y="{y.at(target) + 16}">target {100 * target:.4g} %</text>'
+    )
 
 
 def _mark(x: float, y: float, correct: bool | None, words: str) -> str:

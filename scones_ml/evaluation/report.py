@@ -11,158 +11,28 @@ import base64
 import hashlib
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scones_ml.evaluation import charts
 from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
+from scones_ml.evaluation.bill import bill_chart, two_digits
 from scones_ml.evaluation.calibration import ReliabilityBin, reliability_bins
+from scones_ml.evaluation.facts import Answer, ClassifiedRow, RunReport
 from scones_ml.evaluation.intervals import clopper_pearson
 from scones_ml.evaluation.page import asset, environment
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import numpy.typing as npt
 
-    from scones_ml.evaluation.metrics import Evaluation
-    from scones_ml.evaluation.threshold import ThresholdChoice
 
-__all__ = [
-    "Answer",
-    "ClassifiedRow",
-    "DatasetFacts",
-    "ModelFacts",
-    "RunReport",
-    "answers",
-    "curve_points",
-    "render_report",
-]
-
-Outcome = Literal["accepted", "review", "quarantined", "dropped"]
+__all__ = ["answers", "curve_points", "render_report", "telling"]
 
 _MOST_DOTS = 1500
 _MOST_POINTS = 200
 _MOST_PICTURES = 48  # in each group; the rest is counted
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer on a labelled test image.
-
-    Attributes:
-        confidence: in [0, 1].
-        correct: whether it was right.
-    """
-
-    confidence: float
-    correct: bool
-
-
-@dataclass(frozen=True)
-class ClassifiedRow:
-    """One picture that went through the workflow.
-
-    Attributes:
-        key: the object's key; anybody may have written it.
-        outcome: where it ended.
-        thumbnail: a small PNG, or None when there is no picture.
-        label: the answer, None without one.
-        confidence: of the answer, in [0, 1], None without one.
-        truth: what it really shows, None when nobody knows.
-        reason: why it was quarantined or dropped.
-        started: seconds from the start of the run.
-        duration_ms: from event to outcome.
-    """
-
-    key: str
-    outcome: Outcome
-    thumbnail: bytes | None = None
-    label: str | None = None
-    confidence: float | None = None
-    truth: str | None = None
-    reason: str | None = None
-    started: float = 0.0
-    duration_ms: float = 0.0
-
-    @property
-    def correct(self) -> bool | None:
-        """Whether the answer is right; None when there is no answer or no truth."""
-        return None if self.label is None or self.truth is None else self.label == self.truth
-
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """What the model learned from.
-
-    Attributes:
-        source: where the pictures come from, in words or as a path.
-        classes: K names.
-        counts: images by split and class, ``{"train": {"bicycle": 400, ...}, ...}``.
-        hash: sha256 of the data set.
-    """
-
-    source: str
-    classes: tuple[str, ...]
-    counts: Mapping[str, Mapping[str, int]]
-    hash: str
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What the model is.
-
-    Attributes:
-        preset: name of the training recipe.
-        seed: of everything random.
-        temperature: what its logits are divided by.
-        input_size: side of its square input, pixels.
-        file_bytes: size of ``model.onnx``.
-        hash: sha256 of ``model.onnx``.
-        library_version: of scones_ml.
-    """
-
-    preset: str
-    seed: int
-    temperature: float
-    input_size: int
-    file_bytes: int
-    hash: str
-    library_version: str
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """All that the page tells; it asks nobody and looks nothing up.
-
-    Attributes:
-        title: of the page.
-        created: when, as the caller says.
-        dataset: what was learned from.
-        model: what learned it.
-        evaluation: on the test split.
-        answers: the same test images one by one, for the curves.
-        threshold: the choice on the calibration split.
-        rows: the run, in order; may be empty.
-        stage_seconds: seconds by stage, in order.
-        notes: lines on cost and on what is left, in words.
-        uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
-    """
-
-    title: str
-    created: datetime
-    dataset: DatasetFacts
-    model: ModelFacts
-    evaluation: Evaluation
-    answers: tuple[Answer, ...]
-    threshold: ThresholdChoice
-    rows: tuple[ClassifiedRow, ...] = ()
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    uncalibrated: tuple[Answer, ...] = ()
 
 
 def answers(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Answer, ...]:
@@ -177,6 +47,23 @@ def answers(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Answer
     return tuple(Answer(float(c), bool(hit)) for c, hit in zip(confidences(matrix), correct, strict=True))
 
 
+def telling(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24) -> tuple[int, ...]:
+    """Which pictures of a split are worth a look: the most confident errors, then the least confident hits.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+        labels: (N,) class indices in 0..K-1.
+        most: of each kind.
+
+    Returns:
+        Row numbers, at most ``2 * most``.
+    """
+    given = answers(probabilities, labels)
+    errors = sorted((i for i, a in enumerate(given) if not a.correct), key=lambda i: -given[i].confidence)
+    hits = sorted((i for i, a in enumerate(given) if a.correct), key=lambda i: given[i].confidence)
+    return (*errors[:most], *hits[:most])
+
+
 def render_report(report: RunReport) -> str:
     """The page as HTML text, to be written as UTF-8.
 
@@ -189,6 +76,8 @@ def render_report(report: RunReport) -> str:
     at = report.evaluation.at_threshold
     points = curve_points(report.answers, at.accepted if at else 0)
     chosen = next((point for point in points if at and point.accepted == at.accepted), None)
+    if at and chosen:  # the chosen threshold lies a little below the least confidence that it accepts
+        points[points.index(chosen)] = chosen = replace(chosen, threshold=at.threshold)
     floor = 1 / len(report.evaluation.classes)
     curve, places = charts.coverage_curve(points, chosen, report.threshold.target_precision)
     drawings = {
@@ -203,6 +92,8 @@ def render_report(report: RunReport) -> str:
     }
     if dots := _dots(report.rows):
         drawings["scatter"] = charts.scatter(dots, report.threshold.threshold, floor)
+    if report.bill:
+        drawings["bill"] = bill_chart(report.bill)
     return renderer.from_string(asset("report.html.j2")).render(
         report=report,
         evaluation=report.evaluation,
@@ -216,6 +107,8 @@ def render_report(report: RunReport) -> str:
         position=points.index(chosen or points[-1]),
         outcomes=_outcomes(report.rows),
         groups=_groups(report.rows),
+        tested=_tested(report),
+        about=two_digits,
         most=_MOST_PICTURES,
         durations=_durations(report.rows),
         total_seconds=sum(report.stage_seconds.values()),
@@ -295,6 +188,19 @@ def _outcomes(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, int]]:
     }
     counts = [(name, text, sum(row.outcome == name for row in rows)) for name, text in words.items()]
     return [entry for entry in counts if entry[2]]
+
+
+def _tested(report: RunReport) -> list[tuple[str, str, list[ClassifiedRow]]]:
+    wrong = report.evaluation.images - report.evaluation.correct
+    groups = [
+        ("Most confident errors", f"The surest of {wrong} wrong answers first.", False),
+        ("Least confident hits", f"The least sure of {report.evaluation.correct} right answers first.", True),
+    ]
+    return [
+        (title, note, some)
+        for title, note, correct in groups
+        if (some := [row for row in report.tested if row.correct is correct])
+    ]
 
 
 def _groups(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, list[ClassifiedRow]]]:

@@ -15,7 +15,7 @@ labelled ones when a higher threshold never lowers the true precision, without w
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -50,8 +50,8 @@ class ThresholdChoice:
 
     Attributes:
         threshold: answers with at least this confidence are accepted, in (0, 1]; None when none keeps the promise.
-        target_precision: how often accepted answers shall be right, in (0, 1).
-        confidence_level: how sure the promise is, in (0, 1).
+        target_precision: how often accepted answers shall be right, in (0, 1); None where nothing was promised.
+        confidence_level: how sure the promise, or else the lower bound, is, in (0, 1).
         coverage: share of the labelled images that the threshold accepts; 0 without one.
         accepted: how many.
         correct: how many of these are right.
@@ -60,10 +60,11 @@ class ThresholdChoice:
         labels_needed: about how many would give a threshold if the answers stay as good as these; None when there
             is a threshold, or when only a lower target or a better model helps.
         reason: one plain sentence.
+        rule: what was asked for: a precision, a coverage, or the least cost; "given" when it was not chosen at all.
     """
 
     threshold: float | None
-    target_precision: float
+    target_precision: float | None
     confidence_level: float
     coverage: float
     accepted: int
@@ -72,6 +73,7 @@ class ThresholdChoice:
     labels: int
     labels_needed: int | None
     reason: str
+    rule: Literal["precision", "coverage", "costs", "given"] = "precision"
 
     def to_json(self) -> dict[str, object]:
         """As a JSON document; numbers survive the round trip exactly."""

@@ -89,6 +89,7 @@ class OnnxClassifier:
     Attributes:
         card: the model's card.
         sha256: of ``model.onnx``, 64 hex digits.
+        file_bytes: size of ``model.onnx``.
 
     Raises:
         ConfigurationError: ONNX Runtime cannot load the graph.
@@ -97,6 +98,7 @@ class OnnxClassifier:
     def __init__(self, graph: bytes, card: ModelCard, *, policy: ImagePolicy | None = None, name: str = "") -> None:
         self.card = card
         self.sha256 = hashlib.sha256(graph).hexdigest()
+        self.file_bytes = len(graph)
         self._policy = policy or ImagePolicy()
         self._session = _session(graph, f"{name}/{MODEL_GRAPH}" if name else MODEL_GRAPH)
 

@@ -119,6 +119,26 @@ def test_unreadable_images_are_listed_and_skipped(photos: Path, capsys: pytest.C
     assert "broken.png" in captured.err
 
 
+def test_evaluate_writes_a_page(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--html leaves one page with the answer, the errors as pictures, the bill and who the model is."""
+    for name, red in (("bicycle", 40), ("motorcycle", 215)):
+        for number in range(20):
+            path = folder / "photos" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            odd = 255 - red if number == 3 else red
+            Image.new("RGB", (20, 20), (odd, 10 * number, 0)).save(path)
+    assert main(["stage", "photos", "data", "--image-size", "8"]) == 0
+    assert main(["evaluate", str(tiny_model), "data", "--html", "out/page.html"]) == 0
+    assert "the report is out/page.html" in capsys.readouterr().err
+    page = (folder / "out" / "page.html").read_text(encoding="utf-8")
+    for told in ("Most confident errors", "Least confident hits", "batch-transform-packed", "set by hand"):
+        assert told in page, told
+    assert page.count("data:image/png;base64,") >= 6
+    assert "leave --split away" in complaint(
+        capsys, "evaluate", str(tiny_model), "data", "--split", "validation", "--html", "page.html"
+    )
+
+
 def test_run_loads_a_model_and_shows_where_images_went(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

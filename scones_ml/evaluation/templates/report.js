@@ -7,7 +7,7 @@
   const marker = document.getElementById("marker");
   const lines = document.querySelectorAll("line.threshold");
   const show = (id, text) => { document.getElementById(id).textContent = text; };
-  const percent = (share) => (100 * share).toFixed(1) + " %";
+  const percent = (share) => (100 * share).toFixed(1) + "\u00a0%";
 
   const move = () => {
     const point = points[Number(slider.value)];
