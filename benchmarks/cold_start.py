@@ -26,8 +26,7 @@ from pathlib import Path
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.local.endpoint import LocalDeployer
-from scones_ml.local.trainer import LocalTrainer
+from scones_ml.local.backend import LocalBackend
 from scones_ml.packaging import HOST, PackageRequest, build, plan
 from scones_ml.packaging.runtime import lambda_process
 from scones_ml.ports import DeploymentRequest, Endpoint, TrainingRequest
@@ -134,11 +133,11 @@ def _variables(endpoint: Endpoint) -> dict[str, str]:
 
 def _measure(scratch: Path, rounds: int, sdk: Path | None) -> list[_Case]:
     data = dataset.stage(dataset.Synthetic(per_class=60), scratch / "data").dataset
-    LocalTrainer().train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
-    deployer = LocalDeployer(scratch / "endpoints", scratch / "captures")
+    backend = LocalBackend(scratch)
+    backend.trainer.train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
     picture = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _picture()}
     cases = [*_baselines(scratch, picture, sdk), *_ours(scratch, scratch / "model", picture)]
-    endpoint = deployer.deploy(DeploymentRequest("bikes", scratch / "model"))
+    endpoint = backend.deployer.deploy(DeploymentRequest("bikes", scratch / "model"))
     try:
         for case in cases:  # files into the cache
             case.measure(_variables(endpoint))
@@ -148,7 +147,7 @@ def _measure(scratch: Path, rounds: int, sdk: Path | None) -> list[_Case]:
             for case in cases:
                 case.measure(_variables(endpoint))
     finally:
-        deployer.remove("bikes")
+        backend.deployer.remove("bikes")
     return cases
 
 

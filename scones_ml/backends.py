@@ -19,6 +19,7 @@ from scones_ml.events import ImageRef
 if TYPE_CHECKING:
     from scones_ml.aws.executions import StateMachineExecutions
     from scones_ml.local.folder import FolderObjectStore
+    from scones_ml.plans import Run
     from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
     from scones_ml.steps import BatchClassifier
 
@@ -29,6 +30,7 @@ __all__ = [
     "image_source",
     "object_store",
     "read_object",
+    "region",
     "result_exists",
     "s3_store",
     "start_execution",
@@ -51,19 +53,20 @@ _MODEL_SECONDS = 60
 """How long a model in the store is used before asking whether it was replaced."""
 
 
-def backend(name: str, workspace: Path) -> Backend:
+def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
     """The four ports of one place to run.
 
     Args:
         name: ``"local"`` or ``"aws"``.
         workspace: the folder that holds what commands leave behind.
+        run: that what is made belongs to; None starts a new one, which never expires.
 
     Raises:
         ConfigurationError: there is no such backend.
     """
     if name not in _BACKENDS:
         raise ConfigurationError(f"there is no backend {name!r}: choose {' or '.join(_BACKENDS)}")
-    return cast("Backend", _load(_BACKENDS[name], workspace))
+    return cast("Backend", _load(_BACKENDS[name], workspace, run))
 
 
 def object_store() -> ObjectStore:
@@ -125,6 +128,15 @@ def image_source(source: str) -> tuple[ObjectStore, str, str]:
 def s3_store() -> ObjectStore:
     """S3 itself, whatever the settings say."""
     return _object_store(settings.Target("s3"))
+
+
+def region() -> str:
+    """The region of what we make on AWS.
+
+    Raises:
+        ConfigurationError: none is set.
+    """
+    return str(_load("scones_ml.aws.clients:region"))
 
 
 def start_execution(image: ImageRef) -> None:

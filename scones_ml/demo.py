@@ -26,9 +26,10 @@ from scones_ml.evaluation import Evaluation
 from scones_ml.evaluation.facts import ClassifiedRow
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard
+from scones_ml.plans import Change, Plan
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 
-__all__ = ["DemoRequest", "DemoResult", "Observer", "run_demo"]
+__all__ = ["DemoRequest", "DemoResult", "Observer", "plan_demo", "run_demo"]
 
 ENDPOINT = "scones-demo"
 BROKEN_KEY = "truncated.png"
@@ -124,6 +125,27 @@ class DemoResult:
         }
 
 
+def plan_demo(backend: Backend, request: DemoRequest) -> Plan:
+    """What the demo makes; all but the data set, the model and the report is removed again at its end."""
+    changes = (
+        *lifecycle.plan_stage(request.folder / "data").changes,
+        Change("create", "model", str((request.folder / "model").absolute()), "learns from the data set"),
+        Change("create", "endpoint", ENDPOINT, "answers requests with the model"),
+        *lifecycle.plan_run(backend).changes,
+        _report(request),
+    )
+    removed = [
+        replace(change, action="delete", why="nothing is to be left")
+        for change in reversed(changes)
+        if change.kind in ("endpoint", "objects")
+    ]
+    return Plan("demo", "local", (*changes, *removed))
+
+
+def _report(request: DemoRequest) -> Change:
+    return Change("create", "report", str((request.folder / "report.html").absolute()), "what the demo found")
+
+
 def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> DemoResult:
     """Run every stage in turn.
 
@@ -134,7 +156,8 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
     """
     clock = _Clock(observer)
     with clock.stage("stage") as progress:
-        staged = _stage(request, progress)
+        with lifecycle.recording(backend, lifecycle.plan_stage(request.folder / "data")):
+            staged = _stage(request, progress)
         observer.said(_describe(staged))
     with clock.stage("train") as progress:
         model = request.folder / "model"
@@ -171,7 +194,7 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
             left = lifecycle.cleanup(backend)
             observer.said(f"{len(left)} resources left")
     result = DemoResult(staged, card, evaluation, threshold, results, truth, captured, left, clock.seconds)
-    with clock.stage("report"):
+    with clock.stage("report"), lifecycle.recording(backend, Plan("demo", "local", (_report(request),))):
         _write_report(request, result, predictions, dict(files))
         observer.said(str(request.folder / "report.html"))
     return result
@@ -274,7 +297,10 @@ def _write_report(
             notes=("On this machine: no cost.", f"After clean-up {len(result.leftovers)} resources are left."),
         )
     )
-    (request.folder / "report.html").write_text(page, encoding="utf-8")
+    report_path = Path(_report(request).name)
+    half = report_path.with_suffix(".part")
+    half.write_text(page, encoding="utf-8")
+    half.replace(report_path)
 
 
 def _row(found: ImageResult, truth: dict[str, str], files: dict[str, bytes]) -> ClassifiedRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 from scones_ml import journal
 from scones_ml.errors import ConfigurationError
 
-__all__ = ["Entry", "Ledger", "Resource"]
+__all__ = ["Entry", "Ledger", "Resource", "State"]
 
 State = Literal["creating", "created", "deleting", "deleted"]
 
@@ -47,7 +47,7 @@ class Resource:
 
     Attributes:
         place, kind, name: its identity.
-        run: that made it, or changed it last.
+        run: that made it, or changed it last; a run that tries to delete it does not count.
         state: the last that is known of it; ``"creating"`` and ``"deleting"`` mean that nobody knows.
         since: when it was first made.
         dollars_per_hour: what it costs while it exists; None when no price is known.
@@ -99,7 +99,9 @@ class Ledger:
         for entry in self.entries():
             identity = (entry.place, entry.kind, entry.name)
             before = found.pop(identity, None)
-            if entry.state != "deleted":
+            if entry.state == "deleting" and before:
+                found[identity] = replace(before, state="deleting")
+            elif entry.state != "deleted":
                 found[identity] = Resource(
                     *identity,
                     run=entry.run,

@@ -6,18 +6,22 @@ where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml import captures, dataset
-from scones_ml.errors import ConfigurationError, DatasetError
+from scones_ml.errors import ConfigurationError, DatasetError, SconesError, TransientServiceError
 from scones_ml.evaluation import Comparison, Evaluation
 from scones_ml.evaluation import compare as compare_predictions
 from scones_ml.evaluation import evaluate as evaluate_predictions
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard, load_model, read_card
+from scones_ml.plans import Change, Plan, recorded
 from scones_ml.ports import (
     Backend,
     DeploymentRequest,
@@ -42,27 +46,76 @@ __all__ = [
     "deploy",
     "evaluate",
     "leftovers",
+    "plan_cleanup",
+    "plan_deploy",
+    "plan_run",
+    "plan_stage",
+    "plan_train",
+    "plan_upload",
     "predict",
     "read_captures",
+    "recording",
     "run",
     "train",
     "upload",
 ]
 
 _BATCH = 64
+_PATIENCE = 900.0
+"""Seconds for which something that is refused for now is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A resource that exists.
+    """A resource that is still there.
 
     Attributes:
-        kind: ``"endpoint"`` or ``"object"``.
+        kind: ``"endpoint"`` or ``"objects"``.
         name: its name or URI.
+        reason: why it could not be removed; empty when nothing was tried.
+        dollars_per_hour: what it goes on to cost; None when no price is known.
     """
 
     kind: str
     name: str
+    reason: str = ""
+    dollars_per_hour: float | None = 0.0
+
+
+@contextmanager
+def recording(backend: Backend, plan: Plan) -> Iterator[None]:
+    """Record every change of a plan before the block that makes them, and again when it has ended well."""
+    with ExitStack() as stack:
+        for change in plan.changes:
+            stack.enter_context(recorded(change, plan.place, backend.ledger, backend.current_run))
+        yield
+
+
+def plan_stage(destination: Path) -> Plan:
+    """What staging into a folder of this machine makes."""
+    folder = str(destination.absolute())
+    return Plan("stage", "local", (Change("create", "data set", folder, "checked and split pictures"),))
+
+
+def plan_upload(uri: str, region: str) -> Plan:
+    """What uploading a staged data set makes.
+
+    Args:
+        uri: ``s3://bucket/prefix``.
+        region: of the account's resources.
+    """
+    change = Change("create", "objects", f"{uri.rstrip('/')}/", "the data set, for training", "s3:PutObject")
+    return Plan("stage", f"aws:{region}", (change,))
+
+
+def plan_train(backend: Backend, request: TrainingRequest) -> Plan:
+    """What :func:`train` is going to make.
+
+    Raises:
+        DatasetError: ``request.data`` is not a staged data set.
+    """
+    dataset.load(request.data)
+    return backend.trainer.plan(request)
 
 
 def train(backend: Backend, request: TrainingRequest, progress: Progress = no_progress) -> ModelCard:
@@ -77,6 +130,16 @@ def train(backend: Backend, request: TrainingRequest, progress: Progress = no_pr
     return read_card(request.model)
 
 
+def plan_deploy(backend: Backend, request: DeploymentRequest) -> Plan:
+    """What :func:`deploy` is going to do.
+
+    Raises:
+        ConfigurationError: ``request.model`` is not a model.
+        DeploymentError: no endpoint can have that name.
+    """
+    return backend.deployer.plan(request)
+
+
 def deploy(backend: Backend, request: DeploymentRequest) -> Endpoint:
     """Serve a model under a name, and wait until it answers.
 
@@ -85,6 +148,26 @@ def deploy(backend: Backend, request: DeploymentRequest) -> Endpoint:
         DeploymentError: the endpoint did not come up.
     """
     return backend.deployer.deploy(request)
+
+
+def plan_run(backend: Backend, inputs: bool = True) -> Plan:
+    """What sending images through the state machine makes.
+
+    Args:
+        backend: where they run.
+        inputs: whether images are uploaded first.
+    """
+    changes = [_pictures(backend)] if inputs else []
+    if not backend.buckets.shared:
+        outcomes = f"s3://{backend.buckets.output}/"
+        changes.append(Change("create", "objects", outcomes, "where each picture went, and why"))
+    return Plan("run", backend.place_name, tuple(changes))
+
+
+def _pictures(backend: Backend) -> Change:
+    to = backend.buckets
+    permission = "s3:PutObject" if to.shared else ""
+    return Change("create", "objects", f"s3://{to.input}/{to.uploads}", "pictures to classify", permission)
 
 
 def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageRef, ...]:
@@ -99,10 +182,11 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
     """
     to = backend.buckets
     refs = []
-    for name, data in files:
-        key = f"{to.uploads}{name}"
-        etag = backend.store.write(to.input, key, data, "application/octet-stream")
-        refs.append(ImageRef(s3_bucket=to.input, s3_key=key, etag=etag))
+    with recording(backend, Plan("run", backend.place_name, (_pictures(backend),))):
+        for name, data in files:
+            key = f"{to.uploads}{name}"
+            etag = backend.store.write(to.input, key, data, "application/octet-stream")
+            refs.append(ImageRef(s3_bucket=to.input, s3_key=key, etag=etag))
     return tuple(refs)
 
 
@@ -127,7 +211,13 @@ def run(
     model = None if classifier is None else _workflow_model(classifier, threshold)
     if model is None and threshold is not None:
         raise ConfigurationError("a threshold was given without its model: on AWS the stack's functions hold both")
-    return backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
+    results = backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
+    return _recorded(backend, results)
+
+
+def _recorded(backend: Backend, results: Iterator[ImageResult]) -> Iterator[ImageResult]:
+    with recording(backend, plan_run(backend, inputs=False)):
+        yield from results
 
 
 def _workflow_model(classifier: Endpoint | Path, threshold: float | None) -> WorkflowModel:
@@ -219,26 +309,77 @@ def read_captures(folder: Path) -> tuple[list[captures.Capture], int]:
     return records, skipped
 
 
-def cleanup(backend: Backend) -> tuple[Leftover, ...]:
-    """Remove every endpoint and every object of ours, then list again.
+def plan_cleanup(backend: Backend, run: str | None = None, everything: bool = False) -> Plan:
+    """What :func:`cleanup` is going to remove, newest first.
 
-    Returns:
-        What is still there; empty is the proof that nothing is.
+    Raises:
+        ConfigurationError: there is no such run on record.
     """
-    for endpoint in backend.deployer.endpoints():
-        backend.deployer.remove(endpoint.name)
-    for bucket in (backend.buckets.input, backend.buckets.output):
-        for found in list(backend.store.list(bucket)):
-            backend.store.delete(bucket, found.key)
-    return leftovers(backend)
+    if run is not None and all(entry.run != run for entry in backend.ledger.entries()):
+        raise ConfigurationError(f"no run {run!r} is on record in {backend.ledger.path}: `scones status` names them")
+    found = backend.inventory.resources(everything)
+    chosen = [resource for resource in found if run is None or resource.run == run]
+    return Plan("cleanup", backend.place_name, tuple(map(backend.inventory.plan_removal, chosen)))
 
 
-def leftovers(backend: Backend) -> tuple[Leftover, ...]:
-    """List what exists: endpoints, and objects in our buckets."""
-    endpoints = [Leftover("endpoint", endpoint.name) for endpoint in backend.deployer.endpoints()]
-    objects = [
-        Leftover("object", f"s3://{bucket}/{found.key}")
-        for bucket in (backend.buckets.input, backend.buckets.output)
-        for found in backend.store.list(bucket)
-    ]
-    return (*endpoints, *objects)
+def cleanup(
+    backend: Backend,
+    run: str | None = None,
+    everything: bool = False,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+    progress: Progress = no_progress,
+) -> tuple[Leftover, ...]:
+    """Remove what is ours, newest first, then list again: what is returned is still there.
+
+    Args:
+        backend: where.
+        run: only what this run made; None for all runs.
+        everything: also what other workspaces made.
+        pause: waits so many seconds before something that was refused for now is tried again.
+        progress: counts resources.
+
+    Raises:
+        ConfigurationError: there is no such run on record.
+    """
+    plan = plan_cleanup(backend, run, everything)
+    reasons: dict[tuple[str, str], str] = {}
+    for done, change in enumerate(plan.changes, 1):
+        try:
+            with recorded(change, plan.place, backend.ledger, backend.current_run):
+                _insist(partial(backend.inventory.remove, change), pause)
+        except SconesError as exc:
+            reasons[change.kind, change.name] = str(exc)
+        progress(done, len(plan.changes))
+    return tuple(
+        replace(found, reason=reasons.get((found.kind, found.name), ""))
+        for found in leftovers(backend, run, everything)
+    )
+
+
+def _insist(remove: Callable[[], None], pause: Callable[[float], None]) -> None:
+    """Try again, ever more patiently, while it is refused for now."""
+    waited, seconds = 0.0, 1.0
+    while True:
+        try:
+            return remove()
+        except TransientServiceError:
+            if waited >= _PATIENCE:
+                raise
+        pause(seconds)
+        waited, seconds = waited + seconds, min(2 * seconds, 30.0)
+
+
+def leftovers(backend: Backend, run: str | None = None, everything: bool = False) -> tuple[Leftover, ...]:
+    """List what is ours and exists, newest first.
+
+    Args:
+        backend: where.
+        run: only what this run made; None for all runs.
+        everything: also what other workspaces made.
+    """
+    return tuple(
+        Leftover(found.kind, found.name, dollars_per_hour=found.dollars_per_hour)
+        for found in backend.inventory.resources(everything)
+        if run is None or found.run == run
+    )

@@ -8,14 +8,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from scones_ml.ledger import Entry, Ledger
+from scones_ml.ledger import Entry, Ledger, State
 
-__all__ = ["Action", "Change", "Plan", "Run", "execute"]
+__all__ = ["Action", "Change", "Plan", "Run", "execute", "recorded"]
 
 Action = Literal["create", "update", "delete", "stop"]
 
@@ -104,20 +105,36 @@ def execute(plan: Plan, perform: Callable[[Change], object], ledger: Ledger, run
         run: that it belongs to.
     """
     for change in plan.changes:
-        removes = change.action in ("delete", "stop")
-        ledger.append(_entry(plan, change, run, "deleting" if removes else "creating"))
-        perform(change)
-        ledger.append(_entry(plan, change, run, "deleted" if removes else "created"))
+        with recorded(change, plan.place, ledger, run):
+            perform(change)
 
 
-def _entry(plan: Plan, change: Change, run: Run, state: Literal["creating", "created", "deleting", "deleted"]) -> Entry:
-    return Entry(
-        time=datetime.now(UTC),
-        run=run.id,
-        state=state,
-        place=plan.place,
-        kind=change.kind,
-        name=change.name,
-        dollars_per_hour=change.dollars_per_hour,
-        expires=run.expires,
-    )
+@contextmanager
+def recorded(change: Change, place: str, ledger: Ledger, run: Run) -> Iterator[None]:
+    """Record a change before the block that makes it, and again when the block has ended well.
+
+    Args:
+        change: what the block does.
+        place: where, ``"local"`` or ``"aws:REGION"``.
+        ledger: where it is recorded.
+        run: that it belongs to.
+    """
+    removes = change.action in ("delete", "stop")
+
+    def note(state: State) -> None:
+        ledger.append(
+            Entry(
+                time=datetime.now(UTC),
+                run=run.id,
+                state=state,
+                place=place,
+                kind=change.kind,
+                name=change.name,
+                dollars_per_hour=change.dollars_per_hour,
+                expires=run.expires,
+            )
+        )
+
+    note("deleting" if removes else "creating")
+    yield
+    note("deleted" if removes else "created")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from scones_ml.events import ImageRef, Outcome
+from scones_ml.ledger import Ledger, Resource
+from scones_ml.plans import Change, Plan, Run
 
 __all__ = [
     "Backend",
@@ -22,6 +24,7 @@ __all__ = [
     "DeploymentRequest",
     "Endpoint",
     "ImageResult",
+    "Inventory",
     "ObjectStore",
     "ObjectSummary",
     "Progress",
@@ -151,6 +154,10 @@ class TrainingRequest:
 class Trainer(Protocol):
     """Runs training jobs."""
 
+    def plan(self, request: TrainingRequest) -> Plan:
+        """What :meth:`train` is going to make; nothing is made, and no credentials are needed."""
+        ...
+
     def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
         """Train a model and write it to ``request.model``; progress counts epochs.
 
@@ -201,8 +208,17 @@ class Endpoint:
 class Deployer(Protocol):
     """Creates, finds and removes endpoints."""
 
+    def plan(self, request: DeploymentRequest) -> Plan:
+        """What :meth:`deploy` is going to do, in order; nothing is done.
+
+        Raises:
+            ConfigurationError: ``request.model`` is not a model.
+            DeploymentError: no endpoint can have that name.
+        """
+        ...
+
     def deploy(self, request: DeploymentRequest) -> Endpoint:
-        """Start an endpoint and wait until it answers.
+        """Make every change of the plan, each recorded, and wait until the endpoint answers.
 
         Raises:
             DeploymentError: it did not come up; the message holds its last words.
@@ -325,19 +341,66 @@ class Buckets:
         input: bucket that pictures arrive in.
         output: bucket that outcomes go to.
         uploads: prefix of the keys of what is uploaded to be run; pictures under it start nothing by themselves.
+        shared: whether others write there too; then only what is below ``uploads`` is ours to remove.
     """
 
     input: str
     output: str
     uploads: str = ""
+    shared: bool = False
+
+
+class Inventory(Protocol):
+    """Knows what verbs have made, and deletes it."""
+
+    def resources(self, everything: bool = False) -> Sequence[Resource]:
+        """What is ours and exists, or may exist, newest first; what a user asked for by name and has is left out.
+
+        Args:
+            everything: also what other workspaces made.
+        """
+        ...
+
+    def plan_removal(self, resource: Resource) -> Change:
+        """How one of them is removed."""
+        ...
+
+    def remove(self, change: Change) -> None:
+        """Remove one; nothing happens when it is not there.
+
+        Raises:
+            TransientServiceError: refused for now.
+            SconesError: refused.
+        """
+        ...
 
 
 class Backend(Protocol):
-    """The four ports of one place to run, and its buckets."""
+    """The four ports of one place to run, its buckets, what has been made there, and the record of it."""
 
     @property
     def buckets(self) -> Buckets:
         """Where pictures and outcomes are."""
+        ...
+
+    @property
+    def place_name(self) -> str:
+        """``"local"`` or ``"aws:REGION"``."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where every change is recorded."""
+        ...
+
+    @property
+    def current_run(self) -> Run:
+        """That what is made belongs to."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """What has been made."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scones_ml.aws.place import Place
 from scones_ml.infrastructure.storage import UPLOAD_PREFIX
+from scones_ml.ledger import Ledger
 from scones_ml.plans import Run
 from scones_ml.ports import Buckets
 
@@ -27,17 +28,27 @@ class AwsBackend:
 
     Args:
         workspace: the folder that holds what commands leave behind on this machine.
+        run: that what is made belongs to; None starts a new one, which never expires.
         place: where things are; None asks the environment and the stack.
     """
 
-    def __init__(self, workspace: Path, place: Place | None = None) -> None:
+    def __init__(self, workspace: Path, run: Run | None = None, place: Place | None = None) -> None:
         self.workspace = workspace
+        self.ledger = Ledger(workspace / "ledger.jsonl")
+        self.current_run = run or Run.new()
         self.place = place or Place()
+
+    @property
+    def place_name(self) -> str:
+        """``"aws:REGION"``."""
+        return self.place.name
 
     @cached_property
     def buckets(self) -> Buckets:
         """Those of the stack; what is uploaded lies under a prefix of its own, which starts nothing by itself."""
-        return Buckets(self.place.input_bucket, self.place.output_bucket, f"{UPLOAD_PREFIX}{Run.new().id}/")
+        return Buckets(
+            self.place.input_bucket, self.place.output_bucket, f"{UPLOAD_PREFIX}{self.current_run.id}/", shared=True
+        )
 
     @cached_property
     def store(self) -> S3ObjectStore:

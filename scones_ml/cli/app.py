@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scones_ml import __version__
-from scones_ml.cli import asl, cloud, verbs
+from scones_ml.cli import asl, cloud, resources, verbs
 from scones_ml.cli.demo import demo
 from scones_ml.cli.monitor import monitor
 from scones_ml.cli.run import run
@@ -45,7 +45,7 @@ for _verb in (
     monitor,
     cloud.cost,
     cloud.package,
-    verbs.cleanup,
+    resources.cleanup,
 ):
     app.command()(_verb)
 app.add_typer(asl.app, name="asl")

@@ -9,7 +9,8 @@ import typer
 
 from scones_ml import __version__, backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Classes, Json, Seed, Threads, Workspace, names
+from scones_ml.cli.options import Classes, DryRun, Json, Seed, Threads, Workspace, names
+from scones_ml.cli.plans import show_plans
 
 if TYPE_CHECKING:
     from scones_ml.demo import DemoResult
@@ -26,14 +27,16 @@ def demo(
     classes: Classes = None,
     seed: Seed = 0,
     threads: Threads = 1,
+    dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """The whole life cycle on this machine: stage, train, serve, run, evaluate, clean up."""
-    what = "drawn bicycles and motorcycles" if data == "synthetic" else data
-    terminal.say(f"scones {__version__} · {what}, from pictures to proof, on this machine", "bold")
-    terminal.say()
-    from scones_ml.demo import DemoRequest, run_demo
+    if not dry_run:
+        what = "drawn bicycles and motorcycles" if data == "synthetic" else data
+        terminal.say(f"scones {__version__} · {what}, from pictures to proof, on this machine", "bold")
+        terminal.say()
+    from scones_ml.demo import DemoRequest, plan_demo, run_demo
 
     folder = workspace / "demo"
     request = DemoRequest(
@@ -43,7 +46,11 @@ def demo(
         seed=seed,
         threads=threads,
     )
-    result = run_demo(backends.backend("local", folder), request, terminal.StageLines())
+    backend = backends.backend("local", folder)
+    if dry_run:
+        show_plans([plan_demo(backend, request)], json)
+        return
+    result = run_demo(backend, request, terminal.StageLines())
     if json:
         terminal.print_json(result.to_json())
     else:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["Classes", "Html", "Json", "On", "Seed", "Threads", "Workspace", "names"]
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["Classes", "DryRun", "Html", "Json", "On", "Seed", "Threads", "TimeToLive", "Workspace", "names", "seconds"]
 
 On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where to run.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page, too.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+TimeToLive = Annotated[
+    str | None, typer.Option("--ttl", help="How long it is wanted: 30m, 2h, 7d; then `scones doctor` names it.")
+]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for what commands leave behind.")]
 Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated; all when not given.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training.")]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds(text: str, option: str) -> float:
+    """``"5m"`` as 300.0.
+
+    Raises:
+        ConfigurationError: it is no duration above 0; names the option.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if match is None or not float(match[1]):
+        raise ConfigurationError(f"{option} {text!r}: give it as 30s, 5m, 2h or 7d")
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def names(text: str | None) -> tuple[str, ...] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Json, On, Seed, Workspace
+from scones_ml.cli.options import DryRun, Json, On, Seed, Workspace, seconds
+from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ Rate = Annotated[
 ]
 Duration = Annotated[str, typer.Option("--duration", help="How long, with --rate: 30s, 5m, 1h.")]
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
 
 def run(
     paths: Paths,
@@ -46,6 +44,7 @@ def run(
     duration: Duration = "10s",
     seed: Seed = 0,
     on: On = "local",
+    dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
@@ -55,12 +54,17 @@ def run(
     if bulk and rate:
         raise ConfigurationError("--bulk and --rate are two ways to run: give one of them")
     backend = backends.backend(on, workspace)
+    if dry_run:
+        from scones_ml import lifecycle
+
+        show_plans([lifecycle.plan_run(backend, inputs=not bulk)], json)
+        return
     if bulk:
         _in_bulk(backend, paths, model, threshold, json)
         return
     classifier = model or _endpoint(backend, endpoint)
     if rate:
-        _as_load(backend, paths, classifier, threshold, rate, _seconds(duration), seed, json)
+        _as_load(backend, paths, classifier, threshold, rate, seconds(duration, "--duration"), seed, json)
         return
     _one_by_one(backend, paths, classifier, threshold, json)
 
@@ -94,6 +98,7 @@ def _one_by_one(
 
 
 def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, threshold: float | None, json: bool) -> None:
+    from scones_ml import lifecycle
     from scones_ml.inference.model import read_card
     from scones_ml.local.bulk import BulkRequest, run_bulk
 
@@ -106,7 +111,7 @@ def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, thresho
         raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
     store, bucket, prefix = backends.image_source(paths[0])
     request = BulkRequest(store, bucket, prefix, backend.store, backend.buckets.output, model, threshold)
-    with terminal.progress("bulk") as progress:
+    with terminal.progress("bulk") as progress, lifecycle.recording(backend, lifecycle.plan_run(backend, inputs=False)):
         result = run_bulk(request, progress)
     if json:
         terminal.print_json(dataclasses.asdict(result))
@@ -150,13 +155,6 @@ def _as_load(
 
 def _counted(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items(), key=lambda item: -item[1]))
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None or not float(match[1]):
-        raise ConfigurationError(f"--duration {text!r}: give it as 30s, 5m or 1h")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
 def _endpoint(backend: Backend, name: str | None) -> Endpoint:

@@ -1,10 +1,10 @@
-"""The verbs of the life cycle but for run: stage, train, deploy, evaluate, cleanup."""
+"""The verbs of the life cycle but for run: stage, train, deploy, evaluate."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,8 +12,10 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Classes, Html, Json, On, Seed, Threads, Workspace, names
+from scones_ml.cli.options import Classes, DryRun, Html, Json, On, Seed, Threads, TimeToLive, Workspace, names, seconds
+from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError
+from scones_ml.plans import Run
 
 if TYPE_CHECKING:
     from scones_ml.dataset import Dataset
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from scones_ml.labels import LabelCheck
     from scones_ml.lifecycle import Predictions
 
-__all__ = ["cleanup", "deploy", "evaluate", "stage", "train"]
+__all__ = ["deploy", "evaluate", "stage", "train"]
 
 Source = Annotated[
     str,
@@ -47,7 +49,6 @@ TargetPrecision = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
 Init = Annotated[Path | None, typer.Option("--init", help="A model to go on from; from scratch when not given.")]
-OnThisMachine = Annotated[Literal["local"], typer.Option("--on", help="Where to look.")]
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
@@ -67,17 +68,23 @@ def stage(
     image_size: ImageSize = 32,
     per_class: PerClass = 600,
     check_labels: CheckLabels = False,
+    dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Check, split and hash pictures into a data set."""
-    from scones_ml import dataset
+    from scones_ml import dataset, lifecycle
 
     remote = destination.startswith("s3://")
-    store = backends.s3_store() if remote or source.startswith("s3://") else None
     folder = workspace / "staged" / destination.removeprefix("s3://") if remote else Path(destination)
+    plan = lifecycle.plan_stage(folder)
+    if dry_run:
+        show_plans([plan, *([lifecycle.plan_upload(destination, backends.region())] if remote else [])], json)
+        return
+    backend = backends.backend("local", workspace)
+    store = backends.s3_store() if remote or source.startswith("s3://") else None
     origin = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size) if source == "synthetic" else source
-    with terminal.progress("stage") as progress:
+    with terminal.progress("stage") as progress, lifecycle.recording(backend, plan):
         result = dataset.stage(
             origin,
             folder,
@@ -89,7 +96,8 @@ def stage(
             downloads=workspace / "downloads",
         )
     if remote and store:
-        with terminal.progress("upload") as progress:
+        plan = lifecycle.plan_upload(destination, backends.region())
+        with terminal.progress("upload") as progress, lifecycle.recording(backend, plan):
             sent = dataset.upload(result.dataset, destination, store, progress)
         terminal.say(
             f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"
@@ -157,6 +165,7 @@ def train(
     target_precision: TargetPrecision = 0.95,
     device: Device = "auto",
     on: On = "local",
+    dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
@@ -166,8 +175,12 @@ def train(
 
     target = model or workspace / "model"
     request = TrainingRequest(data, target, preset, seed, threads, epochs, target_precision, device, init)
+    backend = backends.backend(on, workspace)
+    if dry_run:
+        show_plans([lifecycle.plan_train(backend, request)], json)
+        return
     with terminal.progress("train") as progress:
-        card = lifecycle.train(backends.backend(on, workspace), request, progress)
+        card = lifecycle.train(backend, request, progress)
     if json:
         terminal.print_json({"model": str(target), **card.model_dump(mode="json")})
         return
@@ -181,7 +194,9 @@ def deploy(
     name: Name = "scones",
     capture_percentage: Percentage = 100,
     port: Port = 0,
+    ttl: TimeToLive = None,
     on: On = "local",
+    dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
@@ -190,7 +205,12 @@ def deploy(
     from scones_ml.ports import DeploymentRequest
 
     request = DeploymentRequest(name, model, capture_percentage, port)
-    endpoint = lifecycle.deploy(backends.backend(on, workspace), request)
+    run = Run.new(None if ttl is None else timedelta(seconds=seconds(ttl, "--ttl")))
+    backend = backends.backend(on, workspace, run)
+    if dry_run:
+        show_plans([lifecycle.plan_deploy(backend, request)], json)
+        return
+    endpoint = lifecycle.deploy(backend, request)
     if json:
         terminal.print_json(dataclasses.asdict(endpoint))
         return
@@ -231,23 +251,6 @@ def evaluate(
     _show_evaluation(evaluation)
     if comparison:
         _show_comparison(comparison, compare)
-
-
-def cleanup(on: OnThisMachine = "local", json: Json = False, workspace: Workspace = Path(".scones")) -> None:
-    """Remove every endpoint and every object, then list again to prove it."""
-    from scones_ml import lifecycle
-
-    left = [
-        found for folder in (workspace, workspace / "demo") for found in lifecycle.cleanup(backends.backend(on, folder))
-    ]
-    if json:
-        terminal.print_json({"resources_left": [dataclasses.asdict(leftover) for leftover in left]})
-    else:
-        for leftover in left:
-            terminal.out.print(f"{leftover.kind} {leftover.name}")
-        terminal.out.print(f"{len(left)} resources left")
-    if left:
-        raise typer.Exit(1)
 
 
 def _write_report(model: Path, data: Path, predictions: Predictions, path: Path) -> None:

@@ -10,8 +10,8 @@ splits what is left, and writes::
       train.lst validation.lst ...       what SageMaker's built-in algorithm reads
       SPLIT/CLASS/NAME.png               SPLIT: train, validation (temperature), calibration (threshold), test
 
-``load`` reads it back; ``upload`` and ``download`` move it to and from an object store. A new kind of source is one
-class beside those in ``sources.py``.
+``load`` reads it back, ``recover`` tidies up after a staging that was killed; ``upload`` and ``download`` move it to
+and from an object store. A new kind of source is one class beside those in ``sources.py``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scones_ml.dataset.folds import folds, write_fold
 from scones_ml.dataset.manifests import JsonLines, ListFile
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
 from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
-from scones_ml.dataset.staging import StageResult, stage
+from scones_ml.dataset.staging import StageResult, recover, stage
 from scones_ml.dataset.transfer import Upload, download, upload
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "download",
     "folds",
     "load",
+    "recover",
     "stage",
     "upload",
     "write_fold",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
+import fcntl
+import glob
 import hashlib
+import os
 import re
 import shutil
 import uuid
@@ -25,7 +29,7 @@ from scones_ml.dataset.splits import assign_splits
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.ports import ObjectStore, Progress, no_progress
 
-__all__ = ["StageResult", "stage"]
+__all__ = ["StageResult", "recover", "stage"]
 
 _LONGEST_NAME = 100
 
@@ -148,23 +152,59 @@ def _reading(origin: Source) -> Iterator[None]:
 
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
-    """Work in a hidden folder beside the target, which takes its place when all went well, and is removed if not."""
+    """Work in a hidden folder beside the target, which takes its place when all went well, and is removed if not.
+
+    It stays locked while this process lives, so that what a killed one left can be told from it.
+    """
+    recover(target)
     work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     old = work.with_suffix(".old")
     try:
         work.mkdir(parents=True)
-        yield work
-        if target.exists():
-            target.rename(old)
-        work.rename(target)
+        with _locked(work):
+            yield work
+            if target.exists():
+                target.rename(old)
+            work.rename(target)
     except OSError as exc:
         hint = ": free some space, or choose another disk" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise DatasetError(f"cannot write {target}: {exc.strerror or exc}{hint}") from exc
     finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
+        _restore(old, target)
         shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(destination: str | Path) -> None:
+    """Remove what stagings to a destination left when they were killed; the data set they were replacing comes back.
+
+    Args:
+        destination: as it was given to :func:`stage`; a data set that is there stays as it is.
+    """
+    target = Path(destination).resolve()
+    hidden = f".{glob.escape(target.name)}.*"
+    for work in target.parent.glob(f"{hidden}.partial"):
+        with contextlib.suppress(BlockingIOError), _locked(work):
+            _restore(work.with_suffix(".old"), target)
+            shutil.rmtree(work, ignore_errors=True)
+    for old in target.parent.glob(f"{hidden}.old"):
+        if not old.with_suffix(".partial").exists():
+            _restore(old, target)
+
+
+def _restore(old: Path, target: Path) -> None:
+    if old.exists() and not target.exists():
+        old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _read_all(

@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         read_card(options.model)
         listener = _listen(options.host, options.port)
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201
+        if options.confirm and not sys.stdin.readline():
+            return 1
         _serve(options, listener)
     except KeyboardInterrupt:
         return 0
@@ -43,6 +45,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8080, help="0 takes any free one")
     parser.add_argument("--captures", type=Path, help="folder that data capture goes to")
     parser.add_argument("--capture-percentage", type=int, default=100, metavar="0..100")
+    parser.add_argument("--confirm", action="store_true", help="serve when a line comes on standard input, end without")
     return parser.parse_args(arguments)
 
 

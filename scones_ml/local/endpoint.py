@@ -19,11 +19,14 @@ from typing import Any
 
 from scones_ml.errors import DeploymentError
 from scones_ml.inference.model import read_card
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Change, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint
 
 __all__ = ["LocalDeployer"]
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # SageMaker's own rule
+_FILES = (".json", ".part", ".log")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 
@@ -37,23 +40,50 @@ class LocalDeployer:
     Args:
         records: folder of the records, one ``NAME.json`` (and ``NAME.log``) per endpoint.
         captures: folder that data capture goes to, below one folder per endpoint.
+        ledger: where they are recorded.
+        run: that they belong to.
     """
 
-    def __init__(self, records: Path, captures: Path) -> None:
+    def __init__(self, records: Path, captures: Path, ledger: Ledger, run: Run) -> None:
         self._records = records
         self._captures = captures
+        self._ledger = ledger
+        self._run = run
 
-    def deploy(self, request: DeploymentRequest) -> Endpoint:
-        """See :meth:`scones_ml.ports.Deployer.deploy`; one that runs under the same name is replaced."""
+    def plan(self, request: DeploymentRequest) -> Plan:
+        """See :meth:`scones_ml.ports.Deployer.plan`; one that runs under the same name is replaced."""
         if _NAME.fullmatch(request.name) is None:
             raise DeploymentError(f"{request.name!r} is no endpoint's name: give 1 to 63 letters, digits and hyphens")
+        read_card(request.model)
+        changes = [Change("create", "endpoint", request.name, f"answers requests with {request.model}")]
+        if request.name in self.recorded():
+            changes.insert(0, Change("delete", "endpoint", request.name, "gives way to the new one"))
+        return Plan("deploy", "local", tuple(changes))
+
+    def deploy(self, request: DeploymentRequest) -> Endpoint:
+        """See :meth:`scones_ml.ports.Deployer.deploy`."""
+        started: list[Endpoint] = []
+
+        def perform(change: Change) -> None:
+            if change.action == "delete":
+                self.remove(change.name)
+            else:
+                started.append(self._start(request))
+
+        execute(self.plan(request), perform, self._ledger, self._run)
+        return started[0]
+
+    def _start(self, request: DeploymentRequest) -> Endpoint:
         card = read_card(request.model)
-        self.remove(request.name)
         self._records.mkdir(parents=True, exist_ok=True)
         log = self._records / f"{request.name}.log"
         with log.open("wb") as errors:
             child = subprocess.Popen(  # noqa: S603
-                self._command(request), stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+                self._command(request),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
             )
         try:
             url = f"http://127.0.0.1:{_port(child, log)}"
@@ -63,10 +93,13 @@ class LocalDeployer:
             half = self._record(request.name).with_suffix(".part")
             half.write_text(json.dumps(record, indent=2), encoding="utf-8")
             half.replace(self._record(request.name))
+            _confirm(child)
             _wait_until_ready(url, child, log)
         except BaseException:
             _stop(child.pid, request.name)
             child.wait()
+            if child.stdin:
+                child.stdin.close()
             self._forget(request.name)
             raise
         _children[child.pid] = child
@@ -82,6 +115,10 @@ class LocalDeployer:
                 found.append(endpoint)
         return found
 
+    def recorded(self) -> Sequence[str]:
+        """Names of every endpoint that has a record, or half of one, whether it runs or not."""
+        return sorted({path.stem for kind in _FILES for path in self._records.glob(f"*{kind}")})
+
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; its captures stay."""
         with contextlib.suppress(FileNotFoundError):
@@ -95,14 +132,15 @@ class LocalDeployer:
         return self._records / f"{name}.json"
 
     def _forget(self, name: str) -> None:
-        self._record(name).unlink(missing_ok=True)
-        self._record(name).with_suffix(".log").unlink(missing_ok=True)
+        for kind in _FILES:
+            self._record(name).with_suffix(kind).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._records.rmdir()
 
     def _command(self, request: DeploymentRequest) -> list[str]:
         return [
             *(sys.executable, "-m", "scones_ml.inference", str(request.model.absolute())),
+            "--confirm",
             *("--name", request.name, "--port", str(request.port), "--captures", str(self._captures.absolute())),
             *("--capture-percentage", str(request.capture_percentage)),
         ]
@@ -126,6 +164,13 @@ def _port(child: subprocess.Popen[bytes], log: Path) -> int:
         child.wait()
         raise DeploymentError(_last_words(log, child.returncode))
     return int(json.loads(line)["port"])
+
+
+def _confirm(child: subprocess.Popen[bytes]) -> None:
+    """Let the server go on: it is on record now. Had this process died before, the server would end by itself."""
+    if child.stdin:
+        with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
+            pipe.write(b"\n")
 
 
 def _wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:

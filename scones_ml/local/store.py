@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -92,6 +93,19 @@ class DirectoryObjectStore:
                 folder.rmdir()
             except OSError:  # not empty, or not there
                 break
+
+    def buckets(self) -> Iterator[str]:
+        """Every bucket that holds anything."""
+        if self._root.is_dir():
+            yield from (unquote(folder.name) for folder in sorted(self._root.iterdir()) if folder.is_dir())
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Delete everything in a bucket, also what a killed writer left; nothing happens when it is not there."""
+        folder = self._root / _encode(bucket)[0]
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        with contextlib.suppress(OSError):  # other buckets, or not there
+            self._root.rmdir()
 
     def _path(self, bucket: str, key: str) -> Path:
         return self._root.joinpath(_encode(bucket)[0], *_encode(key))

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from scones_ml.errors import TrainingError
+from scones_ml.inference.model import MODEL_CARD
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Change, Plan, Run, execute
 from scones_ml.ports import Progress, TrainingRequest, no_progress
 
-__all__ = ["LocalTrainer"]
+__all__ = ["LocalTrainer", "forget_training"]
 
 _TOTAL = re.compile(r"epochs=(\d+)")
+LOG = "training.log"
 _EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
 
 
 class LocalTrainer:
-    """Runs ``python -m scones_ml.training``; its output goes to ``training.log`` beside the model."""
+    """Runs ``python -m scones_ml.training``; its output goes to ``training.log`` beside the model.
+
+    Args:
+        ledger: where models are recorded.
+        run: that they belong to.
+    """
+
+    def __init__(self, ledger: Ledger, run: Run) -> None:
+        self._ledger, self._run = ledger, run
+
+    def plan(self, request: TrainingRequest) -> Plan:
+        """See :meth:`scones_ml.ports.Trainer.plan`."""
+        folder = str(request.model.absolute())
+        return Plan("train", "local", (Change("create", "model", folder, f"learns from {request.data}"),))
 
     def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
         """See :meth:`scones_ml.ports.Trainer.train`; a job that is interrupted leaves no model."""
+        execute(self.plan(request), lambda _: self._train(request, progress), self._ledger, self._run)
+
+    def _train(self, request: TrainingRequest, progress: Progress) -> None:
         model = request.model.absolute()
         model.mkdir(parents=True, exist_ok=True)
-        log = model / "training.log"
+        log = model / LOG
         environment = os.environ | {
             "SM_CHANNEL_TRAINING": str(request.data.absolute()),
             "SM_MODEL_DIR": str(model),
@@ -40,6 +60,14 @@ class LocalTrainer:
                 raise TrainingError(_last_words(job, log))
 
 
+def forget_training(model: Path) -> None:
+    """Remove what a killed training left in a model's folder; a model that is whole stays."""
+    for half in (*model.glob(".*.part"), *([] if (model / MODEL_CARD).exists() else [model / LOG])):
+        half.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it holds something, or is not there
+        model.rmdir()
+
+
 def _command(request: TrainingRequest) -> list[str]:
     options: dict[str, object | None] = {
         "--preset": request.preset,
@@ -50,16 +78,17 @@ def _command(request: TrainingRequest) -> list[str]:
         "--device": request.device,
     }
     given = [str(part) for name, value in options.items() if value is not None for part in (name, value)]
-    return [sys.executable, "-m", "scones_ml.training", *given]
+    return [sys.executable, "-m", "scones_ml.training", "--while-stdin-open", *given]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A child that never outlives the block."""
     # A session of its own: Ctrl-C reaches it through us alone, once.
     child = subprocess.Popen(  # noqa: S603
         command,
         env=environment,
+        stdin=subprocess.PIPE,  # closes when this process dies, however it dies
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -75,8 +104,9 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator[subpro
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        if child.stdout:
-            child.stdout.close()
+        for pipe in (child.stdin, child.stdout):
+            if pipe:
+                pipe.close()
 
 
 def _follow(job: subprocess.Popen[str], keep: Callable[[str], object], progress: Progress) -> None:

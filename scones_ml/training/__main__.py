@@ -14,6 +14,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from scones_ml.errors import MissingExtraError, SconesError, TrainingError
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one training job and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how SageMaker and `scones` stop a job
     options = _parser().parse_args(arguments)
+    if options.while_stdin_open:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         _train(options)
     except KeyboardInterrupt:
@@ -47,7 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_positive, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--target-precision", type=_share, default=0.95, help="of accepted answers (default: 0.95)")
+    parser.add_argument("--while-stdin-open", action="store_true", help="stop when standard input is closed")
     return parser
+
+
+def _end_with_stdin() -> None:
+    """Whoever started us holds the other end: when it dies, even by SIGKILL, so do we."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ from scones_ml import lifecycle
 from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError, TransientServiceError
 from scones_ml.inference.model import load_model
+from scones_ml.local.backend import LocalBackend
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.ports import DeploymentRequest, Endpoint
 
@@ -39,7 +40,7 @@ def picture(red: int, kind: str = "PNG") -> bytes:
 @pytest.fixture(scope="module")
 def deployer(tmp_path_factory: pytest.TempPathFactory) -> LocalDeployer:
     folder = tmp_path_factory.mktemp("workspace")
-    return LocalDeployer(folder / "endpoints", folder / "captures")
+    return LocalBackend(folder).deployer
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,7 @@ def test_captures_have_sagemakers_names_and_format(endpoint: Endpoint, runtime: 
 def test_an_answer_does_not_depend_on_its_record(tiny_model: Path, tmp_path: Path) -> None:
     """When a capture cannot be written, the request is answered all the same, and the log says so."""
     (tmp_path / "captures").write_text("a file where the folder should be")
-    deployer = LocalDeployer(tmp_path / "endpoints", tmp_path / "captures")
+    deployer = LocalBackend(tmp_path).deployer
     made = deployer.deploy(DeploymentRequest("unrecorded", tiny_model))
     try:
         assert post(f"{made.url}/invocations", picture(0), "image/png")[0] == 200
@@ -217,13 +218,15 @@ def test_a_name_that_is_none_is_refused(deployer: LocalDeployer, tiny_model: Pat
 @pytest.mark.parametrize("text", ["{broken", "[]", "{}", '{"pid": "x", "endpoint": {}}'])
 def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
     """A record that somebody damaged is one clear line with its path; it is not removed behind anybody's back."""
-    (tmp_path / "bikes.json").write_text(text)
-    deployer = LocalDeployer(tmp_path, tmp_path / "captures")
+    record = tmp_path / "endpoints" / "bikes.json"
+    record.parent.mkdir()
+    record.write_text(text)
+    deployer = LocalBackend(tmp_path).deployer
     with pytest.raises(DeploymentError, match=r"bikes\.json is not the record of an endpoint"):
         deployer.endpoints()
     with pytest.raises(DeploymentError, match=r"bikes\.json"):
         deployer.remove("bikes")
-    assert (tmp_path / "bikes.json").read_text() == text
+    assert record.read_text() == text
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from scones_ml import backends, steps
 from scones_ml.errors import ConfigurationError, EventError, ImageNotFoundError, InvalidImageError
-from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.local.backend import LocalBackend
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import DeploymentRequest
@@ -71,7 +71,7 @@ def test_the_same_files_run_on_s3_and_an_endpoint(
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="photos")
     s3.put_object(Bucket="photos", Key="my photo+1.png", Body=picture(0))
-    deployer = LocalDeployer(tmp_path / "endpoints", tmp_path / "captures")
+    deployer = LocalBackend(tmp_path).deployer
     endpoint = deployer.deploy(DeploymentRequest("handlers", tiny_model))
     backends._object_store.cache_clear()  # the store's client keeps the address it was made with
     try:

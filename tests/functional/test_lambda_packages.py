@@ -22,7 +22,7 @@ from PIL import Image
 from scones_ml.errors import ConfigurationError, ExecutionFailedError
 from scones_ml.events import image_refs
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, load_model
-from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.local.backend import LocalBackend
 from scones_ml.packaging import HOST, Package, PackageRequest, build, plan
 from scones_ml.packaging.runtime import LambdaProcess, lambda_process
 from scones_ml.ports import DeploymentRequest, Endpoint
@@ -65,7 +65,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("endpoint")
-    deployer = LocalDeployer(folder / "endpoints", folder / "captures")
+    deployer = LocalBackend(folder).deployer
     yield deployer.deploy(DeploymentRequest("bikes", tiny_model))
     deployer.remove("bikes")
 

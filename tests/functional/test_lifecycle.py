@@ -96,12 +96,12 @@ def test_evaluation_needs_fitting_data(data: Path, tiny_model: Path) -> None:
 
 
 def test_cleanup_proves_that_nothing_is_left(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
-    """Objects and outcomes are listed before, gone after, and the listing that follows is empty."""
+    """Objects and outcomes are listed before, gone after, and the listing that follows is empty; the record stays."""
     refs = lifecycle.upload(backend, [("a.png", picture(0))])
     list(lifecycle.run(backend, refs, tiny_model))
     assert len(lifecycle.leftovers(backend)) == 2
     assert lifecycle.cleanup(backend) == ()
-    assert [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()] == [backend.ledger.path]
 
 
 def test_a_graph_that_cannot_be_loaded_is_named(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""How a plan looks: each change with its price, the permission it takes and what it is for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from scones_ml.cli import terminal
+from scones_ml.errors import ConfigurationError
+from scones_ml.infrastructure.designs import HOURS
+from scones_ml.infrastructure.prices import price_table
+from scones_ml.plans import Plan
+
+__all__ = ["cost_line", "dollars", "show_plans"]
+
+
+def show_plans(plans: Sequence[Plan], json: bool) -> None:
+    """Print what would be done, on standard output.
+
+    Args:
+        plans: of one verb, one for each place.
+        json: as one document.
+    """
+    if json:
+        terminal.print_json([_document(plan) for plan in plans])
+        return
+    for number, plan in enumerate(plans):
+        if number:
+            terminal.out.print()
+        _show(plan)
+    terminal.say("nothing was done: this is the plan")
+
+
+def cost_line(per_hour: float | None, place: str) -> str:
+    """What something costs by the hour and by the month, and since when that price is known.
+
+    Args:
+        per_hour: dollars; None when no price is known.
+        place: ``"local"`` or ``"aws:REGION"``.
+    """
+    if place == "local":
+        return "on this machine: costs nothing"
+    if per_hour is None:
+        return "the price of some of it is not known: see https://aws.amazon.com/pricing"
+    line = f"{dollars(per_hour)} an hour, {dollars(HOURS * per_hour)} a month while it exists"
+    as_of = _prices_as_of(place)
+    return f"{line}; list prices as of {as_of}, requests and storage not counted" if as_of else line
+
+
+def dollars(amount: float | None) -> str:
+    """``"$0.115"``: cents at least, and no digit of a small amount is lost."""
+    if amount is None:
+        return "unknown"
+    return f"${amount:,.2f}" if round(amount, 2) == round(amount, 5) else f"${amount:,.5f}".rstrip("0")
+
+
+def _show(plan: Plan) -> None:
+    if not plan.changes:
+        terminal.out.print(f"{plan.verb}: nothing to do")
+        return
+    columns = ["", "what", "name", "an hour", "permission", "why"]
+    rows = [
+        [change.action, change.kind, change.name, dollars(change.dollars_per_hour), change.permission, change.why]
+        for change in plan.changes
+    ]
+    if plan.place == "local":  # neither prices nor permissions
+        columns, rows = columns[:3] + columns[5:], [row[:3] + row[5:] for row in rows]
+    terminal.print_table(columns, rows, right=("an hour",))
+    removed = all(change.action in ("delete", "stop") for change in plan.changes)
+    per_hour = sum(change.dollars_per_hour or 0.0 for change in plan.changes) if removed else plan.dollars_per_hour
+    terminal.out.print(f"{'no longer: ' if removed and per_hour else ''}{cost_line(per_hour, plan.place)}")
+
+
+def _document(plan: Plan) -> dict[str, object]:
+    per_hour = plan.dollars_per_hour
+    return {
+        "verb": plan.verb,
+        "place": plan.place,
+        "changes": [dataclasses.asdict(change) for change in plan.changes],
+        "dollars_per_hour": per_hour,
+        "dollars_per_month": None if per_hour is None else HOURS * per_hour,
+        "prices_as_of": _prices_as_of(plan.place),
+    }
+
+
+def _prices_as_of(place: str) -> str | None:
+    """The date of the region's price table; None where there is none."""
+    try:
+        return price_table(place.removeprefix("aws:")).as_of
+    except ConfigurationError:
+        return None

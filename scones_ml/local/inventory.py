@@ -1,0 +1,71 @@
+"""What verbs have made on this machine: endpoints, objects, and what a killed one left half-made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scones_ml.dataset import recover
+from scones_ml.ledger import Ledger, Resource
+from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.local.store import DirectoryObjectStore
+from scones_ml.local.trainer import forget_training
+from scones_ml.plans import Change
+
+__all__ = ["LocalInventory"]
+
+
+def _recover_report(report: Path) -> None:
+    report.with_suffix(".part").unlink(missing_ok=True)
+
+
+_RESULTS = {"data set": recover, "model": forget_training, "report": _recover_report}
+"""What users asked for by name and keep: only what is half-made of it is ours to remove, and this is how."""
+
+
+class LocalInventory:
+    """The ledger's word, and what is really there whether recorded or not.
+
+    Args:
+        store: holds the objects.
+        deployer: runs the endpoints.
+        ledger: of the workspace.
+    """
+
+    def __init__(self, store: DirectoryObjectStore, deployer: LocalDeployer, ledger: Ledger) -> None:
+        self._store, self._deployer, self._ledger = store, deployer, ledger
+
+    def resources(self, everything: bool = False) -> Sequence[Resource]:  # noqa: ARG002 - a workspace is all there is
+        """See :meth:`scones_ml.ports.Inventory.resources`."""
+        recorded = [found for found in self._ledger.resources() if found.place == "local"]
+        known = {(found.kind, found.name) for found in recorded}
+        kept = [found for found in recorded if not (found.kind in _RESULTS and found.state == "created")]
+        return [*(found for found in self._there() if (found.kind, found.name) not in known), *kept]
+
+    def plan_removal(self, resource: Resource) -> Change:
+        """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
+        why = f"of run {resource.run}" if resource.run else "found, though not on record"
+        if resource.kind in _RESULTS:
+            why = f"what run {resource.run} left unfinished"
+        return Change("delete", resource.kind, resource.name, why)
+
+    def remove(self, change: Change) -> None:
+        """See :meth:`scones_ml.ports.Inventory.remove`."""
+        if change.kind == "endpoint":
+            self._deployer.remove(change.name)
+        elif change.kind == "objects":
+            self._store.delete_bucket(change.name.removeprefix("s3://").rstrip("/"))
+        elif change.kind in _RESULTS:
+            _RESULTS[change.kind](Path(change.name))
+
+    def _there(self) -> Iterator[Resource]:
+        for name in self._deployer.recorded():
+            yield _unrecorded("endpoint", name)
+        for bucket in self._store.buckets():
+            yield _unrecorded("objects", f"s3://{bucket}/")
+
+
+def _unrecorded(kind: str, name: str) -> Resource:
+    now = datetime.now(UTC)
+    return Resource("local", kind, name, run="", state="created", since=now, dollars_per_hour=0.0, expires=None)

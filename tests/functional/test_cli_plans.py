@@ -1,0 +1,227 @@
+"""Plan, record, execute, proof, on this machine: what each verb says that it will do, and what cleanup leaves."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scones_ml import dataset, lifecycle
+from scones_ml.cli import main
+from scones_ml.cli.plans import cost_line, dollars
+from scones_ml.dataset import Synthetic
+from scones_ml.demo import DemoRequest, plan_demo
+from scones_ml.errors import ConfigurationError, TransientServiceError
+from scones_ml.ledger import Ledger
+from scones_ml.local.backend import LocalBackend
+from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.ports import DeploymentRequest, TrainingRequest
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty drawn pictures, staged."""
+    staged = tmp_path_factory.mktemp("staged") / "data"
+    dataset.stage(Synthetic(per_class=20), staged)
+    return staged
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_each_verb_says_what_it_would_make(folder: Path, data: Path, tiny_model: Path) -> None:
+    """The plans of stage, train, deploy and run are the resources that they make, in order."""
+    backend = LocalBackend(folder)
+    assert lifecycle.plan_stage(Path("data")) == Plan(
+        "stage", "local", (Change("create", "data set", str(folder / "data"), "checked and split pictures"),)
+    )
+    assert lifecycle.plan_train(backend, TrainingRequest(data, Path("model"))) == Plan(
+        "train", "local", (Change("create", "model", str(folder / "model"), f"learns from {data}"),)
+    )
+    assert lifecycle.plan_deploy(backend, DeploymentRequest("bikes", tiny_model)) == Plan(
+        "deploy", "local", (Change("create", "endpoint", "bikes", f"answers requests with {tiny_model}"),)
+    )
+    assert [change.name for change in lifecycle.plan_run(backend).changes] == [
+        "s3://scones-input/",
+        "s3://scones-output/",
+    ]
+    assert lifecycle.plan_upload("s3://bucket/bikes", "eu-west-1") == Plan(
+        "stage",
+        "aws:eu-west-1",
+        (Change("create", "objects", "s3://bucket/bikes/", "the data set, for training", "s3:PutObject"),),
+    )
+
+
+def test_the_demo_removes_what_costs_or_is_in_the_way(folder: Path) -> None:
+    """The demo's plan makes six things and removes three of them, last made first; its results stay."""
+    changes = plan_demo(LocalBackend(folder), DemoRequest(folder)).changes
+    made = [(change.kind, change.name) for change in changes if change.action == "create"]
+    removed = [(change.kind, change.name) for change in changes if change.action == "delete"]
+    assert [kind for kind, _ in made] == ["data set", "model", "endpoint", "objects", "objects", "report"]
+    assert removed == [made[4], made[3], made[2]]
+
+
+@pytest.mark.parametrize("verb", ["stage", "train", "deploy", "run", "run --bulk", "demo", "cleanup"])
+def test_a_dry_run_does_nothing(
+    folder: Path,
+    data: Path,
+    tiny_model: Path,
+    verb: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With --dry-run every verb prints its plan, needs no credentials, and leaves no file at all."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    arguments = {
+        "stage": ["stage", str(data), "s3://bucket/bikes"],
+        "train": ["train", str(data)],
+        "deploy": ["deploy", str(tiny_model)],
+        "run": ["run", str(data), "--model", str(tiny_model)],
+        "run --bulk": ["run", str(data), "--bulk", "--model", str(tiny_model)],
+        "demo": ["demo"],
+        "cleanup": ["cleanup"],
+    }[verb]
+    assert main([*arguments, "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert "nothing was done" in shown.err
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    (first, *_) = json.loads(capsys.readouterr().out)
+    assert first["verb"] == verb.partition(" ")[0]
+    assert all(change["name"] in shown.out for change in first["changes"])
+    assert files_in(folder) == []
+
+
+def test_bad_input_is_refused_before_the_plan(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run says what would fail: a model that is none, a data set that is none, a duration that is none."""
+    assert main(["deploy", "nowhere", "--dry-run"]) == 1
+    assert main(["train", "nowhere", "--dry-run"]) == 1
+    assert main(["deploy", "nowhere", "--ttl", "soon"]) == 1
+    words = capsys.readouterr().err
+    assert "scones train" in words
+    assert "scones stage" in words
+    assert "--ttl 'soon': give it as 30s, 5m, 2h or 7d" in words
+
+
+def test_prices_are_dated(folder: Path) -> None:
+    """A cost says by the hour, by the month and as of when; an unknown price is said to be unknown."""
+    assert cost_line(0.23, "aws:us-east-1") == (
+        "$0.23 an hour, $167.90 a month while it exists; list prices as of 2026-08, requests and storage not counted"
+    )
+    assert "not known" in cost_line(None, "aws:us-east-1")
+    assert cost_line(0.23, "aws:mars-1") == "$0.23 an hour, $167.90 a month while it exists"
+    assert cost_line(0.0, "local") == "on this machine: costs nothing"
+    assert [dollars(amount) for amount in (0.0, 0.115, 12.0, 0.00002, None)] == [
+        "$0.00",
+        "$0.115",
+        "$12.00",
+        "$0.00002",
+        "unknown",
+    ]
+
+
+def test_cleanup_of_one_run_leaves_the_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--run removes what this run made, newest first, and nothing else; an unknown run is named."""
+    first, second = Run("1"), Run("2")
+    LocalBackend(folder / ".scones", first).store.write("a", "x", b"1", "")
+    ledger = LocalBackend(folder / ".scones").ledger
+    for run, bucket in ((first, "a"), (second, "b"), (first, "c")):
+        LocalBackend(folder / ".scones").store.write(bucket, "x", b"1", "")
+        change = Change("create", "objects", f"s3://{bucket}/", "")
+        execute(Plan("run", "local", (change,)), lambda _: None, ledger, run)
+    backend = LocalBackend(folder / ".scones")
+    plan = lifecycle.plan_cleanup(backend, run="1")
+    assert [change.name for change in plan.changes] == ["s3://c/", "s3://a/"]
+    assert main(["cleanup", "--run", "1"]) == 0
+    assert capsys.readouterr().out == "0 resources left\n"
+    assert list(backend.store.buckets()) == ["b"]
+    assert main(["cleanup", "--run", "3"]) == 1
+    assert "no run '3' is on record" in capsys.readouterr().err
+
+
+def test_cleanup_touches_nothing_that_is_not_ours(folder: Path, tiny_model: Path) -> None:
+    """Results stay, a data set that is whole too, and so does every file that nobody's record names."""
+    dataset.stage(Synthetic(per_class=20), folder / "data")
+    backend = LocalBackend(folder / ".scones")
+    execute(lifecycle.plan_stage(folder / "data"), lambda _: None, backend.ledger, backend.current_run)
+    for kind, name in (("model", "model"), ("data set", "data"), ("report", "report.html")):
+        half_made = Change("create", kind, str(folder / name), "")
+        with pytest.raises(ZeroDivisionError):
+            execute(Plan("train", "local", (half_made,)), lambda _: 1 / 0, backend.ledger, backend.current_run)
+    (folder / "model").mkdir()
+    for name in ("notes.txt", "training.log", ".model.onnx.part"):
+        (folder / "model" / name).write_text("mine")
+    (folder / ".scones" / "captures").mkdir()
+    (folder / ".scones" / "captures" / "a.jsonl").write_text("{}")
+    before = set(files_in(folder))
+    assert main(["cleanup"]) == 0
+    assert before - set(files_in(folder)) == {"model/training.log", "model/.model.onnx.part"}
+
+
+def test_a_leftover_is_named_with_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be removed is printed with the reason, and the exit code is 1; the rest is removed all the same."""
+    record = folder / ".scones" / "endpoints" / "bikes.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{broken")
+    lifecycle.upload(LocalBackend(folder / ".scones"), [("a.png", picture())])
+    assert main(["cleanup"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("endpoint bikes: ")
+    assert "is not the record of an endpoint" in lines[0]
+    assert lines[1:] == ["1 resources left"]
+    assert main(["cleanup", "--json"]) == 1
+    (left,) = json.loads(capsys.readouterr().out)["resources_left"]
+    assert (left["kind"], left["name"], left["dollars_per_hour"]) == ("endpoint", "bikes", 0.0)
+
+
+def test_what_is_refused_for_now_is_tried_again(folder: Path) -> None:
+    """Cleanup waits ever longer while a removal is refused for now, and gives up after a quarter of an hour."""
+    backend = LocalBackend(folder)
+    lifecycle.upload(backend, [("a.png", picture())])
+    remove, refusals, waits = backend.inventory.remove, 5, list[float]()
+
+    def busy(change: Change) -> None:
+        if len(waits) < refusals:
+            raise TransientServiceError("endpoint is being updated")
+        remove(change)
+
+    backend.inventory.remove = busy  # type: ignore[method-assign]
+    assert lifecycle.cleanup(backend, pause=waits.append) == ()
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0]
+    lifecycle.upload(backend, [("a.png", picture())])
+    refusals, waits[:] = 10_000, []
+    (left,) = lifecycle.cleanup(backend, pause=waits.append)
+    assert left.reason == "endpoint is being updated"
+    assert 900 <= sum(waits) < 960
+
+
+def test_the_ledger_tells_who_made_what_while_it_is_deleted(tmp_path: Path) -> None:
+    """A deletion that failed does not change whose a resource is, so that --run finds it again."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    made, removing = Run("made"), Run("removing")
+    change = Change("create", "endpoint", "a", "", "", 0.5)
+    execute(Plan("deploy", "local", (change,)), lambda _: None, ledger, made)
+    with pytest.raises(ConfigurationError):
+        execute(Plan("cleanup", "local", (Change("delete", "endpoint", "a", ""),)), refuse, ledger, removing)
+    (found,) = ledger.resources()
+    assert (found.run, found.state, found.dollars_per_hour) == ("made", "deleting", 0.5)
+
+
+def refuse(change: Change) -> None:
+    raise ConfigurationError(change.name)
