@@ -127,6 +127,11 @@ class ClassifiedImage(_Wire):
     label: str
     confidence: Probability
 
+    @property
+    def ref(self) -> ImageRef:
+        """The object that the picture was read from."""
+        return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
+
 
 class FilteredImage(ClassifiedImage):
     """A classified picture with the verdict on its confidence.

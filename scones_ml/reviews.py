@@ -69,9 +69,7 @@ class Answer:
             time=time,
             reviewer=reviewer,
             image_id=asked.image_id,
-            image=ImageRef(
-                s3_bucket=asked.s3_bucket, s3_key=asked.s3_key, version_id=asked.version_id, etag=asked.etag
-            ),
+            image=asked.ref,
             label=label,
             model=None,
             model_label=asked.label,

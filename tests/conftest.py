@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from scones_ml.events import FilteredImage, ImageRef
+from scones_ml.ports import ObjectStore
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +46,32 @@ def moto_url() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def doubtful() -> Callable[..., FilteredImage]:
+    """Writes a picture and what the workflow leaves of one that a person is to decide."""
+    return _write_doubtful
+
+
+def _write_doubtful(
+    store: ObjectStore, key: str, data: bytes, inferences: tuple[float, ...], labels: tuple[str, ...]
+) -> FilteredImage:
+    ref = ImageRef(s3_bucket="scones-input", s3_key=key)
+    ref = ref.model_copy(update={"etag": store.write(ref.s3_bucket, key, data, "image/png")})
+    confidence = max(inferences)
+    image = FilteredImage(
+        **ref.model_dump(),
+        image_id=ref.image_id,
+        inferences=inferences,
+        label=labels[inferences.index(confidence)],
+        confidence=confidence,
+        threshold=0.9,
+        accepted=False,
+    )
+    outcome = json.dumps(image.to_event() | {"outcome": "review"})
+    store.write("scones-output", f"outcomes/review/{image.image_id}.json", outcome.encode(), "application/json")
+    return image
 
 
 @pytest.fixture(scope="session")

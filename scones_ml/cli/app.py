@@ -10,6 +10,7 @@ from scones_ml import __version__
 from scones_ml.cli import asl, cloud, resources, verbs
 from scones_ml.cli.demo import demo
 from scones_ml.cli.monitor import monitor
+from scones_ml.cli.review import review
 from scones_ml.cli.run import run
 
 __all__ = ["app"]
@@ -43,6 +44,7 @@ for _verb in (
     run,
     verbs.evaluate,
     monitor,
+    review,
     cloud.cost,
     cloud.package,
     resources.cleanup,

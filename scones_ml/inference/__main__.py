@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scones_ml.captures import CaptureWriter
-from scones_ml.errors import DeploymentError, MissingExtraError, SconesError
+from scones_ml.errors import MissingExtraError, SconesError
+from scones_ml.inference.listening import listen
 from scones_ml.inference.model import load_model, read_card
 
 __all__ = ["main"]
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         read_card(options.model)
-        listener = _listen(options.host, options.port)
+        listener = listen(options.host, options.port)
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201
         if options.confirm and not sys.stdin.readline():
             return 1
@@ -47,19 +48,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--capture-percentage", type=int, default=100, metavar="0..100")
     parser.add_argument("--confirm", action="store_true", help="serve when a line comes on standard input, end without")
     return parser.parse_args(arguments)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    # asyncio switches Nagle's algorithm off only where the protocol is named: without it an answer takes 40 ms more.
-    listener = socket.socket(proto=socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as exc:
-        listener.close()
-        raise DeploymentError(f"port {port} on {host} is not free ({exc.strerror}): choose another one") from exc
-    listener.listen(128)
-    return listener
 
 
 def _serve(options: argparse.Namespace, listener: socket.socket) -> None:

@@ -1,0 +1,160 @@
+"""``scones review``."""
+
+from __future__ import annotations
+
+import getpass
+import webbrowser
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml import backends
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Classes, Json, On, Workspace, names
+from scones_ml.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from scones_ml.monitoring.review import Queue, Review
+    from scones_ml.ports import ObjectStore
+
+__all__ = ["review"]
+
+Source = Annotated[
+    str | None,
+    typer.Argument(help="s3://BUCKET/PREFIX of outcomes to review; what `scones run` wrote otherwise."),
+]
+Answers = Annotated[
+    Path | None, typer.Option("--answers", help="File that answers are added to; WORKSPACE/reviews/answers.jsonl.")
+]
+Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Who answers; your login name otherwise.")]
+Model = Annotated[Path | None, typer.Option("--model", help="Class names come from it.")]
+SecondOpinion = Annotated[
+    bool, typer.Option("--second-opinion", help="Ask for what other reviewers have answered, too.")
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes any free one.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
+
+
+def review(
+    source: Source = None,
+    answers: Answers = None,
+    reviewer: Reviewer = None,
+    classes: Classes = None,
+    model: Model = None,
+    second_opinion: SecondOpinion = False,
+    port: Port = 0,
+    open_page: Open = False,
+    on: On = "local",
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Show doubtful pictures on a local web page, one by one, and keep what people say of them."""
+    from scones_ml.monitoring.review import Review, read_queue
+    from scones_ml.reviews import AnswerFile
+
+    store, bucket, prefix = _outcomes(source, on, workspace)
+    file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
+    with terminal.progress("review") as progress:
+        queue = read_queue(store, bucket, prefix, progress)
+    asked = Review(queue, file, reviewer or _login_name(), second_opinion)
+    where = f"s3://{bucket}/{prefix}"
+    _say_what_is_odd(queue, asked)
+    standing = asked.standing()
+    if standing.left or standing.conflicts:
+        _serve(asked, _class_names(classes, model, queue), store, where, port, open_page)
+    elif not json:
+        answered = f": all {standing.total:,} have an answer" if standing.total else ""
+        terminal.out.print(f"nothing to review in {where}{answered}")
+        return
+    _sum_up(asked, json)
+
+
+def _outcomes(source: str | None, on: str, workspace: Path) -> tuple[ObjectStore, str, str]:
+    from scones_ml.monitoring.review import REVIEW_PREFIX
+
+    if source is None:
+        backend = backends.backend(on, workspace)
+        return backend.store, backend.buckets.output, REVIEW_PREFIX
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    if not source.startswith("s3://") or not bucket:
+        raise ConfigurationError(f"{source!r} is not of the form s3://BUCKET/PREFIX")
+    return backends.s3_store(), bucket, prefix or REVIEW_PREFIX
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as exc:
+        raise ConfigurationError("nobody knows who you are: give --reviewer NAME") from exc
+
+
+def _class_names(classes: str | None, model: Path | None, queue: Queue) -> tuple[str, ...]:
+    from scones_ml.inference.model import read_card
+    from scones_ml.monitoring.review import class_names
+
+    known = names(classes) or (read_card(model).labels if model else class_names(queue.images))
+    if len(known) < 2:
+        raise ConfigurationError(f"--classes names {len(known)} class: a review needs at least two")
+    return known
+
+
+def _serve(asked: Review, classes: tuple[str, ...], store: ObjectStore, where: str, port: int, open_page: bool) -> None:
+    from scones_ml.inference.listening import listen
+    from scones_ml.monitoring.review import Pictures
+    from scones_ml.monitoring.review_page import ReviewPages
+    from scones_ml.monitoring.review_server import new_key, review_application, serve
+
+    key = new_key()
+    app = review_application(asked, ReviewPages(asked, classes, where), Pictures(store), key)
+    listener = listen("127.0.0.1", port)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"
+    try:
+        terminal.say(f"{asked.standing().left:,} to review, the least sure first: open")
+        terminal.say(url, style="bold")
+        terminal.say("Ctrl-C ends it; every answer is saved at once")
+        if open_page:
+            webbrowser.open(url)
+        serve(app, listener)
+    except KeyboardInterrupt:
+        terminal.say()
+
+
+def _say_what_is_odd(queue: Queue, asked: Review) -> None:
+    for line in queue.passed_over[:5]:
+        terminal.say(f"passed over {line}")
+    if len(queue.passed_over) > 5:
+        terminal.say(f"passed over {len(queue.passed_over) - 5:,} more")
+    if skipped := asked.answers.reviews().skipped:
+        terminal.say(f"{asked.answers.path} holds {skipped:,} lines that are no answer: they are passed over")
+
+
+def _sum_up(asked: Review, json: bool) -> None:
+    standing = asked.standing()
+    given = Counter(answer.label for answer in asked.given())
+    if json:
+        terminal.print_json(
+            {
+                "answers": str(asked.answers.path),
+                "reviewer": asked.reviewer,
+                "given": dict(given),
+                "total": standing.total,
+                "answered": standing.answered,
+                "skipped": standing.skipped,
+                "lost": [{"image": image.ref.uri, "reason": reason} for image, reason in asked.lost()],
+                "left": standing.left,
+                "conflicts": standing.conflicts,
+            }
+        )
+        return
+    parts = [f"{count:,} {label}" for label, count in given.most_common()]
+    if standing.skipped:
+        parts.append(f"{standing.skipped:,} skipped")
+    if standing.lost:
+        parts.append(f"{standing.lost:,} without a picture")
+    if standing.conflicts:
+        parts.append(f"{standing.conflicts:,} in conflict")
+    parts.append(f"{standing.left:,} left")
+    answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
+    terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.answers.path}", markup=False)

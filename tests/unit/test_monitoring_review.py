@@ -1,0 +1,211 @@
+"""The review queue: what waits, in which order, and what a reviewer's steps make of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from scones_ml.dataset.synthetic import draw_png
+from scones_ml.errors import ConfigurationError, ImageNotFoundError, InvalidImageError
+from scones_ml.events import FilteredImage
+from scones_ml.monitoring.review import Pictures, Queue, Review, Standing, class_names, read_queue
+from scones_ml.monitoring.review_page import choices
+from scones_ml.reviews import AnswerFile
+from scones_ml.testing import MemoryObjectStore
+
+LABELS = ("bicycle", "motorcycle")
+Doubtful = Callable[..., FilteredImage]
+
+
+@pytest.fixture
+def store() -> MemoryObjectStore:
+    """An empty store."""
+    return MemoryObjectStore()
+
+
+@pytest.fixture
+def images(store: MemoryObjectStore, doubtful: Doubtful) -> dict[str, FilteredImage]:
+    """Four queued pictures, a to d, ever surer."""
+    return {
+        key: doubtful(store, key, draw_png("bicycle", 0, index), (0.5 + index / 10, 0.5 - index / 10), LABELS)
+        for index, key in enumerate("abcd")
+    }
+
+
+@pytest.fixture
+def reviewer(store: MemoryObjectStore, images: dict[str, FilteredImage], tmp_path: Path) -> Callable[..., Review]:
+    """Starts a session of a reviewer, whose clock ticks once a step."""
+    ticks = count()
+
+    def start(name: str = "ann", *, second_opinion: bool = False) -> Review:
+        begin = datetime(2026, 11, 25, 18, tzinfo=UTC)
+        return Review(
+            read_queue(store, "scones-output"),
+            AnswerFile(tmp_path / "answers.jsonl"),
+            name,
+            second_opinion,
+            lambda: begin + timedelta(seconds=next(ticks)),
+        )
+
+    return start
+
+
+def keys(review: Review) -> str:
+    """The keys that wait, in order."""
+    return "".join(image.s3_key for image in review.waiting())
+
+
+def test_the_least_sure_come_first(store: MemoryObjectStore, images: dict[str, FilteredImage]) -> None:
+    """The queue is in the order of confidence, whatever the order of its documents."""
+    assert [image.s3_key for image in read_queue(store, "scones-output").images] == list("abcd")
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (b"{", "Expecting"),
+        (b"[]", "no outcome"),
+        (b'{"outcome": "accepted"}', "no outcome"),
+        (b'{"outcome": "review"}', "Field required"),
+    ],
+)
+def test_documents_of_others_are_named_and_passed_over(
+    store: MemoryObjectStore, images: dict[str, FilteredImage], document: bytes, reason: str
+) -> None:
+    """What is no outcome of a review is left out with its address and the reason."""
+    store.write("scones-output", "outcomes/review/x.json", document, "")
+    queue = read_queue(store, "scones-output")
+    assert len(queue.images) == 4
+    assert queue.passed_over[0].startswith("s3://scones-output/outcomes/review/x.json: ")
+    assert reason in queue.passed_over[0]
+
+
+def test_an_answer_names_object_and_model(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+    """What is kept says who said what and when, of which version, and what the model had said."""
+    review = reviewer()
+    review.answer(images["a"], "motorcycle")
+    line = json.loads(review.answers.path.read_text())
+    assert line | {"id": ""} == {
+        "kind": "answer",
+        "id": "",
+        "time": "2026-11-25T18:00:00+00:00",
+        "reviewer": "ann",
+        "image_id": images["a"].image_id,
+        "image": images["a"].ref.to_event(),
+        "label": "motorcycle",
+        "model": None,
+        "model_label": "bicycle",
+        "confidence": 0.5,
+        "threshold": 0.9,
+    }
+
+
+def test_what_is_answered_waits_no_more(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+    """An answer settles an image for every reviewer, at once and in later sessions."""
+    ann, bob = reviewer("ann"), reviewer("bob")
+    ann.answer(images["a"], "bicycle")
+    assert (keys(ann), keys(bob), keys(reviewer("ann"))) == ("bcd", "bcd", "bcd")
+    assert ann.standing() == Standing(total=4, answered=1, skipped=0, lost=0, conflicts=0)
+    assert bob.given() == ()
+    assert [answer.label for answer in ann.given()] == ["bicycle"]
+
+
+def test_what_is_skipped_waits_for_later(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+    """A skip puts an image off until asked again, or the next session, and is no answer."""
+    ann = reviewer()
+    ann.skip(images["b"])
+    assert keys(ann) == "acd"
+    assert ann.standing().left == 4
+    assert keys(reviewer()) == "abcd"
+    ann.unskip()
+    assert keys(ann) == "abcd"
+
+
+def test_undo_goes_back_step_by_step(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+    """Answers and skips are taken back latest first, until nothing is left to take back."""
+    ann = reviewer()
+    ann.answer(images["a"], "bicycle")
+    ann.skip(images["b"])
+    ann.answer(images["c"], "bicycle")
+    assert [getattr(ann.undo(), "s3_key", None) for _ in range(4)] == ["c", "b", "a", None]
+    assert keys(ann) == "abcd"
+    assert len(ann.answers.reviews().lines) == 4
+
+
+def test_undo_reaches_past_a_restart_but_not_to_others(
+    reviewer: Callable[..., Review], images: dict[str, FilteredImage]
+) -> None:
+    """A new session takes back the same reviewer's last answer, never another one's."""
+    reviewer("ann").answer(images["a"], "bicycle")
+    assert reviewer("bob").undo() is None
+    undone = reviewer("ann").undo()
+    assert undone is not None
+    assert undone.s3_key == "a"
+    assert reviewer("ann").last() is None
+
+
+def test_second_opinions_make_conflicts_and_settle_them(
+    reviewer: Callable[..., Review], images: dict[str, FilteredImage]
+) -> None:
+    """A second reviewer is asked again what the first has answered; a changed mind ends the conflict."""
+    ann, bob = reviewer("ann"), reviewer("bob", second_opinion=True)
+    ann.answer(images["a"], "bicycle")
+    assert keys(bob) == "abcd"
+    bob.answer(images["a"], "motorcycle")
+    assert keys(bob) == "bcd"
+    assert ann.standing().conflicts == 1
+    assert [(a.reviewer, a.label) for a in ann.conflicts()[0].answers] == [("ann", "bicycle"), ("bob", "motorcycle")]
+    ann.answer(images["a"], "motorcycle")
+    assert ann.conflicts() == ()
+
+
+def test_classes_are_told_from_the_queue(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+    """The names come in the order of the probabilities; a class that nothing was taken for must be given."""
+    first = doubtful(store, "a", b"1", (0.2, 0.3, 0.5), ("x", "y", "z"))
+    others = [doubtful(store, "b", b"2", (0.2, 0.6, 0.2), ("x", "y", "z"))]
+    others.append(doubtful(store, "c", b"3", (0.6, 0.2, 0.2), ("x", "y", "z")))
+    assert class_names([first, *others]) == ("x", "y", "z")
+    with pytest.raises(ConfigurationError, match=r"2 of 3 classes \(y, z\).*--classes"):
+        class_names([first, others[0]])
+
+
+def test_nine_classes_keep_their_keys_and_more_are_ranked(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+    """Up to nine classes each have one digit for good; of more the best guesses have digits, the rest a list."""
+    nine = tuple("abcdefghi")
+    image = doubtful(store, "k", b"1", (0.0,) * 8 + (1.0,), nine)
+    assert [(choice.label, choice.key) for choice in choices(nine, image)] == list(zip(nine, "123456789", strict=True))
+    many = tuple(f"class {number:02}" for number in range(30))
+    image = doubtful(store, "k", b"1", tuple(number / 435 for number in range(30)), many)
+    offered = choices(many, image)
+    assert [choice.label for choice in offered[:9]] == list(reversed(many))[:9]
+    assert [choice.label for choice in offered[9:]] == sorted(many)[:21]
+    assert {choice.key for choice in offered[9:]} == {None}
+
+
+def test_a_picture_is_the_version_that_was_classified(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+    """A replaced, a gone and a broken object are errors of their own; what is shown is our own PNG."""
+    image = doubtful(store, "a", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
+    pictures = Pictures(store)
+    assert pictures.picture(image).png.startswith(b"\x89PNG")
+    store.write("scones-input", "a", draw_png("bicycle", 0, 1), "")
+    assert pictures.picture(image).png.startswith(b"\x89PNG"), "kept"
+    with pytest.raises(ImageNotFoundError, match="replaced"):
+        Pictures(store).picture(image)
+    store.delete("scones-input", "a")
+    with pytest.raises(ImageNotFoundError, match="does not exist"):
+        Pictures(store).picture(image)
+    with pytest.raises(InvalidImageError):
+        Pictures(store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
+
+
+def test_an_empty_queue_has_nothing_waiting(tmp_path: Path) -> None:
+    """No outcome, no question, nothing left."""
+    review = Review(Queue(()), AnswerFile(tmp_path / "a.jsonl"), "ann")
+    assert review.waiting() == ()
+    assert review.standing().left == 0
+    assert review.undo() is None
