@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "backend",
     "batch_classifier",
+    "bucket_stores",
     "classifier",
     "image_source",
     "object_store",
@@ -137,6 +139,17 @@ def region() -> str:
         ConfigurationError: none is set.
     """
     return str(_load("scones_ml.aws.clients:region"))
+
+
+def bucket_stores(workspace: Path) -> Callable[[str], ObjectStore]:
+    """From a bucket's name to its store: the workspace's own where it holds the bucket, else S3."""
+    own = backend("local", workspace).store
+
+    @lru_cache
+    def store(bucket: str) -> ObjectStore:
+        return own if any(True for _ in own.list(bucket)) else s3_store()
+
+    return store
 
 
 def start_execution(image: ImageRef) -> None:

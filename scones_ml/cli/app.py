@@ -12,6 +12,7 @@ from scones_ml.cli.demo import demo
 from scones_ml.cli.monitor import monitor
 from scones_ml.cli.review import review
 from scones_ml.cli.run import run
+from scones_ml.cli.stage import stage
 
 __all__ = ["app"]
 
@@ -38,7 +39,7 @@ def _root(
 
 for _verb in (
     demo,
-    verbs.stage,
+    stage,
     verbs.train,
     verbs.deploy,
     run,

@@ -1,9 +1,8 @@
-"""The verbs of the life cycle but for run: stage, train, deploy, evaluate."""
+"""The verbs of the life cycle but for stage and run: train, deploy, evaluate."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,36 +11,19 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Classes, DryRun, Html, Json, On, Seed, Threads, TimeToLive, Workspace, names, seconds
+from scones_ml.cli.options import DryRun, Html, Json, On, Seed, Threads, TimeToLive, Workspace, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError
 from scones_ml.plans import Run
 
 if TYPE_CHECKING:
-    from scones_ml.dataset import Dataset
     from scones_ml.evaluation import Comparison, Evaluation
-    from scones_ml.labels import LabelCheck
     from scones_ml.lifecycle import Predictions
 
-__all__ = ["deploy", "evaluate", "stage", "train"]
+__all__ = ["deploy", "evaluate", "train"]
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="A folder of class folders, a CIFAR-100 archive or its URL, a manifest, s3://bucket/prefix, or synthetic.",
-        show_default=False,
-    ),
-]
-Destination = Annotated[
-    str, typer.Argument(help="The data set's folder, to be made, or s3://bucket/prefix.", show_default=False)
-]
 Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=False)]
 Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
-PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic pictures of each class.")]
-ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="Side that pictures are reduced to, in pixels.")]
-CheckLabels = Annotated[
-    bool, typer.Option("--check-labels", help="Name probable label errors and near duplicates; takes five trainings.")
-]
 Preset = Annotated[Literal["fast", "best"], typer.Option("--preset", help="The training recipe.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the images; the preset's otherwise.")]
 TargetPrecision = Annotated[
@@ -58,100 +40,6 @@ Compare = Annotated[
 SplitOption = Annotated[
     Literal["train", "validation", "calibration", "test"], typer.Option("--split", help="Which images.")
 ]
-
-
-def stage(
-    source: Source,
-    destination: Destination,
-    classes: Classes = None,
-    seed: Seed = 0,
-    image_size: ImageSize = 32,
-    per_class: PerClass = 600,
-    check_labels: CheckLabels = False,
-    dry_run: DryRun = False,
-    json: Json = False,
-    workspace: Workspace = Path(".scones"),
-) -> None:
-    """Check, split and hash pictures into a data set."""
-    from scones_ml import dataset, lifecycle
-
-    remote = destination.startswith("s3://")
-    folder = workspace / "staged" / destination.removeprefix("s3://") if remote else Path(destination)
-    plan = lifecycle.plan_stage(folder)
-    if dry_run:
-        show_plans([plan, *([lifecycle.plan_upload(destination, backends.region())] if remote else [])], json)
-        return
-    backend = backends.backend("local", workspace)
-    store = backends.s3_store() if remote or source.startswith("s3://") else None
-    origin = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size) if source == "synthetic" else source
-    with terminal.progress("stage") as progress, lifecycle.recording(backend, plan):
-        result = dataset.stage(
-            origin,
-            folder,
-            classes=names(classes),
-            seed=seed,
-            image_size=image_size,
-            progress=progress,
-            store=store,
-            downloads=workspace / "downloads",
-        )
-    if remote and store:
-        plan = lifecycle.plan_upload(destination, backends.region())
-        with terminal.progress("upload") as progress, lifecycle.recording(backend, plan):
-            sent = dataset.upload(result.dataset, destination, store, progress)
-        terminal.say(
-            f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"
-        )
-    check = _checked_labels(result.dataset, seed, workspace) if check_labels else None
-    counts = result.dataset.counts()
-    if json:
-        document: dict[str, object] = {
-            "classes": result.dataset.classes,
-            "counts": counts,
-            "hash": result.dataset.hash,
-            "problems": [dataclasses.asdict(problem) for problem in result.problems],
-            "ignored": result.ignored,
-        }
-        terminal.print_json(document | ({"label_check": dataclasses.asdict(check)} if check else {}))
-        return
-    rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
-    terminal.print_table(("class", *counts), rows, right=tuple(counts))
-    for problem in result.problems[:10]:
-        terminal.say(f"left out: {problem.name}: {problem.reason}")
-    if len(result.problems) > 10:
-        terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
-    if check:
-        _show_label_check(check)
-    terminal.say(f"next: scones train {folder}")
-
-
-def _checked_labels(data: Dataset, seed: int, workspace: Path) -> LabelCheck:
-    from scones_ml import labels
-
-    terminal.say(f"checking labels: {labels.FOLDS} trainings, each on the pictures that the others are asked about")
-    started = time.monotonic()
-    with terminal.progress("labels") as progress:
-        check = labels.check_labels(backends.backend("local", workspace), data, workspace, seed=seed, progress=progress)
-    terminal.say(f"looked at {check.images:,} labels in {time.monotonic() - started:.0f} s; nothing was changed")
-    return check
-
-
-def _show_label_check(check: LabelCheck) -> None:
-    terminal.out.print()
-    if check.suspects:
-        rows = [(found.path, found.given, found.suggested, f"{found.confidence:.3f}") for found in check.suspects]
-        terminal.print_table(("probable label error", "label", "suggested", "confidence"), rows, right=("confidence",))
-    else:
-        terminal.out.print("no probable label errors")
-    terminal.out.print()
-    if check.near_duplicates:
-        pairs = [
-            (pair.first, pair.second, f"{pair.similarity:.3f}", "mirrored" if pair.mirrored else "")
-            for pair in check.near_duplicates
-        ]
-        terminal.print_table(("near duplicates", "", "similarity", " "), pairs, right=("similarity",))
-    else:
-        terminal.out.print("no near duplicates")
 
 
 def train(

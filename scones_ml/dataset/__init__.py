@@ -16,6 +16,7 @@ and from an object store. A new kind of source is one class beside those in ``so
 
 from __future__ import annotations
 
+from scones_ml.dataset.answers import Answers, Grown, is_answers
 from scones_ml.dataset.archives import Cifar100
 from scones_ml.dataset.checks import Problem
 from scones_ml.dataset.folds import folds, write_fold
@@ -27,10 +28,12 @@ from scones_ml.dataset.transfer import Upload, download, upload
 
 __all__ = [
     "SPLITS",
+    "Answers",
     "Candidate",
     "Cifar100",
     "Dataset",
     "Folder",
+    "Grown",
     "JsonLines",
     "ListFile",
     "Listing",
@@ -43,6 +46,7 @@ __all__ = [
     "Upload",
     "download",
     "folds",
+    "is_answers",
     "load",
     "recover",
     "stage",

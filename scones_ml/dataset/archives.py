@@ -16,7 +16,8 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from scones_ml.dataset.sources import Candidate, Listing
+from scones_ml.dataset.records import Split
+from scones_ml.dataset.sources import TEST, Candidate, Listing
 from scones_ml.errors import DatasetError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Cifar100:
 
     def _candidate(self, side: str, row: int, label: int, pixels: NDArray[np.uint8]) -> Candidate:
         name = self._names[label]
-        return Candidate(f"{side}/{name}/{row:05d}.png", name, side == "test", True, partial(_png, pixels))
+        split: Split | None = TEST if side == TEST else None
+        return Candidate(f"{side}/{name}/{row:05d}.png", name, split, True, partial(_png, pixels))
 
     def _rows(self, side: str) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
         pixels, labels = self._python(side) if self._is_python else self._binary(side)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from scones_ml.dataset.records import Split
+
 __all__ = ["Problem", "StagedPicture", "drop_repeats"]
 
 
@@ -35,14 +37,14 @@ class StagedPicture:
     Attributes:
         name: as its source names it, ``train/bicycle/a.jpg``.
         class_name: its class.
-        held_out: whether the source has it in its test set.
+        split: the split that it stays in; drawn when None.
         digest: sha256 of the normalised file, hex: equal for equal pixels.
         file: where the normalised file lies.
     """
 
     name: str
     class_name: str
-    held_out: bool
+    split: Split | None
     digest: str
     file: Path
 
@@ -51,7 +53,8 @@ def drop_repeats(pictures: Iterable[StagedPicture]) -> tuple[list[StagedPicture]
     """Keep one picture of each group that shows exactly the same.
 
     A picture that is in training and in test is taken out of training. A picture under two labels on one side is left
-    out altogether, since nobody knows which label is right. Else the first by name stays.
+    out altogether, since nobody knows which label is right. Else the first by name stays, of those that judge before
+    those that teach.
 
     Returns:
         What stays, and a problem for each picture that does not; both in the order of names.
@@ -62,9 +65,9 @@ def drop_repeats(pictures: Iterable[StagedPicture]) -> tuple[list[StagedPicture]
     kept: list[StagedPicture] = []
     problems: list[Problem] = []
     for group in groups.values():
-        tested = [picture for picture in group if picture.held_out]
-        side = tested or group
-        problems += [_leak(picture, tested[0]) for picture in group if tested and not picture.held_out]
+        tested = [picture for picture in group if picture.split == "test"]
+        side = tested or sorted(group, key=lambda picture: picture.split in (None, "train"))
+        problems += [_leak(picture, tested[0]) for picture in group if tested and picture.split != "test"]
         if len({picture.class_name for picture in side}) > 1:
             problems += [_conflict(picture, side) for picture in side]
             continue

@@ -84,7 +84,8 @@ class ListFile:
             if class_name in classes:
                 name = f"{file.stem}/{picture}"
                 read = partial(read_file, _root(file) / picture)
-                found.append(Candidate(name, class_name, file.stem == TEST and file != self.path, True, read))
+                tested = file.stem == TEST and file != self.path
+                found.append(Candidate(name, class_name, TEST if tested else None, True, read))
         return Listing(tuple(sorted(found, key=lambda candidate: candidate.name)), ignored=0)
 
     @cached_property
@@ -169,7 +170,7 @@ class JsonLines:
     def listing(self, classes: tuple[str, ...]) -> Listing:
         """The pictures of these classes; those in a store are read many at a time."""
         found = [
-            Candidate(picture, class_name, split == TEST, True, self._reader(picture))
+            Candidate(picture, class_name, TEST if split == TEST else None, True, self._reader(picture))
             for picture, class_name, split in self._rows
             if class_name in classes
         ]

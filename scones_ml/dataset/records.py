@@ -54,6 +54,8 @@ class Dataset:
         hash: identity of what it holds, see ``dataset_hash``.
         seed: the seed of its split.
         image_size: side in pixels of the square that a model sees.
+        grown_from: hashes of the data sets that it was grown from, the oldest first; their pictures are still in the
+            splits that they were in there.
     """
 
     root: Path
@@ -62,6 +64,7 @@ class Dataset:
     hash: str
     seed: int
     image_size: int
+    grown_from: tuple[str, ...] = ()
 
     def split(self, name: Split) -> tuple[Record, ...]:
         """The records of one split, in the manifest's order."""
@@ -128,7 +131,7 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         root: the folder that holds the pictures.
         classes: class names by label.
         records: sorted by split, label and path.
-        facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored.
+        facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored, grown_from.
     """
     # A class folder's name may be no UTF-8; what backslashreplace makes of it is JSON's own escape.
     with (root / _MANIFEST).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
@@ -190,6 +193,7 @@ def load(path: str | Path) -> Dataset:
             hash=card["hash"],
             seed=int(card["seed"]),
             image_size=int(card["image_size"]),
+            grown_from=tuple(card.get("grown_from", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise DatasetError(f"{root} cannot be read ({type(exc).__name__}: {exc}): stage it again") from exc

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from scones_ml.dataset.records import Split
 from scones_ml.errors import DatasetError, ImageTooLargeError, MissingExtraError
 from scones_ml.images import ImagePolicy
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["POOLED", "TEST", "Candidate", "Folder", "Listing", "Source", "Synthetic", "read_file"]
 
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-TEST = "test"
+TEST: Final = "test"
 POOLED = ("train", "validation", "valid", "val", "calibration")  # all but test is split anew
 
 
@@ -33,14 +34,14 @@ class Candidate:
     Attributes:
         name: unique within the source, as shown to people: ``train/bicycle/a.jpg``.
         class_name: its class.
-        held_out: whether the source has it in its test set.
+        split: the split that it belongs to and stays in, such as the source's own test set; drawn when None.
         expected: whether its name says picture: one that cannot be opened is then a problem, else it is ignored.
         read: returns its bytes; raises OSError or ImageTooLargeError.
     """
 
     name: str
     class_name: str
-    held_out: bool
+    split: Split | None
     expected: bool
     read: Callable[[], bytes]
 
@@ -111,7 +112,7 @@ class Synthetic:
                 Candidate(
                     f"{kind}/{kind}_{i:06d}.png",
                     kind,
-                    False,
+                    None,
                     True,
                     partial(renderer.draw_png, kind, self.seed, i, self.size),
                 )
@@ -168,7 +169,7 @@ class Folder:
         return Candidate(
             name=_shown(path.relative_to(self.root)),
             class_name=class_name,
-            held_out=self._split and branch.name == TEST,
+            split=TEST if self._split and branch.name == TEST else None,
             expected=path.suffix.lower() in _PICTURE_SUFFIXES,
             read=partial(read_file, path),
         )

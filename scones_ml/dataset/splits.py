@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from scones_ml.errors import DatasetError
@@ -40,7 +40,7 @@ def split_sizes(n: int, *, with_test: bool) -> dict[Split, int]:
 def assign_splits(
     pictures: Sequence[StagedPicture], classes: Iterable[str], seed: int
 ) -> list[tuple[StagedPicture, Split]]:
-    """Give every picture a split.
+    """Give every picture a split: the one that it must stay in, or one by lot.
 
     A picture's place is drawn from seed and content alone, so neither file names nor the order of reading matter.
 
@@ -55,18 +55,21 @@ def assign_splits(
     Raises:
         DatasetError: a class has too few pictures to be in every split.
     """
-    with_test = any(picture.held_out for picture in pictures)
+    with_test = any(picture.split == "test" for picture in pictures)
     by_class: dict[str, list[StagedPicture]] = defaultdict(list)
     assigned: list[tuple[StagedPicture, Split]] = []
     for picture in pictures:
-        if picture.held_out:
-            assigned.append((picture, "test"))
+        if picture.split:
+            assigned.append((picture, picture.split))
         else:
             by_class[picture.class_name].append(picture)
     for name in classes:
         pool = sorted(by_class[name], key=lambda picture: _lot(seed, picture.digest))
+        placed = Counter(split for picture, split in assigned if picture.class_name == name)
+        if placed["train"] and not pool:
+            continue
         sizes = split_sizes(len(pool), with_test=with_test)
-        tested = sizes["test"] + sum(picture.class_name == name for picture, _ in assigned)
+        tested = sizes["test"] + placed["test"]
         _check_class(name, len(pool), sizes["train"], tested, with_test)
         start = 0
         for split, size in sizes.items():

@@ -125,7 +125,8 @@ def test_pictures_come_out_as_they_went_in(form: str, tmp_path: Path) -> None:
     assert source.classes() == tuple(sorted(NAMES))
     listing = source.listing(("bicycle", "motorcycle"))
     assert len(listing.candidates) == 50
-    assert {candidate.class_name for candidate in listing.candidates if candidate.held_out} == {"bicycle", "motorcycle"}
+    tested = {candidate.class_name for candidate in listing.candidates if candidate.split == "test"}
+    assert tested == {"bicycle", "motorcycle"}
     found = {candidate.name: candidate for candidate in listing.candidates}
     image = Image.open(io.BytesIO(found["train/motorcycle/00001.png"].read()))
     assert (image.format, image.mode, image.size) == ("PNG", "RGB", (32, 32))
@@ -154,7 +155,7 @@ def test_real_photographs_through_an_archive(tmp_path: Path, test_data: Path) ->
     )
     source = binary_archive(tmp_path / "cifar.tar.gz", rows)
     found = source.listing(("bicycle", "motorcycle")).candidates
-    pixels = {np.asarray(Image.open(io.BytesIO(c.read()))).tobytes() for c in found if not c.held_out}
+    pixels = {np.asarray(Image.open(io.BytesIO(c.read()))).tobytes() for c in found if c.split != "test"}
     assert pixels == {np.asarray(Image.open(file).convert("RGB")).tobytes() for file in chosen}
 
 

@@ -11,7 +11,7 @@ from scones_ml.dataset.checks import Problem, StagedPicture, drop_repeats
 
 
 def picture(name: str, digest: str, class_name: str = "a", *, held_out: bool = False) -> StagedPicture:
-    return StagedPicture(name, class_name, held_out, digest, Path("unused"))
+    return StagedPicture(name, class_name, "test" if held_out else None, digest, Path("unused"))
 
 
 def test_the_second_of_two_equal_pictures_is_dropped() -> None:
@@ -60,5 +60,5 @@ def test_nothing_is_lost_silently(given_pictures: list[StagedPicture]) -> None:
     kept, problems = drop_repeats(given_pictures)
     assert sorted([p.name for p in kept] + [p.name for p in problems]) == sorted(p.name for p in given_pictures)
     assert len({p.digest for p in kept}) == len(kept)
-    tested = {p.digest for p in given_pictures if p.held_out}
-    assert not [p for p in kept if p.digest in tested and not p.held_out]
+    tested = {p.digest for p in given_pictures if p.split == "test"}
+    assert not [p for p in kept if p.digest in tested and p.split != "test"]

@@ -43,7 +43,7 @@ def test_a_list_names_label_and_picture(tmp_path: Path) -> None:
     assert source.classes() == ("bicycle", "motorcycle")
     found = source.listing(("motorcycle",)).candidates
     assert {candidate.class_name for candidate in found} == {"motorcycle"}
-    assert sum(candidate.held_out for candidate in found) == 2
+    assert sum(candidate.split == "test" for candidate in found) == 2
     result = dataset.stage(tmp_path / "train.lst", tmp_path / "out", classes=["bicycle", "motorcycle"], image_size=8)
     assert result.dataset.counts()["test"] == {"bicycle": 2, "motorcycle": 2}
     assert result.problems == ()

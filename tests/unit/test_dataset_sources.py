@@ -21,7 +21,7 @@ def fill(root: Path, *names: str) -> Folder:
 
 def names_of(folder: Folder) -> list[tuple[str, str, bool]]:
     listing = folder.listing(folder.classes())
-    return [(c.name, c.class_name, c.held_out) for c in listing.candidates]
+    return [(c.name, c.class_name, c.split == "test") for c in listing.candidates]
 
 
 def test_class_folders(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from scones_ml.errors import DatasetError
 
 def picture(class_name: str, number: int, *, held_out: bool = False) -> StagedPicture:
     digest = hashlib.sha256(f"{class_name}{number}{held_out}".encode()).hexdigest()
-    return StagedPicture(f"{class_name}/{number}.png", class_name, held_out, digest, Path("unused"))
+    return StagedPicture(f"{class_name}/{number}.png", class_name, "test" if held_out else None, digest, Path("unused"))
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_given_test_set_stays() -> None:
     held = [picture(name, i, held_out=True) for name in "ab" for i in range(7)]
     pool = [picture(name, i) for name in "ab" for i in range(10)]
     assigned = assign_splits([*held, *pool], "ab", 0)
-    assert {p.name for p, split in assigned if split == "test" and p.held_out} == {p.name for p in held}
-    assert not [p for p, split in assigned if split == "test" and not p.held_out]
+    assert {p.name for p, split in assigned if split == "test" and p.split == "test"} == {p.name for p in held}
+    assert not [p for p, split in assigned if split == "test" and p.split != "test"]
 
 
 @pytest.mark.parametrize(("n", "with_test"), [(2, True), (3, False), (0, False)])

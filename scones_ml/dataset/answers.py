@@ -1,0 +1,139 @@
+"""Reviewers' answers as a source, and a staged data set that grows by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scones_ml.dataset.manifests import read_stored
+from scones_ml.dataset.sources import Candidate, Listing, read_file
+from scones_ml.errors import ConfigurationError, DatasetError
+from scones_ml.reviews import Verdict, read_reviews
+
+if TYPE_CHECKING:
+    from scones_ml.dataset.records import Dataset
+    from scones_ml.ports import ObjectStore
+
+__all__ = ["Answers", "Grown", "is_answers"]
+
+_AT_A_TIME = 10  # botocore keeps ten connections
+
+
+def is_answers(path: Path) -> bool:
+    """Whether a file holds reviewers' answers, see :mod:`scones_ml.reviews`; its first line says so."""
+    with path.open("rb") as file:
+        first = file.readline(4096)
+    return first.startswith(b"{") and b'"kind": "answer"' in first
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The pictures that reviewers agree on, under the class that they named.
+
+    Attributes:
+        path: the file of answers that ``scones review`` writes.
+        store: from a bucket's name to the store that it is in.
+    """
+
+    path: Path
+    store: Callable[[str], ObjectStore]
+
+    @property
+    def name(self) -> str:
+        """The file, as given."""
+        return str(self.path)
+
+    def classes(self) -> tuple[str, ...]:
+        """The classes that were named, sorted.
+
+        Raises:
+            DatasetError: no such file, or no answer in it.
+        """
+        names = {label for _, label in self._agreed}
+        if not names:
+            raise DatasetError(f"{self.path} holds no answer that its reviewers agree on: run `scones review` first")
+        return tuple(sorted(names))
+
+    def listing(self, classes: tuple[str, ...]) -> Listing:
+        """The pictures of these classes, at the version that was shown; those that are in dispute are left out."""
+        found = [
+            Candidate(
+                verdict.image.uri,
+                label,
+                None,
+                True,
+                partial(read_stored, self.store(verdict.image.s3_bucket), verdict.image),
+            )
+            for verdict, label in self._agreed
+            if label in classes
+        ]
+        ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
+        return Listing(ordered, ignored=len(self._verdicts) - len(self._agreed), at_a_time=_AT_A_TIME)
+
+    @cached_property
+    def _verdicts(self) -> tuple[Verdict, ...]:
+        try:
+            return read_reviews(self.path).verdicts
+        except ConfigurationError as exc:
+            raise DatasetError(str(exc)) from exc
+
+    @cached_property
+    def _agreed(self) -> tuple[tuple[Verdict, str], ...]:
+        return tuple((verdict, verdict.label) for verdict in self._verdicts if verdict.label is not None)
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A staged data set with reviewers' answers added to what it teaches.
+
+    Every picture of the data set stays in its split, so what an earlier model learned from never judges a later one.
+    The answers only teach: pictures reach a reviewer because they are doubtful, and figures from doubtful pictures
+    would say nothing of the others.
+
+    Attributes:
+        data: the data set.
+        answers: what is added.
+    """
+
+    data: Dataset
+    answers: Answers
+
+    @property
+    def name(self) -> str:
+        """Both, as given."""
+        return f"{self.data.root} and {self.answers.name}"
+
+    @property
+    def root(self) -> Path:
+        """The data set's folder."""
+        return self.data.root
+
+    def classes(self) -> tuple[str, ...]:
+        """The data set's classes, in their order.
+
+        Raises:
+            DatasetError: the answers name a class that is none of them.
+        """
+        for name in self.answers.classes():
+            if name not in self.data.classes:
+                raise DatasetError(
+                    f"{self.answers.name} names {name!r}, and {self.data.root} knows {', '.join(self.data.classes)}: "
+                    f"stage pictures of {name!r} in all splits first"
+                )
+        return self.data.classes
+
+    def listing(self, classes: tuple[str, ...]) -> Listing:
+        """The data set's pictures and the answers'."""
+        kept = [
+            Candidate(record.path, record.class_name, record.split, True, partial(read_file, self.root / record.path))
+            for record in self.data.records
+            if record.class_name in classes
+        ]
+        added = self.answers.listing(classes)
+        taught = [
+            Candidate(found.name, found.class_name, "train", found.expected, found.read) for found in added.candidates
+        ]
+        return Listing((*kept, *taught), added.ignored, added.at_a_time)

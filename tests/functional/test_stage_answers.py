@@ -1,0 +1,69 @@
+"""``scones stage`` with reviewers' answers, from the workspace's own buckets."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scones_ml import dataset, lifecycle
+from scones_ml.cli import main
+from scones_ml.local.backend import LocalBackend
+from scones_ml.reviews import Answer, AnswerFile
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a staged data set, twelve pictures in the workspace's bucket, and answers to all of them."""
+    monkeypatch.chdir(tmp_path)
+    for name, shade in (("bicycle", 20), ("motorcycle", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (8, 8), (shade, number, shade)).save(tmp_path / "photos" / name / f"{number}.png")
+    dataset.stage("photos", "data", image_size=8)
+    files = []
+    for number in range(12):
+        Image.new("RGB", (8, 8), (110, number, 110)).save(tmp_path / "doubtful.png")
+        files.append((f"inbox/{number}.png", (tmp_path / "doubtful.png").read_bytes()))
+    answers = AnswerFile(tmp_path / ".scones" / "reviews" / "answers.jsonl")
+    for number, ref in enumerate(lifecycle.upload(LocalBackend(tmp_path / ".scones"), files)):
+        label = "bicycle" if number < 6 else "motorcycle"
+        now = datetime.now(UTC)
+        answers.append(Answer(str(number), now, "ann", ref.image_id, ref, label, None, "bicycle", 0.6, 0.9))
+    return tmp_path
+
+
+def test_a_data_set_grows_by_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --answers, twelve doubtful pictures join the train split; the others are as large as before."""
+    before = dataset.load("data").counts()
+    assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    assert counts == {**before, "train": {name: count + 6 for name, count in before["train"].items()}}
+    assert dataset.load("data2").image_size == 8
+
+
+def test_answers_alone_are_a_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of answers as SOURCE becomes a data set of its own."""
+    assert main(["stage", ".scones/reviews/answers.jsonl", "fresh", "--image-size", "8"]) == 0
+    assert len(dataset.load("fresh").records) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("data", "data2", "--answers", "nowhere.jsonl"), "there are no answers nowhere.jsonl"),
+        (("photos", "data2", "--answers", ".scones/reviews/answers.jsonl"), "photos is not a staged data set"),
+        (("data", "data", "--answers", ".scones/reviews/answers.jsonl"), "overlap: choose a folder beside it"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    """Answers that are not there, a source that is not staged, and growing in place end with one line and nothing."""
+    assert main(["stage", *arguments]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not (folder / "data2").exists()

@@ -1,0 +1,173 @@
+"""Reviewers' answers as a source, and data sets that grow by them."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scones_ml import dataset
+from scones_ml.dataset import Answers, Dataset, Grown
+from scones_ml.errors import DatasetError
+from scones_ml.events import ImageRef
+from scones_ml.reviews import Answer, AnswerFile, Undo
+from scones_ml.testing import MemoryObjectStore
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def png(number: int) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.new("RGB", (8, 8), (number, 90, 160))
+    image.putpixel((number % 8, number // 8 % 8), (255 - number, 0, 0))
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Desk:
+    """Pictures 100, 101, ... in a bucket, and reviewers who answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = MemoryObjectStore({("photos", f"{number}.png"): png(number) for number in range(100, 130)})
+        self.file = AnswerFile(folder / "answers.jsonl")
+        self._answers = 0
+
+    def answer(self, number: int, label: str, reviewer: str = "ann") -> Answer:
+        self._answers += 1
+        ref = self.store.read(ImageRef(s3_bucket="photos", s3_key=f"{number}.png")).ref
+        time = NOON + timedelta(minutes=self._answers)
+        answer = Answer(str(self._answers), time, reviewer, ref.image_id, ref, label, None, "bicycle", 0.6, 0.9)
+        self.file.append(answer)
+        return answer
+
+    @property
+    def source(self) -> Answers:
+        return Answers(self.file.path, lambda _bucket: self.store)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    """A staged set of forty pictures of two classes."""
+    for index, name in enumerate(("bicycle", "motorcycle")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(png(20 * index + number))
+    return dataset.stage(tmp_path / "photos", tmp_path / "data", image_size=8).dataset
+
+
+def splits(data: Dataset) -> dict[str, str]:
+    return {record.sha256: record.split for record in data.records}
+
+
+def test_answers_are_a_source(desk: Desk, tmp_path: Path) -> None:
+    """Answers alone make a data set: each picture is under the class that was named, split as any other."""
+    for number in range(100, 120):
+        desk.answer(number, "bicycle" if number % 2 else "motorcycle")
+    data = dataset.stage(desk.source, tmp_path / "data", image_size=8).dataset
+    assert data.classes == ("bicycle", "motorcycle")
+    assert {split: sum(counts.values()) for split, counts in data.counts().items()} == {
+        "train": 12,
+        "validation": 2,
+        "calibration": 2,
+        "test": 4,
+    }
+    assert {Path(record.path).stem: record.class_name for record in data.records}["101"] == "bicycle"
+
+
+def test_only_what_holds_is_taken(desk: Desk) -> None:
+    """An answer that was undone is none, the latest of a reviewer counts, and what is in dispute is left out."""
+    desk.answer(100, "bicycle")
+    taken_back = desk.answer(101, "bicycle")
+    desk.file.append(Undo(NOON + timedelta(hours=1), "ann", taken_back.id))
+    desk.answer(102, "bicycle")
+    desk.answer(102, "motorcycle")
+    desk.answer(103, "bicycle")
+    desk.answer(103, "motorcycle", "bob")
+    listing = desk.source.listing(desk.source.classes())
+    assert [(c.name, c.class_name) for c in listing.candidates] == [
+        ("s3://photos/100.png", "bicycle"),
+        ("s3://photos/102.png", "motorcycle"),
+    ]
+    assert listing.ignored == 1
+
+
+def test_a_data_set_grows_where_it_teaches(desk: Desk, data: Dataset, tmp_path: Path) -> None:
+    """Answers go to the train split; every older picture stays in its split, and the new data set names the old one."""
+    for number in range(100, 110):
+        desk.answer(number, "motorcycle")
+    grown = dataset.stage(Grown(data, desk.source), tmp_path / "grown", seed=5).dataset
+    assert splits(data).items() <= splits(grown).items()
+    added = set(splits(grown).items()) - set(splits(data).items())
+    assert [split for _, split in added] == ["train"] * 10
+    assert grown.image_size == 8
+    assert grown.grown_from == (data.hash,)
+    again = dataset.stage(Grown(grown, desk.source), tmp_path / "again").dataset
+    assert again.hash == grown.hash
+    assert again.grown_from == (data.hash, grown.hash)
+
+
+@pytest.mark.parametrize("split", ["test", "calibration", "validation"])
+def test_a_picture_that_judges_does_not_teach(desk: Desk, data: Dataset, tmp_path: Path, split: dataset.Split) -> None:
+    """An answer to a picture that is in a split which judges leaves it there, and adds nothing to train."""
+    judge = next(record for record in data.split(split) if record.class_name == "bicycle")
+    desk.store.write("photos", "100.png", (data.root / judge.path).read_bytes(), "image/png")
+    desk.answer(100, "bicycle")
+    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    assert splits(result.dataset) == splits(data)
+    assert [problem.name for problem in result.problems] == ["s3://photos/100.png"]
+
+
+def test_an_answer_against_a_label_is_a_conflict(desk: Desk, data: Dataset, tmp_path: Path) -> None:
+    """A picture of the train split that a reviewer calls something else is left out, with both labels named."""
+    taught = next(record for record in data.split("train") if record.class_name == "bicycle")
+    desk.store.write("photos", "100.png", (data.root / taught.path).read_bytes(), "image/png")
+    desk.answer(100, "motorcycle")
+    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    assert taught.sha256 not in splits(result.dataset)
+    assert {problem.kind for problem in result.problems} == {"conflict"}
+    assert "labelled bicycle, but the same picture is s3://photos/100.png (motorcycle)" in {
+        problem.reason for problem in result.problems
+    }
+
+
+def test_a_picture_that_was_replaced_is_reported(desk: Desk, data: Dataset, tmp_path: Path) -> None:
+    """Answers belong to the version that was shown: a picture that is another by now is left out, with the reason."""
+    desk.answer(100, "bicycle")
+    desk.answer(101, "bicycle")
+    desk.store.write("photos", "100.png", png(7), "image/png")
+    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    (problem,) = result.problems
+    assert problem.name == "s3://photos/100.png"
+    assert "was replaced since the event" in problem.reason
+
+
+def test_a_class_that_the_data_set_does_not_know(desk: Desk, data: Dataset, tmp_path: Path) -> None:
+    """An answer that names another class is refused, for nothing would calibrate or test it."""
+    desk.answer(100, "tram")
+    with pytest.raises(DatasetError, match=r"names 'tram', and .* knows bicycle, motorcycle: stage pictures"):
+        dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+
+
+def test_a_data_set_does_not_grow_in_place(desk: Desk, data: Dataset) -> None:
+    """The destination must be another folder, so that nothing is read and replaced at the same time."""
+    desk.answer(100, "bicycle")
+    with pytest.raises(DatasetError, match="overlap"):
+        dataset.stage(Grown(data, desk.source), data.root)
+
+
+def test_no_answers_are_no_source(desk: Desk, tmp_path: Path) -> None:
+    """A file that is not there, or holds no answer that stands, says what to do."""
+    with pytest.raises(DatasetError, match="there are no answers"):
+        dataset.stage(desk.source, tmp_path / "data")
+    desk.file.append(Undo(NOON, "ann", desk.answer(100, "bicycle").id))
+    with pytest.raises(DatasetError, match="holds no answer that its reviewers agree on"):
+        dataset.stage(dataclasses.replace(desk.source), tmp_path / "data")
