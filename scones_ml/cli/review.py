@@ -148,7 +148,7 @@ def _sum_up(asked: Review, json: bool) -> None:
             }
         )
         return
-    parts = [f"{count:,} {label}" for label, count in given.most_common()]
+    parts = [f"{count:,} {label}" for label, count in sorted(given.items(), key=lambda item: (-item[1], item[0]))]
     if standing.skipped:
         parts.append(f"{standing.skipped:,} skipped")
     if standing.lost:
