@@ -80,6 +80,7 @@ def test_the_wheel_brings_the_handlers(tmp_path: Path, tiny_model: Path) -> None
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
+        assert "scones_ml/testing/events/start_sqs.json" in archive.namelist()
         tops = {name.split("/")[0] for name in archive.namelist()}
         assert {top for top in tops if not top.endswith(".dist-info")} == {"scones_ml"}
         archive.extractall(tmp_path / "site")

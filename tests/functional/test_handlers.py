@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -15,14 +14,14 @@ from PIL import Image
 
 from scones_ml import backends, steps
 from scones_ml.errors import ConfigurationError, EventError, ImageNotFoundError, InvalidImageError
+from scones_ml.events import ImageRef
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import DeploymentRequest
+from scones_ml.testing import recorded_event, recorded_events
 
-EVENTS = Path(__file__).parents[1] / "events"
 BUCKET, KEY = "scones-input", "test/bicycle_s_000513.png"
-RECORDED_ETAG = "b1946ac92492d2347c6235b4d2611184"
 
 
 def picture(red: int) -> bytes:
@@ -46,12 +45,11 @@ def here(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> D
     return DirectoryObjectStore(tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted({path.stem for path in EVENTS.glob("start_*.json")} - {"start_s3_test"}))
+@pytest.mark.parametrize("name", sorted(set(recorded_events("start_")) - {"start_s3_test"}))
 def test_start_events_reach_the_filter(here: DirectoryObjectStore, name: str) -> None:
     """From every start event, the three handlers lead to a verdict on the object that it names."""
-    for key in (KEY, "test/my photo+1.png"):
-        etag = here.write(BUCKET, key, picture(255), "image/png")
-    event = json.loads((EVENTS / f"{name}.json").read_text().replace(RECORDED_ETAG, etag))
+    about = ImageRef(s3_bucket=BUCKET, s3_key=KEY, etag=here.write(BUCKET, KEY, picture(255), "image/png"))
+    event = recorded_event(name, about)
     result = call("filter_low_confidence", call("classify_image_data", call("serialize_image_data", event)))
     assert (result["label"], result["accepted"], result["threshold"]) == ("motorcycle", True, 0.9)
     assert result["s3_bucket"] == BUCKET

@@ -26,8 +26,8 @@ from scones_ml.local.backend import LocalBackend
 from scones_ml.packaging import HOST, Package, PackageRequest, build, plan
 from scones_ml.packaging.runtime import LambdaProcess, lambda_process
 from scones_ml.ports import DeploymentRequest, Endpoint
+from scones_ml.testing import recorded_event, recorded_events
 
-EVENTS = Path(__file__).parents[1] / "events"
 BUCKET, KEY, MODEL_KEY = "scones-input", "test/bicycle_s_000513.png", "models/model.tar.gz"
 MEGABYTE = 1_000_000
 
@@ -157,12 +157,10 @@ def without_versions(event: object) -> Any:
 
 
 @pytest.mark.parametrize("classify", ["classify_image_data", "classify_image_data+onnx"])
-@pytest.mark.parametrize(
-    "name", sorted(path.stem for path in EVENTS.glob("start_*.json") if path.stem != "start_s3_test")
-)
+@pytest.mark.parametrize("name", sorted(set(recorded_events("start_")) - {"start_s3_test"}))
 def test_every_start_event_goes_through_the_three_functions(start: Start, name: str, classify: str) -> None:
     """Each recorded shape leads through the three packages to a verdict, by the endpoint and by the model inside."""
-    event = without_versions(json.loads((EVENTS / f"{name}.json").read_text()))
+    event = without_versions(recorded_event(name))
     inside = {"SCONES_CLASSIFIER": "onnx:model"} if classify.endswith("+onnx") else {}
     serialized = start("serialize_image_data").invoke(event)
     classified = start(classify, **inside).invoke(serialized)
@@ -173,12 +171,10 @@ def test_every_start_event_goes_through_the_three_functions(start: Start, name: 
     assert (filtered["label"], filtered["accepted"], filtered["threshold"]) == ("motorcycle", True, 0.9)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(path.stem for path in EVENTS.glob("*_course*.json") if path.stem.startswith(("ser", "cla")))
-)
+@pytest.mark.parametrize("name", recorded_events("serialized_") + recorded_events("classified_"))
 def test_course_shapes_are_read(start: Start, name: str) -> None:
     """What the course's functions hand on is read by ours, as it arrives."""
-    event = json.loads((EVENTS / f"{name}.json").read_text())
+    event = recorded_event(name)
     if name.startswith("classified"):
         filtered = start("filter_low_confidence").invoke(event)
         assert isinstance(filtered, Mapping)
@@ -272,7 +268,7 @@ def test_the_starter_answers_sqs(start: Start, moto_url: str) -> None:
     definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
     role = "arn:aws:iam::123456789012:role/machine"
     arn = client.create_state_machine(name="packaged", definition=definition, roleArn=role)["stateMachineArn"]
-    event = json.loads((EVENTS / "batch_sqs_mixed.json").read_text())
+    event = recorded_event("batch_sqs_mixed")
     answer = start("start_image_classification", SCONES_STATE_MACHINE=arn).invoke(event)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000002"}]}
     assert len(client.list_executions(stateMachineArn=arn)["executions"]) == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,15 +14,10 @@ from scones_ml.aws.executions import StateMachineExecutions
 from scones_ml.errors import ConfigurationError, EventError, TransientServiceError
 from scones_ml.events import ImageRef, image_refs
 from scones_ml.local.handlers import LambdaContext, load_handler
+from scones_ml.testing import recorded_event, recorded_events
 
-EVENTS = Path(__file__).parents[1] / "events"
-STARTS = sorted(path.stem for path in EVENTS.glob("start_*.json"))
+STARTS = recorded_events("start_")
 DEFINITION = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
-
-
-def recorded(name: str) -> dict[str, object]:
-    event: dict[str, object] = json.loads((EVENTS / f"{name}.json").read_text())
-    return event
 
 
 def call(event: object) -> object:
@@ -62,7 +56,7 @@ def machine(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 @pytest.mark.parametrize("name", STARTS)
 def test_every_start_event_starts_its_images(machine: Callable[[], dict[str, Any]], name: str) -> None:
     """From every recorded shape, each image gets one execution, named by it, whose input names it again."""
-    event = recorded(name)
+    event = recorded_event(name)
     assert call(event) == {"batchItemFailures": []}
     expected = {ref.image_id: ref.to_event() for ref in image_refs(event)}
     assert machine() == expected
@@ -72,7 +66,7 @@ def test_every_start_event_starts_its_images(machine: Callable[[], dict[str, Any
 def test_a_duplicate_event_starts_nothing_new(machine: Callable[[], dict[str, Any]]) -> None:
     """S3 and SQS deliver at least once: the second time is a success, and there is still one execution."""
     for _ in range(2):
-        assert call(recorded("start_s3_notification")) == {"batchItemFailures": []}
+        assert call(recorded_event("start_s3_notification")) == {"batchItemFailures": []}
     assert len(machine()) == 1
 
 
@@ -81,7 +75,7 @@ def test_an_sqs_batch_is_answered_message_by_message(machine: Callable[[], dict[
 
     EventBridge's key is taken as it is and S3's is form-decoded once, so that ``50%25+off`` and ``50%2525+off`` differ.
     """
-    answer = call(recorded("batch_sqs_mixed"))
+    answer = call(recorded_event("batch_sqs_mixed"))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000002"}]}
     assert sorted(document["s3_key"] for document in machine().values()) == ["test/50%25 off.png", "test/50%25+off.png"]
 
@@ -95,8 +89,8 @@ def test_what_cannot_be_read_fails_the_invocation() -> None:
 def test_a_setting_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a state machine every message of a batch fails with the variable's name, and none is lost."""
     with pytest.raises(ConfigurationError, match="SCONES_STATE_MACHINE is not set"):
-        call(recorded("start_direct"))
-    started = steps.start_image_classification(recorded("start_sqs"), backends.start_execution)
+        call(recorded_event("start_direct"))
+    started = steps.start_image_classification(recorded_event("start_sqs"), backends.start_execution)
     (reason,) = started.failures.values()
     assert reason.startswith("ConfigurationError: SCONES_STATE_MACHINE is not set")
 
@@ -110,7 +104,7 @@ def test_one_throttled_start_sends_back_its_message_alone() -> None:
             raise TransientServiceError("throttled")
         begun.append(ref.s3_key)
 
-    started = steps.start_image_classification(recorded("batch_sqs_mixed"), start)
+    started = steps.start_image_classification(recorded_event("batch_sqs_mixed"), start)
     assert begun == ["test/50%25+off.png"]
     assert [name[-1] for name in started.failures] == ["2", "4"]
     assert started.images == 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
@@ -15,31 +13,22 @@ from pydantic import ValidationError
 from scones_ml import events
 from scones_ml.errors import EventError
 from scones_ml.events import ClassifiedImage, ImageRef, SerializedImage
+from scones_ml.testing import recorded_event, recorded_events
 
-EVENTS = Path(__file__).parents[1] / "events"
 BUCKET, KEY = "scones-input", "test/bicycle_s_000513.png"
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
-
-
-def load(name: str) -> dict[str, object]:
-    event: dict[str, object] = json.loads((EVENTS / f"{name}.json").read_text())
-    return event
-
-
-def named(prefix: str) -> list[str]:
-    return sorted(path.stem for path in EVENTS.glob(f"{prefix}_*.json"))
 
 
 @pytest.mark.parametrize("name", ["start_direct", "start_course", "start_course_body", "start_eventbridge"])
 def test_start_events_name_the_image(name: str) -> None:
     """Direct, course and EventBridge events all name the same object."""
-    ref = events.image_ref(load(name))
+    ref = events.image_ref(recorded_event(name))
     assert (ref.s3_bucket, ref.s3_key) == (BUCKET, KEY)
 
 
 def test_eventbridge_carries_the_version() -> None:
     """EventBridge's version id and etag are kept, so that a replaced object is noticed."""
-    ref = events.image_ref(load("start_eventbridge"))
+    ref = events.image_ref(recorded_event("start_eventbridge"))
     assert ref.version_id == "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"
     assert ref.etag == "b1946ac92492d2347c6235b4d2611184"
 
@@ -47,7 +36,7 @@ def test_eventbridge_carries_the_version() -> None:
 @pytest.mark.parametrize("name", ["start_s3_notification", "start_sqs"])
 def test_notification_keys_are_decoded_once(name: str) -> None:
     """S3 form-encodes keys in notifications, also inside SQS messages; they are decoded exactly once."""
-    assert events.image_ref(load(name)).s3_key == "test/my photo+1.png"
+    assert events.image_ref(recorded_event(name)).s3_key == "test/my photo+1.png"
 
 
 @given(KEYS)
@@ -67,12 +56,12 @@ def test_direct_and_eventbridge_keys_are_never_decoded(key: str) -> None:
 
 def test_test_event_names_no_image() -> None:
     """The s3:TestEvent that S3 sends when a notification is set up is not work."""
-    assert events.image_refs(load("start_s3_test")) == ()
+    assert events.image_refs(recorded_event("start_s3_test")) == ()
 
 
 def test_two_images_in_one_start_event_are_refused() -> None:
     """One execution handles one image: a batch of two says so."""
-    record = load("start_s3_notification")["Records"]
+    record = recorded_event("start_s3_notification")["Records"]
     assert isinstance(record, list)
     with pytest.raises(EventError, match="names 2 images"):
         events.image_ref({"Records": record * 2})
@@ -100,18 +89,18 @@ def test_wrong_start_events_are_named(event: Mapping[str, object], words: str) -
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", named("serialized"))
+@pytest.mark.parametrize("name", recorded_events("serialized_"))
 def test_course_shapes_of_a_serialized_image(name: str) -> None:
     """Every shape in which the course hands a picture on is read."""
-    image = events.serialized_image(load(name))
+    image = events.serialized_image(recorded_event(name))
     assert (image.s3_bucket, image.s3_key, image.image_data) == (BUCKET, KEY, "iVBORw0KGgo=")
     assert image.image_id == events.image_id(BUCKET, KEY, None)
 
 
-@pytest.mark.parametrize("name", named("classified"))
+@pytest.mark.parametrize("name", recorded_events("classified_"))
 def test_course_shapes_of_a_classified_image(name: str) -> None:
     """Every shape in which the course hands inferences on is read, also as a string and without the object's name."""
-    image = events.classified_image(load(name))
+    image = events.classified_image(recorded_event(name))
     assert image.inferences == (0.9678, 0.0322)
     assert (image.confidence, image.label) == (0.9678, "0")
     assert len(image.image_id) == 40

@@ -1,0 +1,53 @@
+"""For your own tests: fakes of the ports, a runner of state machines, a bucket on the disk, recorded events.
+
+>>> store = MemoryObjectStore({("photos", "a.png"): b"..."})
+>>> classifier = FakeClassifier(("bicycle", "motorcycle"), (0.9, 0.1))
+>>> run = StateMachineRunner("workflow.asl.json", {"arn:aws:states:::lambda:invoke": [{"Payload": 1}]})
+>>> event = recorded_event("start_s3_notification", about=bucket.put("my photo+1.png", b"..."))
+
+pytest finds the fixtures `state_machine`, `local_bucket` and `recorded_event` here by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from scones_ml.local.handlers import LambdaContext
+from scones_ml.testing.bucket import LocalBucket
+from scones_ml.testing.fakes import FakeClassifier, MemoryObjectStore
+from scones_ml.testing.recorded import recorded_event, recorded_events
+from scones_ml.testing.runner import StateMachineRunner
+
+__all__ = [
+    "FakeClassifier",
+    "LambdaContext",
+    "LocalBucket",
+    "MemoryObjectStore",
+    "StateMachineRunner",
+    "recorded_event",
+    "recorded_events",
+]
+
+with contextlib.suppress(ImportError):  # without pytest there are no fixtures, and the rest works
+    import pytest
+
+    @pytest.fixture
+    def state_machine() -> type[StateMachineRunner]:
+        """Makes a runner of a definition, with the answers of its Resources."""
+        return StateMachineRunner
+
+    @pytest.fixture
+    def local_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalBucket:
+        """The bucket `scones-input` on the disk; whatever asks scones_ml for its object store gets the same one."""
+        from scones_ml.local.store import DirectoryObjectStore
+
+        root = tmp_path / "buckets"
+        monkeypatch.setenv("SCONES_OBJECT_STORE", f"directory:{root}")
+        return LocalBucket(DirectoryObjectStore(root), "scones-input")
+
+    @pytest.fixture(name="recorded_event")
+    def _recorded_event() -> Callable[..., dict[str, object]]:
+        """Gives a recorded event by its name, about an object of yours: :func:`recorded_event`."""
+        return recorded_event

@@ -1,0 +1,87 @@
+"""Recorded events: what S3, EventBridge, SQS and the course project's functions send, as files of this package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from urllib.parse import quote_plus
+
+from scones_ml.errors import EventError
+from scones_ml.events import ImageRef
+
+__all__ = ["recorded_event", "recorded_events"]
+
+_FOLDER = files(__package__) / "events"
+_SUFFIX = ".json"
+_ARN = "arn:aws:s3:::"
+
+
+def recorded_events(prefix: str = "") -> tuple[str, ...]:
+    """The names of the recorded events that begin with ``prefix``, in order.
+
+    ``start_`` starts a workflow, ``serialized_`` and ``classified_`` go from one function to the next, ``batch_`` is
+    an SQS batch with good and bad messages in it.
+    """
+    names = (entry.name.removesuffix(_SUFFIX) for entry in _FOLDER.iterdir() if entry.name.endswith(_SUFFIX))
+    return tuple(sorted(name for name in names if name.startswith(prefix)))
+
+
+def recorded_event(name: str, about: ImageRef | None = None) -> dict[str, object]:
+    """One recorded event, as a function gets it.
+
+    Args:
+        name: one of :func:`recorded_events`.
+        about: the object that it shall tell of instead of the recorded one; its key is spelled as the event's source
+            spells it.
+
+    Raises:
+        EventError: there is no such event.
+    """
+    file = _FOLDER / f"{name}{_SUFFIX}"
+    if not file.is_file():
+        raise EventError(f"there is no recorded event {name!r}: choose from {', '.join(recorded_events())}")
+    event: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    if about is not None:
+        told = _about(event, about)
+        assert isinstance(told, dict)  # noqa: S101 - as it went in
+        event = told
+    return event
+
+
+def _about(value: object, ref: ImageRef) -> object:
+    """The same shape with another object in it, also inside of JSON texts."""
+    if isinstance(value, list):
+        return [_about(item, ref) for item in value]
+    if isinstance(value, str):
+        return _text_about(value, ref)
+    if not isinstance(value, dict):
+        return value
+    told = {key: _about(item, ref) for key, item in value.items()}
+    if "s3_key" in told:
+        told |= {"s3_bucket": ref.s3_bucket, "s3_key": ref.s3_key}
+    if told.get("Event") == "s3:TestEvent":
+        told["Bucket"] = ref.s3_bucket
+    if isinstance(bucket := told.get("bucket"), dict) and isinstance(held := told.get("object"), dict):
+        told["bucket"] = bucket | {"name": ref.s3_bucket}
+        told["object"] = _object(held, ref, notification="eTag" in held)
+    return told
+
+
+def _text_about(text: str, ref: ImageRef) -> str:
+    if text.startswith(_ARN):
+        return f"{_ARN}{ref.s3_bucket}"
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return text
+    return json.dumps(_about(document, ref)) if isinstance(document, dict) else text
+
+
+def _object(held: Mapping[str, object], ref: ImageRef, *, notification: bool) -> dict[str, object]:
+    """An event's object; S3 form-encodes keys in notifications, EventBridge does not, and each spells names its way."""
+    version, etag = ("versionId", "eTag") if notification else ("version-id", "etag")
+    told = {key: value for key, value in held.items() if key not in (version, etag)}
+    told["key"] = quote_plus(ref.s3_key) if notification else ref.s3_key
+    told |= {version: ref.version_id} if ref.version_id else {}
+    return told | ({etag: ref.etag} if ref.etag else {})
