@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from scones_ml.events import ImageRef, Outcome
-from scones_ml.ledger import Ledger, Resource
-from scones_ml.plans import Change, Plan, Run
+
+if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
+    from scones_ml.ledger import Ledger, Resource
+    from scones_ml.plans import Change, Plan, Run
 
 __all__ = [
     "Backend",
