@@ -13,6 +13,7 @@ from scones_ml.plans import Run
 from scones_ml.ports import Buckets
 
 if TYPE_CHECKING:
+    from scones_ml.aws.deployer import SageMakerDeployer
     from scones_ml.aws.store import S3ObjectStore
     from scones_ml.aws.trainer import SageMakerTrainer
     from scones_ml.aws.workflow import StepFunctionsRunner
@@ -65,6 +66,14 @@ class AwsBackend:
 
         at = self.place
         return SageMakerTrainer(TrainingPlace(at.role, at.region, at.bucket, at.prefix), self.store, TrainingJobs())
+
+    @cached_property
+    def deployer(self) -> SageMakerDeployer:
+        """SageMaker endpoints."""
+        from scones_ml.aws.deployer import SageMakerDeployer
+        from scones_ml.aws.resources import Resources
+
+        return SageMakerDeployer(self.place, self.store, Resources(), self.ledger, self.current_run)
 
     @cached_property
     def runner(self) -> StepFunctionsRunner:

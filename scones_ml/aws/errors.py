@@ -28,7 +28,7 @@ try:
 except ModuleNotFoundError as exc:
     raise MissingExtraError("boto3", "aws") from exc
 
-__all__ = ["ERRORS", "translated"]
+__all__ = ["ERRORS", "explained", "translated"]
 
 ERRORS: dict[str, type[SconesError]] = {
     # S3 GetObject, PutObject
@@ -65,6 +65,13 @@ ERRORS: dict[str, type[SconesError]] = {
     "ThrottlingException": TransientServiceError,
 }
 
+_HINTS = {
+    "AccessDenied": "have the named action allowed for the named user or role",
+    "AccessDeniedException": "have the named action allowed for the named user or role",
+    "ResourceInUse": "choose another name",
+    "ResourceLimitExceeded": "ask for a higher quota in Service Quotas, or choose another instance type",
+}
+
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
@@ -81,6 +88,23 @@ def translated(what: str) -> Iterator[None]:
         raise TransientServiceError(f"{what}: {exc}") from exc
     except BotoCoreError as exc:
         raise ConfigurationError(f"{what}: {exc}") from exc
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """As :func:`translated`, with what to do about common refusals of those who make and remove resources.
+
+    Args:
+        what: as for :func:`translated`.
+    """
+    try:
+        with translated(what):
+            yield
+    except ConfigurationError as exc:
+        code = exc.__cause__.response.get("Error", {}).get("Code", "") if isinstance(exc.__cause__, ClientError) else ""
+        if code not in _HINTS:
+            raise
+        raise ConfigurationError(f"{exc}: {_HINTS[code]}") from exc.__cause__
 
 
 def _translate(error: ClientError) -> type[SconesError]:

@@ -73,9 +73,18 @@ def _text(name: str, shape: StringShape, value: str) -> Iterator[str]:
         near = ", ".join(shape.enum[:8]) + (", ..." if len(shape.enum) > 8 else "")
         yield f"{name} is {value!r}, not one of {near}"
     yield from _size(name, shape, len(value))
-    pattern = shape.metadata.get("pattern", "")
-    if pattern and "\\p" not in pattern and not re.fullmatch(pattern, value):  # \p{L} is Java's, not Python's
-        yield f"{name} is {value!r}, which does not match {pattern}"
+    pattern = _pattern(shape.metadata.get("pattern", ""))
+    if pattern and not pattern.fullmatch(value):
+        yield f"{name} is {value!r}, which does not match {pattern.pattern}"
+
+
+@lru_cache(maxsize=256)
+def _pattern(text: str) -> re.Pattern[str] | None:
+    """A pattern of AWS's, which is Java's; None where Python has no such thing: letters of any script, surrogates."""
+    try:
+        return re.compile(text) if text else None
+    except re.error:
+        return None
 
 
 def _size(name: str, shape: Shape, size: float) -> Iterator[str]:

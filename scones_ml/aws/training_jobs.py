@@ -6,7 +6,6 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -14,9 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from scones_ml.aws.clients import client
-from scones_ml.aws.errors import translated
+from scones_ml.aws.errors import explained, translated
 from scones_ml.aws.requests import check_request
-from scones_ml.errors import ConfigurationError, TrainingError
+from scones_ml.errors import TrainingError
 from scones_ml.ports import Progress, no_progress
 from scones_ml.training.job import METRICS, TrainingJob, training_request
 from scones_ml.training.tuning import Tuning, tuning_request
@@ -29,11 +28,6 @@ _LAST_LINES = 5
 _TOTAL = re.compile(r"\bepochs=(\d+)")
 _EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
 _METRICS = {name: re.compile(pattern) for name, pattern in METRICS.items()}
-_HINTS = {
-    "AccessDeniedException": "have the named action allowed for the named user or role",
-    "ResourceInUse": "choose another name",
-    "ResourceLimitExceeded": "ask for a higher quota in Service Quotas, or choose another instance type",
-}
 
 
 class _SageMaker(Protocol):
@@ -114,7 +108,7 @@ class TrainingJobs:
         """
         request = training_request(job)
         check_request("sagemaker", "CreateTrainingJob", request)
-        with _explained(f"training job {job.name}"):
+        with explained(f"training job {job.name}"):
             return str(self._sagemaker.create_training_job(**request)["TrainingJobArn"])
 
     def start_tuning(self, tuning: Tuning) -> str:
@@ -126,7 +120,7 @@ class TrainingJobs:
         """
         request = tuning_request(tuning)
         check_request("sagemaker", "CreateHyperParameterTuningJob", request)
-        with _explained(f"tuning job {tuning.job.name}"):
+        with explained(f"tuning job {tuning.job.name}"):
             return str(self._sagemaker.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"])
 
     def stop(self, name: str) -> None:
@@ -135,7 +129,7 @@ class TrainingJobs:
         Raises:
             ConfigurationError: there is no such job, or no permission.
         """
-        with _explained(f"training job {name}"):
+        with explained(f"training job {name}"):
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def follow(self, name: str, progress: Progress = no_progress, said: Callable[[str], object] = str) -> FinishedJob:
@@ -154,7 +148,7 @@ class TrainingJobs:
         log = _Log(self._logs, name, progress, said)
         try:
             while True:
-                with _explained(f"training job {name}"):
+                with explained(f"training job {name}"):
                     found = self._sagemaker.describe_training_job(TrainingJobName=name)
                 log.total = log.total or int(found.get("HyperParameters", {}).get("epochs", 0))
                 log.read()
@@ -240,19 +234,6 @@ class _Log:
         if match := _EPOCH.search(line):
             done = int(match[1]) + 1
             self._progress(done, max(self.total, done))
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """AWS's errors as ours, with what to do about the common ones."""
-    try:
-        with translated(what):
-            yield
-    except ConfigurationError as exc:
-        code = exc.__cause__.response.get("Error", {}).get("Code", "") if isinstance(exc.__cause__, ClientError) else ""
-        if code not in _HINTS:
-            raise
-        raise ConfigurationError(f"{exc}: {_HINTS[code]}") from exc.__cause__
 
 
 def _config() -> Config:

@@ -54,7 +54,7 @@ class LocalDeployer:
         """See :meth:`scones_ml.ports.Deployer.plan`; one that runs under the same name is replaced."""
         if _NAME.fullmatch(request.name) is None:
             raise DeploymentError(f"{request.name!r} is no endpoint's name: give 1 to 63 letters, digits and hyphens")
-        read_card(request.model)
+        read_card(_folder(request))
         changes = [Change("create", "endpoint", request.name, f"answers requests with {request.model}")]
         if request.name in self.recorded():
             changes.insert(0, Change("delete", "endpoint", request.name, "gives way to the new one"))
@@ -74,12 +74,13 @@ class LocalDeployer:
         return started[0]
 
     def _start(self, request: DeploymentRequest) -> Endpoint:
-        card = read_card(request.model)
+        model = _folder(request)
+        card = read_card(model)
         self._records.mkdir(parents=True, exist_ok=True)
         log = self._records / f"{request.name}.log"
         with log.open("wb") as errors:
             child = subprocess.Popen(  # noqa: S603
-                self._command(request),
+                self._command(request, model),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -137,13 +138,21 @@ class LocalDeployer:
         with contextlib.suppress(OSError):
             self._records.rmdir()
 
-    def _command(self, request: DeploymentRequest) -> list[str]:
+    def _command(self, request: DeploymentRequest, model: Path) -> list[str]:
+        percentage = 100 if request.capture_percentage is None else request.capture_percentage
         return [
-            *(sys.executable, "-m", "scones_ml.inference", str(request.model.absolute())),
+            *(sys.executable, "-m", "scones_ml.inference", str(model.absolute())),
             "--confirm",
             *("--name", request.name, "--port", str(request.port), "--captures", str(self._captures.absolute())),
-            *("--capture-percentage", str(request.capture_percentage)),
+            *("--capture-percentage", str(percentage)),
         ]
+
+
+def _folder(request: DeploymentRequest) -> Path:
+    """The model, which has to be on this machine."""
+    if not isinstance(request.model, Path):
+        raise DeploymentError(f"{request.model.uri} can be served on AWS alone: deploy it with --on aws")
+    return request.model
 
 
 def _read(path: Path) -> dict[str, Any]:

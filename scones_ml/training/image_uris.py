@@ -1,8 +1,8 @@
-"""Where AWS keeps its training images: one table for each, by region.
+"""Where AWS keeps its images for training and inference: one table for each, by region.
 
 Accounts are those of the SageMaker Python SDK, ``sagemaker-core/src/sagemaker/core/image_uri_config`` in
-https://github.com/aws/sagemaker-python-sdk (``image-classification.json`` version 1, ``pytorch.json`` training 2.9.0),
-read on 2026-11-23. A region that AWS adds later is served by passing its URI.
+https://github.com/aws/sagemaker-python-sdk (``image-classification.json`` version 1, ``pytorch.json`` training 2.9.0
+and inference 2.6.0, the latest of each), read on 2026-11-23. A region that AWS adds later is served by passing its URI.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from scones_ml.errors import ConfigurationError
 __all__ = [
     "IMAGE_CLASSIFICATION_ACCOUNTS",
     "PYTORCH_ACCOUNTS",
+    "PYTORCH_INFERENCE_VERSION",
     "PYTORCH_VERSION",
     "image_classification_image",
+    "pytorch_inference_image",
     "pytorch_training_image",
 ]
 
@@ -110,6 +112,9 @@ PYTORCH_ACCOUNTS: Final[Mapping[str, str]] = {
     "us-west-2": _COMMERCIAL,
 }
 
+PYTORCH_INFERENCE_VERSION: Final = "2.6.0"
+_TRAINING_ONLY = ("eu-isoe-", "eusc-", "us-iso-", "us-isob-", "us-isof-")
+
 _DOMAINS = {  # by the region's first part; all others end in amazonaws.com
     "cn": "amazonaws.com.cn",
     "us-iso": "c2s.ic.gov",
@@ -137,6 +142,16 @@ def pytorch_training_image(region: str, *, gpu: bool) -> str:
     """
     processor = "gpu" if gpu else "cpu"
     return _uri(PYTORCH_ACCOUNTS, region, f"pytorch-training:{PYTORCH_VERSION}-{processor}-py312")
+
+
+def pytorch_inference_image(region: str) -> str:
+    """AWS's PyTorch container for inference on CPUs in a region; it runs any ``code/inference.py``.
+
+    Raises:
+        ConfigurationError: the table has no such region.
+    """
+    accounts = {name: account for name, account in PYTORCH_ACCOUNTS.items() if not name.startswith(_TRAINING_ONLY)}
+    return _uri(accounts, region, f"pytorch-inference:{PYTORCH_INFERENCE_VERSION}-cpu-py312")
 
 
 def _uri(accounts: Mapping[str, str], region: str, image: str) -> str:

@@ -6,14 +6,10 @@ and installed versions give the same bytes, so that its hash names it.
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from scones_ml.errors import MissingExtraError
+from scones_ml.inference.package import archive, requirements
 
 __all__ = ["ENTRY_POINT", "pack"]
 
@@ -40,26 +36,9 @@ def pack() -> bytes:
         MissingExtraError: a package whose version is to be written down is not installed.
     """
     package = Path(__file__).parent.parent
-    files = {ENTRY_POINT: _PROGRAM.encode(), "requirements.txt": _requirements().encode()}
+    files = {ENTRY_POINT: _PROGRAM.encode(), "requirements.txt": requirements(_REQUIREMENTS, "train").encode()}
     paths = [package / name for name in _MODULES]
     paths += [path for name in _PACKAGES for path in (package / name).rglob("*.py")]
     for path in paths:
         files[f"scones_ml/{path.relative_to(package).as_posix()}"] = path.read_bytes()
-    return gzip.compress(_tar(files), mtime=0)
-
-
-def _requirements() -> str:
-    try:
-        return "".join(f"{name}=={metadata.version(name)}\n" for name in _REQUIREMENTS)
-    except metadata.PackageNotFoundError as exc:
-        raise MissingExtraError(str(exc.name), "train") from exc
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in sorted(files):
-            entry = tarfile.TarInfo(name)  # time, owner and mode are fixed by its defaults
-            entry.size = len(files[name])
-            archive.addfile(entry, io.BytesIO(files[name]))
-    return buffer.getvalue()
+    return archive(files)

@@ -1,0 +1,258 @@
+"""Deployer on SageMaker: endpoints as plans, each change recorded, the endpoint waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from scones_ml.aws.resources import Resources
+from scones_ml.deployment.plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
+from scones_ml.deployment.requests import EndpointPlace, Vpc, is_version, variant_id
+from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
+from scones_ml.inference.package import ModelPackage, pack_model
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore
+
+__all__ = ["SageMakerDeployer", "Where"]
+
+_POLL_SECONDS: Final = 10.0
+_LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
+_LONGEST_UPDATE: Final = 5_400
+_MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
+_LAST_LINES: Final = 5
+
+
+class Where(Protocol):
+    """Where things are on AWS; each is looked up when it is asked for."""
+
+    @property
+    def region(self) -> str:
+        """``"us-east-1"``."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """ARN of the role that SageMaker takes on."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """``s3://bucket/prefix`` that model packages go under."""
+        ...
+
+    @property
+    def captures(self) -> str:
+        """``s3://bucket/prefix`` that data capture goes under."""
+        ...
+
+
+class SageMakerDeployer:
+    """Endpoints on SageMaker.
+
+    Args:
+        where: region, role, bucket.
+        store: S3.
+        resources: SageMaker, Application Auto Scaling, CloudWatch.
+        ledger: where every change is recorded.
+        run: that what is made belongs to.
+        vpc: private network that containers reach; none when None.
+        pause: waits so many seconds between two looks.
+        said: called with each step of the way.
+    """
+
+    def __init__(
+        self,
+        where: Where,
+        store: ObjectStore,
+        resources: Resources,
+        ledger: Ledger,
+        run: Run,
+        vpc: Vpc | None = None,
+        pause: Callable[[float], None] = time.sleep,
+        said: Callable[[str], object] = str,
+    ) -> None:
+        self._where, self._store, self._resources = where, store, resources
+        self._ledger, self._run, self._vpc = ledger, run, vpc
+        self._pause, self._said = pause, said
+
+    def plan(self, request: DeploymentRequest) -> Plan:
+        """See :meth:`scones_ml.ports.Deployer.plan`: all that it takes where nothing is there yet; no credentials.
+
+        Role and bucket that nothing names are shown as the variables that would.
+        """
+        unknown = f"arn:aws:iam::{'0' * 12}:role/SCONES_ROLE"
+        place = EndpointPlace(
+            region=self._where.region,
+            role_arn=_known(lambda: self._where.role, unknown),
+            root=_known(lambda: self._where.root, "s3://SCONES_BUCKET"),
+            captures=_known(lambda: self._where.captures, "s3://SCONES_BUCKET/captures"),
+            vpc=self._vpc,
+        )
+        return self._checked(deployment_plan(request, place, _package(request)))
+
+    def deploy(self, request: DeploymentRequest) -> Endpoint:
+        """See :meth:`scones_ml.ports.Deployer.deploy`; the same model again changes nothing.
+
+        Raises:
+            ConfigurationError: no permission, no quota, a request that AWS refuses.
+            DeploymentError: it did not come up, or its name is taken by something that is not ours.
+        """
+        where, package = self._where, _package(request)
+        place = EndpointPlace(where.region, where.role, where.root, where.captures, self._vpc)
+        wanted = self._checked(deployment_plan(request, place, package))
+        plan = changes_needed(request, wanted, self._found(request.name, wanted))
+        if not plan.changes:
+            self._said(f"endpoint {request.name} is as it should be")
+        execute(plan, lambda change: self._perform(change, package), self._ledger, self._run)
+        return self._endpoint(request.name)
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """See :meth:`scones_ml.ports.Deployer.endpoints`: those of the region that bear our tag."""
+        ours = [name for name in self._resources.names("endpoint") if self._resources.is_ours("endpoint", name)]
+        return [self._endpoint(name) for name in ours]
+
+    def remove(self, name: str) -> None:
+        """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 stay."""
+        plan = removal_plan(f"aws:{self._where.region}", self._found(name))
+        execute(plan, lambda change: self._perform(change, None), self._ledger, self._run)
+
+    def _checked(self, plan: Plan) -> Plan:
+        for change in plan.changes:
+            self._resources.check(change)
+        return plan
+
+    def _found(self, name: str, wanted: Plan | None = None) -> Found:
+        """What is there of an endpoint, of earlier versions of it, and of what a plan names; nothing is in motion."""
+        changes = wanted.changes if wanted else ()
+        look: dict[tuple[str, str], Mapping[str, Any] | None] = {}
+        endpoint = self._resources.find_ours("endpoint", name)
+        if endpoint and endpoint["EndpointStatus"] in _MOVING:
+            endpoint = self._settle(name)
+        look["endpoint", name] = endpoint
+        look["alarm", alarm_name(name)] = self._resources.find_ours("alarm", alarm_name(name))
+        for kind in ("scaling target", "scaling policy") if endpoint else ():
+            look[kind, variant_id(name)] = self._resources.find(kind, variant_id(name))
+        for kind in ("endpoint config", "model"):
+            for change in changes:
+                if change.kind == kind:
+                    look[kind, change.name] = self._resources.find_ours(kind, change.name)
+            for version in self._resources.names(kind, f"{name}-"):
+                if is_version(version, name) and (kind, version) not in look:
+                    found = self._resources.find(kind, version)
+                    look[kind, version] = found if found and self._resources.is_ours(kind, version, found) else None
+        for change in changes:
+            if change.kind == "object" and self._is_stored(change):
+                look[change.kind, change.name] = {}
+        return {identity: found for identity, found in look.items() if found is not None}
+
+    def _is_stored(self, change: Change) -> bool:
+        bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
+        return any(item.key == key for item in self._store.list(bucket, key))
+
+    def _perform(self, change: Change, package: ModelPackage | None) -> None:
+        self._said(f"{change.action} {change.kind} {change.name}")
+        if change.kind == "object":
+            assert package is not None  # noqa: S101 - only a package is uploaded
+            bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
+            self._store.write(bucket, key, package.data, str(change.request["ContentType"]))
+            return
+        self._resources.perform(change, self._run)
+        if change.kind == "endpoint":
+            found = self._settle(change.name)
+            if change.action != "delete":
+                self._check_in_service(change, found)
+
+    def _settle(self, name: str) -> Mapping[str, Any] | None:
+        """Wait until an endpoint no longer changes; None when it is gone.
+
+        Raises:
+            DeploymentError: it takes too long; or Ctrl-C, with how to come back to it.
+        """
+        waited, shown = 0.0, ""
+        try:
+            while True:
+                found = self._resources.find("endpoint", name)
+                status = found["EndpointStatus"] if found else ""
+                if status not in _MOVING:
+                    return found
+                if status != shown:
+                    self._said(f"endpoint {name}: {status}")
+                    waited, shown = 0.0, status
+                if waited >= _LONGEST_SECONDS.get(status, _LONGEST_UPDATE):
+                    raise DeploymentError(
+                        f"endpoint {name} is {status} for more than {waited / 60:.0f} minutes: look into its log, "
+                        f"{_log_group(name)}; `scones deploy` waits on, `scones cleanup` removes it"
+                    )
+                self._pause(_POLL_SECONDS)
+                waited += _POLL_SECONDS
+        except KeyboardInterrupt:
+            raise DeploymentError(
+                f"endpoint {name} goes on without us: `scones deploy` waits for it again, `scones cleanup` removes it"
+            ) from None
+
+    def _check_in_service(self, change: Change, found: Mapping[str, Any] | None) -> None:
+        name = change.name
+        if found is None:
+            raise DeploymentError(f"endpoint {name} was removed by somebody else while it was made")
+        reason = " ".join(str(found.get("FailureReason", "")).split())
+        if found["EndpointStatus"] != "InService":
+            raise DeploymentError(
+                f"endpoint {name} is {found['EndpointStatus']}: {reason or 'no reason given'}{self._last_lines(name)}"
+            )
+        if found["EndpointConfigName"] != change.request["EndpointConfigName"]:
+            raise DeploymentError(
+                f"endpoint {name} was rolled back to {found['EndpointConfigName']}, which answers as before: "
+                f"{reason or f'alarm {alarm_name(name)} went off'}{self._last_lines(name)}"
+            )
+
+    def _last_lines(self, name: str) -> str:
+        """What the container said last; nothing where that cannot be had."""
+        group = _log_group(name)
+        try:
+            request: dict[str, object] = {"orderBy": "LastEventTime", "descending": True, "limit": 1}
+            request["logGroupName"] = group
+            streams = self._resources.call("logs", "DescribeLogStreams", request, group)["logStreams"]
+            request = {"logGroupName": group, "logStreamName": streams[0]["logStreamName"], "limit": _LAST_LINES}
+            events = self._resources.call("logs", "GetLogEvents", request, group)["events"]
+        except (SconesError, IndexError):
+            return f"; its log is {group}"
+        lines = [" ".join(event["message"].split()) for event in events]
+        return "; its last lines: " + " | ".join(filter(None, lines))
+
+    def _endpoint(self, name: str) -> Endpoint:
+        config = self._described("endpoint config", self._described("endpoint", name)["EndpointConfigName"])
+        model = self._described("model", config["ProductionVariants"][0]["ModelName"])
+        environment = model["PrimaryContainer"].get("Environment", {})
+        threshold = environment.get("SCONES_THRESHOLD")
+        return Endpoint(
+            name=name,
+            url=self._resources.url("sagemaker-runtime"),
+            labels=tuple(filter(None, environment.get("SCONES_LABELS", "").split(","))),
+            image_size=int(environment.get("SCONES_IMAGE_SIZE", 0)),
+            threshold=float(threshold) if threshold else None,
+            captures=config.get("DataCaptureConfig", {}).get("DestinationS3Uri", ""),
+        )
+
+    def _described(self, kind: str, name: str) -> Mapping[str, Any]:
+        found = self._resources.find(kind, name)
+        if found is None:
+            raise DeploymentError(f"{kind} {name} is gone: deploy the model again")
+        return found
+
+
+def _package(request: DeploymentRequest) -> ModelPackage | None:
+    return pack_model(request.model) if isinstance(request.model, Path) else None
+
+
+def _known(find: Callable[[], str], otherwise: str) -> str:
+    try:
+        return find()
+    except ConfigurationError:
+        return otherwise
+
+
+def _log_group(endpoint: str) -> str:
+    return f"/aws/sagemaker/Endpoints/{endpoint}"

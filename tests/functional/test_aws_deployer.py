@@ -1,0 +1,527 @@
+"""Endpoints on SageMaker: moto's server plays AWS; where moto knows no update and no failure, a small server does."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from scones_ml.aws.deployer import SageMakerDeployer
+from scones_ml.aws.resources import KINDS, Resources
+from scones_ml.aws.store import S3ObjectStore
+from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Run
+from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
+
+ROLE = "arn:aws:iam::123456789012:role/scones"
+BUCKET = "scones-deployment"
+
+
+@dataclass(frozen=True)
+class Somewhere:
+    """A place that is known."""
+
+    region: str = "us-east-1"
+    role: str = ROLE
+    root: str = f"s3://{BUCKET}/vehicles"
+    captures: str = f"s3://{BUCKET}/captures"
+
+
+@dataclass
+class SageMaker:
+    """SageMaker's control plane on loopback: models, configurations and endpoints with tags.
+
+    Attributes:
+        url: where it is.
+        statuses: what the endpoint goes through; each look takes one, and "InService" follows the last.
+        failure: the reason that a failed endpoint gives.
+        rolls_back: an update ends with the configuration of before.
+        refusals: operation to the code and message that it is refused with.
+        held: noun and name to the request that made it.
+        tags: ARN to tags.
+    """
+
+    url: str = ""
+    statuses: deque[str] = field(default_factory=deque)
+    failure: str = ""
+    rolls_back: bool = False
+    refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
+    held: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        if operation in self.refusals:
+            raise Refusal(*self.refusals[operation])
+        if operation in ("ListTags", "AddTags", "DeleteTags"):
+            return self._tags(operation, request)
+        verb = next(verb for verb in ("Create", "Describe", "Update", "Delete", "List") if operation.startswith(verb))
+        noun = operation.removeprefix(verb)
+        if verb == "List":
+            noun = noun.removesuffix("s")
+            names = [name for kind, name in self.held if kind == noun and request.get("NameContains", "") in name]
+            start = int(request.get("NextToken", 0))
+            more = {"NextToken": str(start + 5)} if start + 5 < len(names) else {}
+            return {f"{noun}s": [{f"{noun}Name": name} for name in names[start : start + 5]], **more}
+        name = request[f"{noun}Name"]
+        arn = f"arn:aws:sagemaker:us-east-1:123456789012:{noun.lower()}/{name}"
+        if verb == "Create":
+            if (noun, name) in self.held:
+                raise Refusal("ValidationException", f"Cannot create already existing {noun} {arn}")
+            self.tags[arn] = {tag["Key"]: tag["Value"] for tag in request.pop("Tags", ())}
+            self.held[noun, name] = request
+        elif (noun, name) not in self.held:
+            raise Refusal("ValidationException", f"Could not find {noun} {arn}")
+        elif verb == "Update" and not self.rolls_back:
+            self.held[noun, name] |= request
+        elif verb == "Describe":
+            return self._description(noun, name) | {f"{noun}Arn": arn}
+        elif verb == "Delete":
+            del self.held[noun, name], self.tags[arn]
+        return {f"{noun}Arn": arn}
+
+    def _description(self, noun: str, name: str) -> dict[str, Any]:
+        found = self.held[noun, name]
+        if noun != "Endpoint":
+            return found
+        reason = {"FailureReason": self.failure} if self.failure else {}
+        return {**found, **reason, "EndpointStatus": self.statuses.popleft() if self.statuses else "InService"}
+
+    def _tags(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        held = self.tags[request["ResourceArn"]]
+        held |= {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
+        for key in request.get("TagKeys", ()):
+            held.pop(key, None)
+        return {"Tags": [{"Key": key, "Value": value} for key, value in held.items()]}
+
+
+class Refusal(Exception):  # noqa: N818
+    """What AWS answers instead."""
+
+
+@pytest.fixture
+def sagemaker() -> Iterator[SageMaker]:
+    """SageMaker on loopback, where a test decides how things go."""
+    state = SageMaker()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+            try:
+                status, answer = 200, state.answer(self.headers["X-Amz-Target"].partition(".")[2], request)
+            except Refusal as refusal:
+                status, answer = 400, {"__type": refusal.args[0], "message": refusal.args[1]}
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Aws:
+    """Clients, and the calls that they made in order."""
+
+    def __init__(self, url: str, **elsewhere: str) -> None:
+        self._url, self._elsewhere = url, elsewhere
+        self._made: dict[str, Any] = {}
+        self.calls: list[str] = []
+
+    def __call__(self, service: str) -> Any:
+        if service not in self._made:
+            client = boto3.client(
+                service,  # type: ignore[call-overload]
+                endpoint_url=self._elsewhere.get(service, self._url),
+                region_name="us-east-1",
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )
+            client.meta.events.register("before-call", lambda model, **_: self.calls.append(f"{service} {model.name}"))
+            self._made[service] = client
+        return self._made[service]
+
+    def changes(self) -> list[str]:
+        """The calls that change something, and no longer."""
+        reading = ("Describe", "List", "Get")
+        found = [call for call in self.calls if not call.partition(" ")[2].startswith(reading)]
+        self.calls.clear()
+        return found
+
+
+@pytest.fixture
+def aws(moto_url: str, sagemaker: SageMaker) -> Iterator[Aws]:
+    """Moto's AWS with a SageMaker of our own, empty."""
+    yield from _empty(Aws(moto_url, sagemaker=sagemaker.url), moto_url)
+
+
+@pytest.fixture
+def moto(moto_url: str) -> Iterator[Aws]:
+    """Moto's AWS, empty."""
+    yield from _empty(Aws(moto_url), moto_url)
+
+
+def _empty(aws: Aws, url: str) -> Iterator[Aws]:
+    import urllib.request
+
+    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
+    aws("s3").create_bucket(Bucket=BUCKET)
+    aws.calls.clear()
+    yield aws
+
+
+Make = Callable[..., SageMakerDeployer]
+
+
+@pytest.fixture
+def deployer(tmp_path: Path) -> Make:
+    """Makes a deployer of one run; nothing waits."""
+
+    def make(aws: Aws, **more: Any) -> SageMakerDeployer:
+        more = {"run": Run("run-1"), "pause": lambda seconds: None} | more
+        return SageMakerDeployer(
+            Somewhere(), S3ObjectStore(aws("s3")), Resources(aws), Ledger(tmp_path / "ledger.jsonl"), **more
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def other_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with another threshold, so another model."""
+    folder = tmp_path_factory.mktemp("other")
+    (folder / "model.onnx").write_bytes((tiny_model / "model.onnx").read_bytes())
+    card = json.loads((tiny_model / "model.json").read_text()) | {"threshold": 0.8}
+    (folder / "model.json").write_text(json.dumps(card))
+    return folder
+
+
+FIRST = [
+    "s3 PutObject",
+    "sagemaker CreateModel",
+    "sagemaker CreateEndpointConfig",
+    "cloudwatch PutMetricAlarm",
+    "sagemaker CreateEndpoint",
+]
+
+
+def test_an_endpoint_comes_and_goes(moto: Aws, deployer: Make, tiny_model: Path, tmp_path: Path) -> None:
+    """Deploying makes what the plan says, in its order; the same again changes nothing; removing leaves nothing."""
+    made = deployer(moto)
+    request = DeploymentRequest("scones", tiny_model, variant=RealTime(instances=2, most_instances=4))
+    endpoint = made.deploy(request)
+    scaling = ["application-autoscaling RegisterScalableTarget", "application-autoscaling PutScalingPolicy"]
+    assert moto.changes() == FIRST + scaling
+    assert endpoint.labels == ("bicycle", "motorcycle")
+    assert (endpoint.image_size, endpoint.threshold) == (8, 0.9)
+    assert endpoint.captures == f"s3://{BUCKET}/captures"
+    assert made.endpoints() == [endpoint]
+
+    assert made.deploy(request) == endpoint
+    assert moto.changes() == []
+
+    made.remove("scones")
+    assert moto.changes() == [
+        "application-autoscaling DeleteScalingPolicy",
+        "application-autoscaling DeregisterScalableTarget",
+        "sagemaker DeleteEndpoint",
+        "sagemaker DeleteEndpointConfig",
+        "sagemaker DeleteModel",
+        "cloudwatch DeleteAlarms",
+    ]
+    assert made.endpoints() == []
+    left = [(kind, name) for kind in KINDS for name in Resources(moto).names(kind)]
+    assert left == []
+    (package,) = Ledger(tmp_path / "ledger.jsonl").resources()
+    assert package.kind == "object"
+    made.remove("scones")
+    assert moto.changes() == []
+
+
+def test_what_is_made_is_tagged(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path) -> None:
+    """Model, configuration, endpoint and alarm bear the project, the run and the end of their time."""
+    run = Run("run-7", datetime(2026, 11, 25, 12, tzinfo=UTC))
+    deployer(aws, run=run).deploy(DeploymentRequest("scones", tiny_model))
+    tags = {"scones:project": "scones", "scones:run": "run-7", "scones:expires": "2026-11-25T12:00:00Z"}
+    assert list(sagemaker.tags.values()) == [tags] * 3
+    assert Resources(aws).tags("alarm", "scones-scones-errors") == tags
+
+
+def test_a_plan_needs_no_account(tmp_path: Path, tiny_model: Path) -> None:
+    """The plan calls nothing and knows names, prices and permissions; role and bucket may still be unknown."""
+
+    class Nowhere:
+        region = "us-east-1"
+
+        @property
+        def role(self) -> str:
+            raise ConfigurationError("SCONES_ROLE is not set")
+
+        root = captures = role
+
+    def no_client(service: str) -> object:
+        raise AssertionError(f"{service} was asked")
+
+    store = S3ObjectStore(no_client)  # type: ignore[arg-type]
+    made = SageMakerDeployer(Nowhere(), store, Resources(no_client), Ledger(tmp_path / "l"), Run.new())
+    plan = made.plan(DeploymentRequest("scones", tiny_model))
+    assert plan.dollars_per_hour == pytest.approx(0.115 + 0.10 / 730)
+    assert plan.changes[0].name.startswith("s3://SCONES_BUCKET/models/")
+    assert not (tmp_path / "l").exists()
+
+
+def test_a_wrong_request_is_never_sent(aws: Aws, deployer: Make, tiny_model: Path) -> None:
+    """An instance type that SageMaker does not have is refused before a call is made."""
+    with pytest.raises(ConfigurationError, match=r"InstanceType is 'ml\.m9\.huge', not one of"):
+        deployer(aws).deploy(DeploymentRequest("scones", tiny_model, variant=RealTime("ml.m9.huge")))
+    assert aws.calls == []
+
+
+def test_a_new_model_moves_in(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, other_model: Path
+) -> None:
+    """An update waits for the new fleet, removes the old version and passes the endpoint on to its run."""
+    deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    aws.changes()
+    sagemaker.statuses.extend(["InService", "Updating", "Updating", "InService"])
+    said: list[str] = []
+    endpoint = deployer(aws, run=Run("run-2"), said=said.append).deploy(DeploymentRequest("scones", other_model))
+    assert endpoint.threshold == 0.8
+    assert aws.changes() == [
+        "s3 PutObject",
+        "sagemaker CreateModel",
+        "sagemaker CreateEndpointConfig",
+        "sagemaker UpdateEndpoint",
+        "sagemaker AddTags",
+        "sagemaker DeleteTags",
+        "sagemaker DeleteEndpointConfig",
+        "sagemaker DeleteModel",
+    ]
+    assert "endpoint scones: Updating" in said
+    assert sorted(kind for kind, _ in sagemaker.held) == ["Endpoint", "EndpointConfig", "Model"]
+    assert Resources(aws).tags("endpoint", "scones")["scones:run"] == "run-2"
+
+
+def test_what_a_killed_update_left_goes_with_the_next(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, other_model: Path
+) -> None:
+    """An old version that a killed process left behind is removed when the same model is deployed again."""
+    deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    sagemaker.refusals["DeleteEndpointConfig"] = ("InternalFailure", "killed")
+    with pytest.raises(SconesError, match="killed"):
+        deployer(aws).deploy(DeploymentRequest("scones", other_model))
+    assert len(sagemaker.held) == 5
+    sagemaker.refusals.clear()
+    aws.changes()
+    deployer(aws).deploy(DeploymentRequest("scones", other_model))
+    assert aws.changes() == ["sagemaker DeleteEndpointConfig", "sagemaker DeleteModel"]
+
+
+def test_an_update_that_fails_is_rolled_back(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, other_model: Path
+) -> None:
+    """When the alarm brings the old fleet back, one line says which version answers, and why."""
+    deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    sagemaker.rolls_back = True
+    sagemaker.statuses.extend(["InService", "Updating", "RollingBack", "InService"])
+    with pytest.raises(
+        DeploymentError, match=r"rolled back to scones-\w{12}, which.*alarm scones-scones-errors"
+    ) as caught:
+        deployer(aws).deploy(DeploymentRequest("scones", other_model))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_container_that_fails_says_why(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path) -> None:
+    """A failure inside the container is one line: AWS's reason and the container's last lines."""
+    logs, group = aws("logs"), "/aws/sagemaker/Endpoints/scones"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="AllTraffic/i-1")
+    now = int(time.time() * 1_000)
+    events = [{"timestamp": now, "message": "starting"}, {"timestamp": now + 1, "message": "ImportError:\nno numpy"}]
+    logs.put_log_events(logGroupName=group, logStreamName="AllTraffic/i-1", logEvents=events)
+    sagemaker.statuses.extend(["Creating", "Failed"])
+    sagemaker.failure = "The primary container did not pass the ping health check."
+    with pytest.raises(DeploymentError) as caught:
+        deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    assert str(caught.value) == (
+        "endpoint scones is Failed: The primary container did not pass the ping health check.; "
+        "its last lines: starting | ImportError: no numpy"
+    )
+
+
+def test_a_failed_endpoint_is_made_anew(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path) -> None:
+    """After a failure the same command removes the failed endpoint and makes it again; without a log it says where."""
+    sagemaker.statuses.extend(["Failed"])
+    with pytest.raises(DeploymentError, match="no reason given; its log is /aws/sagemaker/Endpoints/scones"):
+        deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    aws.changes()
+    sagemaker.statuses.extend(["Failed"])
+    deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    assert aws.changes() == ["sagemaker DeleteEndpoint", "sagemaker CreateEndpoint"]
+
+
+def test_an_endpoint_that_is_stuck(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path) -> None:
+    """An endpoint that stays in Creating is given up after 30 minutes, with its log and the ways on."""
+    sagemaker.statuses.extend(["Creating"] * 1_000)
+    waited: list[float] = []
+    with pytest.raises(
+        DeploymentError, match=r"Creating for more than 30 minutes.*Endpoints/scones.*deploy.*waits on.*cleanup"
+    ):
+        deployer(aws, pause=waited.append).deploy(DeploymentRequest("scones", tiny_model))
+    assert sum(waited) == 1_800
+
+
+def test_ctrl_c_lets_go(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path) -> None:
+    """Ctrl-C leaves the endpoint to AWS and says how to come back; the same command then waits and goes on."""
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    request = DeploymentRequest("scones", tiny_model, variant=RealTime(instances=1, most_instances=2))
+    sagemaker.statuses.extend(["Creating"] * 2)
+    with pytest.raises(DeploymentError, match="goes on without us: `scones deploy` waits for it again"):
+        deployer(aws, pause=interrupted).deploy(request)
+    aws.changes()
+    sagemaker.statuses.extend(["Creating"] * 2)
+    deployer(aws).deploy(request)
+    assert aws.changes() == [
+        "application-autoscaling RegisterScalableTarget",
+        "application-autoscaling PutScalingPolicy",
+    ]
+
+
+@pytest.mark.parametrize("noun", ["Endpoint", "Alarm"])
+def test_what_is_not_ours_is_never_touched(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, noun: str
+) -> None:
+    """A name that is taken by something without our tag stops deploying and removing before anything is changed."""
+    if noun == "Endpoint":
+        sagemaker.held["Endpoint", "scones"] = {"EndpointName": "scones", "EndpointConfigName": "theirs"}
+        sagemaker.tags["arn:aws:sagemaker:us-east-1:123456789012:endpoint/scones"] = {"scones:project": "another"}
+    else:
+        aws("cloudwatch").put_metric_alarm(
+            AlarmName="scones-scones-errors", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold"
+        )
+        aws.calls.clear()
+    made = deployer(aws)
+    for act in (lambda: made.deploy(DeploymentRequest("scones", tiny_model)), lambda: made.remove("scones")):
+        with pytest.raises(
+            DeploymentError, match=r"is not ours \(it has no tag scones:project=scones\): choose another"
+        ):
+            act()
+    assert aws.changes() == []
+    assert made.endpoints() == []
+
+
+DENIED = (
+    "User: arn:aws:sts::123456789012:assumed-role/dev/me is not authorized to perform: sagemaker:CreateEndpoint "
+    "on resource: arn:aws:sagemaker:us-east-1:123456789012:endpoint/scones"
+)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "said", "error", "message"),
+    [
+        (
+            "CreateEndpoint",
+            "AccessDeniedException",
+            DENIED,
+            ConfigurationError,
+            r"role/dev/me is not authorized to perform: sagemaker:CreateEndpoint.*have the named action allowed",
+        ),
+        (
+            "CreateEndpoint",
+            "ResourceLimitExceeded",
+            "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances",
+            ConfigurationError,
+            "ml.m5.large for endpoint usage.*ask for a higher quota in Service Quotas, or choose another instance",
+        ),
+        ("CreateModel", "ValidationException", "Could not access model data", ConfigurationError, "model scones-"),
+        ("ListModels", "ThrottlingException", "Rate exceeded", TransientServiceError, "Rate exceeded"),
+    ],
+)
+def test_what_aws_refuses(
+    aws: Aws,
+    sagemaker: SageMaker,
+    deployer: Make,
+    tiny_model: Path,
+    operation: str,
+    code: str,
+    said: str,
+    error: type[SconesError],
+    message: str,
+) -> None:
+    """No permission, no quota, a role that cannot read the model and throttling are one line each, with a remedy."""
+    sagemaker.refusals[operation] = (code, said)
+    with pytest.raises(error, match=message) as caught:
+        deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_kinds_of_endpoints(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path) -> None:
+    """A serverless endpoint and what the built-in algorithm left are deployed by the same call."""
+    deployer(aws).deploy(DeploymentRequest("rarely", tiny_model, variant=Serverless()))
+    assert aws.changes() == [call for call in FIRST if not call.startswith("cloudwatch")]
+    course = BuiltInModel("s3://course/job/output/model.tar.gz", ("bicycle", "motorcycle"), 32)
+    endpoint = deployer(aws).deploy(DeploymentRequest("course", course))
+    assert aws.changes() == FIRST[1:]
+    assert (endpoint.labels, endpoint.image_size, endpoint.threshold) == (("bicycle", "motorcycle"), 32, None)
+
+
+def test_every_step_is_on_record(aws: Aws, deployer: Make, tiny_model: Path, tmp_path: Path) -> None:
+    """The ledger holds everything that was made, with its run and its price, newest first."""
+    deployer(aws).deploy(DeploymentRequest("scones", tiny_model))
+    found = Ledger(tmp_path / "ledger.jsonl").resources()
+    assert [resource.kind for resource in found] == ["endpoint", "alarm", "endpoint config", "model", "object"]
+    assert {(resource.place, resource.run, resource.state) for resource in found} == {
+        ("aws:us-east-1", "run-1", "created")
+    }
+    assert found[0].dollars_per_hour == 0.115
+
+
+def test_listings_are_read_to_their_end(aws: Aws, sagemaker: SageMaker) -> None:
+    """A kind's listing goes on over all pages, and can keep to some names."""
+    sagemaker.held |= {("Model", f"m-{number}"): {} for number in range(12)}
+    resources = Resources(aws)
+    assert len(list(resources.names("model"))) == 12
+    assert aws.calls == ["sagemaker ListModels"] * 3
+    assert list(resources.names("model", "m-1")) == ["m-1", "m-10", "m-11"]
+
+
+def test_the_table_knows_aws() -> None:
+    """Every operation and every parameter of the table of kinds is in AWS's own service models."""
+    import botocore.session
+
+    session = botocore.session.get_session()
+    for kind in KINDS.values():
+        service = session.get_service_model(kind.service)
+        for call in (kind.describe, kind.delete, kind.listing.call):
+            assert set(call.parameters) <= set(service.operation_model(call.operation).input_shape.members)
+        for operation in filter(None, (kind.create, kind.update)):
+            assert operation in service.operation_names
+        listing = service.operation_model(kind.listing.call.operation)
+        item = listing.output_shape.members[kind.listing.items].member
+        assert kind.listing.name in item.members
+        if kind.listing.filter:
+            assert kind.listing.filter in listing.input_shape.members
