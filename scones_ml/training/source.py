@@ -23,7 +23,10 @@ from scones_ml.training.__main__ import main
 if __name__ == "__main__":
     sys.exit(main())
 '''
-_MODULES = ("__init__.py", "errors.py", "events.py", "images.py", "ledger.py", "plans.py", "ports.py", "settings.py")
+_MODULES = (
+    *("__init__.py", "errors.py", "events.py", "images.py", "journal.py", "ledger.py", "plans.py", "ports.py"),
+    "settings.py",
+)
 _PACKAGES = ("dataset", "evaluation", "inference", "training")
 # torch is the container's own. Versions are those installed here, so that what runs there is what was tested.
 _REQUIREMENTS = ("numpy", "onnx", "onnxruntime", "pillow", "pydantic")
