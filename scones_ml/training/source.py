@@ -1,6 +1,6 @@
 """Our own training as the source archive of AWS's PyTorch container.
 
-The archive holds ``train.py``, ``requirements.txt`` and the modules of scones_ml that training needs. The same sources
+The archive holds ``train.py``, ``requirements.txt`` and the parts of scones_ml that training needs. The same sources
 and installed versions give the same bytes, so that its hash names it.
 """
 
@@ -23,10 +23,6 @@ from scones_ml.training.__main__ import main
 if __name__ == "__main__":
     sys.exit(main())
 '''
-_MODULES = (
-    *("__init__.py", "errors.py", "events.py", "images.py", "journal.py", "ledger.py", "plans.py", "ports.py"),
-    "settings.py",
-)
 _PACKAGES = ("dataset", "evaluation", "inference", "training")
 # torch is the container's own. Versions are those installed here, so that what runs there is what was tested.
 _REQUIREMENTS = ("numpy", "onnx", "onnxruntime", "pillow", "pydantic")
@@ -40,7 +36,7 @@ def pack() -> bytes:
     """
     package = Path(__file__).parent.parent
     files = {ENTRY_POINT: _PROGRAM.encode(), "requirements.txt": requirements(_REQUIREMENTS, "train").encode()}
-    paths = [package / name for name in _MODULES]
+    paths = [*package.glob("*.py")]
     paths += [path for name in _PACKAGES for path in (package / name).rglob("*.py")]
     for path in paths:
         files[f"scones_ml/{path.relative_to(package).as_posix()}"] = path.read_bytes()
