@@ -1,0 +1,238 @@
+"""Killed before any change that it makes, a verb leaves nothing that the same verb or cleanup does not set right.
+
+The change is what the interpreter's own audit events say: a file opened for writing, renamed or removed, a folder made
+or removed, a process started or signalled. A verb runs in a fork of a server process that has everything imported, and
+is killed (SIGKILL) right before its n-th change, for every n until it gets through.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scones_ml import dataset
+from scones_ml.cli import main
+from scones_ml.local.backend import LocalBackend
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["scones_ml.cli.app", "scones_ml.demo", "scones_ml.local.backend", __name__])
+_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.kill", "subprocess.Popen"}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def _die_before(change: int, folder: Path) -> None:
+    """Have this process killed right before its n-th change; of many like ones in a row the first two count."""
+    seen = 0
+    last = [("", ""), ("", "")]
+
+    def hook(event: str, details: tuple[object, ...]) -> None:
+        nonlocal seen
+        path = Path(str(details[0])).absolute() if details and isinstance(details[0], str | Path) else folder
+        writes = event == "open" and bool(int(str(details[2])) & _WRITING) and path.is_relative_to(folder)
+        if writes or event in _CHANGES:
+            kind = event, str(path.parent)
+            seen += last != [kind, kind]
+            last[:] = last[1], kind
+            if seen == change:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def _verb(arguments: list[str], folder: Path, change: int) -> None:
+    os.chdir(folder)
+    out = os.open(folder.with_suffix(".out"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    if change:
+        _die_before(change, folder)
+    sys.exit(main(arguments))
+
+
+def run(folder: Path, *arguments: str, die_before: int = 0) -> tuple[int, str]:
+    """Run a command in a process of its own; its exit code (-9 when it was killed) and what it printed."""
+    child = _FORKS.Process(target=_verb, args=(list(arguments), folder, die_before))
+    child.start()
+    child.join(60)
+    assert child.exitcode is not None
+    return child.exitcode, folder.with_suffix(".out").read_text()
+
+
+def killed_everywhere(folder: Path, *arguments: str, first: int = 1) -> Iterator[int]:
+    """Kill a command before its first change, its second, and so on, each in the folder as the caller left it."""
+    for change in range(first, 200):
+        code, said = run(folder, *arguments, die_before=change)
+        if code != -signal.SIGKILL:
+            assert code == 0, said
+            print(f"{arguments[0]}: {change - first} kill points")  # noqa: T201 - pytest -rP shows it
+            return
+        yield change
+    raise AssertionError("it never gets through")
+
+
+def processes(folder: Path) -> list[str]:
+    """Command lines of the processes that were started for a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                variables = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if b"\0scones_ml." in command and bytes(folder) in command + variables:
+                found.append(command.replace(b"\0", b" ").decode())
+    return found
+
+
+def files(folder: Path) -> set[str]:
+    """All files and folders below a folder but for the ledger."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name != "ledger.jsonl"}
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    """A process that was told to end needs a moment."""
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def nothing_left(folder: Path) -> bool:
+    code, said = run(folder, "cleanup")
+    return (code, said) == (0, "0 resources left\n") and wait_for(lambda: not processes(folder))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_model: Path) -> Iterator[Path]:
+    """A folder with a model in it, and a picture."""
+    place = tmp_path / "work"
+    place.mkdir()
+    shutil.copytree(tiny_model, place / "tiny")
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(buffer, "PNG")
+    (place / "a.png").write_bytes(buffer.getvalue())
+    yield place
+    for endpoint in LocalBackend(place / ".scones").deployer.endpoints():
+        LocalBackend(place / ".scones").deployer.remove(endpoint.name)
+
+
+def test_deploy(folder: Path) -> None:
+    """A deployment killed anywhere is cleaned up; and one tried again instead serves with exactly one process."""
+    before = files(folder)
+    for change in killed_everywhere(folder, "deploy", "tiny"):
+        if change % 2:
+            code, said = run(folder, "deploy", "tiny", "--json")
+            assert code == 0, (change, said)
+            with urllib.request.urlopen(json.loads(said)["url"] + "/ping", timeout=10) as answer:
+                assert answer.status == 200
+            assert wait_for(lambda: len(processes(folder)) == 1), change
+        assert nothing_left(folder), change
+        assert files(folder) - {".scones"} == before, change
+
+
+def test_run(folder: Path) -> None:
+    """What a run killed anywhere wrote is cleaned up; tried again instead, it ends as if it had never been killed."""
+    command = ["run", "a.png", "--model", "tiny"]
+    before = files(folder)
+    assert run(folder, *command)[0] == 0
+    whole = files(folder)
+    assert nothing_left(folder)
+    for change in killed_everywhere(folder, *command):
+        if change % 2:
+            assert run(folder, *command)[0] == 0
+            assert {name for name in files(folder) if "%tmp-" not in name} == whole, change
+        assert nothing_left(folder), change
+        assert files(folder) - {".scones"} == before, change
+
+
+def test_bulk(folder: Path) -> None:
+    """A bulk run killed anywhere resumes to the same results, and is cleaned up."""
+    (folder / "inbox").mkdir()
+    shutil.copy(folder / "a.png", folder / "inbox")
+    command = ["run", "inbox", "--bulk", "--model", "tiny"]
+    before = files(folder)
+    for change in killed_everywhere(folder, *command):
+        if change % 2:
+            code, said = run(folder, *command, "--json")
+            assert code == 0
+            assert json.loads(said)["images"] == 1
+        assert nothing_left(folder), change
+        assert files(folder) - {".scones"} == before, change
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_stage(folder: Path, earlier: bool) -> None:
+    """A staging killed anywhere leaves what was there before or the whole new data set, and nothing half-made."""
+    for name in ("bicycle", "motorcycle"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.effect_noise((16, 16), 80).save(folder / "photos" / name / f"{number}.png")
+    command = ["stage", "photos", "data", "--seed", "7"]
+    if earlier:
+        assert run(folder, "stage", "photos", "data", "--seed", "1")[0] == 0
+        shutil.copytree(folder / "data", folder.parent / "earlier")
+    before = files(folder) - {".scones"}
+    assert run(folder, *command)[0] == 0
+    whole = files(folder) - {".scones"}
+    # What is made before the new data set takes its place is made in either case.
+    for change in killed_everywhere(folder, *command, first=34 if earlier else 1):
+        if change % 2:
+            assert run(folder, *command)[0] == 0
+            assert files(folder) - {".scones"} == whole, change
+        assert nothing_left(folder), change
+        assert files(folder) - {".scones"} in (before, whole), change
+        shutil.rmtree(folder / "data", ignore_errors=True)
+        if earlier:
+            shutil.copytree(folder.parent / "earlier", folder / "data")
+
+
+def test_train(folder: Path) -> None:
+    """A training killed anywhere leaves no process and no half-made model; tried again, it leaves a whole one."""
+    dataset.stage(dataset.Synthetic(per_class=8), folder / "data")
+    command = ["train", "data", "--epochs", "1", "--model", "model"]
+    before = files(folder)
+    for change in killed_everywhere(folder, *command):
+        assert nothing_left(folder), change
+        made = files(folder) - {".scones"} - before
+        assert not made or {"model/model.onnx", "model/model.json"} <= made, change
+
+
+def test_a_training_ends_with_whoever_waits_for_it(folder: Path) -> None:
+    """When the command is killed while it trains, the training process ends by itself and leaves no model."""
+    dataset.stage(dataset.Synthetic(per_class=8), folder / "data")
+    command = _FORKS.Process(
+        target=_verb, args=(["train", "data", "--epochs", "100000", "--model", "model"], folder, 0)
+    )
+    command.start()
+    log = folder / "model" / "training.log"
+    assert wait_for(lambda: log.exists() and "Epoch[" in log.read_text())
+    assert processes(folder)
+    command.kill()
+    assert wait_for(lambda: not processes(folder))
+    assert nothing_left(folder)
+    assert not (folder / "model").exists()
+
+
+@pytest.mark.parametrize("made", ["endpoint", "objects"])
+def test_cleanup(folder: Path, made: str) -> None:
+    """A cleanup killed anywhere forgets nothing: the next one removes the rest."""
+    command = ["deploy", "tiny"] if made == "endpoint" else ["run", "a.png", "--model", "tiny"]
+    before = files(folder)
+    assert run(folder, *command)[0] == 0
+    for change in killed_everywhere(folder, "cleanup"):
+        assert nothing_left(folder), change
+        assert files(folder) - {".scones"} == before, change
+        assert run(folder, *command)[0] == 0
