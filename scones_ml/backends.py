@@ -18,7 +18,7 @@ from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef
 
 if TYPE_CHECKING:
-    from scones_ml.aws.executions import StateMachineExecutions
+    from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
     from scones_ml.local.folder import FolderObjectStore
     from scones_ml.plans import Run
     from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
@@ -29,6 +29,7 @@ __all__ = [
     "batch_classifier",
     "bucket_stores",
     "classifier",
+    "failed_execution",
     "image_source",
     "object_store",
     "read_object",
@@ -150,6 +151,11 @@ def bucket_stores(workspace: Path) -> Callable[[str], ObjectStore]:
         return own if any(True for _ in own.list(bucket)) else s3_store()
 
     return store
+
+
+def failed_execution(arn: str) -> FetchedExecution:
+    """Fetch definition and history of an execution on AWS."""
+    return cast("FetchedExecution", _load("scones_ml.aws.executions:fetch_execution", arn))
 
 
 def start_execution(image: ImageRef) -> None:

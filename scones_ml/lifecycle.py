@@ -58,6 +58,7 @@ __all__ = [
     "run",
     "train",
     "upload",
+    "workflow_model",
 ]
 
 _BATCH = 64
@@ -208,7 +209,7 @@ def run(
         ConfigurationError: no threshold was given, and the model has none; or the workflow was deployed with a
             model, and one was given.
     """
-    model = None if classifier is None else _workflow_model(classifier, threshold)
+    model = None if classifier is None else workflow_model(classifier, threshold)
     if model is None and threshold is not None:
         raise ConfigurationError("a threshold was given without its model: on AWS the stack's functions hold both")
     results = backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
@@ -220,7 +221,16 @@ def _recorded(backend: Backend, results: Iterator[ImageResult]) -> Iterator[Imag
         yield from results
 
 
-def _workflow_model(classifier: Endpoint | Path, threshold: float | None) -> WorkflowModel:
+def workflow_model(classifier: Endpoint | Path, threshold: float | None = None) -> WorkflowModel:
+    """What is to classify within a workflow.
+
+    Args:
+        classifier: an endpoint, or a model's folder.
+        threshold: in (0, 1]; None takes the model's own.
+
+    Raises:
+        ConfigurationError: no threshold was given, and the model has none.
+    """
     if isinstance(classifier, Path):
         card = read_card(classifier)
         own, image_size = card.threshold, card.input_size

@@ -354,6 +354,7 @@ class ImageResult:
         reason: why it was quarantined or dropped, or why the execution failed.
         started: seconds since the run began.
         seconds: how long the execution took.
+        execution: its ARN on AWS; None on this machine.
     """
 
     image: ImageRef
@@ -363,10 +364,18 @@ class ImageResult:
     reason: str | None
     started: float
     seconds: float
+    execution: str | None = None
 
     @classmethod
     def of_execution(
-        cls, image: ImageRef, output: object, error: str | None, cause: str | None, started: float, seconds: float
+        cls,
+        image: ImageRef,
+        output: object,
+        error: str | None,
+        cause: str | None,
+        started: float,
+        seconds: float,
+        execution: str | None = None,
     ) -> ImageResult:
         """Read an execution's end.
 
@@ -377,6 +386,7 @@ class ImageResult:
             cause: of the error, possibly a Lambda's JSON.
             started: seconds since the run began.
             seconds: how long the execution took.
+            execution: its ARN, on AWS.
         """
         found = output if error is None and isinstance(output, Mapping) else {}
         reason = found.get("reason") if error is None else f"{error}: {_message(cause)}"
@@ -388,6 +398,7 @@ class ImageResult:
             reason=reason and str(reason).removeprefix(f"{image.image_id} {image.uri}: "),
             started=started,
             seconds=seconds,
+            execution=execution,
         )
 
 

@@ -1,4 +1,4 @@
-"""Executions on Step Functions: started and looked at."""
+"""Executions on Step Functions: started, looked at, and fetched when they failed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from botocore.exceptions import ClientError
 
 from scones_ml.aws.clients import client
 from scones_ml.aws.errors import translated
+from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef
 
-__all__ = ["EndedExecution", "StateMachineExecutions"]
+__all__ = ["EndedExecution", "FetchedExecution", "StateMachineExecutions", "fetch_execution"]
 
 
 class _Client(Protocol):
@@ -29,6 +30,18 @@ class _Client(Protocol):
         """How an execution stands, or raise ClientError."""
         ...
 
+    def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803
+        """What a state machine is, or raise ClientError."""
+        ...
+
+    def describe_state_machine_for_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803
+        """What a state machine was when an execution started, or raise ClientError."""
+        ...
+
+    def get_execution_history(self, **request: Any) -> Mapping[str, Any]:
+        """A page of an execution's history, or raise ClientError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class EndedExecution:
@@ -38,15 +51,26 @@ class EndedExecution:
         output: what it put out; None when it did not succeed.
         error: what it failed by, or how it ended otherwise: ``"TIMED_OUT"``; None when it succeeded.
         cause: of the error, as Step Functions has it.
-        started: seconds since the epoch.
         seconds: how long it took.
     """
 
     output: object
     error: str | None
     cause: str | None
-    started: float
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedExecution:
+    """An execution as it can be run again elsewhere.
+
+    Attributes:
+        definition: of the state machine as it was when the execution started, as JSON.
+        history: its events, as GetExecutionHistory names them.
+    """
+
+    definition: str
+    history: Mapping[str, object]
 
 
 class StateMachineExecutions:
@@ -89,6 +113,17 @@ class StateMachineExecutions:
         *place, _, machine = self._arn.split(":")[:7]
         return ":".join([*place, "execution", machine, name])
 
+    def check(self) -> None:
+        """Refuse a machine whose executions nobody can look at.
+
+        Raises:
+            ConfigurationError: an EXPRESS machine, no such machine, or no permission.
+        """
+        with translated(self._arn):
+            found = self._client.describe_state_machine(stateMachineArn=self._arn)
+        if found["type"] == "EXPRESS":
+            raise ConfigurationError(f"{self._arn} is EXPRESS: {_EXPRESS}")
+
     def ended(self, execution_arn: str) -> EndedExecution | None:
         """How an execution ended; None while it runs.
 
@@ -105,9 +140,37 @@ class StateMachineExecutions:
             output=json.loads(found["output"]) if succeeded else None,
             error=None if succeeded else found.get("error") or found["status"],
             cause=found.get("cause"),
-            started=found["startDate"].timestamp(),
             seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
         )
+
+
+def fetch_execution(arn: str, client: _Client | None = None) -> FetchedExecution:
+    """Fetch definition and history of an execution.
+
+    Args:
+        arn: of the execution.
+        client: a Step Functions client; None makes one from the environment.
+
+    Raises:
+        TransientServiceError: throttled.
+        ConfigurationError: no such execution, one of an EXPRESS machine, or no permission.
+    """
+    if ":express:" in arn:
+        raise ConfigurationError(f"{arn} is of an EXPRESS machine: {_EXPRESS}")
+    client = client or _default_client(attempts=8)
+    events: list[object] = []
+    page: dict[str, object] = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": True}
+    with translated(arn):
+        definition = client.describe_state_machine_for_execution(executionArn=arn)["definition"]
+        while True:
+            found = client.get_execution_history(**page)
+            events += found["events"]
+            if not found.get("nextToken"):
+                return FetchedExecution(definition, {"events": events})
+            page["nextToken"] = found["nextToken"]
+
+
+_EXPRESS = "Step Functions keeps no history of its executions; outcomes are in the output bucket, failures in its log"
 
 
 def _default_client(attempts: int) -> _Client:

@@ -6,7 +6,7 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scones_ml.errors import ConfigurationError, WorkflowError
@@ -50,33 +50,36 @@ class StepFunctionsRunner:
             raise ConfigurationError(
                 "on AWS the stack's functions hold model and threshold: give none, or deploy others (docs/deploy.md)"
             )
+        self._executions.check()
         return self._results(request)
 
     def _results(self, request: WorkflowRequest) -> Iterator[ImageResult]:
         pace = _Pace(self._pause, self._clock)
         running: list[_Running] = []
         sent: Counter[str] = Counter()
-        begin = time.time()
+        begin = self._clock()
         try:
             for image in request.images:
                 sent[image.image_id] += 1
                 copy = sent[image.image_id]
                 name = image.image_id if copy == 1 else f"{image.image_id}-{copy}"
+                started = self._clock()
                 arn = self._executions.start(image, name)
-                heapq.heappush(running, _Running(self._clock() + _FIRST_LOOK_SECONDS, arn, image))
+                one = _Running(self._clock() + _FIRST_LOOK_SECONDS, arn, image, started - begin)
+                heapq.heappush(running, one)
                 while running and running[0].look <= self._clock():
-                    yield from self._look(running, pace, begin)
+                    yield from self._look(running, pace)
             while running:
                 if (wait := running[0].look - self._clock()) > 0:
                     self._pause(wait)
-                yield from self._look(running, pace, begin)
+                yield from self._look(running, pace)
         except KeyboardInterrupt:
             raise WorkflowError(
                 f"{len(running)} executions go on without us: "
                 f"their outcomes will be under s3://{request.output_bucket}/outcomes/"
             ) from None
 
-    def _look(self, running: list[_Running], pace: _Pace, begin: float) -> Iterator[ImageResult]:
+    def _look(self, running: list[_Running], pace: _Pace) -> Iterator[ImageResult]:
         """Look at the execution that is due; what still runs is looked at later, more and more seldom."""
         pace.wait()
         one = running[0]
@@ -84,18 +87,21 @@ class StepFunctionsRunner:
         heapq.heappop(running)
         if ended is None:
             later = min(2 * one.interval, _SLOWEST_LOOK_SECONDS)
-            heapq.heappush(running, _Running(self._clock() + later, one.arn, one.image, later))
+            heapq.heappush(running, replace(one, look=self._clock() + later, interval=later))
             return
         yield ImageResult.of_execution(
-            one.image, ended.output, ended.error, ended.cause, ended.started - begin, ended.seconds
+            one.image, ended.output, ended.error, ended.cause, one.started, ended.seconds, one.arn
         )
 
 
-@dataclass(order=True)
+@dataclass(frozen=True, order=True)
 class _Running:
+    """An execution that has not ended; ordered by when to look at it."""
+
     look: float
     arn: str
     image: ImageRef = field(compare=False)
+    started: float = field(compare=False)
     interval: float = field(default=_FIRST_LOOK_SECONDS, compare=False)
 
 

@@ -1,4 +1,4 @@
-"""``scones asl``: run, validate and draw any state machine."""
+"""``scones asl``: run, run again, validate and draw any state machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Annotated, cast
 
 import typer
 
-from scones_ml import asl
+from scones_ml import asl, backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Json
+from scones_ml.cli.options import Json, Workspace
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidDefinitionError
 
-__all__ = ["app", "graph", "run", "validate"]
+__all__ = ["app", "graph", "redrive", "run", "validate"]
 
 app = typer.Typer(no_args_is_help=True, help="Run, validate and draw any Amazon States Language definition.")
 
@@ -33,6 +33,18 @@ ExecutionFile = Annotated[
         "--execution", help="What `scones asl run --json` or AWS's get-execution-history printed: colours the states."
     ),
 ]
+FailedExecution = Annotated[
+    str,
+    typer.Argument(
+        help="An execution's ARN, or a file with what `scones asl run --json` or AWS's get-execution-history printed.",
+        show_default=False,
+    ),
+]
+RedrivenDefinition = Annotated[
+    Path | None, typer.Option("--definition", help="Of its state machine; downloaded too when an ARN is given.")
+]
+Model = Annotated[Path | None, typer.Option("--model", help="What our handlers classify by; else SCONES_CLASSIFIER.")]
+Threshold = Annotated[float | None, typer.Option("--threshold", min=0, max=1, help="The model's own otherwise.")]
 
 
 @app.command()
@@ -42,6 +54,47 @@ def run(definition: Definition, input: Input = "{}", resource: Resources = None,
     document = _document(input)
     functions = dict(_function(spec) for spec in resource or ())
     execution = asl.run(text, document, resources=functions, on_event=_show)
+    _end(execution, json)
+
+
+@app.command()
+def redrive(
+    execution: FailedExecution,
+    definition: RedrivenDefinition = None,
+    resource: Resources = None,
+    model: Model = None,
+    threshold: Threshold = None,
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Run a failed execution again here from where it failed: downloaded from AWS, with our handlers or your own.
+
+    Pictures are read where they are; outcomes go to the workspace, and nothing on AWS is changed.
+    """
+    from scones_ml import lifecycle
+    from scones_ml.local import workflow
+
+    if threshold is not None and model is None:
+        raise ConfigurationError("--threshold needs --model: without it SCONES_CLASSIFIER and SCONES_THRESHOLD hold")
+    if execution.startswith("arn:"):
+        found = backends.failed_execution(execution)
+        machine, history = found.definition, found.history
+    elif definition is None:
+        raise ConfigurationError(f"{execution} does not tell its machine: give --definition")
+    else:
+        machine, history = "", _history(Path(execution))
+    ended = workflow.redrive(
+        history,
+        _read(definition) if definition else machine,
+        workspace / "buckets",
+        lifecycle.workflow_model(model, threshold) if model else None,
+        dict(_function(spec) for spec in resource or ()),
+        _show,
+    )
+    _end(ended, json)
+
+
+def _end(execution: asl.Execution, json: bool) -> None:
     if json:
         terminal.print_json(
             {

@@ -53,6 +53,11 @@ def run(
         raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
     if bulk and rate:
         raise ConfigurationError("--bulk and --rate are two ways to run: give one of them")
+    if on == "aws" and (model or endpoint or threshold):
+        raise ConfigurationError(
+            "--model, --endpoint and --threshold are for this machine: on AWS the stack's functions hold the model and "
+            "the threshold; deploy others (docs/deploy.md)"
+        )
     backend = backends.backend(on, workspace)
     if dry_run:
         from scones_ml import lifecycle
@@ -62,7 +67,7 @@ def run(
     if bulk:
         _in_bulk(backend, paths, model, threshold, json)
         return
-    classifier = model or _endpoint(backend, endpoint)
+    classifier = None if on == "aws" else model or _endpoint(backend, endpoint)
     if rate:
         _as_load(backend, paths, classifier, threshold, rate, seconds(duration, "--duration"), seed, json)
         return
@@ -70,7 +75,7 @@ def run(
 
 
 def _one_by_one(
-    backend: Backend, paths: Sequence[str], classifier: Endpoint | Path, threshold: float | None, json: bool
+    backend: Backend, paths: Sequence[str], classifier: Endpoint | Path | None, threshold: float | None, json: bool
 ) -> None:
     from scones_ml import lifecycle
 
@@ -80,12 +85,14 @@ def _one_by_one(
         for result in lifecycle.run(backend, refs, classifier, threshold):
             results.append(result)
             progress(len(results), len(refs))
+    order = {ref.image_id: number for number, ref in enumerate(refs)}
+    results.sort(key=lambda result: order[result.image.image_id])
     if json:
         terminal.print_json([_document(result) for result in results])
         return
     rows = [
         (
-            result.image.s3_key,
+            result.image.s3_key.removeprefix(backend.buckets.uploads),
             result.label or "",
             "" if result.confidence is None else f"{result.confidence:.3f}",
             result.outcome or "failed",
@@ -95,6 +102,9 @@ def _one_by_one(
     ]
     terminal.print_table(("image", "label", "confidence", "outcome", ""), rows, right=("confidence",))
     terminal.say(_counted(Counter(result.outcome or "failed" for result in results)))
+    failed = next((result for result in results if result.outcome is None and result.execution), None)
+    if failed:
+        terminal.say(f"run a failed one again here, with its own history: scones asl redrive {failed.execution}")
 
 
 def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, threshold: float | None, json: bool) -> None:
@@ -128,7 +138,7 @@ def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, thresho
 def _as_load(
     backend: Backend,
     paths: Sequence[str],
-    classifier: Endpoint | Path,
+    classifier: Endpoint | Path | None,
     threshold: float | None,
     rate: float,
     seconds: float,

@@ -14,7 +14,7 @@ from typing import cast
 
 from scones_ml.errors import ConfigurationError
 
-__all__ = ["LambdaContext", "load_handler"]
+__all__ = ["LambdaContext", "handler_name", "load_handler"]
 
 Handler = Callable[[object, "LambdaContext"], object]
 
@@ -38,6 +38,24 @@ class LambdaContext:
     def get_remaining_time_in_millis(self) -> int:
         """Local invocations have no deadline of their own; the Task's time-out holds."""
         return 900_000
+
+
+@lru_cache(maxsize=64)
+def handler_name(function: str) -> str:
+    """The handler of ours that a function runs.
+
+    Args:
+        function: ``${ClassifyImageDataFunctionArn}``, or the name or ARN of a deployed function; CloudFormation's names
+            hold 24 characters of ours.
+
+    Raises:
+        ConfigurationError: it is none of ours.
+    """
+    for folder in _FOLDERS:
+        for path in folder.glob("*.py"):
+            if path.stem.title().replace("_", "") in function:
+                return path.stem
+    raise ConfigurationError(f"the function {function} runs no handler of ours")
 
 
 @lru_cache(maxsize=16)

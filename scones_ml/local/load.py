@@ -16,7 +16,7 @@ from pathlib import Path
 from scones_ml import lifecycle
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import ImageRef
-from scones_ml.ports import Backend, Endpoint, Progress, no_progress
+from scones_ml.ports import Backend, Endpoint, ImageResult, Progress, no_progress
 
 __all__ = ["LoadReport", "LoadRequest", "run_load"]
 
@@ -29,7 +29,7 @@ class LoadRequest:
 
     Attributes:
         images: what is drawn from, at random and with repetition.
-        classifier: an endpoint, or a model's folder.
+        classifier: an endpoint, or a model's folder; None for what the workflow was deployed with.
         rate: images a second, above 0.
         duration: seconds, above 0.
         threshold: least confidence that is accepted; None takes the model's own.
@@ -37,7 +37,7 @@ class LoadRequest:
     """
 
     images: Sequence[ImageRef]
-    classifier: Endpoint | Path
+    classifier: Endpoint | Path | None
     rate: float
     duration: float
     threshold: float | None = None
@@ -86,15 +86,19 @@ def run_load(
     count = int(request.rate * request.duration + 1e-9) if min(request.rate, request.duration) > 0 else 0
     if count < 1 or not request.images:
         raise ConfigurationError("a load needs images, a rate and a duration above 0, and room for one image at least")
-    start = clock()
-    due = [start + number / request.rate for number in range(count)]
+    due = [number / request.rate for number in range(count)]
     stream = _arrivals(request, due, clock, sleep)
-    latencies, outcomes = [], Counter[str]()
-    for arrival, result in zip(due, lifecycle.run(backend, stream, request.classifier, request.threshold), strict=True):
-        latencies.append((clock() - arrival) * 1000)
-        outcomes[result.outcome or "failed"] += 1
-        progress(len(latencies), count)
-    seconds = clock() - start
+    results: list[ImageResult] = []
+    for result in lifecycle.run(backend, stream, request.classifier, request.threshold):
+        results.append(result)
+        progress(len(results), count)
+    # Executions tell how long they took, whenever they are looked at; they started in the order of their arrival.
+    results.sort(key=lambda result: result.started)
+    latencies = [
+        (result.started + result.seconds - arrival) * 1000 for arrival, result in zip(due, results, strict=True)
+    ]
+    seconds = max(result.started + result.seconds for result in results)
+    outcomes = Counter[str](result.outcome or "failed" for result in results)
     return LoadReport(count, seconds, count / seconds, _quantiles(latencies), dict(outcomes))
 
 
@@ -102,8 +106,9 @@ def _arrivals(
     request: LoadRequest, due: Sequence[float], clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> Iterator[ImageRef]:
     draw = random.Random(request.seed)  # noqa: S311
+    begin = clock()  # when the first image is asked for, as results count from there
     for arrival in due:
-        if (wait := arrival - clock()) > 0:
+        if (wait := begin + arrival - clock()) > 0:
             sleep(wait)
         yield draw.choice(request.images)
 

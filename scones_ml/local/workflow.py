@@ -13,14 +13,11 @@ from typing import cast
 
 from scones_ml import asl, workflows
 from scones_ml.errors import ConfigurationError
-from scones_ml.local.handlers import LambdaContext, load_handler
+from scones_ml.local.handlers import LambdaContext, handler_name, load_handler
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, ObjectStore, WorkflowModel, WorkflowRequest
 
-__all__ = ["LocalWorkflowRunner", "handler_environment", "resources"]
-
-_FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
-_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "resources"]
 
 
 class LocalWorkflowRunner:
@@ -56,13 +53,43 @@ class LocalWorkflowRunner:
             )
 
 
+def redrive(
+    execution: Mapping[str, object],
+    definition: asl.Definition,
+    buckets: Path,
+    model: WorkflowModel | None = None,
+    tasks: Mapping[str, asl.Resource] | None = None,
+    on_event: Callable[[asl.Event], None] | None = None,
+) -> asl.Execution:
+    """Run the rest of a failed execution in this process, with the real handlers.
+
+    Handlers read where the environment says, S3 unless SCONES_OBJECT_STORE says otherwise; outcomes stay here.
+
+    Args:
+        execution: the JSON of GetExecutionHistory.
+        definition: of its state machine.
+        buckets: folder of the directory store that outcomes are written to.
+        model: what classifies; None for what the environment says.
+        tasks: what stands behind Resource ARNs, besides and before ours.
+        on_event: called with each event.
+
+    Raises:
+        WorkflowError: the execution did not fail, or its history does not fit the definition.
+    """
+    behind = resources(DirectoryObjectStore(buckets), {}) | dict(tasks or {})
+    with _environment(_model_environment(model) if model else {}):
+        return asl.redrive(
+            cast("Mapping[str, asl.Json]", execution), resources=behind, definition=definition, on_event=on_event
+        )
+
+
 def handler_environment(model: WorkflowModel, buckets: Path) -> dict[str, str]:
     """The variables that make the real handlers read this store and ask this classifier."""
-    environment = {
-        "SCONES_OBJECT_STORE": f"directory:{buckets.absolute()}",
-        "SCONES_THRESHOLD": repr(model.threshold),
-        "SCONES_IMAGE_SIZE": str(model.image_size),
-    }
+    return {"SCONES_OBJECT_STORE": f"directory:{buckets.absolute()}", **_model_environment(model)}
+
+
+def _model_environment(model: WorkflowModel) -> dict[str, str]:
+    environment = {"SCONES_THRESHOLD": repr(model.threshold), "SCONES_IMAGE_SIZE": str(model.image_size)}
     if isinstance(model.classifier, Path):
         return environment | {"SCONES_CLASSIFIER": f"onnx:{model.classifier.absolute()}"}
     return environment | {
@@ -80,16 +107,14 @@ def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str,
         substitutions: values for the definition's ``${Name}`` placeholders, other than functions.
 
     Returns:
-        ``lambda:invoke`` calls ``handlers/<name>.py`` for ``${NameFunctionArn}`` and adds Lambda's envelope;
+        ``lambda:invoke`` calls the handler that the function's name tells and adds Lambda's envelope;
         ``aws-sdk:s3:putObject`` writes to the store.
     """
 
     def invoke(parameters: asl.Json) -> object:
         assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
-        name = str(parameters["FunctionName"])
-        match = _FUNCTION.fullmatch(name)
-        module = _WORD.sub("_", match[1] if match else name).lower()
-        result = load_handler(module)(parameters.get("Payload", {}), LambdaContext(module))
+        name = handler_name(str(parameters["FunctionName"]))
+        result = load_handler(name)(parameters.get("Payload", {}), LambdaContext(name))
         return {"ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200}
 
     def put_object(parameters: asl.Json) -> object:

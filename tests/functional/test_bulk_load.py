@@ -53,9 +53,11 @@ class SlowRunner:
         self._clock, self._seconds = clock, seconds
 
     def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
+        begin = self._clock.now
         for image in request.images:
+            started = self._clock.now - begin
             self._clock.now += self._seconds
-            yield ImageResult(image, "accepted", "bicycle", 0.99, None, 0.0, self._seconds)
+            yield ImageResult(image, "accepted", "bicycle", 0.99, None, started, self._seconds)
 
 
 def test_a_load_within_reach_keeps_its_rate(backend: Backend, tiny_model: Path, refs: tuple[ImageRef, ...]) -> None:

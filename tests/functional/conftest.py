@@ -1,0 +1,180 @@
+"""An account for functional tests: moto's server plays most of AWS, and a small one of ours Step Functions.
+
+Executions are really run, by our interpreter with the real handlers, S3 as moto plays it; boto3 speaks to both.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from scones_ml import asl, backends
+from scones_ml.workflows import image_classification
+
+ACCOUNT = "123456789012"
+STATES = f"arn:aws:states:us-east-1:{ACCOUNT}"
+FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function"
+
+
+class RefusedError(Exception):
+    """An answer that is an error of the API."""
+
+
+@dataclass
+class StepFunctions:
+    """What the server knows, and what tests may change.
+
+    Attributes:
+        url: where it is.
+        definition: of every machine, as it was deployed.
+        resources: what stands behind the definition's resources.
+        kind: STANDARD or EXPRESS.
+        looks: how often an execution is RUNNING before its end is told.
+        page: events of one page of a history.
+        calls: every operation and its request, in order.
+        refuse: operations to the error that they answer, as often as the list is long.
+    """
+
+    url: str = ""
+    definition: str = ""
+    resources: dict[str, Callable[[asl.Json], object]] = field(default_factory=dict)
+    kind: str = "STANDARD"
+    looks: int = 0
+    page: int = 7
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    refuse: dict[str, list[str]] = field(default_factory=dict)
+    executions: dict[str, asl.Execution] = field(default_factory=dict)
+    looked: dict[str, int] = field(default_factory=dict)
+
+    def operations(self) -> list[str]:
+        """The operations that were called, in order."""
+        return [name for name, _ in self.calls]
+
+    def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer one request as the API would."""
+        self.calls.append((operation, request))
+        if self.refuse.get(operation):
+            raise RefusedError(self.refuse[operation].pop(0))
+        return dict(getattr(self, operation)(request))
+
+    def DescribeStateMachine(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802 - AWS's names
+        return {
+            "stateMachineArn": request["stateMachineArn"],
+            "name": "images",
+            "definition": self.definition,
+            "roleArn": "arn:aws:iam::123456789012:role/r",
+            "type": self.kind,
+            "creationDate": time.time(),
+        }
+
+    def StartExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        arn = f"{STATES}:execution:images:{request['name']}"
+        if arn in self.executions:
+            raise RefusedError("ExecutionAlreadyExists")
+        self.executions[arn] = asl.run(
+            self.definition, json.loads(request["input"]), resources=self.resources, sleep=lambda _: None
+        )
+        return {"executionArn": arn, "startDate": time.time()}
+
+    def DescribeExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        arn = request["executionArn"]
+        if arn not in self.executions:
+            raise RefusedError("ExecutionDoesNotExist")
+        self.looked[arn] = self.looked.get(arn, 0) + 1
+        ended = self.executions[arn]
+        began = ended.history[0].timestamp
+        found = {"executionArn": arn, "stateMachineArn": f"{STATES}:stateMachine:images", "startDate": began}
+        if self.looked[arn] <= self.looks:
+            return found | {"status": "RUNNING"}
+        more = {"output": json.dumps(ended.output)} if ended.status == "SUCCEEDED" else {}
+        more |= {name: value for name in ("error", "cause") if (value := getattr(ended, name)) is not None}
+        return found | {"status": ended.status, "stopDate": began + 0.9, **more}
+
+    def DescribeStateMachineForExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        return self.DescribeStateMachine({"stateMachineArn": f"{STATES}:stateMachine:images"}) | {
+            "updateDate": time.time()
+        }
+
+    def GetExecutionHistory(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        events = [event.to_json() for event in self.executions[request["executionArn"]].history]
+        begin = int(request.get("nextToken", "0"))
+        page = [dict(event, timestamp=time.time()) for event in events[begin : begin + self.page]]
+        more = {"nextToken": str(begin + self.page)} if begin + self.page < len(events) else {}
+        return {"events": page, **more}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    state: StepFunctions
+    lock: threading.Lock
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            with self.lock:
+                status, body = 200, self.state.answer(self.headers["X-Amz-Target"].rpartition(".")[2], request)
+        except RefusedError as exc:
+            status, body = 400, {"__type": str(exc), "message": "the server said so"}
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunctions]:
+    """An account with our buckets and state machine; the environment says where they are, as after `sam deploy`."""
+    import boto3
+
+    from scones_ml.aws.store import S3ObjectStore
+    from scones_ml.local.workflow import resources
+
+    state = StepFunctions()
+    handler = type("Handler", (_Handler,), {"state": state, "lock": threading.Lock()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": moto_url,
+        "AWS_ENDPOINT_URL_SFN": state.url,
+        "SCONES_INPUT_BUCKET": "pictures",
+        "SCONES_OUTPUT_BUCKET": "outcomes",
+        "SCONES_STATE_MACHINE": f"{STATES}:stateMachine:images",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.resource("s3")
+    for name in ("pictures", "outcomes"):
+        s3.create_bucket(Bucket=name)
+    backends._object_store.cache_clear()
+    state.definition = _deployed(image_classification().to_text())
+    state.resources = resources(S3ObjectStore(), {})
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    for name in ("pictures", "outcomes"):
+        s3.Bucket(name).objects.all().delete()
+        s3.Bucket(name).delete()
+    backends._object_store.cache_clear()
+
+
+def _deployed(definition: str) -> str:
+    """The definition with its substitutions, as CloudFormation fills them in: functions have a stack's names."""
+    for name in ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence"):
+        definition = definition.replace(f"${{{name}FunctionArn}}", f"{FUNCTION}:scones-{name}Function-aB3dE5fG7h")
+    return definition.replace("${OutputBucketName}", "outcomes")
