@@ -1,5 +1,7 @@
-# make demo   the whole life cycle on this machine; options: DATA=DIR CLASSES=bicycle,motorcycle ARGS="--seed 1"
-# make test   lint, types, import contract and all tests
+# make demo    the whole life cycle on this machine; options: DATA=DIR CLASSES=bicycle,motorcycle ARGS="--seed 1"
+# make test    lint, types, import contract and all tests
+# make parity  AWS's and MXNet's own packages on our requests, source, models and files, each in its own environment;
+#              make parity-sdk, -training, -serving (needs Java 17) or -recordio alone
 #
 # Each sets up .venv first (Python 3.11 or newer), and only when something changed.
 # TORCH_INDEX=URL takes the CPU build of PyTorch from there (https://pytorch.org/get-started/locally).
@@ -10,9 +12,11 @@ BIN := $(VENV)/bin
 LOCAL := $(VENV)/.local-installed
 DEV := $(VENV)/.dev-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PARITIES := recordio sdk training serving
 SOURCES := scones_ml handlers examples benchmarks tests
 
-.PHONY: demo test lint types contract unit format clean
+.PHONY: demo test lint types contract unit parity $(PARITIES:%=parity-%) format clean
+.PRECIOUS: $(VENV)/parity-%/.installed
 
 demo: $(LOCAL)
 	@$(BIN)/scones demo $(if $(DATA),--data "$(DATA)") $(if $(CLASSES),--classes "$(CLASSES)") $(ARGS)
@@ -31,6 +35,12 @@ contract: $(DEV)
 
 unit: $(DEV)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+parity: $(PARITIES:%=parity-%)
+
+$(PARITIES:%=parity-%): parity-%: $(VENV)/parity-%/.installed
+	@echo "$@"
+	@$(VENV)/parity-$*/bin/python -m pytest -p no:cacheprovider -v tests/parity/test_$*.py
 
 format: $(DEV)
 	@$(BIN)/ruff check -q --fix $(SOURCES)
@@ -56,4 +66,11 @@ $(LOCAL): $(VENV)/.torch pyproject.toml constraints.txt
 
 $(DEV): $(LOCAL)
 	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/parity-%/.installed: tests/parity/%.txt pyproject.toml constraints.txt
+	@echo "Setting up $(@D) (once) ..."
+	@$(PYTHON) -m venv $(@D)
+	@$(if $(TORCH_INDEX),$(@D)/bin/python -m pip -q install --index-url "$(TORCH_INDEX)" -c constraints.txt torch,true)
+	@$(@D)/bin/python -m pip --disable-pip-version-check -q install -r $<
 	@touch $@

@@ -214,7 +214,7 @@ def _member(archive: IO[bytes], name: str, model: str) -> bytes:
     """One file of an archive; nothing is ever extracted."""
     try:
         with tarfile.open(fileobj=archive) as files:
-            member = files.extractfile(name)
+            member = files.extractfile(name if name in files.getnames() else f"./{name}")  # as `tar -C model .` has it
             return member.read() if member else b""
     except KeyError as exc:
         raise ConfigurationError(f"the model {model} holds no {name}: train one with `scones train DATA`") from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,17 @@ def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
     again = initial(save(tmp_path, fitted), LABELS, 16, WIDTHS)
     assert to_onnx(again, 16) == to_onnx(fitted, 16)
     assert to_weights(again) == to_weights(fitted)
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_weights_are_read_from_an_archive(tmp_path: Path, prefix: str) -> None:
+    """A model.tar.gz serves as well as a folder, also one that was packed with `tar -C model .`."""
+    fitted = fit(*pictures(), 2, RECIPE)
+    (tmp_path / "model").mkdir()
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        for file in save(tmp_path / "model", fitted).iterdir():
+            archive.add(file, f"{prefix}{file.name}")
+    assert to_weights(initial(tmp_path / "model.tar.gz", LABELS, 16, WIDTHS)) == to_weights(fitted)
 
 
 def test_going_on_starts_from_the_model(tmp_path: Path) -> None:

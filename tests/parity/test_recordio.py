@@ -1,6 +1,4 @@
-"""RecordIO against MXNet's own writer and reader; needs mxnet 1.9.1, which wants numpy below 1.24 and so its own
-environment.
-"""
+"""RecordIO against MXNet's own writer and reader."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from scones_ml.dataset.recordio import (
     write_record,
 )
 
-mxnet = pytest.importorskip("mxnet", reason="mxnet is not installed: it needs an environment of its own")
+mxnet = pytest.importorskip("mxnet", reason="needs mxnet: make parity-recordio")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 MAGIC = struct.pack("<I", 0xCED7230A)

@@ -1,15 +1,14 @@
-"""Our source archive under AWS's own container toolkit, sagemaker-training: the program that runs in its containers.
-
-It needs an environment of its own, one that sees this project's packages too.
-"""
+"""Our source archive under AWS's own container toolkit, sagemaker-training: the program that runs in its containers."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,11 @@ from scones_ml.inference.model import load_model
 from scones_ml.training.hyperparameters import ScriptMode
 from scones_ml.training.source import pack
 
-pytest.importorskip("sagemaker_training", reason="sagemaker-training is not installed: it needs its own environment")
+pytest.importorskip("sagemaker_training", reason="needs sagemaker-training: make parity-training")
 TRAIN = Path(sys.executable).parent / "train"
 
 
-def prepare(base: Path, hyperparameters: ScriptMode) -> Path:
+def prepare(base: Path, hyperparameters: ScriptMode, *channels: str) -> Path:
     """The folder that SageMaker mounts at /opt/ml."""
     noise = np.random.default_rng(0)
     for label, name in enumerate(("bicycle", "motorcycle")):
@@ -40,11 +39,8 @@ def prepare(base: Path, hyperparameters: ScriptMode) -> Path:
     hosts = {"current_host": "localhost", "hosts": ["localhost"], "network_interface_name": "lo"}
     for folder in ("input/config", "model", "output"):  # which the real container always has
         (base / "ml" / folder).mkdir()
-    for name, document in {
-        "hyperparameters": sent,
-        "resourceconfig": hosts,
-        "inputdataconfig": {"training": {"TrainingInputMode": "File"}},
-    }.items():
+    read = {name: {"TrainingInputMode": "File"} for name in ("training", *channels)}
+    for name, document in {"hyperparameters": sent, "resourceconfig": hosts, "inputdataconfig": read}.items():
         (base / "ml/input/config" / f"{name}.json").write_text(json.dumps(document))
     return base / "ml"
 
@@ -65,11 +61,29 @@ def test_the_toolkit_trains_our_archive(tmp_path: Path) -> None:
     assert (card.epochs, card.seed, card.labels) == (2, 3, ("bicycle", "motorcycle"))
 
 
+def test_the_toolkit_goes_on(tmp_path: Path) -> None:
+    """A job that is started again goes on from its checkpoint; a later job from the model in its channel ``model``."""
+    told = ScriptMode(source="s3://b/s.tar.gz", epochs=2, seed=3, threads=1, device="cpu")
+    base = prepare(tmp_path / "first", told)
+    (base / "checkpoints").mkdir()
+    assert "Going on" not in run(base).stdout
+    assert "2 epochs are done" in run(base).stdout
+    graph = (base / "model/model.onnx").read_bytes()
+    later = prepare(tmp_path / "later", told, "model")
+    (later / "input/data/model").mkdir()
+    with tarfile.open(later / "input/data/model/model.tar.gz", "w:gz") as archive:
+        archive.add(base / "model", ".")
+    done = run(later)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert load_model(later / "model").card.started_from == hashlib.sha256(graph).hexdigest()
+
+
 def test_the_toolkit_reports_our_failure(tmp_path: Path) -> None:
-    """A job that cannot run fails with our exit code, and its reason is in the log, which ``follow`` shows."""
+    """A job that cannot run fails with our exit code, and its one line is the reason that SageMaker gives."""
     base = prepare(tmp_path, ScriptMode(source="s3://b/s.tar.gz", epochs=1, threads=1, device="cpu"))
     (base / "input/data/training/dataset.json").unlink()
     done = run(base)
     assert done.returncode == 1, done.stderr[-1500:]
-    assert "ExitCode 1" in (base / "output/failure").read_text()
-    assert "is not a staged data set" in done.stdout + done.stderr
+    (reason,) = (base / "output/failure").read_text().splitlines()
+    assert "is not a staged data set" in reason
+    assert f"error: {reason}" in done.stdout + done.stderr
