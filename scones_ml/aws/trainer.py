@@ -20,7 +20,7 @@ from scones_ml.events import ImageRef
 from scones_ml.ports import ObjectStore, Progress, TrainingRequest, no_progress
 from scones_ml.training.channels import training_channel
 from scones_ml.training.hyperparameters import ScriptMode
-from scones_ml.training.job import Resources, Spot, TrainingJob, script_job
+from scones_ml.training.job import Resources, Spot, TrainingJob
 from scones_ml.training.source import pack
 
 __all__ = ["SageMakerTrainer", "TrainingPlace"]
@@ -111,7 +111,7 @@ class SageMakerTrainer:
         if place.spot:
             limit = 2 * resources.max_runtime_seconds
             resources = replace(resources, spot=Spot(f"{place.root}/checkpoints/{name}", limit))
-        job = script_job(
+        job = TrainingJob(
             name=name,
             role_arn=place.role_arn,
             region=place.region,

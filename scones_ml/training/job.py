@@ -1,6 +1,6 @@
 """Training jobs for SageMaker as data: what to run, on what, with which pictures; pure functions make the requests.
 
->>> job = image_classification_job(
+>>> job = TrainingJob(
 ...     name="scones-1", role_arn="arn:aws:iam::123456789012:role/train", region="us-east-1", output="s3://b/models",
 ...     hyperparameters=ImageClassification(num_classes=2, num_training_samples=800, image_shape=(3, 32, 32)),
 ...     channels=image_channels("s3://b/data"),
@@ -19,7 +19,7 @@ from typing import Final
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.training.channels import IMAGE, Channel, channel_request, check_uri
-from scones_ml.training.hyperparameters import Hyperparameters, ImageClassification, ScriptMode
+from scones_ml.training.hyperparameters import ImageClassification, ScriptMode
 from scones_ml.training.image_uris import image_classification_image, pytorch_training_image
 
 __all__ = [
@@ -30,8 +30,6 @@ __all__ = [
     "Spot",
     "TrainingJob",
     "definition",
-    "image_classification_job",
-    "script_job",
     "training_request",
 ]
 
@@ -97,30 +95,37 @@ class Resources:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
-    """One training job; ``image_classification_job`` and ``script_job`` make it.
+    """One training job: its hyperparameters decide what runs.
 
     Attributes:
         name: unique in account and region, at most 63 letters, digits and dashes.
         role_arn: what the container may do.
-        image_uri: the container.
-        hyperparameters: what it is told.
-        channels: what it reads.
+        region: where it runs; decides the image.
+        hyperparameters: ``ImageClassification`` is the built-in algorithm, which runs on machines with a GPU only;
+            ``ScriptMode`` is our own training in AWS's PyTorch container, on one machine, with a GPU or without.
+        channels: what it reads. Of the built-in algorithm ``image_channels``, ``recordio_channels`` or
+            ``augmented_manifest_channels``, of our own training ``training_channel``; and ``model_channel`` to go on
+            from an earlier model.
         output: ``s3://`` prefix; the model goes to ``OUTPUT/NAME/output/model.tar.gz``.
         resources: what it runs on.
-        metrics: name to pattern of log lines; empty where the algorithm brings its own.
+        image_uri: another container, or one for a region that the table does not know; AWS's own when None.
         tags: of the job.
+
+    Raises:
+        ConfigurationError: a wrong name, role or URI, an unknown region, a channel that is missing, or machines that
+            it does not run on.
     """
 
     name: str
     role_arn: str
-    image_uri: str
-    hyperparameters: Hyperparameters
+    region: str
+    hyperparameters: ImageClassification | ScriptMode
     channels: tuple[Channel, ...]
     output: str
     resources: Resources = Resources()
-    metrics: Mapping[str, str] = field(default_factory=dict)
+    image_uri: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -134,6 +139,30 @@ class TrainingJob:
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"channels {', '.join(names)}: each may be there once")
+        if self.is_built_in:
+            _check_built_in(self)
+        else:
+            _check_script(self)
+        _ = self.image  # an unknown region is refused now, not when the request is made
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is the built-in algorithm."""
+        return isinstance(self.hyperparameters, ImageClassification)
+
+    @property
+    def image(self) -> str:
+        """URI of the container that runs."""
+        if self.image_uri:
+            return self.image_uri
+        if self.is_built_in:
+            return image_classification_image(self.region)
+        return pytorch_training_image(self.region, gpu=not self.resources.instance_type.startswith(_CPU_FAMILIES))
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Name to pattern of log lines; empty where the algorithm brings its own."""
+        return {} if self.is_built_in else METRICS
 
     @property
     def model_uri(self) -> str:
@@ -141,103 +170,25 @@ class TrainingJob:
         return f"{self.output.rstrip('/')}/{self.name}/output/model.tar.gz"
 
 
-def image_classification_job(
-    *,
-    name: str,
-    role_arn: str,
-    region: str,
-    output: str,
-    hyperparameters: ImageClassification,
-    channels: tuple[Channel, ...],
-    resources: Resources = Resources(),
-    image_uri: str | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> TrainingJob:
-    """A job of the built-in Image Classification algorithm.
-
-    Args:
-        name: of the job.
-        role_arn: what the container may do.
-        region: where it runs; decides the image.
-        output: ``s3://`` prefix for the model.
-        hyperparameters: see ``ImageClassification``.
-        channels: from ``image_channels``, ``recordio_channels`` or ``augmented_manifest_channels``, and
-            ``model_channel`` to go on from an earlier model.
-        resources: GPU machines only.
-        image_uri: for a region that the table does not know.
-        tags: of the job.
-
-    Raises:
-        ConfigurationError: an unknown region, an instance without a GPU that the algorithm supports, or channels that
-            are missing.
-    """
-    if not resources.instance_type.startswith(_GPU_FAMILIES):
+def _check_built_in(job: TrainingJob) -> None:
+    if not job.resources.instance_type.startswith(_GPU_FAMILIES):
         families = ", ".join(family.removesuffix(".") for family in _GPU_FAMILIES)
         raise ConfigurationError(
-            f"instance type {resources.instance_type}: Image Classification trains on {families} only, "
+            f"instance type {job.resources.instance_type}: Image Classification trains on {families} only, "
             f"for example {DEFAULT_INSTANCE}"
         )
-    there = {channel.name for channel in channels}
-    by_list = {channel.name for channel in channels if channel.content_type == IMAGE} & {"train", "validation"}
+    there = {channel.name for channel in job.channels}
+    by_list = {channel.name for channel in job.channels if channel.content_type == IMAGE} & {"train", "validation"}
     needed = {"train", "validation"} | {f"{name}_lst" for name in by_list}
     if missing := sorted(needed - there):
         raise ConfigurationError(f"Image Classification needs the channels {', '.join(missing)} too")
-    return TrainingJob(
-        name=name,
-        role_arn=role_arn,
-        image_uri=image_uri or image_classification_image(region),
-        hyperparameters=hyperparameters,
-        channels=channels,
-        output=output,
-        resources=resources,
-        tags=tags or {},
-    )
 
 
-def script_job(
-    *,
-    name: str,
-    role_arn: str,
-    region: str,
-    output: str,
-    hyperparameters: ScriptMode,
-    channels: tuple[Channel, ...],
-    resources: Resources = Resources(),
-    image_uri: str | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> TrainingJob:
-    """A job of our own training in AWS's PyTorch container, on a GPU or without.
-
-    Args:
-        name: of the job.
-        role_arn: what the container may do.
-        region: where it runs; decides the image.
-        output: ``s3://`` prefix for the model.
-        hyperparameters: see ``ScriptMode``.
-        channels: ``training_channel``, and ``model_channel`` to go on from an earlier model.
-        resources: one machine.
-        image_uri: for a region that the table does not know, or a container of your own.
-        tags: of the job.
-
-    Raises:
-        ConfigurationError: an unknown region, several machines, or no ``training`` channel.
-    """
-    if resources.instance_count > 1:
-        raise ConfigurationError(f"instance_count={resources.instance_count}: our training runs on one machine")
-    if "training" not in {channel.name for channel in channels}:
+def _check_script(job: TrainingJob) -> None:
+    if job.resources.instance_count > 1:
+        raise ConfigurationError(f"instance_count={job.resources.instance_count}: our training runs on one machine")
+    if "training" not in {channel.name for channel in job.channels}:
         raise ConfigurationError("our training needs the channel training: a staged data set")
-    gpu = not resources.instance_type.startswith(_CPU_FAMILIES)
-    return TrainingJob(
-        name=name,
-        role_arn=role_arn,
-        image_uri=image_uri or pytorch_training_image(region, gpu=gpu),
-        hyperparameters=hyperparameters,
-        channels=channels,
-        output=output,
-        resources=resources,
-        metrics=METRICS,
-        tags=tags or {},
-    )
 
 
 def training_request(job: TrainingJob) -> dict[str, object]:
@@ -255,7 +206,7 @@ def training_request(job: TrainingJob) -> dict[str, object]:
 def definition(job: TrainingJob) -> dict[str, object]:
     """What a training job and a tuning job's training jobs have in common."""
     resources, spot = job.resources, job.resources.spot
-    algorithm: dict[str, object] = {"TrainingImage": job.image_uri, "TrainingInputMode": "File"}
+    algorithm: dict[str, object] = {"TrainingImage": job.image, "TrainingInputMode": "File"}
     if job.metrics:
         algorithm["MetricDefinitions"] = [{"Name": name, "Regex": regex} for name, regex in job.metrics.items()]
     stopping = {"MaxRuntimeInSeconds": resources.max_runtime_seconds}

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from scones_ml.ports import TrainingRequest
 from scones_ml.testing import MemoryObjectStore
 from scones_ml.training.channels import image_channels, training_channel
 from scones_ml.training.hyperparameters import ImageClassification, ScriptMode
-from scones_ml.training.job import Resources, TrainingJob, image_classification_job, script_job
+from scones_ml.training.job import Resources, TrainingJob
 from scones_ml.training.source import pack
 from scones_ml.training.tuning import Integer, Tuning
 
@@ -51,7 +52,7 @@ def client(service: str, url: str) -> Any:
 
 
 def built_in(name: str) -> TrainingJob:
-    return image_classification_job(
+    return TrainingJob(
         name=name,
         role_arn=ROLE,
         region="us-east-1",
@@ -227,10 +228,7 @@ def test_what_aws_refuses(code: str, error: type[Exception], message: str) -> No
 def test_a_wrong_request_is_never_sent() -> None:
     """What the service model does not allow is refused before a call is made."""
     script = Script(AssertionError("a call was made"))
-    job = built_in("course-4")
-    wrong = TrainingJob(
-        job.name, job.role_arn, job.image_uri, job.hyperparameters, job.channels, job.output, Resources("ml.g4dn.huge")
-    )
+    wrong = replace(built_in("course-4"), resources=Resources("ml.g4dn.huge"))
     with pytest.raises(ConfigurationError, match=r"ResourceConfig\.InstanceType is 'ml\.g4dn\.huge', not one of"):
         TrainingJobs(script, Lines([]), no_pause).start(wrong)
 
@@ -389,7 +387,7 @@ def test_the_source_archive_trains(data: Path, tmp_path: Path) -> None:
 def test_script_jobs_are_created(moto_url: str) -> None:
     """SageMaker's API takes the request of our own training, with its metrics and source."""
     sagemaker = client("sagemaker", moto_url)
-    job = script_job(
+    job = TrainingJob(
         name="script-1",
         role_arn=ROLE,
         region="us-east-1",

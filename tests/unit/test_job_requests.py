@@ -33,8 +33,6 @@ from scones_ml.training.job import (
     Resources,
     Spot,
     TrainingJob,
-    image_classification_job,
-    script_job,
     training_request,
 )
 from scones_ml.training.tuning import (
@@ -56,12 +54,12 @@ SPOT = Resources(spot=Spot("s3://bucket/checkpoints/scones-1", 7_200))
 
 def built_in(**changes: Any) -> TrainingJob:
     given = COMMON | {"hyperparameters": COURSE, "channels": image_channels("s3://bucket/data/")} | changes
-    return image_classification_job(**given)
+    return TrainingJob(**given)
 
 
 def script(**changes: Any) -> TrainingJob:
     given = COMMON | {"hyperparameters": SCRIPT, "channels": (training_channel("s3://bucket/data"),)} | changes
-    return script_job(**given)
+    return TrainingJob(**given)
 
 
 JOBS = {
