@@ -116,6 +116,7 @@ class ClassifiedImage(_Wire):
         inferences: one probability per class, in the model's order of labels, each in [0, 1].
         label: the most probable class.
         confidence: its probability, in [0, 1].
+        model: which model said it, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None in the course's events.
     """
 
     s3_bucket: str
@@ -126,6 +127,7 @@ class ClassifiedImage(_Wire):
     inferences: tuple[Probability, ...] = Field(min_length=1)
     label: str
     confidence: Probability
+    model: str | None = None
 
     @property
     def ref(self) -> ImageRef:

@@ -112,6 +112,11 @@ class Classifier(Protocol):
         """Class names in the order of the probabilities."""
         ...
 
+    @property
+    def model(self) -> str:
+        """Which model answers: ``"sha256:..."`` of its graph, or ``"endpoint:NAME"``; every answer says it."""
+        ...
+
     def predict(self, picture: bytes, *, image_id: str) -> tuple[float, ...]:
         """Classify one encoded picture.
 

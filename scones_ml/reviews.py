@@ -8,7 +8,7 @@ do not, all their answers are kept, and the image has no label until they do.
 
     {"kind": "answer", "id": "5f0c...", "time": "2026-11-25T18:04:11.5+00:00", "reviewer": "ann", "image_id": "9a1b...",
      "image": {"s3_bucket": "photos", "s3_key": "a.jpg", "etag": "0cc1..."}, "label": "bicycle",
-     "model": "c41f...", "model_label": "motorcycle", "confidence": 0.61, "threshold": 0.9}
+     "model": "sha256:c41f...", "model_label": "motorcycle", "confidence": 0.61, "threshold": 0.9}
     {"kind": "undo", "time": "2026-11-25T18:04:13.0+00:00", "reviewer": "ann", "answer": "5f0c..."}
 
 >>> for verdict in read_reviews(Path(".scones/reviews/answers.jsonl")).verdicts:
@@ -43,8 +43,8 @@ class Answer:
         image_id: identity of the object version, 40 hex digits.
         image: the object, at the version that was shown.
         label: the class that the reviewer named.
-        model: which model's answer was reviewed, the sha256 of its ``model.onnx`` or its endpoint's name; None when
-            the outcome does not say.
+        model: which model's answer was reviewed, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None when the
+            outcome does not say.
         model_label: what the model said.
         confidence: how sure it was, in [0, 1].
         threshold: least confidence that would have been accepted, in (0, 1].
@@ -71,7 +71,7 @@ class Answer:
             image_id=asked.image_id,
             image=asked.ref,
             label=label,
-            model=None,
+            model=asked.model,
             model_label=asked.label,
             confidence=asked.confidence,
             threshold=asked.threshold,

@@ -132,7 +132,11 @@ def classify_image_data(image: SerializedImage, picture: bytes, classifier: Clas
     probabilities = classifier.predict(picture, image_id=image.image_id)
     label, confidence = most_probable(probabilities, classifier.labels)
     return ClassifiedImage(
-        **image.model_dump(exclude={"image_data"}), inferences=probabilities, label=label, confidence=confidence
+        **image.model_dump(exclude={"image_data"}),
+        inferences=probabilities,
+        label=label,
+        confidence=confidence,
+        model=classifier.model,
     )
 
 

@@ -66,6 +66,7 @@ def _write_doubtful(
         inferences=inferences,
         label=labels[inferences.index(confidence)],
         confidence=confidence,
+        model="sha256:c41f",
         threshold=0.9,
         accepted=False,
     )

@@ -41,6 +41,11 @@ class SageMakerClassifier:
         """Class names in the order of the probabilities."""
         return self._labels
 
+    @property
+    def model(self) -> str:
+        """``"endpoint:NAME"``: which model that is, is for whoever deploys to say."""
+        return f"endpoint:{self._endpoint}"
+
     def predict(self, picture: bytes, *, image_id: str) -> tuple[float, ...]:
         """See :meth:`scones_ml.ports.Classifier.predict`."""
         with translated(f"endpoint {self._endpoint}"):

@@ -107,6 +107,11 @@ class OnnxClassifier:
         """Class names in the order of the probabilities."""
         return self.card.labels
 
+    @property
+    def model(self) -> str:
+        """``"sha256:..."`` of ``model.onnx``."""
+        return f"sha256:{self.sha256}"
+
     def predict(self, picture: bytes, *, image_id: str = "") -> tuple[float, ...]:  # noqa: ARG002
         """Classify one encoded picture.
 

@@ -57,11 +57,13 @@ class FakeClassifier:
         probabilities: its one answer; nothing checks it, so that tests can make it wrong.
 
     Attributes:
+        model: what it says it is.
         asked: the image_id of every picture, in order.
     """
 
     def __init__(self, labels: tuple[str, ...], probabilities: tuple[float, ...]) -> None:
         self.labels = labels
+        self.model = "endpoint:fake"
         self.asked: list[str] = []
         self._probabilities = probabilities
 

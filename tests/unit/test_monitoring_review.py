@@ -98,7 +98,7 @@ def test_an_answer_names_object_and_model(reviewer: Callable[..., Review], image
         "image_id": images["a"].image_id,
         "image": images["a"].ref.to_event(),
         "label": "motorcycle",
-        "model": None,
+        "model": "sha256:c41f",
         "model_label": "bicycle",
         "confidence": 0.5,
         "threshold": 0.9,
