@@ -1,4 +1,8 @@
-"""Better labels and fewer of them, as functions of a backend: which labels are probably wrong."""
+"""Better labels and fewer of them, as functions of a backend.
+
+Which labels are probably wrong (:func:`check_labels`), and a start that needs fewer of them: a model that has seen
+drawings only (:func:`synthetic_model`).
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scones_ml import dataset, lifecycle
+from scones_ml import __version__, dataset, lifecycle
 from scones_ml.errors import MissingExtraError
+from scones_ml.inference.model import MODEL_CARD
+from scones_ml.plans import Change, Plan
 from scones_ml.ports import Backend, Progress, TrainingRequest, no_progress
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FOLDS", "LabelCheck", "NearDuplicates", "SuspectLabel", "check_labels"]
+__all__ = [
+    "FOLDS",
+    "LabelCheck",
+    "NearDuplicates",
+    "SuspectLabel",
+    "check_labels",
+    "synthetic_folder",
+    "synthetic_model",
+]
 
 FOLDS = 5
 """How many models a label check trains."""
+
+# Out of fold, 3,000 drawings did as well as 12,000: 0.91 and 0.90 right on 1,000 photographs, unlike any of a user's.
+_DRAWINGS, _DRAWINGS_SEED, _DRAWINGS_EPOCHS = 2400, 20_260_101, 8  # a class; of which 64 % are learned from
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,9 @@ def _judged_by_a_stranger(
     request = replace(request, data=fold.root, model=request.model / f"model-{number}")
     backend.trainer.train(request, lambda done, total: progress(number * total + done, FOLDS * total))
     predictions = lifecycle.predict(request.model, fold.root, "test")
+    gone = Change("delete", "model", str(request.model.absolute()), "has judged its fold")
+    with lifecycle.recording(backend, Plan("stage", backend.place_name, (gone,))):
+        shutil.rmtree(request.model)
     return {record.sha256: row for record, row in zip(fold.split("test"), predictions.probabilities, strict=True)}
 
 
@@ -149,6 +169,54 @@ def _near_duplicates(data: dataset.Dataset) -> tuple[NearDuplicates, ...]:
         NearDuplicates(records[pair.first].path, records[pair.second].path, pair.similarity, pair.mirrored)
         for pair in find_near_duplicates(np.concatenate(parts))
     )
+
+
+def synthetic_folder(workspace: Path, preset: str, image_size: int) -> Path:
+    """Where a workspace keeps the model of drawings for a preset and a size of pictures."""
+    return workspace / "models" / f"synthetic-{preset}-{image_size}-{__version__}"
+
+
+def synthetic_model(
+    backend: Backend,
+    workspace: Path,
+    *,
+    preset: str = "fast",
+    image_size: int = 32,
+    threads: int | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """A model that has seen drawn bicycles and motorcycles only, to go on from with few photographs.
+
+    It is trained on first use and kept; nothing is downloaded.
+
+    Args:
+        backend: where it is trained.
+        workspace: keeps it.
+        preset: the recipe that will go on from it.
+        image_size: side of the pictures in pixels.
+        threads: CPU threads; None leaves it to the trainer.
+        progress: counts percent.
+
+    Returns:
+        Its folder. Its threshold is chosen on drawings and promises nothing of photographs.
+
+    Raises:
+        TrainingError: the training did not finish.
+    """
+    model = synthetic_folder(workspace, preset, image_size)
+    if (model / MODEL_CARD).is_file():
+        return model
+    with _scratch(workspace / "drawings") as work:
+        source = dataset.Synthetic(_DRAWINGS, image_size, _DRAWINGS_SEED)
+        drawn = dataset.stage(
+            source,
+            work / "data",
+            image_size=image_size,
+            progress=lambda done, total: progress(50 * done // total, 100),
+        )
+        request = TrainingRequest(drawn.dataset.root, model, preset, threads=threads, epochs=_DRAWINGS_EPOCHS)
+        lifecycle.train(backend, request, lambda done, total: progress(50 + 50 * done // total, 100))
+    return model
 
 
 @contextmanager

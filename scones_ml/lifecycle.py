@@ -46,6 +46,7 @@ __all__ = [
     "deploy",
     "evaluate",
     "leftovers",
+    "may_have_seen",
     "plan_cleanup",
     "plan_deploy",
     "plan_run",
@@ -129,6 +130,19 @@ def train(backend: Backend, request: TrainingRequest, progress: Progress = no_pr
     dataset.load(request.data)
     backend.trainer.train(request, progress)
     return read_card(request.model)
+
+
+def may_have_seen(model: Path, data: Path) -> bool:
+    """Whether a model may have learned from pictures that a data set judges by.
+
+    It has not when it was trained on the data set, or on one that the data set was grown from: splits stay.
+
+    Raises:
+        ConfigurationError: ``model`` is not a model.
+        DatasetError: ``data`` is not a staged data set.
+    """
+    staged = dataset.load(data)
+    return read_card(model).dataset_hash not in (staged.hash, *staged.grown_from)
 
 
 def plan_deploy(backend: Backend, request: DeploymentRequest) -> Plan:

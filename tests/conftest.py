@@ -9,11 +9,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from scones_ml.events import FilteredImage, ImageRef
-from scones_ml.ports import ObjectStore
+from scones_ml.ports import ObjectStore, Progress, TrainingRequest, no_progress
+
+if TYPE_CHECKING:
+    from scones_ml.local.backend import LocalBackend
 
 
 @pytest.fixture(scope="session")
@@ -142,3 +146,35 @@ def _beside(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def instant_backend(tmp_path: Path, tiny_model: Path) -> LocalBackend:
+    """A local backend whose trainer hands out the tiny model, and remembers what it was asked and taught with."""
+    from scones_ml.local.backend import LocalBackend
+
+    backend = LocalBackend(tmp_path / "workspace")
+    backend.trainer = _InstantTrainer(tiny_model)  # type: ignore[assignment]
+    return backend
+
+
+class _InstantTrainer:
+    """A Trainer that takes no time.
+
+    Attributes:
+        requests: what it was asked for.
+        taught: the digests of the pictures of each training.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self.requests: list[TrainingRequest] = []
+        self.taught: list[set[str]] = []
+        self._model = model
+
+    def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
+        from scones_ml import dataset
+
+        self.requests.append(request)
+        self.taught.append({record.sha256 for record in dataset.load(request.data).split("train")})
+        shutil.copytree(self._model, request.model)
+        progress(1, 1)

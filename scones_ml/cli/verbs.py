@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deploy", "evaluate", "train"]
 
+_SYNTHETIC = "synthetic"
 Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=False)]
 Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
 Preset = Annotated[Literal["fast", "best"], typer.Option("--preset", help="The training recipe.")]
@@ -30,7 +31,10 @@ TargetPrecision = Annotated[
     float, typer.Option("--target-precision", min=0.5, max=0.9999, help="What the threshold is to promise.")
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
-Init = Annotated[Path | None, typer.Option("--init", help="A model to go on from; from scratch when not given.")]
+Init = Annotated[
+    str | None,
+    typer.Option("--init", help="A model to go on from, or synthetic: one that has seen drawings only, made here."),
+]
 Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
 Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
@@ -62,11 +66,19 @@ def train(
     from scones_ml.ports import TrainingRequest
 
     target = model or workspace / "model"
-    request = TrainingRequest(data, target, preset, seed, threads, epochs, target_precision, device, init)
+    start = None if init is None else _start(init, data, preset, workspace)
+    request = TrainingRequest(data, target, preset, seed, threads, epochs, target_precision, device, start)
     backend = backends.backend(on, workspace)
     if dry_run:
         show_plans([lifecycle.plan_train(backend, request)], json)
         return
+    if init == _SYNTHETIC:
+        _train_on_drawings(data, preset, threads, workspace)
+    elif start and lifecycle.may_have_seen(start, data):
+        terminal.say(
+            f"{start} was not trained on {data} or what it was grown from: if it has seen pictures that {data} judges "
+            "by, temperature and threshold flatter it"
+        )
     with terminal.progress("train") as progress:
         card = lifecycle.train(backend, request, progress)
     if json:
@@ -75,6 +87,24 @@ def train(
     terminal.say(str(card.threshold_choice.get("reason", "")))
     terminal.say(f"next: scones evaluate {target} {data}; scones deploy {target}")
     terminal.out.print(str(target))
+
+
+def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:
+    """The model to go on from; that of drawings may still have to be made."""
+    from scones_ml import dataset, labels
+
+    if init != _SYNTHETIC:
+        return Path(init)
+    return labels.synthetic_folder(workspace, preset, dataset.load(data).image_size)
+
+
+def _train_on_drawings(data: Path, preset: str, threads: int, workspace: Path) -> None:
+    from scones_ml import dataset, labels
+
+    backend = backends.backend("local", workspace)
+    size = dataset.load(data).image_size
+    with terminal.progress("drawings") as progress:
+        labels.synthetic_model(backend, workspace, preset=preset, image_size=size, threads=threads, progress=progress)
 
 
 def deploy(

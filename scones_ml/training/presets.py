@@ -1,14 +1,18 @@
 """The recipes that ``--preset`` names.
 
 Chosen by 5-fold out-of-fold accuracy on 1,000 photographs (800 to learn from each time), never on test photographs:
-``fast`` 0.936 in 14 CPU seconds, ``best`` 0.955 in 32. Short runs want less cutmix.
+``fast`` 0.936 in 14 CPU seconds, ``best`` 0.955 in 32. Short runs want less cutmix. How gently a training goes on from
+a model was chosen likewise, from the model of drawings: on 80 photographs 0.890 with the preset's own rates, 0.933 with
+a tenth of them; on 320 photographs 0.942 with a tenth, 0.948 with three tenths.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["PRESETS", "Recipe"]
+__all__ = ["PRESETS", "Recipe", "going_on"]
+
+_ENOUGH, _GENTLEST = 1000, 0.05  # pictures that bear a preset's own rates; the least share of them
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,22 @@ PRESETS = {
     "fast": Recipe(epochs=40, cutmix=0.5, widths=(24, 48, 96)),
     "best": Recipe(epochs=54, widths=(24, 48, 96)),
 }
+
+
+def going_on(recipe: Recipe, pictures: int) -> Recipe:
+    """The recipe of a training that goes on from a model: half the epochs, and the fewer pictures, the smaller steps.
+
+    With the rates of a training from scratch, a few pictures would make it forget what it started from.
+
+    Args:
+        recipe: of a training from scratch.
+        pictures: how many it learns from.
+    """
+    share = min(1.0, max(_GENTLEST, pictures / _ENOUGH))
+    return replace(
+        recipe,
+        epochs=max(1, recipe.epochs // 2),
+        muon_lr=recipe.muon_lr * share,
+        head_lr=recipe.head_lr * share,
+        bias_lr=recipe.bias_lr * share,
+    )

@@ -27,7 +27,7 @@ from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Training, make_repeatable
 from scones_ml.training.network import MINIMUM_SIZE
-from scones_ml.training.presets import PRESETS
+from scones_ml.training.presets import PRESETS, going_on
 from scones_ml.training.weights import MODEL_WEIGHTS, initial, to_weights
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def run(job: Job) -> ModelCard:
     data = dataset.load(job.data)
     _check(data)
     recipe = PRESETS[job.preset]
+    if job.init:
+        recipe = going_on(recipe, len(data.split("train")))
     recipe = dataclasses.replace(recipe, epochs=job.epochs or recipe.epochs)
     card = ModelCard(
         labels=data.classes,
