@@ -121,7 +121,10 @@ def _in_bulk(backend: Backend, paths: Sequence[str], model: Path | None, thresho
         raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
     store, bucket, prefix = backends.image_source(paths[0])
     request = BulkRequest(store, bucket, prefix, backend.store, backend.buckets.output, model, threshold)
-    with terminal.progress("bulk") as progress, lifecycle.recording(backend, lifecycle.plan_run(backend, inputs=False)):
+    with (
+        terminal.progress("bulk", "images") as progress,
+        lifecycle.recording(backend, lifecycle.plan_run(backend, inputs=False)),
+    ):
         result = run_bulk(request, progress)
     if json:
         terminal.print_json(dataclasses.asdict(result))
@@ -150,7 +153,7 @@ def _as_load(
 
     refs = lifecycle.upload(backend, list(_files(paths)))
     request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)
-    with terminal.progress("load") as progress:
+    with terminal.progress("load", "images") as progress:
         report = run_load(backend, request, progress)
     if json:
         terminal.print_json(dataclasses.asdict(report))

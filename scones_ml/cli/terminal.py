@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from scones_ml.ports import Progress as ProgressCallback
@@ -59,24 +67,43 @@ def figure(estimate: Estimate) -> tuple[str, str]:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[ProgressCallback]:
-    """A progress bar on standard error while the block runs; silent where it is no terminal."""
-    with bar() as shown:
+def progress(what: str, unit: str = "") -> Iterator[ProgressCallback]:
+    """A progress bar on standard error while the block runs; silent where it is no terminal.
+
+    Args:
+        what: goes on.
+        unit: what is counted; where it is given, the bar tells how many of them there are in a second.
+    """
+    with bar(unit) as shown:
         task = shown.add_task(what, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
-def bar() -> Progress:
-    """A bar that disappears when it is done."""
+def bar(unit: str = "") -> Progress:
+    """A bar that disappears when it is done: how much, how fast where ``unit`` says of what, how long still."""
     return Progress(
         TextColumn("  {task.description:<9}"),
         BarColumn(bar_width=32),
         MofNCompleteColumn(),
+        *([_Speed(unit)] if unit else []),
         TimeRemainingColumn(compact=True),
         console=_err,
         transient=True,
         disable=not _err.is_terminal,
     )
+
+
+class _Speed(ProgressColumn):
+    """How many a second; what an earlier run had finished does not count."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Empty until there are two figures to tell it from."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
 
 
 class StageLines:
