@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from scones_ml import captures, dataset
 from scones_ml.errors import ConfigurationError, DatasetError, SconesError, TransientServiceError
-from scones_ml.evaluation import Comparison, Evaluation
+from scones_ml.evaluation import Comparison, Evaluation, ThresholdChoice
 from scones_ml.evaluation import compare as compare_predictions
 from scones_ml.evaluation import evaluate as evaluate_predictions
 from scones_ml.events import ImageRef
-from scones_ml.inference.model import ModelCard, load_model, read_card
+from scones_ml.inference.model import ModelCard, load_model, read_card, write_card
 from scones_ml.plans import Change, Plan, recorded
 from scones_ml.ports import (
     Backend,
@@ -57,6 +57,7 @@ __all__ = [
     "read_captures",
     "recording",
     "run",
+    "set_threshold",
     "train",
     "upload",
     "workflow_model",
@@ -309,6 +310,28 @@ def evaluate(predictions: Predictions) -> Evaluation:
     return evaluate_predictions(
         predictions.probabilities, predictions.labels, predictions.classes, predictions.threshold
     )
+
+
+def set_threshold(model: Path, data: Path, choice: ThresholdChoice) -> ModelCard:
+    """Give a model another threshold: its card gets the choice, and the figures of the test split at it.
+
+    Args:
+        model: its folder.
+        data: the data set whose calibration split the choice was made on.
+        choice: the threshold, and how it was chosen.
+
+    Raises:
+        ConfigurationError: ``model`` is no folder of a model.
+        DatasetError: ``data`` is not a staged data set, or has other classes than the model.
+    """
+    metrics: dict[str, object] = {}
+    if dataset.load(data).split("test"):
+        tested = replace(predict(model, data), threshold=choice.threshold)
+        metrics = {"test": evaluate(tested).to_json()}
+    update = {"threshold": choice.threshold, "threshold_choice": choice.to_json(), "metrics": metrics}
+    card = read_card(model).model_copy(update=update)
+    write_card(model, card)
+    return card
 
 
 def compare(old: Predictions, new: Predictions) -> Comparison:

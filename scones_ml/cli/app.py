@@ -13,6 +13,7 @@ from scones_ml.cli.monitor import monitor
 from scones_ml.cli.review import review
 from scones_ml.cli.run import run
 from scones_ml.cli.stage import stage
+from scones_ml.cli.threshold import threshold
 
 __all__ = ["app"]
 
@@ -44,6 +45,7 @@ for _verb in (
     verbs.deploy,
     run,
     verbs.evaluate,
+    threshold,
     monitor,
     review,
     cloud.cost,

@@ -35,6 +35,7 @@ __all__ = [
     "load_model",
     "read_card",
     "read_file",
+    "write_card",
 ]
 
 MODEL_GRAPH = "model.onnx"
@@ -188,6 +189,21 @@ def read_card(path: str | Path) -> ModelCard:
     """
     path = Path(path)
     return _card(read_file(path, MODEL_CARD), str(path))
+
+
+def write_card(path: str | Path, card: ModelCard) -> None:
+    """Exchange the card of a model in a folder; readers see the old one or the new, never a part.
+
+    Raises:
+        ConfigurationError: there is no such folder, or the model is an archive.
+    """
+    target = Path(path) / MODEL_CARD
+    if not target.is_file():
+        what = "is an archive: unpack it into a folder" if Path(path).is_file() else "holds no model: train one"
+        raise ConfigurationError(f"the model {path} {what}")
+    temporary = target.with_suffix(".new")
+    temporary.write_text(card.model_dump_json(indent=2), encoding="utf-8")
+    temporary.replace(target)
 
 
 def _card(document: bytes, name: str) -> ModelCard:

@@ -1,0 +1,173 @@
+"""``scones threshold``: another threshold for a model that is there, always on the calibration split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml.cli import terminal
+from scones_ml.cli.options import DryRun, Json
+from scones_ml.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from scones_ml.evaluation import ThresholdChoice
+    from scones_ml.lifecycle import Predictions
+
+__all__ = ["threshold"]
+
+_FOLDS = 5
+_LEAST = 1e-12  # the logarithm of a probability of 0 would be no number
+
+Model = Annotated[Path, typer.Argument(help="A model's folder.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="Its staged data set.", show_default=False)]
+Precision = Annotated[
+    float | None,
+    typer.Option("--target-precision", help="How often accepted answers are to be right: a promise. 0.95 otherwise."),
+]
+Coverage = Annotated[float | None, typer.Option("--target-coverage", help="Share of the images to let through.")]
+Costs = Annotated[
+    str | None,
+    typer.Option("--costs", help="WRONG,REVIEW: what a wrong answer and what a person's look cost, in one unit."),
+]
+Confidence = Annotated[float, typer.Option("--confidence", help="How sure the promise is to be.")]
+CrossFitted = Annotated[
+    bool, typer.Option("--cross-fitted", help="For few labels: use the validation split as well, approximately.")
+]
+PerClass = Annotated[
+    bool, typer.Option("--per-class", help="Show a threshold for each class; nothing is written, workflows have one.")
+]
+
+
+def threshold(
+    model: Model,
+    data: Data,
+    target_precision: Precision = None,
+    target_coverage: Coverage = None,
+    costs: Costs = None,
+    confidence: Confidence = 0.95,
+    cross_fitted: CrossFitted = False,
+    per_class: PerClass = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Choose another threshold on the calibration split, without training again, and write it into model.json."""
+    wishes = {"--target-precision": target_precision, "--target-coverage": target_coverage, "--costs": costs}
+    _check([name for name, wish in wishes.items() if wish is not None], cross_fitted, per_class)
+    from scones_ml import lifecycle
+    from scones_ml.evaluation import choose_threshold, choose_threshold_for_costs, choose_threshold_for_coverage
+
+    precision = 0.95 if target_precision is None else target_precision
+    _compare_data(model, data)
+    with terminal.progress("calibrate") as progress:
+        answers = lifecycle.predict(model, data, "calibration", progress)
+    if per_class:
+        _show_per_class(answers, precision, confidence, json)
+        return
+    if cross_fitted:
+        choice = _cross_fitted(model, data, answers, precision, confidence)
+    elif target_coverage is not None:
+        choice = choose_threshold_for_coverage(
+            answers.probabilities, answers.labels, target_coverage, confidence_level=confidence
+        )
+    elif costs is not None:
+        wrong, review = _pair(costs)
+        choice = choose_threshold_for_costs(
+            answers.probabilities, answers.labels, wrong_accept=wrong, review=review, confidence_level=confidence
+        )
+    else:
+        choice = choose_threshold(
+            answers.probabilities, answers.labels, target_precision=precision, confidence_level=confidence
+        )
+    written = choice.threshold is not None and not dry_run
+    if written:
+        lifecycle.set_threshold(model, data, choice)
+    _show(model, data, choice, answers.threshold, written, json)
+    if choice.threshold is None:
+        raise typer.Exit(1)
+
+
+def _compare_data(model: Path, data: Path) -> None:
+    """A promise holds for images that did not train the model; of another data set nobody knows."""
+    from scones_ml import dataset
+    from scones_ml.inference.model import read_card
+
+    if read_card(model).dataset_hash != dataset.load(data).hash:
+        terminal.say(f"{model} was trained on another data set: the promise holds if no image of {data} was in that")
+
+
+def _check(wishes: list[str], cross_fitted: bool, per_class: bool) -> None:
+    if len(wishes) > 1:
+        raise ConfigurationError(f"{wishes[0]} and {wishes[1]} are two wishes: give one of them")
+    if cross_fitted and per_class:
+        raise ConfigurationError("--cross-fitted gives one threshold over all classes: leave --per-class away")
+    if (cross_fitted or per_class) and wishes not in ([], ["--target-precision"]):
+        raise ConfigurationError(
+            f"{'--cross-fitted' if cross_fitted else '--per-class'} promises a precision: leave {wishes[0]} away"
+        )
+
+
+def _pair(text: str) -> tuple[float, float]:
+    try:
+        wrong, review = map(float, text.split(","))
+    except ValueError as exc:
+        raise ConfigurationError(f"--costs {text!r}: give two numbers, WRONG,REVIEW, as in 20,1") from exc
+    return wrong, review
+
+
+def _cross_fitted(model: Path, data: Path, answers: Predictions, precision: float, level: float) -> ThresholdChoice:
+    """From validation and calibration together; the served model's temperature was fitted on the former."""
+    import numpy as np
+
+    from scones_ml import lifecycle
+    from scones_ml.evaluation import choose_threshold_cross_fitted
+
+    others = lifecycle.predict(model, data, "validation")
+    probabilities = np.concatenate([answers.probabilities, others.probabilities])
+    labels = np.concatenate([answers.labels, others.labels])
+    folds = np.random.default_rng(0).permutation(len(labels)) % _FOLDS
+    return choose_threshold_cross_fitted(
+        np.log(np.maximum(probabilities, _LEAST)), labels, folds, target_precision=precision, confidence_level=level
+    )
+
+
+def _show(model: Path, data: Path, choice: ThresholdChoice, before: float | None, written: bool, json: bool) -> None:
+    if json:
+        terminal.print_json({"written": written, "before": before, **choice.to_json()})
+        return
+    terminal.say(choice.reason)
+    had = "no threshold" if before is None else f"the threshold {before:g}"
+    if written:
+        terminal.say(f"{model} had {had}; endpoints and stacks keep theirs until they are deployed again")
+        terminal.say(f"next: scones evaluate {model} {data}; scones deploy {model}")
+    else:
+        terminal.say(f"nothing was written: {model} keeps {had}")
+    if choice.threshold is not None:
+        terminal.out.print(f"{choice.threshold:g}")
+
+
+def _show_per_class(answers: Predictions, precision: float, level: float, json: bool) -> None:
+    from scones_ml.evaluation import choose_thresholds_per_class
+
+    choices = choose_thresholds_per_class(
+        answers.probabilities, answers.labels, target_precision=precision, confidence_level=level
+    )
+    if json:
+        document = {name: choice.to_json() for name, choice in zip(answers.classes, choices, strict=True)}
+        terminal.print_json({"written": False, "classes": document})
+        return
+    rows = [
+        (
+            name,
+            "none" if choice.threshold is None else f"{choice.threshold:g}",
+            str(choice.labels),
+            str(choice.accepted),
+            str(choice.correct),
+            f"about {choice.labels_needed:,} labels might do" if choice.labels_needed else "",
+        )
+        for name, choice in zip(answers.classes, choices, strict=True)
+    ]
+    columns = ("answer", "threshold", "said so", "pass", "right", "")
+    terminal.print_table(columns, rows, right=columns[1:5])
+    terminal.say("nothing was written: a workflow filters by one threshold, whatever the answer is")
