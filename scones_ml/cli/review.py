@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import webbrowser
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,15 +57,16 @@ def review(
     from scones_ml.reviews import AnswerFile
 
     store, bucket, prefix = _outcomes(source, on, workspace)
-    file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
     with terminal.progress("review") as progress:
         queue = read_queue(store, bucket, prefix, progress)
+    file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
     asked = Review(queue, file, reviewer or _login_name(), second_opinion)
     where = f"s3://{bucket}/{prefix}"
     _say_what_is_odd(queue, asked)
     standing = asked.standing()
     if standing.left or standing.conflicts:
-        _serve(asked, _class_names(classes, model, queue), store, where, port, open_page)
+        newest = functools.partial(read_queue, store, bucket, prefix)
+        _serve(asked, _class_names(classes, model, queue), where, store, newest, port, open_page)
     elif not json:
         answered = f": all {standing.total:,} have an answer" if standing.total else ""
         terminal.out.print(f"nothing to review in {where}{answered}")
@@ -100,14 +103,23 @@ def _class_names(classes: str | None, model: Path | None, queue: Queue) -> tuple
     return known
 
 
-def _serve(asked: Review, classes: tuple[str, ...], store: ObjectStore, where: str, port: int, open_page: bool) -> None:
+def _serve(
+    asked: Review,
+    classes: tuple[str, ...],
+    where: str,
+    store: ObjectStore,
+    newest: Callable[..., Queue],
+    port: int,
+    open_page: bool,
+) -> None:
     from scones_ml.inference.listening import listen
     from scones_ml.monitoring.review import Pictures
     from scones_ml.monitoring.review_page import ReviewPages
     from scones_ml.monitoring.review_server import new_key, review_application, serve
 
     key = new_key()
-    app = review_application(asked, ReviewPages(asked, classes, where), Pictures(store), key)
+    pages = ReviewPages(asked, classes, where)
+    app = review_application(asked, pages, Pictures(store), lambda: newest(known=asked.queue.images), key)
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"
     try:

@@ -42,7 +42,13 @@ class Queue:
     passed_over: tuple[str, ...] = ()
 
 
-def read_queue(store: ObjectStore, bucket: str, prefix: str = REVIEW_PREFIX, progress: Progress = no_progress) -> Queue:
+def read_queue(
+    store: ObjectStore,
+    bucket: str,
+    prefix: str = REVIEW_PREFIX,
+    progress: Progress = no_progress,
+    known: Iterable[FilteredImage] = (),
+) -> Queue:
     """Read every outcome below a prefix, many at a time.
 
     Args:
@@ -50,12 +56,16 @@ def read_queue(store: ObjectStore, bucket: str, prefix: str = REVIEW_PREFIX, pro
         bucket: that holds them.
         prefix: of their keys.
         progress: counts outcomes.
+        known: images that were read before; their outcomes are not read again.
 
     Raises:
         ConfigurationError: no permission, no credentials, or no such bucket.
         TransientServiceError: throttled or timed out.
     """
-    keys = [found.key for found in store.list(bucket, prefix) if found.key.endswith(".json")]
+    found = list(known)
+    names = {f"{image.image_id}.json" for image in found}
+    listed = (summary.key for summary in store.list(bucket, prefix))
+    keys = [key for key in listed if key.endswith(".json") and key.rpartition("/")[2] not in names]
 
     def read(key: str) -> FilteredImage | str:
         ref = ImageRef(s3_bucket=bucket, s3_key=key)
@@ -66,7 +76,6 @@ def read_queue(store: ObjectStore, bucket: str, prefix: str = REVIEW_PREFIX, pro
         except ValueError as exc:
             return f"{ref.uri}: {exc}"
 
-    found: list[FilteredImage] = []
     passed_over: list[str] = []
     with ThreadPoolExecutor(_READERS) as pool:
         for done, outcome in enumerate(pool.map(read, keys), start=1):
@@ -121,7 +130,7 @@ class Standing:
     Attributes:
         total: images in the queue.
         answered: that need no answer any more.
-        skipped: put off by this reviewer in this session.
+        skipped: put off by this reviewer, until `Review.renew`.
         lost: whose picture cannot be shown.
         conflicts: whose reviewers do not agree.
     """
@@ -208,14 +217,16 @@ class Review:
             self._skipped.pop(image.image_id, None)
 
     def skip(self, image: FilteredImage) -> None:
-        """Put an image off until this session's end, or `unskip`."""
+        """Put an image off until this session's end, or `renew`."""
         with self._lock:
             self._skipped.pop(image.image_id, None)
             self._skipped[image.image_id] = self.now()
 
-    def unskip(self) -> None:
-        """Ask again for what was put off."""
+    def renew(self, queue: Queue) -> None:
+        """Go on with a queue that has grown, and ask again for what was put off."""
         with self._lock:
+            self.queue = queue
+            self._images = {image.image_id: image for image in queue.images}
             self._skipped.clear()
 
     def lose(self, image: FilteredImage, reason: str) -> None:

@@ -7,7 +7,7 @@
 ``POST /KEY/answer``    ``image``, ``label``: keeps an answer
 ``POST /KEY/skip``      ``image``: puts it off
 ``POST /KEY/undo``      takes the latest of these back
-``POST /KEY/again``     asks again for what was put off
+``POST /KEY/again``     looks for new images, and asks again for what was put off
 ======================  =================================================================================
 
 It listens on 127.0.0.1 alone. KEY is a secret of 128 bits in the address that is printed: other pages in the browser
@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from scones_ml.errors import ConfigurationError, ImageError, MissingExtraError, TransientServiceError
 from scones_ml.events import FilteredImage
-from scones_ml.monitoring.review import Pictures, Review
+from scones_ml.monitoring.review import Pictures, Queue, Review
 from scones_ml.monitoring.review_page import ReviewPages
 
 if TYPE_CHECKING:
@@ -60,16 +60,19 @@ def serve(app: Starlette, listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def review_application(review: Review, pages: ReviewPages, pictures: Pictures, key: str) -> Starlette:
+def review_application(
+    review: Review, pages: ReviewPages, pictures: Pictures, newest: Callable[[], Queue], key: str
+) -> Starlette:
     """Build the ASGI application.
 
     Args:
         review: what is reviewed.
         pages: its pages.
         pictures: of the queue.
+        newest: reads the queue anew.
         key: the first segment of every path.
     """
-    site = _Site(review, pages, pictures)
+    site = _Site(review, pages, pictures, newest)
     routes = [
         Route("/", site.ask),
         Route("/picture/{image_id}", site.picture),
@@ -100,10 +103,11 @@ Form = dict[str, str]
 
 
 class _Site:
-    def __init__(self, review: Review, pages: ReviewPages, pictures: Pictures) -> None:
+    def __init__(self, review: Review, pages: ReviewPages, pictures: Pictures, newest: Callable[[], Queue]) -> None:
         self._review = review
         self._pages = pages
         self._pictures = pictures
+        self._newest = newest
 
     def ask(self, request: Request) -> Response:
         """The image that is asked for, or the first that waits and can be shown."""
@@ -178,7 +182,7 @@ class _Site:
         return f"./?image={quote(image.image_id)}" if image else "./"
 
     def _again(self, _form: Form) -> str:
-        self._review.unskip()
+        self._review.renew(self._newest())
         return "./"
 
     def _asked(self, form: Form) -> FilteredImage:

@@ -19,7 +19,7 @@ from scones_ml.dataset.synthetic import draw_png
 from scones_ml.errors import TransientServiceError
 from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.inference.listening import listen
-from scones_ml.monitoring.review import Pictures, Review, read_queue
+from scones_ml.monitoring.review import Pictures, Queue, Review, read_queue
 from scones_ml.monitoring.review_page import ReviewPages
 from scones_ml.monitoring.review_server import review_application
 from scones_ml.ports import StoredObject
@@ -76,7 +76,12 @@ def site(doubtful: Callable[..., FilteredImage], tmp_path: Path) -> Iterator[Sit
         for n, key in enumerate((HOSTILE, "b.png", "c.png"))
     ]
     review = Review(read_queue(store, "scones-output"), AnswerFile(tmp_path / "answers.jsonl"), "ann")
-    app = review_application(review, ReviewPages(review, LABELS, "s3://scones-output/"), Pictures(store), "key")
+    pages = ReviewPages(review, LABELS, "s3://scones-output/")
+
+    def newest() -> Queue:
+        return read_queue(store, "scones-output", known=review.queue.images)
+
+    app = review_application(review, pages, Pictures(store), newest, "key")
     listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -115,6 +120,19 @@ def test_the_end_says_that_nothing_is_left(site: Site) -> None:
     assert "<b>3</b> of 3" in site.ask("GET", "/key/")[1]
     site.ask("POST", "/key/answer", {"image": site.images[2].image_id, "label": "bicycle"})
     assert "Nothing is left to review" in site.ask("GET", "/key/")[1]
+
+
+def test_the_end_looks_for_new_images(site: Site, doubtful: Callable[..., FilteredImage]) -> None:
+    """Outcomes that came since the queue was read are asked for without a restart, and old ones are not read again."""
+    for image in site.images:
+        site.ask("POST", "/key/answer", {"image": image.image_id, "label": "bicycle"})
+        site.store.delete("scones-output", f"outcomes/review/{image.image_id}.json")
+    doubtful(site.store, "d.png", draw_png("bicycle", 0, 9), (0.7, 0.3), LABELS)
+    assert "Nothing is left to review" in site.ask("GET", "/key/")[1]
+    site.ask("POST", "/key/again")
+    page = site.ask("GET", "/key/")[1]
+    assert "<b>4</b> of 4" in page
+    assert "d.png" in page
 
 
 def test_hostile_names_are_text(site: Site) -> None:

@@ -65,6 +65,16 @@ def test_the_least_sure_come_first(store: MemoryObjectStore, images: dict[str, F
     assert [image.s3_key for image in read_queue(store, "scones-output").images] == list("abcd")
 
 
+def test_what_is_known_is_not_read_again(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+    """Reading the queue anew reads only outcomes that are new, and keeps the order."""
+    doubtful(store, "b", b"1", (0.6, 0.4), LABELS)
+    queue = read_queue(store, "scones-output")
+    store.write("scones-output", f"outcomes/review/{queue.images[0].image_id}.json", b"unreadable by now", "")
+    doubtful(store, "a", b"2", (0.55, 0.45), LABELS)
+    newer = read_queue(store, "scones-output", known=queue.images)
+    assert ([image.s3_key for image in newer.images], newer.passed_over) == (["a", "b"], ())
+
+
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
@@ -122,7 +132,7 @@ def test_what_is_skipped_waits_for_later(reviewer: Callable[..., Review], images
     assert keys(ann) == "acd"
     assert ann.standing().left == 4
     assert keys(reviewer()) == "abcd"
-    ann.unskip()
+    ann.renew(ann.queue)
     assert keys(ann) == "abcd"
 
 
