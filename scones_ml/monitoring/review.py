@@ -295,7 +295,7 @@ class Review:
 
 
 class Pictures:
-    """The pictures of queued images, at the version that was classified, as PNG; the latest few are kept.
+    """The pictures of queued images, at the version that was classified; the latest few are kept.
 
     Args:
         store: where the objects are.
@@ -303,10 +303,10 @@ class Pictures:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._kept: OrderedDict[str, images.Picture] = OrderedDict()
+        self._kept: OrderedDict[str, images.Preview] = OrderedDict()
         self._lock = Lock()
 
-    def picture(self, image: FilteredImage) -> images.Picture:
+    def picture(self, image: FilteredImage) -> images.Preview:
         """The picture, at most 1,280 pixels a side, encoded anew: nothing else of the object reaches a browser.
 
         Raises:
@@ -319,7 +319,7 @@ class Pictures:
                 self._kept.move_to_end(image.image_id)
                 return self._kept[image.image_id]
         read = self._store.read(image.ref, _SHOWN.max_bytes + 1)
-        made = images.normalise(read.data, _SHOWN)
+        made = images.preview(read.data, _SHOWN)
         with self._lock:
             self._kept[image.image_id] = made
             while len(self._kept) > _KEPT:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scones_ml.evaluation.page import asset, environment
 from scones_ml.events import FilteredImage
-from scones_ml.images import Picture
+from scones_ml.images import Preview
 from scones_ml.monitoring.review import Review
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ReviewPages:
         )
 
     def question(
-        self, image: FilteredImage, picture: Picture, following: FilteredImage | None, came_from: str = ""
+        self, image: FilteredImage, picture: Preview, following: FilteredImage | None, came_from: str = ""
     ) -> str:
         """The page that asks for one image.
 

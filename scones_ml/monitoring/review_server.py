@@ -2,7 +2,7 @@
 
 ======================  =================================================================================
 ``GET  /KEY/``          the next image, or the one that ``?image=`` names
-``GET  /KEY/picture/ID``  its picture as PNG
+``GET  /KEY/picture/ID``  its picture
 ``GET  /KEY/conflicts``  images whose reviewers do not agree
 ``POST /KEY/answer``    ``image``, ``label``: keeps an answer
 ``POST /KEY/skip``      ``image``: puts it off
@@ -135,10 +135,11 @@ class _Site:
         if image is None:
             return PlainTextResponse("no such image in the queue\n", 404)
         try:
-            png = self._pictures.picture(image).png
+            picture = self._pictures.picture(image)
         except ImageError as exc:
             return PlainTextResponse(f"{exc}\n", 404)
-        return Response(png, media_type="image/png", headers={"cache-control": "private, max-age=3600, immutable"})
+        kept = {"cache-control": "private, max-age=3600, immutable"}
+        return Response(picture.data, media_type=picture.media_type, headers=kept)
 
     def conflicts(self, _request: Request) -> Response:
         """Where reviewers do not agree."""

@@ -32,7 +32,7 @@ class Workspace:
         self._doubtful = doubtful
         self._servers: list[subprocess.Popen[str]] = []
 
-    def fill(self, count: int, labels: tuple[str, ...] = LABELS, size: int = 64) -> None:
+    def fill(self, count: int, labels: tuple[str, ...] = LABELS, size: int | tuple[int, int] = 64) -> None:
         """Queue pictures, the least sure first."""
         for number in range(count):
             share = (0.5 + number / 1000) if len(labels) == 2 else (1 / len(labels) + 0.01 + number / 1000)
@@ -189,13 +189,13 @@ def test_light_dark_and_phone(workspace: Workspace, browser: Any, artefacts: Pat
     """The page follows light and dark, fits a phone without scrolling sideways, loads nothing from elsewhere."""
     from PIL import Image
 
-    workspace.fill(2, size=240)
+    workspace.fill(2, size=(320, 240))
     _, address = workspace.start("--reviewer", "ann")
     light, dark = (250, 249, 246), (18, 24, 26)
     for name, width, ground in (("light", 1280, light), ("dark", 1280, dark), ("phone", 390, light)):
         page = browser.page(address, width=width, height=800, dark=ground == dark)
         assert page.js("document.documentElement.scrollWidth") <= width
-        assert page.js("document.querySelector('figure img').naturalWidth") == 240
+        assert page.js("document.querySelector('figure img').naturalWidth") == 320
         assert page.js("document.getElementById('choice-1').getBoundingClientRect().bottom") < 800
         assert [url for url in page.requests if not url.startswith((address, "data:"))] == []
         assert page.errors == []

@@ -176,3 +176,34 @@ def test_the_course_s_pictures_keep_their_pixels(test_data: Path) -> None:
     for file in files:
         original = Image.open(file).convert("RGB")
         assert np.array_equal(images.pixels(file.read_bytes(), 32), np.asarray(original))
+
+
+@pytest.mark.parametrize(
+    ("size", "shown", "media_type"),
+    [
+        ((40, 30), (40, 30), "image/png"),
+        ((4000, 1000), (1000, 250), "image/png"),
+        ((1200, 900), (1000, 750), "image/jpeg"),
+    ],
+)
+def test_people_see_the_whole_picture_in_its_proportions(
+    size: tuple[int, int], shown: tuple[int, int], media_type: str
+) -> None:
+    """A preview is never stretched; small ones lose nothing, large ones are JPEG."""
+    original = noise(*size)
+    preview = images.preview(encoded(original), ImagePolicy(image_size=1000))
+    assert ((preview.width, preview.height), preview.media_type) == (shown, media_type)
+    assert decoded(preview.data).size == shown
+    if size == shown:
+        assert np.array_equal(np.asarray(decoded(preview.data)), np.asarray(original))
+
+
+def test_a_preview_keeps_the_policy() -> None:
+    """Photographs are turned upright, and what the policy refuses has no preview."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert images.preview(encoded(noise(40, 20), "JPEG", exif=turned)).width == 20
+    with pytest.raises(ImageTooLargeError):
+        images.preview(encoded(noise(40, 20)), ImagePolicy(max_pixels=799))
+    with pytest.raises(InvalidImageError):
+        images.preview(b"<svg onload=alert(1)>")

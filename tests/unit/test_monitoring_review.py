@@ -198,12 +198,12 @@ def test_nine_classes_keep_their_keys_and_more_are_ranked(store: MemoryObjectSto
 
 
 def test_a_picture_is_the_version_that_was_classified(store: MemoryObjectStore, doubtful: Doubtful) -> None:
-    """A replaced, a gone and a broken object are errors of their own; what is shown is our own PNG."""
+    """A replaced, a gone and a broken object are errors of their own; what is shown is encoded by us."""
     image = doubtful(store, "a", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
     pictures = Pictures(store)
-    assert pictures.picture(image).png.startswith(b"\x89PNG")
+    assert pictures.picture(image).data.startswith(b"\x89PNG")
     store.write("scones-input", "a", draw_png("bicycle", 0, 1), "")
-    assert pictures.picture(image).png.startswith(b"\x89PNG"), "kept"
+    assert pictures.picture(image).data.startswith(b"\x89PNG"), "kept"
     with pytest.raises(ImageNotFoundError, match="replaced"):
         Pictures(store).picture(image)
     store.delete("scones-input", "a")
