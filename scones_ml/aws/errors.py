@@ -1,13 +1,15 @@
-"""The one table that turns AWS's errors into ours.
+"""AWS's errors as ours: one table for each client, and what to do about the common ones.
 
-Codes that the table does not name are judged by their HTTP status: 429 and 5xx may pass, the rest will not. Tests hold
-the table against botocore's service models.
+Codes that no table names are judged by their HTTP status: 429 and 5xx may pass, the rest will not. Tests hold the
+tables against botocore's service models, for every operation that this package calls, and against botocore's own list
+of what throttling is called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 from scones_ml.errors import (
     ConfigurationError,
@@ -23,59 +25,163 @@ try:
         BotoCoreError,
         ClientError,
         ConnectionError,  # noqa: A004
+        EndpointConnectionError,
         HTTPClientError,
+        NoCredentialsError,
+        NoRegionError,
+        PartialCredentialsError,
     )
 except ModuleNotFoundError as exc:
     raise MissingExtraError("boto3", "aws") from exc
 
-__all__ = ["ERRORS", "explained", "translated"]
+__all__ = ["ERRORS", "TABLES", "translated"]
 
-ERRORS: dict[str, type[SconesError]] = {
-    # S3 GetObject, PutObject
-    "404": ImageNotFoundError,
-    "412": ImageNotFoundError,
-    "NoSuchKey": ImageNotFoundError,
-    "NoSuchVersion": ImageNotFoundError,
-    "PreconditionFailed": ImageNotFoundError,
-    "403": ConfigurationError,  # also S3's word for "missing" where listing is not granted
+_Table = Mapping[str, type[SconesError]]
+
+_EVERY_CLIENT: Final[_Table] = {
     "AccessDenied": ConfigurationError,
-    "InvalidObjectState": ConfigurationError,  # archived: restore it first
-    "NoSuchBucket": ConfigurationError,
+    "AccessDeniedException": ConfigurationError,
+    "BandwidthLimitExceeded": TransientServiceError,
+    "EC2ThrottledException": TransientServiceError,
+    "ExpiredToken": ConfigurationError,
+    "ExpiredTokenException": ConfigurationError,
+    "InvalidAccessKeyId": ConfigurationError,
+    "InvalidClientTokenId": ConfigurationError,
+    "InvalidSignatureException": ConfigurationError,
+    "LimitExceededException": TransientServiceError,
+    "PriorRequestNotComplete": TransientServiceError,
+    "ProvisionedThroughputExceededException": TransientServiceError,
+    "RequestExpired": ConfigurationError,
+    "RequestLimitExceeded": TransientServiceError,
+    "RequestThrottled": TransientServiceError,
+    "RequestThrottledException": TransientServiceError,
+    "RequestTimeTooSkewed": ConfigurationError,
     "RequestTimeout": TransientServiceError,  # HTTP 400
+    "RequestTimeoutException": TransientServiceError,
+    "SignatureDoesNotMatch": ConfigurationError,
     "SlowDown": TransientServiceError,
-    # SageMaker InvokeEndpoint
-    "InternalDependencyException": TransientServiceError,
-    "InternalFailure": TransientServiceError,
-    "ModelNotReadyException": TransientServiceError,
-    "ServiceUnavailable": TransientServiceError,
-    "ValidationError": ConfigurationError,  # no such endpoint, or a request that it cannot take
-    # Step Functions StartExecution; ExecutionAlreadyExists is no error to us
-    "ExecutionLimitExceeded": TransientServiceError,
-    "InvalidArn": ConfigurationError,
-    "InvalidExecutionInput": ConfigurationError,
-    "InvalidName": ConfigurationError,
-    "KmsAccessDeniedException": ConfigurationError,
-    "KmsInvalidStateException": ConfigurationError,
-    "KmsThrottlingException": TransientServiceError,
-    "StateMachineDeleting": ConfigurationError,
-    "StateMachineDoesNotExist": ConfigurationError,
-    "ValidationException": ConfigurationError,
-    # all of them
     "Throttling": TransientServiceError,
+    "ThrottledException": TransientServiceError,
     "ThrottlingException": TransientServiceError,
+    "TooManyRequestsException": TransientServiceError,
+    "TransactionInProgressException": TransientServiceError,
+    "UnrecognizedClientException": ConfigurationError,
 }
 
-_HINTS = {
+TABLES: Final[Mapping[str, _Table]] = {
+    "application-autoscaling": {
+        "ConcurrentUpdateException": TransientServiceError,
+        "FailedResourceAccessException": ConfigurationError,
+        "InternalServiceException": TransientServiceError,
+        "InvalidNextTokenException": ConfigurationError,
+        "ObjectNotFoundException": ConfigurationError,
+        "ResourceNotFoundException": ConfigurationError,
+        "ValidationException": ConfigurationError,
+    },
+    "cloudformation": {
+        "ValidationError": ConfigurationError,  # no such stack, too
+    },
+    "cloudwatch": {
+        "InternalServiceError": TransientServiceError,
+        "InvalidNextToken": ConfigurationError,
+        "InvalidParameterValue": ConfigurationError,
+        "LimitExceeded": ConfigurationError,  # as many alarms as the account may have
+        "ResourceConflict": TransientServiceError,
+        "ResourceNotFound": ConfigurationError,
+        "ResourceNotFoundException": ConfigurationError,
+    },
+    "logs": {
+        "InvalidParameterException": ConfigurationError,
+        "ResourceNotFoundException": ConfigurationError,
+        "ServiceUnavailableException": TransientServiceError,
+    },
+    "s3": {
+        "403": ConfigurationError,  # also S3's word for "missing" where listing is not granted
+        "404": ImageNotFoundError,
+        "412": ImageNotFoundError,
+        "EncryptionTypeMismatch": ConfigurationError,
+        "InvalidObjectState": ConfigurationError,  # archived: restore it first
+        "InvalidRequest": ConfigurationError,
+        "InvalidWriteOffset": ConfigurationError,
+        "NoSuchBucket": ConfigurationError,
+        "NoSuchKey": ImageNotFoundError,
+        "NoSuchVersion": ImageNotFoundError,
+        "PermanentRedirect": ConfigurationError,
+        "PreconditionFailed": ImageNotFoundError,
+        "TooManyParts": ConfigurationError,
+    },
+    "sagemaker": {
+        "ResourceInUse": ConfigurationError,
+        "ResourceLimitExceeded": ConfigurationError,
+        "ResourceNotFound": ConfigurationError,
+        "ValidationException": ConfigurationError,
+    },
+    "sagemaker-runtime": {
+        "InternalDependencyException": TransientServiceError,
+        "InternalFailure": TransientServiceError,
+        "ModelError": InferenceError,  # or what the container's own status says
+        "ModelNotReadyException": TransientServiceError,
+        "ServiceUnavailable": TransientServiceError,
+        "ValidationError": ConfigurationError,  # no such endpoint, or a request that it cannot take
+    },
+    "stepfunctions": {
+        "ExecutionAlreadyExists": ConfigurationError,  # where it means anything else than "it is done"
+        "ExecutionDoesNotExist": ConfigurationError,
+        "ExecutionLimitExceeded": TransientServiceError,
+        "InvalidArn": ConfigurationError,
+        "InvalidExecutionInput": ConfigurationError,
+        "InvalidName": ConfigurationError,
+        "InvalidToken": ConfigurationError,
+        "KmsAccessDeniedException": ConfigurationError,
+        "KmsInvalidStateException": ConfigurationError,
+        "KmsThrottlingException": TransientServiceError,
+        "StateMachineDeleting": ConfigurationError,
+        "StateMachineDoesNotExist": ConfigurationError,
+        "ValidationException": ConfigurationError,
+    },
+    "sts": {},
+}
+"""For each client of ours what its errors become; no code means two things."""
+
+ERRORS: Final[_Table] = {code: error for table in (_EVERY_CLIENT, *TABLES.values()) for code, error in table.items()}
+
+_SIGN_IN: Final = "sign in again, as with `aws sso login`, or set fresh keys"
+_OTHER_KEY: Final = "see where the access key comes from with `aws configure list`"
+_HINTS: Final = {
     "AccessDenied": "have the named action allowed for the named user or role",
     "AccessDeniedException": "have the named action allowed for the named user or role",
+    "ExpiredToken": _SIGN_IN,
+    "ExpiredTokenException": _SIGN_IN,
+    "InvalidAccessKeyId": _OTHER_KEY,
+    "InvalidClientTokenId": _OTHER_KEY,
+    "InvalidSignatureException": _OTHER_KEY,
+    "PermanentRedirect": "the bucket is in another region: set AWS_DEFAULT_REGION to it",
+    "RequestExpired": _SIGN_IN,
+    "RequestTimeTooSkewed": "set this machine's clock",
     "ResourceInUse": "choose another name",
     "ResourceLimitExceeded": "ask for a higher quota in Service Quotas, or choose another instance type",
+    "SignatureDoesNotMatch": _OTHER_KEY,
+    "UnrecognizedClientException": f"{_OTHER_KEY}, and whether the region is switched on",
 }
+_BEFORE_AN_ANSWER: Final[Mapping[type[Exception], str]] = {
+    EndpointConnectionError: "is the region right, and is there a network?",
+    NoCredentialsError: "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
+    NoRegionError: "set AWS_DEFAULT_REGION, or `aws configure set region REGION`",
+    PartialCredentialsError: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY both",
+}
+_S3_ACTIONS: Final = {
+    "DeleteObject": "s3:DeleteObject",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "PutObject": "s3:PutObject",
+}
+"""S3 alone may answer "Access Denied" and no more."""
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise our error for AWS's.
+    """Raise our error for AWS's, with what to do about it where that is known.
 
     Args:
         what: the thing that the call was about, ``"s3://bucket/key"``; messages start with it.
@@ -85,26 +191,9 @@ def translated(what: str) -> Iterator[None]:
     except ClientError as exc:
         raise _translate(exc)(f"{what}: {_message(exc)}") from exc
     except (ConnectionError, HTTPClientError) as exc:
-        raise TransientServiceError(f"{what}: {exc}") from exc
+        raise TransientServiceError(f"{what}: {_with_hint(exc)}") from exc
     except BotoCoreError as exc:
-        raise ConfigurationError(f"{what}: {exc}") from exc
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """As :func:`translated`, with what to do about common refusals of those who make and remove resources.
-
-    Args:
-        what: as for :func:`translated`.
-    """
-    try:
-        with translated(what):
-            yield
-    except ConfigurationError as exc:
-        code = exc.__cause__.response.get("Error", {}).get("Code", "") if isinstance(exc.__cause__, ClientError) else ""
-        if code not in _HINTS:
-            raise
-        raise ConfigurationError(f"{exc}: {_HINTS[code]}") from exc.__cause__
+        raise ConfigurationError(f"{what}: {_with_hint(exc)}") from exc
 
 
 def _translate(error: ClientError) -> type[SconesError]:
@@ -112,7 +201,7 @@ def _translate(error: ClientError) -> type[SconesError]:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "ModelError":  # the container's own answer: its status decides
         original = int(str(error.response.get("OriginalStatusCode", 0)))
-        return TransientServiceError if original in (0, 429) or original >= 500 else InferenceError
+        return TransientServiceError if original in (0, 429) or original >= 500 else ERRORS[code]
     if code in ERRORS:
         return ERRORS[code]
     return TransientServiceError if status == 429 or status >= 500 else ConfigurationError
@@ -120,4 +209,31 @@ def _translate(error: ClientError) -> type[SconesError]:
 
 def _message(error: ClientError) -> str:
     detail = error.response.get("Error", {})
-    return f"{detail.get('Code', 'error')}: {detail.get('Message') or error}"
+    code, said = detail.get("Code", "error"), " ".join(str(detail.get("Message") or error).split())
+    action = _S3_ACTIONS.get(error.operation_name)
+    if code in ("403", "AccessDenied") and action and "not authorized to perform" not in said:
+        return (
+            f"{code}: {_caller()} may not {action} there: have it allowed (docs/security.md); "
+            "or the bucket is another account's"
+        )
+    hint = _HINTS.get(code)
+    return f"{code}: {said}: {hint}" if hint else f"{code}: {said}"
+
+
+def _with_hint(error: Exception) -> str:
+    hint = _BEFORE_AN_ANSWER.get(type(error))
+    said = " ".join(str(error).split())
+    return f"{said.rstrip('.')}: {hint}" if hint else said
+
+
+def _caller() -> str:
+    """Who we are to AWS; "the caller" where that cannot be had quickly."""
+    from botocore.config import Config
+
+    from scones_ml.aws.clients import client
+
+    quick = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    try:
+        return str(client("sts", quick).get_caller_identity()["Arn"])  # type: ignore[attr-defined]
+    except (ClientError, BotoCoreError, SconesError):
+        return "the caller"

@@ -46,7 +46,7 @@ class Place:
 
     Args:
         environ: the environment's variables.
-        outputs: name of a stack to its outputs; asks CloudFormation when None.
+        outputs: name of a stack to its outputs, None for no stack; asks CloudFormation when not given.
 
     Raises:
         ConfigurationError: a variable is wrong. Each attribute raises it when neither its variable nor the stack says
@@ -56,7 +56,7 @@ class Place:
     def __init__(
         self,
         environ: settings.Environ = os.environ,
-        outputs: Callable[[str], Mapping[str, str]] | None = None,
+        outputs: Callable[[str], Mapping[str, str] | None] | None = None,
     ) -> None:
         self._names = settings.aws_names(environ)
         self._ask = outputs or stack_outputs
@@ -99,12 +99,14 @@ class Place:
     @property
     def state_machine(self) -> str:
         """ARN of the state machine for one picture."""
-        return self._names.state_machine or self._output("SCONES_STATE_MACHINE")
+        variable = "SCONES_STATE_MACHINE"
+        return self._here(self._names.state_machine or self._output(variable), variable)
 
     @property
     def batch_state_machine(self) -> str:
         """ARN of the state machine for all pictures under a prefix."""
-        return self._names.batch_state_machine or self._output("SCONES_BATCH_STATE_MACHINE")
+        variable = "SCONES_BATCH_STATE_MACHINE"
+        return self._here(self._names.batch_state_machine or self._output(variable), variable)
 
     @property
     def input_bucket(self) -> str:
@@ -117,27 +119,43 @@ class Place:
         return self._names.output_bucket or self._output("SCONES_OUTPUT_BUCKET")
 
     @cached_property
-    def _outputs(self) -> Mapping[str, str]:
+    def _outputs(self) -> Mapping[str, str] | None:
         return self._ask(self._names.stack)
 
     def _output(self, variable: str) -> str:
-        remedies = f"set {variable}, or deploy the stack (docs/deploy.md) and name it in SCONES_STACK"
+        stack = self._names.stack
         try:
-            found = self._outputs.get(_OUTPUTS[variable])
+            outputs = self._outputs
         except ConfigurationError as exc:
-            raise ConfigurationError(f"{variable} is not set, and {exc}: {remedies}") from exc
+            raise ConfigurationError(f"{variable} is not set, and {exc}") from exc
+        found = None if outputs is None else outputs.get(_OUTPUTS[variable])
         if found is None:
+            lacks = (
+                f"there is no stack {stack} in {self.region}"
+                if outputs is None
+                else f"stack {stack} has no output {_OUTPUTS[variable]}"
+            )
             raise ConfigurationError(
-                f"{variable} is not set, and stack {self._names.stack} has no output {_OUTPUTS[variable]}: {remedies}"
+                f"{variable} is not set, and {lacks}: "
+                f"set {variable}, or deploy the stack (docs/deploy.md) and name it in SCONES_STACK"
             )
         return found
 
+    def _here(self, arn: str, variable: str) -> str:
+        """The ARN, unless it names another region: Step Functions would only call it invalid."""
+        region = arn.split(":")[3]
+        if region != self.region:
+            raise ConfigurationError(
+                f"{variable}: {arn} is in {region}, but the region is {self.region}: set AWS_DEFAULT_REGION={region}"
+            )
+        return arn
 
-def stack_outputs(stack: str) -> dict[str, str]:
-    """The outputs of a CloudFormation stack.
+
+def stack_outputs(stack: str) -> dict[str, str] | None:
+    """The outputs of a CloudFormation stack; None when there is none of that name.
 
     Raises:
-        ConfigurationError: there is no such stack, no permission to ask, no credentials or no region.
+        ConfigurationError: no permission to ask, no credentials or no region.
         TransientServiceError: throttled or out of reach.
     """
     cloudformation = cast("_CloudFormation", clients.client("cloudformation", _config()))
@@ -146,7 +164,7 @@ def stack_outputs(stack: str) -> dict[str, str]:
             (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
         except ClientError as exc:
             if exc.response.get("Error", {}).get("Code") == "ValidationError":
-                raise ConfigurationError(f"there is no stack {stack} in {clients.region()}") from exc
+                return None
             raise
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
 

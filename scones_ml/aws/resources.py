@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from scones_ml.aws.clients import client
-from scones_ml.aws.errors import explained
+from scones_ml.aws.errors import translated
 from scones_ml.aws.requests import check_request
 from scones_ml.deployment.requests import SCALABLE_DIMENSION, SCALING_POLICY
 from scones_ml.errors import DeploymentError, SconesError
@@ -311,7 +311,7 @@ class Resources:
             TransientServiceError: throttled or out of reach.
         """
         check_request(service, operation, request)
-        with explained(what):
+        with translated(what):
             return cast("Mapping[str, Any]", getattr(self._clients(service), xform_name(operation))(**request))
 
 

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from scones_ml.aws.clients import client
-from scones_ml.aws.errors import explained, translated
+from scones_ml.aws.errors import translated
 from scones_ml.aws.requests import check_request
 from scones_ml.errors import TrainingError
 from scones_ml.ports import Progress, no_progress
@@ -108,7 +108,7 @@ class TrainingJobs:
         """
         request = training_request(job)
         check_request("sagemaker", "CreateTrainingJob", request)
-        with explained(f"training job {job.name}"):
+        with translated(f"training job {job.name}"):
             return str(self._sagemaker.create_training_job(**request)["TrainingJobArn"])
 
     def start_tuning(self, tuning: Tuning) -> str:
@@ -120,7 +120,7 @@ class TrainingJobs:
         """
         request = tuning_request(tuning)
         check_request("sagemaker", "CreateHyperParameterTuningJob", request)
-        with explained(f"tuning job {tuning.job.name}"):
+        with translated(f"tuning job {tuning.job.name}"):
             return str(self._sagemaker.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"])
 
     def stop(self, name: str) -> None:
@@ -129,7 +129,7 @@ class TrainingJobs:
         Raises:
             ConfigurationError: there is no such job, or no permission.
         """
-        with explained(f"training job {name}"):
+        with translated(f"training job {name}"):
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def follow(self, name: str, progress: Progress = no_progress, said: Callable[[str], object] = str) -> FinishedJob:
@@ -148,7 +148,7 @@ class TrainingJobs:
         log = _Log(self._logs, name, progress, said)
         try:
             while True:
-                with explained(f"training job {name}"):
+                with translated(f"training job {name}"):
                     found = self._sagemaker.describe_training_job(TrainingJobName=name)
                 log.total = log.total or int(found.get("HyperParameters", {}).get("epochs", 0))
                 log.read()

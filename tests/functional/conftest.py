@@ -39,6 +39,7 @@ class StepFunctions:
         looks: how often an execution is RUNNING before its end is told.
         page: events of one page of a history.
         calls: every operation and its request, in order.
+        message: of those errors.
         refuse: operations to the error that they answer, as often as the list is long.
     """
 
@@ -49,6 +50,7 @@ class StepFunctions:
     looks: int = 0
     page: int = 7
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    message: str = "the server said so"
     refuse: dict[str, list[str]] = field(default_factory=dict)
     executions: dict[str, asl.Execution] = field(default_factory=dict)
     looked: dict[str, int] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             with self.lock:
                 status, body = 200, self.state.answer(self.headers["X-Amz-Target"].rpartition(".")[2], request)
         except RefusedError as exc:
-            status, body = 400, {"__type": str(exc), "message": "the server said so"}
+            status, body = 400, {"__type": str(exc), "message": self.state.message}
         text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")

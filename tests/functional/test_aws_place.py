@@ -61,8 +61,9 @@ def test_what_the_environment_does_not_say_the_stack_does(stack: str) -> None:
     assert (place.input_bucket, place.output_bucket) == ("pictures", "outcomes")
 
 
-def test_what_the_environment_says_is_not_asked_for() -> None:
+def test_what_the_environment_says_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every variable set no stack is needed: nothing is asked, and none of it needs credentials."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     place = Place(
         {
             "SCONES_BUCKET": "s3://lake/vehicles/",
@@ -109,6 +110,15 @@ def test_a_stack_of_another_kind_is_told(stack: str) -> None:
     place = Place({}, lambda _: {"InputBucketName": "pictures"})
     with pytest.raises(
         ConfigurationError, match=r"^SCONES_STATE_MACHINE is not set, and stack scones has no output St"
+    ):
+        _ = place.state_machine
+
+
+def test_a_machine_of_another_region_is_told(account: None) -> None:
+    """A state machine's ARN names its region: another one than ours is one line with the remedy."""
+    place = Place({"SCONES_STATE_MACHINE": ARN.replace("eu-west-1", "us-east-2")})
+    with pytest.raises(
+        ConfigurationError, match=r"is in us-east-2, but .* eu-west-1: set AWS_DEFAULT_REGION=us-east-2"
     ):
         _ = place.state_machine
 

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from pathlib import Path
 
 import botocore.session
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError, ReadTimeoutError
+from botocore import xform_name
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ReadTimeoutError,
+)
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from scones_ml import errors
-from scones_ml.aws.errors import ERRORS, translated
+from scones_ml.aws.errors import ERRORS, TABLES, translated
+from scones_ml.aws.resources import KINDS
 from scones_ml.errors import ConfigurationError, ImageNotFoundError, InferenceError, SconesError, TransientServiceError
 
-# What botocore's model lists for the calls that we make, and what each must become.
-CALLS = {
-    "s3": ["GetObject", "PutObject", "ListObjectsV2", "DeleteObject"],
-    "sagemaker-runtime": ["InvokeEndpoint"],
-    "stepfunctions": ["StartExecution"],
-}
-UNREACHABLE = {"EncryptionTypeMismatch", "InvalidRequest", "InvalidWriteOffset", "TooManyParts"}
+AWS = Path(errors.__file__).parent / "aws"
+
+
+def operations_called() -> set[tuple[str, str]]:
+    """Every operation that scones_ml.aws calls, as its source names them: client's name, operation."""
+    session = botocore.session.get_session()
+    services = set(session.get_available_services())
+    found = {
+        (kind.service, operation)
+        for kind in KINDS.values()
+        for operation in (kind.create, kind.update, kind.describe.operation, kind.delete.operation)
+        if operation
+    }
+    found |= {(kind.service, kind.listing.call.operation) for kind in KINDS.values()}
+    for path in AWS.glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        for service in texts & services if path.name != "errors.py" else {"sts"}:
+            for operation in session.get_service_model(service).operation_names:
+                if operation in texts or xform_name(operation) in texts | names:
+                    found.add((service, operation))
+    return found
 
 
 def client_error(code: str, status: int, **more: object) -> ClientError:
@@ -45,14 +73,22 @@ def test_the_docstring_draws_the_whole_tree() -> None:
     assert set(errors.__all__) == classes | {"SconesError"}
 
 
-def test_the_table_names_every_modelled_error() -> None:
-    """Each error that botocore's models list for our calls has a row; an error of a new SDK makes this fail."""
+def test_every_client_has_a_table_that_names_every_modelled_error() -> None:
+    """Each error that botocore's models list for an operation that we call has a row in that client's table."""
     session = botocore.session.get_session()
-    for service, operations in CALLS.items():
-        model = session.get_service_model(service)
-        for operation in operations:
-            codes = {shape.name for shape in model.operation_model(operation).error_shapes}
-            assert codes - UNREACHABLE - {"ExecutionAlreadyExists", "ModelError"} <= set(ERRORS), operation
+    called = operations_called()
+    assert {service for service, _ in called} == set(TABLES)
+    assert {("s3", "GetObject"), ("sagemaker", "CreateEndpoint"), ("stepfunctions", "GetExecutionHistory")} <= called
+    for service, operation in called:
+        for shape in session.get_service_model(service).operation_model(operation).error_shapes:
+            code = shape.metadata.get("error", {}).get("code", shape.name)
+            assert code in TABLES[service] or ERRORS.get(code) is TransientServiceError, f"{service} {operation} {code}"
+
+
+def test_no_code_means_two_things() -> None:
+    """What one client's table says of a code, no other one contradicts, so that the code alone decides."""
+    for table in TABLES.values():
+        assert all(ERRORS[code] is error for code, error in table.items())
 
 
 @pytest.mark.parametrize(
@@ -102,7 +138,32 @@ def test_errors_before_an_answer(error: Exception, expected: type[SconesError]) 
     assert type(raised_for(error)) is expected
 
 
-def test_throttling_never_surfaces_as_client_error() -> None:
-    """The workflow retries by class name: throttling must not arrive as a bare ClientError."""
-    for code in ("Throttling", "ThrottlingException", "SlowDown"):
-        assert type(raised_for(client_error(code, 400))).__name__ == "TransientServiceError"
+@pytest.mark.parametrize(
+    "code",
+    sorted({*ThrottledRetryableChecker._THROTTLED_ERROR_CODES, *TransientRetryableChecker._TRANSIENT_ERROR_CODES}),
+)
+def test_throttling_never_surfaces_as_client_error(code: str) -> None:
+    """Whatever botocore itself calls throttling or passing arrives by the one name that the workflow retries."""
+    assert type(raised_for(client_error(code, 400))).__name__ == "TransientServiceError"
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (
+            NoCredentialsError(),
+            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
+        ),
+        (NoRegionError(), "set AWS_DEFAULT_REGION"),
+        (EndpointConnectionError(endpoint_url="https://s3.us-eats-1.amazonaws.com/"), "is the region right"),
+        (client_error("ExpiredToken", 400), "sign in again, as with `aws sso login`"),
+        (client_error("InvalidAccessKeyId", 403), "`aws configure list`"),
+        (client_error("RequestTimeTooSkewed", 403), "set this machine's clock"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_common_troubles_come_with_their_remedy(error: Exception, remedy: str) -> None:
+    """What users can mend is one line that says how."""
+    message = str(raised_for(error))
+    assert remedy in message
+    assert "\n" not in message
