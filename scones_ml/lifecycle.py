@@ -64,7 +64,7 @@ __all__ = [
 ]
 
 _BATCH = 64
-_PATIENCE = 900.0
+_PATIENCE = 2700.0
 """Seconds for which something that is refused for now is tried again."""
 
 
@@ -362,7 +362,7 @@ def plan_cleanup(backend: Backend, run: str | None = None, everything: bool = Fa
     Raises:
         ConfigurationError: there is no such run on record.
     """
-    if run is not None and all(entry.run != run for entry in backend.ledger.entries()):
+    if run is not None and not everything and all(entry.run != run for entry in backend.ledger.entries()):
         raise ConfigurationError(f"no run {run!r} is on record in {backend.ledger.path}: `scones status` names them")
     found = backend.inventory.resources(everything)
     chosen = [resource for resource in found if run is None or resource.run == run]
@@ -398,10 +398,23 @@ def cleanup(
         except SconesError as exc:
             reasons[change.kind, change.name] = str(exc)
         progress(done, len(plan.changes))
-    return tuple(
-        replace(found, reason=reasons.get((found.kind, found.name), ""))
-        for found in leftovers(backend, run, everything)
-    )
+    left = [
+        Leftover(one.kind, one.name, reasons.get((one.kind, one.name), ""), one.dollars_per_hour)
+        for one in _there(backend, plan)
+    ]
+    tried = {(change.kind, change.name) for change in plan.changes}
+    return (*left, *(found for found in leftovers(backend, run, everything) if (found.kind, found.name) not in tried))
+
+
+def _there(backend: Backend, plan: Plan) -> Iterator[Change]:
+    """What of a plan to remove still exists; what cannot be asked for counts."""
+    for change in plan.changes:
+        try:
+            gone = not backend.inventory.is_there(change)
+        except SconesError:
+            gone = False
+        if not gone:
+            yield change
 
 
 def _insist(remove: Callable[[], None], pause: Callable[[float], None]) -> None:

@@ -459,8 +459,12 @@ class Inventory(Protocol):
         """How one of them is removed."""
         ...
 
+    def is_there(self, change: Change) -> bool:
+        """Whether what a change is about exists, and is ours."""
+        ...
+
     def remove(self, change: Change) -> None:
-        """Remove one; nothing happens when it is not there.
+        """Remove one; nothing happens when it is not there, or is not ours.
 
         Raises:
             TransientServiceError: refused for now.

@@ -14,6 +14,7 @@ from scones_ml.ports import Buckets
 
 if TYPE_CHECKING:
     from scones_ml.aws.deployer import SageMakerDeployer
+    from scones_ml.aws.inventory import AwsInventory
     from scones_ml.aws.store import S3ObjectStore
     from scones_ml.aws.trainer import SageMakerTrainer
     from scones_ml.aws.workflow import StepFunctionsRunner
@@ -74,6 +75,14 @@ class AwsBackend:
         from scones_ml.aws.resources import Resources
 
         return SageMakerDeployer(self.place, self.store, Resources(), self.ledger, self.current_run)
+
+    @cached_property
+    def inventory(self) -> AwsInventory:
+        """What has been made."""
+        from scones_ml.aws.inventory import AwsInventory
+        from scones_ml.aws.resources import Resources
+
+        return AwsInventory(self.place_name, self.ledger, self.current_run, self.place.stack, Resources())
 
     @cached_property
     def runner(self) -> StepFunctionsRunner:

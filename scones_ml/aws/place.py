@@ -72,6 +72,11 @@ class Place:
         return f"aws:{self.region}"
 
     @property
+    def stack(self) -> str:
+        """Name of the CloudFormation stack."""
+        return self._names.stack
+
+    @property
     def root(self) -> str:
         """``s3://bucket`` or ``s3://bucket/prefix`` for data, source, models and captures, no slash at the end."""
         return self._names.bucket or f"s3://{self._output('SCONES_BUCKET')}"

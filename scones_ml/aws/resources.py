@@ -110,6 +110,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "endpoint config": _sagemaker("EndpointConfig"),
     "endpoint": _sagemaker("Endpoint", update="UpdateEndpoint"),
     "transform job": _sagemaker("TransformJob", delete="Stop", items="TransformJobSummaries"),
+    "training job": _sagemaker("TrainingJob", delete="Stop", items="TrainingJobSummaries"),
     "scaling target": Kind(
         service="application-autoscaling",
         create="RegisterScalableTarget",

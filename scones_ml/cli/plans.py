@@ -42,7 +42,7 @@ def cost_line(per_hour: float | None, place: str) -> str:
         return "on this machine: costs nothing"
     if per_hour is None:
         return "the price of some of it is not known: see https://aws.amazon.com/pricing"
-    line = f"{dollars(per_hour)} an hour, {dollars(HOURS * per_hour)} a month while it exists"
+    line = f"{dollars(per_hour)} an hour, {dollars(HOURS * per_hour)} a month"
     as_of = _prices_as_of(place)
     return f"{line}; list prices as of {as_of}, requests and storage not counted" if as_of else line
 
@@ -68,7 +68,7 @@ def _show(plan: Plan) -> None:
     terminal.print_table(columns, rows, right=("an hour",))
     removed = all(change.action in ("delete", "stop") for change in plan.changes)
     per_hour = sum(change.dollars_per_hour or 0.0 for change in plan.changes) if removed else plan.dollars_per_hour
-    terminal.out.print(f"{'no longer: ' if removed and per_hour else ''}{cost_line(per_hour, plan.place)}")
+    terminal.out.print(f"{'saves ' if removed and per_hour else ''}{cost_line(per_hour, plan.place)}")
 
 
 def _document(plan: Plan) -> dict[str, object]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import DryRun, Json, Workspace
+from scones_ml.cli.options import DryRun, Json, On, Workspace
 from scones_ml.cli.plans import dollars, show_plans
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cleanup"]
 
-OnThisMachine = Annotated[Literal["local"], typer.Option("--on", help="Where to look.")]
 RunId = Annotated[str | None, typer.Option("--run", help="Only what this run made; `scones status` names runs.")]
 All = Annotated[bool, typer.Option("--all", help="Also what other workspaces made: all that bears our tag.")]
 
@@ -27,7 +26,7 @@ All = Annotated[bool, typer.Option("--all", help="Also what other workspaces mad
 def cleanup(
     run: RunId = None,
     everything: All = False,
-    on: OnThisMachine = "local",
+    on: On = "local",
     dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),

@@ -50,6 +50,10 @@ class LocalInventory:
             why = f"what run {resource.run} left unfinished"
         return Change("delete", resource.kind, resource.name, why)
 
+    def is_there(self, change: Change) -> bool:
+        """See :meth:`scones_ml.ports.Inventory.is_there`."""
+        return (change.kind, change.name) in {(found.kind, found.name) for found in self.resources()}
+
     def remove(self, change: Change) -> None:
         """See :meth:`scones_ml.ports.Inventory.remove`."""
         if change.kind == "endpoint":

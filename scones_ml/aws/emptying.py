@@ -1,0 +1,64 @@
+"""Objects in S3, deleted with all their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scones_ml.aws.resources import Resources
+from scones_ml.errors import ConfigurationError, SconesError
+
+__all__ = ["delete_objects", "has_objects"]
+
+_MISSING = "NoSuchBucket"
+
+
+def has_objects(resources: Resources, uri: str) -> bool:
+    """Whether anything is there, older versions and delete markers included.
+
+    Args:
+        resources: of the account.
+        uri: ``s3://bucket/key`` of one object; ``s3://bucket/prefix/`` of all below it; ``s3://bucket/`` of all.
+    """
+    return next(_versions(resources, uri), None) is not None
+
+
+def delete_objects(resources: Resources, uri: str) -> None:
+    """Delete every version of one object, or of all objects below a prefix.
+
+    Args:
+        resources: of the account.
+        uri: as for :func:`has_objects`.
+
+    Raises:
+        ConfigurationError: no permission, or a version that may not be deleted.
+        TransientServiceError: throttled or out of reach.
+    """
+    bucket = uri.removeprefix("s3://").partition("/")[0]
+    for versions in _versions(resources, uri):
+        request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}
+        answer = resources.call("s3", "DeleteObjects", request, uri)
+        for error in answer.get("Errors", ()):
+            raise ConfigurationError(f"s3://{bucket}/{error.get('Key')}: {error.get('Code')}: {error.get('Message')}")
+
+
+def _versions(resources: Resources, uri: str) -> Iterator[list[dict[str, str]]]:
+    """Versions and delete markers, at most 1,000 at a time; what was deleted meanwhile is not missed."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    request: dict[str, object] = {"Bucket": bucket, "Prefix": prefix}
+    while True:
+        try:
+            answer = resources.call("s3", "ListObjectVersions", request, uri)
+        except SconesError as exc:
+            if _MISSING in str(exc):
+                return
+            raise
+        found = [
+            {"Key": item["Key"], "VersionId": item["VersionId"]}
+            for item in (*answer.get("Versions", ()), *answer.get("DeleteMarkers", ()))
+            if not prefix or prefix.endswith("/") or item["Key"] == prefix
+        ]
+        if found:
+            yield found
+        if not answer.get("IsTruncated"):
+            return
+        request |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer["NextVersionIdMarker"]}

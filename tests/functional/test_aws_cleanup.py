@@ -1,0 +1,249 @@
+"""Cleanup on AWS: from the record, by tag, with what AWS refuses for now; moto's server plays AWS."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from scones_ml import lifecycle
+from scones_ml.aws.backend import AwsBackend
+from scones_ml.aws.inventory import AwsInventory
+from scones_ml.aws.resources import KINDS, Resources
+from scones_ml.cli import main
+from scones_ml.ledger import Ledger, Resource
+from scones_ml.plans import Change, Plan, Run, execute
+
+BUCKET = "scones-cleanup"
+ROLE = "arn:aws:iam::123456789012:role/scones"
+OURS = [{"Key": "scones:project", "Value": "scones"}]
+TEMPLATE = """
+Resources:
+  Pictures:
+    Type: AWS::S3::Bucket
+    Properties:
+      BucketName: {bucket}
+      VersioningConfiguration: {{Status: Enabled}}
+      Tags: [{{Key: "scones:project", Value: {project}}}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """An empty account of moto's, to which commands go too."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST")).close()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": moto_url,
+        "SCONES_BUCKET": BUCKET,
+        "SCONES_ROLE": ROLE,
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    return boto3.client
+
+
+def everything_there() -> list[tuple[str, str]]:
+    return [(kind, name) for kind in KINDS for name in Resources().names(kind)]
+
+
+def cleanup(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    """The exit code of a cleanup on AWS, and what it printed."""
+    capsys.readouterr()
+    code = main(["cleanup", "--on", "aws", *options])
+    return code, capsys.readouterr().out
+
+
+def test_what_was_deployed_is_gone(
+    folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cleanup removes all that a deployment made, its log and the versions of its package too, and proves it."""
+    s3 = aws("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=BUCKET, Key="not/ours.txt", Body=b"1")
+    assert main(["deploy", str(tiny_model), "--on", "aws"]) == 0
+    aws("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/scones")
+    aws("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/scones-of-others")
+    assert main(["cleanup", "--on", "aws", "--dry-run", "--json"]) == 0
+    (plan,) = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert [(change["kind"], change["permission"]) for change in plan["changes"]] == [
+        ("endpoint", "sagemaker:DeleteEndpoint"),
+        ("log group", "logs:DeleteLogGroup"),
+        ("alarm", "cloudwatch:DeleteAlarms"),
+        ("endpoint config", "sagemaker:DeleteEndpointConfig"),
+        ("model", "sagemaker:DeleteModel"),
+        ("object", "s3:DeleteObjectVersion"),
+    ]
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert everything_there() == []
+    (version,) = s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    assert version["Key"] == "not/ours.txt"
+    (group,) = aws("logs").describe_log_groups()["logGroups"]
+    assert group["logGroupName"].endswith("of-others")
+    assert cleanup(capsys) == (0, "0 resources left\n")
+
+
+def test_what_others_made_needs_all(
+    folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another workspace made stays, and goes with --all, by its tag; what bears no tag stays in any case."""
+    assert main(["deploy", str(tiny_model), "--on", "aws", "--workspace", "other"]) == 0
+    aws("sagemaker").create_model(ModelName="theirs", ExecutionRoleArn=ROLE)
+    aws("sagemaker").create_model(
+        ModelName="another", ExecutionRoleArn=ROLE, Tags=[{"Key": "scones:project", "Value": "another"}]
+    )
+    aws("cloudwatch").put_metric_alarm(
+        AlarmName="theirs",
+        MetricName="m",
+        Namespace="n",
+        ComparisonOperator="LessThanThreshold",
+        EvaluationPeriods=1,
+        Period=60,
+        Statistic="Sum",
+        Threshold=1.0,
+    )
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert ("endpoint", "scones") in everything_there()
+    assert main(["cleanup", "--on", "aws", "--all", "--dry-run"]) == 0
+    assert "$0.115" in capsys.readouterr().out
+    assert cleanup(capsys, "--all") == (0, "0 resources left\n")
+    assert sorted(everything_there()) == [("alarm", "theirs"), ("model", "another"), ("model", "theirs")]
+
+
+def test_a_name_on_record_is_no_proof(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model and a log group on record that bear no tag of ours are somebody else's, and are not touched."""
+    aws("sagemaker").create_model(ModelName="theirs", ExecutionRoleArn=ROLE)
+    ledger = AwsBackend(folder / ".scones").ledger
+    plan = Plan("deploy", "aws:us-east-1", (Change("create", "model", "theirs", ""),))
+    execute(plan, lambda _: None, ledger, Run.new())
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert everything_there() == [("model", "theirs")]
+    assert ledger.resources() == ()
+
+
+def test_a_prefix_goes_with_its_versions(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Objects on record go with their older versions and delete markers, neighbours stay; no bucket is ever emptied."""
+    s3 = aws("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("data/a", "data/a", "data/b", "data-of-others/a"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"1")
+    s3.delete_object(Bucket=BUCKET, Key="data/b")
+    backend = AwsBackend(folder / ".scones")
+    for uri in (f"s3://{BUCKET}/data/", f"s3://{BUCKET}/"):
+        plan = Plan("stage", "aws:us-east-1", (Change("create", "objects", uri, ""),))
+        execute(plan, lambda _: None, backend.ledger, backend.current_run)
+    code, said = cleanup(capsys)
+    assert code == 1
+    assert said.splitlines() == [
+        f"objects s3://{BUCKET}/: s3://{BUCKET}/ is a whole bucket: only that of a stack is emptied",
+        "1 resources left",
+    ]
+    answer = s3.list_object_versions(Bucket=BUCKET)
+    assert [version["Key"] for version in answer["Versions"]] == ["data-of-others/a"]
+    assert "DeleteMarkers" not in answer
+
+
+@pytest.mark.parametrize("project", ["scones", "another"])
+def test_a_stack_goes_with_all_when_it_is_ours(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str], project: str
+) -> None:
+    """The stack is deleted after its buckets were emptied, but only when its buckets bear our tag."""
+    aws("cloudformation").create_stack(
+        StackName="scones", TemplateBody=TEMPLATE.format(bucket="scones-pictures", project=project)
+    )
+    for _ in range(2):
+        aws("s3").put_object(Bucket="scones-pictures", Key="a", Body=b"1")
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert cleanup(capsys, "--all") == (0, "0 resources left\n")
+    buckets = {bucket["Name"] for bucket in aws("s3").list_buckets()["Buckets"]}
+    assert buckets == {BUCKET} | ({"scones-pictures"} if project == "another" else set())
+
+
+def test_a_job_is_stopped(folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """A training job that has ended stays on AWS's record and counts as gone."""
+    aws("sagemaker").create_training_job(
+        TrainingJobName="scones-1",
+        RoleArn=ROLE,
+        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/models"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+        Tags=OURS,
+    )
+    assert cleanup(capsys, "--all") == (0, "0 resources left\n")
+
+
+class Busy(Resources):
+    """AWS with one endpoint of ours that goes through given statuses, one a look; "" is gone."""
+
+    def __init__(self, *statuses: str) -> None:
+        self.statuses = list(statuses)
+        self.deleted: list[str] = []
+
+    def find(self, kind: str, name: str) -> dict[str, Any] | None:
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return {"EndpointStatus": status} if status else None
+
+    def tags(self, kind: str, name: str, found: object = None) -> dict[str, str]:
+        return {"scones:project": "scones"}
+
+    def perform(self, change: Change, run: Run) -> None:
+        self.deleted.append(change.name)
+
+
+def busy_inventory(tmp_path: Path, *statuses: str) -> tuple[AwsInventory, Busy]:
+    aws = Busy(*statuses)
+    return AwsInventory("aws:us-east-1", Ledger(tmp_path / "ledger.jsonl"), Run("1"), "scones", aws), aws
+
+
+def test_an_endpoint_that_changes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an endpoint is made or updated AWS deletes none: cleanup waits, deletes, and waits until it is gone."""
+    inventory, aws = busy_inventory(tmp_path, "Creating", "Updating", "InService", "Deleting", "Deleting", "")
+    waits: list[float] = []
+    lifecycle._insist(lambda: inventory.remove(Change("delete", "endpoint", "scones", "")), waits.append)
+    assert waits == [1.0, 2.0, 4.0, 8.0]
+    assert aws.deleted == ["scones"]
+
+
+def test_a_failed_endpoint_is_deleted(tmp_path: Path) -> None:
+    """An endpoint that has failed can be deleted at once."""
+    inventory, aws = busy_inventory(tmp_path, "Failed", "")
+    inventory.remove(Change("delete", "endpoint", "scones", ""))
+    assert aws.deleted == ["scones"]
+
+
+def test_an_unknown_kind_is_left_and_named(tmp_path: Path) -> None:
+    """What a newer version of the library made is not guessed at: it is left over, and said to be."""
+    inventory, _ = busy_inventory(tmp_path, "")
+    change = Change("delete", "spaceship", "x", "")
+    with pytest.raises(Exception, match="cleanup knows no spaceship: remove it by hand"):
+        inventory.remove(change)
+    assert inventory.is_there(change)
+
+
+def test_resources_are_from_the_place_alone(tmp_path: Path) -> None:
+    """What the ledger holds of another region or of this machine is none of this backend's business."""
+    inventory, _ = busy_inventory(tmp_path, "")
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for place in ("local", "aws:eu-west-1", "aws:us-east-1"):
+        execute(Plan("x", place, (Change("create", "model", place, ""),)), lambda _: None, ledger, Run("1"))
+    found: list[Resource] = list(inventory.resources())
+    assert [one.name for one in found] == ["aws:us-east-1"]
