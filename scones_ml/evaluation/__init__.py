@@ -66,11 +66,17 @@ if TYPE_CHECKING:
         render_report,
         telling,
     )
+    from scones_ml.evaluation.selection import (
+        choose_to_label,
+    )
     from scones_ml.evaluation.threshold import (
         ThresholdChoice,
         choose_threshold,
         choose_threshold_cross_fitted,
         choose_thresholds_per_class,
+    )
+    from scones_ml.evaluation.thumbnails import (
+        grid_means,
     )
 
 __all__ = [
@@ -99,6 +105,7 @@ __all__ = [
     "choose_threshold_for_costs",
     "choose_threshold_for_coverage",
     "choose_thresholds_per_class",
+    "choose_to_label",
     "clopper_pearson",
     "compare",
     "coverage_at_accuracy",
@@ -106,6 +113,7 @@ __all__ = [
     "find_label_errors",
     "find_near_duplicates",
     "fit_temperature",
+    "grid_means",
     "reliability",
     "render_report",
     "rescale",
@@ -142,12 +150,14 @@ _MODULES = {
     ),
     "near_duplicates": ("NearDuplicate", "find_near_duplicates"),
     "report": ("answers", "render_report", "telling"),
+    "selection": ("choose_to_label",),
     "threshold": (
         "ThresholdChoice",
         "choose_threshold",
         "choose_threshold_cross_fitted",
         "choose_thresholds_per_class",
     ),
+    "thumbnails": ("grid_means",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

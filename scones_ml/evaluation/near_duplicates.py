@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scones_ml.errors import DatasetError
+from scones_ml.evaluation.thumbnails import grid_means
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,9 +52,7 @@ def find_near_duplicates(pixels: npt.NDArray[np.uint8], *, similarity: float = 0
     Raises:
         DatasetError: the pixels have another shape.
     """
-    if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
-        raise DatasetError(f"pictures of shape {pixels.shape}: expected (N, S, S, 3)")
-    grids = _grids(pixels)
+    grids = grid_means(pixels, _GRID)
     plain, mirrored = _vectors(grids), _vectors(grids[:, :, ::-1])
     found: list[NearDuplicate] = []
     for start in range(0, len(plain), _AT_A_TIME):
@@ -68,16 +66,6 @@ def find_near_duplicates(pixels: npt.NDArray[np.uint8], *, similarity: float = 0
                 )
             )
     return tuple(sorted(found, key=lambda pair: (-pair.similarity, pair.first, pair.second)))
-
-
-def _grids(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """(N, G, G, 3) means over cells of nearly equal size, G = 16 or the pictures' own side where that is smaller."""
-    side = pixels.shape[1]
-    edges = np.arange(min(_GRID, side)) * side // min(_GRID, side)
-    widths = np.diff(np.append(edges, side)).astype(np.float32)
-    rows = np.add.reduceat(pixels.astype(np.float32), edges, axis=1)
-    cells = np.add.reduceat(rows, edges, axis=2)
-    return np.asarray(cells / (widths[:, None, None] * widths[None, :, None]), np.float32)
 
 
 def _vectors(grids: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

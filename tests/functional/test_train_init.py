@@ -20,7 +20,7 @@ from scones_ml.training.presets import PRESETS, going_on
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instant_backend: LocalBackend) -> Path:
     """A small staged data set; trainings take no time, and few drawings are made."""
     monkeypatch.setattr(backends, "backend", lambda *_: instant_backend)
-    monkeypatch.setattr(labels, "_DRAWINGS", 6)
+    monkeypatch.setattr("scones_ml.labels.drawings._DRAWINGS", 6)
     for name, shade in (("bicycle", 20), ("motorcycle", 200)):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(6):

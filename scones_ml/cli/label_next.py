@@ -1,0 +1,85 @@
+"""``scones label-next``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml import backends
+from scones_ml.cli import terminal
+from scones_ml.cli.options import Json, On, Workspace
+from scones_ml.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from scones_ml.events import ImageRef
+    from scones_ml.ports import ObjectStore
+
+__all__ = ["label_next"]
+
+Count = Annotated[int, typer.Argument(min=1, help="How many images to name.", show_default=False)]
+Source = Annotated[
+    str | None,
+    typer.Argument(help="A folder, or s3://BUCKET/PREFIX, of images; what `scones run` left to review otherwise."),
+]
+Model = Annotated[Path | None, typer.Option("--model", help="Whose doubts count; WORKSPACE/model otherwise.")]
+Answers = Annotated[
+    Path | None,
+    typer.Option("--answers", help="Images answered there are left out; WORKSPACE/reviews/answers.jsonl."),
+]
+
+
+def label_next(
+    count: Count,
+    source: Source = None,
+    model: Model = None,
+    answers: Answers = None,
+    on: On = "local",
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Name the images whose labels would help the model most: doubtful ones, and no two alike."""
+    from scones_ml import labels
+    from scones_ml.reviews import AnswerFile
+
+    store, images = _queued(on, workspace) if source is None else _listed(source)
+    file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
+    answered = {answer.image_id for answer in file.reviews().standing}
+    waiting = [image for image in images if image.image_id not in answered]
+    if not waiting:
+        said = f" but {len(images):,} that have an answer" if images else ""
+        raise ConfigurationError(
+            f"there are no images in {source or 'the review queue'}{said}: run some with `scones run`"
+        )
+    with terminal.progress("look") as progress:
+        wanted = labels.label_next(model or workspace / "model", store, waiting, count, progress)
+    if json:
+        terminal.print_json(
+            [dataclasses.asdict(found) | {"image": found.image.to_event(), "uri": found.image.uri} for found in wanted]
+        )
+        return
+    rows = [(found.image.uri, found.label, f"{found.confidence:.3f}") for found in wanted]
+    terminal.print_table(("image", "label", "confidence"), rows, right=("confidence",))
+    terminal.say(f"{len(wanted):,} of {len(waiting):,} images, the most useful first")
+
+
+def _queued(on: str, workspace: Path) -> tuple[ObjectStore, list[ImageRef]]:
+    from scones_ml.monitoring.review import read_queue
+
+    backend = backends.backend(on, workspace)
+    with terminal.progress("queue") as progress:
+        queue = read_queue(backend.store, backend.buckets.output, progress=progress)
+    return backend.store, [image.ref for image in queue.images]
+
+
+def _listed(source: str) -> tuple[ObjectStore, list[ImageRef]]:
+    from scones_ml.events import ImageRef, is_image_key
+
+    store, bucket, prefix = backends.image_source(source)
+    return store, [
+        ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag)
+        for found in store.list(bucket, prefix)
+        if is_image_key(found.key)
+    ]

@@ -1,0 +1,54 @@
+"""Which images to label next: those that a model doubts, and not twenty of a kind.
+
+An image stands at its thumbnail, drawn towards the origin the surer the model is of it. One image after the other is
+taken that lies farthest from the origin and from all that were taken before (farthest-first traversal, Gonzalez 1985):
+certain images lie at the origin and are not asked for, and of doubtful ones that look alike one is enough. It is the
+idea of `BADGE <https://arxiv.org/abs/1906.03671>`_ (Ash et al. 2020) with thumbnails in the place of the network's last
+features, so that any model will do that returns probabilities, and without chance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scones_ml.errors import DatasetError
+from scones_ml.evaluation.arrays import as_probabilities, confidences
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from scones_ml.evaluation.arrays import IntArray
+
+__all__ = ["choose_to_label"]
+
+
+def choose_to_label(probabilities: npt.ArrayLike, thumbnails: npt.ArrayLike, count: int) -> IntArray:
+    """Choose the images whose labels would help most.
+
+    Args:
+        probabilities: (N, K) of each image.
+        thumbnails: (N, ...) of each image, in any unit, such as ``grid_means(pixels, 8)``.
+        count: how many; all when there are fewer.
+
+    Returns:
+        (min(N, count),) their rows, the most useful first; equal ones in the order of the rows.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: as many thumbnails as images are needed.
+    """
+    doubt = 1.0 - confidences(as_probabilities(probabilities))
+    looks = np.asarray(thumbnails, np.float32).reshape(len(thumbnails), -1)  # type: ignore[arg-type]
+    if len(looks) != len(doubt):
+        raise DatasetError(f"{len(looks)} thumbnails for {len(doubt)} images: one each is needed")
+    points = (looks - looks.mean(axis=0)) * doubt[:, None].astype(np.float32)
+    distance = np.square(points).sum(axis=1)
+    chosen: list[int] = []
+    for _ in range(min(count, len(points))):
+        row = int(distance.argmax())
+        chosen.append(row)
+        distance = np.minimum(distance, np.square(points - points[row]).sum(axis=1))
+        distance[chosen] = -1.0
+    return np.array(chosen, np.int64)

@@ -1,0 +1,95 @@
+"""Which images to label next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scones_ml.errors import DatasetError, ImageError
+from scones_ml.events import ImageRef
+from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.ports import ObjectStore, Progress, no_progress
+from scones_ml.settings import ImagePolicy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Wanted", "label_next"]
+
+_READERS, _AT_A_TIME = 16, 256  # images
+_CELLS = 8  # a side of the thumbnails that are to differ
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image whose label would help.
+
+    Attributes:
+        image: the object, at the version that was looked at.
+        label: what the model calls it.
+        confidence: the label's probability in [0, 1].
+    """
+
+    image: ImageRef
+    label: str
+    confidence: float
+
+
+def label_next(
+    model: Path, store: ObjectStore, images: Sequence[ImageRef], count: int, progress: Progress = no_progress
+) -> tuple[Wanted, ...]:
+    """Choose the images whose labels would help most, see :func:`scones_ml.evaluation.choose_to_label`.
+
+    Args:
+        model: a model's folder or ``model.tar.gz``; it need not be the one that the images were doubtful to.
+        store: where the images are.
+        images: to choose from; what cannot be read as a picture is passed over.
+        count: how many.
+        progress: counts images.
+
+    Returns:
+        The most useful first; the same images in any order give the same choice.
+
+    Raises:
+        ConfigurationError: ``model`` is not a model.
+        DatasetError: none of the images can be read.
+    """
+    import numpy as np
+
+    from scones_ml.evaluation import choose_to_label, grid_means
+
+    classifier = load_model(model)
+    ordered = sorted(images, key=lambda ref: (ref.uri, ref.version_id or "", ref.etag or ""))
+    seen: list[ImageRef] = []
+    answers: list[npt.NDArray[np.float32]] = []
+    looks: list[npt.NDArray[np.float32]] = []
+    for start in range(0, len(ordered), _AT_A_TIME):
+        with ThreadPoolExecutor(_READERS) as pool:
+            read = list(pool.map(partial(_pixels, classifier, store), ordered[start : start + _AT_A_TIME]))
+        found = [(ref, pixels) for ref, pixels in zip(ordered[start:], read, strict=False) if pixels is not None]
+        if found:
+            batch = np.stack([pixels for _, pixels in found])
+            seen += [ref for ref, _ in found]
+            answers.append(classifier.predict_batch(batch))
+            looks.append(grid_means(batch, _CELLS))
+        progress(min(start + _AT_A_TIME, len(ordered)), len(ordered))
+    if not seen:
+        raise DatasetError(f"none of {len(ordered):,} images can be read as a picture: there is nothing to choose from")
+    probabilities = np.concatenate(answers)
+    return tuple(
+        Wanted(seen[row], classifier.labels[int(probabilities[row].argmax())], float(probabilities[row].max()))
+        for row in choose_to_label(probabilities, np.concatenate(looks), count)
+    )
+
+
+def _pixels(classifier: OnnxClassifier, store: ObjectStore, ref: ImageRef) -> npt.NDArray[np.uint8] | None:
+    policy = ImagePolicy()
+    try:
+        return classifier.prepare(store.read(ref, policy.max_bytes + 1).data, policy)
+    except ImageError:
+        return None
