@@ -9,6 +9,9 @@
 
 Pictures come as image/png, image/jpeg or application/x-image; their first bytes decide what they are. Errors of the
 runtime path have SageMaker's shape: HTTP 424 ModelError with OriginalStatusCode, 400 ValidationError.
+
+Each answer says how long it took, in milliseconds, as SageMaker lets a container say things: the custom attribute
+``latency_ms``, which data capture keeps beside the caller's own.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import contextlib
 import json
 import random
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -43,6 +47,7 @@ __all__ = ["CaptureOptions", "application"]
 
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 MAX_REQUEST_BYTES = 6_291_456  # InvokeEndpoint's own limit
+_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class _Endpoint:
 
     async def invoke(self, request: Request) -> Response:
         try:
-            return Response(await self._predict(request), media_type="application/json")
+            return await self._predict(request)
         except _Answer as answer:
             return JSONResponse({"message": str(answer)}, status_code=answer.status)
 
@@ -126,23 +131,23 @@ class _Endpoint:
             message = f"Endpoint {request.path_params['name']} not found; this server has {self._name}"
             return _service_error(400, "ValidationError", {"Message": message})
         try:
-            body = await self._predict(request)
+            response = await self._predict(request)
         except _Answer as answer:
             if answer.status == 503:
                 return _service_error(503, "ServiceUnavailable", {"Message": str(answer)})
             detail = {"Message": str(answer), "OriginalMessage": str(answer), "OriginalStatusCode": answer.status}
             return _service_error(424, "ModelError", detail)
-        return Response(
-            body, media_type="application/json", headers={"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
-        )
+        response.headers["x-Amzn-Invoked-Production-Variant"] = "AllTraffic"
+        return response
 
-    async def _predict(self, request: Request) -> bytes:
+    async def _predict(self, request: Request) -> Response:
         if self._model is None:
             raise _Answer(503, self._failure or "the model is not loaded yet")
         content_type = request.headers.get("content-type", "application/x-image")
         if content_type.partition(";")[0].strip() not in CONTENT_TYPES:
             raise _Answer(415, f"content type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
         picture = await _body(request)
+        started = time.perf_counter()
         try:
             probabilities = await run_in_threadpool(self._model.predict, picture)
         except ImageTooLargeError as exc:
@@ -150,19 +155,22 @@ class _Endpoint:
         except ImageError as exc:
             raise _Answer(400, str(exc)) from exc
         answer = json.dumps(probabilities).encode()
-        self._keep(request, Payload(content_type, picture), Payload("application/json", answer))
-        return answer
+        latency = f"latency_ms={1000 * (time.perf_counter() - started):.2f}"
+        self._keep(request, Payload(content_type, picture), Payload("application/json", answer), latency)
+        return Response(answer, media_type="application/json", headers={_ATTRIBUTES: latency})
 
-    def _keep(self, request: Request, sent: Payload, answered: Payload) -> None:
+    def _keep(self, request: Request, sent: Payload, answered: Payload, said: str) -> None:
         if self._capture is None or self._random.random() * 100 >= self._capture.percentage:
             return
         now = datetime.now(UTC)
+        asked = request.headers.get(_ATTRIBUTES)
         capture = Capture(
             event_id=str(uuid.uuid4()),
             inference_time=now,
             input=sent,
             output=answered,
             inference_id=request.headers.get("x-amzn-sagemaker-inference-id"),
+            custom_attributes=(*(asked.split(",") if asked else ()), said),
         )
         try:
             self._capture.writer.write(capture, now)

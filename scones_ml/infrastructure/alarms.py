@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scones_ml.infrastructure.functions import log_group
 from scones_ml.infrastructure.intrinsics import Value, get_att, ref
 
 __all__ = ["CUSTOM_METRICS", "metrics", "resources"]
@@ -14,7 +13,6 @@ _HOUR = 3600
 _LATENCY_LIMIT_MICROSECONDS = 1_000_000
 _LEAST_PICTURES = 20
 _NAMESPACE = "scones"
-_VERDICTS = {"Accepted": "TRUE", "Review": "FALSE"}
 
 _ENDED_BADLY = {
     "ExecutionsFailed": "an execution failed; redrive it when its cause is gone",
@@ -26,7 +24,7 @@ _EXECUTIONS = {
     "BatchClassification": _ENDED_BADLY,
 }
 
-CUSTOM_METRICS = len(_VERDICTS)
+CUSTOM_METRICS = 2  # Review and Confidence, see aws/observability.py
 """Metrics of our own; CloudWatch charges for a month in which they have data."""
 
 
@@ -126,48 +124,22 @@ def _endpoint() -> dict[str, Value]:
 
 
 def _review_rate() -> dict[str, Value]:
-    """The share of doubtful pictures, from the one line that FilterLowConfidence logs for each picture.
+    """The share of doubtful pictures, from the metric that FilterLowConfidence writes for each picture.
 
     Hours with few pictures are let pass: a share of three pictures says nothing.
     """
-    filters: dict[str, Value] = {
-        f"{name}Metric": {
-            "Type": "AWS::Logs::MetricFilter",
-            "Properties": {
-                "LogGroupName": ref(log_group("FilterLowConfidence")),
-                "FilterPattern": f'{{ ($.message = "filtered") && ($.accepted IS {truth}) }}',
-                "MetricTransformations": [
-                    {"MetricNamespace": _NAMESPACE, "MetricName": _metric(name), "MetricValue": "1"}
-                ],
-            },
-        }
-        for name, truth in _VERDICTS.items()
-    }
-    counts: list[Value] = [
-        {
-            "Id": name.lower(),
-            "ReturnData": False,
-            "MetricStat": {
-                "Metric": {"Namespace": _NAMESPACE, "MetricName": _metric(name)},
-                "Period": _HOUR,
-                "Stat": "Sum",
-            },
-        }
-        for name in _VERDICTS
-    ]
-    pictures = "(FILL(review, 0) + FILL(accepted, 0))"
     share: Value = {
         "Id": "share",
         "Label": "pictures that go to review, percent",
         "ReturnData": True,
-        "Expression": f"IF({pictures} >= {_LEAST_PICTURES}, 100 * FILL(review, 0) / {pictures}, 0)",
+        "Expression": f"IF(FILL(pictures, 0) >= {_LEAST_PICTURES}, 100 * FILL(reviews, 0) / pictures, 0)",
     }
-    return filters | {
+    return {
         "ReviewRateAlarm": {
             "Type": "AWS::CloudWatch::Alarm",
             "Properties": {
                 "AlarmDescription": "More pictures than usual are doubtful: look at them before the model goes on",
-                "Metrics": [*counts, share],
+                "Metrics": [_of_review("pictures", "SampleCount"), _of_review("reviews", "Sum"), share],
                 "Threshold": ref("ReviewRatePercent"),
                 **_COMMON,
             },
@@ -175,5 +147,7 @@ def _review_rate() -> dict[str, Value]:
     }
 
 
-def _metric(name: str) -> Value:
-    return {"Fn::Sub": f"${{AWS::StackName}}-{name}"}
+def _of_review(name: str, statistic: str) -> Value:
+    dimensions: list[Value] = [{"Name": "service", "Value": ref("AWS::StackName")}]
+    metric: Value = {"Namespace": _NAMESPACE, "MetricName": "Review", "Dimensions": dimensions}
+    return {"Id": name, "ReturnData": False, "MetricStat": {"Metric": metric, "Period": _HOUR, "Stat": statistic}}

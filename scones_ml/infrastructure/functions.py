@@ -77,7 +77,7 @@ _MODULES = ("backends", "settings")
 
 
 def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
-    """The variables of one handler: those of :mod:`scones_ml.settings` that it reads, and what switches tracing on."""
+    """The variables of one handler: those of :mod:`scones_ml.settings` that it reads, and how it is observed."""
     policy = settings.image_policy
     values: dict[str, Value] = {
         "SCONES_CLASSIFIER": either(
@@ -96,8 +96,9 @@ def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
     wanted = {name for use in handler_uses(handler) for name in _VARIABLES[use]}
     return {name: value for name, value in values.items() if name in wanted} | {
         "SCONES_TRACING": either("UsesTracing", "1", "0"),
-        "SCONES_METRICS": "0",
+        "SCONES_METRICS": "1",
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        "POWERTOOLS_SERVICE_NAME": ref("AWS::StackName"),
     }
 
 

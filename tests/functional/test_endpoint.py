@@ -70,6 +70,22 @@ def test_ping_answers_when_the_model_is_there(endpoint: Endpoint) -> None:
         assert answer.status == 200
 
 
+def test_the_answer_says_how_long_it_took(runtime: Any, endpoint: Endpoint) -> None:
+    """The custom attribute latency_ms comes with the answer, and the capture keeps it beside the caller's own."""
+    answer = runtime.invoke_endpoint(
+        EndpointName="bikes",
+        Body=picture(128),
+        ContentType="image/png",
+        InferenceId="timed",
+        CustomAttributes="shop=17,lane=2",
+    )
+    assert re.fullmatch(r"latency_ms=\d+\.\d\d", answer["CustomAttributes"])
+    records, _ = lifecycle.read_captures(Path(endpoint.captures))
+    (kept,) = (record for record in records if record.inference_id == "timed")
+    assert kept.custom_attributes == ("shop=17", "lane=2", answer["CustomAttributes"])
+    assert kept.latency_ms() == float(answer["CustomAttributes"].removeprefix("latency_ms="))
+
+
 @pytest.mark.parametrize(
     ("kind", "content_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("PNG", "application/x-image")]
 )

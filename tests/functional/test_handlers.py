@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from PIL import Image
 from scones_ml import backends, steps
 from scones_ml.errors import ConfigurationError, EventError, ImageNotFoundError, InvalidImageError
 from scones_ml.events import ImageRef
+from scones_ml.infrastructure import template
+from scones_ml.infrastructure.alarms import CUSTOM_METRICS
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
@@ -109,25 +112,57 @@ def test_settings_are_read_at_each_call(here: DirectoryObjectStore, monkeypatch:
         call("filter_low_confidence", event)
 
 
-def test_traces_and_metrics_only_when_switched_on(tmp_path: Path) -> None:
-    """A handler loads the X-Ray SDK and writes a metric only when the settings say so."""
+def filtered_with(inferences: list[float], **variables: str) -> list[str]:
+    """What FilterLowConfidence prints for one picture, in a process of its own; last, whether it loaded X-Ray's SDK."""
     code = (
         "import sys; from scones_ml.local.handlers import LambdaContext, load_handler; "
-        "load_handler('filter_low_confidence')({'s3_bucket': 'b', 's3_key': 'k', 'inferences': [0.2, 0.8]}, "
+        f"load_handler('filter_low_confidence')({{'s3_bucket': 'b', 's3_key': 'k', 'inferences': {inferences}}}, "
         "LambdaContext('filter')); "
         "print('aws_xray_sdk' in sys.modules)"
     )
+    environment = {**os.environ, "SCONES_THRESHOLD": "0.7", "POWERTOOLS_TRACE_DISABLED": "1", **variables}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
 
-    def output(**variables: str) -> str:
-        environment = {**os.environ, "SCONES_THRESHOLD": "0.5", "POWERTOOLS_TRACE_DISABLED": "1", **variables}
-        command = [sys.executable, "-c", code]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
-    switched_off, switched_on = output(), output(SCONES_TRACING="1", SCONES_METRICS="1")
-    assert switched_off.splitlines()[-1] == "False"
-    assert "ColdStart" not in switched_off
-    assert switched_on.splitlines()[-1] == "True"
-    assert '"ColdStart":[1.0]' in switched_on
+def test_traces_and_metrics_only_when_switched_on() -> None:
+    """A handler loads the X-Ray SDK and writes metrics only when the settings say so."""
+    switched_off = filtered_with([0.2, 0.8])
+    assert switched_off[-1] == "False"
+    assert not any("CloudWatchMetrics" in line for line in switched_off)
+    switched_on = filtered_with([0.2, 0.8], SCONES_TRACING="1", SCONES_METRICS="1")
+    assert switched_on[-1] == "True"
+    assert sum("CloudWatchMetrics" in line for line in switched_on) == 1
+
+
+@pytest.mark.parametrize(("inferences", "review", "confidence"), [([0.2, 0.8], 0, 0.8), ([0.55, 0.45], 1, 0.55)])
+def test_the_review_alarm_watches_what_the_handler_writes(
+    inferences: list[float], review: int, confidence: float
+) -> None:
+    """Each picture leaves one line in the embedded metric format: the very metric of the template's alarm."""
+    (line,) = (
+        line
+        for line in filtered_with(inferences, SCONES_METRICS="1", POWERTOOLS_SERVICE_NAME="my-stack")
+        if "CloudWatchMetrics" in line
+    )
+    document = json.loads(line)
+    (written,) = document["_aws"]["CloudWatchMetrics"]
+    assert (document["Review"], document["Confidence"]) == ([review], [confidence])
+    assert document["service"] == "my-stack"
+    assert sorted(metric["Name"] for metric in written["Metrics"]) == ["Confidence", "Review"]
+    assert len(written["Metrics"]) == CUSTOM_METRICS
+
+    resources = json.loads(json.dumps(template()["Resources"]))
+    watched = [query["MetricStat"] for query in resources["ReviewRateAlarm"]["Properties"]["Metrics"][:2]]
+    assert sorted(query["Stat"] for query in watched) == ["SampleCount", "Sum"]
+    for query in watched:
+        metric = query["Metric"]
+        assert metric["Namespace"] == written["Namespace"]
+        assert metric["MetricName"] == "Review"
+        assert [[dimension["Name"] for dimension in metric["Dimensions"]]] == written["Dimensions"]
+    variables = resources["FilterLowConfidenceFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["SCONES_METRICS"] == "1"
+    assert variables["POWERTOOLS_SERVICE_NAME"] == watched[0]["Metric"]["Dimensions"][0]["Value"]
 
 
 def test_one_name_runs_through_the_system() -> None:

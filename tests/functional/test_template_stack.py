@@ -21,7 +21,6 @@ from scones_ml.infrastructure import template
 
 UNKNOWN_TO_MOTO = (
     "AWS::CloudWatch::Alarm",
-    "AWS::Logs::MetricFilter",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",

@@ -221,18 +221,6 @@ def test_alarms_watch_what_matters(resources: Mapping[str, Resource]) -> None:
     assert (latency["ExtendedStatistic"], latency["Threshold"]) == ("p99", 1_000_000)  # microseconds
 
 
-def test_the_review_rate_counts_what_the_handler_logs(resources: Mapping[str, Resource]) -> None:
-    """The metric filters look for the message and the field that FilterLowConfidence writes for each picture."""
-    source = (ROOT / "handlers" / "filter_low_confidence.py").read_text(encoding="utf-8")
-    assert 'logger.info("filtered", extra={"image_id": filtered.image_id, "accepted": filtered.accepted})' in source
-    filters = of_type(resources, "AWS::Logs::MetricFilter").values()
-    assert sorted(found["FilterPattern"] for found in filters) == [
-        '{ ($.message = "filtered") && ($.accepted IS FALSE) }',
-        '{ ($.message = "filtered") && ($.accepted IS TRUE) }',
-    ]
-    assert all(found["LogGroupName"] == {"Ref": "FilterLowConfidenceLogs"} for found in filters)
-
-
 def test_everything_that_can_be_tagged_is() -> None:
     """Every resource carries scones:project, by which clean-up finds it; the rest belongs to one that does."""
     whole = document()
@@ -241,7 +229,6 @@ def test_everything_that_can_be_tagged_is() -> None:
     untagged = {held["Type"] for held in whole["Resources"].values() if tag not in held["Properties"].get("Tags", [])}
     assert untagged == {
         "AWS::IAM::Policy",
-        "AWS::Logs::MetricFilter",
         "AWS::S3::BucketPolicy",
         "AWS::SNS::Subscription",
         "AWS::SNS::TopicPolicy",
