@@ -28,10 +28,12 @@ from scones_ml.ports import (
     Endpoint,
     ImageResult,
     Progress,
+    Steps,
     TrainingRequest,
     WorkflowModel,
     WorkflowRequest,
     no_progress,
+    no_steps,
 )
 
 if TYPE_CHECKING:
@@ -156,14 +158,14 @@ def plan_deploy(backend: Backend, request: DeploymentRequest) -> Plan:
     return backend.deployer.plan(request)
 
 
-def deploy(backend: Backend, request: DeploymentRequest) -> Endpoint:
-    """Serve a model under a name, and wait until it answers.
+def deploy(backend: Backend, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
+    """Serve a model under a name, and wait until it answers; steps tell what goes on.
 
     Raises:
         ConfigurationError: ``request.model`` is not a model.
         DeploymentError: the endpoint did not come up.
     """
-    return backend.deployer.deploy(request)
+    return backend.deployer.deploy(request, steps)
 
 
 def plan_run(backend: Backend, inputs: bool = True) -> Plan:

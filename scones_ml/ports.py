@@ -34,6 +34,7 @@ __all__ = [
     "Progress",
     "RealTime",
     "Serverless",
+    "Steps",
     "StoredObject",
     "Trainer",
     "TrainingRequest",
@@ -41,14 +42,23 @@ __all__ = [
     "WorkflowRequest",
     "WorkflowRunner",
     "no_progress",
+    "no_steps",
 ]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
 
+Steps = Callable[[str], None]
+"""Called with a few words on what goes on now."""
+
+
 def no_progress(done: int, total: int) -> None:
     """Ignore progress."""
+
+
+def no_steps(step: str) -> None:
+    """Ignore steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +310,8 @@ class Deployer(Protocol):
         """
         ...
 
-    def deploy(self, request: DeploymentRequest) -> Endpoint:
-        """Make every change of the plan, each recorded, and wait until the endpoint answers.
+    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
+        """Make every change of the plan, each recorded, and wait until the endpoint answers; steps tell what goes on.
 
         Raises:
             DeploymentError: it did not come up; the message holds its last words.

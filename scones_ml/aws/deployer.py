@@ -10,11 +10,11 @@ from typing import Any, Final, Protocol
 from scones_ml.aws.resources import Resources
 from scones_ml.deployment.plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
 from scones_ml.deployment.requests import EndpointPlace, Vpc, is_version, variant_id
-from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
+from scones_ml.errors import DeploymentError, SconesError
 from scones_ml.inference.package import ModelPackage, pack_model
 from scones_ml.ledger import Ledger
 from scones_ml.plans import Change, Plan, Run, execute
-from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore
+from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_steps
 
 __all__ = ["SageMakerDeployer", "Where"]
 
@@ -60,7 +60,6 @@ class SageMakerDeployer:
         run: that what is made belongs to.
         vpc: private network that containers reach; none when None.
         pause: waits so many seconds between two looks.
-        said: called with each step of the way.
     """
 
     def __init__(
@@ -72,11 +71,10 @@ class SageMakerDeployer:
         run: Run,
         vpc: Vpc | None = None,
         pause: Callable[[float], None] = time.sleep,
-        said: Callable[[str], object] = str,
     ) -> None:
         self._where, self._store, self._resources = where, store, resources
         self._ledger, self._run, self._vpc = ledger, run, vpc
-        self._pause, self._said = pause, said
+        self._pause = pause
 
     def plan(self, request: DeploymentRequest) -> Plan:
         """See :meth:`scones_ml.ports.Deployer.plan`: all that it takes where nothing is there yet; no credentials.
@@ -93,7 +91,7 @@ class SageMakerDeployer:
         )
         return self._checked(deployment_plan(request, place, _package(request)))
 
-    def deploy(self, request: DeploymentRequest) -> Endpoint:
+    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`; the same model again changes nothing.
 
         Raises:
@@ -103,10 +101,10 @@ class SageMakerDeployer:
         where, package = self._where, _package(request)
         place = EndpointPlace(where.region, where.role, where.root, where.captures, self._vpc)
         wanted = self._checked(deployment_plan(request, place, package))
-        plan = changes_needed(request, wanted, self._found(request.name, wanted))
+        plan = changes_needed(request, wanted, self._found(request.name, wanted, steps))
         if not plan.changes:
-            self._said(f"endpoint {request.name} is as it should be")
-        execute(plan, lambda change: self._perform(change, package), self._ledger, self._run)
+            steps(f"endpoint {request.name} is as it should be")
+        execute(plan, lambda change: self._perform(change, package, steps), self._ledger, self._run)
         return self._endpoint(request.name)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -117,20 +115,20 @@ class SageMakerDeployer:
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 stay."""
         plan = removal_plan(f"aws:{self._where.region}", self._found(name))
-        execute(plan, lambda change: self._perform(change, None), self._ledger, self._run)
+        execute(plan, lambda change: self._perform(change, None, no_steps), self._ledger, self._run)
 
     def _checked(self, plan: Plan) -> Plan:
         for change in plan.changes:
             self._resources.check(change)
         return plan
 
-    def _found(self, name: str, wanted: Plan | None = None) -> Found:
+    def _found(self, name: str, wanted: Plan | None = None, steps: Steps = no_steps) -> Found:
         """What is there of an endpoint, of earlier versions of it, and of what a plan names; nothing is in motion."""
         changes = wanted.changes if wanted else ()
         look: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         endpoint = self._resources.find_ours("endpoint", name)
         if endpoint and endpoint["EndpointStatus"] in _MOVING:
-            endpoint = self._settle(name)
+            endpoint = self._settle(name, steps)
         look["endpoint", name] = endpoint
         look["alarm", alarm_name(name)] = self._resources.find_ours("alarm", alarm_name(name))
         for kind in ("scaling target", "scaling policy") if endpoint else ():
@@ -152,8 +150,8 @@ class SageMakerDeployer:
         bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
         return any(item.key == key for item in self._store.list(bucket, key))
 
-    def _perform(self, change: Change, package: ModelPackage | None) -> None:
-        self._said(f"{change.action} {change.kind} {change.name}")
+    def _perform(self, change: Change, package: ModelPackage | None, steps: Steps) -> None:
+        steps(f"{change.action} {change.kind} {change.name}")
         if change.kind == "object":
             assert package is not None  # noqa: S101 - only a package is uploaded
             bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
@@ -161,11 +159,11 @@ class SageMakerDeployer:
             return
         self._resources.perform(change, self._run)
         if change.kind == "endpoint":
-            found = self._settle(change.name)
+            found = self._settle(change.name, steps)
             if change.action != "delete":
                 self._check_in_service(change, found)
 
-    def _settle(self, name: str) -> Mapping[str, Any] | None:
+    def _settle(self, name: str, steps: Steps) -> Mapping[str, Any] | None:
         """Wait until an endpoint no longer changes; None when it is gone.
 
         Raises:
@@ -179,18 +177,19 @@ class SageMakerDeployer:
                 if status not in _MOVING:
                     return found
                 if status != shown:
-                    self._said(f"endpoint {name}: {status}")
+                    steps(f"endpoint {name}: {status}")
                     waited, shown = 0.0, status
                 if waited >= _LONGEST_SECONDS.get(status, _LONGEST_UPDATE):
                     raise DeploymentError(
                         f"endpoint {name} is {status} for more than {waited / 60:.0f} minutes: look into its log, "
-                        f"{_log_group(name)}; `scones deploy` waits on, `scones cleanup` removes it"
+                        f"{_log_group(name)}; the same command waits on, `scones cleanup --on aws` removes it"
                     )
                 self._pause(_POLL_SECONDS)
                 waited += _POLL_SECONDS
         except KeyboardInterrupt:
             raise DeploymentError(
-                f"endpoint {name} goes on without us: `scones deploy` waits for it again, `scones cleanup` removes it"
+                f"endpoint {name} goes on without us: the same command waits for it again, "
+                "`scones cleanup --on aws` removes it"
             ) from None
 
     def _check_in_service(self, change: Change, found: Mapping[str, Any] | None) -> None:
@@ -250,7 +249,7 @@ def _package(request: DeploymentRequest) -> ModelPackage | None:
 def _known(find: Callable[[], str], otherwise: str) -> str:
     try:
         return find()
-    except ConfigurationError:
+    except SconesError:
         return otherwise
 
 

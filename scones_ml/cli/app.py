@@ -9,6 +9,7 @@ import typer
 from scones_ml import __version__
 from scones_ml.cli import asl, cloud, resources, verbs
 from scones_ml.cli.demo import demo
+from scones_ml.cli.deploy import deploy
 from scones_ml.cli.label_next import label_next
 from scones_ml.cli.monitor import monitor
 from scones_ml.cli.review import review
@@ -43,7 +44,7 @@ for _verb in (
     demo,
     stage,
     verbs.train,
-    verbs.deploy,
+    deploy,
     run,
     verbs.evaluate,
     threshold,

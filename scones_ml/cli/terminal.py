@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,10 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    SpinnerColumn,
     Task,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -27,7 +29,7 @@ from scones_ml.ports import Progress as ProgressCallback
 if TYPE_CHECKING:
     from scones_ml.evaluation import Estimate
 
-__all__ = ["StageLines", "bar", "figure", "out", "print_json", "print_table", "progress", "say"]
+__all__ = ["StageLines", "bar", "figure", "out", "print_json", "print_table", "progress", "say", "steps"]
 
 out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -77,6 +79,27 @@ def progress(what: str, unit: str = "") -> Iterator[ProgressCallback]:
     with bar(unit) as shown:
         task = shown.add_task(what, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """A line for each step on standard error; on a terminal a clock runs beside the present one."""
+    shown = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=_err,
+        transient=True,
+        disable=not _err.is_terminal,
+    )
+    with shown:
+        task = shown.add_task("", total=None)
+
+        def step(text: str) -> None:
+            say(f"  {text}")
+            shown.reset(task, description=text)
+
+        yield step
 
 
 def bar(unit: str = "") -> Progress:

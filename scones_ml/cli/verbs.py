@@ -1,9 +1,8 @@
-"""The verbs of the life cycle but for stage and run: train, deploy, evaluate."""
+"""The verbs of the life cycle but for stage, deploy and run: train, evaluate."""
 
 from __future__ import annotations
 
-import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,16 +10,15 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import DryRun, Html, Json, On, Seed, Threads, TimeToLive, Workspace, seconds
+from scones_ml.cli.options import DryRun, Html, Json, On, Seed, Threads, Workspace
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError
-from scones_ml.plans import Run
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import Comparison, Evaluation
     from scones_ml.lifecycle import Predictions
 
-__all__ = ["deploy", "evaluate", "train"]
+__all__ = ["evaluate", "train"]
 
 _SYNTHETIC = "synthetic"
 Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=False)]
@@ -35,9 +33,6 @@ Init = Annotated[
     str | None,
     typer.Option("--init", help="A model to go on from, or synthetic: one that has seen drawings only, made here."),
 ]
-Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
-Percentage = Annotated[int, typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record.")]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")]
 Compare = Annotated[
     Path | None, typer.Option("--compare", help="An older model: is MODEL better on the same images, beyond chance?")
 ]
@@ -105,40 +100,6 @@ def _train_on_drawings(data: Path, preset: str, threads: int, workspace: Path) -
     size = dataset.load(data).image_size
     with terminal.progress("drawings") as progress:
         labels.synthetic_model(backend, workspace, preset=preset, image_size=size, threads=threads, progress=progress)
-
-
-def deploy(
-    model: Model,
-    name: Name = "scones",
-    capture_percentage: Percentage = 100,
-    port: Port = 0,
-    ttl: TimeToLive = None,
-    on: On = "local",
-    dry_run: DryRun = False,
-    json: Json = False,
-    workspace: Workspace = Path(".scones"),
-) -> None:
-    """Serve a model behind SageMaker's own paths, until `scones cleanup`."""
-    from scones_ml import lifecycle
-    from scones_ml.ports import DeploymentRequest
-
-    request = DeploymentRequest(name, model, capture_percentage, port)
-    run = Run.new(None if ttl is None else timedelta(seconds=seconds(ttl, "--ttl")))
-    backend = backends.backend(on, workspace, run)
-    if dry_run:
-        show_plans([lifecycle.plan_deploy(backend, request)], json)
-        return
-    endpoint = lifecycle.deploy(backend, request)
-    if json:
-        terminal.print_json(dataclasses.asdict(endpoint))
-        return
-    terminal.out.print(endpoint.url)
-    terminal.say(f"captures go to {endpoint.captures}")
-    terminal.say(
-        f"try: aws --no-sign-request --region us-east-1 --endpoint-url {endpoint.url} sagemaker-runtime "
-        f"invoke-endpoint --endpoint-name {name} --content-type image/png --body fileb://PHOTO.png /dev/stdout"
-    )
-    terminal.say("next: scones run PHOTO.png; scones cleanup")
 
 
 def evaluate(

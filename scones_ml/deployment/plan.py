@@ -221,7 +221,7 @@ def _check_conversion(request: DeploymentRequest, found: Found) -> None:
     if "InstanceType" in json.dumps(config, default=str):
         raise DeploymentError(
             f"endpoint {request.name} runs on instances, and AWS makes no such endpoint serverless: "
-            "choose another name, or `scones cleanup` first"
+            "choose another name, or `scones cleanup --on aws` first"
         )
 
 

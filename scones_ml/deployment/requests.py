@@ -117,7 +117,7 @@ def check_serverless(request: DeploymentRequest, place: EndpointPlace) -> None:
     }
     for reason, asked in excluded.items():
         if asked:
-            raise DeploymentError(f"{request.name}: a serverless endpoint {reason}: leave it out, or use instances")
+            raise DeploymentError(f"a serverless endpoint {reason}: leave it out for {request.name}, or use instances")
 
 
 def model_request(

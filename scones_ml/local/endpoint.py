@@ -21,7 +21,7 @@ from scones_ml.errors import DeploymentError
 from scones_ml.inference.model import read_card
 from scones_ml.ledger import Ledger
 from scones_ml.plans import Change, Plan, Run, execute
-from scones_ml.ports import DeploymentRequest, Endpoint
+from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
 
 __all__ = ["LocalDeployer"]
 
@@ -60,7 +60,7 @@ class LocalDeployer:
             changes.insert(0, Change("delete", "endpoint", request.name, "gives way to the new one"))
         return Plan("deploy", "local", tuple(changes))
 
-    def deploy(self, request: DeploymentRequest) -> Endpoint:
+    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:  # noqa: ARG002 - it is quick
         """See :meth:`scones_ml.ports.Deployer.deploy`."""
         started: list[Endpoint] = []
 

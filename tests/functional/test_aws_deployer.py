@@ -306,7 +306,7 @@ def test_a_new_model_moves_in(
     aws.changes()
     sagemaker.statuses.extend(["InService", "Updating", "Updating", "InService"])
     said: list[str] = []
-    endpoint = deployer(aws, run=Run("run-2"), said=said.append).deploy(DeploymentRequest("scones", other_model))
+    endpoint = deployer(aws, run=Run("run-2")).deploy(DeploymentRequest("scones", other_model), said.append)
     assert endpoint.threshold == 0.8
     assert aws.changes() == [
         "s3 PutObject",
@@ -386,7 +386,8 @@ def test_an_endpoint_that_is_stuck(aws: Aws, sagemaker: SageMaker, deployer: Mak
     sagemaker.statuses.extend(["Creating"] * 1_000)
     waited: list[float] = []
     with pytest.raises(
-        DeploymentError, match=r"Creating for more than 30 minutes.*Endpoints/scones.*deploy.*waits on.*cleanup"
+        DeploymentError,
+        match=r"Creating for more than 30 minutes.*Endpoints/scones.*same command waits on.*cleanup --on aws",
     ):
         deployer(aws, pause=waited.append).deploy(DeploymentRequest("scones", tiny_model))
     assert sum(waited) == 1_800
@@ -400,7 +401,7 @@ def test_ctrl_c_lets_go(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_mod
 
     request = DeploymentRequest("scones", tiny_model, variant=RealTime(instances=1, most_instances=2))
     sagemaker.statuses.extend(["Creating"] * 2)
-    with pytest.raises(DeploymentError, match="goes on without us: `scones deploy` waits for it again"):
+    with pytest.raises(DeploymentError, match="goes on without us: the same command waits for it again"):
         deployer(aws, pause=interrupted).deploy(request)
     aws.changes()
     sagemaker.statuses.extend(["Creating"] * 2)

@@ -140,7 +140,9 @@ def test_what_serverless_excludes(
     package: ModelPackage, place: EndpointPlace, more: dict[str, Any], message: str
 ) -> None:
     """Data capture, GPUs and a VPC are refused with their remedy before anything is sent."""
-    with pytest.raises(DeploymentError, match=rf"^scones: a serverless endpoint {message}.*leave it out, or use inst"):
+    with pytest.raises(
+        DeploymentError, match=rf"^a serverless endpoint {message}.*leave it out for scones, or use instances"
+    ):
         plan(package, Serverless(), place, **more)
 
 
@@ -236,7 +238,7 @@ def test_a_failed_endpoint_is_replaced(package: ModelPackage) -> None:
 def test_instances_do_not_become_serverless(package: ModelPackage) -> None:
     """AWS makes no endpoint on instances serverless: that is refused with its remedy; the other way is an update."""
     request = DeploymentRequest("scones", Path("model"), variant=Serverless())
-    with pytest.raises(DeploymentError, match=r"runs on instances.*another name, or `scones cleanup` first"):
+    with pytest.raises(DeploymentError, match=r"runs on instances.*another name, or `scones cleanup --on aws` first"):
         changes_needed(request, plan(package, Serverless()), described(plan(package, RealTime())))
     request = replace(request, variant=RealTime())
     needed = changes_needed(request, plan(package, RealTime()), described(plan(package, Serverless())))

@@ -1,0 +1,180 @@
+"""``scones deploy``: here or on SageMaker."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scones_ml import backends
+from scones_ml.cli import terminal
+from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names, seconds
+from scones_ml.cli.plans import cost_line, show_plans
+from scones_ml.errors import ConfigurationError
+from scones_ml.plans import Run
+from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
+
+if TYPE_CHECKING:
+    from scones_ml.ports import Endpoint
+
+__all__ = ["deploy"]
+
+_AWS = "With --on aws"
+_BUILT_IN = "What the built-in algorithm trained"
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A model's folder or model.tar.gz; s3://.../model.tar.gz of SageMaker's built-in algorithm.",
+        show_default=False,
+    ),
+]
+Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
+Percentage = Annotated[
+    int | None,
+    typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record; all where it can be."),
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="On this machine; 0 takes any free one.")]
+InstanceType = Annotated[
+    str | None, typer.Option("--instance-type", help="Of the machines; ml.m5.large.", rich_help_panel=_AWS)
+]
+Instances = Annotated[
+    str | None,
+    typer.Option("--instances", help="How many; 2-6 follows the requests between the two.", rich_help_panel=_AWS),
+]
+ServerlessFlag = Annotated[
+    bool, typer.Option("--serverless", help="No machines: paid while it answers, slow at first.", rich_help_panel=_AWS)
+]
+Memory = Annotated[
+    int | None, typer.Option("--memory", help="MB of a serverless endpoint; 2048.", rich_help_panel=_AWS)
+]
+Container = Annotated[
+    str | None, typer.Option("--container", help="URI of an image of your own; AWS's.", rich_help_panel=_AWS)
+]
+ClassNames = Annotated[
+    str | None,
+    typer.Option("--classes", help="Names, comma-separated, in the order of their numbers.", rich_help_panel=_BUILT_IN),
+]
+ImageSize = Annotated[
+    int, typer.Option("--image-size", min=8, help="Pixels that it was trained on.", rich_help_panel=_BUILT_IN)
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", min=0, max=1, help="Least confidence to accept.", rich_help_panel=_BUILT_IN),
+]
+
+
+def deploy(
+    model: Model,
+    name: Name = "scones",
+    capture_percentage: Percentage = None,
+    port: Port = 0,
+    instance_type: InstanceType = None,
+    instances: Instances = None,
+    serverless: ServerlessFlag = False,
+    memory: Memory = None,
+    container: Container = None,
+    classes: ClassNames = None,
+    image_size: ImageSize = 224,
+    threshold: Threshold = None,
+    ttl: TimeToLive = None,
+    on: On = "local",
+    dry_run: DryRun = False,
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Serve a model behind SageMaker's own paths, here or on SageMaker itself, until `scones cleanup`."""
+    from scones_ml import lifecycle
+
+    if on == "aws" and port:
+        raise ConfigurationError("--port is of an endpoint on this machine: leave it out")
+    if on == "local":
+        _only_on_aws(instance_type, instances, serverless, memory, container)
+    request = DeploymentRequest(
+        name,
+        _model(model, names(classes) or (), image_size, threshold),
+        capture_percentage,
+        port,
+        _variant(instance_type, instances, serverless, memory),
+        container,
+    )
+    run = Run.new(None if ttl is None else timedelta(seconds=seconds(ttl, "--ttl")))
+    backend = backends.backend(on, workspace, run)
+    plan = lifecycle.plan_deploy(backend, request)
+    if dry_run:
+        show_plans([plan], json)
+        return
+    with terminal.steps() as steps:
+        endpoint = lifecycle.deploy(backend, request, steps)
+    if json:
+        terminal.print_json(dataclasses.asdict(endpoint))
+        return
+    terminal.out.print(endpoint.url)
+    if endpoint.captures:
+        terminal.say(f"captures go to {endpoint.captures}")
+    if on == "aws":
+        terminal.say(cost_line(plan.dollars_per_hour, plan.place))
+    _say_next(endpoint, request, on)
+
+
+def _model(model: str, labels: tuple[str, ...], image_size: int, threshold: float | None) -> Path | BuiltInModel:
+    if not model.startswith("s3://"):
+        if labels or threshold is not None:
+            raise ConfigurationError(f"{model} knows its classes and threshold: leave --classes and --threshold out")
+        return Path(model)
+    if not labels:
+        raise ConfigurationError(f"{model} does not say its classes: give --classes, in the order of their numbers")
+    return BuiltInModel(model, labels, image_size, threshold or None)
+
+
+def _variant(
+    instance_type: str | None, instances: str | None, serverless: bool, memory: int | None
+) -> RealTime | Serverless:
+    if serverless:
+        if instance_type or instances:
+            raise ConfigurationError("a serverless endpoint has no machines: leave --instance-type and --instances out")
+        return Serverless(memory_mb=memory or Serverless().memory_mb)
+    if memory is not None:
+        raise ConfigurationError("--memory is a serverless endpoint's: add --serverless, or give --instance-type")
+    least, most = _range(instances or "1")
+    return RealTime(instance_type or RealTime().instance_type, least, most)
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    """``"2-6"`` as 2 and 6, ``"2"`` as 2 and None."""
+    match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text)
+    if match is None:
+        raise ConfigurationError(f"--instances {text!r}: give a number, or two as in 2-6")
+    return int(match[1]), int(match[2]) if match[2] else None
+
+
+def _only_on_aws(*given: str | int | bool | None) -> None:
+    if any(given):
+        raise ConfigurationError(
+            "--instance-type, --instances, --serverless, --memory and --container are SageMaker's: add --on aws"
+        )
+
+
+def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
+    here = f"--no-sign-request --region us-east-1 --endpoint-url {endpoint.url} " if on == "local" else ""
+    terminal.say(
+        f"try: aws {here}sagemaker-runtime invoke-endpoint --endpoint-name {endpoint.name} "
+        "--content-type image/png --body fileb://PHOTO.png /dev/stdout"
+    )
+    if on == "local":
+        terminal.say("next: scones run PHOTO.png; scones cleanup")
+        return
+    if isinstance(request.variant, RealTime) and request.variant.instances == 1:
+        terminal.say("one machine: with --instances 2 it answers on when one of them, or its data centre, fails")
+    parameters = {
+        "EndpointName": endpoint.name,
+        "Labels": ",".join(endpoint.labels),
+        "Threshold": endpoint.threshold or "...",
+        "ImageSize": endpoint.image_size,
+    }
+    overrides = " ".join(f"{key}={value}" for key, value in parameters.items())
+    terminal.say(f"next: sam deploy ... --parameter-overrides {overrides}; scones cleanup --on aws")
