@@ -63,6 +63,11 @@ class Resource:
     dollars_per_hour: float | None
     expires: datetime | None
 
+    def dollars_so_far(self, now: datetime) -> float | None:
+        """What it has cost since it was made; None when no price is known."""
+        hours = max(0.0, (now - self.since).total_seconds() / 3600)
+        return None if self.dollars_per_hour is None else hours * self.dollars_per_hour
+
 
 class Ledger:
     """A ledger file.
@@ -95,13 +100,20 @@ class Ledger:
 
     def resources(self) -> tuple[Resource, ...]:
         """What was made and is not known to be deleted, newest first."""
+        return tuple(reversed([resource for resource, deleted in self.lifetimes() if deleted is None]))
+
+    def lifetimes(self) -> Iterator[tuple[Resource, datetime | None]]:
+        """Everything that was ever made, and when it was deleted; None for what may still exist, oldest first, last."""
         found: dict[tuple[str, str, str], Resource] = {}
         for entry in self.entries():
             identity = (entry.place, entry.kind, entry.name)
             before = found.pop(identity, None)
-            if entry.state == "deleting" and before:
+            if entry.state == "deleted":
+                if before:
+                    yield before, entry.time
+            elif entry.state == "deleting" and before:
                 found[identity] = replace(before, state="deleting")
-            elif entry.state != "deleted":
+            else:
                 found[identity] = Resource(
                     *identity,
                     run=entry.run,
@@ -110,7 +122,7 @@ class Ledger:
                     dollars_per_hour=entry.dollars_per_hour,
                     expires=entry.expires,
                 )
-        return tuple(reversed(found.values()))
+        yield from ((resource, None) for resource in found.values())
 
 
 def _parse(fields: object) -> Entry | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from scones_ml.evaluation import compare as compare_predictions
 from scones_ml.evaluation import evaluate as evaluate_predictions
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard, load_model, read_card, write_card
+from scones_ml.ledger import Resource
 from scones_ml.plans import Change, Plan, recorded
 from scones_ml.ports import (
     Backend,
@@ -58,8 +60,10 @@ __all__ = [
     "predict",
     "read_captures",
     "recording",
+    "resources",
     "run",
     "set_threshold",
+    "spent",
     "train",
     "upload",
     "workflow_model",
@@ -430,6 +434,31 @@ def _insist(remove: Callable[[], None], pause: Callable[[float], None]) -> None:
                 raise
         pause(seconds)
         waited, seconds = waited + seconds, min(2 * seconds, 30.0)
+
+
+def resources(backend: Backend, everything: bool = False) -> tuple[Resource, ...]:
+    """What is ours and exists now, newest first; on AWS each is looked for.
+
+    Args:
+        backend: where.
+        everything: also what other workspaces made.
+    """
+    inventory = backend.inventory
+    return tuple(
+        found for found in inventory.resources(everything) if inventory.is_there(inventory.plan_removal(found))
+    )
+
+
+def spent(backend: Backend, now: datetime) -> float:
+    """Dollars that everything on record here has cost until now, at list price.
+
+    Requests, storage and what has no known price are not counted.
+    """
+    return sum(
+        resource.dollars_so_far(deleted or now) or 0.0
+        for resource, deleted in backend.ledger.lifetimes()
+        if resource.place == backend.place_name
+    )
 
 
 def leftovers(backend: Backend, run: str | None = None, everything: bool = False) -> tuple[Leftover, ...]:

@@ -53,6 +53,7 @@ for _verb in (
     review,
     cloud.cost,
     cloud.package,
+    resources.status,
     resources.cleanup,
 ):
     app.command()(_verb)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +11,20 @@ import typer
 
 from scones_ml.errors import ConfigurationError
 
-__all__ = ["Classes", "DryRun", "Html", "Json", "On", "Seed", "Threads", "TimeToLive", "Workspace", "names", "seconds"]
+__all__ = [
+    "Classes",
+    "DryRun",
+    "Html",
+    "Json",
+    "On",
+    "Seed",
+    "Threads",
+    "TimeToLive",
+    "Workspace",
+    "names",
+    "seconds",
+    "span",
+]
 
 On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where to run.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")]
@@ -37,6 +51,13 @@ def seconds(text: str, option: str) -> float:
     if match is None or not float(match[1]):
         raise ConfigurationError(f"{option} {text!r}: give it as 30s, 5m, 2h or 7d")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def span(time: timedelta) -> str:
+    """A length of time in its largest whole unit: ``"2 h"``."""
+    total = max(0.0, time.total_seconds())
+    unit = next((unit for unit in ("d", "h", "m") if total >= _UNITS[unit]), "s")
+    return f"{total / _UNITS[unit]:.0f} {'min' if unit == 'm' else unit}"
 
 
 def names(text: str | None) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from scones_ml.infrastructure.designs import HOURS
 from scones_ml.infrastructure.prices import price_table
 from scones_ml.plans import Plan
 
-__all__ = ["cost_line", "dollars", "show_plans"]
+__all__ = ["cost_line", "dollars", "prices_as_of", "show_plans"]
 
 
 def show_plans(plans: Sequence[Plan], json: bool) -> None:
@@ -43,7 +43,7 @@ def cost_line(per_hour: float | None, place: str) -> str:
     if per_hour is None:
         return "the price of some of it is not known: see https://aws.amazon.com/pricing"
     line = f"{dollars(per_hour)} an hour, {dollars(HOURS * per_hour)} a month"
-    as_of = _prices_as_of(place)
+    as_of = prices_as_of(place)
     return f"{line}; list prices as of {as_of}, requests and storage not counted" if as_of else line
 
 
@@ -79,11 +79,11 @@ def _document(plan: Plan) -> dict[str, object]:
         "changes": [dataclasses.asdict(change) for change in plan.changes],
         "dollars_per_hour": per_hour,
         "dollars_per_month": None if per_hour is None else HOURS * per_hour,
-        "prices_as_of": _prices_as_of(plan.place),
+        "prices_as_of": prices_as_of(plan.place),
     }
 
 
-def _prices_as_of(place: str) -> str | None:
+def prices_as_of(place: str) -> str | None:
     """The date of the region's price table; None where there is none."""
     try:
         return price_table(place.removeprefix("aws:")).as_of

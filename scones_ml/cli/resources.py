@@ -1,8 +1,9 @@
-"""What is there, and how to be rid of it: cleanup."""
+"""What is there, what it costs, and how to be rid of it: status, cleanup."""
 
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +11,15 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import DryRun, Json, On, Workspace
-from scones_ml.cli.plans import dollars, show_plans
+from scones_ml.cli.options import DryRun, Json, On, Workspace, span
+from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
 
 if TYPE_CHECKING:
+    from scones_ml.ledger import Resource
     from scones_ml.lifecycle import Leftover
     from scones_ml.ports import Backend
 
-__all__ = ["cleanup"]
+__all__ = ["cleanup", "status"]
 
 RunId = Annotated[str | None, typer.Option("--run", help="Only what this run made; `scones status` names runs.")]
 All = Annotated[bool, typer.Option("--all", help="Also what other workspaces made: all that bears our tag.")]
@@ -55,6 +57,68 @@ def cleanup(
         terminal.out.print(f"{len(left)} resources left")
     if left:
         raise typer.Exit(1)
+
+
+def status(
+    everything: All = False,
+    on: On = "local",
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """What exists now, since when, until when, and what it costs."""
+    from scones_ml import lifecycle
+
+    now = datetime.now(UTC)
+    rows: list[Resource] = []
+    so_far = 0.0
+    for backend in _backends(on, workspace):
+        rows += lifecycle.resources(backend, everything)
+        so_far += lifecycle.spent(backend, now)
+        place = backend.place_name
+    per_hour = (
+        None if any(row.dollars_per_hour is None for row in rows) else sum(row.dollars_per_hour or 0 for row in rows)
+    )
+    if json:
+        terminal.print_json(
+            {
+                "place": place,
+                "resources": [_document(row, now) for row in rows],
+                "dollars_per_hour": per_hour,
+                "dollars_so_far": so_far,
+                "prices_as_of": prices_as_of(place),
+            }
+        )
+        return
+    if not rows:
+        terminal.out.print("nothing is there")
+    else:
+        cells = [_cells(row, now) for row in rows]
+        columns = ["what", "name", "state", "for", "until", "an hour", "so far", "run"]
+        if place == "local":  # costs nothing
+            columns, cells = columns[:5] + columns[7:], [row[:5] + row[7:] for row in cells]
+        terminal.print_table(columns, cells, right=("an hour", "so far"))
+        terminal.out.print(cost_line(per_hour, place))
+    if so_far:
+        terminal.out.print(f"{dollars(round(so_far, 4))} so far, by this workspace's record, with what is gone by now")
+
+
+def _cells(row: Resource, now: datetime) -> list[str]:
+    state = {"created": "there", "creating": "unfinished", "deleting": "half deleted"}.get(row.state, row.state)
+    until = "" if row.expires is None else f"in {span(row.expires - now)}" if row.expires > now else "overdue"
+    cost = row.dollars_so_far(now)
+    return [
+        *(row.kind, row.name, state, span(now - row.since), until),
+        *(dollars(row.dollars_per_hour), dollars(None if cost is None else round(cost, 4)), row.run),
+    ]
+
+
+def _document(row: Resource, now: datetime) -> dict[str, object]:
+    return {
+        **dataclasses.asdict(row),
+        "since": row.since.isoformat(),
+        "expires": row.expires and row.expires.isoformat(),
+        "dollars_so_far": row.dollars_so_far(now),
+    }
 
 
 def _backends(on: str, workspace: Path, run: str | None = None) -> list[Backend]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from scones_ml.cli.plans import cost_line, dollars
 from scones_ml.dataset import Synthetic
 from scones_ml.demo import DemoRequest, plan_demo
 from scones_ml.errors import ConfigurationError, TransientServiceError
-from scones_ml.ledger import Ledger
+from scones_ml.ledger import Entry, Ledger
 from scones_ml.local.backend import LocalBackend
 from scones_ml.plans import Change, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, TrainingRequest
@@ -225,3 +226,43 @@ def test_the_ledger_tells_who_made_what_while_it_is_deleted(tmp_path: Path) -> N
 
 def refuse(change: Change) -> None:
     raise ConfigurationError(change.name)
+
+
+def test_status_tells_what_runs_and_until_when(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """status lists what exists with its run and the end of its time, and nothing once it was cleaned up."""
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "nothing is there\n"
+    assert main(["deploy", str(tiny_model), "--ttl", "2h"]) == 0
+    (folder / "a.png").write_bytes(picture())
+    assert main(["run", "a.png"]) == 0
+    capsys.readouterr()
+    try:
+        assert main(["status"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines] == ["what", "objects", "objects", "endpoint", "on"]
+        assert "in 2 h" in lines[3]
+        assert main(["status", "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert [row["name"] for row in document["resources"]] == ["s3://scones-output/", "s3://scones-input/", "scones"]
+        run = document["resources"][2]["run"]
+        assert document["dollars_per_hour"] == document["dollars_so_far"] == 0.0
+    finally:
+        assert main(["cleanup", "--run", run]) == 0
+    assert "scones" not in [one.name for one in lifecycle.resources(LocalBackend(folder / ".scones"))]
+
+
+def test_what_is_gone_has_cost_something_too(tmp_path: Path) -> None:
+    """The sum so far counts each resource from its making to its deletion, and what has no price not at all."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    start = datetime(2026, 11, 25, tzinfo=UTC)
+    for hours, state, name, price in (
+        (0, "creating", "a", 0.5),
+        (1, "creating", "b", None),
+        (2, "creating", "c", 2.0),
+        (3, "deleted", "a", 0.5),
+    ):
+        entry = Entry(start + timedelta(hours=hours), "1", state, "local", "endpoint", name, price)  # type: ignore[arg-type]
+        ledger.append(entry)
+    assert lifecycle.spent(LocalBackend(tmp_path), start + timedelta(hours=4)) == 3 * 0.5 + 2 * 2.0
