@@ -102,7 +102,6 @@ class ReviewPages:
             picture=picture,
             following=following,
             choices=choices(self.classes, image),
-            classes=self.classes,
             said=verdict.answers if verdict else (),
             came_from=came_from,
         )
@@ -137,6 +136,7 @@ class ReviewPages:
             reviewer=self._review.reviewer,
             second_opinion=self._review.second_opinion,
             answers=self._review.answers.path,
+            classes=self.classes,
             source=self._source,
             **values,
         )

@@ -36,7 +36,11 @@
   document.addEventListener("keydown", (event) => {
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
     const focused = event.target.closest("button, a, select, summary");
-    if (focused && (event.key === " " || focused.matches("select"))) return;
+    if (focused?.matches("select")) {
+      if (event.key === "Enter") { event.preventDefault(); focused.form.requestSubmit(); }
+      return;
+    }
+    if (focused && event.key === " ") return;
     for (const element of document.querySelectorAll("main [data-key]")) {
       if (element.dataset.key !== event.key.toLowerCase()) continue;
       event.preventDefault();
