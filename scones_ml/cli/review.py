@@ -170,3 +170,5 @@ def _sum_up(asked: Review, json: bool) -> None:
     parts.append(f"{standing.left:,} left")
     answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
     terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.answers.path}", markup=False)
+    if given:
+        terminal.say(f"next: scones stage DATA GROWN --answers {asked.answers.path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -171,3 +172,17 @@ def test_a_full_disk_says_that_nothing_was_saved(tmp_path: Path) -> None:
     (tmp_path / "reviews").write_text("a file where a folder must be")
     with pytest.raises(ConfigurationError, match="not saved"):
         AnswerFile(tmp_path / "reviews" / "answers.jsonl").append(answer("bicycle", "1"))
+
+
+def test_the_page_about_it_shows_what_holds(
+    file: AnswerFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line and the code in docs/review.md are a line and code that work."""
+    page = (Path(__file__).parents[2] / "docs" / "review.md").read_text(encoding="utf-8")
+    (line,), (code,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("json", "python"))
+    path = file.path.parent / ".scones" / "reviews" / "answers.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(line, encoding="utf-8")
+    monkeypatch.chdir(file.path.parent)
+    exec(code, {})
+    assert capsys.readouterr().out == "s3://scones-input/inbox/arrival-104.png bicycle\n"
