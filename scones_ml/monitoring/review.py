@@ -24,7 +24,7 @@ __all__ = ["REVIEW_PREFIX", "Pictures", "Queue", "Review", "Standing", "Step", "
 REVIEW_PREFIX = "outcomes/review/"
 """Where the workflow writes what a person is to decide."""
 
-_READERS = 16
+_READERS = 10  # botocore keeps ten connections
 _SHOWN = images.ImagePolicy(image_size=1280)
 _KEPT = 8
 
@@ -177,10 +177,10 @@ class Review:
     reviewer: str
     second_opinion: bool = False
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _skipped: dict[str, datetime] = field(default_factory=dict)
-    _lost: dict[str, str] = field(default_factory=dict)
-    _given: list[str] = field(default_factory=list)
-    _lock: Lock = field(default_factory=Lock)
+    _skipped: dict[str, datetime] = field(default_factory=dict, init=False)
+    _lost: dict[str, str] = field(default_factory=dict, init=False)
+    _given: list[str] = field(default_factory=list, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
     def __post_init__(self) -> None:
         self._images = {image.image_id: image for image in self.queue.images}

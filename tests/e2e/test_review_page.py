@@ -113,6 +113,20 @@ def test_ten_answers_by_keyboard_and_a_killed_server(workspace: Workspace, brows
     assert ", 2 left; " in summary
 
 
+def test_a_disk_that_refuses_is_said_and_the_same_picture_stays(workspace: Workspace, browser: Any) -> None:
+    """An answer that cannot be written is not counted; once it can be, the page goes on with the same picture."""
+    workspace.fill(2)
+    _, address = workspace.start("--reviewer", "ann")
+    page = browser.page(address)
+    workspace.answers.parent.write_text("a file where a folder must be")
+    press(page, "1", "That did not work")
+    assert page.js("location.href") == address
+    workspace.answers.parent.unlink()
+    page.goto(page.js("document.getElementById('retry').href"))
+    press(page, "1", "Saved: bicycle")
+    assert workspace.labels() == [("inbox/picture 00.png", "bicycle")]
+
+
 def test_undo_and_skip_by_keyboard(workspace: Workspace, browser: Any) -> None:
     """U shows the last image again and its answer counts no more; Space puts off, and U takes that back, too."""
     workspace.fill(3)

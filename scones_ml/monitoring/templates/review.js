@@ -24,7 +24,7 @@
       const answer = await fetch(form.action, {method: "POST", body});
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!page.querySelector("main")) throw new Error();
-      show(page, answer.url);
+      show(page, answer.redirected ? answer.url : location.href);
     } catch {
       said.classList.add("failed");
       said.textContent = "No answer from scones review: this last step may not be saved. " +
