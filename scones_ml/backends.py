@@ -18,6 +18,7 @@ from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef
 
 if TYPE_CHECKING:
+    from scones_ml.aws.bulk import StepFunctionsBulk
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
     from scones_ml.local.folder import FolderObjectStore
     from scones_ml.plans import Run
@@ -29,6 +30,7 @@ __all__ = [
     "batch_classifier",
     "bucket_stores",
     "classifier",
+    "cloud_bulk",
     "failed_execution",
     "image_source",
     "object_store",
@@ -151,6 +153,11 @@ def bucket_stores(workspace: Path) -> Callable[[str], ObjectStore]:
         return own if any(True for _ in own.list(bucket)) else s3_store()
 
     return store
+
+
+def cloud_bulk() -> StepFunctionsBulk:
+    """Bulk runs on AWS, where the environment and the stack say."""
+    return cast("StepFunctionsBulk", _load("scones_ml.aws.bulk:StepFunctionsBulk"))
 
 
 def failed_execution(arn: str) -> FetchedExecution:

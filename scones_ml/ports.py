@@ -23,6 +23,7 @@ __all__ = [
     "Backend",
     "Buckets",
     "BuiltInModel",
+    "BulkResult",
     "Classifier",
     "Deployer",
     "DeploymentRequest",
@@ -438,6 +439,27 @@ class WorkflowRunner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BulkResult:
+    """How a bulk run ended.
+
+    Attributes:
+        run: its name.
+        images: how many there are.
+        finished_before: how many an earlier run of the same name had finished.
+        outcomes: how many images went where; those that were finished before are told apart on AWS alone.
+        results: where the JSON Lines objects are, ``s3://bucket/bulk/RUN/``.
+        seconds: how long it took.
+    """
+
+    run: str
+    images: int
+    finished_before: int
+    outcomes: Mapping[str, int]
+    results: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Buckets:
     """Where a backend's pictures and outcomes are.
 
@@ -489,6 +511,11 @@ class Backend(Protocol):
     @property
     def buckets(self) -> Buckets:
         """Where pictures and outcomes are."""
+        ...
+
+    @property
+    def captures(self) -> str:
+        """The folder or ``s3://bucket/prefix/`` that holds every endpoint's data capture."""
         ...
 
     @property

@@ -52,6 +52,11 @@ class AwsBackend:
             self.place.input_bucket, self.place.output_bucket, f"{UPLOAD_PREFIX}{self.current_run.id}/", shared=True
         )
 
+    @property
+    def captures(self) -> str:
+        """Below the bucket of data and models."""
+        return f"{self.place.captures}/"
+
     @cached_property
     def store(self) -> S3ObjectStore:
         """S3."""

@@ -90,6 +90,11 @@ TABLES: Final[Mapping[str, _Table]] = {
         "ResourceNotFound": ConfigurationError,
         "ResourceNotFoundException": ConfigurationError,
     },
+    "lambda": {
+        "InvalidParameterValueException": ConfigurationError,
+        "ResourceNotFoundException": ConfigurationError,
+        "ServiceException": TransientServiceError,
+    },
     "logs": {
         "InvalidParameterException": ConfigurationError,
         "ResourceNotFoundException": ConfigurationError,
@@ -135,6 +140,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "KmsAccessDeniedException": ConfigurationError,
         "KmsInvalidStateException": ConfigurationError,
         "KmsThrottlingException": TransientServiceError,
+        "ResourceNotFound": ConfigurationError,
         "StateMachineDeleting": ConfigurationError,
         "StateMachineDoesNotExist": ConfigurationError,
         "ValidationException": ConfigurationError,

@@ -12,7 +12,7 @@ import typer
 
 from scones_ml import backends, captures
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Html, Json
+from scones_ml.cli.options import Html, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ _AGE = re.compile(r"(\d+)([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 Paths = Annotated[
-    list[str], typer.Argument(help="Capture files, folders of them, or s3://BUCKET/PREFIX.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        help="Capture files, folders of them, or s3://BUCKET/PREFIX; all that endpoints have kept when not given.",
+        show_default=False,
+    ),
 ]
 Since = Annotated[
     str | None, typer.Option("--since", help="Leave out what is older: 2026-11-01, 2026-11-01T08:00, 7d, 12h or 30m.")
@@ -49,7 +53,7 @@ Objects = Annotated[
 
 
 def monitor(
-    paths: Paths,
+    paths: Paths = None,
     since: Since = None,
     model: ModelOption = None,
     data: Data = None,
@@ -60,7 +64,9 @@ def monitor(
     fail_on_drift: FailOnDrift = False,
     objects: Objects = None,
     html: Html = None,
+    on: On = "local",
     json: Json = False,
+    workspace: Workspace = Path(".scones"),
 ) -> None:
     """Look at captured requests: volume, classes, confidence, reviews, drift, and how often the model is right."""
     from scones_ml import monitoring
@@ -68,7 +74,7 @@ def monitor(
 
     if threshold is not None and not 0.0 < threshold <= 1.0:
         raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
-    rows = _rows(paths)
+    rows = _rows(paths or [backends.backend(on, workspace).captures])
     card = read_card(model) if model else None
     normal = _reference(model, data, reference)
     if save_reference:

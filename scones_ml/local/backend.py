@@ -30,6 +30,7 @@ class LocalBackend:
         self.ledger = Ledger(workspace / "ledger.jsonl")
         self.current_run = run or Run.new()
         self.buckets = Buckets("scones-input", "scones-output")
+        self.captures = str(workspace / "captures")
         self.store = DirectoryObjectStore(workspace / "buckets")
         self.trainer = LocalTrainer(self.ledger, self.current_run)
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)

@@ -22,10 +22,10 @@ from scones_ml import asl, events, steps, workflows
 from scones_ml.errors import ExecutionFailedError, InvalidImageError
 from scones_ml.events import ImageOutcome, ImageRef
 from scones_ml.inference.model import OnnxClassifier, load_model
-from scones_ml.ports import ObjectStore, Progress, no_progress
+from scones_ml.ports import BulkResult, ObjectStore, Progress, no_progress
 from scones_ml.settings import ImagePolicy
 
-__all__ = ["BulkRequest", "BulkResult", "bulk_outcomes", "run_bulk"]
+__all__ = ["BulkRequest", "bulk_outcomes", "run_bulk"]
 
 Resources = Mapping[str, Callable[[asl.Json], object]]
 
@@ -57,27 +57,6 @@ class BulkRequest:
     run: str | None = None
     batch_size: int = 64
     workers: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BulkResult:
-    """How a bulk run ended.
-
-    Attributes:
-        run: its name.
-        images: how many there are.
-        finished_before: how many an earlier run of the same name had finished.
-        outcomes: how many images went where, earlier ones included.
-        results: where the JSON Lines objects are, ``s3://bucket/bulk/RUN/``.
-        seconds: how long it took.
-    """
-
-    run: str
-    images: int
-    finished_before: int
-    outcomes: Mapping[str, int]
-    results: str
-    seconds: float
 
 
 def run_bulk(request: BulkRequest, progress: Progress = no_progress) -> BulkResult:

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from scones_ml import asl, backends
-from scones_ml.workflows import image_classification
+from scones_ml.workflows import batch_classification, image_classification
 
 ACCOUNT = "123456789012"
 STATES = f"arn:aws:states:us-east-1:{ACCOUNT}"
+INVOKE = "arn:aws:states:::lambda:invoke"
 FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function"
 
 
@@ -33,7 +34,7 @@ class StepFunctions:
 
     Attributes:
         url: where it is.
-        definition: of every machine, as it was deployed.
+        machines: name to definition, as it was deployed.
         resources: what stands behind the definition's resources.
         kind: STANDARD or EXPRESS.
         looks: how often an execution is RUNNING before its end is told.
@@ -44,7 +45,7 @@ class StepFunctions:
     """
 
     url: str = ""
-    definition: str = ""
+    machines: dict[str, str] = field(default_factory=dict)
     resources: dict[str, Callable[[asl.Json], object]] = field(default_factory=dict)
     kind: str = "STANDARD"
     looks: int = 0
@@ -54,6 +55,7 @@ class StepFunctions:
     refuse: dict[str, list[str]] = field(default_factory=dict)
     executions: dict[str, asl.Execution] = field(default_factory=dict)
     looked: dict[str, int] = field(default_factory=dict)
+    items: dict[str, int] = field(default_factory=dict)
 
     def operations(self) -> list[str]:
         """The operations that were called, in order."""
@@ -67,23 +69,75 @@ class StepFunctions:
         return dict(getattr(self, operation)(request))
 
     def DescribeStateMachine(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802 - AWS's names
+        name = request["stateMachineArn"].rpartition(":")[2]
         return {
             "stateMachineArn": request["stateMachineArn"],
-            "name": "images",
-            "definition": self.definition,
+            "name": name,
+            "definition": self.machines[name],
             "roleArn": "arn:aws:iam::123456789012:role/r",
             "type": self.kind,
             "creationDate": time.time(),
         }
 
     def StartExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        arn = f"{STATES}:execution:images:{request['name']}"
+        machine = request["stateMachineArn"].rpartition(":")[2]
+        arn = f"{STATES}:execution:{machine}:{request['name']}"
         if arn in self.executions:
             raise RefusedError("ExecutionAlreadyExists")
+        self.items[arn] = 0
+
+        def invoke(parameters: Any) -> object:
+            self.items[arn] += len(parameters["Payload"].get("Items", ()))
+            return self.resources[INVOKE](parameters)
+
         self.executions[arn] = asl.run(
-            self.definition, json.loads(request["input"]), resources=self.resources, sleep=lambda _: None
+            self.machines[machine],
+            json.loads(request["input"]),
+            resources=self.resources | {INVOKE: invoke},
+            sleep=lambda _: None,
         )
         return {"executionArn": arn, "startDate": time.time()}
+
+    def ListExecutions(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        machine = request["stateMachineArn"]
+        running = [
+            arn
+            for arn in self.executions
+            if self.looked.get(arn, 0) < self.looks and arn.split(":")[6] == machine.rpartition(":")[2]
+        ]
+        begin = int(request.get("nextToken", "0"))
+        page = [
+            {
+                "executionArn": arn,
+                "stateMachineArn": machine,
+                "name": arn.rpartition(":")[2],
+                "status": "RUNNING",
+                "startDate": time.time(),
+            }
+            for arn in running[begin : begin + 1]
+        ]
+        return {"executions": page} | ({"nextToken": str(begin + 1)} if begin + 1 < len(running) else {})
+
+    def ListMapRuns(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        arn = request["executionArn"]
+        facts = {"executionArn": arn, "stateMachineArn": f"{STATES}:stateMachine:batches", "startDate": time.time()}
+        return {"mapRuns": [{**facts, "mapRunArn": f"{arn}:map"}]}
+
+    def DescribeMapRun(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        total = self.items[request["mapRunArn"].removesuffix(":map")]
+        counts = dict.fromkeys(("pending", "running", "failed", "timedOut", "aborted", "resultsWritten"), 0)
+        counts |= {"succeeded": total, "total": total}
+        return {
+            "mapRunArn": request["mapRunArn"],
+            "executionArn": request["mapRunArn"].removesuffix(":map"),
+            "status": "SUCCEEDED",
+            "startDate": time.time(),
+            "maxConcurrency": 1,
+            "toleratedFailurePercentage": 5.0,
+            "toleratedFailureCount": 0,
+            "itemCounts": counts,
+            "executionCounts": counts,
+        }
 
     def DescribeExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         arn = request["executionArn"]
@@ -100,9 +154,9 @@ class StepFunctions:
         return found | {"status": ended.status, "stopDate": began + 0.9, **more}
 
     def DescribeStateMachineForExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        return self.DescribeStateMachine({"stateMachineArn": f"{STATES}:stateMachine:images"}) | {
-            "updateDate": time.time()
-        }
+        machine = request["executionArn"].split(":")[6]
+        found = self.DescribeStateMachine({"stateMachineArn": f"{STATES}:stateMachine:{machine}"})
+        return {**found, "updateDate": time.time()}
 
     def GetExecutionHistory(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         events = [event.to_json() for event in self.executions[request["executionArn"]].history]
@@ -157,14 +211,17 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunction
         "SCONES_INPUT_BUCKET": "pictures",
         "SCONES_OUTPUT_BUCKET": "outcomes",
         "SCONES_STATE_MACHINE": f"{STATES}:stateMachine:images",
+        "SCONES_BATCH_STATE_MACHINE": f"{STATES}:stateMachine:batches",
     }.items():
         monkeypatch.setenv(name, value)
     s3 = boto3.resource("s3")
     for name in ("pictures", "outcomes"):
         s3.create_bucket(Bucket=name)
     backends._object_store.cache_clear()
-    state.definition = _deployed(image_classification().to_text())
-    state.resources = resources(S3ObjectStore(), {})
+    monkeypatch.setattr("scones_ml.aws.observability.logger.info", lambda *_, **__: None)  # Lambda's log, not ours
+    machines = {"images": image_classification(), "batches": batch_classification(batch_size=4)}
+    state.machines = {name: _deployed(machine.to_text()) for name, machine in machines.items()}
+    state.resources = {**resources(S3ObjectStore(), {}), **_optimized_s3()}
     yield state
     server.shutdown()
     thread.join()
@@ -177,6 +234,22 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunction
 
 def _deployed(definition: str) -> str:
     """The definition with its substitutions, as CloudFormation fills them in: functions have a stack's names."""
-    for name in ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence"):
+    for name in ("SerializeImageData", "ClassifyImageData", "FilterLowConfidence", "ClassifyBatch"):
         definition = definition.replace(f"${{{name}FunctionArn}}", f"{FUNCTION}:scones-{name}Function-aB3dE5fG7h")
     return definition.replace("${OutputBucketName}", "outcomes")
+
+
+def _optimized_s3() -> dict[str, Callable[[asl.Json], object]]:
+    """What a distributed map reads and writes by, on S3 itself."""
+    import boto3
+
+    s3 = boto3.client("s3")
+
+    def list_objects(parameters: Any) -> object:
+        found = s3.list_objects_v2(**parameters).get("Contents", [])
+        return {"Contents": [{"Key": item["Key"], "ETag": item["ETag"], "Size": item["Size"]} for item in found]}
+
+    def put_object(parameters: Any) -> object:
+        return {"ETag": s3.put_object(**parameters)["ETag"]}
+
+    return {"arn:aws:states:::s3:listObjectsV2": list_objects, "arn:aws:states:::s3:putObject": put_object}

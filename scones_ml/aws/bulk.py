@@ -1,0 +1,207 @@
+"""The bulk workflow on Step Functions: one execution over all pictures under a prefix, followed by its map run.
+
+Results are kept under a name that follows from source and model, so that the same command goes on with an execution
+that still runs, and computes only what is missing when none does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol, cast
+
+from botocore.config import Config
+
+from scones_ml.aws.clients import client
+from scones_ml.aws.errors import translated
+from scones_ml.aws.place import Place
+from scones_ml.aws.resources import Resources
+from scones_ml.aws.store import S3ObjectStore
+from scones_ml.dataset.manifests import parse_uri
+from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError, WorkflowError
+from scones_ml.events import ImageRef
+from scones_ml.ports import BulkResult, ObjectStore, Progress, no_progress
+
+__all__ = ["StepFunctionsBulk"]
+
+_LOOK_SECONDS: Final = 3.0
+_FUNCTION: Final = re.compile(r'"(arn:[^"]+:lambda:[^"]+:function:[^"]+)"')
+
+
+class _StepFunctions(Protocol):
+    """What we need of a Step Functions client."""
+
+    def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803
+        """What a state machine is."""
+        ...
+
+    def list_executions(self, **request: Any) -> Mapping[str, Any]:
+        """Executions of a state machine, newest first."""
+        ...
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> Mapping[str, Any]:  # noqa: A002, N803
+        """Start an execution."""
+        ...
+
+    def describe_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803
+        """How an execution stands."""
+        ...
+
+    def list_map_runs(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803
+        """The map runs of an execution."""
+        ...
+
+    def describe_map_run(self, *, mapRunArn: str) -> Mapping[str, Any]:  # noqa: N803
+        """How a map run stands."""
+        ...
+
+
+class _Lambda(Protocol):
+    """What we need of a Lambda client."""
+
+    def get_function_configuration(self, *, FunctionName: str) -> Mapping[str, Any]:  # noqa: N803
+        """How a function is configured."""
+        ...
+
+
+class StepFunctionsBulk:
+    """Bulk runs on AWS.
+
+    Args:
+        place: where buckets and state machine are.
+        store: S3.
+        pause: waits so many seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        place: Place | None = None,
+        store: ObjectStore | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._place, self._store, self._pause = place or Place(), store or S3ObjectStore(), pause
+        config = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 8, "mode": "standard"})
+        self._states = cast("_StepFunctions", client("stepfunctions", config))
+        self._lambda = cast("_Lambda", client("lambda", config))
+
+    def run(self, source: str, progress: Progress = no_progress) -> BulkResult:
+        """Classify every picture under a prefix of the input bucket; Ctrl-C lets go of the execution, which goes on.
+
+        Args:
+            source: ``s3://bucket/prefix``.
+            progress: counts images.
+
+        Raises:
+            ConfigurationError: another bucket than the machine may read, no permission, no such machine.
+            InvalidImageError: there are no images under the prefix.
+            ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
+            WorkflowError: Ctrl-C, with how to come back.
+        """
+        bucket, prefix = parse_uri(source)
+        if bucket != self._place.input_bucket:
+            raise ConfigurationError(
+                f"{source}: the state machine reads s3://{self._place.input_bucket} alone: put the pictures there"
+            )
+        machine = self._place.batch_state_machine
+        run = self._name(machine, bucket, prefix)
+        execution = self._running(machine, run) or self._start(machine, run, bucket, prefix)
+        found = self._follow(execution, progress)
+        if found["status"] != "SUCCEEDED":
+            raise ExecutionFailedError(
+                found.get("error") or found["status"],
+                f"{found.get('cause') or execution}: what is finished is kept, and the same command does the rest",
+            )
+        counts = self._counts(json.loads(found["output"]))
+        if not counts:
+            raise InvalidImageError(f"{source} holds no images")
+        before = counts.pop("finished_before", 0)
+        return BulkResult(
+            run=run,
+            images=before + counts.total(),
+            finished_before=before,
+            outcomes=dict(counts),
+            results=f"s3://{self._place.output_bucket}/bulk/{run}/",
+            seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
+        )
+
+    def _name(self, machine: str, bucket: str, prefix: str) -> str:
+        """Follows from the pictures' place and all that decides what is said of them."""
+        with translated(machine):
+            definition = self._states.describe_state_machine(stateMachineArn=machine)["definition"]
+        facts: list[object] = [bucket, prefix, definition]
+        for function in sorted(set(_FUNCTION.findall(definition))):
+            with translated(function):
+                found = self._lambda.get_function_configuration(FunctionName=function)
+            variables = found.get("Environment", {}).get("Variables", {})
+            facts += [found["CodeSha256"], variables, self._model(variables.get("SCONES_CLASSIFIER", ""))]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _model(self, classifier: str) -> object:
+        """Tells the model that a function's setting names from another one of the same name."""
+        kind, _, name = classifier.partition(":")
+        if kind == "sagemaker":
+            endpoint = Resources().find("endpoint", name)
+            return endpoint and endpoint["EndpointConfigName"]
+        if name.startswith("s3://"):
+            bucket, key = parse_uri(name)
+            return next((found.etag for found in self._store.list(bucket, key) if found.key == key), None)
+        return None
+
+    def _running(self, machine: str, run: str) -> str | None:
+        request: dict[str, object] = {"stateMachineArn": machine, "statusFilter": "RUNNING"}
+        with translated(machine):
+            while True:
+                found = self._states.list_executions(**request)
+                for execution in found["executions"]:
+                    if execution["name"].startswith(f"{run}-"):
+                        return str(execution["executionArn"])
+                if not found.get("nextToken"):
+                    return None
+                request["nextToken"] = found["nextToken"]
+
+    def _start(self, machine: str, run: str, bucket: str, prefix: str) -> str:
+        document = json.dumps({"s3_bucket": bucket, "s3_prefix": prefix, "run": run})
+        name = f"{run}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+        with translated(machine):
+            return str(self._states.start_execution(stateMachineArn=machine, name=name, input=document)["executionArn"])
+
+    def _follow(self, execution: str, progress: Progress) -> Mapping[str, Any]:
+        try:
+            while True:
+                with translated(execution):
+                    found = self._states.describe_execution(executionArn=execution)
+                    for counts in self._item_counts(execution):
+                        ended = (counts[name] for name in ("succeeded", "failed", "timedOut", "aborted"))
+                        progress(sum(ended), counts["total"])
+                if found["status"] not in ("RUNNING", "PENDING_REDRIVE"):
+                    return found
+                self._pause(_LOOK_SECONDS)
+        except KeyboardInterrupt:
+            raise WorkflowError(
+                "the bulk run goes on without us: the same command follows it again, "
+                f"`aws stepfunctions stop-execution --execution-arn {execution}` stops it"
+            ) from None
+
+    def _item_counts(self, execution: str) -> Iterator[Mapping[str, int]]:
+        for run in self._states.list_map_runs(executionArn=execution)["mapRuns"]:
+            yield self._states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
+
+    def _counts(self, output: Mapping[str, Any]) -> Counter[str]:
+        """Sum what the map's result files say of each batch; images of a tolerated failure count as failed."""
+        details = output["ResultWriterDetails"]
+        files = self._read(details["Bucket"], details["Key"])["ResultFiles"]
+        counts: Counter[str] = Counter()
+        for file in files["SUCCEEDED"]:
+            for batch in self._read(details["Bucket"], file["Key"]):
+                counts.update(json.loads(batch["Output"])["counts"])
+        for file in files["FAILED"]:
+            for batch in self._read(details["Bucket"], file["Key"]):
+                counts["failed"] += len(json.loads(batch["Input"])["Items"])
+        return counts
+
+    def _read(self, bucket: str, key: str) -> Any:
+        return json.loads(self._store.read(ImageRef(s3_bucket=bucket, s3_key=key)).data)
