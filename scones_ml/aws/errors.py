@@ -79,6 +79,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "ValidationException": ConfigurationError,
     },
     "cloudformation": {
+        "TokenAlreadyExistsException": ConfigurationError,
         "ValidationError": ConfigurationError,  # no such stack, too
     },
     "cloudwatch": {
@@ -97,8 +98,10 @@ TABLES: Final[Mapping[str, _Table]] = {
     },
     "logs": {
         "InvalidParameterException": ConfigurationError,
+        "OperationAbortedException": TransientServiceError,  # another call was at it
         "ResourceNotFoundException": ConfigurationError,
         "ServiceUnavailableException": TransientServiceError,
+        "ValidationException": ConfigurationError,
     },
     "s3": {
         "403": ConfigurationError,  # also S3's word for "missing" where listing is not granted
@@ -143,6 +146,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "ResourceNotFound": ConfigurationError,
         "StateMachineDeleting": ConfigurationError,
         "StateMachineDoesNotExist": ConfigurationError,
+        "StateMachineTypeNotSupported": ConfigurationError,
         "ValidationException": ConfigurationError,
     },
     "sts": {},
