@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Leftover",
     "Predictions",
+    "attach",
     "cleanup",
     "compare",
     "deploy",
@@ -127,7 +128,9 @@ def plan_train(backend: Backend, request: TrainingRequest) -> Plan:
     return backend.trainer.plan(request)
 
 
-def train(backend: Backend, request: TrainingRequest, progress: Progress = no_progress) -> ModelCard:
+def train(
+    backend: Backend, request: TrainingRequest, progress: Progress = no_progress, steps: Steps = no_steps
+) -> ModelCard:
     """Train a model on a staged data set; its threshold is chosen on the calibration split.
 
     Raises:
@@ -135,8 +138,21 @@ def train(backend: Backend, request: TrainingRequest, progress: Progress = no_pr
         TrainingError: the job did not finish.
     """
     dataset.load(request.data)
-    backend.trainer.train(request, progress)
+    backend.trainer.train(request, progress, steps)
     return read_card(request.model)
+
+
+def attach(
+    backend: Backend, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps
+) -> ModelCard:
+    """Follow a training job that was started before, and write its model to a folder.
+
+    Raises:
+        ConfigurationError: there is no such job.
+        TrainingError: the job did not finish.
+    """
+    backend.trainer.attach(job, model, progress, steps)
+    return read_card(model)
 
 
 def may_have_seen(model: Path, data: Path) -> bool:

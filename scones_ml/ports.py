@@ -160,6 +160,10 @@ class TrainingRequest:
         target_precision: what the threshold promises of accepted answers, in (0, 1).
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
+        instance_type: of the machine on AWS; one with a small GPU when None.
+        spot: whether AWS may use spare capacity, which costs less and may be taken back: the job then goes on from
+            its last checkpoint when there is capacity again.
+        max_seconds: after so much training AWS stops the job.
     """
 
     data: Path
@@ -171,6 +175,9 @@ class TrainingRequest:
     target_precision: float = 0.95
     device: str = "auto"
     init: Path | None = None
+    instance_type: str | None = None
+    spot: bool = False
+    max_seconds: int = 3_600
 
 
 class Trainer(Protocol):
@@ -180,11 +187,31 @@ class Trainer(Protocol):
         """What :meth:`train` is going to make; nothing is made, and no credentials are needed."""
         ...
 
-    def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
-        """Train a model and write it to ``request.model``; progress counts epochs.
+    def train(self, request: TrainingRequest, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
+        """Make every change of the plan, each recorded, and write the model to ``request.model``.
+
+        Args:
+            request: what to train.
+            progress: counts epochs.
+            steps: told what goes on, and on AWS each line of the job's log.
 
         Raises:
             TrainingError: the job did not finish; the message holds its last words.
+        """
+        ...
+
+    def attach(self, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
+        """Follow a job that was started before to its end, and write its model to a folder.
+
+        Args:
+            job: its name.
+            model: the folder.
+            progress: counts epochs.
+            steps: told each line of its log.
+
+        Raises:
+            ConfigurationError: there is no such job.
+            TrainingError: it did not finish; the message holds its last words.
         """
         ...
 

@@ -67,11 +67,10 @@ class AwsBackend:
     @cached_property
     def trainer(self) -> SageMakerTrainer:
         """SageMaker training jobs."""
-        from scones_ml.aws.trainer import SageMakerTrainer, TrainingPlace
+        from scones_ml.aws.trainer import SageMakerTrainer
         from scones_ml.aws.training_jobs import TrainingJobs
 
-        at = self.place
-        return SageMakerTrainer(TrainingPlace(at.role, at.region, at.bucket, at.prefix), self.store, TrainingJobs())
+        return SageMakerTrainer(self.place, self.store, TrainingJobs(), self.ledger, self.current_run)
 
     @cached_property
     def deployer(self) -> SageMakerDeployer:

@@ -5,148 +5,203 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import secrets
 import tarfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
 from scones_ml import dataset
-from scones_ml.aws.training_jobs import TrainingJobs
+from scones_ml.aws.requests import check_request
+from scones_ml.aws.resources import tags_of
 from scones_ml.dataset.manifests import parse_uri
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.events import ImageRef
-from scones_ml.ports import ObjectStore, Progress, TrainingRequest, no_progress
-from scones_ml.training.channels import training_channel
+from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, read_file
+from scones_ml.inference.package import archive
+from scones_ml.infrastructure.prices import hourly_price
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
+from scones_ml.training.channels import model_channel, training_channel
 from scones_ml.training.hyperparameters import ScriptMode
-from scones_ml.training.job import Resources, Spot, TrainingJob
+from scones_ml.training.job import DEFAULT_INSTANCE, Resources, Spot, TrainingJob, training_request
 from scones_ml.training.source import pack
 
-__all__ = ["SageMakerTrainer", "TrainingPlace"]
+if TYPE_CHECKING:
+    from scones_ml.aws.training_jobs import TrainingJobs
 
-_MOST_BYTES = 1 << 30
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+__all__ = ["SageMakerTrainer", "Where"]
+
+_MOST_BYTES: Final = 1 << 30
+_FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_JOB: Final = "training job"
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingPlace:
-    """Where training jobs run and what they may use.
+class Where(Protocol):
+    """Where things are on AWS; each is looked up when it is asked for."""
 
-    Attributes:
-        role_arn: of the container.
-        region: where jobs run.
-        bucket: for data, source and models.
-        prefix: of every key.
-        resources: the machine.
-        spot: whether to use spare capacity.
-        image_uri: the container; AWS's own for the region when None.
-    """
+    @property
+    def name(self) -> str:
+        """``"aws:us-east-1"``."""
+        ...
 
-    role_arn: str
-    region: str
-    bucket: str
-    prefix: str = "scones"
-    resources: Resources = field(default_factory=Resources)
-    spot: bool = False
-    image_uri: str | None = None
+    @property
+    def region(self) -> str:
+        """``"us-east-1"``."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """ARN of the role that the container takes on."""
+        ...
 
     @property
     def root(self) -> str:
-        """``s3://bucket/prefix``."""
-        return f"s3://{self.bucket}/{self.prefix.strip('/')}".rstrip("/")
+        """``s3://bucket/prefix`` that data, source and models go under."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A job and what it reads, nothing of it sent yet."""
+
+    job: TrainingJob
+    data: dataset.Dataset
+    data_uri: str
+    archives: dict[str, bytes]  # by URI: the source, and the model to go on from
 
 
 class SageMakerTrainer:
     """Runs ``scones_ml.training`` as SageMaker training jobs.
 
     Args:
-        place: where jobs run.
+        where: region, role, bucket.
         store: S3.
         jobs: SageMaker.
-        job_name: makes a new job's name.
-        said: called with each line of a job's log.
+        ledger: where every change is recorded.
+        run: that what is made belongs to.
     """
 
-    def __init__(
-        self,
-        place: TrainingPlace,
-        store: ObjectStore,
-        jobs: TrainingJobs,
-        job_name: Callable[[], str] | None = None,
-        said: Callable[[str], object] = str,
-    ) -> None:
-        self._place, self._store, self._jobs, self._said = place, store, jobs, said
-        self._job_name = job_name or _new_name
+    def __init__(self, where: Where, store: ObjectStore, jobs: TrainingJobs, ledger: Ledger, run: Run) -> None:
+        self._where, self._store, self._jobs = where, store, jobs
+        self._ledger, self._run = ledger, run
 
-    def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
-        """See :meth:`scones_ml.ports.Trainer.train`; Ctrl-C lets go of the job, which goes on."""
-        job = self.prepare(request)
-        self._jobs.start(job)
-        self.attach(job.name, request.model, progress)
-
-    def prepare(self, request: TrainingRequest) -> TrainingJob:
-        """Upload what the job reads, unless it is there, and say what the job is; nothing is started.
+    def plan(self, request: TrainingRequest) -> Plan:
+        """See :meth:`scones_ml.ports.Trainer.plan`.
 
         Raises:
             DatasetError: ``request.data`` is not a staged data set.
-            ConfigurationError: no permission, an unknown region, a hyperparameter out of range.
+            ConfigurationError: an unknown region, a wrong instance type, no role or no bucket.
         """
-        place = self._place
-        data = dataset.load(request.data)
-        where = f"{place.root}/data/{data.hash[:32]}"
-        hyperparameters = ScriptMode.parse(
-            {
-                "source": self._upload_source(),
-                "preset": request.preset,
-                "epochs": request.epochs,
-                "seed": request.seed,
-                "threads": request.threads,
-                "target_precision": request.target_precision,
-                "device": request.device,
-            }
-        )
-        name = self._job_name()
-        resources = place.resources
-        if place.spot:
-            limit = 2 * resources.max_runtime_seconds
-            resources = replace(resources, spot=Spot(f"{place.root}/checkpoints/{name}", limit))
-        job = TrainingJob(
-            name=name,
-            role_arn=place.role_arn,
-            region=place.region,
-            output=f"{place.root}/models",
-            hyperparameters=hyperparameters,
-            channels=(training_channel(where),),
-            resources=resources,
-            image_uri=place.image_uri,
-        )
-        dataset.upload(data, where, self._store)
-        return job
+        return self._plan(self._prepare(request))
 
-    def attach(self, name: str, model: Path, progress: Progress = no_progress) -> None:
-        """Follow a job that was started before, and fetch its model.
+    def train(self, request: TrainingRequest, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
+        """See :meth:`scones_ml.ports.Trainer.train`; Ctrl-C lets go of a job that has started, and it goes on."""
+        prepared = self._prepare(request)
+        plan = self._plan(prepared)
+        check_request("sagemaker", "CreateTrainingJob", training_request(prepared.job))
+        execute(plan, partial(self._perform, prepared, progress, steps), self._ledger, self._run)
+        self.attach(prepared.job.name, request.model, progress, steps)
 
-        Args:
-            name: of the job.
-            model: the folder that its files are written to.
-            progress: counts epochs.
-
-        Raises:
-            TrainingError: the job did not finish, or left no model.
-        """
-        done = self._jobs.follow(name, progress, self._said)
+    def attach(self, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
+        """See :meth:`scones_ml.ports.Trainer.attach`."""
+        try:
+            done = self._jobs.follow(job, progress, steps)
+        except TrainingError as exc:
+            if not isinstance(exc.__cause__, KeyboardInterrupt):
+                self._record_end(job)
+            raise
+        self._record_end(job)
         bucket, key = parse_uri(done.model_uri)
         stored = self._store.read(ImageRef(s3_bucket=bucket, s3_key=key), _MOST_BYTES)
         _unpack(stored.data, done.model_uri, model)
 
-    def _upload_source(self) -> str:
-        archive = pack()
-        uri = f"{self._place.root}/source/{hashlib.sha256(archive).hexdigest()[:32]}.tar.gz"
-        bucket, key = parse_uri(uri)
-        if not any(found.key == key for found in self._store.list(bucket, key)):
-            self._store.write(bucket, key, archive, "application/gzip")
-        return uri
+    def _prepare(self, request: TrainingRequest) -> _Prepared:
+        root, name = self._where.root, f"scones-{self._run.id}"
+        data = dataset.load(request.data)
+        data_uri = f"{root}/data/{data.hash[:32]}/"
+        source = pack()
+        archives = {f"{root}/source/{_hash(source)}.tar.gz": source}
+        channels = [training_channel(data_uri)]
+        if request.init:
+            parts = (MODEL_GRAPH, MODEL_CARD, MODEL_WEIGHTS)
+            init = archive({part: read_file(request.init, part) for part in parts})
+            channels.append(model_channel(f"{root}/models/{_hash(init)}/model.tar.gz"))
+            archives[channels[-1].uri] = init
+        resources = Resources(
+            instance_type=request.instance_type or DEFAULT_INSTANCE,
+            max_runtime_seconds=request.max_seconds,
+            spot=Spot(f"{root}/checkpoints/{name}/", 2 * request.max_seconds) if request.spot else None,
+        )
+        job = TrainingJob(
+            name=name,
+            role_arn=self._where.role,
+            region=self._where.region,
+            output=f"{root}/models",
+            hyperparameters=_hyperparameters(request, next(iter(archives))),
+            channels=tuple(channels),
+            resources=resources,
+            tags=tags_of(self._run),
+        )
+        return _Prepared(job, data, data_uri, archives)
+
+    def _plan(self, prepared: _Prepared) -> Plan:
+        job, resources = prepared.job, prepared.job.resources
+        put = partial(Change, "create", permission="s3:PutObject")
+        changes = [put("objects", prepared.data_uri, "the data set")]
+        changes += [put("object", uri, "what the job runs and goes on from") for uri in prepared.archives]
+        changes.append(Change("create", "objects", f"{job.output}/{job.name}/", "the model, as the job leaves it"))
+        if resources.spot:
+            changes.append(Change("create", "objects", resources.spot.checkpoints, "to go on from when cut short"))
+        limit = f"at most {resources.max_runtime_seconds / 3_600:g} h of {resources.instance_type}"
+        changes.append(
+            Change(
+                "create",
+                _JOB,
+                job.name,
+                f"{limit}, on spare capacity for less" if resources.spot else limit,
+                "sagemaker:CreateTrainingJob",
+                hourly_price(job.region, resources.instance_type),
+                training_request(job),
+            )
+        )
+        return Plan("train", self._where.name, tuple(changes))
+
+    def _perform(self, prepared: _Prepared, progress: Progress, steps: Steps, change: Change) -> None:
+        """Make one change; objects that are there already stay as they are."""
+        if change.kind == _JOB:
+            self._jobs.start(prepared.job)
+        elif change.name == prepared.data_uri:
+            sent = dataset.upload(prepared.data, change.name, self._store, progress)
+            steps(f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there")
+        elif change.name in prepared.archives:
+            bucket, key = parse_uri(change.name)
+            if not any(found.key == key for found in self._store.list(bucket, key)):
+                self._store.write(bucket, key, prepared.archives[change.name], "application/gzip")
+
+    def _record_end(self, job: str) -> None:
+        """A job that has ended costs nothing any more."""
+        ended = Plan("train", self._where.name, (Change("stop", _JOB, job, "has ended"),))
+        execute(ended, lambda _: None, self._ledger, self._run)
+
+
+def _hyperparameters(request: TrainingRequest, source: str) -> ScriptMode:
+    return ScriptMode.parse(
+        {
+            "source": source,
+            "preset": request.preset,
+            "epochs": request.epochs,
+            "seed": request.seed,
+            "threads": request.threads,
+            "target_precision": request.target_precision,
+            "device": request.device,
+        }
+    )
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _unpack(archive: bytes, uri: str, folder: Path) -> None:
@@ -173,7 +228,3 @@ def _unpack(archive: bytes, uri: str, folder: Path) -> None:
             (folder / name).write_bytes(data)
     except OSError as exc:
         raise ConfigurationError(f"cannot write the model to {folder}: {exc.strerror}") from exc
-
-
-def _new_name() -> str:
-    return f"scones-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"

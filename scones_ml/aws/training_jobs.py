@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 from botocore.config import Config
@@ -15,8 +17,8 @@ from botocore.exceptions import ClientError
 from scones_ml.aws.clients import client
 from scones_ml.aws.errors import translated
 from scones_ml.aws.requests import check_request
-from scones_ml.errors import TrainingError
-from scones_ml.ports import Progress, no_progress
+from scones_ml.errors import ConfigurationError, TrainingError, TransientServiceError
+from scones_ml.ports import Progress, Steps, no_progress, no_steps
 from scones_ml.training.job import METRICS, TrainingJob, training_request
 from scones_ml.training.tuning import Tuning, tuning_request
 
@@ -25,6 +27,11 @@ __all__ = ["LOG_GROUP", "FinishedJob", "TrainingJobs"]
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _POLL_SECONDS = 10.0
 _LAST_LINES = 5
+_MOST_MISSES = 30  # looks in a row that fail before a job is given up: five minutes
+_REMEDIES = {
+    "MaxRuntimeExceeded": "give it longer with --max-hours",
+    "MaxWaitTimeExceeded": "there was too little spare capacity: train without --spot, or on another --instance-type",
+}
 _TOTAL = re.compile(r"\bepochs=(\d+)")
 _EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
 _METRICS = {name: re.compile(pattern) for name, pattern in METRICS.items()}
@@ -83,8 +90,8 @@ class TrainingJobs:
     """Starts, follows and stops training jobs.
 
     Args:
-        sagemaker: a SageMaker client; None makes one from the environment.
-        logs: a CloudWatch Logs client; None makes one from the environment.
+        sagemaker: a SageMaker client; None makes one from the environment when it is needed.
+        logs: a CloudWatch Logs client; None makes one likewise.
         pause: waits so many seconds between two looks.
     """
 
@@ -94,9 +101,15 @@ class TrainingJobs:
         logs: _Logs | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._sagemaker = sagemaker or cast("_SageMaker", client("sagemaker", _config()))
-        self._logs = logs or cast("_Logs", client("logs", _config()))
-        self._pause = pause
+        self._given, self._pause = (sagemaker, logs), pause
+
+    @cached_property
+    def _sagemaker(self) -> _SageMaker:
+        return self._given[0] or cast("_SageMaker", client("sagemaker", _config()))
+
+    @cached_property
+    def _logs(self) -> _Logs:
+        return self._given[1] or cast("_Logs", client("logs", _config()))
 
     def start(self, job: TrainingJob) -> str:
         """Start a training job, after its request was checked; returns its ARN.
@@ -132,45 +145,59 @@ class TrainingJobs:
         with translated(f"training job {name}"):
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
-    def follow(self, name: str, progress: Progress = no_progress, said: Callable[[str], object] = str) -> FinishedJob:
+    def follow(self, name: str, progress: Progress = no_progress, steps: Steps = no_steps) -> FinishedJob:
         """Watch a training job to its end; Ctrl-C lets go of it, and it goes on.
 
         Args:
             name: of a job, just started or long ago.
             progress: counts epochs.
-            said: called with each line of its log.
+            steps: told that it is followed, then each line of its log.
 
         Raises:
             TrainingError: it failed or was stopped, with the reason and its last lines; or Ctrl-C, with how to come
                 back to it and how to stop it.
             ConfigurationError: there is no such job, or no permission.
+            TransientServiceError: AWS was out of reach for minutes.
         """
-        log = _Log(self._logs, name, progress, said)
         try:
-            while True:
+            steps(f"following training job {name}; Ctrl-C lets go of it, and it goes on")
+            log = _Log(self._logs, name, progress, steps)
+            while (found := self._look(name, log))["TrainingJobStatus"] not in ("Completed", "Failed", "Stopped"):
+                self._pause(_POLL_SECONDS)
+            self._pause(_POLL_SECONDS)  # the last lines arrive late
+            self._look(name, log)
+        except KeyboardInterrupt as exc:
+            raise TrainingError(
+                f"training job {name} goes on without us: follow it again with "
+                f"`scones train --on aws --attach {name}`, stop it with "
+                f"`aws sagemaker stop-training-job --training-job-name {name}`"
+            ) from exc
+        return _finished(name, found, log)
+
+    def _look(self, name: str, log: _Log) -> Mapping[str, Any]:
+        """How the job stands, its new log lines taken in; what is out of reach for a while is asked for again."""
+        for miss in itertools.count(1):
+            try:
                 with translated(f"training job {name}"):
                     found = self._sagemaker.describe_training_job(TrainingJobName=name)
                 log.total = log.total or int(found.get("HyperParameters", {}).get("epochs", 0))
                 log.read()
-                if found["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
-                    break
+            except TransientServiceError:
+                if miss == _MOST_MISSES:
+                    raise
                 self._pause(_POLL_SECONDS)
-            self._pause(_POLL_SECONDS)  # the last lines arrive late
-            log.read()
-        except KeyboardInterrupt:
-            raise TrainingError(
-                f"training job {name} goes on without us: follow it again with TrainingJobs.follow({name!r}), "
-                f"stop it with `aws sagemaker stop-training-job --training-job-name {name}`"
-            ) from None
-        return _finished(name, found, log)
+            else:
+                break
+        return found
 
 
 def _finished(name: str, found: Mapping[str, Any], log: _Log) -> FinishedJob:
     status = found["TrainingJobStatus"]
     if status != "Completed":
-        reason = found.get("FailureReason") or found.get("SecondaryStatus", "")
+        reason = " ".join(str(found.get("FailureReason") or found.get("SecondaryStatus", "")).split())
+        remedy = f": {_REMEDIES[reason]}" if reason in _REMEDIES else ""
         last = "; its last lines: " + " | ".join(log.last) if log.last else ""
-        raise TrainingError(f"training job {name} {status.lower()}: {' '.join(str(reason).split())}{last}")
+        raise TrainingError(f"training job {name} {status.lower()}: {reason}{remedy}{last}")
     return FinishedJob(
         name=name,
         model_uri=found["ModelArtifacts"]["S3ModelArtifacts"],
@@ -182,19 +209,26 @@ def _finished(name: str, found: Mapping[str, Any], log: _Log) -> FinishedJob:
 class _Log:
     """A job's log streams, each read on from where it was."""
 
-    def __init__(self, logs: _Logs, job: str, progress: Progress, said: Callable[[str], object]) -> None:
-        self._logs, self._job, self._progress, self._said = logs, job, progress, said
+    def __init__(self, logs: _Logs, job: str, progress: Progress, steps: Steps) -> None:
+        self._logs, self._job, self._progress, self._steps = logs, job, progress, steps
+        self._readable = True
         self._tokens: dict[str, str] = {}
         self.total = 0
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
         self.metrics: dict[str, list[float]] = {name: [] for name in METRICS}
 
     def read(self) -> None:
-        """Take in what is new."""
-        with translated(f"logs of training job {self._job}"):
-            for stream in self._streams():
-                for line in self._lines(stream):
-                    self._take(line)
+        """Take in what is new; where logs may not be read, the job is followed without them."""
+        if not self._readable:
+            return
+        try:
+            with translated(f"logs of training job {self._job}"):
+                for stream in self._streams():
+                    for line in self._lines(stream):
+                        self._take(line)
+        except ConfigurationError as exc:
+            self._readable = False
+            self._steps(str(exc))
 
     def _streams(self) -> Iterator[str]:
         request: dict[str, str] = {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{self._job}/"}
@@ -223,7 +257,7 @@ class _Log:
                 return
 
     def _take(self, line: str) -> None:
-        self._said(line)
+        self._steps(line)
         if line:
             self.last.append(line)
         for name, pattern in _METRICS.items():

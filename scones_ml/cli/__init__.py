@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(arguments)
     except SconesError as exc:
-        return _complain(str(exc), 1)
+        return _complain(str(exc), _INTERRUPTED if isinstance(exc.__cause__, KeyboardInterrupt) else 1)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has left; Python would complain of the rest
         return 1

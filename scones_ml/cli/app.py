@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from scones_ml import __version__
-from scones_ml.cli import asl, cloud, resources, verbs
+from scones_ml.cli import asl, cloud, resources
 from scones_ml.cli.demo import demo
 from scones_ml.cli.deploy import deploy
+from scones_ml.cli.evaluate import evaluate
 from scones_ml.cli.label_next import label_next
 from scones_ml.cli.monitor import monitor
 from scones_ml.cli.review import review
 from scones_ml.cli.run import run
 from scones_ml.cli.stage import stage
 from scones_ml.cli.threshold import threshold
+from scones_ml.cli.train import train
 
 __all__ = ["app"]
 
@@ -43,10 +45,10 @@ def _root(
 for _verb in (
     demo,
     stage,
-    verbs.train,
+    train,
     deploy,
     run,
-    verbs.evaluate,
+    evaluate,
     threshold,
     monitor,
     label_next,

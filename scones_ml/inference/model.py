@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODEL_CARD",
     "MODEL_GRAPH",
+    "MODEL_WEIGHTS",
     "ModelCard",
     "OnnxClassifier",
     "load_archive",
@@ -40,6 +41,7 @@ __all__ = [
 
 MODEL_GRAPH = "model.onnx"
 MODEL_CARD = "model.json"
+MODEL_WEIGHTS = "weights.npz"
 
 
 class ModelCard(BaseModel):

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from scones_ml.errors import ConfigurationError
 
-__all__ = ["PRICES", "Price", "PriceTable", "price_table"]
+__all__ = ["PRICES", "Price", "PriceTable", "hourly_price", "price_table"]
 
 Item = Literal[
     "alarm",
@@ -99,6 +99,13 @@ def price_table(region: str = "us-east-1") -> PriceTable:
             f"no prices are known for the region {region!r}: known are {', '.join(PRICES)}{_nearest(region, PRICES)}"
         )
     return PRICES[region]
+
+
+def hourly_price(region: str, instance: str) -> float | None:
+    """Dollars for one hour of a SageMaker instance; None where no price is known."""
+    table = PRICES.get(region)
+    price = table.instances.get(instance) if table else None
+    return price.dollars if price else None
 
 
 def _nearest(word: str, known: Mapping[str, object]) -> str:

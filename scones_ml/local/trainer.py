@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scones_ml.errors import TrainingError
+from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import MODEL_CARD
 from scones_ml.ledger import Ledger
 from scones_ml.plans import Change, Plan, Run, execute
-from scones_ml.ports import Progress, TrainingRequest, no_progress
+from scones_ml.ports import Progress, Steps, TrainingRequest, no_progress, no_steps
 
 __all__ = ["LocalTrainer", "forget_training"]
 
@@ -40,9 +40,22 @@ class LocalTrainer:
         folder = str(request.model.absolute())
         return Plan("train", "local", (Change("create", "model", folder, f"learns from {request.data}"),))
 
-    def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
+    def train(
+        self,
+        request: TrainingRequest,
+        progress: Progress = no_progress,
+        steps: Steps = no_steps,  # noqa: ARG002 - the bar says it all
+    ) -> None:
         """See :meth:`scones_ml.ports.Trainer.train`; a job that is interrupted leaves no model."""
         execute(self.plan(request), lambda _: self._train(request, progress), self._ledger, self._run)
+
+    def attach(self, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps) -> None:  # noqa: ARG002
+        """There is nothing to follow: a training ends with the command that started it.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(f"there is no job {job!r} to follow on this machine: jobs on AWS go on by themselves")
 
     def _train(self, request: TrainingRequest, progress: Progress) -> None:
         model = request.model.absolute()

@@ -22,13 +22,13 @@ import numpy as np
 from scones_ml import __version__, dataset
 from scones_ml.errors import TrainingError
 from scones_ml.evaluation import choose_threshold, evaluate, fit_temperature
-from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier, read_file
+from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, ModelCard, OnnxClassifier, read_file
 from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Training, make_repeatable
 from scones_ml.training.network import MINIMUM_SIZE
 from scones_ml.training.presets import PRESETS, going_on
-from scones_ml.training.weights import MODEL_WEIGHTS, initial, to_weights
+from scones_ml.training.weights import initial, to_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from scones_ml.errors import TrainingError
-from scones_ml.inference.model import read_card, read_file
+from scones_ml.inference.model import MODEL_WEIGHTS, read_card, read_file
 from scones_ml.training.fit import Fitted
 from scones_ml.training.network import Network
 
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BROKEN", "MODEL_WEIGHTS", "initial", "read_arrays", "to_weights", "write_arrays"]
+__all__ = ["BROKEN", "initial", "read_arrays", "to_weights", "write_arrays"]
 
 BROKEN: Final = (ValueError, OSError, zipfile.BadZipFile)
 """What :func:`read_arrays` raises for anything but a whole archive of arrays."""
 
-MODEL_WEIGHTS: Final = "weights.npz"
 _STATISTICS = ("mean", "deviation")
 
 

@@ -1,0 +1,133 @@
+"""train: on this machine, or as a job on SageMaker that goes on without us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from scones_ml import backends
+from scones_ml.cli import terminal
+from scones_ml.cli.options import DryRun, Json, On, Seed, Threads, Workspace
+from scones_ml.cli.plans import show_plans
+from scones_ml.errors import ConfigurationError
+from scones_ml.ports import TrainingRequest
+
+if TYPE_CHECKING:
+    from scones_ml.inference.model import ModelCard
+
+__all__ = ["train"]
+
+_SYNTHETIC = "synthetic"
+Data = Annotated[Path | None, typer.Argument(help="A staged data set.", show_default=False)]
+Model = Annotated[Path | None, typer.Option("--model", help="Where to; WORKSPACE/model otherwise.")]
+Preset = Annotated[Literal["fast", "best"], typer.Option("--preset", help="The training recipe.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the images; the preset's otherwise.")]
+Init = Annotated[
+    str | None,
+    typer.Option("--init", help="A model to go on from, or synthetic: one that has seen drawings only, made here."),
+]
+TargetPrecision = Annotated[
+    float, typer.Option("--target-precision", min=0.5, max=0.9999, help="What the threshold is to promise.")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
+InstanceType = Annotated[
+    str | None, typer.Option("--instance-type", help="Of the machine on AWS; ml.g4dn.xlarge otherwise.")
+]
+SpotCapacity = Annotated[
+    bool, typer.Option("--spot", help="On AWS's spare capacity: for less, and cut short at times; then it goes on.")
+]
+MaxHours = Annotated[float, typer.Option("--max-hours", min=0.1, help="After so much training AWS stops the job.")]
+Attach = Annotated[
+    str | None, typer.Option("--attach", metavar="JOB", help="Follow a job on AWS that was started before.")
+]
+
+
+def train(
+    data: Data = None,
+    model: Model = None,
+    preset: Preset = "fast",
+    epochs: Epochs = None,
+    init: Init = None,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    target_precision: TargetPrecision = 0.95,
+    device: Device = "auto",
+    on: On = "local",
+    instance_type: InstanceType = None,
+    spot: SpotCapacity = False,
+    max_hours: MaxHours = 1.0,
+    attach: Attach = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
+    """Train a classifier and choose its threshold."""
+    from scones_ml import lifecycle
+
+    if on == "local" and (instance_type or spot or attach):
+        raise ConfigurationError("--instance-type, --spot and --attach are for jobs on AWS: add --on aws")
+    target = model or workspace / "model"
+    backend = backends.backend(on, workspace)
+    if attach:
+        with terminal.progress("train") as progress:
+            card = lifecycle.attach(backend, attach, target, progress, terminal.say)
+        _show(card, target, data, json)
+        return
+    if data is None:
+        raise ConfigurationError("no data set is given: scones train DATA, a folder that `scones stage` has made")
+    request = TrainingRequest(
+        data=data,
+        model=target,
+        preset=preset,
+        seed=seed,
+        threads=threads,
+        epochs=epochs,
+        target_precision=target_precision,
+        device=device,
+        init=None if init is None else _start(init, data, preset, workspace),
+        instance_type=instance_type,
+        spot=spot,
+        max_seconds=round(3_600 * max_hours),
+    )
+    if dry_run:
+        show_plans([lifecycle.plan_train(backend, request)], json)
+        return
+    if init == _SYNTHETIC:
+        _train_on_drawings(data, preset, threads, workspace)
+    elif request.init and lifecycle.may_have_seen(request.init, data):
+        terminal.say(
+            f"{request.init} was not trained on {data} or what it was grown from: if it has seen pictures that {data} "
+            "judges by, temperature and threshold flatter it"
+        )
+    with terminal.progress("train") as progress:
+        card = lifecycle.train(backend, request, progress, terminal.say)
+    _show(card, target, data, json)
+
+
+def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
+    if json:
+        terminal.print_json({"model": str(model), **card.model_dump(mode="json")})
+        return
+    terminal.say(str(card.threshold_choice.get("reason", "")))
+    terminal.say(f"next: scones evaluate {model} {data or 'DATA'}; scones deploy {model}")
+    terminal.out.print(str(model))
+
+
+def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:
+    """The model to go on from; that of drawings may still have to be made."""
+    from scones_ml import dataset, labels
+
+    if init != _SYNTHETIC:
+        return Path(init)
+    return labels.synthetic_folder(workspace, preset, dataset.load(data).image_size)
+
+
+def _train_on_drawings(data: Path, preset: str, threads: int, workspace: Path) -> None:
+    from scones_ml import dataset, labels
+
+    backend = backends.backend("local", workspace)
+    size = dataset.load(data).image_size
+    with terminal.progress("drawings") as progress:
+        labels.synthetic_model(backend, workspace, preset=preset, image_size=size, threads=threads, progress=progress)

@@ -1,0 +1,395 @@
+"""`scones train --on aws`: moto's server plays S3 and logs; a SageMaker of our own runs jobs as the real one does."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+from PIL import Image
+
+from scones_ml import backends, dataset, lifecycle
+from scones_ml.aws import training_jobs
+from scones_ml.aws.store import S3ObjectStore
+from scones_ml.cli import main
+from scones_ml.errors import TrainingError
+from scones_ml.inference.model import load_model, read_card
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Run
+from scones_ml.ports import TrainingRequest
+from scones_ml.training.source import pack
+
+ROLE = "arn:aws:iam::123456789012:role/scones-training"
+BUCKET = "scones-train-on-aws"
+REGION = "eu-west-2"
+LOG_GROUP = training_jobs.LOG_GROUP
+
+
+class SageMaker:
+    """SageMaker's API for training jobs: a job's source is unpacked and run on what its channels name in S3."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.refusal: tuple[str, str] | None = None
+        self.idle = False  # jobs are taken, but do not run
+
+    def create_training_job(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request["TrainingJobName"]
+        self.jobs[name] = request | {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Starting"}
+        if not self.idle:
+            threading.Thread(target=self._run, args=(name,), daemon=True).start()
+        return {"TrainingJobArn": f"arn:aws:sagemaker:{REGION}:123456789012:training-job/{name}"}
+
+    def describe_training_job(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.jobs[request["TrainingJobName"]]
+
+    def _run(self, name: str) -> None:
+        job, base = self.jobs[name], self.folder / name
+        s3 = boto3.client("s3")
+        for channel in job["InputDataConfig"]:
+            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+            target = base / "input/data" / channel["ChannelName"]
+            target.mkdir(parents=True)
+            if uri.endswith(".tar.gz"):
+                s3.download_file(*uri.removeprefix("s3://").split("/", 1), str(target / "model.tar.gz"))
+            else:
+                dataset.download(uri, S3ObjectStore(s3), target / "set")
+        told = {key: json.loads(value) for key, value in job["HyperParameters"].items()}
+        bucket, key = told.pop("sagemaker_submit_directory").removeprefix("s3://").split("/", 1)
+        with tarfile.open(fileobj=io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())) as source:
+            source.extractall(base / "code", filter="data")
+        (base / "output").mkdir()
+        command = [sys.executable, told.pop("sagemaker_program")]
+        command += [part for key, value in told.items() for part in (f"--{key}", str(value))]
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "OMP_NUM_THREADS": "1",
+            "SAGEMAKER_BASE_DIR": str(base),
+            "SM_CHANNEL_TRAINING": str(base / "input/data/training/set"),
+            "SM_CHANNEL_MODEL": str(base / "input/data/model") if len(job["InputDataConfig"]) == 2 else "",
+        }
+        done = subprocess.run(
+            command,
+            cwd=base / "code",
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        self._log(name, done.stdout.splitlines())
+        if done.returncode:
+            end = {"TrainingJobStatus": "Failed", "FailureReason": (base / "output/failure").read_text()}
+        else:
+            bucket, prefix = job["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://").split("/", 1)
+            key = f"{prefix}/{name}/output/model.tar.gz"
+            with tarfile.open(base / "model.tar.gz", "w:gz") as archive:
+                for file in (base / "model").iterdir():
+                    archive.add(file, file.name)
+            s3.upload_file(str(base / "model.tar.gz"), bucket, key)
+            end = {"TrainingJobStatus": "Completed", "ModelArtifacts": {"S3ModelArtifacts": f"s3://{bucket}/{key}"}}
+        self.jobs[name] = job | end
+
+    def _log(self, name: str, lines: list[str]) -> None:
+        logs = boto3.client("logs")
+        if not logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]:
+            logs.create_log_group(logGroupName=LOG_GROUP)
+        stream = {"logGroupName": LOG_GROUP, "logStreamName": f"{name}/algo-1"}
+        logs.create_log_stream(**stream)
+        now = int(time.time() * 1_000)
+        logs.put_log_events(
+            **stream,
+            logEvents=[{"timestamp": now + number, "message": line} for number, line in enumerate(lines)],
+        )
+
+
+@pytest.fixture
+def sagemaker(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SageMaker]:
+    """An account with a bucket, a role and no jobs; nobody waits in it."""
+    service = SageMaker(tmp_path / "sagemaker")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            operation = self.headers["X-Amz-Target"].partition(".")[2]
+            answer: Mapping[str, object]
+            if service.refusal:
+                status, answer = 400, dict(zip(("__type", "message"), service.refusal, strict=True))
+            elif operation == "CreateTrainingJob":
+                status, answer = 200, service.create_training_job(request)
+            elif request["TrainingJobName"] in service.jobs:
+                status, answer = 200, service.describe_training_job(request)
+            else:
+                status, answer = 400, {"__type": "ValidationException", "message": "Requested resource not found."}
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": moto_url,
+        "AWS_ENDPOINT_URL_SAGEMAKER": f"http://127.0.0.1:{server.server_port}",
+        "SCONES_ROLE": ROLE,
+        "SCONES_BUCKET": f"{BUCKET}/here",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(training_jobs, "_POLL_SECONDS", 0.1)
+    monkeypatch.chdir(tmp_path)
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    yield service
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        for found in page.get("Contents", ()):
+            s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A staged data set of two classes, 20 pictures each: one dark, one bright."""
+    root, noise = tmp_path_factory.mktemp("source"), np.random.default_rng(0)
+    for label, name in enumerate(("bicycle", "motorcycle")):
+        (root / name).mkdir()
+        for number in range(20):
+            pixels = noise.integers(100 * label, 100 * label + 100, (16, 16, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return dataset.stage(root, tmp_path_factory.mktemp("data") / "staged", image_size=16).dataset.root
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
+    """The one line that a failing command ends with."""
+    assert main([*arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    *_, last = captured.err.splitlines()
+    return last
+
+
+def test_models_are_trained_by_jobs(sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Data and source go up, the job trains from them, its log is shown, its model arrives; a second job goes on."""
+    assert main(["train", str(data), "--on", "aws", "--epochs", "2", "--seed", "3", "--json"]) == 0
+    captured = capsys.readouterr()
+    (name,) = sagemaker.jobs
+    assert json.loads(captured.out)["seed"] == 3
+    assert f"following training job {name}; Ctrl-C lets go of it" in captured.err
+    assert "Epoch[1] Train-accuracy=" in captured.err
+    assert load_model(".scones/model").card.dataset_hash == dataset.load(data).hash
+    left = {found.kind for found in Ledger(Path(".scones/ledger.jsonl")).resources()}
+    assert left == {"object", "objects"}  # the job has ended: it is no longer on record
+
+    command = ["train", str(data), "--on", "aws", "--epochs", "1", "--init", ".scones/model", "--model", "second"]
+    assert main(command) == 0
+    assert read_card("second").started_from == load_model(".scones/model").sha256
+    capsys.readouterr()
+    assert main(["train", "--on", "aws", "--attach", name, "--model", "again"]) == 0
+    assert capsys.readouterr().out == "again\n"
+    assert load_model("again").sha256 == load_model(".scones/model").sha256
+
+
+def test_a_failure_in_the_container_is_one_line(
+    sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The job's own reason, and its last log lines."""
+    line = complaint(capsys, "train", str(data), "--on", "aws", "--device", "cuda")
+    (name,) = sagemaker.jobs
+    reason = "--device cuda: torch finds no CUDA device here; use --device cpu"
+    assert line == f"scones: training job {name} failed: {reason}; its last lines: error: {reason}"
+    assert not Path(".scones/model").exists()
+
+
+def test_the_plan_is_what_is_done(sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--dry-run` names every object and the job, with permission and request; then the same is sent, and recorded."""
+    sagemaker.idle = True
+    run = Run("20260102-030405-abcdef")
+    backend = backends.backend("aws", Path(".scones"), run)
+    request = TrainingRequest(data, Path("model"), instance_type="ml.m5.xlarge", spot=True, max_seconds=7_200)
+    plan = lifecycle.plan_train(backend, request)
+    name = "scones-20260102-030405-abcdef"
+    *objects, job = plan.changes
+    root, data_hash = f"s3://{BUCKET}/here", dataset.load(data).hash[:32]
+    assert [change.name for change in objects][0::2] == [f"{root}/data/{data_hash}/", f"{root}/models/{name}/"]
+    assert [change.permission for change in objects] == ["s3:PutObject", "s3:PutObject", "", ""]
+    assert objects[-1].name == f"{root}/checkpoints/{name}/"
+    assert (job.kind, job.name, job.permission) == ("training job", name, "sagemaker:CreateTrainingJob")
+    assert job.why == "at most 2 h of ml.m5.xlarge, on spare capacity for less"
+    assert list(boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())) == []
+    assert sagemaker.jobs == {}
+
+    def detach(name: str) -> None:
+        if "Ctrl-C" in name:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingError, match="goes on without us"):
+        lifecycle.train(backend, request, steps=detach)
+    sent = sagemaker.jobs[name]
+    assert {key: sent[key] for key in job.request} == job.request
+    assert {"Key": "scones:run", "Value": run.id} in sent["Tags"]
+    assert sent["CheckpointConfig"]["S3Uri"] == objects[-1].name
+    assert {found.name for found in backend.ledger.resources()} == {change.name for change in plan.changes}
+    key = objects[1].name.removeprefix(f"s3://{BUCKET}/")
+    assert boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == pack()
+
+
+def test_a_dry_run_prints_the_plan(
+    sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the command line too: each change a row, the job with its price, and nothing is done."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # whose prices are known
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    assert main(["train", str(data), "--on", "aws", "--instance-type", "ml.m5.xlarge", "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    (row,) = [line for line in captured.out.splitlines() if "training job" in line]
+    assert "$0.23" in row
+    assert "sagemaker:CreateTrainingJob" in row
+    assert "nothing was done" in captured.err
+    assert sagemaker.jobs == {}
+    assert not Path(".scones").exists()
+
+
+def test_what_is_there_is_not_sent_again(sagemaker: SageMaker, data: Path) -> None:
+    """A second job of the same data and source uploads nothing."""
+    sagemaker.idle = True
+    said: list[str] = []
+
+    def detach(step: str) -> None:
+        said.append(step)
+        if "Ctrl-C" in step:
+            raise KeyboardInterrupt
+
+    for seed in (1, 2):
+        backend = backends.backend("aws", Path(".scones"), Run(f"run-{seed}"))
+        with pytest.raises(TrainingError, match="goes on without us"):
+            lifecycle.train(backend, TrainingRequest(data, Path("model"), seed=seed), steps=detach)
+    uploads = [step for step in said if "objects written" in step]
+    assert "46 objects written, 0 were there" in uploads[0]
+    assert "0 objects written, 46 were there" in uploads[1]
+    assert set(sagemaker.jobs) == {"scones-run-1", "scones-run-2"}
+
+
+def test_ctrl_c_lets_go_of_the_job(sagemaker: SageMaker, data: Path) -> None:
+    """Ctrl-C ends the command, not the job, and says how to follow it again and how to stop it."""
+    sagemaker.idle = True
+    command = [sys.executable, "-c", "import sys; from scones_ml.cli import main; sys.exit(main())"]
+    with subprocess.Popen(
+        [*command, "train", str(data), "--on", "aws"], env=os.environ, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = [next(line for line in process.stderr if "Ctrl-C" in line)]
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read().splitlines()
+        assert process.wait(30) == 130
+    (name,) = sagemaker.jobs
+    assert said[1:] == [
+        f"scones: training job {name} goes on without us: follow it again with "
+        f"`scones train --on aws --attach {name}`, stop it with "
+        f"`aws sagemaker stop-training-job --training-job-name {name}`"
+    ]
+    assert sagemaker.jobs[name]["TrainingJobStatus"] == "InProgress"
+    assert name in {found.name for found in Ledger(Path(".scones/ledger.jsonl")).resources()}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        (
+            (
+                "AccessDeniedException",
+                f"User: arn:aws:iam::123456789012:user/ann is not authorized to perform: iam:PassRole on resource: "
+                f"{ROLE}",
+            ),
+            f"perform: iam:PassRole on resource: {ROLE}: have the named action allowed",
+        ),
+        (
+            (
+                "ResourceLimitExceeded",
+                "The account-level service limit 'ml.g4dn.xlarge for training job usage' is 0 Instances",
+            ),
+            "is 0 Instances: ask for a higher quota in Service Quotas, or choose another instance type",
+        ),
+    ],
+)
+def test_what_aws_refuses(
+    sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str], refusal: tuple[str, str], message: str
+) -> None:
+    """A missing permission names action and role, an exceeded quota names the instance, each with a remedy."""
+    sagemaker.refusal = refusal
+    assert message in complaint(capsys, "train", str(data), "--on", "aws")
+    assert sagemaker.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "message"),
+    [
+        (
+            (),
+            {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
+            "Unable to locate credentials: set AWS_PROFILE",
+        ),
+        ((), {"AWS_DEFAULT_REGION": "us-esat-1"}, "is known for region 'us-esat-1'"),
+        ((), {"AWS_DEFAULT_REGION": None}, "no AWS region is set"),
+        ((), {"SCONES_BUCKET": "scones-nobody-has"}, "scones-nobody-has"),
+        (("--instance-type", "ml.g4dn.huge"), {}, "InstanceType is 'ml.g4dn.huge', not one of"),
+        (("--instance-type", "g4dn.xlarge"), {}, "instance type 'g4dn.xlarge': SageMaker's begin with ml."),
+        (
+            ("--attach", "scones-gone"),
+            {},
+            "training job scones-gone: ValidationException: Requested resource not found",
+        ),
+    ],
+)
+def test_what_is_refused_before_a_job_starts(
+    sagemaker: SageMaker,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    environment: Mapping[str, str | None],
+    message: str,
+) -> None:
+    """No credentials, a wrong region, a bucket that is not there, an instance that is none: one line each."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps what it has found
+    for name, value in environment.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    assert message in complaint(capsys, "train", str(data), "--on", "aws", *options)
+    assert sagemaker.jobs == {}
+
+
+@pytest.mark.parametrize("options", [("--spot",), ("--instance-type", "ml.m5.xlarge"), ("--attach", "job")])
+def test_options_of_jobs_need_aws(data: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]) -> None:
+    """What only a job on AWS can do is refused on this machine."""
+    assert "add --on aws" in complaint(capsys, "train", str(data), *options)
+
+
+def test_something_to_learn_from_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a data set, and no job to follow, the message says what to give."""
+    assert "no data set is given: scones train DATA" in complaint(capsys, "train")
