@@ -57,12 +57,20 @@ def label_next(
         wanted = labels.label_next(model or workspace / "model", store, waiting, count, progress)
     if json:
         terminal.print_json(
-            [dataclasses.asdict(found) | {"image": found.image.to_event(), "uri": found.image.uri} for found in wanted]
+            [
+                dataclasses.asdict(found) | {"image": found.image.to_event(), "name": _name(found.image, source)}
+                for found in wanted
+            ]
         )
         return
-    rows = [(found.image.uri, found.label, f"{found.confidence:.3f}") for found in wanted]
+    rows = [(_name(found.image, source), found.label, f"{found.confidence:.3f}") for found in wanted]
     terminal.print_table(("image", "label", "confidence"), rows, right=("confidence",))
     terminal.say(f"{len(wanted):,} of {len(waiting):,} images, the most useful first")
+
+
+def _name(image: ImageRef, source: str | None) -> str:
+    """A file of a folder by its path, an object by its URI."""
+    return image.uri if source is None or source.startswith("s3://") else str(Path(source) / image.s3_key)
 
 
 def _queued(on: str, workspace: Path) -> tuple[ObjectStore, list[ImageRef]]:

@@ -58,6 +58,7 @@ def test_doubtful_and_different_from_a_folder(
     captured = capsys.readouterr()
     assert captured.out.splitlines()[0].split() == ["image", "label", "confidence"]
     assert len(captured.out.splitlines()) == 6
+    assert "inbox/doubtful-bright.png " in captured.out
     assert "5 of 6 images" in captured.err
 
 
