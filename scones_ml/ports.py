@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import ImageRef, Outcome
@@ -24,6 +24,7 @@ __all__ = [
     "Buckets",
     "BuiltInModel",
     "BulkResult",
+    "Check",
     "Classifier",
     "Deployer",
     "DeploymentRequest",
@@ -532,6 +533,23 @@ class Inventory(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding about a machine, an account or a resource.
+
+    Attributes:
+        name: what was looked at.
+        level: how it is.
+        found: what was found.
+        remedy: what to do; empty when nothing is.
+    """
+
+    name: str
+    level: Literal["ok", "warning", "error"]
+    found: str
+    remedy: str = ""
+
+
 class Backend(Protocol):
     """The four ports of one place to run, its buckets, what has been made there, and the record of it."""
 
@@ -563,6 +581,10 @@ class Backend(Protocol):
     @property
     def inventory(self) -> Inventory:
         """What has been made."""
+        ...
+
+    def checks(self) -> Iterator[Check]:
+        """Whether this place is as it should be."""
         ...
 
     @property

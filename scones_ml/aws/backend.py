@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml.aws.place import Place
 from scones_ml.infrastructure.storage import UPLOAD_PREFIX
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Run
-from scones_ml.ports import Buckets
+from scones_ml.ledger import Ledger, Resource
+from scones_ml.plans import Plan, Run
+from scones_ml.ports import Buckets, BuiltInModel, Check, DeploymentRequest, RealTime
 
 if TYPE_CHECKING:
     from scones_ml.aws.deployer import SageMakerDeployer
@@ -95,3 +97,21 @@ class AwsBackend:
         from scones_ml.aws.workflow import StepFunctionsRunner
 
         return StepFunctionsRunner(StateMachineExecutions(self.place.state_machine, attempts=_ATTEMPTS))
+
+    def checks(self) -> Iterator[Check]:
+        """See :meth:`scones_ml.ports.Backend.checks`: the account, and what plans need of it."""
+        from scones_ml.aws.account import account_checks
+        from scones_ml.aws.resources import Resources
+
+        return account_checks(self.place, Resources(), self._plans())
+
+    def _plans(self) -> Iterator[Plan]:
+        """What deploying an endpoint that scales takes, and what removing it takes."""
+        model = BuiltInModel("s3://bucket/model.tar.gz", ("one", "two"))
+        plan = self.deployer.plan(DeploymentRequest("scones", model, variant=RealTime(most_instances=2)))
+        yield plan
+        made = [
+            Resource(plan.place, change.kind, change.name, "", "created", datetime.now(UTC), 0.0, None)
+            for change in plan.changes
+        ]
+        yield Plan("cleanup", plan.place, tuple(map(self.inventory.plan_removal, made)))

@@ -31,6 +31,7 @@ try:
         NoRegionError,
         PartialCredentialsError,
     )
+    from botocore.parsers import ResponseParserError
 except ModuleNotFoundError as exc:
     raise MissingExtraError("boto3", "aws") from exc
 
@@ -200,7 +201,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except ClientError as exc:
         raise _translate(exc)(f"{what}: {_message(exc)}") from exc
-    except (ConnectionError, HTTPClientError) as exc:
+    except (ConnectionError, HTTPClientError, ResponseParserError) as exc:
         raise TransientServiceError(f"{what}: {_with_hint(exc)}") from exc
     except BotoCoreError as exc:
         raise ConfigurationError(f"{what}: {_with_hint(exc)}") from exc

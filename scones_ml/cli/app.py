@@ -10,6 +10,7 @@ from scones_ml import __version__
 from scones_ml.cli import asl, cloud, resources
 from scones_ml.cli.demo import demo
 from scones_ml.cli.deploy import deploy
+from scones_ml.cli.doctor import doctor
 from scones_ml.cli.evaluate import evaluate
 from scones_ml.cli.label_next import label_next
 from scones_ml.cli.monitor import monitor
@@ -55,6 +56,7 @@ for _verb in (
     review,
     cloud.cost,
     cloud.package,
+    doctor,
     resources.status,
     resources.cleanup,
 ):

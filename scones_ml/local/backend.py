@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+from scones_ml.errors import DeploymentError
 from scones_ml.ledger import Ledger
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.inventory import LocalInventory
@@ -11,7 +14,7 @@ from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
 from scones_ml.local.workflow import LocalWorkflowRunner
 from scones_ml.plans import Run
-from scones_ml.ports import Buckets
+from scones_ml.ports import Buckets, Check
 
 __all__ = ["LocalBackend"]
 
@@ -36,3 +39,20 @@ class LocalBackend:
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)
         self.runner = LocalWorkflowRunner(workspace / "buckets")
         self.inventory = LocalInventory(self.store, self.deployer, self.ledger)
+
+    def checks(self) -> Iterator[Check]:
+        """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""
+        try:
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                yield Check("ports", "ok", f"127.0.0.1 gives one, {server.getsockname()[1]}")
+        except OSError as exc:
+            yield Check("ports", "error", f"127.0.0.1 gives none: {exc.strerror}", "no endpoint can run here")
+        try:
+            running = {endpoint.name for endpoint in self.deployer.endpoints()}
+        except DeploymentError as exc:
+            yield Check("endpoints", "error", str(exc), "repair or remove the file it names")
+            return
+        for name in self.deployer.recorded():
+            if name not in running:
+                yield Check(f"endpoint {name}", "warning", "on record, but not running", "scones cleanup")
+        yield Check("endpoints", "ok", ", ".join(sorted(running)) or "none runs")

@@ -1,0 +1,221 @@
+"""What only an account can tell: who we are, what we may do, what is granted, and which endpoints nobody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any, Final
+
+from scones_ml.aws.place import Place
+from scones_ml.aws.resources import Resources
+from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.plans import Change, Plan
+from scones_ml.ports import Check, RealTime
+from scones_ml.training.job import Resources as TrainingResources
+
+__all__ = ["account_checks", "idle_endpoints"]
+
+_DAY: Final = timedelta(days=1)
+_FUNCTIONS: Final = 4
+_RESERVED: Final = 20
+_UNRESERVED: Final = 100
+"""AWS keeps so many concurrent executions for functions that reserve none."""
+
+_READING: Final[Mapping[str, tuple[str, ...]]] = {
+    "stage": ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+    "train": (
+        *("sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:AddTags", "iam:PassRole"),
+        *("logs:DescribeLogStreams", "logs:GetLogEvents"),
+    ),
+    "run": ("states:StartExecution", "states:DescribeExecution"),
+    "deploy": (
+        *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"),
+        *("sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "sagemaker:ListTags", "sagemaker:AddTags"),
+        *("sagemaker:UpdateEndpoint", "cloudwatch:DescribeAlarms", "iam:PassRole"),
+    ),
+    "cleanup": (
+        *("s3:ListBucketVersions", "logs:DescribeLogGroups", "logs:DeleteLogGroup", "sagemaker:StopTrainingJob"),
+        *("sagemaker:ListEndpoints", "sagemaker:ListTrainingJobs", "cloudformation:DescribeStacks"),
+    ),
+}
+"""What verbs need beside the permissions that their plans name."""
+
+
+def account_checks(place: Place, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
+    """Credentials, region, role, permissions, quotas, versions, idle endpoints; what cannot be asked is an error.
+
+    Args:
+        place: where.
+        aws: makes the calls.
+        plans: whose permissions are to be had.
+    """
+    yield Check("boto3", "ok", version("boto3"))
+    try:
+        caller = aws.call("sts", "GetCallerIdentity", {}, "credentials")
+        yield Check("credentials", "ok", f"{caller['Arn']} in {place.region}")
+    except SconesError as exc:
+        yield Check("credentials", "error", str(exc), "aws configure, or AWS_PROFILE; docs/deploy.md")
+        return
+    yield from _asked("bucket and role", lambda: _place(place))
+    yield from _asked("permissions", lambda: _permissions(str(caller["Arn"]), place, aws, plans))
+    yield from _asked("quotas of SageMaker", lambda: _quotas(aws))
+    yield from _asked("quota of Lambda", lambda: _concurrency(aws))
+    yield from _asked("idle endpoints", lambda: idle_endpoints(aws, datetime.now(UTC)))
+
+
+def _asked(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """Findings, or that AWS would not tell, which by itself breaks nothing."""
+    try:
+        yield from look()
+    except SconesError as exc:
+        yield Check(name, "warning", f"cannot be looked at: {exc}", "have the named action allowed, or go without")
+
+
+def _place(place: Place) -> Iterator[Check]:
+    try:
+        yield Check("bucket and role", "ok", f"{place.root}, {place.role}")
+    except ConfigurationError as exc:
+        yield Check("bucket and role", "error", str(exc), "SCONES_BUCKET and SCONES_ROLE, or the stack; docs/deploy.md")
+
+
+def _permissions(caller: str, place: Place, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
+    """Every permission of every plan, simulated on the very resources that it names."""
+    principal = _principal(caller, aws)
+    if principal.endswith(":root"):
+        yield Check("permissions", "warning", "root may do everything", "use a role that may do less")
+        return
+    for verb, wanted in _wanted(place, caller, plans).items():
+        denied: list[str] = []
+        for resource, actions in wanted.items():
+            request = {"PolicySourceArn": principal, "ActionNames": sorted(actions), "ResourceArns": [resource]}
+            answer = aws.call("iam", "SimulatePrincipalPolicy", request, "permissions")
+            results = answer["EvaluationResults"]
+            denied += [found["EvalActionName"] for found in results if found["EvalDecision"] != "allowed"]
+        count = sum(map(len, wanted.values()))
+        if denied:
+            yield Check(
+                f"permissions to {verb}",
+                "error",
+                f"{len(denied)} of {count} are missing: {', '.join(sorted(denied))}",
+                f"have them allowed for {principal}",
+            )
+        else:
+            yield Check(f"permissions to {verb}", "ok", f"all {count}")
+
+
+def _principal(caller: str, aws: Resources) -> str:
+    """The role behind a session: only roles, users and groups have policies."""
+    if ":assumed-role/" not in caller:
+        return caller
+    role = caller.split("/")[1]
+    return str(aws.call("iam", "GetRole", {"RoleName": role}, f"role {role}")["Role"]["Arn"])
+
+
+def _wanted(place: Place, caller: str, plans: Iterable[Plan]) -> dict[str, dict[str, set[str]]]:
+    """By verb and resource's ARN the actions that are needed."""
+    partition, account = caller.split(":")[1], caller.split(":")[4]
+
+    def arn_of(action: str, change: Change | None = None) -> str:
+        service = action.partition(":")[0]
+        if service == "s3":
+            bucket = f"arn:{partition}:s3:::{place.bucket}"
+            return bucket if "List" in action else f"{bucket}/{place.prefix + '/' if place.prefix else ''}scones"
+        if action == "iam:PassRole":
+            return place.role
+        if service == "states":
+            return place.state_machine
+        if service == "sagemaker" and change:
+            return f"arn:{partition}:sagemaker:{place.region}:{account}:{change.kind.replace(' ', '-')}/{change.name}"
+        return "*"
+
+    wanted: dict[str, dict[str, set[str]]] = {}
+    for verb, actions in _READING.items():
+        for action in actions:
+            try:
+                wanted.setdefault(verb, {}).setdefault(arn_of(action), set()).add(action)
+            except ConfigurationError:  # a state machine that is not there yet
+                continue
+    for plan in plans:
+        for change in plan.changes:
+            arn = arn_of(change.permission, change)
+            wanted.setdefault(plan.verb, {}).setdefault(arn, set()).add(change.permission)
+    return wanted
+
+
+def _quotas(aws: Resources) -> Iterator[Check]:
+    wanted = {
+        f"{RealTime().instance_type} for endpoint usage": 1.0,
+        f"{TrainingResources().instance_type} for training job usage": 1.0,
+    }
+    request: dict[str, object] = {"ServiceCode": "sagemaker"}
+    granted: dict[str, float] = {}
+    while True:
+        answer = aws.call("service-quotas", "ListServiceQuotas", request, "quotas of SageMaker")
+        granted |= {quota["QuotaName"]: quota["Value"] for quota in answer["Quotas"]}
+        if not answer.get("NextToken"):
+            break
+        request["NextToken"] = answer["NextToken"]
+    for name, least in wanted.items():
+        value = granted.get(name)
+        if value is None:
+            yield Check(f"quota {name}", "warning", "AWS names none", "look into Service Quotas")
+        elif value < least:
+            yield Check(f"quota {name}", "error", f"{value:g}", "ask for a higher one in Service Quotas")
+        else:
+            yield Check(f"quota {name}", "ok", f"{value:g}")
+
+
+def _concurrency(aws: Resources) -> Iterator[Check]:
+    most = aws.call("lambda", "GetAccountSettings", {}, "quota of Lambda")["AccountLimit"]["ConcurrentExecutions"]
+    needed = _FUNCTIONS * _RESERVED + _UNRESERVED
+    if most < needed:
+        yield Check(
+            "quota of Lambda",
+            "warning",
+            f"{most} functions at a time, and the stack reserves {_FUNCTIONS * _RESERVED} of {needed}",
+            "deploy with ReservedConcurrency=0, or ask for more in Service Quotas",
+        )
+    else:
+        yield Check("quota of Lambda", "ok", f"{most:,} functions at a time")
+
+
+def idle_endpoints(aws: Resources, now: datetime) -> Iterator[Check]:
+    """Endpoints of ours on instances that have answered nothing for a day.
+
+    Args:
+        aws: makes the calls.
+        now: with its time zone.
+    """
+    count = 0
+    for name in aws.names("endpoint"):
+        found = aws.find("endpoint", name)
+        if found is None or not aws.is_ours("endpoint", name, found):
+            continue
+        count += 1
+        if now - found["CreationTime"] > _DAY and not _invocations(aws, name, found, now):
+            yield Check(
+                f"endpoint {name}",
+                "warning",
+                "nobody has asked it for a day",
+                "scones cleanup --on aws, or a serverless one",
+            )
+    yield Check("endpoints", "ok", f"{count} of ours")
+
+
+def _invocations(aws: Resources, name: str, found: Mapping[str, Any], now: datetime) -> float:
+    total = 0.0
+    for variant in found.get("ProductionVariants", ()):
+        dimensions = {"EndpointName": name, "VariantName": variant["VariantName"]}
+        request = {
+            "Namespace": "AWS/SageMaker",
+            "MetricName": "Invocations",
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+            "StartTime": now - _DAY,
+            "EndTime": now,
+            "Period": int(_DAY.total_seconds()),
+            "Statistics": ["Sum"],
+        }
+        answer = aws.call("cloudwatch", "GetMetricStatistics", request, f"endpoint {name}")
+        total += sum(point["Sum"] for point in answer["Datapoints"])
+    return total
