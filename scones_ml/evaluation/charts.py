@@ -145,7 +145,7 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
         + y_labels(up, [(float(max(*right, 1)), str(max(*right, 1)))])
         + y_labels(down, [(float(max(*wrong, 4)), str(max(*wrong, 4)))])
         + f'<text class="name right-text" x="{LEFT + 6}" y="{TOP + 18}">right</text>'
-        + f'<text class="name wrong-text" x="{LEFT + 6}" y="{HEIGHT - BOTTOM - 6}">wrong</text>'
+        + f'<text class="name wrong-text end" x="{WIDTH - RIGHT - 4}" y="{HEIGHT - BOTTOM - 6}">wrong</text>'
     )
     return svg(
         "Confidence of right and wrong answers",

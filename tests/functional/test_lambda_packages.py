@@ -164,7 +164,7 @@ def test_every_start_event_goes_through_the_three_functions(start: Start, name: 
     inside = {"SCONES_CLASSIFIER": "onnx:model"} if classify.endswith("+onnx") else {}
     serialized = start("serialize_image_data").invoke(event)
     classified = start(classify, **inside).invoke(serialized)
-    filtered = start("filter_low_confidence").invoke(classified)
+    filtered = start("filter_low_confidence", SCONES_METRICS="1").invoke(classified)
     assert isinstance(filtered, Mapping)
     (ref,) = image_refs(event)
     assert (filtered["s3_bucket"], filtered["s3_key"]) == (ref.s3_bucket, ref.s3_key)
