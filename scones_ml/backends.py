@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -20,6 +20,7 @@ from scones_ml.events import ImageRef
 if TYPE_CHECKING:
     from scones_ml.aws.bulk import StepFunctionsBulk
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
+    from scones_ml.captures import Capture, Skipped
     from scones_ml.local.folder import FolderObjectStore
     from scones_ml.plans import Run
     from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
@@ -29,6 +30,7 @@ __all__ = [
     "backend",
     "batch_classifier",
     "bucket_stores",
+    "capture_records",
     "classifier",
     "cloud_bulk",
     "failed_execution",
@@ -128,6 +130,22 @@ def image_source(source: str) -> tuple[ObjectStore, str, str]:
     if not bucket:
         raise ConfigurationError(f"{source!r} names no bucket: give s3://bucket/prefix")
     return s3_store(), bucket, prefix
+
+
+def capture_records(source: str) -> Iterator[Capture | Skipped]:
+    """Read data capture, oldest first: a file, a folder of this machine, or ``s3://bucket/prefix``.
+
+    Raises:
+        ConfigurationError: no bucket is named, or there is nothing of the kind; before anything is read.
+    """
+    from scones_ml import captures
+
+    if not source.startswith("s3://"):
+        return captures.read_capture_files(captures.capture_files(Path(source)))
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise ConfigurationError(f"{source!r} is not of the form s3://BUCKET/PREFIX")
+    return captures.read_capture_objects(object_store(), bucket, prefix)
 
 
 def s3_store() -> ObjectStore:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +74,8 @@ def monitor(
 
     if threshold is not None and not 0.0 < threshold <= 1.0:
         raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
-    rows = _rows(paths or [backends.backend(on, workspace).captures])
+    sources = paths or [backends.backend(on, workspace).captures]
+    rows = chain.from_iterable([backends.capture_records(source) for source in sources])
     card = read_card(model) if model else None
     normal = _reference(model, data, reference)
     if save_reference:
@@ -102,17 +103,6 @@ def monitor(
         _show(found)
     if fail_on_drift and found.drift and found.drift.alarm:
         raise typer.Exit(_ALARM)
-
-
-def _rows(paths: Sequence[str]) -> Iterator[captures.Capture | captures.Skipped]:
-    """Every record of every path; paths that hold nothing are refused before anything is read."""
-    sources: list[Iterator[captures.Capture | captures.Skipped]] = []
-    for path in paths:
-        if path.startswith("s3://"):
-            sources.append(captures.read_capture_objects(backends.object_store(), *_location(path)))
-        else:
-            sources.append(captures.read_capture_files(captures.capture_files(Path(path))))
-    return (row for source in sources for row in source)
 
 
 def _location(uri: str) -> tuple[str, str]:
