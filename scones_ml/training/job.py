@@ -214,7 +214,7 @@ def definition(job: TrainingJob) -> dict[str, object]:
         "AlgorithmSpecification": algorithm,
         "RoleArn": job.role_arn,
         "InputDataConfig": [channel_request(channel) for channel in job.channels],
-        "OutputDataConfig": {"S3OutputPath": job.output},
+        "OutputDataConfig": {"S3OutputPath": job.output, "CompressionType": "GZIP"},
         "ResourceConfig": {
             "InstanceType": resources.instance_type,
             "InstanceCount": resources.instance_count,

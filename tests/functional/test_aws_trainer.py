@@ -20,9 +20,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from PIL import Image
 
 from scones_ml import dataset
+from scones_ml.aws.model_trainer import to_model_trainer
 from scones_ml.aws.trainer import SageMakerTrainer
 from scones_ml.aws.training_jobs import LOG_GROUP, TrainingJobs
-from scones_ml.errors import ConfigurationError, TrainingError, TransientServiceError
+from scones_ml.errors import ConfigurationError, MissingExtraError, TrainingError, TransientServiceError
 from scones_ml.ledger import Ledger
 from scones_ml.plans import Run
 from scones_ml.ports import ObjectStore
@@ -387,3 +388,10 @@ def test_script_jobs_are_created(moto_url: str) -> None:
     TrainingJobs(sagemaker, client("logs", moto_url), no_pause).start(job)
     found = sagemaker.describe_training_job(TrainingJobName="script-1")
     assert json.loads(found["HyperParameters"]["sagemaker_program"]) == "train.py"
+
+
+def test_the_sdk_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the SageMaker SDK its ModelTrainer is one line that says what to install."""
+    monkeypatch.setitem(sys.modules, "sagemaker", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'scones-ml\[sagemaker\]'"):
+        to_model_trainer(built_in("course-5"))

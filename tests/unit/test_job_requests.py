@@ -111,7 +111,7 @@ def test_the_course_s_job() -> None:
                 "validation_lst": "validation.lst",
             }.items()
         ],
-        "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/models", "CompressionType": "GZIP"},
         "ResourceConfig": {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
         "StoppingCondition": {"MaxRuntimeInSeconds": 3_600},
         "EnableManagedSpotTraining": False,
