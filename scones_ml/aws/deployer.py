@@ -4,49 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
 from scones_ml.aws.resources import Resources
 from scones_ml.deployment.plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
-from scones_ml.deployment.requests import EndpointPlace, Vpc, is_version, variant_id
+from scones_ml.deployment.requests import Vpc, is_version, variant_id
 from scones_ml.errors import DeploymentError, SconesError
-from scones_ml.inference.package import ModelPackage, pack_model
+from scones_ml.inference.package import ModelPackage
 from scones_ml.ledger import Ledger
 from scones_ml.plans import Change, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_steps
 
-__all__ = ["SageMakerDeployer", "Where"]
+__all__ = ["SageMakerDeployer"]
 
 _POLL_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
 _LONGEST_UPDATE: Final = 5_400
 _MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
 _LAST_LINES: Final = 5
-
-
-class Where(Protocol):
-    """Where things are on AWS; each is looked up when it is asked for."""
-
-    @property
-    def region(self) -> str:
-        """``"us-east-1"``."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """ARN of the role that SageMaker takes on."""
-        ...
-
-    @property
-    def root(self) -> str:
-        """``s3://bucket/prefix`` that model packages go under."""
-        ...
-
-    @property
-    def captures(self) -> str:
-        """``s3://bucket/prefix`` that data capture goes under."""
-        ...
 
 
 class SageMakerDeployer:
@@ -81,15 +57,8 @@ class SageMakerDeployer:
 
         Role and bucket that nothing names are shown as the variables that would.
         """
-        unknown = f"arn:aws:iam::{'0' * 12}:role/SCONES_ROLE"
-        place = EndpointPlace(
-            region=self._where.region,
-            role_arn=_known(lambda: self._where.role, unknown),
-            root=_known(lambda: self._where.root, "s3://SCONES_BUCKET"),
-            captures=_known(lambda: self._where.captures, "s3://SCONES_BUCKET/captures"),
-            vpc=self._vpc,
-        )
-        return self._checked(deployment_plan(request, place, _package(request)))
+        place = supposed_place(self._where, self._vpc)
+        return self._checked(deployment_plan(request, place, package_of(request.model)))
 
     def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`; the same model again changes nothing.
@@ -98,9 +67,8 @@ class SageMakerDeployer:
             ConfigurationError: no permission, no quota, a request that AWS refuses.
             DeploymentError: it did not come up, or its name is taken by something that is not ours.
         """
-        where, package = self._where, _package(request)
-        place = EndpointPlace(where.region, where.role, where.root, where.captures, self._vpc)
-        wanted = self._checked(deployment_plan(request, place, package))
+        package = package_of(request.model)
+        wanted = self._checked(deployment_plan(request, place_of(self._where, self._vpc), package))
         plan = changes_needed(request, wanted, self._found(request.name, wanted, steps))
         if not plan.changes:
             steps(f"endpoint {request.name} is as it should be")
@@ -142,20 +110,14 @@ class SageMakerDeployer:
                     found = self._resources.find(kind, version)
                     look[kind, version] = found if found and self._resources.is_ours(kind, version, found) else None
         for change in changes:
-            if change.kind == "object" and self._is_stored(change):
+            if change.kind == "object" and is_stored(self._store, change):
                 look[change.kind, change.name] = {}
         return {identity: found for identity, found in look.items() if found is not None}
-
-    def _is_stored(self, change: Change) -> bool:
-        bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
-        return any(item.key == key for item in self._store.list(bucket, key))
 
     def _perform(self, change: Change, package: ModelPackage | None, steps: Steps) -> None:
         steps(f"{change.action} {change.kind} {change.name}")
         if change.kind == "object":
-            assert package is not None  # noqa: S101 - only a package is uploaded
-            bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
-            self._store.write(bucket, key, package.data, str(change.request["ContentType"]))
+            store_package(self._store, change, package)
             return
         self._resources.perform(change, self._run)
         if change.kind == "endpoint":
@@ -240,17 +202,6 @@ class SageMakerDeployer:
         if found is None:
             raise DeploymentError(f"{kind} {name} is gone: deploy the model again")
         return found
-
-
-def _package(request: DeploymentRequest) -> ModelPackage | None:
-    return pack_model(request.model) if isinstance(request.model, Path) else None
-
-
-def _known(find: Callable[[], str], otherwise: str) -> str:
-    try:
-        return find()
-    except SconesError:
-        return otherwise
 
 
 def _log_group(endpoint: str) -> str:

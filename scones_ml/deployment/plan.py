@@ -13,10 +13,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from scones_ml.deployment import requests
-from scones_ml.deployment.requests import EndpointPlace
+from scones_ml.deployment.requests import EndpointPlace, Request
 from scones_ml.errors import ConfigurationError, DeploymentError
 from scones_ml.inference.package import ModelPackage
 from scones_ml.infrastructure.designs import HOURS
@@ -24,7 +26,16 @@ from scones_ml.infrastructure.prices import PriceTable, price_table
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 
-__all__ = ["Found", "alarm_name", "changes_needed", "deployment_plan", "removal_plan"]
+__all__ = [
+    "Found",
+    "alarm_name",
+    "changes_needed",
+    "deployment_plan",
+    "hourly_price",
+    "model_changes",
+    "removal",
+    "removal_plan",
+]
 
 Found = Mapping[tuple[str, str], Mapping[str, object]]
 """Resources of ours that are there: kind and name to what AWS's Describe operation says."""
@@ -62,28 +73,47 @@ def deployment_plan(request: DeploymentRequest, place: EndpointPlace, package: M
     return Plan("deploy", f"aws:{place.region}", tuple(_creations(request, place, package)))
 
 
-def _creations(request: DeploymentRequest, place: EndpointPlace, package: ModelPackage | None) -> Iterator[Change]:
-    name, variant = request.name, request.variant
-    if package is None:
-        assert isinstance(request.model, BuiltInModel)  # noqa: S101 - by the caller's promise
-        content = requests.model_request(request.model, request.model.uri, request, place)
+def model_changes(
+    name: Callable[[Request], str],
+    model: Path | BuiltInModel,
+    container: str | None,
+    place: EndpointPlace,
+    package: ModelPackage | None,
+) -> Iterator[Change]:
+    """A model's package in S3, where there is one, and then the model.
+
+    Args:
+        name: names the model by its request.
+        model: what is served.
+        container: URI of an image of your own; AWS's own when None.
+        place: where.
+        package: the model's; None for a :class:`BuiltInModel`.
+
+    Raises:
+        ConfigurationError: no container is known for the region.
+    """
+    if isinstance(model, BuiltInModel):
+        content = requests.model_request(model, model.uri, container, place)
     else:
+        assert package is not None  # noqa: S101 - by the caller's promise
         uri = f"{place.root}/models/{package.hash[:32]}/model.tar.gz"
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         stored: Mapping[str, object] = {"Bucket": bucket, "Key": key, "ContentType": _ARCHIVE}
         why = f"{len(package.data) / 1e6:.1f} MB: the model and the code that serves it"
         yield Change("create", "object", uri, why, "s3:PutObject", request=stored)
-        content = requests.model_request(package.card, uri, request, place)
-    model = requests.versioned(name, content)
+        content = requests.model_request(package.card, uri, container, place)
+    request = {"ModelName": name(content), **content}
     yield Change(
-        "create",
-        "model",
-        model,
-        "the container and its model",
-        "sagemaker:CreateModel",
-        request={"ModelName": model, **content},
+        "create", "model", name(content), "the container and its model", "sagemaker:CreateModel", request=request
     )
-    content = requests.config_request(model, request, place)
+
+
+def _creations(request: DeploymentRequest, place: EndpointPlace, package: ModelPackage | None) -> Iterator[Change]:
+    name, variant = request.name, request.variant
+    versioned = partial(requests.versioned, name)
+    *before, model = model_changes(versioned, request.model, request.container, place, package)
+    yield from (*before, model)
+    content = requests.config_request(model.name, request, place)
     config = requests.versioned(name, content)
     yield Change(
         "create",
@@ -201,7 +231,7 @@ def _needed(change: Change, request: DeploymentRequest, found: Found) -> Iterato
 def _endpoint_needed(change: Change, request: DeploymentRequest, there: Mapping[str, object]) -> Iterator[Change]:
     config = str(change.request["EndpointConfigName"])
     if there["EndpointStatus"] == "Failed":
-        yield _removal("endpoint", change.name, "it has failed, and cannot be updated")
+        yield removal("endpoint", change.name, "it has failed, and cannot be updated")
         yield change
     elif there["EndpointConfigName"] != config:
         yield replace(
@@ -227,10 +257,11 @@ def _check_conversion(request: DeploymentRequest, found: Found) -> None:
 
 def _removals(left: Sequence[tuple[str, str]], kinds: Sequence[str]) -> Iterator[Change]:
     for kind in kinds:
-        yield from (_removal(kind, name, "no longer needed") for found, name in left if found == kind)
+        yield from (removal(kind, name, "no longer needed") for found, name in left if found == kind)
 
 
-def _removal(kind: str, name: str, why: str) -> Change:
+def removal(kind: str, name: str, why: str) -> Change:
+    """How one resource is removed."""
     return Change("delete", kind, name, why, _REMOVING[kind])
 
 
@@ -246,7 +277,12 @@ def _holds(found: object, wanted: object) -> bool:
 def _dollars_per_hour(variant: RealTime | Serverless, place: EndpointPlace) -> float | None:
     if isinstance(variant, Serverless):
         return 0.0
-    return _price(place, lambda prices: variant.instances * prices.instance(variant.instance_type))
+    return hourly_price(place, variant.instance_type, variant.instances)
+
+
+def hourly_price(place: EndpointPlace, instance_type: str, instances: int) -> float | None:
+    """What machines cost while they run; None when no price is known."""
+    return _price(place, lambda prices: instances * prices.instance(instance_type))
 
 
 def _price(place: EndpointPlace, find: Callable[[PriceTable], float]) -> float | None:

@@ -120,9 +120,7 @@ def check_serverless(request: DeploymentRequest, place: EndpointPlace) -> None:
             raise DeploymentError(f"a serverless endpoint {reason}: leave it out for {request.name}, or use instances")
 
 
-def model_request(
-    model: ModelCard | BuiltInModel, uri: str, request: DeploymentRequest, place: EndpointPlace
-) -> Request:
+def model_request(model: ModelCard | BuiltInModel, uri: str, container: str | None, place: EndpointPlace) -> Request:
     """CreateModel, without its name and tags.
 
     Labels, input size and threshold travel in the container's environment: whoever asks for the endpoint finds them
@@ -131,22 +129,22 @@ def model_request(
     Args:
         model: what is known of it.
         uri: its ``model.tar.gz``.
-        request: what is wanted.
+        container: URI of an image of your own; AWS's own when None.
         place: where.
 
     Raises:
-        ConfigurationError: no image is known for the region.
+        ConfigurationError: no image is known for the region, or a class name holds a comma.
     """
+    if any("," in label for label in model.labels):
+        raise ConfigurationError(f"a class name of {uri} holds a comma, which an endpoint's labels cannot")
     if isinstance(model, BuiltInModel):
-        image = request.container or image_classification_image(place.region)
+        image = container or image_classification_image(place.region)
         size, code = model.image_size, {}
     else:
-        image = request.container or pytorch_inference_image(place.region)
+        image = container or pytorch_inference_image(place.region)
         size = model.input_size
         code = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
     environment = {**code, "SCONES_LABELS": ",".join(model.labels), "SCONES_IMAGE_SIZE": str(size)}
-    if any("," in label for label in model.labels):
-        raise ConfigurationError(f"{request.name}: a class name holds a comma, which the endpoint's labels cannot")
     if model.threshold is not None:
         environment["SCONES_THRESHOLD"] = repr(model.threshold)
     found: Request = {

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +19,8 @@ import pytest
 from scones_ml.aws.deployer import SageMakerDeployer
 from scones_ml.aws.resources import KINDS, Resources
 from scones_ml.aws.store import S3ObjectStore
+from scones_ml.aws.transform import BatchTransforms
+from scones_ml.deployment.transform import TransformRequest
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
 from scones_ml.ledger import Ledger
 from scones_ml.plans import Run
@@ -92,10 +94,10 @@ class SageMaker:
 
     def _description(self, noun: str, name: str) -> dict[str, Any]:
         found = self.held[noun, name]
-        if noun != "Endpoint":
+        if noun not in ("Endpoint", "TransformJob"):
             return found
         reason = {"FailureReason": self.failure} if self.failure else {}
-        return {**found, **reason, "EndpointStatus": self.statuses.popleft() if self.statuses else "InService"}
+        return {**found, **reason, f"{noun}Status": self.statuses.popleft() if self.statuses else "InService"}
 
     def _tags(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         held = self.tags[request["ResourceArn"]]
@@ -499,6 +501,63 @@ def test_every_step_is_on_record(aws: Aws, deployer: Make, tiny_model: Path, tmp
         ("aws:us-east-1", "run-1", "created")
     }
     assert found[0].dollars_per_hour == 0.115
+
+
+JUNE = TransformRequest("june", Path(), "s3://pictures/june/", f"s3://{BUCKET}/june/")
+
+
+@pytest.fixture
+def transforms(tmp_path: Path) -> Callable[..., BatchTransforms]:
+    """Makes what runs transform jobs; nothing waits."""
+
+    def make(aws: Aws, pause: Callable[[float], None] = lambda seconds: None) -> BatchTransforms:
+        ledger = Ledger(tmp_path / "ledger.jsonl")
+        return BatchTransforms(Somewhere(), S3ObjectStore(aws("s3")), Resources(aws), ledger, Run("run-1"), pause=pause)
+
+    return make
+
+
+def test_a_transform_job_leaves_its_answers_alone(
+    moto: Aws, transforms: Callable[..., BatchTransforms], tiny_model: Path
+) -> None:
+    """A job runs to its end, and its model goes; the same name is refused a second time."""
+    jobs, request = transforms(moto), replace(JUNE, model=tiny_model)
+    jobs.transform(request)
+    assert moto.changes() == [
+        "s3 PutObject",
+        "sagemaker CreateModel",
+        "sagemaker CreateTransformJob",
+        "sagemaker DeleteModel",
+    ]
+    found = Resources(moto).find("transform job", "june")
+    assert found
+    assert found["TransformOutput"]["S3OutputPath"] == f"s3://{BUCKET}/june/"
+    with pytest.raises(DeploymentError, match="transform job june was there before: choose another name"):
+        jobs.transform(request)
+    assert moto.changes() == []
+    assert jobs.plan(request).changes[0].kind == "object"
+
+
+def test_a_transform_job_that_fails(
+    aws: Aws, sagemaker: SageMaker, transforms: Callable[..., BatchTransforms], tiny_model: Path
+) -> None:
+    """A job that fails says AWS's reason in one line; one that is left alone goes on, and is told how to stop."""
+    request = replace(JUNE, model=tiny_model)
+    sagemaker.statuses.extend(["InProgress", "Failed"])
+    sagemaker.failure = "AlgorithmError: See job logs\nfor more information"
+    with pytest.raises(
+        DeploymentError, match=r"^transform job june failed: AlgorithmError: See job logs for more info"
+    ):
+        transforms(aws).transform(request)
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    sagemaker.statuses.extend(["InProgress"])
+    with pytest.raises(
+        DeploymentError, match="july goes on without us: stop it with `aws sagemaker stop-transform-job"
+    ):
+        transforms(aws, pause=interrupted).transform(replace(request, name="july"))
 
 
 def test_listings_are_read_to_their_end(aws: Aws, sagemaker: SageMaker) -> None:

@@ -18,7 +18,8 @@ from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import KINDS
 from scones_ml.deployment.plan import changes_needed, deployment_plan, removal_plan
 from scones_ml.deployment.requests import EndpointPlace, Vpc, is_version, versioned
-from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.deployment.transform import TransformRequest, transform_plan
+from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
 from scones_ml.inference.package import ModelPackage, pack_model
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
@@ -259,6 +260,23 @@ def test_everything_is_removed_in_order(package: ModelPackage) -> None:
     ]
 
 
+def test_a_transform_job(package: ModelPackage) -> None:
+    """A transform job takes a model of its own name, which goes when the job is done; AWS's model takes its request."""
+    request = TransformRequest("june", Path("model"), "s3://pictures/june/", "s3://scones-models/june/", instances=3)
+    found = transform_plan(request, PLACE, package)
+    assert kinds(found) == [("create", "object"), ("create", "model"), ("create", "transform job"), ("delete", "model")]
+    assert {change.name for change in found.changes[1:]} == {"june"}
+    assert found.dollars_per_hour == pytest.approx(3 * 0.115)
+    job = request_of(found, "transform job")
+    check_request("sagemaker", "CreateTransformJob", job)
+    assert job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] == "s3://pictures/june/"
+    built_in = transform_plan(replace(request, model=COURSE), PLACE, None)
+    assert [change.kind for change in built_in.changes] == ["model", "transform job", "model"]
+    for wrong in ({"name": "two words"}, {"source": "june"}, {"instances": 0}):
+        with pytest.raises(SconesError):
+            replace(request, **wrong)  # type: ignore[arg-type]
+
+
 def test_prices_that_are_not_known(package: ModelPackage) -> None:
     """A region or an instance without a price makes the total unknown, not wrong."""
     assert plan(package, RealTime(), replace(PLACE, region="eu-west-1")).dollars_per_hour is None
@@ -293,7 +311,7 @@ def test_names_that_no_endpoint_can_have(package: ModelPackage, name: str) -> No
 def test_class_names_with_a_comma(package: ModelPackage) -> None:
     """A class name that would fall apart on its way through the environment is refused."""
     card = package.card.model_copy(update={"labels": ("bicycle, old", "motorcycle")})
-    with pytest.raises(ConfigurationError, match="a class name holds a comma"):
+    with pytest.raises(ConfigurationError, match=r"a class name of s3://.* holds a comma"):
         plan(replace(package, card=card), RealTime())
 
 

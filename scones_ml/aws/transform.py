@@ -1,0 +1,113 @@
+"""Batch transform jobs on SageMaker: a model works through a prefix of S3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
+from scones_ml.aws.resources import Resources
+from scones_ml.deployment.requests import Vpc
+from scones_ml.deployment.transform import TransformRequest, transform_plan
+from scones_ml.errors import DeploymentError
+from scones_ml.inference.package import ModelPackage
+from scones_ml.ledger import Ledger
+from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.ports import ObjectStore, Steps, no_steps
+
+__all__ = ["BatchTransforms"]
+
+_POLL_SECONDS: Final = 30.0
+
+
+class BatchTransforms:
+    """Runs transform jobs.
+
+    Args:
+        where: region, role, bucket.
+        store: S3.
+        resources: SageMaker.
+        ledger: where every change is recorded.
+        run: that what is made belongs to.
+        vpc: private network that containers reach; none when None.
+        pause: waits so many seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        where: Where,
+        store: ObjectStore,
+        resources: Resources,
+        ledger: Ledger,
+        run: Run,
+        vpc: Vpc | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._where, self._store, self._resources = where, store, resources
+        self._ledger, self._run, self._vpc = ledger, run, vpc
+        self._pause = pause
+
+    def plan(self, request: TransformRequest) -> Plan:
+        """What it takes; nothing is done, and no credentials are needed."""
+        return self._checked(transform_plan(request, supposed_place(self._where, self._vpc), package_of(request.model)))
+
+    def transform(self, request: TransformRequest, steps: Steps = no_steps) -> None:
+        """Run a job to its end; its answers are under ``request.destination``.
+
+        Raises:
+            ConfigurationError: a request that AWS refuses, no permission, no quota.
+            DeploymentError: the job failed or was stopped, with AWS's reason; its name is taken; or Ctrl-C, with how
+                to stop it.
+        """
+        package = package_of(request.model)
+        plan = self._checked(transform_plan(request, place_of(self._where, self._vpc), package))
+        for kind in ("transform job", "model"):
+            if self._resources.find(kind, request.name):
+                raise DeploymentError(f"{kind} {request.name} was there before: choose another name")
+        needed = tuple(change for change in plan.changes if not self._is_stored(change))
+        execute(
+            replace(plan, changes=needed),
+            lambda change: self._perform(change, package, steps),
+            self._ledger,
+            self._run,
+        )
+
+    def _checked(self, plan: Plan) -> Plan:
+        for change in plan.changes:
+            self._resources.check(change)
+        return plan
+
+    def _is_stored(self, change: Change) -> bool:
+        return change.kind == "object" and is_stored(self._store, change)
+
+    def _perform(self, change: Change, package: ModelPackage | None, steps: Steps) -> None:
+        steps(f"{change.action} {change.kind} {change.name}")
+        if change.kind == "object":
+            store_package(self._store, change, package)
+            return
+        self._resources.perform(change, self._run)
+        if change.kind == "transform job":
+            self._follow(change.name, steps)
+
+    def _follow(self, name: str, steps: Steps) -> None:
+        shown = ""
+        try:
+            while True:
+                found = self._resources.find("transform job", name) or {}
+                status = str(found.get("TransformJobStatus"))
+                if status not in ("InProgress", "Stopping"):
+                    break
+                if status != shown:
+                    steps(f"transform job {name}: {status}")
+                    shown = status
+                self._pause(_POLL_SECONDS)
+        except KeyboardInterrupt:
+            raise DeploymentError(
+                f"transform job {name} goes on without us: stop it with "
+                f"`aws sagemaker stop-transform-job --transform-job-name {name}`"
+            ) from None
+        if status != "Completed":
+            reason = " ".join(str(found.get("FailureReason", "no reason given")).split())
+            raise DeploymentError(f"transform job {name} {status.lower()}: {reason}")
