@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 
+from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.aws.deployer import SageMakerDeployer
 from scones_ml.aws.resources import KINDS, Resources
 from scones_ml.aws.store import S3ObjectStore
@@ -490,6 +491,37 @@ def test_other_kinds_of_endpoints(aws: Aws, sagemaker: SageMaker, deployer: Make
     endpoint = deployer(aws).deploy(DeploymentRequest("course", course))
     assert aws.changes() == FIRST[1:]
     assert (endpoint.labels, endpoint.image_size, endpoint.threshold) == (("bicycle", "motorcycle"), 32, None)
+
+
+def test_the_built_in_algorithms_answers_are_read(aws: Aws, deployer: Make) -> None:
+    """The Classifier of our own endpoints asks the built-in algorithm's as it wants to be asked, and reads its list."""
+    asked: list[tuple[str, str]] = []
+
+    class BuiltIn(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append((self.path, self.headers["Content-Type"]))
+            body = b"[0.9316827058792114, 0.06831724941730499]"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    course = BuiltInModel("s3://course/job/output/model.tar.gz", ("bicycle", "motorcycle"), 32)
+    endpoint = deployer(aws).deploy(DeploymentRequest("course", course))
+    with ThreadingHTTPServer(("127.0.0.1", 0), BuiltIn) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        classifier = SageMakerClassifier(endpoint.name, endpoint.labels, f"http://127.0.0.1:{server.server_port}")
+        jpeg = b"\xff\xd8\xff\xe0"
+        probabilities = classifier.predict(jpeg, image_id="a" * 40)
+        server.shutdown()
+        thread.join()
+    assert asked == [("/endpoints/course/invocations", "application/x-image")]
+    assert dict(zip(classifier.labels, probabilities, strict=True))["bicycle"] == 0.9316827058792114
 
 
 def test_every_step_is_on_record(aws: Aws, deployer: Make, tiny_model: Path, tmp_path: Path) -> None:
