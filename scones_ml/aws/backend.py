@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scones_ml.aws.inventory import AwsInventory
     from scones_ml.aws.store import S3ObjectStore
     from scones_ml.aws.trainer import SageMakerTrainer
+    from scones_ml.aws.transform import BatchTransforms
     from scones_ml.aws.workflow import StepFunctionsRunner
 
 __all__ = ["AwsBackend"]
@@ -81,6 +82,14 @@ class AwsBackend:
         from scones_ml.aws.resources import Resources
 
         return SageMakerDeployer(self.place, self.store, Resources(), self.ledger, self.current_run)
+
+    @cached_property
+    def transforms(self) -> BatchTransforms:
+        """SageMaker batch transform jobs, which only AWS has."""
+        from scones_ml.aws.resources import Resources
+        from scones_ml.aws.transform import BatchTransforms
+
+        return BatchTransforms(self.place, self.store, Resources(), self.ledger, self.current_run)
 
     @cached_property
     def inventory(self) -> AwsInventory:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import boto3
@@ -53,6 +55,22 @@ def test_deploy_on_aws(account: None, tiny_model: Path, tmp_path: Path, capsys: 
     assert "endpoint cli is as it should be" in said.err
     document = json.loads(said.out)
     assert (document["name"], document["labels"], document["threshold"]) == ("cli", ["bicycle", "motorcycle"], 0.9)
+
+
+def test_the_documented_transform_runs(
+    account: None, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The batch transform of docs/deploy.md runs as it stands there, and its model goes."""
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"<!-- begin: transform -->\n```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model, "model")
+    exec(compile(example.replace("BUCKET", "scones-cli"), "docs/deploy.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "create model june",
+        "create transform job june",
+        "delete model june",
+    ]
 
 
 def test_a_plan_without_an_account(
