@@ -73,7 +73,7 @@ def test_a_plan_does_nothing(deployer: Deployer, ledger: Ledger, tiny_model: Pat
     assert plan == deployer.plan(DeploymentRequest(NAME, tiny_model))
     assert plan.verb == "deploy"
     assert ("create", "endpoint", NAME) in {(change.action, change.kind, change.name) for change in plan.changes}
-    assert deployer.endpoints() == []
+    assert NAME not in {found.name for found in deployer.endpoints()}
     assert ledger.resources() == ()
 
 
@@ -81,7 +81,7 @@ def test_a_name_stays_over_updates(deployer: Deployer, tiny_model: Path) -> None
     """The same name deployed again is one endpoint, not two."""
     for _ in range(2):
         deployer.deploy(DeploymentRequest(NAME, tiny_model))
-    assert [found.name for found in deployer.endpoints()] == [NAME]
+    assert [found.name for found in deployer.endpoints()].count(NAME) == 1
 
 
 def test_what_cannot_be_deployed(deployer: Deployer, ledger: Ledger, tmp_path: Path, tiny_model: Path) -> None:
