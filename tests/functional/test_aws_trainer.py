@@ -303,6 +303,7 @@ def attach(store: ObjectStore, folder: Path) -> None:
         (archive({"code/inference.py": b"x"}), "holds no model"),
         (archive({"../evil": b"x", "..": b"x"}), "holds no model"),
     ],
+    ids=["no archive", "an empty one", "folders", "paths outside"],
 )
 def test_models_that_cannot_be_unpacked(stored: bytes, message: str, tmp_path: Path) -> None:
     """Something else than an archive, or one without files of its own, is one line, and nothing is written."""
