@@ -1,0 +1,66 @@
+"""SageMaker's built-in Image Classification algorithm on a staged data set, and a tuning of it.
+
+Requests are data: without ``--send`` they are printed, with it the data set goes to S3 and both are started::
+
+    scones stage photos data
+    python examples/built_in_algorithm.py data s3://BUCKET/data --role arn:aws:iam::123456789012:role/ROLE
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from scones_ml import backends, dataset
+from scones_ml.aws.training_jobs import TrainingJobs
+from scones_ml.training.channels import image_channels
+from scones_ml.training.hyperparameters import ImageClassification
+from scones_ml.training.job import Resources, Spot, TrainingJob, training_request
+from scones_ml.training.tuning import IMAGE_CLASSIFICATION_RANGES, Tuning, tuning_request
+
+parser = argparse.ArgumentParser()
+parser.add_argument("data", type=Path, help="a staged data set")
+parser.add_argument("uri", help="where it goes: s3://bucket/prefix")
+parser.add_argument("--role", required=True, help="ARN of the role that SageMaker takes on")
+parser.add_argument("--region", default="us-east-1")
+parser.add_argument("--name", default="scones-built-in", help="of the job; the tuning's is NAME-tuning")
+parser.add_argument("--send", action="store_true", help="start both, and pay for them")
+options = parser.parse_args()
+
+data = dataset.load(options.data)
+job = TrainingJob(
+    name=options.name,
+    role_arn=options.role,
+    region=options.region,
+    output=f"{options.uri}-models",
+    hyperparameters=ImageClassification(
+        num_classes=len(data.classes),
+        num_training_samples=len(data.split("train")),
+        num_layers=20,  # of the networks for small pictures
+        image_shape=(3, data.image_size, data.image_size),
+    ),
+    channels=image_channels(options.uri),
+    resources=Resources(spot=Spot(f"{options.uri}-checkpoints", max_wait_seconds=7_200)),
+)
+tuning = Tuning(
+    job=TrainingJob(
+        name=f"{job.name}-tuning",
+        role_arn=job.role_arn,
+        region=job.region,
+        output=job.output,
+        hyperparameters=job.hyperparameters,
+        channels=job.channels,
+    ),
+    ranges=IMAGE_CLASSIFICATION_RANGES,
+    max_jobs=12,
+    parallel_jobs=2,
+)
+for warning in job.hyperparameters.warnings():
+    print("note:", warning)
+if options.send:
+    dataset.upload(data, options.uri, backends.s3_store())
+    jobs = TrainingJobs()
+    print(jobs.start(job))
+    print(jobs.start_tuning(tuning))
+    print(f"the model will be {job.model_uri}: scones deploy takes it as it is")
+else:
+    print(json.dumps({"job": training_request(job), "tuning": tuning_request(tuning)}, indent=2))
