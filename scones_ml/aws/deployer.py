@@ -23,6 +23,7 @@ _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
 _LONGEST_UPDATE: Final = 5_400
 _MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
 _LAST_LINES: Final = 5
+_VERSIONED: Final = ("endpoint config", "model")
 
 
 class SageMakerDeployer:
@@ -91,28 +92,33 @@ class SageMakerDeployer:
         return plan
 
     def _found(self, name: str, wanted: Plan | None = None, steps: Steps = no_steps) -> Found:
-        """What is there of an endpoint, of earlier versions of it, and of what a plan names; nothing is in motion."""
+        """What is there of what a plan names, of earlier versions of an endpoint and of what it no longer needs.
+
+        Nothing of it is in motion. What a plan needs and is not ours is an error; other things of that kind are no
+        matter of ours.
+        """
         changes = wanted.changes if wanted else ()
-        look: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         endpoint = self._resources.find_ours("endpoint", name)
         if endpoint and endpoint["EndpointStatus"] in _MOVING:
             endpoint = self._settle(name, steps)
+        needed = {(change.kind, change.name) for change in changes if change.kind in ("alarm", *_VERSIONED)}
+        others = {("alarm", alarm_name(name))} - needed
+        for kind in _VERSIONED:
+            versions = {(kind, found) for found in self._resources.names(kind, f"{name}-") if is_version(found, name)}
+            others |= versions - needed
+        look = {identity: self._resources.find_ours(*identity) for identity in sorted(needed)}
+        look |= {identity: self._find_if_ours(*identity) for identity in sorted(others)}
         look["endpoint", name] = endpoint
-        look["alarm", alarm_name(name)] = self._resources.find_ours("alarm", alarm_name(name))
         for kind in ("scaling target", "scaling policy") if endpoint else ():
             look[kind, variant_id(name)] = self._resources.find(kind, variant_id(name))
-        for kind in ("endpoint config", "model"):
-            for change in changes:
-                if change.kind == kind:
-                    look[kind, change.name] = self._resources.find_ours(kind, change.name)
-            for version in self._resources.names(kind, f"{name}-"):
-                if is_version(version, name) and (kind, version) not in look:
-                    found = self._resources.find(kind, version)
-                    look[kind, version] = found if found and self._resources.is_ours(kind, version, found) else None
         for change in changes:
             if change.kind == "object" and is_stored(self._store, change):
                 look[change.kind, change.name] = {}
         return {identity: found for identity, found in look.items() if found is not None}
+
+    def _find_if_ours(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        found = self._resources.find(kind, name)
+        return found if found and self._resources.is_ours(kind, name, found) else None
 
     def _perform(self, change: Change, package: ModelPackage | None, steps: Steps) -> None:
         steps(f"{change.action} {change.kind} {change.name}")
@@ -184,9 +190,12 @@ class SageMakerDeployer:
         return "; its last lines: " + " | ".join(filter(None, lines))
 
     def _endpoint(self, name: str) -> Endpoint:
-        config = self._described("endpoint config", self._described("endpoint", name)["EndpointConfigName"])
-        model = self._described("model", config["ProductionVariants"][0]["ModelName"])
-        environment = model["PrimaryContainer"].get("Environment", {})
+        """An endpoint by what its model's environment says; what is gone by now says nothing."""
+        endpoint = self._resources.find("endpoint", name) or {}
+        config = self._resources.find("endpoint config", endpoint.get("EndpointConfigName", name)) or {}
+        variants = config.get("ProductionVariants", [{}])
+        model = self._resources.find("model", variants[0].get("ModelName", name)) or {}
+        environment = model.get("PrimaryContainer", {}).get("Environment", {})
         threshold = environment.get("SCONES_THRESHOLD")
         return Endpoint(
             name=name,
@@ -196,12 +205,6 @@ class SageMakerDeployer:
             threshold=float(threshold) if threshold else None,
             captures=config.get("DataCaptureConfig", {}).get("DestinationS3Uri", ""),
         )
-
-    def _described(self, kind: str, name: str) -> Mapping[str, Any]:
-        found = self._resources.find(kind, name)
-        if found is None:
-            raise DeploymentError(f"{kind} {name} is gone: deploy the model again")
-        return found
 
 
 def _log_group(endpoint: str) -> str:

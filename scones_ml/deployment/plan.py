@@ -9,13 +9,12 @@ the same model deployed the same way leaves nothing to do.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from scones_ml.deployment import requests
 from scones_ml.deployment.requests import EndpointPlace, Request
@@ -44,6 +43,7 @@ _NAME: Final = re.compile(r"(?=.{1,50}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # of Sage
 _NEVER_CHANGE: Final = ("object", "model", "endpoint config")
 _ONE_FOR_EACH_VERSION: Final = ("endpoint config", "model")
 _ONLY_IF_SCALED: Final = ("scaling policy", "scaling target")
+_BEYOND_REPAIR: Final = ("Failed", "OutOfService")
 _ARCHIVE: Final = "application/gzip"
 _REMOVING: Final = {
     "alarm": "cloudwatch:DeleteAlarms",
@@ -196,12 +196,20 @@ def changes_needed(request: DeploymentRequest, wanted: Plan, found: Found) -> Pl
     Raises:
         DeploymentError: an endpoint on instances is to become serverless, which AWS refuses.
     """
-    _check_conversion(request, found)
+    before = _machines_before(request, found)
+    if before and isinstance(request.variant, Serverless):
+        raise DeploymentError(
+            f"endpoint {request.name} runs on instances, and AWS makes no such endpoint serverless: "
+            "choose another name, or `scones cleanup --on aws` first"
+        )
     kept = {(change.kind, change.name) for change in wanted.changes}
+    if isinstance(request.variant, RealTime) and before not in ("", request.variant.instance_type):
+        kept = {identity for identity in kept if identity[0] not in _ONLY_IF_SCALED}  # AWS scales no change of machines
     left = [identity for identity in found if identity not in kept]
+    there = {identity: found[identity] for identity in found if identity in kept}
     changes = [
         *_removals(left, _ONLY_IF_SCALED),
-        *(needed for change in wanted.changes for needed in _needed(change, request, found)),
+        *(needed for change in wanted.changes for needed in _needed(change, request, there)),
         *_removals(left, _ONE_FOR_EACH_VERSION),
     ]
     return Plan(wanted.verb, wanted.place, tuple(changes))
@@ -230,7 +238,7 @@ def _needed(change: Change, request: DeploymentRequest, found: Found) -> Iterato
 
 def _endpoint_needed(change: Change, request: DeploymentRequest, there: Mapping[str, object]) -> Iterator[Change]:
     config = str(change.request["EndpointConfigName"])
-    if there["EndpointStatus"] == "Failed":
+    if there["EndpointStatus"] in _BEYOND_REPAIR:
         yield removal("endpoint", change.name, "it has failed, and cannot be updated")
         yield change
     elif there["EndpointConfigName"] != config:
@@ -243,16 +251,14 @@ def _endpoint_needed(change: Change, request: DeploymentRequest, there: Mapping[
         )
 
 
-def _check_conversion(request: DeploymentRequest, found: Found) -> None:
+def _machines_before(request: DeploymentRequest, found: Found) -> str:
+    """The instance type that the endpoint runs on; empty when there is none, or it runs on none."""
     endpoint = found.get(("endpoint", request.name))
-    if endpoint is None or endpoint["EndpointStatus"] == "Failed" or isinstance(request.variant, RealTime):
-        return
+    if endpoint is None or endpoint["EndpointStatus"] in _BEYOND_REPAIR:
+        return ""
     config = found.get(("endpoint config", str(endpoint["EndpointConfigName"])), {})
-    if "InstanceType" in json.dumps(config, default=str):
-        raise DeploymentError(
-            f"endpoint {request.name} runs on instances, and AWS makes no such endpoint serverless: "
-            "choose another name, or `scones cleanup --on aws` first"
-        )
+    (variant, *_) = cast("Sequence[Mapping[str, str]]", config.get("ProductionVariants", [{}]))
+    return variant.get("InstanceType", "")
 
 
 def _removals(left: Sequence[tuple[str, str]], kinds: Sequence[str]) -> Iterator[Change]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.request
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -112,9 +113,9 @@ class Refusal(Exception):  # noqa: N818
     """What AWS answers instead."""
 
 
-@pytest.fixture
-def sagemaker() -> Iterator[SageMaker]:
-    """SageMaker on loopback, where a test decides how things go."""
+@pytest.fixture(scope="module")
+def server() -> Iterator[SageMaker]:
+    """SageMaker on loopback."""
     state = SageMaker()
 
     class Handler(BaseHTTPRequestHandler):
@@ -165,6 +166,13 @@ class Aws:
             self._made[service] = client
         return self._made[service]
 
+    def empty(self) -> Aws:
+        """Forget everything that was made."""
+        urllib.request.urlopen(urllib.request.Request(f"{self._url}/moto-api/reset", method="POST")).close()
+        self("s3").create_bucket(Bucket=BUCKET)
+        self.calls.clear()
+        return self
+
     def changes(self) -> list[str]:
         """The calls that change something, and no longer."""
         reading = ("Describe", "List", "Get")
@@ -174,24 +182,28 @@ class Aws:
 
 
 @pytest.fixture
-def aws(moto_url: str, sagemaker: SageMaker) -> Iterator[Aws]:
-    """Moto's AWS with a SageMaker of our own, empty."""
-    yield from _empty(Aws(moto_url, sagemaker=sagemaker.url), moto_url)
+def sagemaker(server: SageMaker) -> SageMaker:
+    """SageMaker on loopback, empty, where a test decides how things go."""
+    vars(server).update(vars(SageMaker(server.url)))
+    return server
+
+
+@pytest.fixture(scope="module")
+def clients(moto_url: str, server: SageMaker) -> Mapping[str, Aws]:
+    """Clients of moto's AWS, and of moto's with a SageMaker of our own; made once, since that takes a while."""
+    return {"moto": Aws(moto_url), "ours": Aws(moto_url, sagemaker=server.url)}
 
 
 @pytest.fixture
-def moto(moto_url: str) -> Iterator[Aws]:
+def aws(clients: Mapping[str, Aws], sagemaker: SageMaker) -> Aws:
+    """Moto's AWS with a SageMaker of our own, empty."""
+    return clients["ours"].empty()
+
+
+@pytest.fixture
+def moto(clients: Mapping[str, Aws]) -> Aws:
     """Moto's AWS, empty."""
-    yield from _empty(Aws(moto_url), moto_url)
-
-
-def _empty(aws: Aws, url: str) -> Iterator[Aws]:
-    import urllib.request
-
-    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
-    aws("s3").create_bucket(Bucket=BUCKET)
-    aws.calls.clear()
-    yield aws
+    return clients["moto"].empty()
 
 
 Make = Callable[..., SageMakerDeployer]
@@ -415,19 +427,12 @@ def test_ctrl_c_lets_go(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_mod
     ]
 
 
-@pytest.mark.parametrize("noun", ["Endpoint", "Alarm"])
-def test_what_is_not_ours_is_never_touched(
-    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, noun: str
+def test_an_endpoint_that_is_not_ours_is_never_touched(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path
 ) -> None:
-    """A name that is taken by something without our tag stops deploying and removing before anything is changed."""
-    if noun == "Endpoint":
-        sagemaker.held["Endpoint", "scones"] = {"EndpointName": "scones", "EndpointConfigName": "theirs"}
-        sagemaker.tags["arn:aws:sagemaker:us-east-1:123456789012:endpoint/scones"] = {"scones:project": "another"}
-    else:
-        aws("cloudwatch").put_metric_alarm(
-            AlarmName="scones-scones-errors", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold"
-        )
-        aws.calls.clear()
+    """A name that is taken by an endpoint without our tag stops deploying and removing before anything is changed."""
+    sagemaker.held["Endpoint", "scones"] = {"EndpointName": "scones", "EndpointConfigName": "theirs"}
+    sagemaker.tags["arn:aws:sagemaker:us-east-1:123456789012:endpoint/scones"] = {"scones:project": "another"}
     made = deployer(aws)
     for act in (lambda: made.deploy(DeploymentRequest("scones", tiny_model)), lambda: made.remove("scones")):
         with pytest.raises(
@@ -436,6 +441,21 @@ def test_what_is_not_ours_is_never_touched(
             act()
     assert aws.changes() == []
     assert made.endpoints() == []
+
+
+def test_an_alarm_that_is_not_ours_is_never_touched(aws: Aws, deployer: Make, tiny_model: Path) -> None:
+    """An alarm without our tag stops an endpoint that needs one of that name; one that needs none comes and goes."""
+    aws("cloudwatch").put_metric_alarm(
+        AlarmName="scones-scones-errors", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold"
+    )
+    aws.calls.clear()
+    made = deployer(aws)
+    with pytest.raises(DeploymentError, match="alarm scones-scones-errors is there and is not ours"):
+        made.deploy(DeploymentRequest("scones", tiny_model))
+    assert aws.changes() == []
+    made.deploy(DeploymentRequest("scones", tiny_model, variant=Serverless()))
+    made.remove("scones")
+    assert list(Resources(aws).names("alarm")) == ["scones-scones-errors"]
 
 
 DENIED = (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scones_ml.aws.requests import check_request
@@ -227,6 +227,21 @@ def test_scaling_can_be_changed_and_given_up(package: ModelPackage) -> None:
     ]
 
 
+def test_other_machines_are_not_scaled_meanwhile(package: ModelPackage) -> None:
+    """AWS changes no instance type while it scales: scaling stops before the update and starts again after it."""
+    there = described(plan(package, RealTime(instances=2, most_instances=4)))
+    request = DeploymentRequest("scones", Path("model"), variant=RealTime("ml.m5.xlarge", 2, 4))
+    assert kinds(changes_needed(request, deployment_plan(request, PLACE, package), there)) == [
+        ("delete", "scaling policy"),
+        ("delete", "scaling target"),
+        ("create", "endpoint config"),
+        ("update", "endpoint"),
+        ("create", "scaling target"),
+        ("create", "scaling policy"),
+        ("delete", "endpoint config"),
+    ]
+
+
 def test_a_failed_endpoint_is_replaced(package: ModelPackage) -> None:
     """An endpoint that has failed cannot be updated: it is removed and made anew."""
     found = described(plan(package, RealTime()))
@@ -315,6 +330,7 @@ def test_class_names_with_a_comma(package: ModelPackage) -> None:
         plan(replace(package, card=card), RealTime())
 
 
+@settings(max_examples=25)
 @given(st.from_regex(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,30}", fullmatch=True), st.dictionaries(st.text(), st.integers()))
 def test_versions_belong_to_their_endpoint(name: str, content: dict[str, int]) -> None:
     """A version's name says which endpoint it belongs to, and the same content gives the same name."""
