@@ -54,7 +54,7 @@ def evaluation_report(
         created: what the page is dated.
 
     Raises:
-        ConfigurationError: the model's card does not say how its threshold was chosen.
+        ConfigurationError: ``model`` is not a model, or its card holds a choice of the threshold that cannot be read.
         DatasetError: ``data`` is not a staged data set.
     """
     from scones_ml.evaluation import answers, rescale

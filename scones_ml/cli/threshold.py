@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["threshold"]
 
+_USUAL = 0.95
 _FOLDS = 5
 _LEAST = 1e-12  # the logarithm of a probability of 0 would be no number
 
@@ -56,9 +57,8 @@ def threshold(
     wishes = {"--target-precision": target_precision, "--target-coverage": target_coverage, "--costs": costs}
     _check([name for name, wish in wishes.items() if wish is not None], cross_fitted, per_class)
     from scones_ml import lifecycle
-    from scones_ml.evaluation import choose_threshold, choose_threshold_for_costs, choose_threshold_for_coverage
 
-    precision = 0.95 if target_precision is None else target_precision
+    precision = _USUAL if target_precision is None else target_precision
     _compare_data(model, data)
     with terminal.progress("calibrate") as progress:
         answers = lifecycle.predict(model, data, "calibration", progress)
@@ -67,25 +67,28 @@ def threshold(
         return
     if cross_fitted:
         choice = _cross_fitted(model, data, answers, precision, confidence)
-    elif target_coverage is not None:
-        choice = choose_threshold_for_coverage(
-            answers.probabilities, answers.labels, target_coverage, confidence_level=confidence
-        )
-    elif costs is not None:
-        wrong, review = _pair(costs)
-        choice = choose_threshold_for_costs(
-            answers.probabilities, answers.labels, wrong_accept=wrong, review=review, confidence_level=confidence
-        )
     else:
-        choice = choose_threshold(
-            answers.probabilities, answers.labels, target_precision=precision, confidence_level=confidence
-        )
+        choice = _chosen(answers, precision, target_coverage, costs, confidence)
     written = choice.threshold is not None and not dry_run
     if written:
         lifecycle.set_threshold(model, data, choice)
     _show(model, data, choice, answers.threshold, written, json)
     if choice.threshold is None:
         raise typer.Exit(1)
+
+
+def _chosen(
+    answers: Predictions, precision: float, coverage: float | None, costs: str | None, level: float
+) -> ThresholdChoice:
+    from scones_ml.evaluation import choose_threshold, choose_threshold_for_costs, choose_threshold_for_coverage
+
+    given = (answers.probabilities, answers.labels)
+    if coverage is not None:
+        return choose_threshold_for_coverage(*given, coverage, confidence_level=level)
+    if costs is not None:
+        wrong, review = _pair(costs)
+        return choose_threshold_for_costs(*given, wrong_accept=wrong, review=review, confidence_level=level)
+    return choose_threshold(*given, target_precision=precision, confidence_level=level)
 
 
 def _compare_data(model: Path, data: Path) -> None:
