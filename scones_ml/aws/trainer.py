@@ -9,9 +9,10 @@ import tarfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from scones_ml import dataset
+from scones_ml.aws.place import Place
 from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import tags_of
 from scones_ml.dataset.manifests import parse_uri
@@ -31,35 +32,11 @@ from scones_ml.training.source import pack
 if TYPE_CHECKING:
     from scones_ml.aws.training_jobs import TrainingJobs
 
-__all__ = ["SageMakerTrainer", "Where"]
+__all__ = ["SageMakerTrainer"]
 
 _MOST_BYTES: Final = 1 << 30
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _JOB: Final = "training job"
-
-
-class Where(Protocol):
-    """Where things are on AWS; each is looked up when it is asked for."""
-
-    @property
-    def name(self) -> str:
-        """``"aws:us-east-1"``."""
-        ...
-
-    @property
-    def region(self) -> str:
-        """``"us-east-1"``."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """ARN of the role that the container takes on."""
-        ...
-
-    @property
-    def root(self) -> str:
-        """``s3://bucket/prefix`` that data, source and models go under."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +53,15 @@ class SageMakerTrainer:
     """Runs ``scones_ml.training`` as SageMaker training jobs.
 
     Args:
-        where: region, role, bucket.
+        place: region, role, bucket.
         store: S3.
         jobs: SageMaker.
         ledger: where every change is recorded.
         run: that what is made belongs to.
     """
 
-    def __init__(self, where: Where, store: ObjectStore, jobs: TrainingJobs, ledger: Ledger, run: Run) -> None:
-        self._where, self._store, self._jobs = where, store, jobs
+    def __init__(self, place: Place, store: ObjectStore, jobs: TrainingJobs, ledger: Ledger, run: Run) -> None:
+        self._place, self._store, self._jobs = place, store, jobs
         self._ledger, self._run = ledger, run
 
     def plan(self, request: TrainingRequest) -> Plan:
@@ -118,7 +95,7 @@ class SageMakerTrainer:
         _unpack(stored.data, done.model_uri, model)
 
     def _prepare(self, request: TrainingRequest) -> _Prepared:
-        root, name = self._where.root, f"scones-{self._run.id}"
+        root, name = self._place.root, f"scones-{self._run.id}"
         data = dataset.load(request.data)
         data_uri = f"{root}/data/{data.hash[:32]}/"
         source = pack()
@@ -136,8 +113,8 @@ class SageMakerTrainer:
         )
         job = TrainingJob(
             name=name,
-            role_arn=self._where.role,
-            region=self._where.region,
+            role_arn=self._place.role,
+            region=self._place.region,
             output=f"{root}/models",
             hyperparameters=_hyperparameters(request, next(iter(archives))),
             channels=tuple(channels),
@@ -166,7 +143,7 @@ class SageMakerTrainer:
                 training_request(job),
             )
         )
-        return Plan("train", self._where.name, tuple(changes))
+        return Plan("train", self._place.name, tuple(changes))
 
     def _perform(self, prepared: _Prepared, progress: Progress, steps: Steps, change: Change) -> None:
         """Make one change; objects that are there already stay as they are."""
@@ -182,7 +159,7 @@ class SageMakerTrainer:
 
     def _record_end(self, job: str) -> None:
         """A job that has ended costs nothing any more."""
-        ended = Plan("train", self._where.name, (Change("stop", _JOB, job, "has ended"),))
+        ended = Plan("train", self._place.name, (Change("stop", _JOB, job, "has ended"),))
         execute(ended, lambda _: None, self._ledger, self._run)
 
 

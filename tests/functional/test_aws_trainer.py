@@ -21,6 +21,7 @@ from PIL import Image
 
 from scones_ml import dataset
 from scones_ml.aws.model_trainer import to_model_trainer
+from scones_ml.aws.place import Place
 from scones_ml.aws.trainer import SageMakerTrainer
 from scones_ml.aws.training_jobs import LOG_GROUP, TrainingJobs
 from scones_ml.errors import ConfigurationError, MissingExtraError, TrainingError, TransientServiceError
@@ -282,16 +283,12 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-class Here:
-    """Where things are."""
-
-    name, region, role, root = "aws:us-east-1", "us-east-1", ROLE, f"s3://{BUCKET}"
-
-
-def attach(store: ObjectStore, folder: Path) -> None:
+def attach(store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fetch the model of a job that has ended well."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     jobs = TrainingJobs(Script(COMPLETED), Lines([]), no_pause)
-    trainer = SageMakerTrainer(Here(), store, jobs, Ledger(folder / "ledger.jsonl"), Run("run"))
+    place = Place({"SCONES_BUCKET": BUCKET, "SCONES_ROLE": ROLE})
+    trainer = SageMakerTrainer(place, store, jobs, Ledger(folder / "ledger.jsonl"), Run("run"))
     trainer.attach("job", folder / "model")
 
 
@@ -305,15 +302,17 @@ def attach(store: ObjectStore, folder: Path) -> None:
     ],
     ids=["no archive", "an empty one", "folders", "paths outside"],
 )
-def test_models_that_cannot_be_unpacked(stored: bytes, message: str, tmp_path: Path) -> None:
+def test_models_that_cannot_be_unpacked(
+    stored: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Something else than an archive, or one without files of its own, is one line, and nothing is written."""
     store = MemoryObjectStore({(BUCKET, "models/job/output/model.tar.gz"): stored})
     with pytest.raises(TrainingError, match=message):
-        attach(store, tmp_path)
+        attach(store, tmp_path, monkeypatch)
     assert not (tmp_path / "model").exists()
 
 
-def test_a_model_with_a_link_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link in a model's archive is never written."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as file:
@@ -322,7 +321,7 @@ def test_a_model_with_a_link_is_refused(tmp_path: Path) -> None:
         file.addfile(link)
     store = MemoryObjectStore({(BUCKET, "models/job/output/model.tar.gz"): buffer.getvalue()})
     with pytest.raises(TrainingError, match=r"'model\.json', which is no plain file"):
-        attach(store, tmp_path)
+        attach(store, tmp_path, monkeypatch)
     assert not (tmp_path / "model").exists()
 
 
