@@ -10,7 +10,9 @@ import typer
 from scones_ml import __version__, backends
 from scones_ml.cli import terminal
 from scones_ml.cli.options import Classes, DryRun, Json, Seed, Threads, Workspace, names
-from scones_ml.cli.plans import show_plans
+from scones_ml.cli.plans import dollars, show_plans
+from scones_ml.infrastructure.prices import price_table
+from scones_ml.ports import RealTime
 
 if TYPE_CHECKING:
     from scones_ml.demo import DemoResult
@@ -70,6 +72,11 @@ def _show(result: DemoResult, folder: Path) -> None:
     terminal.out.print()
     terminal.out.print(f"report     {folder / 'report.html'}")
     terminal.out.print(f"left over  {len(result.leftovers)} resources")
+    prices = price_table()
+    hourly = dollars(prices.instance(RealTime().instance_type))
+    terminal.out.print(
+        f"cost       nothing here; an endpoint on AWS is {hourly} an hour (list price of {prices.as_of})"
+    )
     terminal.out.print()
     terminal.out.print("next")
     commands = {

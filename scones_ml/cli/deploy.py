@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +11,9 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names, seconds
+from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names, new_run
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
-from scones_ml.plans import Run
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 
 if TYPE_CHECKING:
@@ -102,8 +100,7 @@ def deploy(
         _variant(instance_type, instances, serverless, memory),
         container,
     )
-    run = Run.new(None if ttl is None else timedelta(seconds=seconds(ttl, "--ttl")))
-    backend = backends.backend(on, workspace, run)
+    backend = backends.backend(on, workspace, new_run(ttl))
     plan = lifecycle.plan_deploy(backend, request)
     if dry_run:
         show_plans([plan], json)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.plans import Run
 
 __all__ = [
     "Classes",
@@ -22,6 +23,7 @@ __all__ = [
     "TimeToLive",
     "Workspace",
     "names",
+    "new_run",
     "seconds",
     "span",
 ]
@@ -51,6 +53,11 @@ def seconds(text: str, option: str) -> float:
     if match is None or not float(match[1]):
         raise ConfigurationError(f"{option} {text!r}: give it as 30s, 5m, 2h or 7d")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def new_run(ttl: str | None) -> Run:
+    """The run of a command that was given ``--ttl``, or was not."""
+    return Run.new(None if ttl is None else timedelta(seconds=seconds(ttl, "--ttl")))
 
 
 def span(time: timedelta) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import DryRun, Json, On, Seed, Workspace, seconds
+from scones_ml.cli.options import DryRun, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
 
@@ -43,6 +43,7 @@ def run(
     rate: Rate = None,
     duration: Duration = "10s",
     seed: Seed = 0,
+    ttl: TimeToLive = None,
     on: On = "local",
     dry_run: DryRun = False,
     json: Json = False,
@@ -58,7 +59,7 @@ def run(
             "--model, --endpoint and --threshold are for this machine: on AWS the stack's functions hold the model and "
             "the threshold; deploy others (docs/deploy.md)"
         )
-    backend = backends.backend(on, workspace)
+    backend = backends.backend(on, workspace, new_run(ttl))
     if dry_run:
         from scones_ml import lifecycle
 

@@ -9,7 +9,7 @@ import typer
 
 from scones_ml import backends
 from scones_ml.cli import terminal
-from scones_ml.cli.options import DryRun, Json, On, Seed, Threads, Workspace
+from scones_ml.cli.options import DryRun, Json, On, Seed, Threads, TimeToLive, Workspace, new_run
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError
 from scones_ml.ports import TrainingRequest
@@ -54,6 +54,7 @@ def train(
     threads: Threads = 1,
     target_precision: TargetPrecision = 0.95,
     device: Device = "auto",
+    ttl: TimeToLive = None,
     on: On = "local",
     instance_type: InstanceType = None,
     spot: SpotCapacity = False,
@@ -69,7 +70,7 @@ def train(
     if on == "local" and (instance_type or spot or attach):
         raise ConfigurationError("--instance-type, --spot and --attach are for jobs on AWS: add --on aws")
     target = model or workspace / "model"
-    backend = backends.backend(on, workspace)
+    backend = backends.backend(on, workspace, new_run(ttl))
     if attach:
         with terminal.progress("train") as progress:
             card = lifecycle.attach(backend, attach, target, progress, terminal.say)
