@@ -197,13 +197,14 @@ class SageMakerDeployer:
         model = self._resources.find("model", variants[0].get("ModelName", name)) or {}
         environment = model.get("PrimaryContainer", {}).get("Environment", {})
         threshold = environment.get("SCONES_THRESHOLD")
+        captures = config.get("DataCaptureConfig", {}).get("DestinationS3Uri")
         return Endpoint(
             name=name,
             url=self._resources.url("sagemaker-runtime"),
             labels=tuple(filter(None, environment.get("SCONES_LABELS", "").split(","))),
             image_size=int(environment.get("SCONES_IMAGE_SIZE", 0)),
             threshold=float(threshold) if threshold else None,
-            captures=config.get("DataCaptureConfig", {}).get("DestinationS3Uri", ""),
+            captures=f"{captures}/{name}" if captures else "",
         )
 
 

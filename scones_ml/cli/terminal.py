@@ -83,21 +83,14 @@ def progress(what: str, unit: str = "") -> Iterator[ProgressCallback]:
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """A line for each step on standard error; on a terminal a clock runs beside the present one."""
-    shown = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=_err,
-        transient=True,
-        disable=not _err.is_terminal,
-    )
-    with shown:
-        task = shown.add_task("", total=None)
+    """A line for each step on standard error; on a terminal a clock runs below the present one."""
+    clock = Progress(SpinnerColumn(), TimeElapsedColumn(), console=_err, transient=True, disable=not _err.is_terminal)
+    with clock:
+        task = clock.add_task("", total=None)
 
         def step(text: str) -> None:
             say(f"  {text}")
-            shown.reset(task, description=text)
+            clock.reset(task)
 
         yield step
 

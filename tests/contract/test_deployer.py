@@ -59,7 +59,7 @@ def test_deployed_found_and_removed(deployer: Deployer, ledger: Ledger, tiny_mod
     assert (endpoint.name, endpoint.labels) == (NAME, ("bicycle", "motorcycle"))
     assert (endpoint.image_size, endpoint.threshold) == (8, 0.9)
     assert endpoint.url.startswith("http")
-    assert NAME in endpoint.captures or endpoint.captures.endswith("/captures")
+    assert endpoint.captures.endswith(f"/captures/{NAME}")
     assert endpoint in deployer.endpoints()
     assert ("endpoint", NAME) in {(found.kind, found.name) for found in ledger.resources()}
     deployer.remove(NAME)

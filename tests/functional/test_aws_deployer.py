@@ -250,7 +250,7 @@ def test_an_endpoint_comes_and_goes(moto: Aws, deployer: Make, tiny_model: Path,
     assert moto.changes() == FIRST + scaling
     assert endpoint.labels == ("bicycle", "motorcycle")
     assert (endpoint.image_size, endpoint.threshold) == (8, 0.9)
-    assert endpoint.captures == f"s3://{BUCKET}/captures"
+    assert endpoint.captures == f"s3://{BUCKET}/captures/scones"
     assert made.endpoints() == [endpoint]
 
     assert made.deploy(request) == endpoint
