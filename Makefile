@@ -40,7 +40,7 @@ parity: $(PARITIES:%=parity-%)
 
 $(PARITIES:%=parity-%): parity-%: $(VENV)/parity-%/.installed
 	@echo "$@"
-	@$(VENV)/parity-$*/bin/python -m pytest -p no:cacheprovider -v tests/parity/test_$*.py
+	@$(VENV)/parity-$*/bin/python -m pytest -p no:cacheprovider -vv tests/parity/test_$*.py
 
 format: $(DEV)
 	@$(BIN)/ruff check -q --fix $(SOURCES)

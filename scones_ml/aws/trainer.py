@@ -197,8 +197,8 @@ def _unpack(archive: bytes, uri: str, folder: Path) -> None:
                     files[name] = content.read()
     except (tarfile.TarError, EOFError, OSError) as exc:
         raise TrainingError(f"{uri} is no whole model archive: {exc}") from exc
-    if not files:
-        raise TrainingError(f"{uri} holds no model")
+    if MODEL_CARD not in files:
+        raise TrainingError(f"{uri} holds no {MODEL_CARD}; what the built-in algorithm leaves, `scones deploy` takes")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
