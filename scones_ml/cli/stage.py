@@ -102,6 +102,8 @@ def stage(
     terminal.print_table(("class", *counts), rows, right=tuple(counts))
     for problem in result.problems[:10]:
         terminal.say(f"left out: {problem.name}: {problem.reason}")
+    if answers and result.ignored:
+        terminal.say(f"left out: {result.ignored:,} pictures that reviewers call different things: see `scones review`")
     if len(result.problems) > 10:
         terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
     if check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scones_ml import dataset, lifecycle
+from scones_ml import backends, dataset, lifecycle
 from scones_ml.cli import main
+from scones_ml.events import ImageRef
 from scones_ml.local.backend import LocalBackend
 from scones_ml.reviews import Answer, AnswerFile
 
@@ -49,6 +51,47 @@ def test_answers_alone_are_a_source(folder: Path, capsys: pytest.CaptureFixture[
     """A file of answers as SOURCE becomes a data set of its own."""
     assert main(["stage", ".scones/reviews/answers.jsonl", "fresh", "--image-size", "8"]) == 0
     assert len(dataset.load("fresh").records) == 12
+
+
+def test_disputes_are_left_out_and_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture that a second reviewer calls something else does not teach, and the command says so."""
+    file = AnswerFile(folder / ".scones" / "reviews" / "answers.jsonl")
+    first = file.reviews().standing[0]
+    file.append(dataclasses.replace(first, id="again", reviewer="bob", label="motorcycle"))
+    before = dataset.load("data").counts()["train"]
+    assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl"]) == 0
+    assert "left out: 1 pictures that reviewers call different things" in capsys.readouterr().err
+    assert dataset.load("data2").counts()["train"]["bicycle"] == before["bicycle"] + 5
+
+
+def test_pictures_of_another_bucket_are_read_from_s3(
+    folder: Path, moto_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer to a picture whose bucket is not the workspace's is fetched from S3, beside those that are here."""
+    import boto3
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": moto_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="answered")
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(folder / "far.png")
+    written = client.put_object(Bucket="answered", Key="far.png", Body=(folder / "far.png").read_bytes())
+    file = AnswerFile(folder / ".scones" / "reviews" / "answers.jsonl")
+    far = ImageRef(s3_bucket="answered", s3_key="far.png", etag=written["ETag"].strip('"'))
+    first = file.reviews().standing[0]
+    file.append(dataclasses.replace(first, id="far", image=far, image_id=far.image_id))
+    before = dataset.load("data").counts()["train"]
+    backends._object_store.cache_clear()
+    try:
+        assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl"]) == 0
+    finally:
+        backends._object_store.cache_clear()
+    assert dataset.load("data2").counts()["train"]["bicycle"] == before["bicycle"] + 7
 
 
 @pytest.mark.parametrize(
