@@ -24,12 +24,24 @@ from scones_ml.reviews import Answer, AnswerFile
 
 @dataclass(frozen=True)
 class Loop:
-    """How the loop is run: labels to start with, photographs that wait, answers to add, the model to start from."""
+    """How the loop is run.
+
+    Attributes:
+        start: labels to start with.
+        waiting: photographs without one, at most.
+        held: others, to judge by, both classes alike.
+        answers: how many are added to the labels, one number after the other.
+        rare: share of the last class among those labelled and waiting; as large as the other when None.
+        init: the model to start from; from scratch when None.
+        epochs: of each training; the preset's when None.
+        threshold: least confidence that is not doubtful.
+    """
 
     start: int = 100
     waiting: int = 800
     held: int = 100
     answers: Sequence[int] = (50, 100, 200)
+    rare: float | None = None
     init: Path | None = None
     epochs: int | None = None
     threshold: float = 0.9
@@ -88,7 +100,7 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
 
 
 def _dealt(photographs: Sequence[Path], seed: int, loop: Loop) -> tuple[list[Path], list[Path], list[Path]]:
-    """Held-out photographs, another tenth for each seed; labelled ones, as many of each class; and those that wait."""
+    """Held-out photographs, another tenth for each seed; labelled ones; and those that wait."""
     dealt = sorted(photographs, key=lambda path: path.name)
     random.Random(0).shuffle(dealt)
     first = seed * loop.held % len(dealt)
@@ -96,10 +108,16 @@ def _dealt(photographs: Sequence[Path], seed: int, loop: Loop) -> tuple[list[Pat
     held, rest = dealt[: loop.held], dealt[loop.held :]
     random.Random(seed).shuffle(rest)
     classes = sorted({path.parent.name for path in photographs})
-    each = loop.start // len(classes)
-    labelled = [path for name in classes for path in [p for p in rest if p.parent.name == name][:each]]
-    waiting = [path for path in rest if path not in set(labelled)]
-    return held, labelled, waiting[: loop.waiting]
+    rare = 1 / len(classes) if loop.rare is None else loop.rare
+    labelled, waiting = [], set[Path]()
+    for name in classes:
+        share = rare if name == classes[-1] else (1 - rare) / (len(classes) - 1)
+        own = [path for path in rest if path.parent.name == name]
+        given = round(loop.start * share)
+        labelled += own[:given]
+        most = loop.waiting if loop.rare is None else round(loop.waiting * share)
+        waiting |= set(own[given:][:most])
+    return held, labelled, [path for path in rest if path in waiting][: loop.waiting]
 
 
 def _train(backend: Backend, data: dataset.Dataset, model: Path, seed: int, loop: Loop) -> Path:
