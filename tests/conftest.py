@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scones_ml.events import FilteredImage, ImageRef
-from scones_ml.ports import ObjectStore, Progress, TrainingRequest, no_progress
+from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
 
 if TYPE_CHECKING:
     from scones_ml.local.backend import LocalBackend
@@ -174,7 +174,7 @@ class _InstantTrainer:
         self.taught: list[set[str]] = []
         self._model = model
 
-    def train(self, request: TrainingRequest, progress: Progress = no_progress) -> None:
+    def train(self, request: TrainingRequest, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
         from scones_ml import dataset
 
         self.requests.append(request)

@@ -86,11 +86,19 @@ TABLES: Final[Mapping[str, _Table]] = {
     "cloudwatch": {
         "InternalServiceError": TransientServiceError,
         "InvalidNextToken": ConfigurationError,
+        "InvalidParameterCombination": ConfigurationError,
         "InvalidParameterValue": ConfigurationError,
         "LimitExceeded": ConfigurationError,  # as many alarms as the account may have
+        "MissingParameter": ConfigurationError,
         "ResourceConflict": TransientServiceError,
         "ResourceNotFound": ConfigurationError,
         "ResourceNotFoundException": ConfigurationError,
+    },
+    "iam": {
+        "InvalidInput": ConfigurationError,
+        "NoSuchEntity": ConfigurationError,
+        "PolicyEvaluation": ConfigurationError,
+        "ServiceFailure": TransientServiceError,
     },
     "lambda": {
         "InvalidParameterValueException": ConfigurationError,
@@ -132,6 +140,13 @@ TABLES: Final[Mapping[str, _Table]] = {
         "ModelNotReadyException": TransientServiceError,
         "ServiceUnavailable": TransientServiceError,
         "ValidationError": ConfigurationError,  # no such endpoint, or a request that it cannot take
+    },
+    "service-quotas": {
+        "AccessDeniedException": ConfigurationError,
+        "IllegalArgumentException": ConfigurationError,
+        "InvalidPaginationTokenException": ConfigurationError,
+        "NoSuchResourceException": ConfigurationError,
+        "ServiceException": TransientServiceError,
     },
     "stepfunctions": {
         "ExecutionAlreadyExists": ConfigurationError,  # where it means anything else than "it is done"
