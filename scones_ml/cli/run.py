@@ -122,7 +122,8 @@ def _in_bulk(backend: Backend | None, source: str, model: Path | None, threshold
         return
     terminal.out.print(result.results)
     fresh = result.images - result.finished_before
-    terminal.say(_counted(result.outcomes))
+    if result.outcomes:
+        terminal.say(_counted(result.outcomes))
     terminal.say(
         f"{fresh:,} images in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
         f"{result.finished_before:,} were finished before"

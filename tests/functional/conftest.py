@@ -41,6 +41,7 @@ class StepFunctions:
         page: events of one page of a history.
         calls: every operation and its request, in order.
         message: of those errors.
+        busy: whether it is at work on a request; calls that handlers then make are not the caller's.
         refuse: operations to the error that they answer, as often as the list is long.
     """
 
@@ -52,6 +53,7 @@ class StepFunctions:
     page: int = 7
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     message: str = "the server said so"
+    busy: bool = False
     refuse: dict[str, list[str]] = field(default_factory=dict)
     executions: dict[str, asl.Execution] = field(default_factory=dict)
     looked: dict[str, int] = field(default_factory=dict)
@@ -66,7 +68,11 @@ class StepFunctions:
         self.calls.append((operation, request))
         if self.refuse.get(operation):
             raise RefusedError(self.refuse[operation].pop(0))
-        return dict(getattr(self, operation)(request))
+        self.busy = True
+        try:
+            return dict(getattr(self, operation)(request))
+        finally:
+            self.busy = False
 
     def DescribeStateMachine(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802 - AWS's names
         name = request["stateMachineArn"].rpartition(":")[2]
