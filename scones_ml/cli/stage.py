@@ -103,7 +103,10 @@ def stage(
     for problem in result.problems[:10]:
         terminal.say(f"left out: {problem.name}: {problem.reason}")
     if answers and result.ignored:
-        terminal.say(f"left out: {result.ignored:,} pictures that reviewers call different things: see `scones review`")
+        terminal.say(
+            f"left out: {result.ignored:,} pictures on which reviewers disagree, or agree on no class of {source}: "
+            "see `scones review`"
+        )
     if len(result.problems) > 10:
         terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
     if check:

@@ -58,7 +58,7 @@ class Answers:
         return tuple(sorted(names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The pictures of these classes, at the version that was shown; those that are in dispute are left out."""
+        """The pictures of these classes, at the version that was shown; others, and those in dispute, are ignored."""
         found = [
             Candidate(
                 verdict.image.uri,
@@ -71,7 +71,7 @@ class Answers:
             if label in classes
         ]
         ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
-        return Listing(ordered, ignored=len(self._verdicts) - len(self._agreed), at_a_time=_AT_A_TIME)
+        return Listing(ordered, ignored=len(self._verdicts) - len(found), at_a_time=_AT_A_TIME)
 
     @cached_property
     def _verdicts(self) -> tuple[Verdict, ...]:
@@ -91,7 +91,7 @@ class Grown:
 
     Every picture of the data set stays in its split, so what an earlier model learned from never judges a later one.
     The answers only teach: pictures reach a reviewer because they are doubtful, and figures from doubtful pictures
-    would say nothing of the others.
+    would say nothing of the others. Answers that name no class of the data set ("neither") are left out and counted.
 
     Attributes:
         data: the data set.
@@ -115,14 +115,14 @@ class Grown:
         """The data set's classes, in their order.
 
         Raises:
-            DatasetError: the answers name a class that is none of them.
+            DatasetError: the answers name none of them, or there are none.
         """
-        for name in self.answers.classes():
-            if name not in self.data.classes:
-                raise DatasetError(
-                    f"{self.answers.name} names {name!r}, and {self.data.root} knows {', '.join(self.data.classes)}: "
-                    f"stage pictures of {name!r} in all splits first"
-                )
+        named = self.answers.classes()
+        if not set(named) & set(self.data.classes):
+            raise DatasetError(
+                f"{self.answers.name} names {', '.join(named)}, and {self.data.root} knows "
+                f"{', '.join(self.data.classes)}: nothing is to be added"
+            )
         return self.data.classes
 
     def listing(self, classes: tuple[str, ...]) -> Listing:

@@ -42,7 +42,8 @@ class StageResult:
     Attributes:
         dataset: the data set, as ``load`` reads it.
         problems: every picture that was left out, with the reason; also in dataset.json.
-        ignored: how many files were no pictures and not meant to be: hidden ones, manifests, notes.
+        ignored: how many files were no pictures and not meant to be: hidden ones, manifests, notes; or how many answers
+            were in dispute or of no class here.
     """
 
     dataset: Dataset

@@ -60,7 +60,7 @@ def test_disputes_are_left_out_and_said(folder: Path, capsys: pytest.CaptureFixt
     file.append(dataclasses.replace(first, id="again", reviewer="bob", label="motorcycle"))
     before = dataset.load("data").counts()["train"]
     assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl"]) == 0
-    assert "left out: 1 pictures that reviewers call different things" in capsys.readouterr().err
+    assert "left out: 1 pictures on which reviewers disagree" in capsys.readouterr().err
     assert dataset.load("data2").counts()["train"]["bicycle"] == before["bicycle"] + 5
 
 

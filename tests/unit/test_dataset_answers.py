@@ -150,11 +150,16 @@ def test_a_picture_that_was_replaced_is_reported(desk: Desk, data: Dataset, tmp_
     assert "was replaced since the event" in problem.reason
 
 
-def test_a_class_that_the_data_set_does_not_know(desk: Desk, data: Dataset, tmp_path: Path) -> None:
-    """An answer that names another class is refused, for nothing would calibrate or test it."""
-    desk.answer(100, "tram")
-    with pytest.raises(DatasetError, match=r"names 'tram', and .* knows bicycle, motorcycle: stage pictures"):
+def test_classes_that_the_data_set_does_not_know(desk: Desk, data: Dataset, tmp_path: Path) -> None:
+    """An answer that names another class, such as "neither", teaches nothing and is counted."""
+    desk.answer(100, "neither")
+    with pytest.raises(DatasetError, match=r"names neither, and .* knows bicycle, motorcycle: nothing is to be added"):
         dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    desk.answer(101, "bicycle")
+    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    assert len(splits(result.dataset)) == len(splits(data)) + 1
+    assert result.dataset.classes == data.classes
+    assert result.ignored == 1
 
 
 def test_a_data_set_does_not_grow_in_place(desk: Desk, data: Dataset) -> None:
