@@ -93,6 +93,11 @@ def train(
         max_seconds=round(3_600 * max_hours),
     )
     if dry_run:
+        if on == "aws" and init == _SYNTHETIC and request.init and not request.init.exists():
+            raise ConfigurationError(
+                "the model of drawings is not made yet, and a plan for AWS names what it holds: "
+                f"train with --init {_SYNTHETIC} on this machine once, or without --dry-run"
+            )
         show_plans([lifecycle.plan_train(backend, request)], json)
         return
     if init == _SYNTHETIC:

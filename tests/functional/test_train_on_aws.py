@@ -390,6 +390,13 @@ def test_options_of_jobs_need_aws(data: Path, capsys: pytest.CaptureFixture[str]
     assert "add --on aws" in complaint(capsys, "train", str(data), *options)
 
 
+def test_a_plan_names_what_a_model_holds(sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job that goes on from drawings cannot be planned before their model is made, and the message says so."""
+    line = complaint(capsys, "train", str(data), "--on", "aws", "--init", "synthetic", "--dry-run")
+    assert "the model of drawings is not made yet" in line
+    assert not Path(".scones").exists()
+
+
 def test_something_to_learn_from_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a data set, and no job to follow, the message says what to give."""
     assert "no data set is given: scones train DATA" in complaint(capsys, "train")
