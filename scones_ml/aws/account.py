@@ -32,7 +32,10 @@ _READING: Final[Mapping[str, tuple[str, ...]]] = {
     "deploy": (
         *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"),
         *("sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "sagemaker:ListTags", "sagemaker:AddTags"),
-        *("sagemaker:UpdateEndpoint", "cloudwatch:DescribeAlarms", "iam:PassRole"),
+        *("sagemaker:UpdateEndpoint", "sagemaker:DeleteTags", "iam:PassRole"),
+        *("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:TagResource"),
+        *("application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies"),
+        "application-autoscaling:TagResource",
     ),
     "cleanup": (
         *("s3:ListBucketVersions", "logs:DescribeLogGroups", "logs:DeleteLogGroup", "sagemaker:StopTrainingJob"),

@@ -275,14 +275,16 @@ class Resources:
             request["Tags"] = tags if how.service == "application-autoscaling" else _listed(tags)
         answer = self.call(how.service, how.create if creates else how.update, request, what)
         if change.action == "update" and how.service == "sagemaker":
-            self._tag_anew(str(answer[how.arn]), run, what)
+            self._tag_anew(change, answer, run)
 
-    def _tag_anew(self, arn: str, run: Run, what: str) -> None:
+    def _tag_anew(self, change: Change, answer: Mapping[str, Any], run: Run) -> None:
         """Say that a resource belongs to this run now."""
-        tags = tags_of(run)
+        arn, what, tags = answer[KINDS[change.kind].arn], f"{change.kind} {change.name}", tags_of(run)
+        before = self.tags(change.kind, change.name, answer)
+        outlived = [key for key in before if key.startswith("scones:") and key not in tags]
         self.call("sagemaker", "AddTags", {"ResourceArn": arn, "Tags": _listed(tags)}, what)
-        if "scones:expires" not in tags:
-            self.call("sagemaker", "DeleteTags", {"ResourceArn": arn, "TagKeys": ["scones:expires"]}, what)
+        if outlived:
+            self.call("sagemaker", "DeleteTags", {"ResourceArn": arn, "TagKeys": outlived}, what)
 
     def check(self, change: Change) -> None:
         """Refuse a change whose request AWS's own model says is wrong; nothing is sent.

@@ -9,7 +9,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 
+from scones_ml.aws.account import _READING
 from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.aws.deployer import SageMakerDeployer
 from scones_ml.aws.resources import KINDS, Resources
@@ -329,13 +330,42 @@ def test_a_new_model_moves_in(
         "sagemaker CreateEndpointConfig",
         "sagemaker UpdateEndpoint",
         "sagemaker AddTags",
-        "sagemaker DeleteTags",
         "sagemaker DeleteEndpointConfig",
         "sagemaker DeleteModel",
     ]
     assert "endpoint scones: Updating" in said
     assert sorted(kind for kind, _ in sagemaker.held) == ["Endpoint", "EndpointConfig", "Model"]
     assert Resources(aws).tags("endpoint", "scones")["scones:run"] == "run-2"
+
+
+def test_an_update_without_an_end_has_none(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, other_model: Path
+) -> None:
+    """An endpoint that had a time to live and is updated without one lives on."""
+    ends = Run("run-1", datetime(2026, 11, 25, 12, tzinfo=UTC))
+    deployer(aws, run=ends).deploy(DeploymentRequest("scones", tiny_model))
+    assert "scones:expires" in Resources(aws).tags("endpoint", "scones")
+    deployer(aws, run=Run("run-2")).deploy(DeploymentRequest("scones", other_model))
+    tags = {"scones:project": "scones", "scones:run": "run-2"}
+    assert Resources(aws).tags("endpoint", "scones") == tags
+
+
+def test_doctor_asks_for_every_permission(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, other_model: Path
+) -> None:
+    """Each call of deploying, updating and removing is a permission that plans name, or that `scones doctor` adds."""
+    made = deployer(aws)
+    variant = RealTime(instances=2, most_instances=4)
+    for model, run in ((tiny_model, Run.new(timedelta(hours=1))), (other_model, Run.new())):
+        deployer(aws, run=run).deploy(DeploymentRequest("scones", model, variant=variant))
+    made.endpoints()
+    made.remove("scones")
+    called = {call.replace(" ", ":").replace("s3:ListObjectsV2", "s3:ListBucket") for call in aws.calls}
+    removed = {f"{kind.service}:{kind.delete.operation}" for kind in KINDS.values()}
+    named = {
+        change.permission for change in made.plan(DeploymentRequest("scones", tiny_model, variant=variant)).changes
+    }
+    assert called - removed - named <= {action for verb in ("stage", "deploy", "cleanup") for action in _READING[verb]}
 
 
 def test_what_a_killed_update_left_goes_with_the_next(
