@@ -14,7 +14,7 @@ from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
 from scones_ml.infrastructure.statements import Statement
 from scones_ml.infrastructure.storage import CAPTURE_PREFIX, UPLOAD_PREFIX
 
-__all__ = ["of_function", "of_machine", "of_map", "of_sagemaker"]
+__all__ = ["of_expiry", "of_function", "of_machine", "of_map", "of_sagemaker"]
 
 _RESULTS: Final = "bulk/"  # where events.ImageBatch.result_key begins
 _READ_BY_JOBS: Final = ("checkpoints/", "data/", "models/", "source/")
@@ -22,6 +22,8 @@ _WRITTEN_BY_JOBS: Final = (CAPTURE_PREFIX, "checkpoints/", "models/")
 _IMAGES: Final = ("image-classification", "pytorch-inference", "pytorch-training")
 _SEND_TRACES: Final = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
 _SAMPLE_TRACES: Final = ("xray:GetSamplingRules", "xray:GetSamplingTargets")
+
+_ENDPOINT: Final = sub("arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:endpoint/${EndpointName}")
 
 
 def of_function(name: str) -> Iterator[Statement]:
@@ -198,7 +200,7 @@ def _classify() -> Iterator[Statement]:
     yield Statement(
         "AskEndpoint",
         ("sagemaker:InvokeEndpoint",),
-        (sub("arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:endpoint/${EndpointName}"),),
+        (_ENDPOINT,),
         "the endpoint classifies the picture",
         when="UsesEndpoint",
     )
@@ -287,4 +289,20 @@ def _traces(what: str, actions: tuple[str, ...]) -> Statement:
         f"X-Ray takes {what}",
         unrestricted="X-Ray defines no resource for segments and sampling",
         when="UsesTracing",
+    )
+
+
+def of_expiry() -> Iterator[Statement]:
+    """What the schedule that ends an endpoint's time may do."""
+    yield Statement(
+        "DeleteEndpoint",
+        ("sagemaker:DeleteEndpoint",),
+        (_ENDPOINT,),
+        "the endpoint is deleted when its time is up",
+    )
+    yield Statement(
+        "KeepFailure",
+        ("sqs:SendMessage",),
+        (get_att("DeadLetterQueue"),),
+        "a deletion that AWS refused for a day is kept, and people are told",
     )

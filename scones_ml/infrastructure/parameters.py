@@ -46,7 +46,7 @@ class TemplateSettings(BaseModel):
 _PREFIX: Final = r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]*/$"
 _PREFIX_HINT: Final = "letters, digits, _ . - / and a / at the end"
 _GROUPS: Final = {
-    "The model": ("Threshold", "EndpointName", "Labels", "ModelUri", "ImageSize"),
+    "The model": ("Threshold", "EndpointName", "EndpointExpires", "Labels", "ModelUri", "ImageSize"),
     "Where pictures arrive and who hears of trouble": ("InputPrefix", "AlarmEmail", "ReviewRatePercent"),
     "How it runs": ("Architecture", "ReservedConcurrency", "Tracing", "Project"),
 }
@@ -65,6 +65,12 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
             "",
             r"^$|^[a-z0-9](-*[a-z0-9]){0,62}$",
             "an endpoint's name in lower case, as its ARN has it",
+        ),
+        "EndpointExpires": _text(
+            "When the endpoint is deleted, in UTC, as in 2026-12-31T18:00:00; empty for never",
+            "",
+            r"^$|^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
+            "a time in UTC, as in 2026-12-31T18:00:00",
         ),
         "Labels": _text("Class names in the order of the endpoint's answers, as in bicycle,motorcycle", ""),
         "ModelUri": _text(
@@ -128,6 +134,7 @@ def conditions() -> dict[str, Value]:
     """What the parameters switch on."""
     return {
         "UsesEndpoint": _not_empty("EndpointName"),
+        "ExpiresEndpoint": _not_empty("EndpointExpires"),
         "UsesModelUri": _not_empty("ModelUri"),
         "ReservesConcurrency": {"Fn::Not": [{"Fn::Equals": [ref("ReservedConcurrency"), "0"]}]},
         "UsesTracing": {"Fn::Equals": [ref("Tracing"), "on"]},
@@ -145,6 +152,15 @@ def rules() -> dict[str, Value]:
                     "AssertDescription": "Give another InputPrefix: under runs/ `scones run` starts the executions",
                 }
             ]
+        },
+        "EndpointToDelete": {
+            "RuleCondition": _not_empty("EndpointExpires"),
+            "Assertions": [
+                {
+                    "Assert": _not_empty("EndpointName"),
+                    "AssertDescription": "EndpointExpires deletes an endpoint: give its name as EndpointName",
+                }
+            ],
         },
         "OneModel": {
             "RuleCondition": _not_empty("EndpointName"),

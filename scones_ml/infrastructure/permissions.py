@@ -12,7 +12,7 @@ from typing import Final
 
 from scones_ml import asl
 from scones_ml.infrastructure.definitions import function_names
-from scones_ml.infrastructure.grants import of_function, of_machine, of_map, of_sagemaker
+from scones_ml.infrastructure.grants import of_expiry, of_function, of_machine, of_map, of_sagemaker
 from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
 from scones_ml.infrastructure.statements import Policy, Role, Statement, document
 
@@ -23,7 +23,7 @@ _OUR_ACCOUNT: Final[Mapping[str, Value]] = {"StringEquals": {"aws:SourceAccount"
 
 
 def roles(machines: Mapping[str, asl.StateMachine]) -> tuple[Role, ...]:
-    """The role of each function, of each state machine, of the rule that starts executions, and SageMaker's.
+    """The role of each function and state machine, of the rule that starts executions, SageMaker's, the schedule's.
 
     Args:
         machines: definitions by logical name.
@@ -46,6 +46,7 @@ def roles(machines: Mapping[str, asl.StateMachine]) -> tuple[Role, ...]:
         ),
         Role("ImageCreatedRole", "events.amazonaws.com", (start,)),
         Role("SageMakerRole", "sagemaker.amazonaws.com", tuple(of_sagemaker())),
+        Role("EndpointExpiryRole", "scheduler.amazonaws.com", tuple(of_expiry()), when="ExpiresEndpoint"),
     )
 
 
@@ -104,6 +105,8 @@ def resources(machines: Mapping[str, asl.StateMachine]) -> dict[str, Value]:
 def _role(role: Role) -> Value:
     reasons = {statement.sid: statement.unrestricted for statement in role.statements if statement.unrestricted}
     found: dict[str, Value] = {"Type": "AWS::IAM::Role"}
+    if role.when:
+        found["Condition"] = role.when
     if reasons:
         found["Metadata"] = {"WhyAllResources": reasons}
     return found | {

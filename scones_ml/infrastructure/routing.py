@@ -26,6 +26,7 @@ def resources(settings: TemplateSettings) -> dict[str, Value]:
             "UpdateReplacePolicy": "Delete",
             "Properties": {"MessageRetentionPeriod": 14 * _DAY_SECONDS, "SqsManagedSseEnabled": True},
         },
+        "EndpointExpiry": _endpoint_expiry(),
         "AlarmTopic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "scones alarms"}},
         "AlarmSubscription": {
             "Type": "AWS::SNS::Subscription",
@@ -59,6 +60,27 @@ def _image_created(settings: TemplateSettings) -> Value:
                     "RetryPolicy": {"MaximumEventAgeInSeconds": _DAY_SECONDS, "MaximumRetryAttempts": 185},
                 }
             ],
+        },
+    }
+
+
+def _endpoint_expiry() -> Value:
+    """One call of DeleteEndpoint at a set time; refused while the endpoint is updated, it is made again."""
+    return {
+        "Type": "AWS::Scheduler::Schedule",
+        "Condition": "ExpiresEndpoint",
+        "Properties": {
+            "Description": "The endpoint's time is up: delete it",
+            "ScheduleExpression": sub("at(${EndpointExpires})"),
+            "ScheduleExpressionTimezone": "UTC",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {
+                "Arn": sub("arn:${AWS::Partition}:scheduler:::aws-sdk:sagemaker:deleteEndpoint"),
+                "RoleArn": get_att("EndpointExpiryRole"),
+                "Input": sub('{"EndpointName": "${EndpointName}"}'),
+                "DeadLetterConfig": {"Arn": get_att("DeadLetterQueue")},
+                "RetryPolicy": {"MaximumEventAgeInSeconds": _DAY_SECONDS, "MaximumRetryAttempts": 185},
+            },
         },
     }
 

@@ -56,12 +56,14 @@ class Role:
         service: who takes it on, ``"lambda.amazonaws.com"``.
         statements: what it may do.
         on_itself: what a state machine may do with itself; a policy apart, since machine and role name each other.
+        when: the template's condition under which it is there; empty for always.
     """
 
     name: str
     service: str
     statements: tuple[Statement, ...]
     on_itself: tuple[Statement, ...] = ()
+    when: str = ""
 
 
 @dataclass(frozen=True)

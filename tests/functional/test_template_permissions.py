@@ -81,6 +81,9 @@ def by_services() -> Iterator[Call]:
         for action in ("GetSamplingRules", "GetSamplingTargets", "PutTelemetryRecords", "PutTraceSegments"):
             yield Call(f"{name}Role", f"xray:{action}", "*")
     yield Call("ImageCreatedRole", "states:StartExecution", NAMES["ImageClassification"])
+    # EventBridge Scheduler's universal target, and its dead letters.
+    yield Call("EndpointExpiryRole", "sagemaker:DeleteEndpoint", ARN.format("sagemaker", "endpoint/scones"))
+    yield Call("EndpointExpiryRole", "sqs:SendMessage", NAMES["DeadLetterQueue.Arn"])
     # The model is loaded by the function itself; GetObject is also what HeadObject asks for.
     for name in ("ClassifyImageDataRole", "ClassifyBatchRole"):
         yield Call(name, "s3:GetObject", "arn:aws:s3:::models/a/model.tar.gz")
@@ -321,6 +324,7 @@ def narrowed(statements: tuple[Statement, ...]) -> Iterator[tuple[list[Statement
         Call("ClassifyBatchRole", "s3:GetObject", f"arn:aws:s3:::{OUTPUT}/bulk/nightly/a.jsonl"),
         Call("ImageCreatedRole", "states:StartExecution", ARN.format("states", "stateMachine:another")),
         Call("ClassifyBatchRole", "s3:GetObject", f"arn:aws:s3:::{INPUT}/{UPLOADED}"),
+        Call("EndpointExpiryRole", "sagemaker:DeleteEndpoint", ARN.format("sagemaker", "endpoint/another")),
         Call("SageMakerRole", "s3:GetObject", f"arn:aws:s3:::{INPUT}/{KEY}"),
         Call("SageMakerRole", "s3:GetObject", f"arn:aws:s3:::{OUTPUT}/outcomes/review/a.json"),
         Call("SageMakerRole", "s3:PutObject", f"arn:aws:s3:::{OUTPUT}/outcomes/accepted/a.json"),

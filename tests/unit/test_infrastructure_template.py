@@ -233,6 +233,7 @@ def test_everything_that_can_be_tagged_is() -> None:
         "AWS::SNS::Subscription",
         "AWS::SNS::TopicPolicy",
         "AWS::SQS::QueuePolicy",
+        "AWS::Scheduler::Schedule",
         "AWS::Serverless::Function",  # from Globals
     }
 
@@ -390,3 +391,17 @@ def test_the_command_prints_the_template(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == (ROOT / "workflows" / "template.yaml").read_text(encoding="utf-8")
     assert main(["--type", "EXPRESS", "--below-threshold", "fail"]) == 0
     assert "StateMachineType: EXPRESS" in capsys.readouterr().out
+
+
+def test_an_endpoint_can_have_its_time(resources: Mapping[str, Resource]) -> None:
+    """With EndpointExpires a schedule deletes the endpoint once, at that time, by a role that may do nothing else."""
+    schedule = resources["EndpointExpiry"]
+    assert schedule["Condition"] == resources["EndpointExpiryRole"]["Condition"] == "ExpiresEndpoint"
+    properties = schedule["Properties"]
+    assert properties["ScheduleExpression"] == {"Fn::Sub": "at(${EndpointExpires})"}
+    target = properties["Target"]
+    assert target["Arn"] == {"Fn::Sub": "arn:${AWS::Partition}:scheduler:::aws-sdk:sagemaker:deleteEndpoint"}
+    assert target["Input"] == {"Fn::Sub": '{"EndpointName": "${EndpointName}"}'}
+    (policy,) = resources["EndpointExpiryRole"]["Properties"]["Policies"]
+    actions = [statement["Action"] for statement in policy["PolicyDocument"]["Statement"]]
+    assert actions == [["sagemaker:DeleteEndpoint"], ["sqs:SendMessage"]]
