@@ -90,6 +90,8 @@ class SageMakerTrainer:
                 self._record_end(job)
             raise
         self._record_end(job)
+        if done.billable_seconds is not None:
+            steps(f"training job {job} has completed: {done.billable_seconds:,} seconds are billed")
         bucket, key = parse_uri(done.model_uri)
         stored = self._store.read(ImageRef(s3_bucket=bucket, s3_key=key), _MOST_BYTES)
         _unpack(stored.data, done.model_uri, model)

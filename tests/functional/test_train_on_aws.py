@@ -101,7 +101,11 @@ class SageMaker:
                 for file in (base / "model").iterdir():
                     archive.add(file, file.name)
             s3.upload_file(str(base / "model.tar.gz"), bucket, key)
-            end = {"TrainingJobStatus": "Completed", "ModelArtifacts": {"S3ModelArtifacts": f"s3://{bucket}/{key}"}}
+            end = {
+                "TrainingJobStatus": "Completed",
+                "BillableTimeInSeconds": 1_234,
+                "ModelArtifacts": {"S3ModelArtifacts": f"s3://{bucket}/{key}"},
+            }
         self.jobs[name] = job | end
 
     def _log(self, name: str, lines: list[str]) -> None:
@@ -200,6 +204,7 @@ def test_models_are_trained_by_jobs(sagemaker: SageMaker, data: Path, capsys: py
     assert json.loads(captured.out)["seed"] == 3
     assert f"following training job {name}; Ctrl-C lets go of it" in captured.err
     assert "Epoch[1] Train-accuracy=" in captured.err
+    assert f"training job {name} has completed: 1,234 seconds are billed" in captured.err
     assert load_model(".scones/model").card.dataset_hash == dataset.load(data).hash
     left = {found.kind for found in Ledger(Path(".scones/ledger.jsonl")).resources()}
     assert left == {"object", "objects"}  # the job has ended: it is no longer on record
