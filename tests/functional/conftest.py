@@ -206,7 +206,7 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunction
     handler = type("Handler", (_Handler,), {"state": state, "lock": threading.Lock()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
