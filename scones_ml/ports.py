@@ -238,6 +238,8 @@ class BuiltInModel:
             raise ConfigurationError(f"{self.uri!r} is not s3://bucket/.../model.tar.gz, which a training job leaves")
         if len(self.labels) < 2:
             raise ConfigurationError(f"{self.uri} names no classes: give them in the order of the training's numbers")
+        if self.threshold is not None and not 0.0 < self.threshold <= 1.0:
+            raise ConfigurationError(f"threshold {self.threshold:g}: give a number above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)

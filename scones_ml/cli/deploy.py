@@ -62,7 +62,7 @@ ImageSize = Annotated[
 ]
 Threshold = Annotated[
     float | None,
-    typer.Option("--threshold", min=0, max=1, help="Least confidence to accept.", rich_help_panel=_BUILT_IN),
+    typer.Option("--threshold", help="Least confidence to accept, above 0 and at most 1.", rich_help_panel=_BUILT_IN),
 ]
 
 
@@ -125,7 +125,7 @@ def _model(model: str, labels: tuple[str, ...], image_size: int, threshold: floa
         return Path(model)
     if not labels:
         raise ConfigurationError(f"{model} does not say its classes: give --classes, in the order of their numbers")
-    return BuiltInModel(model, labels, image_size, threshold or None)
+    return BuiltInModel(model, labels, image_size, threshold)
 
 
 def _variant(
