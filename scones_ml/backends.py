@@ -36,6 +36,7 @@ __all__ = [
     "failed_execution",
     "image_source",
     "object_store",
+    "planner",
     "read_object",
     "region",
     "result_exists",
@@ -74,6 +75,14 @@ def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
     if name not in _BACKENDS:
         raise ConfigurationError(f"there is no backend {name!r}: choose {' or '.join(_BACKENDS)}")
     return cast("Backend", _load(_BACKENDS[name], workspace, run))
+
+
+def planner(name: str, workspace: Path, run: Run | None = None) -> Backend:
+    """As :func:`backend`, for its plans alone: on AWS these need no account, nor the names of buckets and roles."""
+    if name != "aws":
+        return backend(name, workspace, run)
+    place = _load("scones_ml.aws.place:PlannedPlace")
+    return cast("Backend", _load(_BACKENDS[name], workspace, run, place))
 
 
 def object_store() -> ObjectStore:

@@ -17,10 +17,10 @@ from botocore.exceptions import ClientError
 from scones_ml import settings
 from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
-from scones_ml.errors import ConfigurationError
+from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.infrastructure.storage import CAPTURE_PREFIX
 
-__all__ = ["Place", "stack_outputs"]
+__all__ = ["Place", "PlannedPlace", "stack_outputs"]
 
 _OUTPUTS: Final = {
     "SCONES_ROLE": "SageMakerRoleArn",
@@ -31,6 +31,8 @@ _OUTPUTS: Final = {
     "SCONES_OUTPUT_BUCKET": "OutputBucketName",
 }
 """Which output of the stack stands for an unset variable."""
+
+_ARNS: Final = ("SCONES_ROLE", "SCONES_STATE_MACHINE", "SCONES_BATCH_STATE_MACHINE")
 
 
 class _CloudFormation(Protocol):
@@ -154,6 +156,16 @@ class Place:
                 f"{variable}: {arn} is in {region}, but the region is {self.region}: set AWS_DEFAULT_REGION={region}"
             )
         return arn
+
+
+class PlannedPlace(Place):
+    """A place as plans show it before there is an account: what nothing names stands as the variable that would."""
+
+    def _output(self, variable: str) -> str:
+        try:
+            return super()._output(variable)
+        except SconesError:
+            return f"arn:aws:iam::{'0' * 12}:role/{variable}" if variable in _ARNS else variable
 
 
 def stack_outputs(stack: str) -> dict[str, str] | None:

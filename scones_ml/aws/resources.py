@@ -192,7 +192,7 @@ class Resources:
         listing = KINDS[kind].listing
         request = dict(listing.call.parameters) | ({listing.filter: containing} if containing else {})
         while True:
-            answer = self.call(KINDS[kind].service, listing.call.operation, request, f"{kind}s")
+            answer = self.call(KINDS[kind].service, listing.call.operation, request, f"every {kind}")
             yield from (item[listing.name] for item in answer[listing.items])
             if not answer.get("NextToken"):
                 return

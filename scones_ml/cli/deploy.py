@@ -100,7 +100,7 @@ def deploy(
         _variant(instance_type, instances, serverless, memory),
         container,
     )
-    backend = backends.backend(on, workspace, new_run(ttl))
+    backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
     plan = lifecycle.plan_deploy(backend, request)
     if dry_run:
         show_plans([plan], json)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,6 +57,11 @@ def cleanup(
             reason = leftover.reason or "made again while we cleaned up"
             terminal.out.print(f"{leftover.kind} {leftover.name}{price}: {reason}")
         terminal.out.print(f"{len(left)} resources left")
+        _say_what_is_elsewhere(places)
+        if on == "aws" and not everything:
+            terminal.say(
+                "by this workspace's record; with --all AWS is asked for all that bears our tag, the stack too"
+            )
     if left:
         raise typer.Exit(1)
 
@@ -71,7 +78,8 @@ def status(
     now = datetime.now(UTC)
     rows: list[Resource] = []
     so_far = 0.0
-    for backend in _backends(on, workspace):
+    places = _backends(on, workspace)
+    for backend in places:
         rows += lifecycle.resources(backend, everything)
         so_far += lifecycle.spent(backend, now)
         place = backend.place_name
@@ -100,6 +108,7 @@ def status(
         terminal.out.print(cost_line(per_hour, place))
     if so_far:
         terminal.out.print(f"{dollars(round(so_far, 4))} so far, by this workspace's record, with what is gone by now")
+    _say_what_is_elsewhere(places)
 
 
 def _cells(row: Resource, now: datetime) -> list[str]:
@@ -119,6 +128,18 @@ def _document(row: Resource, now: datetime) -> dict[str, object]:
         "expires": row.expires and row.expires.isoformat(),
         "dollars_so_far": row.dollars_so_far(now),
     }
+
+
+def _say_what_is_elsewhere(places: Sequence[Backend]) -> None:
+    """A clean machine with an endpoint on AWS would be a surprise."""
+    here = places[0].place_name
+    elsewhere = Counter(one.place for backend in places for one in backend.ledger.resources() if one.place != here)
+    for place, count in elsewhere.items():
+        if place != "local":
+            region = place.removeprefix("aws:")
+            terminal.say(
+                f"{count} more on record in {region}: scones status --on aws, with AWS_DEFAULT_REGION={region}"
+            )
 
 
 def _backends(on: str, workspace: Path, run: str | None = None) -> list[Backend]:

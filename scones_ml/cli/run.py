@@ -59,11 +59,15 @@ def run(
             "--model, --endpoint and --threshold are for this machine: on AWS the stack's functions hold the model and "
             "the threshold; deploy others (docs/deploy.md)"
         )
-    backend = backends.backend(on, workspace, new_run(ttl))
+    backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
     if dry_run:
         from scones_ml import lifecycle
 
         show_plans([lifecycle.plan_run(backend, inputs=not bulk)], json)
+        if on == "aws":
+            terminal.say(
+                f"what becomes of them the stack writes to s3://{backend.buckets.output}/: it goes with the stack"
+            )
         return
     if bulk:
         if len(paths) != 1:

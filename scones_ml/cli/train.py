@@ -70,7 +70,7 @@ def train(
     if on == "local" and (instance_type or spot or attach):
         raise ConfigurationError("--instance-type, --spot and --attach are for jobs on AWS: add --on aws")
     target = model or workspace / "model"
-    backend = backends.backend(on, workspace, new_run(ttl))
+    backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
     if attach:
         with terminal.progress("train") as progress:
             card = lifecycle.attach(backend, attach, target, progress, terminal.say)

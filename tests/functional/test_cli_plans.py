@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,7 +80,11 @@ def test_the_demo_removes_what_costs_or_is_in_the_way(folder: Path) -> None:
     assert removed == [made[4], made[3], made[2]]
 
 
-@pytest.mark.parametrize("verb", ["stage", "train", "deploy", "run", "run --bulk", "demo", "cleanup"])
+_RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
+ON_AWS = ["train --on aws", "deploy --on aws", "run --on aws", "cleanup --on aws"]
+
+
+@pytest.mark.parametrize("verb", ["stage", "train", "deploy", "run", "run --bulk", "demo", "cleanup", *ON_AWS])
 def test_a_dry_run_does_nothing(
     folder: Path,
     data: Path,
@@ -98,6 +103,10 @@ def test_a_dry_run_does_nothing(
         "run --bulk": ["run", str(data), "--bulk", "--model", str(tiny_model)],
         "demo": ["demo"],
         "cleanup": ["cleanup"],
+        "train --on aws": ["train", str(data), "--on", "aws"],
+        "deploy --on aws": ["deploy", str(tiny_model), "--on", "aws"],
+        "run --on aws": ["run", str(data), "--on", "aws"],
+        "cleanup --on aws": ["cleanup", "--on", "aws"],
     }[verb]
     assert main([*arguments, "--dry-run"]) == 0
     shown = capsys.readouterr()
@@ -105,7 +114,8 @@ def test_a_dry_run_does_nothing(
     assert main([*arguments, "--dry-run", "--json"]) == 0
     (first, *_) = json.loads(capsys.readouterr().out)
     assert first["verb"] == verb.partition(" ")[0]
-    assert all(change["name"] in shown.out for change in first["changes"])
+    for change in first["changes"]:
+        assert re.sub(_RUN, "RUN", change["name"]) in re.sub(_RUN, "RUN", shown.out)
     assert files_in(folder) == []
 
 
@@ -266,3 +276,13 @@ def test_what_is_gone_has_cost_something_too(tmp_path: Path) -> None:
         entry = Entry(start + timedelta(hours=hours), "1", state, "local", "endpoint", name, price)  # type: ignore[arg-type]
         ledger.append(entry)
     assert lifecycle.spent(LocalBackend(tmp_path), start + timedelta(hours=4)) == 3 * 0.5 + 2 * 2.0
+
+
+def test_what_is_elsewhere_is_mentioned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who cleans up this machine is told of what the ledger holds on AWS."""
+    change = Change("create", "endpoint", "scones", "", "", 0.5)
+    ledger = LocalBackend(folder / ".scones").ledger
+    execute(Plan("deploy", "aws:eu-west-1", (change,)), lambda _: None, ledger, Run("1"))
+    for verb in ("cleanup", "status"):
+        assert main([verb]) == 0
+        assert "1 more on record in eu-west-1: scones status --on aws" in capsys.readouterr().err
