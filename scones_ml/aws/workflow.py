@@ -69,7 +69,7 @@ class StepFunctionsRunner:
                 arn = self._executions.start(image, name)
                 one = _Running(self._clock() + _FIRST_LOOK_SECONDS, arn, image, started - begin)
                 heapq.heappush(running, one)
-                while running and running[0].look <= self._clock():
+                while running and running[0].look <= self._clock() and pace.allows():  # arrivals are not held up
                     yield from self._look(running, pace)
             while running:
                 if (wait := running[0].look - self._clock()) > 0:
@@ -114,10 +114,14 @@ class _Pace:
         self._pause, self._clock = pause, clock
         self._allowed, self._at = float(_CALLS_AT_ONCE), clock()
 
-    def wait(self) -> None:
-        """Wait until one more call is allowed."""
+    def allows(self) -> bool:
+        """Whether one more call is allowed by now."""
         self._gain()
-        if self._allowed < 1:
+        return self._allowed >= 1
+
+    def wait(self) -> None:
+        """Wait until one more call is allowed, and count it."""
+        if not self.allows():
             self._pause((1 - self._allowed) / _CALLS_A_SECOND)
             self._gain()
         self._allowed -= 1
