@@ -84,7 +84,7 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
     accuracy = {}
     before = _right(first, data)
     chances = random.Random(seed).sample(refs, len(refs))
-    wanted = labels.label_next(first, backend.store, refs, max(loop.answers))
+    wanted = labels.label_next(first, lambda _bucket: backend.store, refs, max(loop.answers))
     useful = [found.image for found in wanted]
     for chosen, images in (("label-next", useful), ("by chance", chances)):
         accuracy[chosen, loop.start] = before / len(held)

@@ -133,6 +133,8 @@ def image_source(source: str) -> tuple[ObjectStore, str, str]:
         ConfigurationError: no bucket is named, or there is no such folder.
     """
     if not source.startswith("s3://"):
+        if not Path(source).is_dir():
+            raise ConfigurationError(f"there is no folder {source}")
         folder = cast("FolderObjectStore", _load("scones_ml.local.folder:FolderObjectStore", source))
         return folder, folder.bucket, ""
     bucket, _, prefix = source.removeprefix("s3://").partition("/")
@@ -171,13 +173,21 @@ def region() -> str:
     return str(_load("scones_ml.aws.clients:region"))
 
 
-def bucket_stores(workspace: Path) -> Callable[[str], ObjectStore]:
-    """From a bucket's name to its store: the workspace's own where it holds the bucket, else S3."""
-    own = backend("local", workspace).store
+def bucket_stores(workspace: Path, on: str = "local") -> Callable[[str], ObjectStore]:
+    """From a bucket's name to its store.
+
+    On this machine a folder goes by its path, and the workspace holds its own buckets; all others are in S3.
+    """
+    if on == "aws":
+        return lambda _bucket: s3_store()
+    own = backend("local", workspace)
+    names = {own.buckets.input, own.buckets.output}
 
     @lru_cache
     def store(bucket: str) -> ObjectStore:
-        return own if any(True for _ in own.list(bucket)) else s3_store()
+        if bucket.startswith("/"):
+            return cast("ObjectStore", _load("scones_ml.local.folder:FolderObjectStore", bucket))
+        return own.store if bucket in names or any(True for _ in own.store.list(bucket)) else s3_store()
 
     return store
 

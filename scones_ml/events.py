@@ -35,6 +35,7 @@ __all__ = [
     "image_ref",
     "image_refs",
     "is_image_key",
+    "object_uri",
     "queued",
     "serialized_image",
 ]
@@ -53,6 +54,11 @@ def image_id(bucket: str, key: str, version: str | None) -> str:
     return hashlib.sha256(json.dumps([bucket, key, version]).encode()).hexdigest()[:40]
 
 
+def object_uri(bucket: str, key: str) -> str:
+    """``s3://bucket/key``; the file's path where the bucket is a folder of this machine, named by its own path."""
+    return f"{bucket}/{key}" if bucket.startswith("/") else f"s3://{bucket}/{key}"
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,7 +71,7 @@ class ImageRef(_Wire):
     """One object in S3, at the version that the event spoke of.
 
     Attributes:
-        s3_bucket: the bucket's name.
+        s3_bucket: the bucket's name; the absolute path of a folder of this machine, where that stands for a bucket.
         s3_key: the object's key, decoded; at most 1,024 bytes; never a path.
         version_id: S3's version id, where the bucket is versioned.
         etag: S3's entity tag without quotes.
@@ -78,8 +84,8 @@ class ImageRef(_Wire):
 
     @property
     def uri(self) -> str:
-        """``s3://bucket/key``."""
-        return f"s3://{self.s3_bucket}/{self.s3_key}"
+        """See :func:`object_uri`."""
+        return object_uri(self.s3_bucket, self.s3_key)
 
     @property
     def image_id(self) -> str:
@@ -181,6 +187,7 @@ class ImageOutcome(_Wire):
         outcome: where it goes.
         label: the most probable class; with confidence, inferences, threshold and accepted as in `FilteredImage`,
             where the image could be read.
+        model: which model said it, as in `FilteredImage`.
         error: the error's class name, where it could not.
         reason: its message.
     """
@@ -198,6 +205,7 @@ class ImageOutcome(_Wire):
     confidence: Probability | None = None
     threshold: float | None = None
     accepted: bool | None = None
+    model: str | None = None
     error: str | None = None
     reason: str | None = None
 

@@ -61,6 +61,11 @@ class BatchClassifier(Protocol[Picture]):
         """Class names in the order of the probabilities."""
         ...
 
+    @property
+    def model(self) -> str:
+        """Which model answers, see :attr:`scones_ml.ports.Classifier.model`."""
+        ...
+
     def prepare(self, data: bytes, policy: ImagePolicy) -> Picture:
         """Decode an object's bytes to what the model takes.
 
@@ -306,6 +311,7 @@ def _verdict(
         confidence=confidence,
         threshold=threshold,
         accepted=accepted,
+        model=classifier.model,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,20 +74,20 @@ def _name(image: ImageRef, source: str | None) -> str:
     return image.uri if source is None or source.startswith("s3://") else str(Path(source) / image.s3_key)
 
 
-def _queued(on: str, workspace: Path) -> tuple[ObjectStore, list[ImageRef]]:
+def _queued(on: str, workspace: Path) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
     from scones_ml.monitoring.review import read_queue
 
     backend = backends.backend(on, workspace)
     with terminal.progress("queue") as progress:
         queue = read_queue(backend.store, backend.buckets.output, progress=progress)
-    return backend.store, [image.ref for image in queue.images]
+    return backends.bucket_stores(workspace, on), [image.ref for image in queue.images]
 
 
-def _listed(source: str) -> tuple[ObjectStore, list[ImageRef]]:
+def _listed(source: str) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
     from scones_ml.events import ImageRef, is_image_key
 
     store, bucket, prefix = backends.image_source(source)
-    return store, [
+    return lambda _bucket: store, [
         ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag)
         for found in store.list(bucket, prefix)
         if is_image_key(found.key)

@@ -8,7 +8,7 @@ import webbrowser
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -56,17 +56,18 @@ def review(
     from scones_ml.monitoring.review import Review, read_queue
     from scones_ml.reviews import AnswerFile
 
-    store, bucket, prefix = _outcomes(source, on, workspace)
+    on, bucket, prefixes = _outcomes(source, on, workspace)
+    stores = backends.bucket_stores(workspace, on)
+    newest = functools.partial(read_queue, stores(bucket), bucket, prefixes)
     with terminal.progress("review") as progress:
-        queue = read_queue(store, bucket, prefix, progress)
+        queue = newest(progress=progress)
     file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
     asked = Review(queue, file, reviewer or _login_name(), second_opinion)
-    where = f"s3://{bucket}/{prefix}"
+    where = " and ".join(f"s3://{bucket}/{prefix}" for prefix in prefixes)
     _say_what_is_odd(queue, asked)
     standing = asked.standing()
     if standing.left or standing.conflicts:
-        newest = functools.partial(read_queue, store, bucket, prefix)
-        _serve(asked, _class_names(classes, model, queue), where, store, newest, port, open_page)
+        _serve(asked, _class_names(classes, model, queue), where, stores, newest, port, open_page)
     elif not json:
         answered = f": all {standing.total:,} have an answer" if standing.total else ""
         terminal.out.print(f"nothing to review in {where}{answered}")
@@ -74,16 +75,20 @@ def review(
     _sum_up(asked, json)
 
 
-def _outcomes(source: str | None, on: str, workspace: Path) -> tuple[ObjectStore, str, str]:
-    from scones_ml.monitoring.review import REVIEW_PREFIX
+def _outcomes(
+    source: str | None, on: Literal["local", "aws"], workspace: Path
+) -> tuple[Literal["local", "aws"], str, tuple[str, ...]]:
+    """Where they are, the bucket that holds them, and their keys' prefixes."""
+    from scones_ml.monitoring.review import REVIEW_PREFIXES
 
+    backend = backends.backend(on, workspace)
     if source is None:
-        backend = backends.backend(on, workspace)
-        return backend.store, backend.buckets.output, REVIEW_PREFIX
+        return on, backend.buckets.output, REVIEW_PREFIXES
     bucket, _, prefix = source.removeprefix("s3://").partition("/")
     if not source.startswith("s3://") or not bucket:
         raise ConfigurationError(f"{source!r} is not of the form s3://BUCKET/PREFIX")
-    return backends.s3_store(), bucket, prefix or REVIEW_PREFIX
+    here = on == "local" and bucket == backend.buckets.output
+    return "local" if here else "aws", bucket, (prefix,) if prefix else REVIEW_PREFIXES
 
 
 def _login_name() -> str:
@@ -107,7 +112,7 @@ def _serve(
     asked: Review,
     classes: tuple[str, ...],
     where: str,
-    store: ObjectStore,
+    stores: Callable[[str], ObjectStore],
     newest: Callable[..., Queue],
     port: int,
     open_page: bool,
@@ -119,7 +124,7 @@ def _serve(
 
     key = new_key()
     pages = ReviewPages(asked, classes, where)
-    app = review_application(asked, pages, Pictures(store), lambda: newest(known=asked.queue.images), key)
+    app = review_application(asked, pages, Pictures(stores), lambda: newest(known=asked.queue), key)
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -41,13 +41,17 @@ class Wanted:
 
 
 def label_next(
-    model: Path, store: ObjectStore, images: Sequence[ImageRef], count: int, progress: Progress = no_progress
+    model: Path,
+    store: Callable[[str], ObjectStore],
+    images: Sequence[ImageRef],
+    count: int,
+    progress: Progress = no_progress,
 ) -> tuple[Wanted, ...]:
     """Choose the images whose labels would help most, see :func:`scones_ml.evaluation.choose_to_label`.
 
     Args:
         model: a model's folder or ``model.tar.gz``; it need not be the one that the images were doubtful to.
-        store: where the images are.
+        store: from a bucket's name to the store that it is in.
         images: to choose from; what cannot be read as a picture is passed over.
         count: how many.
         progress: counts images.
@@ -87,9 +91,11 @@ def label_next(
     )
 
 
-def _pixels(classifier: OnnxClassifier, store: ObjectStore, ref: ImageRef) -> npt.NDArray[np.uint8] | None:
+def _pixels(
+    classifier: OnnxClassifier, store: Callable[[str], ObjectStore], ref: ImageRef
+) -> npt.NDArray[np.uint8] | None:
     policy = ImagePolicy()
     try:
-        return classifier.prepare(store.read(ref, policy.max_bytes + 1).data, policy)
+        return classifier.prepare(store(ref.s3_bucket).read(ref, policy.max_bytes + 1).data, policy)
     except ImageError:
         return None

@@ -36,7 +36,7 @@ class BulkRequest:
 
     Attributes:
         images: the store that holds them.
-        bucket: the bucket in it.
+        bucket: the bucket in it; a folder's path.
         prefix: of their keys; empty for all.
         results: the store that results are written to.
         output_bucket: the bucket in it.
@@ -141,7 +141,7 @@ def _list(request: BulkRequest) -> list[ImageRef]:
         if events.is_image_key(found.key)
     ]
     if not refs:
-        raise InvalidImageError(f"s3://{request.bucket}/{request.prefix} holds no images")
+        raise InvalidImageError(f"{events.object_uri(request.bucket, request.prefix)} holds no images")
     return refs
 
 

@@ -18,17 +18,15 @@ class FolderObjectStore:
     """Files of one folder: the key is the path below it, the etag is made of the time of change and the size.
 
     Args:
-        root: the folder; hidden files and folders in it are left out.
+        root: the folder; hidden files and folders in it are left out. One that is gone holds nothing.
 
     Attributes:
-        bucket: the one bucket's name, which is the folder's.
+        bucket: the one bucket's name: the folder's path, so that whoever reads a result finds the picture again.
     """
 
     def __init__(self, root: str | Path) -> None:
-        self._root = Path(root).absolute()
-        if not self._root.is_dir():
-            raise ConfigurationError(f"there is no folder {root}")
-        self.bucket = self._root.name or "root"
+        self._root = Path(root).resolve()
+        self.bucket = str(self._root)
 
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
         """See :meth:`scones_ml.ports.ObjectStore.read`."""
@@ -49,9 +47,10 @@ class FolderObjectStore:
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
         """See :meth:`scones_ml.ports.ObjectStore.list`; only names and sizes are read."""
+        if bucket != self.bucket or not self._root.is_dir():
+            return
         found = sorted(self._walk(str(self._root), ""), key=lambda summary: summary.key.encode())
-        if bucket == self.bucket:
-            yield from (summary for summary in found if summary.key.startswith(prefix))
+        yield from (summary for summary in found if summary.key.startswith(prefix))
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> NoReturn:  # noqa: ARG002
         """Refused: the folder is the user's."""

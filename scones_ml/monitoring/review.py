@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 
 from pydantic import ValidationError
@@ -19,14 +21,15 @@ from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.ports import ObjectStore, Progress, no_progress
 from scones_ml.reviews import Answer, AnswerFile, Reviews, Undo, Verdict
 
-__all__ = ["REVIEW_PREFIX", "Pictures", "Queue", "Review", "Standing", "Step", "class_names", "read_queue"]
+__all__ = ["REVIEW_PREFIXES", "Pictures", "Queue", "Review", "Standing", "Step", "class_names", "read_queue"]
 
-REVIEW_PREFIX = "outcomes/review/"
-"""Where the workflow writes what a person is to decide."""
+REVIEW_PREFIXES = ("outcomes/review/", "bulk/")
+"""Where the workflow writes what a person is to decide, image by image, and the bulk workflow batch by batch."""
 
 _READERS = 10  # botocore keeps ten connections
 _SHOWN = images.ImagePolicy(image_size=1280)
 _KEPT = 8
+_DECIDED = re.compile(rb'"outcome": ?"(accepted|quarantined|dropped)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,54 +37,77 @@ class Queue:
     """What waits for a person.
 
     Attributes:
-        images: the least sure first, where the model has most to learn; of equals in the order of their image ids.
+        images: the least sure first, where the model has most to learn; of equals in the order of their image ids. One
+            that several runs left to review is here once, by its least sure answer.
         passed_over: documents that are no outcome of a review, each with its reason.
+        documents: keys of what was read.
     """
 
-    images: tuple[FilteredImage, ...]
+    images: tuple[FilteredImage, ...] = ()
     passed_over: tuple[str, ...] = ()
+    documents: frozenset[str] = frozenset()
+
+
+_EMPTY = Queue()
 
 
 def read_queue(
     store: ObjectStore,
     bucket: str,
-    prefix: str = REVIEW_PREFIX,
+    prefixes: Sequence[str] = REVIEW_PREFIXES,
     progress: Progress = no_progress,
-    known: Iterable[FilteredImage] = (),
+    known: Queue = _EMPTY,
 ) -> Queue:
-    """Read every outcome below a prefix, many at a time.
+    """Read every outcome below some prefixes, many documents at a time.
 
     Args:
         store: where the outcomes are.
         bucket: that holds them.
-        prefix: of their keys.
-        progress: counts outcomes.
-        known: images that were read before; their outcomes are not read again.
+        prefixes: of their keys: one outcome in a ``.json``, the results of a batch in a ``.jsonl``.
+        progress: counts documents.
+        known: what was read before, and is not read again.
 
     Raises:
         ConfigurationError: no permission, no credentials, or no such bucket.
         TransientServiceError: throttled or timed out.
     """
-    found = list(known)
-    names = {f"{image.image_id}.json" for image in found}
-    listed = (summary.key for summary in store.list(bucket, prefix))
-    keys = [key for key in listed if key.endswith(".json") and key.rpartition("/")[2] not in names]
-
-    def read(key: str) -> FilteredImage | str:
-        ref = ImageRef(s3_bucket=bucket, s3_key=key)
-        try:
-            return _outcome(store.read(ref).data)
-        except ImageNotFoundError:
-            return f"{ref.uri}: gone since it was listed"
-        except ValueError as exc:
-            return f"{ref.uri}: {exc}"
-
-    passed_over: list[str] = []
+    listed = (summary.key for prefix in prefixes for summary in store.list(bucket, prefix))
+    keys = [key for key in listed if key.endswith((".json", ".jsonl")) and key not in known.documents]
+    found = {image.image_id: image for image in known.images}
+    passed_over = list(known.passed_over)
     with ThreadPoolExecutor(_READERS) as pool:
-        for done, outcome in enumerate(pool.map(read, keys), start=1):
-            found.append(outcome) if isinstance(outcome, FilteredImage) else passed_over.append(outcome)
+        for done, document in enumerate(pool.map(partial(_read, store, bucket), keys), start=1):
+            passed_over += document.passed_over
+            for image in document.images:
+                found[image.image_id] = min(found.get(image.image_id, image), image, key=_sureness)
             progress(done, len(keys))
-    return Queue(tuple(sorted(found, key=lambda image: (image.confidence, image.image_id))), tuple(passed_over))
+    return Queue(tuple(sorted(found.values(), key=_sureness)), tuple(passed_over), known.documents.union(keys))
+
+
+def _sureness(image: FilteredImage) -> tuple[float, str]:
+    return image.confidence, image.image_id
+
+
+def _read(store: ObjectStore, bucket: str, key: str) -> Queue:
+    """What one document leaves to review."""
+    ref = ImageRef(s3_bucket=bucket, s3_key=key)
+    try:
+        data = store.read(ref).data
+    except ImageNotFoundError:
+        return Queue(passed_over=(f"{ref.uri}: gone since it was listed",))
+    if key.endswith(".json"):
+        outcomes = {ref.uri: data}
+    else:  # of a batch most images are accepted
+        lines = enumerate(data.splitlines(), start=1)
+        outcomes = {f"{ref.uri}, line {number}": line for number, line in lines if not _DECIDED.search(line)}
+    images: list[FilteredImage] = []
+    passed_over: list[str] = []
+    for where, document in outcomes.items():
+        try:
+            images.append(_outcome(document))
+        except ValueError as exc:
+            passed_over.append(f"{where}: {exc}")
+    return Queue(tuple(images), tuple(passed_over))
 
 
 def _outcome(data: bytes) -> FilteredImage:
@@ -298,10 +324,10 @@ class Pictures:
     """The pictures of queued images, at the version that was classified; the latest few are kept.
 
     Args:
-        store: where the objects are.
+        store: from a bucket's name to the store that it is in.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: Callable[[str], ObjectStore]) -> None:
         self._store = store
         self._kept: OrderedDict[str, images.Preview] = OrderedDict()
         self._lock = Lock()
@@ -318,7 +344,7 @@ class Pictures:
             if image.image_id in self._kept:
                 self._kept.move_to_end(image.image_id)
                 return self._kept[image.image_id]
-        read = self._store.read(image.ref, _SHOWN.max_bytes + 1)
+        read = self._store(image.s3_bucket).read(image.ref, _SHOWN.max_bytes + 1)
         made = images.preview(read.data, _SHOWN)
         with self._lock:
             self._kept[image.image_id] = made

@@ -84,7 +84,9 @@ def test_nothing_to_review_is_one_line(
     """An empty queue starts no server and says where it looked."""
     monkeypatch.chdir(tmp_path)
     assert main(["review"]) == 0
-    assert capsys.readouterr().out == "nothing to review in s3://scones-output/outcomes/review/\n"
+    assert capsys.readouterr().out == (
+        "nothing to review in s3://scones-output/outcomes/review/ and s3://scones-output/bulk/\n"
+    )
 
 
 def test_a_finished_queue_says_so(queue: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +117,64 @@ def test_what_a_run_doubts_is_queued_with_its_model(
     assert (image.s3_key, image.model) == ("doubtful.png", load_model(tiny_model).model)
 
 
+@pytest.fixture
+def in_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Path:
+    """A folder whose pictures `scones run --bulk` has read where they are: two doubtful, a sure and a broken one."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    for name, red in (("sure", 0), ("doubtful 100%", 120), ("doubtful#1", 130)):
+        Image.new("RGB", (8, 8), (red, 0, 0)).save(f"my photos/{name}.png")
+    Path("my photos/broken.png").write_bytes(b"<html>")
+    assert main(["run", "my photos", "--bulk", "--model", str(tiny_model)]) == 0
+    return tmp_path / "my photos"
+
+
+def test_doubtful_pictures_of_a_bulk_run_are_reviewed(
+    in_bulk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures of a folder are shown from there, `label-next` names them, and what was answered teaches."""
+    from scones_ml.inference.model import load_model
+
+    (run,) = Path(".scones/buckets/scones-output/bulk").iterdir()
+    process, url = start(f"s3://scones-output/bulk/{run.name}/", "--reviewer", "ann", "--model", str(tiny_model))
+    for label in LABELS:
+        with urllib.request.urlopen(url, timeout=20) as page:
+            image = re.search(r"picture/(\w+)", page.read().decode())
+        assert image is not None
+        with urllib.request.urlopen(f"{url}picture/{image[1]}", timeout=20) as picture:
+            assert picture.read(4) == b"\x89PNG"
+        form = urllib.request.Request(url + "answer", f"image={image[1]}&label={label}".encode(), method="POST")
+        form.add_header("Origin", "/".join(url.split("/")[:3]))
+        if label == "motorcycle":
+            assert main(["label-next", "9", "--model", str(tiny_model), "--json"]) == 0
+            (wanted,) = json.loads(capsys.readouterr().out)
+            assert Path(wanted["name"]).parent == in_bulk
+        with urllib.request.urlopen(form, timeout=20):
+            pass
+    process.send_signal(signal.SIGINT)
+    assert "2 answers by ann: 1 bicycle, 1 motorcycle, 0 left" in process.communicate(timeout=20)[0]
+    answers = Path(".scones/reviews/answers.jsonl")
+    assert {json.loads(line)["model"] for line in answers.read_text().splitlines()} == {load_model(tiny_model).model}
+    assert main(["stage", str(answers), "data", "--json"]) == 1
+    assert "bicycle" in capsys.readouterr().err, "read, and too few"
+
+
+def test_a_folder_that_is_gone_keeps_nobody_waiting(
+    in_bulk: Path, tiny_model: Path, doubtful: Callable[..., FilteredImage]
+) -> None:
+    """Pictures of a folder that was moved away since are passed over with their paths; the others are shown."""
+    doubtful(DirectoryObjectStore(Path(".scones/buckets")), "a.png", draw_png("bicycle", 0, 1), (0.9, 0.1), LABELS)
+    in_bulk.rename("elsewhere")
+    process, url = start("--model", str(tiny_model), "--json")
+    with urllib.request.urlopen(url, timeout=20) as page:
+        assert "s3://scones-input/a.png" in page.read().decode()
+    process.send_signal(signal.SIGINT)
+    lost = json.loads(process.communicate(timeout=20)[0])["lost"]
+    assert {found["image"] for found in lost} == {f"{in_bulk}/doubtful 100%.png", f"{in_bulk}/doubtful#1.png"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -143,7 +203,7 @@ def test_a_taken_port_is_named(queue: Path, capsys: pytest.CaptureFixture[str]) 
     assert f"port {port} on 127.0.0.1 is not free" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("source", [["s3://scones-output"], ["--on", "aws"]])
+@pytest.mark.parametrize("source", [["s3://elsewhere"], ["--on", "aws"]])
 def test_the_queue_may_be_in_s3(
     source: list[str],
     tmp_path: Path,
@@ -151,7 +211,7 @@ def test_the_queue_may_be_in_s3(
     moto_url: str,
     doubtful: Callable[..., FilteredImage],
 ) -> None:
-    """Outcomes and pictures are read from S3; answers stay on this machine."""
+    """Outcomes, single ones and those of bulk runs, and pictures are read from S3; answers stay on this machine."""
     import boto3
 
     from scones_ml.aws.store import S3ObjectStore
@@ -167,14 +227,16 @@ def test_the_queue_may_be_in_s3(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     s3 = boto3.client("s3")
-    for bucket in ("scones-input", "scones-output"):
+    for bucket in ("scones-input", "scones-output", "elsewhere"):
         s3.create_bucket(Bucket=bucket)
-    doubtful(S3ObjectStore(s3), "in/0.png", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
+    image = doubtful(S3ObjectStore(s3), "in/0.png", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
+    line = json.dumps(image.to_event() | {"outcome": "review"}).encode()
+    s3.put_object(Bucket="elsewhere", Key="bulk/november/0cc1.jsonl", Body=line)
     process, url = start(*source, "--classes", "bicycle,motorcycle")
     with urllib.request.urlopen(url, timeout=20) as page:
-        image = re.search(r"picture/(\w+)", page.read().decode())
-    assert image is not None
-    with urllib.request.urlopen(f"{url}picture/{image[1]}", timeout=20) as picture:
+        shown = re.search(r"picture/(\w+)", page.read().decode())
+    assert shown is not None
+    with urllib.request.urlopen(f"{url}picture/{shown[1]}", timeout=20) as picture:
         assert picture.read(4) == b"\x89PNG"
     process.send_signal(signal.SIGINT)
     assert "1 left" in process.communicate(timeout=20)[0]

@@ -71,8 +71,31 @@ def test_what_is_known_is_not_read_again(store: MemoryObjectStore, doubtful: Dou
     queue = read_queue(store, "scones-output")
     store.write("scones-output", f"outcomes/review/{queue.images[0].image_id}.json", b"unreadable by now", "")
     doubtful(store, "a", b"2", (0.55, 0.45), LABELS)
-    newer = read_queue(store, "scones-output", known=queue.images)
+    newer = read_queue(store, "scones-output", known=queue)
     assert ([image.s3_key for image in newer.images], newer.passed_over) == (["a", "b"], ())
+
+
+def test_results_of_bulk_runs_wait_as_well(store: MemoryObjectStore, images: dict[str, FilteredImage]) -> None:
+    """Of a batch's lines those left to review are read; an image of several runs waits once, by its surest doubt."""
+    a, b = (images[key].to_event() | {"outcome": "review"} for key in "ab")
+    lines = [
+        {**a, "confidence": 0.3},
+        {**b, "confidence": 0.95},
+        {**a, "outcome": "accepted", "image_id": "sure"},
+        {"s3_bucket": "x", "s3_key": "y", "image_id": "broken", "outcome": "quarantined", "error": "InvalidImageError"},
+    ]
+    written = "\n".join(json.dumps(line) for line in lines) + '\n{"half'
+    store.write("scones-output", "bulk/november/0cc1.jsonl", written.encode(), "")
+    store.write("scones-output", "bulk-runs/november/SUCCEEDED_0.json", b"[]", "")
+    queue = read_queue(store, "scones-output")
+    assert [(image.s3_key, image.confidence) for image in queue.images] == [
+        ("a", 0.3),
+        ("b", 0.6),
+        ("c", 0.7),
+        ("d", 0.8),
+    ]
+    (reason,) = queue.passed_over
+    assert reason.startswith("s3://scones-output/bulk/november/0cc1.jsonl, line 5: ")
 
 
 @pytest.mark.parametrize(
@@ -200,17 +223,17 @@ def test_nine_classes_keep_their_keys_and_more_are_ranked(store: MemoryObjectSto
 def test_a_picture_is_the_version_that_was_classified(store: MemoryObjectStore, doubtful: Doubtful) -> None:
     """A replaced, a gone and a broken object are errors of their own; what is shown is encoded by us."""
     image = doubtful(store, "a", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
-    pictures = Pictures(store)
+    pictures = Pictures(lambda _bucket: store)
     assert pictures.picture(image).data.startswith(b"\x89PNG")
     store.write("scones-input", "a", draw_png("bicycle", 0, 1), "")
     assert pictures.picture(image).data.startswith(b"\x89PNG"), "kept"
     with pytest.raises(ImageNotFoundError, match="replaced"):
-        Pictures(store).picture(image)
+        Pictures(lambda _bucket: store).picture(image)
     store.delete("scones-input", "a")
     with pytest.raises(ImageNotFoundError, match="does not exist"):
-        Pictures(store).picture(image)
+        Pictures(lambda _bucket: store).picture(image)
     with pytest.raises(InvalidImageError):
-        Pictures(store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
+        Pictures(lambda _bucket: store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
 
 
 def test_an_empty_queue_has_nothing_waiting(tmp_path: Path) -> None:
