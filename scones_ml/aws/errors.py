@@ -197,8 +197,11 @@ _BEFORE_AN_ANSWER: Final[Mapping[type[Exception], str]] = {
 }
 _S3_ACTIONS: Final = {
     "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObjectVersion",
+    "GetBucketTagging": "s3:GetBucketTagging",
     "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject",
+    "ListObjectVersions": "s3:ListBucketVersions",
     "ListObjectsV2": "s3:ListBucket",
     "PutObject": "s3:PutObject",
 }

@@ -85,6 +85,13 @@ def test_every_client_has_a_table_that_names_every_modelled_error() -> None:
             assert code in TABLES[service] or ERRORS.get(code) is TransientServiceError, f"{service} {operation} {code}"
 
 
+@pytest.mark.parametrize("operation", sorted(name for service, name in operations_called() if service == "s3"))
+def test_a_bare_denial_of_s3_names_caller_and_action(operation: str) -> None:
+    """S3 may say "Access Denied" and no more: each operation of ours then names the IAM action that it takes."""
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, operation)
+    assert re.search(r": the caller may not s3:\w+ there: have it allowed", str(raised_for(denied)))
+
+
 def test_no_code_means_two_things() -> None:
     """What one client's table says of a code, no other one contradicts, so that the code alone decides."""
     for table in TABLES.values():
