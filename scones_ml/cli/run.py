@@ -86,7 +86,7 @@ def _one_by_one(
 ) -> None:
     from scones_ml import lifecycle
 
-    refs = lifecycle.upload(backend, list(_files(paths)))
+    refs = lifecycle.upload(backend, _files(paths))
     results: list[ImageResult] = []
     with terminal.progress("run") as progress:
         for result in lifecycle.run(backend, refs, classifier, threshold):
@@ -165,7 +165,7 @@ def _as_load(
     from scones_ml import lifecycle
     from scones_ml.local.load import LoadRequest, run_load
 
-    refs = lifecycle.upload(backend, list(_files(paths)))
+    refs = lifecycle.upload(backend, _files(paths))
     request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)
     with terminal.progress("load", "images") as progress:
         report = run_load(backend, request, progress)
@@ -196,19 +196,25 @@ def _endpoint(backend: Backend, name: str | None) -> Endpoint:
     return endpoints[chosen]
 
 
-def _files(paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Key and bytes of every file; hidden files in folders are not meant."""
-    for path in map(Path, paths):
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-            if not found:
-                raise InvalidImageError(f"the folder {path} holds no files")
-            for file in found:
-                yield f"{path.name}/{file.relative_to(path).as_posix()}", file.read_bytes()
-        elif path.is_file():
-            yield path.name, path.read_bytes()
-        else:
-            raise InvalidImageError(f"there is no file {path}")
+def _files(paths: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Key and bytes of every file: its name, or its whole path where two have the same name."""
+    keys = {file.absolute(): key for path in map(Path, paths) for key, file in _found(path)}
+    alike = Counter(keys.values())
+    return [(key if alike[key] == 1 else file.as_posix().lstrip("/"), file.read_bytes()) for file, key in keys.items()]
+
+
+def _found(path: Path) -> Iterator[tuple[str, Path]]:
+    """The file, or the files of a folder, by short names; hidden files in folders are not meant."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        if not files:
+            raise InvalidImageError(f"the folder {path} holds no files")
+        for file in files:
+            yield f"{path.resolve().name}/{file.relative_to(path).as_posix()}", file
+    elif path.is_file():
+        yield path.name, path
+    else:
+        raise InvalidImageError(f"there is no file {path}")
 
 
 def _document(result: ImageResult) -> dict[str, object]:

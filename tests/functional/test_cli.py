@@ -162,6 +162,19 @@ def test_run_loads_a_model_and_shows_where_images_went(
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
+def test_files_of_one_name_are_told_apart(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two files of the same name are two images, shown with their paths; the same file twice is one."""
+    for place in ("monday", "tuesday"):
+        write_picture(folder / place / "1.png", 200)
+    write_picture(folder / "2.png", 10)
+    paths = ["monday/1.png", "tuesday/1.png", "2.png", str(folder / "2.png")]
+    assert main(["run", *paths, "--model", str(tiny_model), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    keys = [result["image"]["s3_key"] for result in results]
+    assert [key.removeprefix(folder.as_posix().lstrip("/") + "/") for key in keys] == paths[:3]
+    assert all(result["outcome"] in ("accepted", "review") for result in results)
+
+
 def test_running_twice_writes_the_same_outcomes(folder: Path, tiny_model: Path) -> None:
     """The same object version always writes the same key: a second run adds nothing."""
     write_picture(folder / "a.png", 3)
