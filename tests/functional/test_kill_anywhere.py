@@ -24,7 +24,11 @@ from PIL import Image
 
 from scones_ml import dataset
 from scones_ml.cli import main
+from scones_ml.cli.terminal import StageLines
+from scones_ml.demo import DemoRequest, run_demo
+from scones_ml.ledger import Entry, Ledger
 from scones_ml.local.backend import LocalBackend
+from scones_ml.ports import TrainingRequest
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["scones_ml.cli.app", "scones_ml.demo", "scones_ml.local.backend", __name__])
@@ -49,6 +53,33 @@ def _die_before(change: int, folder: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
+
+
+class _Trained:
+    """A trainer that is done at once: the model was trained before."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+
+    def train(self, request: TrainingRequest, progress: object = None, steps: object = None) -> None:
+        shutil.copytree(self._model, request.model, dirs_exist_ok=True)
+
+
+def _demo(folder: Path, model: Path, line: int) -> None:
+    """The demo, killed right before its n-th line in the ledger."""
+    backend = LocalBackend(folder)
+    backend.trainer = _Trained(model)  # type: ignore[assignment]
+    append, written = Ledger.append, 0
+
+    def counted(self: Ledger, entry: Entry) -> None:
+        nonlocal written
+        written += 1
+        if written == line:
+            os.kill(os.getpid(), signal.SIGKILL)
+        append(self, entry)
+
+    Ledger.append = counted  # type: ignore[method-assign]
+    run_demo(backend, DemoRequest(folder, images=2, per_class=12), StageLines())
 
 
 def _verb(arguments: list[str], folder: Path, change: int) -> None:
@@ -224,6 +255,23 @@ def test_a_training_ends_with_whoever_waits_for_it(folder: Path) -> None:
     assert wait_for(lambda: not processes(folder))
     assert nothing_left(folder)
     assert not (folder / "model").exists()
+
+
+def test_demo(tmp_path: Path) -> None:
+    """Of a demo killed while it serves, runs or cleans up, cleanup leaves the data set and the model alone."""
+    folder = tmp_path / "work" / ".scones" / "demo"
+    data = dataset.stage(dataset.Synthetic(per_class=12), tmp_path / "data").dataset
+    LocalBackend(tmp_path).trainer.train(TrainingRequest(data.root, tmp_path / "model", epochs=1))
+    for line, at in {4: "creating endpoint", 7: "created objects", 13: "deleted objects"}.items():
+        child = _FORKS.Process(target=_demo, args=(folder, tmp_path / "model", line))
+        child.start()
+        child.join(60)
+        assert child.exitcode == -signal.SIGKILL
+        entry = list(LocalBackend(folder).ledger.entries())[-1]
+        assert f"{entry.state} {entry.kind}" == at
+        assert nothing_left(tmp_path / "work"), at
+        left = {name.partition("/")[0] for name in files(folder)}
+        assert left <= {"data", "model", "captures"}, at
 
 
 @pytest.mark.parametrize("made", ["endpoint", "objects"])

@@ -22,13 +22,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from PIL import Image
 
+from scones_ml import dataset
 from scones_ml.aws.resources import KINDS, Resources
 from scones_ml.cli import main
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.functional.warm_aws", __name__])
 BUCKET = "scones-killed"
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:images"
 _READING = ("Describe", "List", "Get", "Head")
 When = Literal["before", "after"]
 _WHEN: tuple[When, When] = ("before", "after")
@@ -141,6 +144,9 @@ def _verb(arguments: list[str], folder: Path, url: str) -> None:
         "AWS_ENDPOINT_URL": url,
         "SCONES_BUCKET": BUCKET,
         "SCONES_ROLE": "arn:aws:iam::123456789012:role/scones",
+        "SCONES_INPUT_BUCKET": BUCKET,
+        "SCONES_OUTPUT_BUCKET": BUCKET,
+        "SCONES_STATE_MACHINE": MACHINE,
     }
     sys.exit(main(arguments))
 
@@ -182,14 +188,19 @@ def killed_again_and_again(folder: Path, proxy: Proxy, *arguments: str) -> None:
 
 
 def account() -> set[tuple[str, str]]:
-    """Everything that there is, objects of all versions included."""
-    found = {(kind, name) for kind in KINDS for name in Resources().names(kind)}
+    """Everything that there is, objects of all versions included; jobs that have ended stay on AWS's record."""
+    aws = Resources()
+    found = {(kind, name) for kind in KINDS for name in aws.names(kind)}
+    for name in aws.names("training job"):
+        if (aws.find("training job", name) or {})["TrainingJobStatus"] not in ("InProgress", "Stopping"):
+            found.discard(("training job", name))
     answer = boto3.client("s3").list_object_versions(Bucket=BUCKET)
     return found | {("object", version["Key"]) for version in answer.get("Versions", ())}
 
 
 def nothing_left(folder: Path, proxy: Proxy) -> bool:
-    return run(folder, proxy, "cleanup", "--on", "aws") == (0, "0 resources left\n") and account() == set()
+    code, said = run(folder, proxy, "cleanup", "--on", "aws")
+    return code == 0 and said.startswith("0 resources left\n") and account() == set()
 
 
 @pytest.fixture
@@ -250,3 +261,30 @@ def test_stage(folder: Path, proxy: Proxy) -> None:
     assert run(folder, proxy, *command)[0] == 0
     assert account() == whole
     assert nothing_left(folder, proxy)
+
+
+def test_train(folder: Path, proxy: Proxy) -> None:
+    """Of a training job killed at any of its calls no object and no running job is left after cleanup."""
+    dataset.stage(dataset.Synthetic(per_class=4), folder / "data")
+    command = ["train", "data", "--on", "aws", "--epochs", "1"]
+    run(folder, proxy, *command)  # moto's jobs leave no model
+    last = proxy.seen.index("CreateTrainingJob") + 1
+    assert nothing_left(folder, proxy)
+    for at in (1, 5, last - 1, last):
+        for when in _WHEN:
+            assert run(folder, proxy, *command, at=at, when=when)[0] == -signal.SIGKILL
+            assert nothing_left(folder, proxy), (at, when)
+
+
+def test_run(folder: Path, proxy: Proxy) -> None:
+    """Of a run killed at any of its calls no picture that was uploaded is left after cleanup."""
+    definition = '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'
+    boto3.client("stepfunctions").create_state_machine(
+        name="images", definition=definition, roleArn="arn:aws:iam::123456789012:role/scones"
+    )
+    Image.new("RGB", (20, 20)).save(folder / "a.png")
+    for at, operation in ((1, "PUTObject"), (2, "StartExecution")):
+        for when in _WHEN:
+            assert run(folder, proxy, "run", "a.png", "--on", "aws", at=at, when=when)[0] == -signal.SIGKILL
+            assert proxy.seen[-1] == operation
+            assert nothing_left(folder, proxy), (at, when)
