@@ -135,5 +135,6 @@ def _train_on_drawings(data: Path, preset: str, threads: int, workspace: Path) -
 
     backend = backends.backend("local", workspace)
     size = dataset.load(data).image_size
+    terminal.say("starting from a model that has seen drawings only; made on first use, in a minute or two")
     with terminal.progress("drawings") as progress:
         labels.synthetic_model(backend, workspace, preset=preset, image_size=size, threads=threads, progress=progress)
