@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from scones_ml.aws.emptying import delete_objects, has_objects
+from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
 from scones_ml.aws.resources import KINDS, PROJECT, Resources
-from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
+from scones_ml.aws.stacks import Stacks
+from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
 from scones_ml.infrastructure.designs import HOURS
 from scones_ml.infrastructure.prices import price_table
 from scones_ml.ledger import Ledger, Resource
@@ -22,14 +25,13 @@ from scones_ml.plans import Action, Change, Run
 __all__ = ["AwsInventory"]
 
 _ORDER: Final = (
-    *("scaling policy", "scaling target", "endpoint", "log group", "endpoint config", "model", "alarm"),
-    *("transform job", "training job", "stack"),
+    *("scaling policy", "scaling target", "endpoint", "endpoint config", "model", "alarm"),
+    *("transform job", "training job"),
 )
 """What depends on others goes first."""
 _JOBS: Final = ("training job", "transform job")
 _RUNNING: Final = ("InProgress", "Stopping")
 _MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
-_ENDPOINT_LOGS: Final = "/aws/sagemaker/Endpoints/"
 _FOR_NOW: Final = ("ConcurrentUpdate", "ConcurrentModification", "Conflict", "OperationAborted", "ResourceInUse")
 _PERMISSIONS: Final = {
     "log group": "logs:DeleteLogGroup",
@@ -52,15 +54,17 @@ class AwsInventory:
 
     def __init__(self, place_name: str, ledger: Ledger, run: Run, stack: str, resources: Resources) -> None:
         self._place, self._ledger, self._run = place_name, ledger, run
-        self._stack, self._aws = stack, resources
-        self._refused_stacks: set[str] = set()
+        self._stack, self._aws, self._stacks = stack, resources, Stacks(resources)
+        self._logs_since: dict[str, datetime] = {}
 
     def resources(self, everything: bool = False) -> Sequence[Resource]:
         """See :meth:`scones_ml.ports.Inventory.resources`; without ``everything`` AWS is not asked."""
-        found = list(_with_logs(one for one in self._ledger.resources() if one.place == self._place))
+        lifetimes = [(one, deleted) for one, deleted in self._ledger.lifetimes() if one.place == self._place]
+        found = [one for one, deleted in reversed(lifetimes) if deleted is None]
+        found += [one for one in self._logs(lifetimes) if _identity(one) not in set(map(_identity, found))]
         if everything:
-            known = {(one.kind, one.name) for one in found}
-            found += [one for one in self._tagged() if (one.kind, one.name) not in known]
+            known = set(map(_identity, found))
+            found += [one for one in self._tagged() if _identity(one) not in known]
         return found
 
     def plan_removal(self, resource: Resource) -> Change:
@@ -77,9 +81,9 @@ class AwsInventory:
             if change.kind in ("object", "objects"):
                 self._empty(change.name)
             elif change.kind == "log group":
-                self._remove_log_group(change.name)
+                delete_logs(self._aws, change.name, self._since(change.name))
             elif change.kind == "stack":
-                self._remove_stack(change.name)
+                self._stacks.remove(change.name)
             elif change.kind in KINDS:
                 self._remove(change)
             else:
@@ -90,9 +94,9 @@ class AwsInventory:
         if change.kind in ("object", "objects"):
             return has_objects(self._aws, change.name)
         if change.kind == "log group":
-            return change.name in self._log_groups(change.name)
+            return has_logs(self._aws, change.name, self._since(change.name))
         if change.kind == "stack":
-            return self._describe_stack(change.name) is not None
+            return self._stacks.find(change.name) is not None
         if change.kind not in KINDS:
             return True
         found = self._aws.find(change.kind, change.name)
@@ -118,81 +122,46 @@ class AwsInventory:
             raise DeploymentError(f"{uri} is a whole bucket: only that of a stack is emptied")
         delete_objects(self._aws, uri)
 
-    def _log_groups(self, prefix: str) -> set[str]:
-        request = {"logGroupNamePrefix": prefix}
-        answer = self._aws.call("logs", "DescribeLogGroups", request, f"log group {prefix}")
-        return {group["logGroupName"] for group in answer["logGroups"]}
+    def _logs(self, lifetimes: Iterable[tuple[Resource, datetime | None]]) -> Iterator[Resource]:
+        """The log group of each endpoint that was ever on record, until it is itself on record as deleted."""
+        removed, endpoints = dict[str, datetime](), dict[str, tuple[Resource, datetime | None]]()
+        for one, deleted in lifetimes:
+            if one.kind == "log group" and deleted:
+                removed[one.name] = deleted
+            elif one.kind == "endpoint":
+                first = endpoints.get(one.name, (one, None))[0]
+                endpoints[one.name] = replace(one, since=min(one.since, first.since)), deleted
+        for name, (one, deleted) in endpoints.items():
+            group = log_group(name)
+            if deleted is None or group not in removed or removed[group] < deleted:
+                yield self._logs_of(one)
 
-    def _remove_log_group(self, name: str) -> None:
-        endpoint = name.removeprefix(_ENDPOINT_LOGS)
-        if name in self._log_groups(name) and self._aws.find("endpoint", endpoint) is None:
-            self._aws.call("logs", "DeleteLogGroup", {"logGroupName": name}, f"log group {name}")
+    def _since(self, group: str) -> datetime:
+        """When the endpoint of a log group was made; what is older is not ours, and all is when nobody knows."""
+        return self._logs_since.get(group, datetime.now(UTC))
 
-    def _describe_stack(self, name: str) -> Mapping[str, Any] | None:
-        """A stack of ours; None when there is none, or it is not ours."""
-        try:
-            answer = self._aws.call("cloudformation", "DescribeStacks", {"StackName": name}, f"stack {name}")
-        except ConfigurationError as exc:
-            if "does not exist" in str(exc):
-                return None
-            raise
-        (found,) = answer["Stacks"]
-        if found["StackStatus"] == "DELETE_COMPLETE":
-            return None
-        tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
-        ours = tags.get("scones:project") == PROJECT or any(map(self._is_our_bucket, self._buckets(name)))
-        return found if ours else None
-
-    def _buckets(self, stack: str) -> list[str]:
-        request = {"StackName": stack}
-        answer = self._aws.call("cloudformation", "DescribeStackResources", request, f"stack {stack}")
-        return [
-            item["PhysicalResourceId"]
-            for item in answer["StackResources"]
-            if item["ResourceType"] == "AWS::S3::Bucket"
-            and item.get("PhysicalResourceId")
-            and item["ResourceStatus"] != "DELETE_COMPLETE"
-        ]
-
-    def _is_our_bucket(self, bucket: str) -> bool:
-        try:
-            answer = self._aws.call("s3", "GetBucketTagging", {"Bucket": bucket}, f"s3://{bucket}")
-        except SconesError as exc:
-            if "NoSuchTagSet" in str(exc) or "NoSuchBucket" in str(exc):
-                return False
-            raise
-        return {"Key": "scones:project", "Value": PROJECT} in answer["TagSet"]
-
-    def _remove_stack(self, name: str) -> None:
-        found = self._describe_stack(name)
-        if found is None:
-            return
-        status = found["StackStatus"]
-        if status == "DELETE_FAILED" and name in self._refused_stacks:
-            raise DeploymentError(
-                f"stack {name} cannot be deleted: {found.get('StackStatusReason', 'no reason given')}"
-            )
-        if status != "DELETE_IN_PROGRESS":
-            for bucket in self._buckets(name):  # CloudFormation deletes none that holds anything
-                delete_objects(self._aws, f"s3://{bucket}/")
-            self._aws.call("cloudformation", "DeleteStack", {"StackName": name}, f"stack {name}")
-            self._refused_stacks.add(name)
-        if self._describe_stack(name) is not None:
-            raise TransientServiceError(f"stack {name} is being deleted")
+    def _logs_of(self, endpoint: Resource) -> Resource:
+        group = log_group(endpoint.name)
+        self._logs_since[group] = endpoint.since
+        return replace(endpoint, kind="log group", name=group, dollars_per_hour=0.0)
 
     def _tagged(self) -> Iterator[Resource]:
         for kind in _ORDER:
-            if kind == "stack":
-                if self._describe_stack(self._stack) is not None:
-                    yield self._found("stack", self._stack, {})
-            elif kind in KINDS:
-                for name in self._aws.names(kind):
-                    tags = self._aws.tags(kind, name)
-                    change = Change("delete", kind, name, "")
-                    if tags.get("scones:project") == PROJECT and (kind not in _JOBS or self.is_there(change)):
-                        yield from _with_logs([self._found(kind, name, tags)])
+            for name in self._aws.names(kind):
+                found = self._aws.find(kind, name)
+                if found is None or (kind in _JOBS and _status(found) not in _RUNNING):
+                    continue
+                tags = self._aws.tags(kind, name, found)
+                if tags.get("scones:project") == PROJECT:
+                    resource = self._found(kind, name, found, tags)
+                    yield resource
+                    if kind == "endpoint":
+                        yield self._logs_of(resource)
+        stack = self._stacks.find(self._stack)
+        if stack is not None:
+            yield self._found("stack", self._stack, stack, {})
 
-    def _found(self, kind: str, name: str, tags: Mapping[str, str]) -> Resource:
+    def _found(self, kind: str, name: str, found: Mapping[str, Any], tags: Mapping[str, str]) -> Resource:
         expires = tags.get("scones:expires")
         return Resource(
             place=self._place,
@@ -200,25 +169,28 @@ class AwsInventory:
             name=name,
             run=tags.get("scones:run", ""),
             state="created",
-            since=datetime.now(UTC),
-            dollars_per_hour=self._dollars_per_hour(kind, name),
+            since=found.get("CreationTime", datetime.now(UTC)),
+            dollars_per_hour=self._dollars_per_hour(kind, name, found),
             expires=datetime.fromisoformat(expires) if expires else None,
         )
 
-    def _dollars_per_hour(self, kind: str, name: str) -> float | None:
-        """At list price; None where no price is known."""
+    def _dollars_per_hour(self, kind: str, name: str, found: Mapping[str, Any]) -> float | None:
+        """At list price, idle; None where no price is known."""
         try:
             prices = price_table(self._place.removeprefix("aws:"))
-            if kind == "alarm":
-                return prices.item("alarm") / HOURS
-            if kind != "endpoint":
-                return None if kind in (*_JOBS, "stack") else 0.0
-            config = self._aws.find("endpoint config", (self._aws.find(kind, name) or {})["EndpointConfigName"]) or {}
-            return sum(
-                int(variant["InitialInstanceCount"]) * prices.instance(variant["InstanceType"])
-                for variant in config["ProductionVariants"]
-                if "InstanceType" in variant
-            )
+            alarm = prices.item("alarm") / HOURS
+            if kind == "endpoint":
+                config = self._aws.find("endpoint config", found["EndpointConfigName"]) or {}
+                machines = [one for one in config["ProductionVariants"] if "InstanceType" in one]
+                return sum(
+                    float(one["InitialInstanceCount"]) * prices.instance(one["InstanceType"]) for one in machines
+                )
+            if kind == "training job":
+                machine = found["ResourceConfig"]
+                return float(machine["InstanceCount"] * prices.instance(machine["InstanceType"]))
+            if kind == "stack":
+                return alarm * self._stacks.alarms(name)
+            return {"alarm": alarm, "transform job": None}.get(kind, 0.0)
         except (ConfigurationError, KeyError):
             return None
 
@@ -228,14 +200,8 @@ def _status(found: Mapping[str, Any]) -> str:
     return next((str(value) for key, value in found.items() if key.endswith(("EndpointStatus", "JobStatus"))), "")
 
 
-def _with_logs(resources: Iterable[Resource]) -> Iterator[Resource]:
-    """Each endpoint and, after it, the log group that SageMaker makes for it and forgets."""
-    for one in resources:
-        yield one
-        if one.kind == "endpoint":
-            yield Resource(
-                one.place, "log group", f"{_ENDPOINT_LOGS}{one.name}", one.run, one.state, one.since, 0.0, one.expires
-            )
+def _identity(resource: Resource) -> tuple[str, str]:
+    return resource.kind, resource.name
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from scones_ml import lifecycle
 from scones_ml.aws.backend import AwsBackend
+from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
 from scones_ml.aws.inventory import AwsInventory
 from scones_ml.aws.resources import KINDS, Resources
 from scones_ml.cli import main
@@ -82,11 +84,11 @@ def test_what_was_deployed_is_gone(
     (plan,) = json.loads(capsys.readouterr().out.partition("\n")[2])
     assert [(change["kind"], change["permission"]) for change in plan["changes"]] == [
         ("endpoint", "sagemaker:DeleteEndpoint"),
-        ("log group", "logs:DeleteLogGroup"),
         ("alarm", "cloudwatch:DeleteAlarms"),
         ("endpoint config", "sagemaker:DeleteEndpointConfig"),
         ("model", "sagemaker:DeleteModel"),
         ("object", "s3:DeleteObjectVersion"),
+        ("log group", "logs:DeleteLogGroup"),
     ]
     assert cleanup(capsys) == (0, "0 resources left\n")
     assert everything_there() == []
@@ -159,6 +161,39 @@ def test_a_prefix_goes_with_its_versions(
     answer = s3.list_object_versions(Bucket=BUCKET)
     assert [version["Key"] for version in answer["Versions"]] == ["data-of-others/a"]
     assert "DeleteMarkers" not in answer
+
+
+def test_logs_outlive_their_endpoint_on_record(
+    folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cleanup that was cut short after the endpoint still owes its log group, and the next one removes it."""
+    assert main(["deploy", str(tiny_model), "--on", "aws"]) == 0
+    aws("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/scones")
+    backend = AwsBackend(folder / ".scones")
+    (endpoint,) = [change for change in lifecycle.plan_cleanup(backend).changes if change.kind == "endpoint"]
+    execute(
+        Plan("cleanup", "aws:us-east-1", (endpoint,)), backend.inventory.remove, backend.ledger, backend.current_run
+    )
+    assert "log group" in [change.kind for change in lifecycle.plan_cleanup(backend).changes]
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert aws("logs").describe_log_groups()["logGroups"] == []
+    assert lifecycle.plan_cleanup(backend).changes == ()
+
+
+def test_what_an_earlier_endpoint_said_stays(tmp_path: Path, aws: Callable[[str], Any]) -> None:
+    """Of a log group that is older than our endpoint only the streams that are younger go, and the group stays."""
+    logs, group = aws("logs"), log_group("scones")
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="AllTraffic/i-1")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert not has_logs(Resources(), group, tomorrow)
+    delete_logs(Resources(), group, tomorrow)
+    assert len(logs.describe_log_streams(logGroupName=group)["logStreams"]) == 1
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    assert has_logs(Resources(), group, yesterday)
+    delete_logs(Resources(), group, yesterday)
+    delete_logs(Resources(), group, yesterday)
+    assert not has_logs(Resources(), group, yesterday)
 
 
 @pytest.mark.parametrize("project", ["scones", "another"])
