@@ -52,7 +52,8 @@ class LocalBackend:
         except DeploymentError as exc:
             yield Check("endpoints", "error", str(exc), "repair or remove the file it names")
             return
+        unfinished = {one.name for one in self.ledger.resources() if one.kind == "endpoint" and one.state != "created"}
         for name in self.deployer.recorded():
-            if name not in running:
+            if name not in running and name not in unfinished:
                 yield Check(f"endpoint {name}", "warning", "on record, but not running", "scones cleanup")
         yield Check("endpoints", "ok", ", ".join(sorted(running)) or "none runs")
