@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
-from scones_ml.aws.resources import Resources
+from scones_ml.aws.resources import MOVING, Resources
 from scones_ml.deployment.plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
 from scones_ml.deployment.requests import Vpc, is_version, variant_id
 from scones_ml.errors import DeploymentError, SconesError
@@ -21,7 +21,6 @@ __all__ = ["SageMakerDeployer"]
 _POLL_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
 _LONGEST_UPDATE: Final = 5_400
-_MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
 _LAST_LINES: Final = 5
 _VERSIONED: Final = ("endpoint config", "model")
 
@@ -99,7 +98,7 @@ class SageMakerDeployer:
         """
         changes = wanted.changes if wanted else ()
         endpoint = self._resources.find_ours("endpoint", name)
-        if endpoint and endpoint["EndpointStatus"] in _MOVING:
+        if endpoint and endpoint["EndpointStatus"] in MOVING:
             endpoint = self._settle(name, steps)
         needed = {(change.kind, change.name) for change in changes if change.kind in ("alarm", *_VERSIONED)}
         others = {("alarm", alarm_name(name))} - needed
@@ -142,7 +141,7 @@ class SageMakerDeployer:
             while True:
                 found = self._resources.find("endpoint", name)
                 status = found["EndpointStatus"] if found else ""
-                if status not in _MOVING:
+                if status not in MOVING:
                     return found
                 if status != shown:
                     steps(f"endpoint {name}: {status}")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
-from scones_ml.aws.resources import KINDS, PROJECT, Resources
+from scones_ml.aws.resources import KINDS, MOVING, PROJECT, Resources
 from scones_ml.aws.stacks import Stacks
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
 from scones_ml.infrastructure.designs import HOURS
@@ -31,7 +31,6 @@ _ORDER: Final = (
 """What depends on others goes first."""
 _JOBS: Final = ("training job", "transform job")
 _RUNNING: Final = ("InProgress", "Stopping")
-_MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
 _FOR_NOW: Final = ("ConcurrentUpdate", "ConcurrentModification", "Conflict", "OperationAborted", "ResourceInUse")
 _PERMISSIONS: Final = {
     "log group": "logs:DeleteLogGroup",
@@ -111,7 +110,7 @@ class AwsInventory:
         what, status = f"{change.kind} {change.name}", _status(found)
         if change.kind in _JOBS and status not in _RUNNING:
             return
-        if status in _MOVING or status == "Stopping":
+        if status in MOVING or status == "Stopping":
             raise TransientServiceError(f"{what} is {status}: AWS removes none before that has ended")
         self._aws.perform(change, self._run)
         if change.kind in ("endpoint", *_JOBS) and self.is_there(change):

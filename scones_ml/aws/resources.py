@@ -21,10 +21,13 @@ from scones_ml.deployment.requests import SCALABLE_DIMENSION, SCALING_POLICY
 from scones_ml.errors import DeploymentError, SconesError
 from scones_ml.plans import Change, Run
 
-__all__ = ["KINDS", "PROJECT", "Call", "Kind", "Listing", "Resources", "tags_of"]
+__all__ = ["KINDS", "MOVING", "PROJECT", "Call", "Kind", "Listing", "Resources", "tags_of"]
 
 PROJECT: Final = "scones"
 """Value of the tag ``scones:project``: what bears another one, or none, is not ours and is never touched."""
+
+MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
+"""Statuses of an endpoint during which AWS neither updates nor deletes it."""
 
 _MISSING = ("ObjectNotFoundException", "ResourceNotFound", "ResourceNotFoundException")
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["cleanup", "status"]
 
 RunId = Annotated[str | None, typer.Option("--run", help="Only what this run made; `scones status` names runs.")]
-All = Annotated[bool, typer.Option("--all", help="Also what other workspaces made: all that bears our tag.")]
+All = Annotated[
+    bool, typer.Option("--all", help="Also what other workspaces made: on AWS all that bears our tag, and the stack.")
+]
 
 
 def cleanup(
