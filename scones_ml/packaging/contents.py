@@ -74,7 +74,6 @@ _MODULES: Final = (
     "errors.py",
     "events.py",
     "images.py",
-    "ports.py",
     "settings.py",
     "steps.py",
     "aws/__init__.py",
@@ -84,6 +83,14 @@ _MODULES: Final = (
     "aws/executions.py",
     "aws/observability.py",
     "aws/store.py",
+    "ports/__init__.py",
+    "ports/backend.py",
+    "ports/classifier.py",
+    "ports/deployment.py",
+    "ports/objects.py",
+    "ports/progress.py",
+    "ports/training.py",
+    "ports/workflow.py",
 )
 _MODEL_MODULES: Final = ("inference/__init__.py", "inference/model.py")
 

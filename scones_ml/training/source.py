@@ -23,7 +23,7 @@ from scones_ml.training.__main__ import main
 if __name__ == "__main__":
     sys.exit(main())
 '''
-_PACKAGES = ("dataset", "evaluation", "inference", "training")
+_PACKAGES = ("dataset", "evaluation", "inference", "ports", "training")
 # torch is the container's own. Versions are those installed here, so that what runs there is what was tested.
 _REQUIREMENTS = ("numpy", "onnx", "onnxruntime", "pillow", "pydantic")
 

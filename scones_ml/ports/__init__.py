@@ -1,0 +1,43 @@
+"""What a backend must offer, as Protocols, and the frozen data that they speak.
+
+``local`` keeps these promises with directories and processes of this machine, ``aws`` with S3, SageMaker and Step
+Functions. One contract suite per port runs against every implementation (``tests/contract``).
+"""
+
+from __future__ import annotations
+
+from scones_ml.ports.backend import Backend, Check, Inventory
+from scones_ml.ports.classifier import Classifier
+from scones_ml.ports.deployment import BuiltInModel, Deployer, DeploymentRequest, Endpoint, RealTime, Serverless
+from scones_ml.ports.objects import Buckets, ObjectStore, ObjectSummary, StoredObject
+from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
+from scones_ml.ports.training import Trainer, TrainingRequest
+from scones_ml.ports.workflow import BulkResult, ImageResult, WorkflowModel, WorkflowRequest, WorkflowRunner
+
+__all__ = [
+    "Backend",
+    "Buckets",
+    "BuiltInModel",
+    "BulkResult",
+    "Check",
+    "Classifier",
+    "Deployer",
+    "DeploymentRequest",
+    "Endpoint",
+    "ImageResult",
+    "Inventory",
+    "ObjectStore",
+    "ObjectSummary",
+    "Progress",
+    "RealTime",
+    "Serverless",
+    "Steps",
+    "StoredObject",
+    "Trainer",
+    "TrainingRequest",
+    "WorkflowModel",
+    "WorkflowRequest",
+    "WorkflowRunner",
+    "no_progress",
+    "no_steps",
+]

@@ -1,0 +1,122 @@
+"""A backend: the ports of one place to run, and what has been made there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from scones_ml.ports.deployment import Deployer
+from scones_ml.ports.objects import Buckets, ObjectStore
+from scones_ml.ports.training import Trainer
+from scones_ml.ports.workflow import WorkflowRunner
+
+if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
+    from scones_ml.ledger import Ledger, Resource
+    from scones_ml.plans import Change, Run
+
+__all__ = ["Backend", "Check", "Inventory"]
+
+
+class Inventory(Protocol):
+    """Knows what verbs have made, and deletes it."""
+
+    def resources(self, everything: bool = False) -> Sequence[Resource]:
+        """What is ours and exists, or may exist, newest first; what a user asked for by name and has is left out.
+
+        Args:
+            everything: also what other workspaces made.
+        """
+        ...
+
+    def plan_removal(self, resource: Resource) -> Change:
+        """How one of them is removed."""
+        ...
+
+    def is_there(self, change: Change) -> bool:
+        """Whether what a change is about exists, and is ours."""
+        ...
+
+    def remove(self, change: Change) -> None:
+        """Remove one; nothing happens when it is not there, or is not ours.
+
+        Raises:
+            TransientServiceError: refused for now.
+            SconesError: refused.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding about a machine, an account or a resource.
+
+    Attributes:
+        name: what was looked at.
+        level: how it is.
+        found: what was found.
+        remedy: what to do; empty when nothing is.
+    """
+
+    name: str
+    level: Literal["ok", "warning", "error"]
+    found: str
+    remedy: str = ""
+
+
+class Backend(Protocol):
+    """The four ports of one place to run, its buckets, what has been made there, and the record of it."""
+
+    @property
+    def buckets(self) -> Buckets:
+        """Where pictures and outcomes are."""
+        ...
+
+    @property
+    def captures(self) -> str:
+        """The folder or ``s3://bucket/prefix/`` that holds every endpoint's data capture."""
+        ...
+
+    @property
+    def place_name(self) -> str:
+        """``"local"`` or ``"aws:REGION"``."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where every change is recorded."""
+        ...
+
+    @property
+    def current_run(self) -> Run:
+        """That what is made belongs to."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """What has been made."""
+        ...
+
+    def checks(self) -> Iterator[Check]:
+        """Whether this place is as it should be."""
+        ...
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where objects live."""
+        ...
+
+    @property
+    def trainer(self) -> Trainer:
+        """Where training runs."""
+        ...
+
+    @property
+    def deployer(self) -> Deployer:
+        """Where endpoints run."""
+        ...
+
+    @property
+    def runner(self) -> WorkflowRunner:
+        """Where executions run."""
+        ...

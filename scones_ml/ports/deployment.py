@@ -1,0 +1,157 @@
+"""The deployer, and what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from scones_ml.errors import ConfigurationError
+from scones_ml.ports.progress import Steps, no_steps
+
+if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
+    from scones_ml.plans import Plan
+
+__all__ = ["BuiltInModel", "Deployer", "DeploymentRequest", "Endpoint", "RealTime", "Serverless"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltInModel:
+    """What SageMaker's built-in Image Classification algorithm has trained, to be deployed as it is.
+
+    Attributes:
+        uri: its ``s3://.../model.tar.gz``.
+        labels: class names in the order of its answers, which the archive does not hold.
+        image_size: side of the square that it was trained on, in pixels.
+        threshold: least confidence to accept, in (0, 1]; None when none was chosen.
+    """
+
+    uri: str
+    labels: tuple[str, ...]
+    image_size: int = 224
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.uri.startswith("s3://") and self.uri.endswith("/model.tar.gz")):
+            raise ConfigurationError(f"{self.uri!r} is not s3://bucket/.../model.tar.gz, which a training job leaves")
+        if len(self.labels) < 2:
+            raise ConfigurationError(f"{self.uri} names no classes: give them in the order of the training's numbers")
+        if self.threshold is not None and not 0.0 < self.threshold <= 1.0:
+            raise ConfigurationError(f"threshold {self.threshold:g}: give a number above 0 and at most 1")
+
+
+@dataclass(frozen=True, slots=True)
+class RealTime:
+    """An endpoint on machines that always run.
+
+    Attributes:
+        instance_type: of the machines.
+        instances: how many; two keep answering when one, or its data centre, fails.
+        most_instances: scaled out up to so many as requests come, and back; not scaled when None.
+        invocations_per_instance: what scaling aims at: requests a minute for each machine.
+    """
+
+    instance_type: str = "ml.m5.large"
+    instances: int = 1
+    most_instances: int | None = None
+    invocations_per_instance: int = 1_000
+
+    def __post_init__(self) -> None:
+        if not self.instance_type.startswith("ml."):
+            raise ConfigurationError(f"instance type {self.instance_type!r}: SageMaker's begin with ml.")
+        if self.instances < 1 or self.invocations_per_instance < 1:
+            raise ConfigurationError(f"{self.instances} instances: give 1 or more, 2 to outlive the loss of one")
+        if self.most_instances is not None and self.most_instances <= self.instances:
+            raise ConfigurationError(f"instances {self.instances}-{self.most_instances}: the second must be larger")
+
+
+@dataclass(frozen=True, slots=True)
+class Serverless:
+    """An endpoint that runs, and costs, only while it answers.
+
+    Attributes:
+        memory_mb: 1024 to 6144 in steps of 1024; processors come with it.
+        max_concurrency: requests at a time, 1..200.
+    """
+
+    memory_mb: int = 2048
+    max_concurrency: int = 5
+
+    def __post_init__(self) -> None:
+        if self.memory_mb not in range(1024, 6145, 1024):
+            raise ConfigurationError(f"memory of {self.memory_mb} MB: give 1024, 2048, 3072, 4096, 5120 or 6144")
+        if not 1 <= self.max_concurrency <= 200:
+            raise ConfigurationError(f"max_concurrency={self.max_concurrency}: give 1 to 200")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequest:
+    """One endpoint to be.
+
+    Attributes:
+        name: the endpoint's name, stable over updates.
+        model: the model's folder; on AWS also what the built-in algorithm has trained.
+        capture_percentage: share of requests whose input and output are kept, 0..100; None keeps all of them where
+            they can be kept.
+        port: of an endpoint on this machine; 0 takes any free one.
+        variant: what an endpoint on AWS runs on.
+        container: URI of an image of your own in ECR, to serve the model on AWS; AWS's own image when None.
+    """
+
+    name: str
+    model: Path | BuiltInModel
+    capture_percentage: int | None = None
+    port: int = 0
+    variant: RealTime | Serverless = RealTime()
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A running endpoint.
+
+    Attributes:
+        name: its name.
+        url: where ``/endpoints/NAME/invocations`` is served.
+        labels: class names in the order of its answers.
+        image_size: side of the square that its model takes, in pixels.
+        threshold: its model's threshold, in (0, 1]; None when no threshold could keep its promise.
+        captures: the folder or prefix that holds its data capture.
+    """
+
+    name: str
+    url: str
+    labels: tuple[str, ...]
+    image_size: int
+    threshold: float | None
+    captures: str
+
+
+class Deployer(Protocol):
+    """Creates, finds and removes endpoints."""
+
+    def plan(self, request: DeploymentRequest) -> Plan:
+        """What :meth:`deploy` is going to do, in order; nothing is done.
+
+        Raises:
+            ConfigurationError: ``request.model`` is not a model.
+            DeploymentError: no endpoint can have that name.
+        """
+        ...
+
+    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
+        """Make every change of the plan, each recorded, and wait until the endpoint answers; steps tell what goes on.
+
+        Raises:
+            DeploymentError: it did not come up; the message holds its last words.
+        """
+        ...
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Every endpoint of ours that exists."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Stop an endpoint and forget it; nothing happens when there is none of that name."""
+        ...

@@ -1,0 +1,81 @@
+"""The object store, and what it hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from scones_ml.events import ImageRef
+
+__all__ = ["Buckets", "ObjectStore", "ObjectSummary", "StoredObject"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it was read: its bytes and the exact version that they are."""
+
+    ref: ImageRef
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """A line of a listing.
+
+    Attributes:
+        key: the object's key.
+        size: bytes.
+        etag: entity tag without quotes.
+    """
+
+    key: str
+    size: int
+    etag: str
+
+
+class ObjectStore(Protocol):
+    """Buckets of named bytes with S3's semantics."""
+
+    def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
+        """Read one object at the version that ``ref`` names.
+
+        Args:
+            ref: the object; an etag or a version id in it must still hold.
+            limit: read at most this many bytes; None reads all.
+
+        Raises:
+            ImageNotFoundError: it is gone, or its etag is another one by now.
+            TransientServiceError: throttled or timed out.
+            ConfigurationError: no permission or no credentials.
+        """
+        ...
+
+    def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
+        """Write one object, replacing what has its key; returns the etag."""
+        ...
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
+        """List the objects whose key starts with ``prefix``, in the order of their keys' UTF-8 bytes."""
+        ...
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete one object; nothing happens when it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Where a backend's pictures and outcomes are.
+
+    Attributes:
+        input: bucket that pictures arrive in.
+        output: bucket that outcomes go to.
+        uploads: prefix of the keys of what is uploaded to be run; pictures under it start nothing by themselves.
+        shared: whether others write there too; then only what is below ``uploads`` is ours to remove.
+    """
+
+    input: str
+    output: str
+    uploads: str = ""
+    shared: bool = False

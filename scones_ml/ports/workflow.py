@@ -1,0 +1,145 @@
+"""The runner of the state machine, what it is asked for, and how executions end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scones_ml.events import ImageRef, Outcome
+from scones_ml.ports.deployment import Endpoint
+
+__all__ = ["BulkResult", "ImageResult", "WorkflowModel", "WorkflowRequest", "WorkflowRunner"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowModel:
+    """What classifies within a workflow.
+
+    Attributes:
+        classifier: an endpoint, or a model's folder, to be loaded into this process.
+        threshold: least confidence that is accepted, in (0, 1].
+        image_size: what pictures are reduced to, in pixels; the model's input size.
+    """
+
+    classifier: Endpoint | Path
+    threshold: float
+    image_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRequest:
+    """Images to send through the state machine.
+
+    Attributes:
+        images: objects in the store; taken one after the other, so they may still be arriving.
+        output_bucket: where outcomes are written.
+        model: what classifies; None for the model and threshold that the workflow was deployed with.
+    """
+
+    images: Iterable[ImageRef]
+    output_bucket: str
+    model: WorkflowModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """How one execution ended.
+
+    Attributes:
+        image: the object.
+        outcome: where it went; None when the execution failed.
+        label: the most probable class, where there is one.
+        confidence: its probability in [0, 1].
+        reason: why it was quarantined or dropped, or why the execution failed.
+        started: seconds since the run began.
+        seconds: how long the execution took.
+        execution: its ARN on AWS; None on this machine.
+    """
+
+    image: ImageRef
+    outcome: Outcome | None
+    label: str | None
+    confidence: float | None
+    reason: str | None
+    started: float
+    seconds: float
+    execution: str | None = None
+
+    @classmethod
+    def of_execution(
+        cls,
+        image: ImageRef,
+        output: object,
+        error: str | None,
+        cause: str | None,
+        started: float,
+        seconds: float,
+        execution: str | None = None,
+    ) -> ImageResult:
+        """Read an execution's end.
+
+        Args:
+            image: the object.
+            output: what the state machine put out.
+            error: what the execution failed by; None when it succeeded.
+            cause: of the error, possibly a Lambda's JSON.
+            started: seconds since the run began.
+            seconds: how long the execution took.
+            execution: its ARN, on AWS.
+        """
+        found = output if error is None and isinstance(output, Mapping) else {}
+        reason = found.get("reason") if error is None else f"{error}: {_message(cause)}"
+        return cls(
+            image=image,
+            outcome=found.get("outcome"),
+            label=found.get("label"),
+            confidence=found.get("confidence"),
+            reason=reason and str(reason).removeprefix(f"{image.image_id} {image.uri}: "),
+            started=started,
+            seconds=seconds,
+            execution=execution,
+        )
+
+
+def _message(cause: str | None) -> str:
+    """The message inside a Lambda's Cause, or the cause as it is."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""
+
+
+class WorkflowRunner(Protocol):
+    """Runs the state machine once per image."""
+
+    def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
+        """Yield one result per image, as executions end.
+
+        Raises:
+            ConfigurationError: the workflow was deployed with a model, or was not, and the request says otherwise.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """How a bulk run ended.
+
+    Attributes:
+        run: its name.
+        images: how many there are.
+        finished_before: how many an earlier run of the same name had finished.
+        outcomes: how many images went where; those that were finished before are told apart on AWS alone.
+        results: where the JSON Lines objects are, ``s3://bucket/bulk/RUN/``.
+        seconds: how long it took.
+    """
+
+    run: str
+    images: int
+    finished_before: int
+    outcomes: Mapping[str, int]
+    results: str
+    seconds: float
