@@ -253,7 +253,7 @@ def test_an_endpoint_that_changes_is_waited_for(tmp_path: Path, monkeypatch: pyt
     """While an endpoint is made or updated AWS deletes none: cleanup waits, deletes, and waits until it is gone."""
     inventory, aws = busy_inventory(tmp_path, "Creating", "Updating", "InService", "Deleting", "Deleting", "")
     waits: list[float] = []
-    lifecycle._insist(lambda: inventory.remove(Change("delete", "endpoint", "scones", "")), waits.append)
+    lifecycle.cleaning._insist(lambda: inventory.remove(Change("delete", "endpoint", "scones", "")), waits.append)
     assert waits == [1.0, 2.0, 4.0, 8.0]
     assert aws.deleted == ["scones"]
 

@@ -1,0 +1,53 @@
+"""The verbs as functions of a backend: train, deploy, run, evaluate, clean up.
+
+The caller brings the backend (see :func:`scones_ml.backends.backend`); nothing here prints, and nothing here knows
+where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`.
+"""
+
+from __future__ import annotations
+
+from scones_ml.lifecycle.cleaning import Leftover, cleanup, leftovers, plan_cleanup, resources, spent
+from scones_ml.lifecycle.judging import Predictions, compare, evaluate, predict, read_captures, set_threshold
+from scones_ml.lifecycle.verbs import (
+    attach,
+    deploy,
+    may_have_seen,
+    plan_deploy,
+    plan_run,
+    plan_stage,
+    plan_train,
+    plan_upload,
+    recording,
+    run,
+    train,
+    upload,
+    workflow_model,
+)
+
+__all__ = [
+    "Leftover",
+    "Predictions",
+    "attach",
+    "cleanup",
+    "compare",
+    "deploy",
+    "evaluate",
+    "leftovers",
+    "may_have_seen",
+    "plan_cleanup",
+    "plan_deploy",
+    "plan_run",
+    "plan_stage",
+    "plan_train",
+    "plan_upload",
+    "predict",
+    "read_captures",
+    "recording",
+    "resources",
+    "run",
+    "set_threshold",
+    "spent",
+    "train",
+    "upload",
+    "workflow_model",
+]

@@ -1,0 +1,229 @@
+"""The verbs that make something, each with its plan: stage, train, deploy, run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from scones_ml import dataset
+from scones_ml.errors import ConfigurationError
+from scones_ml.events import ImageRef
+from scones_ml.inference.model import ModelCard, read_card
+from scones_ml.plans import Change, Plan, recorded
+from scones_ml.ports import (
+    Backend,
+    DeploymentRequest,
+    Endpoint,
+    ImageResult,
+    Progress,
+    Steps,
+    TrainingRequest,
+    WorkflowModel,
+    WorkflowRequest,
+    no_progress,
+    no_steps,
+)
+
+__all__ = [
+    "attach",
+    "deploy",
+    "may_have_seen",
+    "plan_deploy",
+    "plan_run",
+    "plan_stage",
+    "plan_train",
+    "plan_upload",
+    "recording",
+    "run",
+    "train",
+    "upload",
+    "workflow_model",
+]
+
+
+@contextmanager
+def recording(backend: Backend, plan: Plan) -> Iterator[None]:
+    """Record every change of a plan before the block that makes them, and again when it has ended well."""
+    with ExitStack() as stack:
+        for change in plan.changes:
+            stack.enter_context(recorded(change, plan.place, backend.ledger, backend.current_run))
+        yield
+
+
+def plan_stage(destination: Path) -> Plan:
+    """What staging into a folder of this machine makes."""
+    folder = str(destination.absolute())
+    return Plan("stage", "local", (Change("create", "data set", folder, "checked and split pictures"),))
+
+
+def plan_upload(uri: str, region: str) -> Plan:
+    """What uploading a staged data set makes.
+
+    Args:
+        uri: ``s3://bucket/prefix``.
+        region: of the account's resources.
+    """
+    change = Change("create", "objects", f"{uri.rstrip('/')}/", "the data set, for training", "s3:PutObject")
+    return Plan("stage", f"aws:{region}", (change,))
+
+
+def plan_train(backend: Backend, request: TrainingRequest) -> Plan:
+    """What :func:`train` is going to make.
+
+    Raises:
+        DatasetError: ``request.data`` is not a staged data set.
+    """
+    dataset.load(request.data)
+    return backend.trainer.plan(request)
+
+
+def train(
+    backend: Backend, request: TrainingRequest, progress: Progress = no_progress, steps: Steps = no_steps
+) -> ModelCard:
+    """Train a model on a staged data set; its threshold is chosen on the calibration split.
+
+    Raises:
+        DatasetError: ``request.data`` is not a staged data set.
+        TrainingError: the job did not finish.
+    """
+    dataset.load(request.data)
+    backend.trainer.train(request, progress, steps)
+    return read_card(request.model)
+
+
+def attach(
+    backend: Backend, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps
+) -> ModelCard:
+    """Follow a training job that was started before, and write its model to a folder.
+
+    Raises:
+        ConfigurationError: there is no such job.
+        TrainingError: the job did not finish.
+    """
+    backend.trainer.attach(job, model, progress, steps)
+    return read_card(model)
+
+
+def may_have_seen(model: Path, data: Path) -> bool:
+    """Whether a model may have learned from pictures that a data set judges by.
+
+    It has not when it was trained on the data set, or on one that the data set was grown from: splits stay.
+
+    Raises:
+        ConfigurationError: ``model`` is not a model.
+        DatasetError: ``data`` is not a staged data set.
+    """
+    staged = dataset.load(data)
+    return read_card(model).dataset_hash not in (staged.hash, *staged.grown_from)
+
+
+def plan_deploy(backend: Backend, request: DeploymentRequest) -> Plan:
+    """What :func:`deploy` is going to do.
+
+    Raises:
+        ConfigurationError: ``request.model`` is not a model.
+        DeploymentError: no endpoint can have that name.
+    """
+    return backend.deployer.plan(request)
+
+
+def deploy(backend: Backend, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
+    """Serve a model under a name, and wait until it answers; steps tell what goes on.
+
+    Raises:
+        ConfigurationError: ``request.model`` is not a model.
+        DeploymentError: the endpoint did not come up.
+    """
+    return backend.deployer.deploy(request, steps)
+
+
+def plan_run(backend: Backend, inputs: bool = True) -> Plan:
+    """What sending images through the state machine makes.
+
+    Args:
+        backend: where they run.
+        inputs: whether images are uploaded first.
+    """
+    changes = [_pictures(backend)] if inputs else []
+    if not backend.buckets.shared:
+        outcomes = f"s3://{backend.buckets.output}/"
+        changes.append(Change("create", "objects", outcomes, "where each picture went, and why"))
+    return Plan("run", backend.place_name, tuple(changes))
+
+
+def _pictures(backend: Backend) -> Change:
+    to = backend.buckets
+    permission = "s3:PutObject" if to.shared else ""
+    return Change("create", "objects", f"s3://{to.input}/{to.uploads}", "pictures to classify", permission)
+
+
+def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageRef, ...]:
+    """Put named files into the input bucket, where they wait to be run.
+
+    Args:
+        backend: where to.
+        files: key and bytes of each; on AWS keys get a prefix of their own.
+
+    Returns:
+        References to the very versions that were written.
+    """
+    to = backend.buckets
+    refs = []
+    with recording(backend, Plan("run", backend.place_name, (_pictures(backend),))):
+        for name, data in files:
+            key = f"{to.uploads}{name}"
+            etag = backend.store.write(to.input, key, data, "application/octet-stream")
+            refs.append(ImageRef(s3_bucket=to.input, s3_key=key, etag=etag))
+    return tuple(refs)
+
+
+def run(
+    backend: Backend,
+    images: Iterable[ImageRef],
+    classifier: Endpoint | Path | None = None,
+    threshold: float | None = None,
+) -> Iterator[ImageResult]:
+    """Send images through the state machine, one execution each.
+
+    Args:
+        backend: where they run.
+        images: objects in the backend's store.
+        classifier: an endpoint, or a model's folder; None for the one that the workflow was deployed with, on AWS.
+        threshold: in (0, 1]; None takes the model's own.
+
+    Raises:
+        ConfigurationError: no threshold was given, and the model has none; or the workflow was deployed with a
+            model, and one was given.
+    """
+    model = None if classifier is None else workflow_model(classifier, threshold)
+    if model is None and threshold is not None:
+        raise ConfigurationError("a threshold was given without its model: on AWS the stack's functions hold both")
+    results = backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
+    return _recorded(backend, results)
+
+
+def _recorded(backend: Backend, results: Iterator[ImageResult]) -> Iterator[ImageResult]:
+    with recording(backend, plan_run(backend, inputs=False)):
+        yield from results
+
+
+def workflow_model(classifier: Endpoint | Path, threshold: float | None = None) -> WorkflowModel:
+    """What is to classify within a workflow.
+
+    Args:
+        classifier: an endpoint, or a model's folder.
+        threshold: in (0, 1]; None takes the model's own.
+
+    Raises:
+        ConfigurationError: no threshold was given, and the model has none.
+    """
+    if isinstance(classifier, Path):
+        card = read_card(classifier)
+        own, image_size = card.threshold, card.input_size
+    else:
+        own, image_size = classifier.threshold, classifier.image_size
+    threshold = own if threshold is None else threshold
+    if threshold is None:
+        raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
+    return WorkflowModel(classifier, threshold, image_size)
