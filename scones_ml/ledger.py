@@ -107,13 +107,12 @@ class Ledger:
         found: dict[tuple[str, str, str], Resource] = {}
         for entry in self.entries():
             identity = (entry.place, entry.kind, entry.name)
-            before = found.pop(identity, None)
-            if entry.state == "deleted":
-                if before:
-                    yield before, entry.time
-            elif entry.state == "deleting" and before:
+            before = found.get(identity)
+            if entry.state == "deleting" and before:
                 found[identity] = replace(before, state="deleting")
-            else:
+                continue
+            found.pop(identity, None)
+            if entry.state != "deleted":
                 found[identity] = Resource(
                     *identity,
                     run=entry.run,
@@ -122,6 +121,8 @@ class Ledger:
                     dollars_per_hour=entry.dollars_per_hour,
                     expires=entry.expires,
                 )
+            elif before:
+                yield before, entry.time
         yield from ((resource, None) for resource in found.values())
 
 

@@ -64,7 +64,7 @@ class AwsInventory:
         if everything:
             known = set(map(_identity, found))
             found += [one for one in self._tagged() if _identity(one) not in known]
-        return found
+        return sorted(found, key=lambda one: one.kind in ("object", "objects"))  # models load them
 
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
@@ -119,7 +119,18 @@ class AwsInventory:
     def _empty(self, uri: str) -> None:
         if not uri.removeprefix("s3://").partition("/")[2]:
             raise DeploymentError(f"{uri} is a whole bucket: only that of a stack is emptied")
+        if model := self._model_that_loads(uri):
+            raise DeploymentError(f"{uri} stays, for model {model} loads it")
         delete_objects(self._aws, uri)
+
+    def _model_that_loads(self, uri: str) -> str | None:
+        """A model, whosever it is, whose endpoint needs an object to start one more machine: packages are shared."""
+        for name in self._aws.names("model"):
+            container = (self._aws.find("model", name) or {}).get("PrimaryContainer", {})
+            loaded = str(container.get("ModelDataUrl", ""))
+            if loaded == uri or (uri.endswith("/") and loaded.startswith(uri)):
+                return name
+        return None
 
     def _logs(self, lifetimes: Iterable[tuple[Resource, datetime | None]]) -> Iterator[Resource]:
         """The log group of each endpoint that was ever on record, until it is itself on record as deleted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -87,8 +88,8 @@ def test_what_was_deployed_is_gone(
         ("alarm", "cloudwatch:DeleteAlarms"),
         ("endpoint config", "sagemaker:DeleteEndpointConfig"),
         ("model", "sagemaker:DeleteModel"),
-        ("object", "s3:DeleteObjectVersion"),
         ("log group", "logs:DeleteLogGroup"),
+        ("object", "s3:DeleteObjectVersion"),
     ]
     assert cleanup(capsys) == (0, "0 resources left\n")
     assert everything_there() == []
@@ -161,6 +162,21 @@ def test_a_prefix_goes_with_its_versions(
     answer = s3.list_object_versions(Bucket=BUCKET)
     assert [version["Key"] for version in answer["Versions"]] == ["data-of-others/a"]
     assert "DeleteMarkers" not in answer
+
+
+def test_a_package_that_a_model_loads_stays(
+    folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two endpoints share a package: cleaning up after the first one leaves it to the second, and says so."""
+    for name in ("first", "second"):
+        assert main(["deploy", str(tiny_model), "--on", "aws", "--name", name]) == 0
+    ledger = AwsBackend(folder / ".scones").ledger
+    (run,) = {one.run for one in ledger.resources() if one.name == "first"}
+    code, said = cleanup(capsys, "--run", run)
+    assert code == 1
+    assert re.fullmatch(r"object s3://(\S+): s3://\1 stays, for model second-\w+ loads it\n1 resources left\n", said)
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert everything_there() == []
 
 
 def test_logs_outlive_their_endpoint_on_record(
