@@ -51,9 +51,8 @@ def label_next(
     waiting = [image for image in images if image.image_id not in answered]
     if not waiting:
         said = f" but {len(images):,} that have an answer" if images else ""
-        raise ConfigurationError(
-            f"there are no images in {source or 'the review queue'}{said}: run some with `scones run`"
-        )
+        remedy = "give a folder of images, or s3://BUCKET/PREFIX" if source else "run some with `scones run`"
+        raise ConfigurationError(f"there are no images in {source or 'the review queue'}{said}: {remedy}")
     with terminal.progress("look") as progress:
         wanted = labels.label_next(model or workspace / "model", store, waiting, count, progress)
     if json:

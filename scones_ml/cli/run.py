@@ -108,7 +108,9 @@ def _one_by_one(
         for result in results
     ]
     terminal.print_table(("image", "label", "confidence", "outcome", ""), rows, right=("confidence",))
-    terminal.say(_counted(Counter(result.outcome or "failed" for result in results)))
+    counts: Counter[str] = Counter(result.outcome or "failed" for result in results)
+    terminal.say(_counted(counts))
+    _say_review(counts, backend.place_name != "local")
     failed = next((result for result in results if result.outcome is None and result.execution), None)
     if failed:
         terminal.say(f"run a failed one again here, with its own history: scones asl redrive {failed.execution}")
@@ -132,6 +134,7 @@ def _in_bulk(backend: Backend | None, source: str, model: Path | None, threshold
         f"{fresh:,} images in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
         f"{result.finished_before:,} were finished before"
     )
+    _say_review(result.outcomes, backend is None)
 
 
 def _bulk_here(
@@ -182,6 +185,11 @@ def _as_load(
 
 def _counted(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items(), key=lambda item: -item[1]))
+
+
+def _say_review(outcomes: Mapping[str, int], on_aws: bool) -> None:
+    if outcomes.get("review"):
+        terminal.say(f"next: scones review{' --on aws' if on_aws else ''}")
 
 
 def _endpoint(backend: Backend, name: str | None) -> Endpoint:

@@ -56,7 +56,14 @@ def new_key() -> str:
 
 def serve(app: Starlette, listener: socket.socket) -> None:
     """Serve until Ctrl-C, which ends in KeyboardInterrupt once the answers under way are kept."""
-    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",  # there is none, and a second Ctrl-C would tell its traceback
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -102,7 +102,7 @@ def test_a_finished_queue_says_so(queue: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_what_a_run_doubts_is_queued_with_its_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`scones run` leaves doubtful pictures where the review finds them, and says which model doubted."""
     from PIL import Image
@@ -113,6 +113,7 @@ def test_what_a_run_doubts_is_queued_with_its_model(
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (8, 8), (130, 0, 0)).save("doubtful.png")
     assert main(["run", "doubtful.png", "--model", str(tiny_model)]) == 0
+    assert "next: scones review\n" in capsys.readouterr().err
     (image,) = read_queue(DirectoryObjectStore(Path(".scones/buckets")), "scones-output").images
     assert (image.s3_key, image.model) == ("doubtful.png", load_model(tiny_model).model)
 

@@ -82,13 +82,15 @@ def test_the_review_queue_without_what_is_answered(
     [
         (("2",), "there are no images in the review queue: run some with `scones run`"),
         (("2", "nowhere"), "there is no folder nowhere"),
-        (("2", "inbox", "--model", "nothing"), "the model nothing does not exist"),
+        (("2", "nothing"), "there are no images in nothing: give a folder of images"),
+        (("2", "inbox", "--model", "no-model"), "the model no-model does not exist"),
     ],
 )
 def test_what_is_not_there_is_one_line(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
     """An empty queue, no such folder and no such model end with exit code 1 and one line."""
+    (folder / "nothing").mkdir()
     model = () if "--model" in arguments else ("--model", str(tiny_model))
     assert main(["label-next", *arguments, *model]) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
