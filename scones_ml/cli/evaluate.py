@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -49,7 +50,7 @@ def evaluate(
             comparison = lifecycle.compare(lifecycle.predict(compare, data, split, progress), predictions)
     evaluation = lifecycle.evaluate(predictions)
     if html:
-        _write_report(model, data, predictions, html)
+        _write_report(model, data, predictions, (str(compare), comparison) if comparison else None, html)
     if json:
         terminal.print_json(evaluation.to_json() | ({"comparison": comparison.to_json()} if comparison else {}))
         return
@@ -58,7 +59,9 @@ def evaluate(
         _show_comparison(comparison, compare)
 
 
-def _write_report(model: Path, data: Path, predictions: Predictions, path: Path) -> None:
+def _write_report(
+    model: Path, data: Path, predictions: Predictions, comparison: tuple[str, Comparison] | None, path: Path
+) -> None:
     from scones_ml import reports
     from scones_ml.evaluation import render_report
 
@@ -70,7 +73,7 @@ def _write_report(model: Path, data: Path, predictions: Predictions, path: Path)
         source=str(data),
         created=datetime.now(UTC),
     )
-    page = render_report(told)
+    page = render_report(replace(told, comparison=comparison))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     terminal.say(f"the report is {path}")
@@ -96,7 +99,7 @@ def _show_evaluation(evaluation: Evaluation) -> None:
 
 
 def _show_comparison(comparison: Comparison, old: Path | None) -> None:
-    gain = comparison.gain
+    value, low, high = (100 * figure for figure in (comparison.gain.value, comparison.gain.low, comparison.gain.high))
     terminal.out.print()
-    terminal.out.print(f"against {old}: accuracy {gain.value:+.1%} (95 % interval {gain.low:+.1%} to {gain.high:+.1%})")
+    terminal.out.print(f"against {old}: accuracy {value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})")
     terminal.out.print(comparison.verdict)

@@ -144,8 +144,8 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{middle}" y2="{middle}"/>'
         + y_labels(up, [(float(max(*right, 1)), str(max(*right, 1)))])
         + y_labels(down, [(float(max(*wrong, 4)), str(max(*wrong, 4)))])
-        + f'<text class="name right-text" x="{LEFT + 6}" y="{TOP + 18}">right</text>'
-        + f'<text class="name wrong-text end" x="{WIDTH - RIGHT - 4}" y="{HEIGHT - BOTTOM - 6}">wrong</text>'
+        + _named_at("right", right, TOP + 18)
+        + _named_at("wrong", wrong, HEIGHT - BOTTOM - 6)
     )
     return svg(
         "Confidence of right and wrong answers",
@@ -155,6 +155,14 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
         + "".join(bars)
         + _threshold_upright(x, threshold),
     )
+
+
+def _named_at(name: str, counts: Sequence[int], y: float) -> str:
+    """The name of one kind of bars, at the end where they are lower."""
+    word = len(counts) // 6  # about as wide as a word
+    at_left = max(counts[:word]) <= max(counts[-word:])
+    end, x = ("", LEFT + 6) if at_left else (" end", WIDTH - RIGHT - 4)
+    return f'<text class="name {name}-text{end}" x="{x}" y="{y}">{name}</text>'
 
 
 def coverage_curve(

@@ -9,7 +9,7 @@ import numpy as np
 
 from scones_ml.errors import DatasetError
 from scones_ml.evaluation.arrays import as_labels, as_probabilities
-from scones_ml.evaluation.intervals import Estimate, binomial_cdf, bootstrap
+from scones_ml.evaluation.intervals import Estimate, binomial_cdf, bootstrap, clopper_pearson
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,7 +28,8 @@ class Comparison:
         both_right: images that both got right.
         only_new_right: images that only the new model got right.
         only_old_right: images that only the old model got right.
-        gain: accuracy of the new model less that of the old one, in [-1, 1], with a paired bootstrap interval.
+        gain: accuracy of the new model less that of the old one, in [-1, 1]. Its interval holds the paired bootstrap's
+            and every gain that McNemar's test does not refuse, so that few images never look like certainty.
         p_value: exact two-sided McNemar test of "neither is better"; 1 when they never differ.
     """
 
@@ -42,7 +43,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One plain sentence, at 95 % confidence."""
-        counts = f"{self.only_new_right} images became right and {self.only_old_right} wrong"
+        images = "image" if self.only_new_right == 1 else "images"
+        counts = f"{self.only_new_right} {images} became right and {self.only_old_right} wrong"
         if self.p_value > 0.05:
             return f"No difference beyond chance: {counts} of {self.images} (p = {self.p_value:.2g})."
         better = "better" if self.gain.value > 0 else "worse"
@@ -78,6 +80,10 @@ def compare(old: npt.ArrayLike, new: npt.ArrayLike, labels: npt.ArrayLike, *, se
         return np.array([change[index].mean()])
 
     low, high = np.quantile(bootstrap(gain, len(truth), seed=seed), [0.025, 0.975])
+    if won + lost:
+        of_these = clopper_pearson(won, won + lost)
+        differ = (won + lost) / len(truth)
+        low, high = min(low, differ * (2 * of_these.low - 1)), max(high, differ * (2 * of_these.high - 1))
     return Comparison(
         images=len(truth),
         both_right=int((was & is_now).sum()),

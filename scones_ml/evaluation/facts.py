@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scones_ml.evaluation.bill import Bill
+    from scones_ml.evaluation.comparison import Comparison
     from scones_ml.evaluation.metrics import Evaluation
     from scones_ml.evaluation.threshold import ThresholdChoice
 
@@ -121,6 +122,7 @@ class RunReport:
         uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
         tested: test pictures that are worth a look, see ``telling``; may be empty.
         bill: what the work would cost on AWS.
+        comparison: an older model's name, and how this one fares beside it on the test images.
     """
 
     title: str
@@ -136,3 +138,4 @@ class RunReport:
     uncalibrated: tuple[Answer, ...] = ()
     tested: tuple[ClassifiedRow, ...] = ()
     bill: Bill | None = None
+    comparison: tuple[str, Comparison] | None = None

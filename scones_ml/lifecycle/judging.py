@@ -53,7 +53,7 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
     staged = dataset.load(data)
     if staged.classes != classifier.labels:
         raise DatasetError(
-            f"{data} holds {', '.join(staged.classes)}, but the model knows {', '.join(classifier.labels)}"
+            f"{data} holds {', '.join(staged.classes)}, but {model} knows {', '.join(classifier.labels)}"
         )
     size = classifier.card.input_size
     if staged.image_size != size:

@@ -49,8 +49,17 @@ def test_a_better_model_is_called_better(
     capsys.readouterr()
     assert main(["evaluate", str(tiny_model), str(data), "--compare", str(contrary)]) == 0
     out = capsys.readouterr().out
-    assert f"against {contrary}: accuracy +100.0% (95 % interval +100.0% to +100.0%)" in out
+    assert f"against {contrary}: accuracy +100.0 points (95 % interval +38.3 to +100.0)" in out
     assert "The new model is better beyond chance: 10 images became right and 0 wrong of 10 (p = 0.002)." in out
+
+
+def test_the_page_says_it_too(data: Path, tiny_model: Path, contrary: Path, tmp_path: Path) -> None:
+    """With --compare the page of --html names the older model and says whether this one is better."""
+    page = tmp_path / "report.html"
+    assert main(["evaluate", str(tiny_model), str(data), "--compare", str(contrary), "--html", str(page)]) == 0
+    said = page.read_text()
+    assert f"Beside {contrary}: +100.0 points right (+38.3 to +100.0)." in said
+    assert "better beyond chance: 10 images became right" in said
 
 
 def test_a_model_is_no_better_than_itself(data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:

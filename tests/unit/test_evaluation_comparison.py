@@ -46,6 +46,16 @@ def test_mcnemar_is_the_exact_sign_test(seed: int, rows: int) -> None:
     assert found.gain.value == pytest.approx(right[1] - right[0])
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 1000), st.integers(1, 80))
+def test_interval_and_verdict_agree(seed: int, rows: int) -> None:
+    """Where the test sees no difference, the gain's interval holds 0; and it always holds the gain."""
+    old, labels = model(seed, rows, 0.7)
+    found = compare(old, model(seed + 1, rows, 0.8)[0], labels)
+    assert found.gain.low <= found.gain.value <= found.gain.high
+    assert found.p_value <= 0.05 or found.gain.low <= 0 <= found.gain.high
+
+
 def test_the_same_model_is_not_better_than_itself() -> None:
     """Equal answers: no gain, p = 1, and the verdict says so."""
     old, labels = model(0, 100, 0.9)
