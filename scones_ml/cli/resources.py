@@ -50,7 +50,7 @@ def cleanup(
     left: list[Leftover] = []
     for backend in places:
         with terminal.progress("clean up") as progress:
-            left += lifecycle.cleanup(backend, run, everything, progress=progress)
+            left += lifecycle.cleanup(backend, run, everything, progress=progress, steps=terminal.say)
     if json:
         terminal.print_json({"resources_left": [dataclasses.asdict(leftover) for leftover in left]})
     else:

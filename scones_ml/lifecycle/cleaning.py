@@ -11,7 +11,7 @@ from functools import partial
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
 from scones_ml.ledger import Resource
 from scones_ml.plans import Change, Plan, recorded
-from scones_ml.ports import Backend, Progress, no_progress
+from scones_ml.ports import Backend, Progress, Steps, no_progress, no_steps
 
 __all__ = ["Leftover", "cleanup", "leftovers", "plan_cleanup", "resources", "spent"]
 
@@ -56,6 +56,7 @@ def cleanup(
     *,
     pause: Callable[[float], None] = time.sleep,
     progress: Progress = no_progress,
+    steps: Steps = no_steps,
 ) -> tuple[Leftover, ...]:
     """Remove what is ours, newest first, then list again: what is returned is still there.
 
@@ -65,6 +66,7 @@ def cleanup(
         everything: also what other workspaces made.
         pause: waits so many seconds before something that was refused for now is tried again.
         progress: counts resources.
+        steps: hears what is waited for.
 
     Raises:
         ConfigurationError: there is no such run on record.
@@ -74,7 +76,7 @@ def cleanup(
     for done, change in enumerate(plan.changes, 1):
         try:
             with recorded(change, plan.place, backend.ledger, backend.current_run):
-                _insist(partial(backend.inventory.remove, change), pause)
+                _insist(partial(backend.inventory.remove, change), pause, steps)
         except SconesError as exc:
             reasons[change.kind, change.name] = str(exc)
         progress(done, len(plan.changes))
@@ -97,15 +99,18 @@ def _there(backend: Backend, plan: Plan) -> Iterator[Change]:
             yield change
 
 
-def _insist(remove: Callable[[], None], pause: Callable[[float], None]) -> None:
+def _insist(remove: Callable[[], None], pause: Callable[[float], None], steps: Steps) -> None:
     """Try again, ever more patiently, while it is refused for now."""
-    waited, seconds = 0.0, 1.0
+    waited, seconds, told = 0.0, 1.0, ""
     while True:
         try:
             return remove()
-        except TransientServiceError:
+        except TransientServiceError as exc:
             if waited >= _PATIENCE:
                 raise
+            if str(exc) != told:
+                told = str(exc)
+                steps(told)
         pause(seconds)
         waited, seconds = waited + seconds, min(2 * seconds, 30.0)
 

@@ -265,12 +265,19 @@ def busy_inventory(tmp_path: Path, *statuses: str) -> tuple[AwsInventory, Busy]:
     return AwsInventory("aws:us-east-1", Ledger(tmp_path / "ledger.jsonl"), Run("1"), "scones", aws), aws
 
 
-def test_an_endpoint_that_changes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_changes_is_waited_for(tmp_path: Path) -> None:
     """While an endpoint is made or updated AWS deletes none: cleanup waits, deletes, and waits until it is gone."""
     inventory, aws = busy_inventory(tmp_path, "Creating", "Updating", "InService", "Deleting", "Deleting", "")
-    waits: list[float] = []
-    lifecycle.cleaning._insist(lambda: inventory.remove(Change("delete", "endpoint", "scones", "")), waits.append)
+    waits, said = list[float](), list[str]()
+    change = Change("delete", "endpoint", "scones", "")
+    lifecycle.cleaning._insist(lambda: inventory.remove(change), waits.append, said.append)
     assert waits == [1.0, 2.0, 4.0, 8.0]
+    assert [line.partition(":")[0] for line in said] == [
+        "endpoint scones is Creating",
+        "endpoint scones is Updating",
+        "endpoint scones is about to go",
+        "endpoint scones is Deleting",
+    ]
     assert aws.deleted == ["scones"]
 
 
