@@ -89,7 +89,7 @@ def aws(moto_url: str) -> Any:
         region_name="us-east-1",
     )
     s3.create_bucket(Bucket=BUCKET)
-    s3.create_bucket(Bucket="scones-output")
+    s3.create_bucket(Bucket="packages-output")
     for key in (KEY, "test/my photo+1.png"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=picture(255))
     return s3, variables
@@ -239,12 +239,12 @@ def test_a_batch_is_classified_in_one_invocation(start: Start, aws: Any, name: s
     items = [{"s3_key": key, "etag": etag} for key, etag in etags.items()]
     items += [{"s3_key": "bulk/gone.png"}, {"s3_key": "bulk/"}, {"s3_key": "bulk/list.lst"}]
     run = name.replace("+", "-")
-    event = {"BatchInput": {"s3_bucket": BUCKET, "output_bucket": "scones-output", "run": run}, "Items": items}
+    event = {"BatchInput": {"s3_bucket": BUCKET, "output_bucket": "packages-output", "run": run}, "Items": items}
     inside = {"SCONES_CLASSIFIER": "onnx:model"} if name.endswith("+onnx") else {}
     report = start(name, **inside).invoke(event)
     assert isinstance(report, Mapping)
     assert report["counts"] == {"accepted": 1, "review": 1, "quarantined": 1, "dropped": 1}
-    body = s3.get_object(Bucket="scones-output", Key=report["result_key"])["Body"].read().decode()
+    body = s3.get_object(Bucket="packages-output", Key=report["result_key"])["Body"].read().decode()
     lines = [json.loads(line) for line in body.splitlines()]
     assert [(line["s3_key"], line["outcome"]) for line in lines] == [
         ("bulk/a.png", "accepted"),
