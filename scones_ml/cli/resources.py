@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from scones_ml import backends
 from scones_ml.cli import terminal
 from scones_ml.cli.options import DryRun, Json, On, Workspace, span
 from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
+from scones_ml.errors import DeploymentError
 
 if TYPE_CHECKING:
     from scones_ml.ledger import Resource
@@ -102,7 +103,8 @@ def status(
     if not rows:
         terminal.out.print("nothing is there")
     else:
-        cells = [_cells(row, now) for row in rows]
+        dead = set() if on == "aws" else {name for backend in places for name in _dead(backend)}
+        cells = [_cells(row, now, row.kind == "endpoint" and row.name in dead) for row in rows]
         columns = ["what", "name", "state", "for", "until", "an hour", "so far", "run"]
         if place == "local":  # costs nothing
             columns, cells = columns[:5] + columns[7:], [row[:5] + row[7:] for row in cells]
@@ -113,8 +115,18 @@ def status(
     _say_what_is_elsewhere(places)
 
 
-def _cells(row: Resource, now: datetime) -> list[str]:
+def _dead(backend: Backend) -> Iterator[str]:
+    """Endpoints of this machine that are on record and do not run; all of them when a record cannot be read."""
+    try:
+        running = {endpoint.name for endpoint in backend.deployer.endpoints()}
+    except DeploymentError:
+        running = set()
+    yield from (one.name for one in backend.inventory.resources() if one.kind == "endpoint" and one.name not in running)
+
+
+def _cells(row: Resource, now: datetime, dead: bool) -> list[str]:
     state = {"created": "there", "creating": "unfinished", "deleting": "half deleted"}.get(row.state, row.state)
+    state = "not running" if dead and row.state == "created" else state
     until = "" if row.expires is None else f"in {span(row.expires - now)}" if row.expires > now else "overdue"
     cost = row.dollars_so_far(now)
     return [

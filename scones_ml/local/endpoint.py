@@ -67,8 +67,13 @@ class LocalDeployer:
         def perform(change: Change) -> None:
             if change.action == "delete":
                 self.remove(change.name)
-            else:
+                return
+            try:
                 started.append(self._start(request))
+            except BaseException:
+                undo = Plan("deploy", "local", (Change("delete", "endpoint", change.name, "did not come up"),))
+                execute(undo, perform, self._ledger, self._run)
+                raise
 
         execute(self.plan(request), perform, self._ledger, self._run)
         return started[0]

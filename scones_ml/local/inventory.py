@@ -25,7 +25,7 @@ _RESULTS = {"data set": recover, "model": forget_training, "report": _recover_re
 
 
 class LocalInventory:
-    """The ledger's word, and what is really there whether recorded or not.
+    """What is really there, recorded or not, and what the ledger says is unfinished; results are kept.
 
     Args:
         store: holds the objects.
@@ -38,10 +38,14 @@ class LocalInventory:
 
     def resources(self, everything: bool = False) -> Sequence[Resource]:  # noqa: ARG002 - a workspace is all there is
         """See :meth:`scones_ml.ports.Inventory.resources`."""
-        recorded = [found for found in self._ledger.resources() if found.place == "local"]
+        there = {(found.kind, found.name): found for found in self._there()}
+        recorded = [
+            found
+            for found in self._ledger.resources()
+            if found.place == "local" and (found.state != "created" or (found.kind, found.name) in there)
+        ]
         known = {(found.kind, found.name) for found in recorded}
-        kept = [found for found in recorded if not (found.kind in _RESULTS and found.state == "created")]
-        return [*(found for found in self._there() if (found.kind, found.name) not in known), *kept]
+        return [*(found for identity, found in there.items() if identity not in known), *recorded]
 
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -286,3 +287,14 @@ def test_what_is_elsewhere_is_mentioned(folder: Path, capsys: pytest.CaptureFixt
     for verb in ("cleanup", "status"):
         assert main([verb]) == 0
         assert "1 more on record in eu-west-1: scones status --on aws" in capsys.readouterr().err
+
+
+def test_a_deployment_that_failed_is_not_there(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An endpoint that did not come up and was taken down again is no unfinished business."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["deploy", str(tiny_model), "--port", str(taken.getsockname()[1])]) == 1
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "nothing is there\n"

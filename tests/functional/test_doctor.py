@@ -101,6 +101,8 @@ def test_an_endpoint_that_died_is_named(folder: Path, capsys: pytest.CaptureFixt
     (records / "bikes.log").write_text("")
     assert main(["doctor"]) == 0
     assert "on record, but not running" in capsys.readouterr().out
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["endpoint", "bikes", "not", "running"]
     (records / "bikes.json").write_text("{broken")
     assert main(["doctor"]) == 1
     assert "is not the record of an endpoint" in capsys.readouterr().out
