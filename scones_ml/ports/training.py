@@ -60,7 +60,7 @@ class Trainer(Protocol):
 
         Args:
             request: what to train.
-            progress: counts epochs.
+            progress: counts what is uploaded, where it is, and then epochs.
             steps: told what goes on, and on AWS each line of the job's log.
 
         Raises:

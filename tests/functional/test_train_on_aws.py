@@ -25,11 +25,11 @@ from scones_ml import backends, dataset, lifecycle
 from scones_ml.aws import training_jobs
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.cli import main
-from scones_ml.errors import TrainingError
+from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import load_model, read_card
 from scones_ml.ledger import Ledger
 from scones_ml.plans import Run
-from scones_ml.ports import TrainingRequest
+from scones_ml.ports import Backend, TrainingRequest
 from scones_ml.training.source import pack
 
 ROLE = "arn:aws:iam::123456789012:role/scones-training"
@@ -216,6 +216,36 @@ def test_models_are_trained_by_jobs(sagemaker: SageMaker, data: Path, capsys: py
     assert main(["train", "--on", "aws", "--attach", name, "--model", "again"]) == 0
     assert capsys.readouterr().out == "again\n"
     assert load_model("again").sha256 == load_model(".scones/model").sha256
+
+
+@pytest.fixture(params=["local", "aws"])
+def backend(request: pytest.FixtureRequest, sagemaker: SageMaker, tmp_path: Path) -> Backend:
+    """Each place that has a trainer."""
+    return backends.backend(request.param, tmp_path / "workspace")
+
+
+def test_either_trainer_keeps_its_plan(backend: Backend, data: Path, tmp_path: Path) -> None:
+    """A plan is the same each time and makes nothing; training leaves the model, told epoch by epoch, on record."""
+    request = TrainingRequest(data, tmp_path / "model", epochs=2, threads=1)
+    plan = backend.trainer.plan(request)
+    assert plan == backend.trainer.plan(request)
+    assert (plan.verb, plan.place) == ("train", backend.place_name)
+    assert backend.ledger.resources() == ()
+    told: list[tuple[int, int]] = []
+    backend.trainer.train(request, lambda done, total: told.append((done, total)))
+    assert told[-2:] == [(1, 2), (2, 2)]
+    assert load_model(request.model).card.dataset_hash == dataset.load(data).hash
+    assert {entry.name for entry in backend.ledger.entries()} == {change.name for change in plan.changes}
+
+
+def test_either_trainer_says_a_job_s_last_words(backend: Backend, data: Path, tmp_path: Path) -> None:
+    """A training that fails is a TrainingError with the job's own reason, and leaves no model; no job is made up."""
+    request = TrainingRequest(data, tmp_path / "model", device="cuda")
+    with pytest.raises(TrainingError, match="torch finds no CUDA device here; use --device cpu"):
+        backend.trainer.train(request)
+    assert not (request.model / "model.onnx").exists()
+    with pytest.raises(ConfigurationError, match="no-such-job"):
+        backend.trainer.attach("no-such-job", request.model)
 
 
 def test_a_failure_in_the_container_is_one_line(
