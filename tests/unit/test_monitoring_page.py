@@ -109,3 +109,11 @@ def test_in_a_browser_it_loads_without_a_complaint(
     assert [url for url in opened.requests if not url.startswith("data:")] == [file.as_uri()]
     assert opened.errors == []
     opened.screenshot(artefacts / "monitoring-phone.png")
+
+
+def test_the_least_sure_answers_show_where_they_go() -> None:
+    """Below the threshold a picture has the colour of what goes to a person, from it up of what passes."""
+    rims = re.compile(r'class="rim-(\w+)"')
+    assert rims.findall(page(None)) == ["review"] * 12
+    assert rims.findall(page(None, threshold=0.6)) == ["accepted"] * 12
+    assert rims.findall(page(None, threshold=None)) == []
