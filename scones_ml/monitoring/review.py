@@ -133,20 +133,27 @@ def class_names(queue: Iterable[FilteredImage]) -> tuple[str, ...]:
     """The classes that the queue's answers name, in the order of their probabilities.
 
     Raises:
-        ConfigurationError: the model knows more classes than its answers here name.
+        ConfigurationError: the model knows more classes than its answers here name, or the models that answered do not
+            know the same ones in the same order.
     """
-    names: dict[int, str] = {}
+    answered: set[tuple[int, str]] = set()
     known = 0
     for image in queue:
-        names[image.inferences.index(max(image.inferences))] = image.label
+        answered.add((image.inferences.index(max(image.inferences)), image.label))
         known = max(known, len(image.inferences))
-    found = sorted(set(names.values()))
-    if not len(found) == len(names) == known:
+    names = tuple(name for _, name in sorted(answered))
+    found = sorted(set(names))
+    if len(names) > min(len(found), known):
+        raise ConfigurationError(
+            f"the queue holds answers of models that know different classes ({', '.join(found)}): "
+            "give those to choose from with --classes a,b"
+        )
+    if len(names) < known:
         raise ConfigurationError(
             f"the queue names {len(found)} of {known} classes ({', '.join(found)}): "
             "give them all with --classes a,b or --model MODEL"
         )
-    return tuple(names[index] for index in sorted(names))
+    return names
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,13 +198,19 @@ def test_second_opinions_make_conflicts_and_settle_them(
 
 
 def test_classes_are_told_from_the_queue(store: MemoryObjectStore, doubtful: Doubtful) -> None:
-    """The names come in the order of the probabilities; a class that nothing was taken for must be given."""
+    """The names come in the order of the probabilities; a class that nothing was taken for must be given,
+    and so must those to choose from when models know different ones.
+    """
     first = doubtful(store, "a", b"1", (0.2, 0.3, 0.5), ("x", "y", "z"))
     others = [doubtful(store, "b", b"2", (0.2, 0.6, 0.2), ("x", "y", "z"))]
     others.append(doubtful(store, "c", b"3", (0.6, 0.2, 0.2), ("x", "y", "z")))
     assert class_names([first, *others]) == ("x", "y", "z")
     with pytest.raises(ConfigurationError, match=r"2 of 3 classes \(y, z\).*--classes"):
         class_names([first, others[0]])
+    for label in ("tank", "x"):  # of another model's two classes
+        other = first.model_copy(update={"inferences": (0.4, 0.6), "label": label})
+        with pytest.raises(ConfigurationError, match=r"different classes \(.*--classes"):
+            class_names([first, *others, other])
 
 
 def test_nine_classes_keep_their_keys_and_more_are_ranked(store: MemoryObjectStore, doubtful: Doubtful) -> None:
