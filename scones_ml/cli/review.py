@@ -102,7 +102,8 @@ def _class_names(classes: str | None, model: Path | None, queue: Queue) -> tuple
     from scones_ml.inference.model import read_card
     from scones_ml.monitoring.review import class_names
 
-    known = names(classes) or (read_card(model).labels if model else class_names(queue.images))
+    given = tuple(dict.fromkeys(names(classes) or ()))
+    known = given or (read_card(model).labels if model else class_names(queue.images))
     if len(known) < 2:
         raise ConfigurationError(f"--classes names {len(known)} class: a review needs at least two")
     return known

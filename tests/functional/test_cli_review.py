@@ -181,6 +181,7 @@ def test_a_folder_that_is_gone_keeps_nobody_waiting(
     [
         (["bucket/prefix"], "'bucket/prefix' is not of the form s3://BUCKET/PREFIX"),
         (["--classes", "bicycle"], "at least two"),
+        (["--classes", "bicycle,bicycle"], "at least two"),
         (["--model", "nowhere"], "nowhere"),
     ],
 )
