@@ -262,3 +262,12 @@ def test_a_broken_model_is_named(
     with pytest.raises((ConfigurationError, DeploymentError), match=words):
         deployer.deploy(DeploymentRequest("fifth", tmp_path))
     assert "fifth" not in [found.name for found in deployer.endpoints()]
+
+
+def test_a_refused_deployment_leaves_what_runs(deployer: LocalDeployer, tiny_model: Path, tmp_path: Path) -> None:
+    """A model that is none is refused before anything is done: the endpoint of that name goes on."""
+    made = deployer.deploy(DeploymentRequest("sixth", tiny_model))
+    with pytest.raises(ConfigurationError, match="holds no model"):
+        deployer.deploy(DeploymentRequest("sixth", tmp_path))
+    assert made in deployer.endpoints()
+    deployer.remove("sixth")
