@@ -270,10 +270,10 @@ def test_train(folder: Path, proxy: Proxy) -> None:
     run(folder, proxy, *command)  # moto's jobs leave no model
     last = proxy.seen.index("CreateTrainingJob") + 1
     assert nothing_left(folder, proxy)
-    for at in (1, 5, last - 1, last):
-        for when in _WHEN:
-            assert run(folder, proxy, *command, at=at, when=when)[0] == -signal.SIGKILL
-            assert nothing_left(folder, proxy), (at, when)
+    points: tuple[tuple[int, When], ...] = ((1, "after"), (5, "before"), (last, "before"), (last, "after"))
+    for at, when in points:
+        assert run(folder, proxy, *command, at=at, when=when)[0] == -signal.SIGKILL
+        assert nothing_left(folder, proxy), (at, when)
 
 
 def test_run(folder: Path, proxy: Proxy) -> None:
