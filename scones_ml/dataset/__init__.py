@@ -23,7 +23,7 @@ from scones_ml.dataset.folds import folds, write_fold
 from scones_ml.dataset.manifests import JsonLines, ListFile
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
 from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
-from scones_ml.dataset.staging import StageResult, recover, stage
+from scones_ml.dataset.staging import StageResult, recover, remnants, stage
 from scones_ml.dataset.transfer import Upload, download, upload
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "is_answers",
     "load",
     "recover",
+    "remnants",
     "stage",
     "upload",
     "write_fold",

@@ -30,7 +30,7 @@ from scones_ml.dataset.splits import assign_splits
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.ports import ObjectStore, Progress, no_progress
 
-__all__ = ["StageResult", "recover", "stage"]
+__all__ = ["StageResult", "recover", "remnants", "stage"]
 
 _LONGEST_NAME = 100
 
@@ -188,14 +188,20 @@ def recover(destination: str | Path) -> None:
         destination: as it was given to :func:`stage`; a data set that is there stays as it is.
     """
     target = Path(destination).resolve()
+    for folder in remnants(target):
+        if folder.suffix == ".partial":
+            with contextlib.suppress(BlockingIOError), _locked(folder):
+                _restore(folder.with_suffix(".old"), target)
+                shutil.rmtree(folder, ignore_errors=True)
+        elif not folder.with_suffix(".partial").exists():
+            _restore(folder, target)
+
+
+def remnants(destination: str | Path) -> list[Path]:
+    """The hidden folders beside a destination that stagings work in, or left when they were killed."""
+    target = Path(destination).resolve()
     hidden = f".{glob.escape(target.name)}.*"
-    for work in target.parent.glob(f"{hidden}.partial"):
-        with contextlib.suppress(BlockingIOError), _locked(work):
-            _restore(work.with_suffix(".old"), target)
-            shutil.rmtree(work, ignore_errors=True)
-    for old in target.parent.glob(f"{hidden}.old"):
-        if not old.with_suffix(".partial").exists():
-            _restore(old, target)
+    return [*target.parent.glob(f"{hidden}.partial"), *target.parent.glob(f"{hidden}.old")]
 
 
 def _restore(old: Path, target: Path) -> None:

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scones_ml.dataset import recover
+from scones_ml.dataset import recover, remnants
 from scones_ml.ledger import Ledger, Resource
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.local.trainer import forget_training
+from scones_ml.local.trainer import forget_training, half_trained
 from scones_ml.plans import Change
 
 __all__ = ["LocalInventory"]
 
 
-def _recover_report(report: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What users asked for by name and keep: only what is half-made of it is ours to remove.
+
+    Attributes:
+        half_made: what there is of that.
+        tidy: removes it.
+    """
+
+    half_made: Callable[[Path], Sequence[Path]]
+    tidy: Callable[[Path], None]
+
+
+def _half_report(report: Path) -> list[Path]:
+    return [half for half in [report.with_suffix(".part")] if half.exists()]
+
+
+def _tidy_report(report: Path) -> None:
     report.with_suffix(".part").unlink(missing_ok=True)
 
 
-_RESULTS = {"data set": recover, "model": forget_training, "report": _recover_report}
-"""What users asked for by name and keep: only what is half-made of it is ours to remove, and this is how."""
+_RESULTS = {
+    "data set": _Result(remnants, recover),
+    "model": _Result(half_trained, forget_training),
+    "report": _Result(_half_report, _tidy_report),
+}
 
 
 class LocalInventory:
@@ -42,7 +63,7 @@ class LocalInventory:
         recorded = [
             found
             for found in self._ledger.resources()
-            if found.place == "local" and (found.state != "created" or (found.kind, found.name) in there)
+            if found.place == "local" and ((found.kind, found.name) in there or _is_unfinished(found))
         ]
         known = {(found.kind, found.name) for found in recorded}
         return [*(found for identity, found in there.items() if identity not in known), *recorded]
@@ -65,13 +86,20 @@ class LocalInventory:
         elif change.kind == "objects":
             self._store.delete_bucket(change.name.removeprefix("s3://").rstrip("/"))
         elif change.kind in _RESULTS:
-            _RESULTS[change.kind](Path(change.name))
+            _RESULTS[change.kind].tidy(Path(change.name))
 
     def _there(self) -> Iterator[Resource]:
         for name in self._deployer.recorded():
             yield _unrecorded("endpoint", name)
         for bucket in self._store.buckets():
             yield _unrecorded("objects", f"s3://{bucket}/")
+
+
+def _is_unfinished(found: Resource) -> bool:
+    """Whether something may be left of what was begun; of a result, whether something is."""
+    if found.kind in _RESULTS:
+        return bool(_RESULTS[found.kind].half_made(Path(found.name)))
+    return found.state != "created"
 
 
 def _unrecorded(kind: str, name: str) -> Resource:

@@ -17,7 +17,7 @@ from scones_ml.ledger import Ledger
 from scones_ml.plans import Change, Plan, Run, execute
 from scones_ml.ports import Progress, Steps, TrainingRequest, no_progress, no_steps
 
-__all__ = ["LocalTrainer", "forget_training"]
+__all__ = ["LocalTrainer", "forget_training", "half_trained"]
 
 _TOTAL = re.compile(r"epochs=(\d+)")
 LOG = "training.log"
@@ -73,10 +73,18 @@ class LocalTrainer:
                 raise TrainingError(_last_words(job, log))
 
 
+def half_trained(model: Path) -> list[Path]:
+    """What a training that did not come to its end left: half files, a log without its model, an empty folder."""
+    log = model / LOG
+    halves = [*model.glob(".*.part"), *([log] if log.exists() and not (model / MODEL_CARD).exists() else [])]
+    return halves or ([model] if model.is_dir() and not any(model.iterdir()) else [])
+
+
 def forget_training(model: Path) -> None:
     """Remove what a killed training left in a model's folder; a model that is whole stays."""
-    for half in (*model.glob(".*.part"), *([] if (model / MODEL_CARD).exists() else [model / LOG])):
-        half.unlink(missing_ok=True)
+    for half in half_trained(model):
+        if half != model:
+            half.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it holds something, or is not there
         model.rmdir()
 

@@ -298,3 +298,21 @@ def test_a_deployment_that_failed_is_not_there(
     capsys.readouterr()
     assert main(["status"]) == 0
     assert capsys.readouterr().out == "nothing is there\n"
+
+
+def test_a_refused_staging_is_no_unfinished_business(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A staging that was refused left nothing, so status names nothing; what a killed one left is named and goes."""
+    assert main(["stage", "synthetic", "data", "--per-class", "20"]) == 0
+    assert main(["stage", "data", "data"]) == 1
+    assert main(["stage", "nowhere", "other"]) == 1
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "nothing is there\n"
+    left = folder / ".other.0a1b2c3d.partial"
+    left.mkdir()
+    assert main(["status", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["resources"]
+    assert (row["kind"], row["name"], row["state"]) == ("data set", str(folder / "other"), "creating")
+    assert main(["cleanup"]) == 0
+    assert not left.exists()
+    assert (folder / "data" / "dataset.json").is_file()

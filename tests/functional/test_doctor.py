@@ -87,6 +87,7 @@ def test_what_costs_past_its_time_is_an_error(folder: Path) -> None:
 def test_what_a_killed_command_left_is_named(folder: Path) -> None:
     """What was begun and never finished is a warning with the command that removes it."""
     backend = LocalBackend(folder, Run("1"))
+    (folder / ".data.0a1b2c3d.partial").mkdir()
     with pytest.raises(ZeroDivisionError):
         execute(lifecycle.plan_stage(folder / "data"), lambda _: 1 / 0, backend.ledger, backend.current_run)
     found = by_name(doctor.resources(backend, NOW))[f"data set {folder / 'data'}"]
