@@ -101,6 +101,8 @@ def monitor(
         terminal.print_json(found.to_json())
     else:
         _show(found)
+        if card is None and normal is None:
+            terminal.say("classes go by number, and none waits for a person: --model gives names and threshold")
     if fail_on_drift and found.drift and found.drift.alarm:
         raise typer.Exit(_ALARM)
 

@@ -78,6 +78,21 @@ def test_the_real_captures_as_one_document(test_data: Path, capsys: pytest.Captu
     assert sum(row["count"] for row in document["classes"]) == 23
 
 
+def test_without_a_model_classes_go_by_number(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Captures hold no class names: without a model the numbers are shown, and where names come from is said."""
+    folder = capture_stream(tmp_path / "captures", tiny_model, 4)
+    assert main(["monitor", str(folder)]) == 0
+    captured = capsys.readouterr()
+    assert "said class 0" in captured.out
+    assert "--model gives names and threshold" in captured.err
+    assert main(["monitor", str(folder), "--model", str(tiny_model)]) == 0
+    captured = capsys.readouterr()
+    assert "said bicycle" in captured.out
+    assert "--model gives" not in captured.err
+
+
 def test_a_stream_like_the_reference_passes(
     data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
