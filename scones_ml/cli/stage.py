@@ -87,31 +87,38 @@ def stage(
             f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"
         )
     check = _checked_labels(result.dataset, seed, workspace) if check_labels else None
-    counts = result.dataset.counts()
     if json:
-        document: dict[str, object] = {
-            "classes": result.dataset.classes,
-            "counts": counts,
-            "hash": result.dataset.hash,
-            "problems": [dataclasses.asdict(problem) for problem in result.problems],
-            "ignored": result.ignored,
-        }
-        terminal.print_json(document | ({"label_check": dataclasses.asdict(check)} if check else {}))
+        terminal.print_json(_document(result) | ({"label_check": dataclasses.asdict(check)} if check else {}))
         return
-    rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
-    terminal.print_table(("class", *counts), rows, right=tuple(counts))
-    for problem in result.problems[:10]:
-        terminal.say(f"left out: {problem.name}: {problem.reason}")
+    _show_staged(result, folder)
     if answers and result.ignored:
         terminal.say(
             f"left out: {result.ignored:,} pictures on which reviewers disagree, or agree on no class of {source}: "
             "see `scones review`"
         )
-    if len(result.problems) > 10:
-        terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
     if check:
         _show_label_check(check)
     terminal.say(f"next: scones train {folder}")
+
+
+def _document(result: dataset.StageResult) -> dict[str, object]:
+    return {
+        "classes": result.dataset.classes,
+        "counts": result.dataset.counts(),
+        "hash": result.dataset.hash,
+        "problems": [dataclasses.asdict(problem) for problem in result.problems],
+        "ignored": result.ignored,
+    }
+
+
+def _show_staged(result: dataset.StageResult, folder: Path) -> None:
+    counts = result.dataset.counts()
+    rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
+    terminal.print_table(("class", *counts), rows, right=tuple(counts))
+    for problem in result.problems[:10]:
+        terminal.say(f"left out: {problem.name}: {problem.reason}")
+    if len(result.problems) > 10:
+        terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
 
 
 def _origin(source: str, answers: Path | None, workspace: Path) -> str | dataset.Source:
