@@ -90,13 +90,22 @@ class Ledger:
         Raises:
             ConfigurationError: the file cannot be read.
         """
+        yield from (entry for entry in self._lines() if entry is not None)
+
+    def unreadable(self) -> int:
+        """How many lines say nothing: a command was killed while it wrote one, or the file was damaged.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        return sum(entry is None for entry in self._lines())
+
+    def _lines(self) -> list[Entry | None]:
         try:
             documents, _ = journal.read(self.path)
         except OSError as exc:
             raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}") from exc
-        for document in documents:
-            if (entry := _parse(document)) is not None:
-                yield entry
+        return [_parse(document) for document in documents]
 
     def resources(self) -> tuple[Resource, ...]:
         """What was made and is not known to be deleted, newest first."""

@@ -60,7 +60,7 @@ def cleanup(
             reason = leftover.reason or "made again while we cleaned up"
             terminal.out.print(f"{leftover.kind} {leftover.name}{price}: {reason}")
         terminal.out.print(f"{len(left)} resources left")
-        _say_what_is_elsewhere(places)
+        _say_what_may_be_missed(places)
         if on == "aws" and not everything:
             terminal.say(
                 "by this workspace's record; with --all AWS is asked for all that bears our tag, the stack too"
@@ -112,7 +112,7 @@ def status(
         terminal.out.print(cost_line(per_hour, place))
     if so_far:
         terminal.out.print(f"{dollars(round(so_far, 4))} so far, by this workspace's record, with what is gone by now")
-    _say_what_is_elsewhere(places)
+    _say_what_may_be_missed(places)
 
 
 def _dead(backend: Backend) -> Iterator[str]:
@@ -144,8 +144,8 @@ def _document(row: Resource, now: datetime) -> dict[str, object]:
     }
 
 
-def _say_what_is_elsewhere(places: Sequence[Backend]) -> None:
-    """A clean machine with an endpoint on AWS would be a surprise."""
+def _say_what_may_be_missed(places: Sequence[Backend]) -> None:
+    """What is on AWS, or was on a line that cannot be read: a clean machine with an endpoint left is a surprise."""
     here = places[0].place_name
     elsewhere = Counter(one.place for backend in places for one in backend.ledger.resources() if one.place != here)
     for place, count in elsewhere.items():
@@ -153,6 +153,12 @@ def _say_what_is_elsewhere(places: Sequence[Backend]) -> None:
             region = place.removeprefix("aws:")
             terminal.say(
                 f"{count} more on record in {region}: scones status --on aws, with AWS_DEFAULT_REGION={region}"
+            )
+    for ledger in (backend.ledger for backend in places):
+        if count := ledger.unreadable():
+            terminal.say(
+                f"{ledger.path}: {count:,} {'line says' if count == 1 else 'lines say'} nothing, harmless if a command "
+                "was killed there; if the file was damaged, --on aws --all asks AWS itself what bears our tag"
             )
 
 

@@ -316,3 +316,17 @@ def test_a_refused_staging_is_no_unfinished_business(folder: Path, capsys: pytes
     assert main(["cleanup"]) == 0
     assert not left.exists()
     assert (folder / "data" / "dataset.json").is_file()
+
+
+def test_a_damaged_ledger_is_told_of(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines of the record that cannot be read may hide a resource: status and cleanup say so, and keep the file."""
+    ledger = folder / ".scones" / "ledger.jsonl"
+    ledger.parent.mkdir()
+    ledger.write_bytes(b"\xff\x00 no JSON\n{}\n")
+    for verb in ("status", "cleanup"):
+        assert main([verb]) == 0
+        assert "2 lines say nothing" in capsys.readouterr().err
+    assert ledger.read_bytes().startswith(b"\xff\x00 no JSON\n{}\n")
+    ledger.unlink()
+    assert main(["status"]) == 0
+    assert "nothing, harmless" not in capsys.readouterr().err
