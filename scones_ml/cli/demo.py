@@ -72,10 +72,11 @@ def _show(result: DemoResult, folder: Path) -> None:
     terminal.out.print()
     terminal.out.print(f"report     {folder / 'report.html'}")
     terminal.out.print(f"left over  {len(result.leftovers)} resources")
-    prices = price_table()
-    hourly = dollars(prices.instance(RealTime().instance_type))
+    instance = RealTime().instance_type
+    price = price_table().instances[instance]
     terminal.out.print(
-        f"cost       nothing here; an endpoint on AWS is {hourly} an hour (list price of {prices.as_of})"
+        f"cost       nothing here; an endpoint on AWS, one {instance}, is {dollars(price.dollars)} an hour "
+        f"(list price of {price.date})"
     )
     terminal.out.print()
     terminal.out.print("next")
