@@ -78,6 +78,7 @@ class SageMakerTrainer:
         prepared = self._prepare(request)
         plan = self._plan(prepared)
         check_request("sagemaker", "CreateTrainingJob", training_request(prepared.job))
+        dataset.check_upload(prepared.data, prepared.data_uri, self._store)  # cleanup empties what is on record
         execute(plan, partial(self._perform, prepared, progress, steps), self._ledger, self._run)
         self.attach(prepared.job.name, request.model, progress, steps)
 

@@ -81,6 +81,7 @@ def stage(
         )
     if remote and store:
         plan = lifecycle.plan_upload(destination, backends.region())
+        dataset.check_upload(result.dataset, destination, store)  # cleanup empties what is on record
         with terminal.progress("upload") as progress, lifecycle.recording(backend, plan):
             sent = dataset.upload(result.dataset, destination, store, progress)
         terminal.say(

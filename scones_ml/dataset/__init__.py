@@ -24,7 +24,7 @@ from scones_ml.dataset.manifests import JsonLines, ListFile
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
 from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
 from scones_ml.dataset.staging import StageResult, recover, remnants, stage
-from scones_ml.dataset.transfer import Upload, download, upload
+from scones_ml.dataset.transfer import Upload, check_upload, download, upload
 
 __all__ = [
     "SPLITS",
@@ -44,6 +44,7 @@ __all__ = [
     "StageResult",
     "Synthetic",
     "Upload",
+    "check_upload",
     "download",
     "folds",
     "is_answers",

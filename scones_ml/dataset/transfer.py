@@ -17,7 +17,7 @@ from scones_ml.errors import DatasetError, ImageNotFoundError
 from scones_ml.events import ImageRef
 from scones_ml.ports import ObjectStore, ObjectSummary, Progress, no_progress
 
-__all__ = ["Upload", "download", "upload"]
+__all__ = ["Upload", "check_upload", "download", "upload"]
 
 Item = TypeVar("Item")
 
@@ -60,14 +60,8 @@ def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_
         DatasetError: the prefix holds something that is not of this data set nor of an earlier one.
     """
     bucket, prefix = _prefix(uri)
-    there = {found.key.removeprefix(prefix): found for found in store.list(bucket, prefix)}
-    pictures = [record.path for record in data.records]
-    cards = [*sorted(path.name for path in data.root.glob("*.lst")), _MANIFEST, _CARD]
-    stale = there.keys() - {*pictures, *cards}
-    if foreign := sorted(stale - _earlier(store, bucket, prefix, there)):
-        raise DatasetError(
-            f"s3://{bucket}/{prefix} holds {len(foreign)} other objects, {foreign[0]} first: choose another prefix"
-        )
+    pictures, cards = _names(data)
+    there, stale = _there(data, uri, store)
     todo = [name for name in pictures if not _same(data.root / name, there.get(name))]
     changed = bool(todo or stale) or not all(_same(data.root / name, there.get(name)) for name in cards)
     if changed and _CARD in there:
@@ -86,6 +80,34 @@ def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_
         progress(done, total)
     written = len(todo) + (len(cards) if changed else 0)
     return Upload(f"s3://{bucket}/{prefix}", written, total - written, len(stale))
+
+
+def check_upload(data: Dataset, uri: str, store: ObjectStore) -> None:
+    """Refuse a prefix that :func:`upload` would refuse; to be asked before the prefix goes on record as ours.
+
+    Raises:
+        DatasetError: the prefix holds something that is not of this data set nor of an earlier one.
+    """
+    _there(data, uri, store)
+
+
+def _there(data: Dataset, uri: str, store: ObjectStore) -> tuple[dict[str, ObjectSummary], set[str]]:
+    """What a prefix holds, by its name below it, and the names of those that an earlier data set left."""
+    bucket, prefix = _prefix(uri)
+    there = {found.key.removeprefix(prefix): found for found in store.list(bucket, prefix)}
+    pictures, cards = _names(data)
+    stale = there.keys() - {*pictures, *cards}
+    if foreign := sorted(stale - _earlier(store, bucket, prefix, there)):
+        raise DatasetError(
+            f"s3://{bucket}/{prefix} holds {len(foreign)} other objects, {foreign[0]} first: choose another prefix"
+        )
+    return there, stale
+
+
+def _names(data: Dataset) -> tuple[list[str], list[str]]:
+    """The files of a data set: its pictures, and what tells of them, which goes last."""
+    cards = [*sorted(path.name for path in data.root.glob("*.lst")), _MANIFEST, _CARD]
+    return [record.path for record in data.records], cards
 
 
 def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no_progress) -> Path:

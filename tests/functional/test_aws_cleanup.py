@@ -305,3 +305,15 @@ def test_resources_are_from_the_place_alone(tmp_path: Path) -> None:
         execute(Plan("x", place, (Change("create", "model", place, ""),)), lambda _: None, ledger, Run("1"))
     found: list[Resource] = list(inventory.resources())
     assert [one.name for one in found] == ["aws:us-east-1"]
+
+
+def test_a_prefix_that_was_refused_is_never_emptied(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A staging that was refused because a prefix holds somebody's objects does not make them ours to remove."""
+    s3 = aws("s3")
+    s3.put_object(Bucket=BUCKET, Key="holiday/beach.jpg", Body=b"the only copy")
+    assert main(["stage", "synthetic", f"s3://{BUCKET}/holiday", "--per-class", "20"]) == 1
+    assert "holds 1 other objects, beach.jpg first: choose another prefix" in capsys.readouterr().err
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert s3.get_object(Bucket=BUCKET, Key="holiday/beach.jpg")["Body"].read() == b"the only copy"
