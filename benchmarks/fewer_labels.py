@@ -37,7 +37,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT))
 
 from examples.close_the_loop import Loop, Outcome, close_the_loop, spread, table  # noqa: E402
-from scones_ml import labels  # noqa: E402
+from scones_ml.lifecycle.synthetic_model import synthetic_model  # noqa: E402
 from scones_ml.local.backend import LocalBackend  # noqa: E402
 
 _CLASSES = ("bicycle", "motorcycle")
@@ -46,7 +46,7 @@ _LOOPS = {"alike": Loop(), "rare": Loop(waiting=400, rare=0.1)}
 _CODE = (
     "examples/close_the_loop.py",
     "scones_ml/evaluation/selection.py",
-    "scones_ml/labels/drawings.py",
+    "scones_ml/lifecycle/synthetic_model.py",
     *(f"scones_ml/training/{name}.py" for name in ("augment", "fit", "network", "optimizer", "presets")),
 )
 
@@ -59,7 +59,7 @@ def _outcome(photographs: list[Path], seed: int, name: str, cache: Path) -> Outc
         began = time.perf_counter()
         # Trained once and kept for all seeds, as a workspace keeps it.
         backend, workspace = LocalBackend(cache / digest), cache / digest
-        init = labels.synthetic_model(backend, workspace, threads=1)
+        init = synthetic_model(backend, workspace, threads=1)
         with tempfile.TemporaryDirectory() as folder:
             found = close_the_loop(photographs, seed, Path(folder), replace(_LOOPS[name], init=init))
         kept.write_text(json.dumps(_document(found)), encoding="utf-8")

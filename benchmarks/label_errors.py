@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scones_ml import dataset, labels
+from scones_ml import dataset
 from scones_ml.evaluation import Estimate, clopper_pearson, find_label_errors
+from scones_ml.lifecycle.label_check import out_of_fold
 from scones_ml.local.backend import LocalBackend
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _trained(photographs: Path, seed: int, work: Path) -> Judged:
         shutil.copyfile(path, work / "photographs" / name / path.name)
     data = dataset.stage(work / "photographs", work / "data").dataset
     started = time.perf_counter()
-    judged = labels.out_of_fold(LocalBackend(work / "workspace"), data, work / "workspace", seed=seed, threads=1)
+    judged = out_of_fold(LocalBackend(work / "workspace"), data, work / "workspace", seed=seed, threads=1)
     seconds = time.perf_counter() - started
     print(f"  seed {seed}: {seconds:.0f} s", file=sys.stderr, flush=True)
     exchanged = np.array([Path(record.path).name in wrong for record in data.records])

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from scones_ml import backends, dataset
 from scones_ml.aws.training_jobs import TrainingJobs
-from scones_ml.training.channels import image_channels
-from scones_ml.training.hyperparameters import ImageClassification
-from scones_ml.training.job import Resources, Spot, TrainingJob, training_request
-from scones_ml.training.tuning import IMAGE_CLASSIFICATION_RANGES, Tuning, tuning_request
+from scones_ml.sagemaker.channels import image_channels
+from scones_ml.sagemaker.hyperparameters import ImageClassification
+from scones_ml.sagemaker.training_job import Resources, Spot, TrainingJob, training_request
+from scones_ml.sagemaker.tuning import IMAGE_CLASSIFICATION_RANGES, Tuning, tuning_request
 
 parser = argparse.ArgumentParser()
 parser.add_argument("data", type=Path, help="a staged data set")

@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scones_ml import backends, dataset, labels, lifecycle
-from scones_ml.monitoring.review import read_queue
+from scones_ml import backends, dataset, lifecycle
+from scones_ml.lifecycle.label_next import label_next
+from scones_ml.lifecycle.synthetic_model import synthetic_model
 from scones_ml.ports import Backend, ImageResult, TrainingRequest
-from scones_ml.reviews import Answer, AnswerFile
+from scones_ml.review.annotations import Answer, AnswerFile
+from scones_ml.review.queue import read_queue
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
     accuracy = {}
     before = _right(first, data)
     chances = random.Random(seed).sample(refs, len(refs))
-    wanted = labels.label_next(first, lambda _bucket: backend.store, refs, max(loop.answers))
+    wanted = label_next(first, lambda _bucket: backend.store, refs, max(loop.answers))
     useful = [found.image for found in wanted]
     for chosen, images in (("label-next", useful), ("by chance", chances)):
         accuracy[chosen, loop.start] = before / len(held)
@@ -203,7 +205,7 @@ def main() -> None:
         photographs = [path for path in sorted(root.rglob("*")) if path.is_file()]
         backend = backends.backend("local", Path(folder))
         # From drawings to drawings would prove nothing: those are learned from scratch.
-        init = labels.synthetic_model(backend, Path(folder)) if options.data else None
+        init = synthetic_model(backend, Path(folder)) if options.data else None
         loop = _scaled(Loop(answers=options.answers, init=init, epochs=options.epochs), options.scale)
         outcomes = [close_the_loop(photographs, s, Path(folder, str(s)), loop) for s in range(options.seeds)]
     print(

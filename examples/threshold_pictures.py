@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from scones_ml import lifecycle
-from scones_ml.evaluation import Answer, answers, threshold_for_costs
-from scones_ml.evaluation.charts import coverage_curve, histogram
-from scones_ml.evaluation.drawing import (
+from scones_ml.evaluation import threshold_for_costs
+from scones_ml.evaluation.intervals import clopper_pearson_lower
+from scones_ml.lifecycle import Predictions
+from scones_ml.reports.charts import coverage_curve, histogram
+from scones_ml.reports.drawing import (
     BOTTOM,
     HEIGHT,
     LEFT,
@@ -30,10 +32,9 @@ from scones_ml.evaluation.drawing import (
     x_axis,
     y_axis,
 )
-from scones_ml.evaluation.intervals import clopper_pearson_lower
-from scones_ml.evaluation.page import asset
-from scones_ml.evaluation.report import curve_points
-from scones_ml.lifecycle import Predictions
+from scones_ml.reports.evaluation_report import answers, curve_points
+from scones_ml.reports.facts import Answer
+from scones_ml.reports.page import asset
 
 WRONG, REVIEW = 20.0, 1.0  # a wrong answer costs as much as twenty looks
 MOST_LABELS = 600

@@ -81,7 +81,7 @@ def planner(name: str, workspace: Path, run: Run | None = None) -> Backend:
     """As :func:`backend`, for its plans alone: on AWS these need no account, nor the names of buckets and roles."""
     if name != "aws":
         return backend(name, workspace, run)
-    place = _load("scones_ml.aws.place:PlannedPlace")
+    place = _load("scones_ml.aws.environment:PlannedPlace")
     return cast("Backend", _load(_BACKENDS[name], workspace, run, place))
 
 
@@ -224,9 +224,7 @@ def _newest(uri: str, minute: int) -> ImageRef:  # noqa: ARG001 - a new minute a
 
 @lru_cache(maxsize=2)
 def _stored_model(ref: ImageRef) -> Classifier:
-    from scones_ml.inference.model import load_archive
-
-    return load_archive(_read_model(ref).data, ref.uri)
+    return cast("Classifier", _load("scones_ml.inference.model:load_archive", _read_model(ref).data, ref.uri))
 
 
 def _read_model(ref: ImageRef, limit: int | None = None) -> StoredObject:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Final
 
-from scones_ml.aws.place import Place
+from scones_ml.aws.environment import Place
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Check, RealTime
-from scones_ml.training.job import Resources as TrainingResources
+from scones_ml.sagemaker.training_job import Resources as TrainingResources
 
 __all__ = ["account_checks", "idle_endpoints"]
 

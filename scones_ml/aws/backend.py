@@ -8,10 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scones_ml.aws.place import Place
+from scones_ml.aws.environment import Place
 from scones_ml.infrastructure.storage import UPLOAD_PREFIX
-from scones_ml.ledger import Ledger, Resource
-from scones_ml.plans import Plan, Run
+from scones_ml.plans import Ledger, Plan, Resource, Run
 from scones_ml.ports import Buckets, BuiltInModel, Check, DeploymentRequest, RealTime
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol, cast
 from botocore.config import Config
 
 from scones_ml.aws.clients import client
+from scones_ml.aws.environment import Place
 from scones_ml.aws.errors import translated
-from scones_ml.aws.place import Place
 from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.dataset.manifests import parse_uri

@@ -8,13 +8,12 @@ from typing import Any, Final
 
 from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
 from scones_ml.aws.resources import MOVING, Resources
-from scones_ml.deployment.plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
-from scones_ml.deployment.requests import Vpc, is_version, variant_id
 from scones_ml.errors import DeploymentError, SconesError
-from scones_ml.inference.package import ModelPackage
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_steps
+from scones_ml.sagemaker.endpoint_plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
+from scones_ml.sagemaker.endpoint_requests import Vpc, is_version, variant_id
+from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = ["SageMakerDeployer"]
 

@@ -16,11 +16,10 @@ from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
 from scones_ml.aws.resources import KINDS, MOVING, PROJECT, Resources
 from scones_ml.aws.stacks import Stacks
+from scones_ml.cost.designs import HOURS
+from scones_ml.cost.prices import price_table
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
-from scones_ml.infrastructure.designs import HOURS
-from scones_ml.infrastructure.prices import price_table
-from scones_ml.ledger import Ledger, Resource
-from scones_ml.plans import Action, Change, Run
+from scones_ml.plans import Action, Change, Ledger, Resource, Run
 
 __all__ = ["AwsInventory"]
 

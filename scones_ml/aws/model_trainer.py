@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from scones_ml.errors import MissingExtraError
-from scones_ml.training.job import TrainingJob, training_request
+from scones_ml.sagemaker.training_job import TrainingJob, training_request
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session

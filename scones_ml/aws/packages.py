@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from scones_ml.deployment.requests import EndpointPlace, Vpc
 from scones_ml.errors import SconesError
-from scones_ml.inference.package import ModelPackage, pack_model
 from scones_ml.plans import Change
 from scones_ml.ports import BuiltInModel, ObjectStore
+from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Vpc
+from scones_ml.sagemaker.model_package import ModelPackage, pack_model
 
 __all__ = ["Where", "is_stored", "package_of", "place_of", "store_package", "supposed_place"]
 

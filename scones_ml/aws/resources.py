@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 from scones_ml.aws.clients import client
 from scones_ml.aws.errors import translated
 from scones_ml.aws.requests import check_request
-from scones_ml.deployment.requests import SCALABLE_DIMENSION, SCALING_POLICY
 from scones_ml.errors import DeploymentError, SconesError
 from scones_ml.plans import Change, Run
+from scones_ml.sagemaker.endpoint_requests import SCALABLE_DIMENSION, SCALING_POLICY
 
 __all__ = ["KINDS", "MOVING", "PROJECT", "Call", "Kind", "Listing", "Resources", "tags_of"]
 

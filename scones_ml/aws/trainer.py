@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scones_ml import dataset
-from scones_ml.aws.place import Place
+from scones_ml.aws.environment import Place
 from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import tags_of
+from scones_ml.cost.prices import hourly_price
 from scones_ml.dataset.manifests import parse_uri
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, read_file
-from scones_ml.inference.package import archive
-from scones_ml.infrastructure.prices import hourly_price
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
-from scones_ml.training.channels import model_channel, training_channel
-from scones_ml.training.hyperparameters import ScriptMode
-from scones_ml.training.job import DEFAULT_INSTANCE, Resources, Spot, TrainingJob, training_request
-from scones_ml.training.source import pack
+from scones_ml.sagemaker.channels import model_channel, training_channel
+from scones_ml.sagemaker.hyperparameters import ScriptMode
+from scones_ml.sagemaker.model_package import archive
+from scones_ml.sagemaker.training_job import DEFAULT_INSTANCE, Resources, Spot, TrainingJob, training_request
+from scones_ml.sagemaker.training_source import pack
 
 if TYPE_CHECKING:
     from scones_ml.aws.training_jobs import TrainingJobs

@@ -19,8 +19,8 @@ from scones_ml.aws.errors import translated
 from scones_ml.aws.requests import check_request
 from scones_ml.errors import ConfigurationError, TrainingError, TransientServiceError
 from scones_ml.ports import Progress, Steps, no_progress, no_steps
-from scones_ml.training.job import METRICS, TrainingJob, training_request
-from scones_ml.training.tuning import Tuning, tuning_request
+from scones_ml.sagemaker.training_job import METRICS, TrainingJob, training_request
+from scones_ml.sagemaker.tuning import Tuning, tuning_request
 
 __all__ = ["LOG_GROUP", "FinishedJob", "TrainingJobs"]
 

@@ -9,13 +9,12 @@ from typing import Final
 
 from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
 from scones_ml.aws.resources import Resources
-from scones_ml.deployment.requests import Vpc
-from scones_ml.deployment.transform import TransformRequest, transform_plan
 from scones_ml.errors import DeploymentError
-from scones_ml.inference.package import ModelPackage
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Steps, no_steps
+from scones_ml.sagemaker.endpoint_requests import Vpc
+from scones_ml.sagemaker.model_package import ModelPackage
+from scones_ml.sagemaker.transform import TransformRequest, transform_plan
 
 __all__ = ["BatchTransforms"]
 

@@ -14,7 +14,7 @@ from scones_ml.cli.options import Json, names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scones_ml.infrastructure.cost import Estimate
+    from scones_ml.cost.estimate import Estimate
 
 __all__ = ["cost", "package"]
 
@@ -43,9 +43,9 @@ def cost(
     json: Json = False,
 ) -> None:
     """What each design costs in a month on AWS, from dated list prices; needs no account."""
-    from scones_ml.infrastructure import cost as costs
-    from scones_ml.infrastructure.prices import price_table
-    from scones_ml.infrastructure.workload import Workload
+    from scones_ml.cost import estimate as costs
+    from scones_ml.cost.prices import price_table
+    from scones_ml.cost.workload import Workload
 
     prices = price_table(region)
     prices.instance(instance)

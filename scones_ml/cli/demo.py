@@ -11,11 +11,11 @@ from scones_ml import __version__, backends
 from scones_ml.cli import terminal
 from scones_ml.cli.options import Classes, DryRun, Json, Seed, Threads, Workspace, names
 from scones_ml.cli.plans import dollars, show_plans
-from scones_ml.infrastructure.prices import price_table
+from scones_ml.cost.prices import price_table
 from scones_ml.ports import RealTime
 
 if TYPE_CHECKING:
-    from scones_ml.demo import DemoResult
+    from scones_ml.lifecycle.demo import DemoResult
 
 __all__ = ["demo"]
 
@@ -38,7 +38,7 @@ def demo(
         what = "drawn bicycles and motorcycles" if data == "synthetic" else data
         terminal.say(f"scones {__version__} · {what}, from pictures to proof, on this machine", "bold")
         terminal.say()
-    from scones_ml.demo import DemoRequest, plan_demo, run_demo
+    from scones_ml.lifecycle.demo import DemoRequest, plan_demo, run_demo
 
     folder = workspace / "demo"
     request = DemoRequest(

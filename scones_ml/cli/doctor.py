@@ -28,7 +28,7 @@ def doctor(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Whether all is as it should be, line by line, each with its remedy; exits with 1 when something is wrong."""
-    from scones_ml.doctor import examine
+    from scones_ml.lifecycle.doctor import examine
 
     checks = list(examine(backends.backend(on, workspace), workspace, data, datetime.now(UTC)))
     counts = Counter(check.level for check in checks)

@@ -62,10 +62,10 @@ def evaluate(
 def _write_report(
     model: Path, data: Path, predictions: Predictions, comparison: tuple[str, Comparison] | None, path: Path
 ) -> None:
-    from scones_ml import reports
-    from scones_ml.evaluation import render_report
+    from scones_ml.lifecycle.report_data import evaluation_report
+    from scones_ml.reports.evaluation_report import render_report
 
-    told = reports.evaluation_report(
+    told = evaluation_report(
         model,
         data,
         predictions,

@@ -42,8 +42,8 @@ def label_next(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Name the images whose labels would help the model most: doubtful ones, and no two alike."""
-    from scones_ml import labels
-    from scones_ml.reviews import AnswerFile
+    from scones_ml.lifecycle import label_next as choosing
+    from scones_ml.review.annotations import AnswerFile
 
     store, images = _queued(on, workspace) if source is None else _listed(source)
     file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
@@ -54,7 +54,7 @@ def label_next(
         remedy = "give a folder of images, or s3://BUCKET/PREFIX" if source else "run some with `scones run`"
         raise ConfigurationError(f"there are no images in {source or 'the review queue'}{said}: {remedy}")
     with terminal.progress("look") as progress:
-        wanted = labels.label_next(model or workspace / "model", store, waiting, count, progress)
+        wanted = choosing.label_next(model or workspace / "model", store, waiting, count, progress)
     if json:
         terminal.print_json(
             [
@@ -74,7 +74,7 @@ def _name(image: ImageRef, source: str | None) -> str:
 
 
 def _queued(on: str, workspace: Path) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
-    from scones_ml.monitoring.review import read_queue
+    from scones_ml.review.queue import read_queue
 
     backend = backends.backend(on, workspace)
     with terminal.progress("queue") as progress:

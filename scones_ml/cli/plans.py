@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from scones_ml.cli import terminal
+from scones_ml.cost.designs import HOURS
+from scones_ml.cost.prices import price_table
 from scones_ml.errors import ConfigurationError
-from scones_ml.infrastructure.designs import HOURS
-from scones_ml.infrastructure.prices import price_table
 from scones_ml.plans import Plan
 
 __all__ = ["cost_line", "dollars", "prices_as_of", "show_plans"]

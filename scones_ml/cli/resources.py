@@ -18,8 +18,8 @@ from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
 from scones_ml.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from scones_ml.ledger import Resource
     from scones_ml.lifecycle import Leftover
+    from scones_ml.plans import Resource
     from scones_ml.ports import Backend
 
 __all__ = ["cleanup", "status"]

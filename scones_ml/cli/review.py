@@ -18,8 +18,8 @@ from scones_ml.cli.options import Classes, Json, On, Workspace, names
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from scones_ml.monitoring.review import Queue, Review
     from scones_ml.ports import ObjectStore
+    from scones_ml.review.queue import Queue, Review
 
 __all__ = ["review"]
 
@@ -53,8 +53,8 @@ def review(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Show doubtful pictures on a local web page, one by one, and keep what people say of them."""
-    from scones_ml.monitoring.review import Review, read_queue
-    from scones_ml.reviews import AnswerFile
+    from scones_ml.review.annotations import AnswerFile
+    from scones_ml.review.queue import Review, read_queue
 
     on, bucket, prefixes = _outcomes(source, on, workspace)
     stores = backends.bucket_stores(workspace, on)
@@ -79,7 +79,7 @@ def _outcomes(
     source: str | None, on: Literal["local", "aws"], workspace: Path
 ) -> tuple[Literal["local", "aws"], str, tuple[str, ...]]:
     """Where they are, the bucket that holds them, and their keys' prefixes."""
-    from scones_ml.monitoring.review import REVIEW_PREFIXES
+    from scones_ml.review.queue import REVIEW_PREFIXES
 
     backend = backends.backend(on, workspace)
     if source is None:
@@ -100,7 +100,7 @@ def _login_name() -> str:
 
 def _class_names(classes: str | None, model: Path | None, queue: Queue) -> tuple[str, ...]:
     from scones_ml.inference.model import read_card
-    from scones_ml.monitoring.review import class_names
+    from scones_ml.review.queue import class_names
 
     given = tuple(dict.fromkeys(names(classes) or ()))
     known = given or (read_card(model).labels if model else class_names(queue.images))
@@ -119,9 +119,9 @@ def _serve(
     open_page: bool,
 ) -> None:
     from scones_ml.inference.listening import listen
-    from scones_ml.monitoring.review import Pictures
-    from scones_ml.monitoring.review_page import ReviewPages
-    from scones_ml.monitoring.review_server import new_key, review_application, serve
+    from scones_ml.review.pages import ReviewPages
+    from scones_ml.review.queue import Pictures
+    from scones_ml.review.server import new_key, review_application, serve
 
     key = new_key()
     pages = ReviewPages(asked, classes, where)

@@ -166,7 +166,7 @@ def _as_load(
     json: bool,
 ) -> None:
     from scones_ml import lifecycle
-    from scones_ml.local.load import LoadRequest, run_load
+    from scones_ml.lifecycle.load_test import LoadRequest, run_load
 
     refs = lifecycle.upload(backend, _files(paths))
     request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)

@@ -16,7 +16,7 @@ from scones_ml.cli.plans import show_plans
 
 if TYPE_CHECKING:
     from scones_ml import dataset
-    from scones_ml.labels import LabelCheck
+    from scones_ml.lifecycle.label_check import LabelCheck
 
 __all__ = ["stage"]
 
@@ -135,12 +135,12 @@ def _origin(source: str, answers: Path | None, workspace: Path) -> str | dataset
 
 
 def _checked_labels(data: dataset.Dataset, seed: int, workspace: Path) -> LabelCheck:
-    from scones_ml import labels
+    from scones_ml.lifecycle.label_check import FOLDS, check_labels
 
-    terminal.say(f"checking labels: {labels.FOLDS} trainings, each on the pictures that the others are asked about")
+    terminal.say(f"checking labels: {FOLDS} trainings, each on the pictures that the others are asked about")
     started = time.monotonic()
     with terminal.progress("labels") as progress:
-        check = labels.check_labels(backends.backend("local", workspace), data, workspace, seed=seed, progress=progress)
+        check = check_labels(backends.backend("local", workspace), data, workspace, seed=seed, progress=progress)
     terminal.say(f"looked at {check.images:,} labels in {time.monotonic() - started:.0f} s; nothing was changed")
     return check
 

@@ -123,18 +123,20 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
 
 def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:
     """The model to go on from; that of drawings may still have to be made."""
-    from scones_ml import dataset, labels
+    from scones_ml import dataset
+    from scones_ml.lifecycle.synthetic_model import synthetic_folder
 
     if init != _SYNTHETIC:
         return Path(init)
-    return labels.synthetic_folder(workspace, preset, dataset.load(data).image_size)
+    return synthetic_folder(workspace, preset, dataset.load(data).image_size)
 
 
 def _train_on_drawings(data: Path, preset: str, threads: int, workspace: Path) -> None:
-    from scones_ml import dataset, labels
+    from scones_ml import dataset
+    from scones_ml.lifecycle.synthetic_model import synthetic_model
 
     backend = backends.backend("local", workspace)
     size = dataset.load(data).image_size
     terminal.say("starting from a model that has seen drawings only; made on first use, in a minute or two")
     with terminal.progress("drawings") as progress:
-        labels.synthetic_model(backend, workspace, preset=preset, image_size=size, threads=threads, progress=progress)
+        synthetic_model(backend, workspace, preset=preset, image_size=size, threads=threads, progress=progress)

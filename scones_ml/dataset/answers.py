@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scones_ml.dataset.manifests import read_stored
 from scones_ml.dataset.sources import Candidate, Listing, read_file
 from scones_ml.errors import ConfigurationError, DatasetError
-from scones_ml.reviews import Verdict, read_reviews
+from scones_ml.review.annotations import Verdict, read_reviews
 
 if TYPE_CHECKING:
     from scones_ml.dataset.records import Dataset
@@ -23,7 +23,7 @@ _AT_A_TIME = 10  # botocore keeps ten connections
 
 
 def is_answers(path: Path) -> bool:
-    """Whether a file holds reviewers' answers, see :mod:`scones_ml.reviews`; its first line says so."""
+    """Whether a file holds reviewers' answers, see :mod:`scones_ml.review.annotations`; its first line says so."""
     with path.open("rb") as file:
         first = file.readline(4096)
     return first.startswith(b"{") and b'"kind": "answer"' in first

@@ -1,7 +1,7 @@
 """``python -m scones_ml.infrastructure [WHAT] [--check DIR]``: print the SAM template, or check the committed one.
 
 WHAT is ``template``, or what the documentation shows of it: ``architecture`` (Mermaid), ``parameters``,
-``permissions``, ``costs`` (Markdown).
+``permissions`` (Markdown).
 Renew the committed file with ``python -m scones_ml.infrastructure > workflows/template.yaml``.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from scones_ml.infrastructure import TemplateSettings, template_text
-from scones_ml.infrastructure.pages import architecture, cost_table, parameter_table, permission_table
+from scones_ml.infrastructure.pages import architecture, parameter_table, permission_table
 
 __all__ = ["main"]
 
@@ -22,7 +22,6 @@ _PAGES: Mapping[str, Callable[[TemplateSettings], str]] = {
     "architecture": architecture,
     "parameters": parameter_table,
     "permissions": permission_table,
-    "costs": lambda _: cost_table(),
 }
 
 

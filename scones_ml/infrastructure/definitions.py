@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from scones_ml import asl, workflows
 from scones_ml.infrastructure.parameters import TemplateSettings
 
-__all__ = ["function_names", "handler_name", "machines", "states_of"]
+__all__ = ["function_names", "machines", "states_of"]
 
 EXPRESS_SECONDS = 300
 """The longest that an EXPRESS execution may take."""
 
 _FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
-_WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 def machines(settings: TemplateSettings) -> dict[str, asl.StateMachine]:
@@ -33,11 +32,6 @@ def machines(settings: TemplateSettings) -> dict[str, asl.StateMachine]:
 def function_names(machine: asl.StateMachine) -> tuple[str, ...]:
     """The functions that a definition invokes, in order: ``Classify`` for ``${ClassifyFunctionArn}``."""
     return tuple(dict.fromkeys(_FUNCTION.findall(machine.to_text())))
-
-
-def handler_name(function: str) -> str:
-    """``classify_image_data`` for ``ClassifyImageData``."""
-    return _WORD.sub("_", function).lower()
 
 
 def states_of(states: Mapping[str, asl.State]) -> Iterator[tuple[str, asl.State]]:

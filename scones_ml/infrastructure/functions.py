@@ -6,22 +6,17 @@ What a function may do and what it is configured by is read from its handler's s
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 from scones_ml import asl
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
-from scones_ml.infrastructure.definitions import function_names, handler_name, states_of
+from scones_ml.infrastructure.definitions import function_names, states_of
 from scones_ml.infrastructure.intrinsics import NO_VALUE, Value, either, get_att, ref, sub
 from scones_ml.infrastructure.parameters import TemplateSettings
+from scones_ml.workflows.handlers import handler_name, handler_uses
 
-__all__ = ["DECODING_MB", "ONE_VCPU_MB", "SMALL_MB", "environment", "handler_uses", "log_group", "resources"]
-
-_PACKAGE = Path(__file__).parents[1]
-_FOLDERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
+__all__ = ["DECODING_MB", "ONE_VCPU_MB", "SMALL_MB", "check_uses", "environment", "log_group", "resources"]
 
 BUNDLED_MODEL = "onnx:/var/task/model"
 """Where ``scones package`` puts a model that travels with the function."""
@@ -45,25 +40,16 @@ SMALL_MB = 256
 _TASK_MARGIN_SECONDS = 30
 
 
-@lru_cache(maxsize=16)
-def handler_uses(handler: str) -> frozenset[str]:
-    """What of ``backends`` and ``settings`` a handler uses: ``{"backends.classifier", ...}``.
+def check_uses(handler: str, used: frozenset[str]) -> frozenset[str]:
+    """What a handler uses, refused where no permission and no variable is known for it.
+
+    Args:
+        handler: its name, for the message.
+        used: what :func:`scones_ml.workflows.handlers.handler_uses` found in its source.
 
     Raises:
-        InvalidDefinitionError: there is no such handler.
-        ConfigurationError: it uses something that no permission and no variable is known for.
+        ConfigurationError: names what is not known, and where to say what it needs.
     """
-    for folder in _FOLDERS:
-        path = folder / f"{handler}.py"
-        if path.is_file():
-            break
-    else:
-        raise InvalidDefinitionError(f"the definition invokes {handler}, but there is no handlers/{handler}.py")
-    used = frozenset(
-        f"{node.value.id}.{node.attr}"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _MODULES
-    )
     unknown = sorted(used - set(_VARIABLES))
     if unknown:
         raise ConfigurationError(
@@ -71,9 +57,6 @@ def handler_uses(handler: str) -> frozenset[str]:
             "what that needs"
         )
     return used
-
-
-_MODULES = ("backends", "settings")
 
 
 def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
@@ -93,7 +76,7 @@ def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
         "SCONES_FRAMES": policy.frames,
         "SCONES_THRESHOLD": ref("Threshold"),
     }
-    wanted = {name for use in handler_uses(handler) for name in _VARIABLES[use]}
+    wanted = {name for use in check_uses(handler, handler_uses(handler)) for name in _VARIABLES[use]}
     return {name: value for name, value in values.items() if name in wanted} | {
         "SCONES_TRACING": either("UsesTracing", "1", "0"),
         "SCONES_METRICS": "1",
@@ -163,7 +146,7 @@ def _max_concurrency(machine: asl.StateMachine) -> int | None:
 
 
 def _memory(handler: str) -> Value:
-    uses = handler_uses(handler)
+    uses = check_uses(handler, handler_uses(handler))
     if uses & {"backends.classifier", "backends.batch_classifier"}:
         return either("UsesEndpoint", DECODING_MB, ONE_VCPU_MB)
     return DECODING_MB if "backends.read_object" in uses else SMALL_MB

@@ -8,11 +8,12 @@ from typing import Final
 
 from scones_ml import asl
 from scones_ml.errors import InvalidDefinitionError
-from scones_ml.infrastructure.definitions import function_names, handler_name, states_of
-from scones_ml.infrastructure.functions import handler_uses, log_group
+from scones_ml.infrastructure.definitions import function_names, states_of
+from scones_ml.infrastructure.functions import check_uses, log_group
 from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
 from scones_ml.infrastructure.statements import Statement
 from scones_ml.infrastructure.storage import CAPTURE_PREFIX, UPLOAD_PREFIX
+from scones_ml.workflows.handlers import handler_name, handler_uses
 
 __all__ = ["of_expiry", "of_function", "of_machine", "of_map", "of_sagemaker"]
 
@@ -32,7 +33,8 @@ def of_function(name: str) -> Iterator[Statement]:
     Args:
         name: ``"ClassifyImageData"``.
     """
-    uses = handler_uses(handler_name(name))
+    handler = handler_name(name)
+    uses = check_uses(handler, handler_uses(handler))
     if "backends.read_object" in uses:
         # What is uploaded to be run is run one by one: no batch holds it.
         batches = "backends.batch_classifier" in uses

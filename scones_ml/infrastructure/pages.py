@@ -1,4 +1,4 @@
-"""What the documentation shows: a template's picture, its permissions, and what designs cost, in Markdown.
+"""What the documentation shows of a template: its picture, parameters and permissions, in Markdown.
 
 All of it follows from the data itself, and tests hold the pages against them.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from scones_ml.infrastructure.cost import estimate
 from scones_ml.infrastructure.definitions import machines
 from scones_ml.infrastructure.intrinsics import Value
 from scones_ml.infrastructure.parameters import TemplateSettings, parameters
@@ -16,9 +15,7 @@ from scones_ml.infrastructure.permissions import policies, roles
 from scones_ml.infrastructure.statements import Statement
 from scones_ml.infrastructure.template import template
 
-__all__ = ["architecture", "cost_table", "parameter_table", "permission_table", "references"]
-
-_VOLUMES = (1_000, 100_000, 1_000_000)
+__all__ = ["architecture", "markdown_table", "parameter_table", "permission_table", "references"]
 
 _NAME = re.compile(r"\$\{(\w+)")
 _SHAPES = {
@@ -58,7 +55,7 @@ def parameter_table(settings: TemplateSettings | None = None) -> str:
         default = parameter.get("Default", "to be given")
         shown = f"`{default}`" if "Default" in parameter and default != "" else str(default) or "empty"
         rows.append((f"`{name}`", str(parameter["Description"]), shown))
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def permission_table(settings: TemplateSettings | None = None) -> str:
@@ -70,23 +67,11 @@ def permission_table(settings: TemplateSettings | None = None) -> str:
         rows += [_row(role.name.removesuffix("Role"), statement) for statement in held]
     for policy in policies():
         rows += [_row(_principal(statement), statement) for statement in policy.statements]
-    return _table(rows)
+    return markdown_table(rows)
 
 
-def cost_table() -> str:
-    """What each design costs as a Markdown table: dollars a month, idle and for some volumes."""
-    rows = [
-        ("design", "idle", *(f"{volume:,} images" for volume in _VOLUMES), "1,000 more"),
-        ("---", *("---:",) * (len(_VOLUMES) + 2)),
-    ]
-    for found in zip(*map(estimate, _VOLUMES), strict=True):
-        months = (f"{one.per_month:,.2f}" for one in found)
-        one = found[0]
-        rows.append((f"`{one.design}`", f"{one.idle_per_month:,.2f}", *months, f"{one.per_thousand:.5f}"))
-    return _table(rows)
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
+def markdown_table(rows: Iterable[tuple[str, ...]]) -> str:
+    """Rows as a Markdown table; the first are the headings, the second the rule below them."""
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

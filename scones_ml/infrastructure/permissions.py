@@ -1,6 +1,6 @@
 """Who may do what, and why: IAM roles and resource policies, derived from the definitions and the handlers.
 
-A function's role follows from what its handler uses (:func:`scones_ml.infrastructure.functions.handler_uses`), a state
+A function's role follows from what its handler uses (:func:`scones_ml.workflows.handlers.handler_uses`), a state
 machine's from its states. Every statement says what it is for; one that is not bound to a resource of ours says why
 AWS has nothing narrower. A test takes each action away in turn and shows what breaks.
 """

@@ -6,8 +6,8 @@ where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`
 
 from __future__ import annotations
 
+from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, read_captures, set_threshold
 from scones_ml.lifecycle.cleaning import Leftover, cleanup, leftovers, plan_cleanup, resources, spent
-from scones_ml.lifecycle.judging import Predictions, compare, evaluate, predict, read_captures, set_threshold
 from scones_ml.lifecycle.verbs import (
     attach,
     deploy,

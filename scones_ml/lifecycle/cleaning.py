@@ -9,8 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
-from scones_ml.ledger import Resource
-from scones_ml.plans import Change, Plan, recorded
+from scones_ml.plans import Change, Plan, Resource, recorded
 from scones_ml.ports import Backend, Progress, Steps, no_progress, no_steps
 
 __all__ = ["Leftover", "cleanup", "leftovers", "plan_cleanup", "resources", "spent"]

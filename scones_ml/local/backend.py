@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scones_ml.errors import DeploymentError
-from scones_ml.ledger import Ledger
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.inventory import LocalInventory
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
 from scones_ml.local.workflow import LocalWorkflowRunner
-from scones_ml.plans import Run
+from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Buckets, Check
 
 __all__ = ["LocalBackend"]

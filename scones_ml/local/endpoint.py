@@ -19,8 +19,7 @@ from typing import Any
 
 from scones_ml.errors import DeploymentError
 from scones_ml.inference.model import read_card
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
 
 __all__ = ["LocalDeployer"]

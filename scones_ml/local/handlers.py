@@ -9,17 +9,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import cast
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.workflows.handlers import handler_file, handler_files
 
-__all__ = ["LambdaContext", "handler_name", "load_handler"]
+__all__ = ["LambdaContext", "handler_behind", "load_handler"]
 
 Handler = Callable[[object, "LambdaContext"], object]
-
-_PACKAGE = Path(__file__).parents[1]
-_FOLDERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class LambdaContext:
 
 
 @lru_cache(maxsize=64)
-def handler_name(function: str) -> str:
+def handler_behind(function: str) -> str:
     """The handler of ours that a function runs.
 
     Args:
@@ -51,10 +48,9 @@ def handler_name(function: str) -> str:
     Raises:
         ConfigurationError: it is none of ours.
     """
-    for folder in _FOLDERS:
-        for path in folder.glob("*.py"):
-            if path.stem.title().replace("_", "") in function:
-                return path.stem
+    for path in handler_files():
+        if path.stem.title().replace("_", "") in function:
+            return path.stem
     raise ConfigurationError(f"the function {function} runs no handler of ours")
 
 
@@ -67,12 +63,7 @@ def load_handler(name: str) -> Handler:
     Raises:
         ConfigurationError: there is no such handler.
     """
-    for folder in _FOLDERS:
-        path = folder / f"{name}.py"
-        if path.is_file():
-            break
-    else:
-        raise ConfigurationError(f"there is no handler {name!r} in {' or '.join(map(str, _FOLDERS))}")
+    path = handler_file(name)
     spec = importlib.util.spec_from_file_location(f"scones_ml._handlers.{name}", path)
     if spec is None or spec.loader is None:
         raise ConfigurationError(f"{path} cannot be loaded")

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scones_ml.dataset import recover, remnants
-from scones_ml.ledger import Ledger, Resource
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import forget_training, half_trained
-from scones_ml.plans import Change
+from scones_ml.plans import Change, Ledger, Resource
 
 __all__ = ["LocalInventory"]
 

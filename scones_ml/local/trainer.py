@@ -13,8 +13,7 @@ from pathlib import Path
 
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import MODEL_CARD
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import Progress, Steps, TrainingRequest, no_progress, no_steps
 
 __all__ = ["LocalTrainer", "forget_training", "half_trained"]

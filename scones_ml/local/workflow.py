@@ -13,7 +13,7 @@ from typing import cast
 
 from scones_ml import asl, workflows
 from scones_ml.errors import ConfigurationError
-from scones_ml.local.handlers import LambdaContext, handler_name, load_handler
+from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, ObjectStore, WorkflowModel, WorkflowRequest
 
@@ -113,7 +113,7 @@ def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str,
 
     def invoke(parameters: asl.Json) -> object:
         assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
-        name = handler_name(str(parameters["FunctionName"]))
+        name = handler_behind(str(parameters["FunctionName"]))
         result = load_handler(name)(parameters.get("Payload", {}), LambdaContext(name))
         return {"ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200}
 

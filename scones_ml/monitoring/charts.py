@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from scones_ml.evaluation.drawing import (
+from scones_ml.monitoring.results import Dot
+from scones_ml.monitoring.timeline import Span, moment
+from scones_ml.reports.drawing import (
     BOTTOM,
     HEIGHT,
     LEFT,
@@ -20,8 +22,6 @@ from scones_ml.evaluation.drawing import (
     x_axis,
     y_axis,
 )
-from scones_ml.monitoring.results import Dot
-from scones_ml.monitoring.timeline import Span, moment
 
 __all__ = ["bands", "scatter", "volume"]
 

@@ -8,10 +8,10 @@ from importlib.resources import files
 
 from scones_ml import images
 from scones_ml.errors import ImageError
-from scones_ml.evaluation.page import asset, environment
 from scones_ml.monitoring import charts
 from scones_ml.monitoring.drift import FigureDrift
 from scones_ml.monitoring.results import Doubtful, Monitoring, evidence_in_words, number_in_words
+from scones_ml.reports.page import asset, environment
 
 __all__ = ["render_page"]
 

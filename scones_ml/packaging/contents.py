@@ -6,10 +6,14 @@ there in every Lambda runtime. Versions are those installed here, so that what i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Final, Literal
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.packaging.modules import needed_modules
+from scones_ml.workflows.handlers import handler_file, handler_uses
 
 __all__ = ["FUNCTIONS", "Classifier", "distributions", "is_needed", "modules"]
 
@@ -68,31 +72,15 @@ _LEFT_OUT: Final = (
     "onnxruntime/transformers/*",
 )
 
-_MODULES: Final = (
-    "__init__.py",
-    "backends.py",
-    "errors.py",
-    "events.py",
-    "images.py",
-    "settings.py",
-    "steps.py",
-    "aws/__init__.py",
-    "aws/classifier.py",
-    "aws/clients.py",
-    "aws/errors.py",
-    "aws/executions.py",
-    "aws/observability.py",
-    "aws/store.py",
-    "ports/__init__.py",
-    "ports/backend.py",
-    "ports/classifier.py",
-    "ports/deployment.py",
-    "ports/objects.py",
-    "ports/progress.py",
-    "ports/training.py",
-    "ports/workflow.py",
-)
-_MODEL_MODULES: Final = ("inference/__init__.py", "inference/model.py")
+_STORE, _ENDPOINT = "scones_ml.aws.store", "scones_ml.aws.classifier"
+_MODEL_MODULES: Final = (_STORE, "scones_ml.inference.model")  # a model may lie in S3
+_LOADED_BY_NAME: Final[Mapping[str, tuple[str, ...]]] = {
+    "backends.read_object": (_STORE,),
+    "backends.result_exists": (_STORE,),
+    "backends.start_execution": ("scones_ml.aws.executions",),
+    "backends.write_result": (_STORE,),
+}
+"""The modules that ``scones_ml.backends`` loads by a name in a string, for each function of it that handlers use."""
 
 
 def distributions(function: str, classifier: Classifier, *, tracing: bool) -> tuple[str, ...]:
@@ -113,9 +101,12 @@ def distributions(function: str, classifier: Classifier, *, tracing: bool) -> tu
     return tuple(sorted(names))
 
 
-def modules(function: str, classifier: Classifier) -> tuple[str, ...]:
-    """The modules of scones_ml that a function carries, as paths in the package."""
-    return (*_MODULES, *(_MODEL_MODULES if _model_inside(function, classifier) else ()))
+def modules(function: str, classifier: Classifier) -> dict[str, Path]:
+    """The modules of scones_ml that a function carries: path in the package to the file here, sorted."""
+    lazily = [name for use in handler_uses(function) for name in _LOADED_BY_NAME.get(use, ())]
+    if function in _CLASSIFIES:
+        lazily += _MODEL_MODULES if classifier == "onnx" else (_ENDPOINT,)
+    return needed_modules(handler_file(function).read_text(encoding="utf-8"), lazily)
 
 
 def is_needed(path: str) -> bool:

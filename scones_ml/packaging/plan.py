@@ -9,11 +9,10 @@ from pathlib import Path
 from scones_ml.errors import ConfigurationError, MissingExtraError
 from scones_ml.packaging import contents
 from scones_ml.packaging.target import HOST, Target
+from scones_ml.workflows.handlers import handler_file
 
 __all__ = ["FunctionPlan", "PackagePlan", "PackageRequest", "Pin", "plan"]
 
-_PACKAGE = Path(__file__).parents[1]
-_HANDLERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
 _MODEL_FILES = ("model.json", "model.onnx")
 _EXTRAS = {"numpy": "onnx", "onnxruntime": "onnx", "pillow": "onnx", "aws-xray-sdk": "tracing", "wrapt": "tracing"}
 
@@ -109,8 +108,7 @@ def plan(request: PackageRequest) -> PackagePlan:
 
 def _function(name: str, request: PackageRequest) -> FunctionPlan:
     names = contents.distributions(name, request.classifier, tracing=request.tracing)
-    files = {f"scones_ml/{module}": _PACKAGE / module for module in contents.modules(name, request.classifier)}
-    files[f"{name}.py"] = _handler(name)
+    files = contents.modules(name, request.classifier) | {f"{name}.py": handler_file(name)}
     if request.model is not None and "onnxruntime" in names:
         files |= {f"model/{file}": request.model / file for file in _MODEL_FILES}
     return FunctionPlan(
@@ -120,13 +118,6 @@ def _function(name: str, request: PackageRequest) -> FunctionPlan:
         pins=tuple(_pin(distribution) for distribution in names),
         files=tuple(sorted(files.items())),
     )
-
-
-def _handler(name: str) -> Path:
-    for folder in _HANDLERS:
-        if (folder / f"{name}.py").is_file():
-            return folder / f"{name}.py"
-    raise ConfigurationError(f"there is no handler {name!r} in {' or '.join(map(str, _HANDLERS))}")
 
 
 def _pin(name: str) -> Pin:

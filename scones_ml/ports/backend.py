@@ -12,8 +12,7 @@ from scones_ml.ports.training import Trainer
 from scones_ml.ports.workflow import WorkflowRunner
 
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
-    from scones_ml.ledger import Ledger, Resource
-    from scones_ml.plans import Change, Run
+    from scones_ml.plans import Change, Ledger, Resource, Run
 
 __all__ = ["Backend", "Check", "Inventory"]
 

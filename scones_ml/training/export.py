@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from scones_ml.training.network import LOGIT_SCALE
-from scones_ml.training.views import SHIFT_WEIGHTS, SHIFTS
+from scones_ml.training.tta import SHIFT_WEIGHTS, SHIFTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

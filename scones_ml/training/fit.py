@@ -19,7 +19,7 @@ from scones_ml.errors import TrainingError
 from scones_ml.training.augment import cutmix, flip_and_shift, recolour
 from scones_ml.training.network import Network, pixel_statistics, whitening_filters
 from scones_ml.training.optimizer import Muon, Nesterov
-from scones_ml.training.views import averaged_logits
+from scones_ml.training.tta import averaged_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,9 +13,8 @@ from scones_ml.aws.deployer import SageMakerDeployer
 from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.errors import ConfigurationError, DeploymentError
-from scones_ml.ledger import Ledger
 from scones_ml.local.endpoint import LocalDeployer
-from scones_ml.plans import Run
+from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Deployer, DeploymentRequest
 
 NAME = "contract"

@@ -13,20 +13,10 @@ import numpy as np
 import pytest
 
 from scones_ml.dataset.synthetic import KINDS, draw_png
-from scones_ml.evaluation import (
-    ClassifiedRow,
-    DatasetFacts,
-    ModelFacts,
-    RunReport,
-    answers,
-    choose_threshold,
-    evaluate,
-    render_report,
-    rescale,
-    telling,
-)
-from scones_ml.evaluation.report import curve_points
-from scones_ml.reports import bill
+from scones_ml.evaluation import choose_threshold, evaluate, rescale
+from scones_ml.lifecycle.report_data import bill
+from scones_ml.reports.evaluation_report import answers, curve_points, render_report, telling
+from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +160,7 @@ def test_colours_have_contrast_in_both_modes() -> None:
     """Text and marks stand out from paper and card: 4.5 to 1, as text needs it, light and dark."""
     from importlib.resources import files
 
-    style = files("scones_ml.evaluation").joinpath("templates/report.css").read_text(encoding="utf-8")
+    style = files("scones_ml.reports").joinpath("templates/report.css").read_text(encoding="utf-8")
     modes = [
         dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     ]

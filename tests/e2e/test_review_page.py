@@ -15,7 +15,7 @@ import pytest
 from scones_ml.dataset.synthetic import draw_png
 from scones_ml.events import FilteredImage
 from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.reviews import Answer, read_reviews
+from scones_ml.review.annotations import Answer, read_reviews
 
 CALL = [sys.executable, "-c", "import sys; from scones_ml.cli import main; sys.exit(main(sys.argv[1:]))", "review"]
 LABELS = ("bicycle", "motorcycle")

@@ -19,8 +19,7 @@ from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
 from scones_ml.aws.inventory import AwsInventory
 from scones_ml.aws.resources import KINDS, Resources
 from scones_ml.cli import main
-from scones_ml.ledger import Ledger, Resource
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Resource, Run, execute
 
 BUCKET = "scones-cleanup"
 ROLE = "arn:aws:iam::123456789012:role/scones"

@@ -23,11 +23,10 @@ from scones_ml.aws.deployer import SageMakerDeployer
 from scones_ml.aws.resources import KINDS, Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.aws.transform import BatchTransforms
-from scones_ml.deployment.transform import TransformRequest
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Run
+from scones_ml.plans import Ledger, Run
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
+from scones_ml.sagemaker.transform import TransformRequest
 
 ROLE = "arn:aws:iam::123456789012:role/scones"
 BUCKET = "scones-deployment"

@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from scones_ml import backends
-from scones_ml.aws.place import Place, stack_outputs
+from scones_ml.aws.environment import Place, stack_outputs
 from scones_ml.errors import ConfigurationError
 from scones_ml.infrastructure import template
 from scones_ml.infrastructure.storage import UPLOAD_PREFIX

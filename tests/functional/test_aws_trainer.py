@@ -20,20 +20,19 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from PIL import Image
 
 from scones_ml import dataset
+from scones_ml.aws.environment import Place
 from scones_ml.aws.model_trainer import to_model_trainer
-from scones_ml.aws.place import Place
 from scones_ml.aws.trainer import SageMakerTrainer
 from scones_ml.aws.training_jobs import LOG_GROUP, TrainingJobs
 from scones_ml.errors import ConfigurationError, MissingExtraError, TrainingError, TransientServiceError
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Run
+from scones_ml.plans import Ledger, Run
 from scones_ml.ports import ObjectStore
+from scones_ml.sagemaker.channels import image_channels, training_channel
+from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
+from scones_ml.sagemaker.training_job import Resources, TrainingJob
+from scones_ml.sagemaker.training_source import pack
+from scones_ml.sagemaker.tuning import Integer, Tuning
 from scones_ml.testing import MemoryObjectStore
-from scones_ml.training.channels import image_channels, training_channel
-from scones_ml.training.hyperparameters import ImageClassification, ScriptMode
-from scones_ml.training.job import Resources, TrainingJob
-from scones_ml.training.source import pack
-from scones_ml.training.tuning import Integer, Tuning
 
 ROLE = "arn:aws:iam::123456789012:role/scones-training"
 BUCKET = "scones-training"

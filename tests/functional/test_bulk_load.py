@@ -12,7 +12,7 @@ from PIL import Image
 from scones_ml import backends, lifecycle
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import ImageRef
-from scones_ml.local.load import LoadRequest, run_load
+from scones_ml.lifecycle.load_test import LoadRequest, run_load
 from scones_ml.ports import Backend, ImageResult, WorkflowRequest
 
 

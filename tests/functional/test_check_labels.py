@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scones_ml import backends, dataset, labels
+from scones_ml import backends, dataset
 from scones_ml.cli import main
 from scones_ml.dataset import Dataset
 from scones_ml.errors import DatasetError
+from scones_ml.lifecycle.label_check import check_labels
 from scones_ml.local.backend import LocalBackend
 
 
@@ -39,7 +40,7 @@ def test_wrong_labels_are_named_and_nothing_changes(
 ) -> None:
     """All three wrong labels, and only they, are named with the class that they are; the data set stays as it is."""
     before = {path: path.read_bytes() for path in data.root.rglob("*") if path.is_file()}
-    check = labels.check_labels(instant_backend, data, tmp_path / "workspace")
+    check = check_labels(instant_backend, data, tmp_path / "workspace")
     named = {Path(suspect.path).name: (suspect.given, suspect.suggested) for suspect in check.suspects}
     assert named == {
         "bicycle-7.png": ("bicycle", "motorcycle"),
@@ -56,9 +57,7 @@ def test_no_picture_is_judged_by_a_model_that_saw_it(
 ) -> None:
     """Each picture is missing in exactly one of the five trainings, and both classes are in every training."""
     seen: list[tuple[int, int]] = []
-    labels.check_labels(
-        instant_backend, data, tmp_path / "workspace", progress=lambda done, total: seen.append((done, total))
-    )
+    check_labels(instant_backend, data, tmp_path / "workspace", progress=lambda done, total: seen.append((done, total)))
     taught = instant_backend.trainer.taught  # type: ignore[attr-defined]
     everything = {record.sha256 for record in data.records}
     missing = [digest for pictures in taught for digest in everything - pictures]
@@ -75,7 +74,7 @@ def test_too_few_pictures_for_folds(instant_backend: LocalBackend, tmp_path: Pat
             Image.new("RGB", (8, 8), (number, len(name), ord(name))).save(tmp_path / "few" / name / f"{number}.png")
     data = dataset.stage(tmp_path / "few", tmp_path / "data", image_size=8).dataset
     with pytest.raises(DatasetError, match=r"class 'a' of .* has 4 pictures, and 5 folds need as many"):
-        labels.check_labels(instant_backend, data, tmp_path / "workspace")
+        check_labels(instant_backend, data, tmp_path / "workspace")
     assert not [path for path in (tmp_path / "workspace").iterdir() if path.is_dir()]
 
 

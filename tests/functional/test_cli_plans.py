@@ -16,11 +16,10 @@ from scones_ml import dataset, lifecycle
 from scones_ml.cli import main
 from scones_ml.cli.plans import cost_line, dollars
 from scones_ml.dataset import Synthetic
-from scones_ml.demo import DemoRequest, plan_demo
 from scones_ml.errors import ConfigurationError, TransientServiceError
-from scones_ml.ledger import Entry, Ledger
+from scones_ml.lifecycle.demo import DemoRequest, plan_demo
 from scones_ml.local.backend import LocalBackend
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Entry, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, TrainingRequest
 
 

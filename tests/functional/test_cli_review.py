@@ -91,8 +91,8 @@ def test_nothing_to_review_is_one_line(
 
 def test_a_finished_queue_says_so(queue: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """When every image has its answer, no server starts either."""
-    from scones_ml.monitoring.review import Review, read_queue
-    from scones_ml.reviews import AnswerFile
+    from scones_ml.review.annotations import AnswerFile
+    from scones_ml.review.queue import Review, read_queue
 
     read = read_queue(DirectoryObjectStore(Path(".scones/buckets")), "scones-output")
     for image in read.images:
@@ -108,7 +108,7 @@ def test_what_a_run_doubts_is_queued_with_its_model(
     from PIL import Image
 
     from scones_ml.inference.model import load_model
-    from scones_ml.monitoring.review import read_queue
+    from scones_ml.review.queue import read_queue
 
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (8, 8), (130, 0, 0)).save("doubtful.png")

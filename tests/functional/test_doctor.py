@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from scones_ml import doctor, lifecycle
+from scones_ml import lifecycle
 from scones_ml.aws.account import account_checks, idle_endpoints
 from scones_ml.aws.backend import AwsBackend
-from scones_ml.aws.place import Place
+from scones_ml.aws.environment import Place
 from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import Resources
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError
+from scones_ml.lifecycle import doctor
 from scones_ml.local.backend import LocalBackend
 from scones_ml.plans import Change, Plan, Run, execute
 from scones_ml.ports import Check

@@ -25,13 +25,13 @@ from PIL import Image
 from scones_ml import dataset
 from scones_ml.cli import main
 from scones_ml.cli.terminal import StageLines
-from scones_ml.demo import DemoRequest, run_demo
-from scones_ml.ledger import Entry, Ledger
+from scones_ml.lifecycle.demo import DemoRequest, run_demo
 from scones_ml.local.backend import LocalBackend
+from scones_ml.plans import Entry, Ledger
 from scones_ml.ports import TrainingRequest
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["scones_ml.cli.app", "scones_ml.demo", "scones_ml.local.backend", __name__])
+_FORKS.set_forkserver_preload(["scones_ml.cli.app", "scones_ml.lifecycle.demo", "scones_ml.local.backend", __name__])
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.kill", "subprocess.Popen"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 

@@ -19,11 +19,11 @@ from scones_ml.dataset.synthetic import draw_png
 from scones_ml.errors import TransientServiceError
 from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.inference.listening import listen
-from scones_ml.monitoring.review import Pictures, Queue, Review, read_queue
-from scones_ml.monitoring.review_page import ReviewPages
-from scones_ml.monitoring.review_server import review_application
 from scones_ml.ports import StoredObject
-from scones_ml.reviews import AnswerFile
+from scones_ml.review.annotations import AnswerFile
+from scones_ml.review.pages import ReviewPages
+from scones_ml.review.queue import Pictures, Queue, Review, read_queue
+from scones_ml.review.server import review_application
 from scones_ml.testing import MemoryObjectStore
 
 HOSTILE = 'in/"><script>alert(1)</script>{{ 7 * 7 }}&.png'

@@ -14,7 +14,7 @@ from scones_ml import backends, dataset, lifecycle
 from scones_ml.cli import main
 from scones_ml.events import ImageRef
 from scones_ml.local.backend import LocalBackend
-from scones_ml.reviews import Answer, AnswerFile
+from scones_ml.review.annotations import Answer, AnswerFile
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scones_ml import backends, dataset, labels
+from scones_ml import backends, dataset
 from scones_ml.cli import main
 from scones_ml.inference.model import MODEL_CARD, read_card
+from scones_ml.lifecycle.synthetic_model import synthetic_folder
 from scones_ml.local.backend import LocalBackend
 from scones_ml.training.presets import PRESETS, going_on
 
@@ -20,7 +21,7 @@ from scones_ml.training.presets import PRESETS, going_on
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instant_backend: LocalBackend) -> Path:
     """A small staged data set; trainings take no time, and few drawings are made."""
     monkeypatch.setattr(backends, "backend", lambda *_: instant_backend)
-    monkeypatch.setattr("scones_ml.labels.drawings._DRAWINGS", 6)
+    monkeypatch.setattr("scones_ml.lifecycle.synthetic_model._DRAWINGS", 6)
     for name, shade in (("bicycle", 20), ("motorcycle", 200)):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(6):
@@ -35,7 +36,7 @@ def test_the_model_of_drawings_is_made_once(data: Path, tmp_path: Path, instant_
     for number in range(2):
         command = ["train", str(data), "--model", str(tmp_path / f"model{number}"), "--init", "synthetic"]
         assert main([*command, "--workspace", str(workspace)]) == 0
-    kept = labels.synthetic_folder(workspace, "fast", 8)
+    kept = synthetic_folder(workspace, "fast", 8)
     assert [request.model for request in requests] == [kept, tmp_path / "model0", tmp_path / "model1"]
     assert [request.init for request in requests] == [None, kept, kept]
     assert (kept / MODEL_CARD).is_file()

@@ -27,10 +27,9 @@ from scones_ml.aws.store import S3ObjectStore
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import load_model, read_card
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Run
+from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Backend, TrainingRequest
-from scones_ml.training.source import pack
+from scones_ml.sagemaker.training_source import pack
 
 ROLE = "arn:aws:iam::123456789012:role/scones-training"
 BUCKET = "scones-train-on-aws"

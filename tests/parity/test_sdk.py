@@ -12,15 +12,15 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 
 from scones_ml.aws.model_trainer import to_model_trainer
 from scones_ml.aws.training_jobs import TrainingJobs
-from scones_ml.training.channels import (
+from scones_ml.sagemaker.channels import (
     augmented_manifest_channels,
     image_channels,
     model_channel,
     recordio_channels,
     training_channel,
 )
-from scones_ml.training.hyperparameters import ImageClassification, ScriptMode
-from scones_ml.training.job import Resources, Spot, TrainingJob
+from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
+from scones_ml.sagemaker.training_job import Resources, Spot, TrainingJob
 
 pytest.importorskip("sagemaker", reason="needs the SageMaker SDK: make parity-sdk")
 pytestmark = pytest.mark.filterwarnings("ignore")

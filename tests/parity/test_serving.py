@@ -23,11 +23,10 @@ import pytest
 from PIL import Image
 
 from scones_ml.inference.model import load_model
-from scones_ml.inference.package import pack_model
-from scones_ml.ledger import Ledger
 from scones_ml.local.endpoint import LocalDeployer
-from scones_ml.plans import Run
+from scones_ml.plans import Ledger, Run
 from scones_ml.ports import DeploymentRequest
+from scones_ml.sagemaker.model_package import pack_model
 
 pytest.importorskip("sagemaker_inference", reason="needs sagemaker-inference and Java 17: make parity-serving")
 # The toolkit writes the server's settings to /etc, which is its container's, not this machine's.

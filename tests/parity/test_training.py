@@ -17,8 +17,8 @@ from PIL import Image
 
 from scones_ml import dataset
 from scones_ml.inference.model import load_model
-from scones_ml.training.hyperparameters import ScriptMode
-from scones_ml.training.source import pack
+from scones_ml.sagemaker.hyperparameters import ScriptMode
+from scones_ml.sagemaker.training_source import pack
 
 pytest.importorskip("sagemaker_training", reason="needs sagemaker-training: make parity-training")
 TRAIN = Path(sys.executable).parent / "train"

@@ -14,7 +14,7 @@ from scones_ml import dataset
 from scones_ml.dataset import Answers, Dataset, Grown
 from scones_ml.errors import DatasetError
 from scones_ml.events import ImageRef
-from scones_ml.reviews import Answer, AnswerFile, Undo
+from scones_ml.review.annotations import Answer, AnswerFile, Undo
 from scones_ml.testing import MemoryObjectStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scones_ml.evaluation.bill import Bill, DesignBill, bill_chart, two_digits
-from scones_ml.infrastructure import cost
-from scones_ml.reports import bill
+from scones_ml.cost import estimate as cost
+from scones_ml.lifecycle.report_data import bill
+from scones_ml.reports.cost_chart import Bill, DesignBill, bill_chart, two_digits
 
 DOLLARS = st.floats(0.001, 1e6)
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scones_ml import asl, workflows
+from scones_ml.cost import estimate as cost
+from scones_ml.cost.designs import DESIGNS
+from scones_ml.cost.prices import PRICES, price_table
+from scones_ml.cost.workload import Run, Workload, count, count_batches
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
-from scones_ml.infrastructure import cost
-from scones_ml.infrastructure.designs import DESIGNS
-from scones_ml.infrastructure.prices import PRICES, price_table
-from scones_ml.infrastructure.workload import Run, Workload, count, count_batches
 
 MILLION = 1_000_000
 VOLUMES = st.floats(0, 1e10, allow_nan=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scones_ml.cost.__main__ import cost_table
 from scones_ml.infrastructure import TemplateSettings, pages, template
 from scones_ml.infrastructure.__main__ import main
 from scones_ml.infrastructure.definitions import machines
@@ -28,7 +29,6 @@ def block(page: str, name: str) -> str:
     [
         ("deploy.md", "architecture"),
         ("deploy.md", "parameters"),
-        ("deploy.md", "costs"),
         ("security.md", "permissions"),
     ],
 )
@@ -37,6 +37,11 @@ def test_pages_show_what_the_code_says(page: str, name: str, capsys: pytest.Capt
     assert main([name]) == 0
     printed = capsys.readouterr().out
     assert block(page, name) == (f"```mermaid\n{printed}```\n" if name == "architecture" else printed)
+
+
+def test_the_costs_are_what_the_code_says() -> None:
+    """Between its markers the page holds what `python -m scones_ml.cost` prints."""
+    assert block("deploy.md", "costs") == cost_table()
 
 
 def test_the_picture_shows_every_function_and_every_way() -> None:

@@ -359,14 +359,12 @@ def test_an_unknown_prefix_is_refused() -> None:
         list(grants.of_machine(asl.StateMachine(start_at="A", states={"A": task})))
 
 
-def test_a_handler_gains_no_permission_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler that uses a port nobody has thought of is refused by name."""
-    (tmp_path / "another.py").write_text("from scones_ml import backends\nbackends.delete_everything()\n")
-    monkeypatch.setattr(functions, "_FOLDERS", (tmp_path,))
-    with pytest.raises(ConfigurationError, match=r"backends\.delete_everything"):
-        functions.handler_uses("another")
-    with pytest.raises(InvalidDefinitionError, match=r"no handlers/missing\.py"):
-        functions.handler_uses("missing")
+def test_a_handler_gains_no_permission_unseen() -> None:
+    """A handler that uses a port nobody has thought of is refused by name, and so is one that is not there."""
+    with pytest.raises(ConfigurationError, match=r"handlers/another\.py uses backends\.delete_everything"):
+        functions.check_uses("another", frozenset({"backends.read_object", "backends.delete_everything"}))
+    with pytest.raises(ConfigurationError, match="there is no handler 'missing'"):
+        grants.of_function("Missing").__next__()
 
 
 def test_the_committed_template_is_fresh() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
 from scones_ml.training.__main__ import _parser
-from scones_ml.training.hyperparameters import ImageClassification, ScriptMode
 from scones_ml.training.presets import PRESETS
 
 REQUIRED = {"num_classes": 2, "num_training_samples": 800}

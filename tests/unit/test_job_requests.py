@@ -13,7 +13,7 @@ import pytest
 
 from scones_ml.aws.requests import check_request
 from scones_ml.errors import ConfigurationError
-from scones_ml.training.channels import (
+from scones_ml.sagemaker.channels import (
     Channel,
     augmented_manifest_channels,
     image_channels,
@@ -21,21 +21,21 @@ from scones_ml.training.channels import (
     recordio_channels,
     training_channel,
 )
-from scones_ml.training.hyperparameters import ImageClassification, ScriptMode
-from scones_ml.training.image_uris import (
+from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
+from scones_ml.sagemaker.image_uris import (
     IMAGE_CLASSIFICATION_ACCOUNTS,
     PYTORCH_ACCOUNTS,
     image_classification_image,
     pytorch_training_image,
 )
-from scones_ml.training.job import (
+from scones_ml.sagemaker.training_job import (
     METRICS,
     Resources,
     Spot,
     TrainingJob,
     training_request,
 )
-from scones_ml.training.tuning import (
+from scones_ml.sagemaker.tuning import (
     IMAGE_CLASSIFICATION_RANGES,
     Categorical,
     Continuous,
@@ -325,7 +325,7 @@ def test_jobs_are_frozen() -> None:
 def test_jobs_need_neither_torch_nor_boto3() -> None:
     """Making requests imports neither torch, boto3 nor numpy."""
     code = (
-        "import sys, scones_ml.training.tuning, scones_ml.training.source; "
+        "import sys, scones_ml.sagemaker.tuning, scones_ml.sagemaker.training_source; "
         "print([name for name in ('torch', 'boto3', 'botocore', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

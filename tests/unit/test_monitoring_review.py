@@ -13,9 +13,9 @@ import pytest
 from scones_ml.dataset.synthetic import draw_png
 from scones_ml.errors import ConfigurationError, ImageNotFoundError, InvalidImageError
 from scones_ml.events import FilteredImage
-from scones_ml.monitoring.review import Pictures, Queue, Review, Standing, class_names, read_queue
-from scones_ml.monitoring.review_page import choices
-from scones_ml.reviews import AnswerFile
+from scones_ml.review.annotations import AnswerFile
+from scones_ml.review.pages import choices
+from scones_ml.review.queue import Pictures, Queue, Review, Standing, class_names, read_queue
 from scones_ml.testing import MemoryObjectStore
 
 LABELS = ("bicycle", "motorcycle")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scones_ml.ledger import Ledger
-from scones_ml.plans import Change, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Run, execute
 
 MODEL = Change("create", "model", "scones-1", "names the container", "sagemaker:CreateModel")
 ENDPOINT = Change("create", "endpoint", "scones", "answers requests", "sagemaker:CreateEndpoint", 0.23)

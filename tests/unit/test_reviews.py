@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import FilteredImage, ImageRef
-from scones_ml.reviews import Answer, AnswerFile, Reviews, Undo, read_reviews
+from scones_ml.review.annotations import Answer, AnswerFile, Reviews, Undo, read_reviews
 
 NOW = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
 REF = ImageRef(s3_bucket="photos", s3_key="Straße/\u2028 a b.jpg", etag="e1")
@@ -148,7 +148,7 @@ def test_many_writers_lose_nothing(file: AnswerFile) -> None:
     """Three processes that append at the same time leave every line of each, whole."""
     code = (
         "import sys; from pathlib import Path; from datetime import UTC, datetime\n"
-        "from scones_ml.reviews import AnswerFile, Undo\n"
+        "from scones_ml.review.annotations import AnswerFile, Undo\n"
         "file = AnswerFile(Path(sys.argv[1]))\n"
         "for n in range(20): file.append(Undo(datetime.now(UTC), sys.argv[2] * 300, str(n)))\n"
     )

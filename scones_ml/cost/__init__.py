@@ -1,0 +1,1 @@
+"""What the work costs on AWS: dated list prices, a workload, designs, estimates. No call, no account."""

@@ -1,0 +1,35 @@
+"""``python -m scones_ml.cost``: what each design costs in a month, as the Markdown table of the documentation."""
+
+from __future__ import annotations
+
+import sys
+
+from scones_ml.cost.estimate import estimate
+from scones_ml.infrastructure.pages import markdown_table
+
+__all__ = ["cost_table", "main"]
+
+_VOLUMES = (1_000, 100_000, 1_000_000)  # images a month
+
+
+def cost_table() -> str:
+    """What each design costs as a Markdown table: dollars a month, idle and for some volumes."""
+    rows = [
+        ("design", "idle", *(f"{volume:,} images" for volume in _VOLUMES), "1,000 more"),
+        ("---", *("---:",) * (len(_VOLUMES) + 2)),
+    ]
+    for found in zip(*map(estimate, _VOLUMES), strict=True):
+        months = (f"{one.per_month:,.2f}" for one in found)
+        one = found[0]
+        rows.append((f"`{one.design}`", f"{one.idle_per_month:,.2f}", *months, f"{one.per_thousand:.5f}"))
+    return markdown_table(rows)
+
+
+def main() -> int:
+    """Print the table and return the exit code, 0."""
+    sys.stdout.write(cost_table())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,142 @@
+"""What each design costs: dollars a month and for 1,000 pictures, with the formula of every line.
+
+Counted are requests, transitions, durations, instance hours, logs and alarms at list price. Not counted: storage,
+data transfer out of the region, data capture, retries, free tiers and taxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scones_ml.cost.designs import DESIGNS, HOURS, Line, compute
+from scones_ml.cost.prices import PriceTable, price_table
+from scones_ml.cost.workload import Workload
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["BreakEven", "Estimate", "Point", "break_evens", "chart", "estimate", "instance_break_even"]
+
+_THOUSAND = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one design costs.
+
+    Attributes:
+        design: its name in `DESIGNS`.
+        description: in a few words.
+        images: pictures a month.
+        lines: what is paid for.
+    """
+
+    design: str
+    description: str
+    images: float
+    lines: tuple[Line, ...]
+
+    @property
+    def per_month(self) -> float:
+        """Dollars a month."""
+        return sum(line.dollars(self.images) for line in self.lines)
+
+    @property
+    def idle_per_month(self) -> float:
+        """Dollars for a month without a picture."""
+        return sum(line.dollars(0) for line in self.lines)
+
+    @property
+    def per_thousand(self) -> float:
+        """Dollars for 1,000 pictures more."""
+        return _THOUSAND * sum(line.per_image for line in self.lines)
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Where two designs cost the same.
+
+    Attributes:
+        below: the design that is cheaper for fewer pictures.
+        above: the design that is cheaper for more.
+        images: pictures a month.
+    """
+
+    below: str
+    above: str
+    images: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a chart: what a design costs in a month with so many pictures."""
+
+    design: str
+    images: float
+    dollars: float
+
+
+def estimate(
+    images: float,
+    designs: Sequence[str] | None = None,
+    *,
+    workload: Workload | None = None,
+    prices: PriceTable | None = None,
+) -> tuple[Estimate, ...]:
+    """What designs cost in a month with so many pictures.
+
+    Args:
+        images: pictures a month, 0 or more.
+        designs: names in `DESIGNS`; None takes them all.
+        workload: how long things take.
+        prices: None takes those of us-east-1.
+
+    Raises:
+        ConfigurationError: a design or an instance is not known, or ``images`` is negative.
+    """
+    if images < 0:
+        raise ConfigurationError(f"{images:g} images a month: give 0 or more")
+    workload, prices = workload or Workload(), prices or price_table()
+    found = []
+    for name in designs if designs is not None else DESIGNS:
+        if name not in DESIGNS:
+            raise ConfigurationError(f"there is no design {name!r}: choose from {', '.join(DESIGNS)}")
+        design = DESIGNS[name]
+        found.append(Estimate(name, design.description, images, tuple(design.lines(workload, prices))))
+    return tuple(found)
+
+
+def break_evens(estimates: Sequence[Estimate]) -> tuple[BreakEven, ...]:
+    """Every volume at which two designs change places, fewest pictures first."""
+    found = []
+    for index, one in enumerate(estimates):
+        for other in estimates[index + 1 :]:
+            # Start-up of jobs counts here: the comparison is of months with pictures.
+            fixed = _fixed(other) - _fixed(one)
+            slope = (one.per_thousand - other.per_thousand) / _THOUSAND
+            if slope and fixed / slope > 0:
+                below, above = (one, other) if fixed > 0 else (other, one)
+                found.append(BreakEven(below.design, above.design, fixed / slope))
+    return tuple(sorted(found, key=lambda row: row.images))
+
+
+def instance_break_even(workload: Workload | None = None, prices: PriceTable | None = None) -> float:
+    """Pictures a month above which an instance that always runs costs less than a function's compute.
+
+    ``hours x instance price / (GB-seconds of one picture x price of a GB-second)``.
+    """
+    workload, prices = workload or Workload(), prices or price_table()
+    inside = compute("model in the function", workload.model_inside, workload, prices)
+    return HOURS * prices.instance(workload.instance) / inside.per_image
+
+
+def chart(estimates: Sequence[Estimate], images: Sequence[float]) -> tuple[Point, ...]:
+    """What each design costs at each volume: rows for a chart with logarithmic axes."""
+    return tuple(
+        Point(one.design, volume, sum(line.dollars(volume) for line in one.lines))
+        for one in estimates
+        for volume in images
+    )
+
+
+def _fixed(one: Estimate) -> float:
+    return sum(line.per_month for line in one.lines)

@@ -1,0 +1,338 @@
+"""The demo: the whole life cycle on one machine, from pictures to proof that nothing is left.
+
+Stage, train, choose the threshold, serve, send 60 test images and three awkward files through the state machine, read
+the captures back, evaluate, clean up. Everything is seeded: the same seed and threads give the same result, but for
+times.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from scones_ml import dataset, images, lifecycle
+from scones_ml.captures import Capture
+from scones_ml.dataset import Dataset, StageResult, Synthetic
+from scones_ml.errors import DatasetError, ImageError
+from scones_ml.events import ImageRef
+from scones_ml.inference.model import ModelCard
+from scones_ml.lifecycle.report_data import THUMBNAIL, evaluation_report
+from scones_ml.plans import Change, Plan
+from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
+from scones_ml.reports.facts import ClassifiedRow
+
+if TYPE_CHECKING:
+    from scones_ml.evaluation import Evaluation
+
+__all__ = ["DemoRequest", "DemoResult", "Observer", "plan_demo", "run_demo"]
+
+ENDPOINT = "scones-demo"
+BROKEN_KEY = "truncated.png"
+LARGE_KEY = "twelve-megapixels.jpg"
+AWKWARD_KEY = "my photo+1.png"
+_LARGE = (4000, 3000)
+_LARGE_KIND = "motorcycle"
+
+
+class Observer(Protocol):
+    """Hears of the demo's progress."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Progress]:
+        """Entered when a stage starts, left when it ends; yields the stage's progress callback."""
+        ...
+
+    def said(self, text: str) -> None:
+        """One line about the stage that goes on."""
+        ...
+
+
+@dataclass(frozen=True)
+class DemoRequest:
+    """What the demo is to show.
+
+    Attributes:
+        folder: where results go: the data set, the model, captures, ``report.html``.
+        source: a folder of class folders, or None for pictures drawn on the spot.
+        classes: which classes of the source; None takes all.
+        seed: of everything random.
+        threads: for training.
+        images: how many test images go through the workflow.
+        per_class: how many pictures of each class are drawn.
+    """
+
+    folder: Path
+    source: Path | None = None
+    classes: tuple[str, ...] | None = None
+    seed: int = 0
+    threads: int = 1
+    images: int = 60
+    per_class: int = 600
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found.
+
+    Attributes:
+        staged: the data set, and what was left out of it.
+        card: the model's card.
+        evaluation: the whole test split at the model's threshold.
+        threshold: what the workflow filtered by: the card's, or 1.0 when no threshold could keep its promise.
+        results: how each image's execution ended, in order.
+        truth: the class of each test image, by key.
+        captures: what the endpoint recorded.
+        seconds: duration of each stage.
+        leftovers: what is left after clean-up; empty.
+    """
+
+    staged: StageResult
+    card: ModelCard
+    evaluation: Evaluation
+    threshold: float
+    results: tuple[ImageResult, ...]
+    truth: dict[str, str]
+    captures: tuple[Capture, ...]
+    leftovers: tuple[lifecycle.Leftover, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many images went where."""
+        counts = Counter(result.outcome or "failed" for result in self.results)
+        return {name: counts[name] for name in ("accepted", "review", "quarantined", "dropped", "failed")}
+
+    def to_json(self) -> dict[str, object]:
+        """The document that ``scones demo --json`` prints."""
+        acceptance = self.evaluation.at_threshold
+        accuracy = self.evaluation.accuracy
+        return {
+            "accuracy": accuracy.value,
+            "accuracy_interval": [accuracy.low, accuracy.high],
+            "threshold": self.card.threshold,
+            "coverage": acceptance.coverage.value if acceptance else 0.0,
+            "precision_of_accepted": acceptance.precision.value if acceptance else None,
+            "outcomes": self.outcomes,
+            "captures": len(self.captures),
+            "dataset_hash": self.card.dataset_hash,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "resources_left": len(self.leftovers),
+        }
+
+
+def plan_demo(backend: Backend, request: DemoRequest) -> Plan:
+    """What the demo makes; all but the data set, the model and the report is removed again at its end."""
+    changes = (
+        *lifecycle.plan_stage(request.folder / "data").changes,
+        Change("create", "model", str((request.folder / "model").absolute()), "learns from the data set"),
+        Change("create", "endpoint", ENDPOINT, "answers requests with the model"),
+        *lifecycle.plan_run(backend).changes,
+        _report(request),
+    )
+    removed = [
+        replace(change, action="delete", why="nothing is to be left")
+        for change in reversed(changes)
+        if change.kind in ("endpoint", "objects")
+    ]
+    return Plan("demo", "local", (*changes, *removed))
+
+
+def _report(request: DemoRequest) -> Change:
+    return Change("create", "report", str((request.folder / "report.html").absolute()), "what the demo found")
+
+
+def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> DemoResult:
+    """Run every stage in turn.
+
+    Whatever ends it early, no endpoint is left running; finished stages leave their files in ``request.folder``.
+
+    Raises:
+        SconesError: whatever a stage raises.
+    """
+    clock = _Clock(observer)
+    with clock.stage("stage") as progress:
+        with lifecycle.recording(backend, lifecycle.plan_stage(request.folder / "data")):
+            staged = _stage(request, progress)
+        observer.said(_describe(staged))
+    with clock.stage("train") as progress:
+        model = request.folder / "model"
+        job = TrainingRequest(staged.dataset.root, model, seed=request.seed, threads=request.threads)
+        card = lifecycle.train(backend, job, progress)
+        observer.said(
+            f"{card.epochs} epochs on {len(staged.dataset.split('train')):,} images, temperature {card.temperature:.2f}"
+        )
+    with clock.stage("threshold"):
+        observer.said(str(card.threshold_choice["reason"]))
+        threshold = card.threshold if card.threshold is not None else 1.0
+    try:
+        with clock.stage("serve"):
+            endpoint = lifecycle.deploy(backend, DeploymentRequest(ENDPOINT, model))
+            observer.said(f"{endpoint.url}/endpoints/{endpoint.name}/invocations")
+        with clock.stage("drop"):
+            truth, files = _choose(staged.dataset, request)
+            refs = lifecycle.upload(backend, files)
+            observer.said(f"{len(refs)} files into s3://{backend.buckets.input}, three of them awkward")
+        with clock.stage("run") as progress:
+            results = _run(backend, refs, endpoint, threshold, progress)
+            observer.said(_summary(results))
+        with clock.stage("captures"):
+            captured = _captures(endpoint, results)
+            observer.said(
+                f"{len(captured)} requests recorded in SageMaker's data-capture format, each joined to its image"
+            )
+        with clock.stage("evaluate") as progress:
+            predictions = lifecycle.predict(model, staged.dataset.root, progress=progress)
+            evaluation = lifecycle.evaluate(predictions)
+            observer.said(_verdict(evaluation))
+    finally:
+        with clock.stage("clean up"):
+            left = lifecycle.cleanup(backend)
+            observer.said(f"{len(left)} resources left")
+    result = DemoResult(staged, card, evaluation, threshold, results, truth, captured, left, clock.seconds)
+    with clock.stage("report"), lifecycle.recording(backend, Plan("demo", "local", (_report(request),))):
+        _write_report(request, result, predictions, dict(files))
+        observer.said(str(request.folder / "report.html"))
+    return result
+
+
+class _Clock:
+    """Tells the observer of stages and keeps how long each took."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Progress]:
+        started = time.perf_counter()
+        with self._observer.stage(name) as progress:
+            yield progress
+        self.seconds[name] = time.perf_counter() - started
+
+
+def _stage(request: DemoRequest, progress: Progress) -> StageResult:
+    source = request.source or Synthetic(per_class=request.per_class, seed=request.seed)
+    return dataset.stage(source, request.folder / "data", classes=request.classes, seed=request.seed, progress=progress)
+
+
+def _describe(staged: StageResult) -> str:
+    counts = staged.dataset.counts()
+    sizes = ", ".join(f"{sum(by_class.values()):,} {split}" for split, by_class in counts.items())
+    skipped = f"; {len(staged.problems)} left out (see dataset.json)" if staged.problems else ""
+    return f"{' and '.join(staged.dataset.classes)}: {sizes}{skipped}"
+
+
+def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
+    """Test images by a seeded draw, and three awkward files; the truth is known of the test images alone."""
+    records = data.split("test")
+    if not records:
+        raise DatasetError(f"{data.root} has no test images")
+    chosen = random.Random(request.seed).sample(records, min(request.images, len(records)))  # noqa: S311
+    files = [(record.path, (data.root / record.path).read_bytes()) for record in chosen]
+    truth = {record.path: record.class_name for record in chosen}
+    some_png = files[0][1]
+    files.append((BROKEN_KEY, some_png[: len(some_png) // 2]))
+    files.append((LARGE_KEY, _large_picture(request.seed)))
+    files.append((AWKWARD_KEY, some_png))
+    truth[AWKWARD_KEY] = chosen[0].class_name
+    if _LARGE_KIND in data.classes:
+        truth[LARGE_KEY] = _LARGE_KIND
+    return truth, files
+
+
+def _large_picture(seed: int) -> bytes:
+    """A picture as large as a photograph."""
+    from scones_ml.dataset.synthetic import draw_picture
+
+    buffer = io.BytesIO()
+    draw_picture(_LARGE_KIND, seed, 0, _LARGE).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _run(
+    backend: Backend,
+    refs: Sequence[ImageRef],
+    endpoint: Endpoint,
+    threshold: float,
+    progress: Progress,
+) -> tuple[ImageResult, ...]:
+    results = []
+    for result in lifecycle.run(backend, refs, endpoint, threshold):
+        results.append(result)
+        progress(len(results), len(refs))
+    return tuple(results)
+
+
+def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Capture, ...]:
+    """The endpoint's record of each image that was just run; an earlier demo's records may lie beside them."""
+    records, _ = lifecycle.read_captures(Path(endpoint.captures))
+    newest = {record.inference_id: record for record in records}
+    return tuple(newest[result.image.image_id] for result in results if result.image.image_id in newest)
+
+
+def _write_report(
+    request: DemoRequest, result: DemoResult, predictions: lifecycle.Predictions, files: dict[str, bytes]
+) -> None:
+    from scones_ml.reports.evaluation_report import render_report
+
+    data = result.staged.dataset
+    told = evaluation_report(
+        request.folder / "model",
+        data.root,
+        predictions,
+        title=f"{' or '.join(data.classes)}: the demo",
+        source="drawn on the spot" if request.source is None else str(request.source),
+        created=datetime.now(UTC),
+    )
+    page = render_report(
+        replace(
+            told,
+            rows=tuple(_row(found, result.truth, files) for found in result.results),
+            stage_seconds=result.seconds,
+            notes=("On this machine: no cost.", f"After clean-up {len(result.leftovers)} resources are left."),
+        )
+    )
+    report_path = Path(_report(request).name)
+    half = report_path.with_suffix(".part")
+    half.write_text(page, encoding="utf-8")
+    half.replace(report_path)
+
+
+def _row(found: ImageResult, truth: dict[str, str], files: dict[str, bytes]) -> ClassifiedRow:
+    key = found.image.s3_key
+    try:
+        thumbnail = images.normalise(files[key], THUMBNAIL).png
+    except ImageError:
+        thumbnail = None
+    return ClassifiedRow(
+        key=key,
+        outcome=found.outcome or "dropped",
+        thumbnail=thumbnail,
+        label=found.label,
+        confidence=found.confidence,
+        truth=truth.get(key),
+        reason=found.reason,
+        started=found.started,
+        duration_ms=found.seconds * 1000,
+    )
+
+
+def _summary(results: Sequence[ImageResult]) -> str:
+    counts = Counter(result.outcome or "failed" for result in results)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    accuracy = evaluation.accuracy
+    return (
+        f"{accuracy.value:.1%} right on {evaluation.images} test images "
+        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})"
+    )

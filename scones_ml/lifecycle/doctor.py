@@ -1,0 +1,164 @@
+"""Whether things are as they should be: this machine, what our commands made, and AWS's limits.
+
+What only one place can tell, its backend's ``checks`` tell.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from scones_ml import asl, events, lifecycle, settings, workflows
+from scones_ml.errors import SconesError
+from scones_ml.plans import Resource
+from scones_ml.ports import Backend, Check
+
+__all__ = ["examine", "limits", "machine", "resources"]
+
+_GIGABYTE: Final = 1_000_000_000
+_STATE_BYTES: Final = 262_144
+_DEFINITION_BYTES: Final = 1_048_576
+_ENDPOINT_BYTES: Final = {"an endpoint": 6_291_456, "a serverless endpoint": 4_194_304}
+_LONGEST_KEY: Final = 1_024
+_EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "report", "serve", "train")
+_BASE64: Final = 4 / 3
+
+
+def examine(backend: Backend, workspace: Path, images: Path | None, now: datetime) -> Iterator[Check]:
+    """Everything, one finding after the other; what cannot be examined is an error, and the rest goes on.
+
+    Args:
+        backend: of the place that is asked about.
+        workspace: the folder that holds what commands leave behind.
+        images: a folder of pictures to hold against the limits; None for none.
+        now: with its time zone.
+    """
+    yield from machine(workspace)
+    yield from limits(settings.image_policy(), images)
+    try:
+        yield from resources(backend, now)
+    except SconesError as exc:
+        yield Check("resources", "error", str(exc), "see the message")
+    yield from backend.checks()
+
+
+def machine(workspace: Path) -> Iterator[Check]:
+    """Python, the extras, and room on the disk."""
+    yield Check("Python", "ok", platform.python_version())
+    missing = [extra for extra in _EXTRAS if not _installed(extra)]
+    there = ", ".join(extra for extra in _EXTRAS if extra not in missing)
+    yield Check("extras", "ok", there)
+    for extra in missing:
+        yield Check(f"extra {extra}", "warning", "not installed", f"pip install 'scones-ml[{extra}]' if you need it")
+    folder = next(parent for parent in (workspace.absolute(), *workspace.absolute().parents) if parent.exists())
+    if not os.access(folder, os.W_OK):
+        yield Check("workspace", "error", f"{folder} cannot be written to", "choose another one with --workspace")
+        return
+    free = shutil.disk_usage(folder).free
+    found = f"{free / _GIGABYTE:,.1f} GB free in {folder}"
+    if free < 2 * _GIGABYTE:
+        yield Check("disk", "error" if free < _GIGABYTE / 5 else "warning", found, "free some space")
+    else:
+        yield Check("disk", "ok", found)
+
+
+def resources(backend: Backend, now: datetime) -> Iterator[Check]:
+    """What is past its time to live, and what a killed command left unfinished."""
+    found = lifecycle.resources(backend)
+    for one in found:
+        remedy = f"scones cleanup --run {one.run}{_on(backend)}"
+        if one.expires and one.expires <= now:
+            past = f"past its time since {one.expires:%Y-%m-%d %H:%M} UTC"
+            yield Check(f"{one.kind} {one.name}", "warning" if one.dollars_per_hour == 0 else "error", past, remedy)
+        elif one.state != "created":
+            word = {"creating": "begun and not finished", "deleting": "only half deleted"}[one.state]
+            yield Check(f"{one.kind} {one.name}", "warning", f"{word}, {one.since:%Y-%m-%d %H:%M} UTC", remedy)
+    yield Check("resources", "ok", _counted(found))
+
+
+def limits(policy: settings.ImagePolicy, images: Path | None) -> Iterator[Check]:
+    """What AWS takes at most, against our definitions, the image policy and, where given, pictures.
+
+    Args:
+        policy: what pictures are reduced to.
+        images: a folder of them; None for none.
+    """
+    largest = int((3 * policy.image_size + 1) * policy.image_size * 1.001 + 200)  # as noise, which no PNG makes smaller
+    payload = int(largest * _BASE64) + 2 * _LONGEST_KEY
+    remedy = "set SCONES_IMAGE_SIZE to what the model takes, 224 at most"
+    yield _limit("a picture between states", payload, _STATE_BYTES, remedy)
+    for kind, most in _ENDPOINT_BYTES.items():
+        yield _limit(f"a picture to {kind}", largest, most, remedy)
+    for name, make in workflows.WORKFLOWS.items():
+        definition = make()
+        yield _limit(f"definition {name}", len(json.dumps(definition.to_json())), _DEFINITION_BYTES, "make it smaller")
+        for batch in _batches(definition):
+            size = batch * (_LONGEST_KEY + 128)
+            yield _limit(f"a batch of {name}, {batch} keys", size, _STATE_BYTES, "make batches smaller")
+    if images is not None:
+        yield _pictures(images, policy)
+
+
+def _limit(name: str, size: int, most: int, remedy: str) -> Check:
+    found = f"{size:,} of {most:,} bytes at most"
+    return Check(name, "ok", found) if size <= most else Check(name, "error", found, remedy)
+
+
+def _batches(definition: asl.StateMachine) -> Iterator[int]:
+    for state in definition.states.values():
+        if isinstance(state, asl.Map) and state.item_batcher:
+            most = state.item_batcher.max_items_per_batch
+            if isinstance(most, int):
+                yield most
+
+
+def _pictures(folder: Path, policy: settings.ImagePolicy) -> Check:
+    if not folder.is_dir():
+        return Check("pictures", "error", f"there is no folder {folder}", "name a folder of pictures")
+    sizes = {
+        path: path.stat().st_size for path in folder.rglob("*") if path.is_file() and events.is_image_key(path.name)
+    }
+    large = [path for path, size in sizes.items() if size > policy.max_bytes]
+    long = [path for path in sizes if len(path.relative_to(folder).as_posix().encode()) > _LONGEST_KEY]
+    if large or long:
+        return Check(
+            "pictures",
+            "warning",
+            f"{len(large)} of {len(sizes):,} are larger than {policy.max_bytes:,} bytes, "
+            f"{len(long)} have longer names than S3 takes; the first is {(large + long)[0]}",
+            "reduce or rename them, or raise SCONES_MAX_IMAGE_BYTES: else they are quarantined",
+        )
+    biggest = max(sizes.values(), default=0)
+    return Check("pictures", "ok", f"{len(sizes):,}, the largest has {biggest:,} of {policy.max_bytes:,} bytes")
+
+
+def _installed(extra: str) -> bool:
+    """Whether every distribution that an extra names is there; its version is the installer's business."""
+    named = [
+        match[1]
+        for line in importlib.metadata.requires("scones-ml") or ()
+        if (match := re.match(r"([A-Za-z0-9._-]+)", line)) and re.search(rf"extra == ['\"]{extra}['\"]", line)
+    ]
+    try:
+        for name in named:
+            if name != "scones-ml":
+                importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _counted(found: Sequence[Resource]) -> str:
+    return f"{len(found)} on record and there" if found else "none"
+
+
+def _on(backend: Backend) -> str:
+    return "" if backend.place_name == "local" else " --on aws"

@@ -1,0 +1,180 @@
+"""What a report tells, gathered: the model, its data set, its answers, and what the work would cost on AWS.
+
+:mod:`scones_ml.reports.evaluation_report` draws the page of it and knows nothing else.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from scones_ml import dataset, images
+from scones_ml.cost import estimate as cost
+from scones_ml.cost.prices import price_table
+from scones_ml.cost.workload import Workload
+from scones_ml.errors import ImageError
+from scones_ml.inference.model import ModelCard, load_model
+from scones_ml.lifecycle import Predictions, evaluate
+from scones_ml.reports.cost_chart import Bill, Crossing, DesignBill, two_digits
+from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport
+
+if TYPE_CHECKING:
+    from scones_ml.evaluation import ThresholdChoice
+
+__all__ = ["THUMBNAIL", "bill", "evaluation_report"]
+
+THUMBNAIL: Final = images.ImagePolicy(image_size=96)
+"""How pictures are shrunk for a page."""
+
+_VOLUMES: Final = (1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
+_DRAWN: Final = (
+    "endpoint",
+    "endpoint-express",
+    "serverless",
+    "serverless-express",
+    "lambda",
+    "lambda-express",
+    "bulk",
+    "batch-transform-packed",
+)
+
+
+def evaluation_report(
+    model: Path, data: Path, predictions: Predictions, *, title: str, source: str, created: datetime
+) -> RunReport:
+    """What there is to tell of a model's answers on a test split.
+
+    Args:
+        model: its folder or ``model.tar.gz``.
+        data: the staged data set.
+        predictions: the answers on its test split, in its order.
+        title: of the page.
+        source: where the pictures come from, in words or as a path.
+        created: what the page is dated.
+
+    Raises:
+        ConfigurationError: ``model`` is not a model, or its card holds a choice of the threshold that cannot be read.
+        DatasetError: ``data`` is not a staged data set.
+    """
+    from scones_ml.evaluation import rescale
+    from scones_ml.reports.evaluation_report import answers
+
+    classifier, staged = load_model(model), dataset.load(data)
+    card = classifier.card
+    return RunReport(
+        title=title,
+        created=created,
+        dataset=DatasetFacts(
+            source, staged.classes, {str(name): counts for name, counts in staged.counts().items()}, staged.hash
+        ),
+        model=ModelFacts(
+            preset=card.preset,
+            seed=card.seed,
+            temperature=card.temperature,
+            input_size=card.input_size,
+            file_bytes=classifier.file_bytes,
+            hash=classifier.sha256,
+            library_version=card.library_version,
+        ),
+        evaluation=evaluate(predictions),
+        answers=answers(predictions.probabilities, predictions.labels),
+        threshold=_choice(card),
+        uncalibrated=answers(rescale(predictions.probabilities, 1 / card.temperature), predictions.labels),
+        tested=_tested(staged, predictions),
+        bill=bill(),
+    )
+
+
+def bill(region: str = "us-east-1") -> Bill:
+    """What the work would cost in a month, by design and volume, from the dated price table.
+
+    Raises:
+        ConfigurationError: no prices are known for the region.
+    """
+    prices, workload = price_table(region), Workload()
+    rows = cost.estimate(_VOLUMES[0], workload=workload, prices=prices)
+    points = {(point.design, point.images): point.dollars for point in cost.chart(rows, _VOLUMES)}
+    crossings = [
+        Crossing(
+            found.below,
+            found.above,
+            found.images,
+            cost.chart([row for row in rows if row.design == found.below], [found.images])[0].dollars,
+        )
+        for found in cost.break_evens([row for row in rows if row.design in _DRAWN])
+        if _VOLUMES[0] <= found.images <= _VOLUMES[-1]
+    ]
+    always_on = cost.instance_break_even(workload, prices)
+    return Bill(
+        prices=f"List prices of {region} as of {prices.as_of}",
+        volumes=_VOLUMES,
+        designs=tuple(
+            DesignBill(
+                row.design,
+                row.description,
+                row.idle_per_month,
+                tuple(points[row.design, volume] for volume in _VOLUMES),
+                row.design in _DRAWN,
+            )
+            for row in rows
+        ),
+        crossings=tuple(crossings),
+        notes=(
+            f"The time that the model itself takes, {workload.model_inside.milliseconds:g} ms a picture, is paid less "
+            f"on an {workload.instance} that always runs than in a function from {two_digits(always_on)} pictures a "
+            "month on.",
+            "How long each part takes is an assumption, on the dear side; “scones cost --formulas” shows every line.",
+        ),
+    )
+
+
+def _choice(card: ModelCard) -> ThresholdChoice:
+    """How the threshold was chosen; a card that only names one promises nothing."""
+    from scones_ml.evaluation import ThresholdChoice
+
+    if card.threshold_choice:
+        return ThresholdChoice.from_json(card.threshold_choice)
+    given = "no threshold" if card.threshold is None else f"the threshold {card.threshold:g}"
+    return ThresholdChoice(
+        threshold=card.threshold,
+        target_precision=None,
+        confidence_level=0.95,
+        coverage=0.0,
+        accepted=0,
+        correct=0,
+        precision_lower_bound=0.0,
+        labels=0,
+        labels_needed=None,
+        reason=f"The model's card gives {given}, and not how it was chosen: “scones threshold” chooses one.",
+        rule="given",
+    )
+
+
+def _tested(staged: dataset.Dataset, predictions: Predictions) -> tuple[ClassifiedRow, ...]:
+    from scones_ml.reports.evaluation_report import telling
+
+    records = staged.split("test")
+    rows = []
+    for index in telling(predictions.probabilities, predictions.labels):
+        record, probabilities = records[index], predictions.probabilities[index]
+        confidence = float(probabilities.max())
+        passes = predictions.threshold is not None and confidence >= predictions.threshold
+        rows.append(
+            ClassifiedRow(
+                key=record.path,
+                outcome="accepted" if passes else "review",
+                thumbnail=_thumbnail(staged.root / record.path),
+                label=staged.classes[int(probabilities.argmax())],
+                confidence=confidence,
+                truth=record.class_name,
+            )
+        )
+    return tuple(rows)
+
+
+def _thumbnail(path: Path) -> bytes | None:
+    try:
+        return images.normalise(path.read_bytes(), THUMBNAIL).png
+    except ImageError:
+        return None

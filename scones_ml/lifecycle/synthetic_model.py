@@ -1,0 +1,63 @@
+"""A model that has seen drawings only: a start that needs fewer labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scones_ml import __version__, dataset, lifecycle
+from scones_ml.inference.model import MODEL_CARD
+from scones_ml.lifecycle.scratch import scratch
+from scones_ml.ports import Backend, Progress, TrainingRequest, no_progress
+
+__all__ = ["synthetic_folder", "synthetic_model"]
+
+# Out of fold, 3,000 drawings did as well as 12,000: 0.91 and 0.90 right on 1,000 photographs, unlike any of a user's.
+_DRAWINGS, _DRAWINGS_SEED, _DRAWINGS_EPOCHS = 2400, 20_260_101, 8  # a class; of which 64 % are learned from
+
+
+def synthetic_folder(workspace: Path, preset: str, image_size: int) -> Path:
+    """Where a workspace keeps the model of drawings for a preset and a size of pictures."""
+    return workspace / "models" / f"synthetic-{preset}-{image_size}-{__version__}"
+
+
+def synthetic_model(
+    backend: Backend,
+    workspace: Path,
+    *,
+    preset: str = "fast",
+    image_size: int = 32,
+    threads: int | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """A model that has seen drawn bicycles and motorcycles only, to go on from with few photographs.
+
+    It is trained on first use and kept; nothing is downloaded.
+
+    Args:
+        backend: where it is trained.
+        workspace: keeps it.
+        preset: the recipe that will go on from it.
+        image_size: side of the pictures in pixels.
+        threads: CPU threads; None leaves it to the trainer.
+        progress: counts percent.
+
+    Returns:
+        Its folder. Its threshold is chosen on drawings and promises nothing of photographs.
+
+    Raises:
+        TrainingError: the training did not finish.
+    """
+    model = synthetic_folder(workspace, preset, image_size)
+    if (model / MODEL_CARD).is_file():
+        return model
+    with scratch(workspace / "drawings") as work:
+        source = dataset.Synthetic(_DRAWINGS, image_size, _DRAWINGS_SEED)
+        drawn = dataset.stage(
+            source,
+            work / "data",
+            image_size=image_size,
+            progress=lambda done, total: progress(50 * done // total, 100),
+        )
+        request = TrainingRequest(drawn.dataset.root, model, preset, threads=threads, epochs=_DRAWINGS_EPOCHS)
+        lifecycle.train(backend, request, lambda done, total: progress(50 + 50 * done // total, 100))
+    return model

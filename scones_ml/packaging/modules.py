@@ -1,0 +1,69 @@
+"""The modules of this library that a program needs, found by walking its imports.
+
+Imports are followed wherever they stand, but for those that only type checkers see. A module that is named in a
+string, as in the tables of ``scones_ml.backends``, is seen by nobody: the caller names it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+__all__ = ["needed_modules"]
+
+_LIBRARY = Path(__file__).parents[1]
+
+
+def needed_modules(program: str, loaded_by_name: Iterable[str] = ()) -> dict[str, Path]:
+    """The modules that a program imports, directly or through others.
+
+    Args:
+        program: its source text.
+        loaded_by_name: modules that it loads by a name in a string, ``"scones_ml.aws.store"``.
+
+    Returns:
+        Path below the library's own folder, ``"scones_ml/aws/store.py"``, to the file; sorted.
+    """
+    found: dict[str, Path] = {}
+    waiting = [*_imported(program), *loaded_by_name]
+    while waiting:
+        parts = waiting.pop().split(".")
+        for length in range(1, len(parts) + 1):  # importing a module runs the packages around it
+            path = _file(parts[1:length])
+            if path is None:  # a function or a class
+                break
+            name = path.relative_to(_LIBRARY.parent).as_posix()
+            if name not in found:
+                found[name] = path
+                waiting += _imported(path.read_text(encoding="utf-8"))
+    return dict(sorted(found.items()))
+
+
+def _file(parts: list[str]) -> Path | None:
+    place = _LIBRARY.joinpath(*parts)
+    for path in (place / "__init__.py", place.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imported(source: str) -> Iterator[str]:
+    """Names of this library that a source imports, modules or what they hold."""
+    for node in _run(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] == _LIBRARY.name)
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node that can be run: all but the bodies of ``if TYPE_CHECKING``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _run(node)

@@ -1,0 +1,11 @@
+"""Plans, and the record of what was done: frozen data that verbs print, execute and write down.
+
+``plan`` says what a verb is about to do, ``ledger`` what was made by whom, ``journal`` keeps lines on disk.
+"""
+
+from __future__ import annotations
+
+from scones_ml.plans.ledger import Entry, Ledger, Resource, State
+from scones_ml.plans.plan import Action, Change, Plan, Run, execute, recorded
+
+__all__ = ["Action", "Change", "Entry", "Ledger", "Plan", "Resource", "Run", "State", "execute", "recorded"]

@@ -1,0 +1,140 @@
+"""What a verb is about to do: frozen data that is printed, recorded and executed in this order.
+
+>>> change = Change("create", "endpoint", "scones", "answers requests", "sagemaker:CreateEndpoint", 0.115)
+>>> plan = Plan("deploy", "aws:us-east-1", (change,))
+>>> execute(plan, print, Ledger(Path(".scones/ledger.jsonl")), Run.new())
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from scones_ml.plans.ledger import Entry, Ledger, State
+
+__all__ = ["Action", "Change", "Plan", "Run", "execute", "recorded"]
+
+Action = Literal["create", "update", "delete", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource that is made, changed or removed.
+
+    Attributes:
+        action: what happens to it.
+        kind: what it is, ``"endpoint"``; with ``name`` its identity within a place.
+        name: its name or URI.
+        why: what it is for, in a few words.
+        permission: the IAM action that it takes, ``"sagemaker:CreateEndpoint"``; empty on this machine.
+        dollars_per_hour: what it costs while it exists, at list price; None when no price is known.
+        request: parameters of the call that does it; empty on this machine.
+    """
+
+    action: Action
+    kind: str
+    name: str
+    why: str
+    permission: str = ""
+    dollars_per_hour: float | None = 0.0
+    request: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every change of one verb, in the order in which they are made.
+
+    Attributes:
+        verb: ``"deploy"``.
+        place: where: ``"local"`` or ``"aws:REGION"``.
+        changes: in order.
+    """
+
+    verb: str
+    place: str
+    changes: tuple[Change, ...]
+
+    @property
+    def dollars_per_hour(self) -> float | None:
+        """What all that it creates costs while it exists; None when a price is unknown."""
+        total = 0.0
+        for change in self.changes:
+            if change.action == "create":
+                if change.dollars_per_hour is None:
+                    return None
+                total += change.dollars_per_hour
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One call of one verb.
+
+    Attributes:
+        id: unique, sortable by time.
+        expires: when what it creates has outlived its purpose; None for never.
+    """
+
+    id: str
+    expires: datetime | None = None
+
+    @classmethod
+    def new(cls, ttl: timedelta | None = None) -> Run:
+        """A run that starts now.
+
+        Args:
+            ttl: how long what it creates is wanted; None for as long as it takes.
+        """
+        now = datetime.now(UTC)
+        return cls(f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}", None if ttl is None else now + ttl)
+
+
+def execute(plan: Plan, perform: Callable[[Change], object], ledger: Ledger, run: Run) -> None:
+    """Make every change of a plan, each recorded before it is tried and after it is done.
+
+    A process that dies in between leaves a record of all that may exist.
+
+    Args:
+        plan: what to do.
+        perform: makes one change, or raises.
+        ledger: where it is recorded.
+        run: that it belongs to.
+    """
+    for change in plan.changes:
+        with recorded(change, plan.place, ledger, run):
+            perform(change)
+
+
+@contextmanager
+def recorded(change: Change, place: str, ledger: Ledger, run: Run) -> Iterator[None]:
+    """Record a change before the block that makes it, and again when the block has ended well.
+
+    Args:
+        change: what the block does.
+        place: where, ``"local"`` or ``"aws:REGION"``.
+        ledger: where it is recorded.
+        run: that it belongs to.
+    """
+    removes = change.action in ("delete", "stop")
+
+    def note(state: State) -> None:
+        ledger.append(
+            Entry(
+                time=datetime.now(UTC),
+                run=run.id,
+                state=state,
+                place=place,
+                kind=change.kind,
+                name=change.name,
+                dollars_per_hour=change.dollars_per_hour,
+                expires=run.expires,
+            )
+        )
+
+    note("deleting" if removes else "creating")
+    yield
+    note("deleted" if removes else "created")

@@ -1,0 +1,1 @@
+"""Every page that people look at: drawing, charts, the evaluation report. Plain data in, HTML and SVG out."""

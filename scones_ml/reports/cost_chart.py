@@ -1,0 +1,167 @@
+"""What the work would cost on AWS, as the report shows it: plain figures in, a drawing with logarithmic axes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+
+from scones_ml.reports.drawing import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Axis, path, svg, x_axis, y_axis
+
+__all__ = ["Bill", "Crossing", "DesignBill", "bill_chart", "two_digits"]
+
+_NAMES = 170  # room on the right for the designs' names
+_LINE = 15  # height of a name
+_STEPS = 4  # from a volume to the next, so that a line bends smoothly
+_STYLES = 8  # how many kinds of line the page's style sheet knows
+
+
+@dataclass(frozen=True)
+class DesignBill:
+    """What one design costs.
+
+    Attributes:
+        name: of the design.
+        description: in a few words.
+        idle: dollars for a month without a picture.
+        dollars: dollars a month, at each of the bill's volumes.
+        drawn: whether it is in the chart, too, and not in the table alone.
+    """
+
+    name: str
+    description: str
+    idle: float
+    dollars: tuple[float, ...]
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where two designs cost the same.
+
+    Attributes:
+        below: the design that is cheaper for fewer pictures.
+        above: the design that is cheaper for more.
+        images: pictures a month.
+        dollars: what both cost there, a month.
+    """
+
+    below: str
+    above: str
+    images: float
+    dollars: float
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a month on AWS costs, by design and volume.
+
+    Attributes:
+        prices: whose prices they are, and of when.
+        volumes: pictures a month, each ten times the one before.
+        designs: their costs.
+        crossings: where drawn designs change places, within the volumes.
+        notes: what else there is to know, in sentences.
+    """
+
+    prices: str
+    volumes: tuple[float, ...]
+    designs: tuple[DesignBill, ...]
+    crossings: tuple[Crossing, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def bill_chart(bill: Bill) -> str:
+    """Dollars a month against pictures a month, both logarithmic; a ring where two designs cost the same.
+
+    Args:
+        bill: with two volumes or more; costs of drawn designs are above 0, and at most eight are told apart.
+    """
+    drawn = [design for design in bill.designs if design.drawn]
+    decades = [math.log10(dollars) for design in drawn for dollars in design.dollars]
+    x = Axis(math.log10(bill.volumes[0]), math.log10(bill.volumes[-1]), LEFT, WIDTH - _NAMES)
+    y = Axis(math.floor(min(decades)), math.ceil(max(decades)), HEIGHT - BOTTOM, TOP + 6)
+    rings = "".join(
+        f'<g><title>{escape(_words(crossing))}</title><circle class="ring" cx="{x.at(math.log10(crossing.images))}" '
+        f'cy="{y.at(math.log10(crossing.dollars))}" r="4.5"/></g>'
+        for crossing in bill.crossings
+    )
+    last = bill.volumes[-1]
+    return svg(
+        "What a month on AWS costs",
+        f"At {last:,.0f} pictures a month: "
+        + ", ".join(f"{design.name} {design.dollars[-1]:,.2f} dollars" for design in drawn)
+        + ".",
+        y_axis(y, [(float(d), _short(10.0**d)) for d in range(int(y.low), int(y.high) + 1)])
+        + x_axis(x, [(math.log10(v), _short(v)) for v in bill.volumes], "pictures a month")
+        + _lines(drawn, bill.volumes, x, y)
+        + rings,
+    )
+
+
+def _lines(drawn: Sequence[DesignBill], volumes: Sequence[float], x: Axis, y: Axis) -> str:
+    """Each design's line, and its name where the line ends; names that would touch are pushed apart."""
+    heights = _apart([y.at(math.log10(design.dollars[-1])) for design in drawn])
+    parts = []
+    for number, (design, height) in enumerate(zip(drawn, heights, strict=True)):
+        places = [
+            (x.at(math.log10(v)), y.at(math.log10(dollars)))
+            for v, dollars in zip(_fine(volumes), _between(design.dollars), strict=True)
+        ]
+        style = f"style-{number % _STYLES}"
+        words = f"{design.name}: {design.description}"
+        end, edge = places[-1][1], WIDTH - _NAMES
+        parts.append(
+            f'<g class="{style}"><title>{escape(words)}</title><polyline class="series" points="{path(places)}"/>'
+            f'<path class="leader" d="M{edge} {end}L{edge + 12} {height}"/>'
+            f'<text class="series-name" x="{edge + 15}" y="{height + 4.5:.1f}">{escape(design.name)}</text></g>'
+        )
+    return "".join(parts)
+
+
+def _fine(volumes: Sequence[float]) -> list[float]:
+    """Volumes with three more between each two, evenly on the logarithmic axis."""
+    fine = [low * (high / low) ** (step / _STEPS) for low, high in pairwise(volumes) for step in range(_STEPS)]
+    return [*fine, volumes[-1]]
+
+
+def _between(dollars: Sequence[float]) -> list[float]:
+    """Costs at the finer volumes; a bill is a fixed sum and a sum for each picture."""
+    fine = [
+        low + (high - low) * (10 ** (step / _STEPS) - 1) / 9
+        for low, high in pairwise(dollars)
+        for step in range(_STEPS)
+    ]
+    return [*fine, dollars[-1]]
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Heights at least a line apart, in the same order from top to bottom, none below the drawing."""
+    placed = [0.0] * len(heights)
+    above = -math.inf
+    for index in sorted(range(len(heights)), key=heights.__getitem__):
+        above = placed[index] = max(heights[index], above + _LINE)
+    below: float = HEIGHT - BOTTOM + _LINE
+    for index in sorted(range(len(heights)), key=placed.__getitem__, reverse=True):
+        below = placed[index] = min(placed[index], below - _LINE)
+    return placed
+
+
+def _short(value: float) -> str:
+    """``10k``, ``1M``, ``0.01``."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def _words(crossing: Crossing) -> str:
+    images = two_digits(crossing.images)
+    return f"from about {images} pictures a month on, {crossing.above} costs less than {crossing.below}"
+
+
+def two_digits(number: float) -> str:
+    """``1,800`` for 1,775: more digits would claim to know more."""
+    return f"{float(f'{number:.2g}'):,.0f}"

@@ -1,0 +1,225 @@
+"""One self-contained HTML page about a model and a run of it: the answer first, the evidence below.
+
+The page needs no network, no script and no font that is not there: drawings are inline SVG, pictures data URIs. Its
+content security policy lets nothing else in, and only the page's own script runs (by its hash), so that an image key
+written by a stranger is text and nothing more.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
+from scones_ml.evaluation.calibration import ReliabilityBin, reliability_bins
+from scones_ml.evaluation.intervals import clopper_pearson
+from scones_ml.reports import charts
+from scones_ml.reports.cost_chart import bill_chart, two_digits
+from scones_ml.reports.facts import Answer, ClassifiedRow, RunReport
+from scones_ml.reports.page import asset, environment
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+__all__ = ["answers", "curve_points", "render_report", "telling"]
+
+_MOST_DOTS = 1500
+_MOST_POINTS = 200
+_MOST_PICTURES = 48  # in each group; the rest is counted
+
+
+def answers(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Answer, ...]:
+    """The (N, K) probabilities and (N,) labels of a split as answers, in order.
+
+    Raises:
+        InferenceError: the probabilities are not probability vectors.
+        DatasetError: the labels do not fit.
+    """
+    matrix = as_probabilities(probabilities)
+    correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
+    return tuple(Answer(float(c), bool(hit)) for c, hit in zip(confidences(matrix), correct, strict=True))
+
+
+def telling(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24) -> tuple[int, ...]:
+    """Which pictures of a split are worth a look: the most confident errors, then the least confident hits.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+        labels: (N,) class indices in 0..K-1.
+        most: of each kind.
+
+    Returns:
+        Row numbers, at most ``2 * most``.
+    """
+    given = answers(probabilities, labels)
+    errors = sorted((i for i, a in enumerate(given) if not a.correct), key=lambda i: -given[i].confidence)
+    hits = sorted((i for i, a in enumerate(given) if a.correct), key=lambda i: given[i].confidence)
+    return (*errors[:most], *hits[:most])
+
+
+def render_report(report: RunReport) -> str:
+    """The page as HTML text, to be written as UTF-8.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
+    renderer, markup = environment()
+    script = asset("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    at = report.evaluation.at_threshold
+    points = curve_points(report.answers, at.accepted if at else 0)
+    chosen = next((point for point in points if at and point.accepted == at.accepted), None)
+    if at and chosen:  # the chosen threshold lies a little below the least confidence that it accepts
+        points[points.index(chosen)] = chosen = replace(chosen, threshold=at.threshold)
+    floor = 1 / len(report.evaluation.classes)
+    curve, places = charts.coverage_curve(points, chosen, report.threshold.target_precision)
+    drawings = {
+        "curve": curve,
+        "histogram": charts.histogram(
+            [a.confidence for a in report.answers],
+            [a.correct for a in report.answers],
+            report.threshold.threshold,
+            floor,
+        ),
+        "reliability": charts.reliability_diagram(_bins(report.answers), _bins(report.uncalibrated), floor),
+    }
+    if dots := _dots(report.rows):
+        drawings["scatter"] = charts.scatter(dots, report.threshold.threshold, floor)
+    if report.bill:
+        drawings["bill"] = bill_chart(report.bill)
+    return renderer.from_string(asset("report.html.j2")).render(
+        report=report,
+        evaluation=report.evaluation,
+        at=at,
+        script=markup(script),
+        script_hash=digest,
+        style=markup(asset("report.css")),
+        drawings={name: markup(svg) for name, svg in drawings.items()},
+        shown=chosen or points[-1],
+        points=[_slider_row(point, place) for point, place in zip(points, places, strict=True)],
+        position=points.index(chosen or points[-1]),
+        outcomes=_outcomes(report.rows),
+        groups=_groups(report.rows),
+        tested=_tested(report),
+        about=two_digits,
+        most=_MOST_PICTURES,
+        durations=_durations(report.rows),
+        total_seconds=sum(report.stage_seconds.values()),
+        longest=max(report.stage_seconds.values(), default=0.0) or 1.0,
+    )
+
+
+def _bins(given: tuple[Answer, ...]) -> tuple[ReliabilityBin, ...]:
+    if not given:
+        return ()
+    return reliability_bins(np.array([a.confidence for a in given]), np.array([float(a.correct) for a in given]))
+
+
+def curve_points(given: tuple[Answer, ...], always: int = 0) -> list[charts.CurvePoint]:
+    """What each threshold lets through, strict to lenient; equal confidences pass together.
+
+    About 200 points, evenly spread; the last one is always all answers.
+
+    Args:
+        given: the answers.
+        always: a number of accepted answers whose point is never left out.
+    """
+    ordered = sorted(given, key=lambda a: -a.confidence)
+    images = len(ordered)
+    hits = np.cumsum([a.correct for a in ordered])
+    ends = [i + 1 for i in range(images) if i + 1 == images or ordered[i + 1].confidence < ordered[i].confidence]
+    spread = np.linspace(0, len(ends) - 1, min(len(ends), _MOST_POINTS)).round().astype(int)
+    points = []
+    for accepted in sorted({*(ends[i] for i in spread), *(end for end in ends if end == always)}):
+        right = int(hits[accepted - 1])
+        interval = clopper_pearson(right, accepted)
+        threshold = ordered[accepted - 1].confidence
+        points.append(charts.CurvePoint(threshold, accepted, right, images, interval.low, interval.high))
+    return points
+
+
+def _slider_row(point: charts.CurvePoint, place: str) -> dict[str, object]:
+    x, y = place.split()
+    return {
+        "threshold": point.threshold,
+        "accepted": point.accepted,
+        "correct": point.correct,
+        "low": round(point.low, 4),
+        "high": round(point.high, 4),
+        "x": float(x),
+        "y": float(y),
+    }
+
+
+def _dots(rows: tuple[ClassifiedRow, ...]) -> list[charts.Dot]:
+    answered = [row for row in rows if row.confidence is not None]
+    step = max(1, math.ceil(len(answered) / _MOST_DOTS))
+    return [
+        charts.Dot(
+            seconds=row.started,
+            confidence=row.confidence,
+            correct=row.correct,
+            words=f"{row.key}: {row.label}, {100 * row.confidence:.1f} %"
+            + (f", really {row.truth}" if row.correct is False else ""),
+        )
+        for row in answered[::step]
+        if row.confidence is not None
+    ]
+
+
+def _durations(rows: tuple[ClassifiedRow, ...]) -> dict[str, str]:
+    spent = [row.duration_ms for row in rows if row.duration_ms]
+    return {"median": f"{statistics.median(spent):.0f}", "longest": f"{max(spent):.0f}"} if spent else {}
+
+
+def _outcomes(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, int]]:
+    words = {
+        "accepted": "let through",
+        "review": "wait for a person",
+        "quarantined": "set aside as broken",
+        "dropped": "gone before they were read",
+    }
+    counts = [(name, text, sum(row.outcome == name for row in rows)) for name, text in words.items()]
+    return [entry for entry in counts if entry[2]]
+
+
+def _tested(report: RunReport) -> list[tuple[str, str, list[ClassifiedRow]]]:
+    wrong = report.evaluation.images - report.evaluation.correct
+    groups = [
+        ("Most confident errors", f"The surest of {wrong} wrong answers first.", False),
+        ("Least confident hits", f"The least sure of {report.evaluation.correct} right answers first.", True),
+    ]
+    return [
+        (title, note, some)
+        for title, note, correct in groups
+        if (some := [row for row in report.tested if row.correct is correct])
+    ]
+
+
+def _groups(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, list[ClassifiedRow]]]:
+    """The run's pictures, what deserves a look first."""
+    accepted = [row for row in rows if row.outcome == "accepted"]
+    review = [row for row in rows if row.outcome == "review"]
+    groups = [
+        ("Let through, but wrong", "The most confident errors first.", [r for r in accepted if r.correct is False]),
+        ("Waiting for a person", "The least sure first.", review),
+        ("Set aside as broken", "No model has seen them.", [r for r in rows if r.outcome == "quarantined"]),
+        (
+            "Gone before they were read",
+            "The object was deleted or replaced.",
+            [r for r in rows if r.outcome == "dropped"],
+        ),
+        ("Let through", "The least sure first.", [r for r in accepted if r.correct is not False]),
+    ]
+    return [
+        (title, note, sorted(some, key=lambda r: (r.confidence or 0.0) * (-1 if "wrong" in title else 1)))
+        for title, note, some in groups
+        if some
+    ]

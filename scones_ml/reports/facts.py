@@ -1,0 +1,141 @@
+"""What a report tells, as plain data: it asks nobody and looks nothing up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from scones_ml.evaluation.comparison import Comparison
+    from scones_ml.evaluation.metrics import Evaluation
+    from scones_ml.evaluation.threshold import ThresholdChoice
+    from scones_ml.reports.cost_chart import Bill
+
+__all__ = ["Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport"]
+
+Outcome = Literal["accepted", "review", "quarantined", "dropped"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer on a labelled test image.
+
+    Attributes:
+        confidence: in [0, 1].
+        correct: whether it was right.
+    """
+
+    confidence: float
+    correct: bool
+
+
+@dataclass(frozen=True)
+class ClassifiedRow:
+    """One picture and its answer: of the run, or of the test split.
+
+    Attributes:
+        key: the object's key; anybody may have written it.
+        outcome: where it ended.
+        thumbnail: a small PNG, or None when there is no picture.
+        label: the answer, None without one.
+        confidence: of the answer, in [0, 1], None without one.
+        truth: what it really shows, None when nobody knows.
+        reason: why it was quarantined or dropped.
+        started: seconds from the start of the run.
+        duration_ms: from event to outcome.
+    """
+
+    key: str
+    outcome: Outcome
+    thumbnail: bytes | None = None
+    label: str | None = None
+    confidence: float | None = None
+    truth: str | None = None
+    reason: str | None = None
+    started: float = 0.0
+    duration_ms: float = 0.0
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the answer is right; None when there is no answer or no truth."""
+        return None if self.label is None or self.truth is None else self.label == self.truth
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What the model learned from.
+
+    Attributes:
+        source: where the pictures come from, in words or as a path.
+        classes: K names.
+        counts: images by split and class, ``{"train": {"bicycle": 400, ...}, ...}``.
+        hash: sha256 of the data set.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    hash: str
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the model is.
+
+    Attributes:
+        preset: name of the training recipe.
+        seed: of everything random.
+        temperature: what its logits are divided by.
+        input_size: side of its square input, pixels.
+        file_bytes: size of ``model.onnx``.
+        hash: sha256 of ``model.onnx``.
+        library_version: of scones_ml.
+    """
+
+    preset: str
+    seed: int
+    temperature: float
+    input_size: int
+    file_bytes: int
+    hash: str
+    library_version: str
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """All that the page tells; it asks nobody and looks nothing up.
+
+    Attributes:
+        title: of the page.
+        created: when, as the caller says.
+        dataset: what was learned from.
+        model: what learned it.
+        evaluation: on the test split.
+        answers: the same test images one by one, for the curves.
+        threshold: the choice on the calibration split.
+        rows: the run, in order; may be empty.
+        stage_seconds: seconds by stage, in order.
+        notes: lines on cost and on what is left, in words.
+        uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
+        tested: test pictures that are worth a look, see ``telling``; may be empty.
+        bill: what the work would cost on AWS.
+        comparison: an older model's name, and how this one fares beside it on the test images.
+    """
+
+    title: str
+    created: datetime
+    dataset: DatasetFacts
+    model: ModelFacts
+    evaluation: Evaluation
+    answers: tuple[Answer, ...]
+    threshold: ThresholdChoice
+    rows: tuple[ClassifiedRow, ...] = ()
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    uncalibrated: tuple[Answer, ...] = ()
+    tested: tuple[ClassifiedRow, ...] = ()
+    bill: Bill | None = None
+    comparison: tuple[str, Comparison] | None = None

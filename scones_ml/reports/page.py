@@ -1,0 +1,58 @@
+"""What pages have in common: style, figures in words, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import math
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from scones_ml.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import jinja2
+    import markupsafe
+
+__all__ = ["asset", "environment"]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
+    """What renders a page: every text is escaped, ``Markup`` is what our own drawings are wrapped in.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
+    try:
+        import jinja2
+        import markupsafe
+    except ImportError as exc:
+        raise MissingExtraError("Jinja2", "report") from exc
+    made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters["percent"] = _percent
+    made.filters["interval"] = lambda e: f"{100 * e.low:.1f} to {100 * e.high:.1f}"
+    made.filters["of_hundred"] = _of_hundred
+    made.filters["data_uri"] = _data_uri
+    return made, markupsafe.Markup
+
+
+def _percent(share: float) -> str:
+    """One decimal; 100.0 only when it is all."""
+    return "–" if math.isnan(share) else f"{100 * share if share == 1 else min(99.9, 100 * share):.1f}\u00a0%"
+
+
+def _of_hundred(share: float) -> int:
+    """For a sentence: rounded, but 100 only when it is all and 0 only when it is nothing."""
+    return 100 if share == 1 else 0 if share == 0 else min(99, max(1, round(100 * share)))
+
+
+def _data_uri(png: bytes | None) -> str | None:
+    if png is None or not png.startswith(_PNG):
+        return None
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def asset(name: str) -> str:
+    """A style sheet, script or template of the package."""
+    return files("scones_ml.reports").joinpath("templates", name).read_text(encoding="utf-8")

@@ -1,0 +1,277 @@
+"""Answers of reviewers: append-only JSON Lines, one reader, one writer.
+
+Each line is an `Answer` or an `Undo`; nothing is ever changed or deleted. What holds follows from all lines: of one
+reviewer the latest answer to an image that was not undone, and of an image whatever its reviewers agree on. Where they
+do not, all their answers are kept, and the image has no label until they do.
+
+::
+
+    {"kind": "answer", "id": "5f0c...", "time": "2026-11-25T18:04:11.5+00:00", "reviewer": "ann", "image_id": "9a1b...",
+     "image": {"s3_bucket": "photos", "s3_key": "a.jpg", "etag": "0cc1..."}, "label": "bicycle",
+     "model": "sha256:c41f...", "model_label": "motorcycle", "confidence": 0.61, "threshold": 0.9}
+    {"kind": "undo", "time": "2026-11-25T18:04:13.0+00:00", "reviewer": "ann", "answer": "5f0c..."}
+
+>>> for verdict in read_reviews(Path(".scones/reviews/answers.jsonl")).verdicts:
+...     if verdict.label is not None:
+...         learn(verdict.image, verdict.label)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from scones_ml.errors import ConfigurationError
+from scones_ml.events import FilteredImage, ImageRef
+from scones_ml.plans import journal
+
+__all__ = ["Answer", "AnswerFile", "Reviews", "Undo", "Verdict", "read_reviews"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one reviewer said of one image.
+
+    Attributes:
+        id: names this answer, so that it can be undone; any unique text.
+        time: when, with its time zone.
+        reviewer: who.
+        image_id: identity of the object version, 40 hex digits.
+        image: the object, at the version that was shown.
+        label: the class that the reviewer named.
+        model: which model's answer was reviewed, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None when the
+            outcome does not say.
+        model_label: what the model said.
+        confidence: how sure it was, in [0, 1].
+        threshold: least confidence that would have been accepted, in (0, 1].
+    """
+
+    id: str
+    time: datetime
+    reviewer: str
+    image_id: str
+    image: ImageRef
+    label: str
+    model: str | None
+    model_label: str
+    confidence: float
+    threshold: float
+
+    @classmethod
+    def to(cls, asked: FilteredImage, label: str, *, id: str, time: datetime, reviewer: str) -> Self:  # noqa: A002
+        """The answer to a queued image."""
+        return cls(
+            id=id,
+            time=time,
+            reviewer=reviewer,
+            image_id=asked.image_id,
+            image=asked.ref,
+            label=label,
+            model=asked.model,
+            model_label=asked.label,
+            confidence=asked.confidence,
+            threshold=asked.threshold,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The line of the file."""
+        return {
+            "kind": "answer",
+            "id": self.id,
+            "time": self.time.isoformat(),
+            "reviewer": self.reviewer,
+            "image_id": self.image_id,
+            "image": self.image.to_event(),
+            "label": self.label,
+            "model": self.model,
+            "model_label": self.model_label,
+            "confidence": self.confidence,
+            "threshold": self.threshold,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A reviewer took an answer back.
+
+    Attributes:
+        time: when, with its time zone.
+        reviewer: who.
+        answer: the answer's id.
+    """
+
+    time: datetime
+    reviewer: str
+    answer: str
+
+    def to_json(self) -> dict[str, object]:
+        """The line of the file."""
+        return {"kind": "undo", "time": self.time.isoformat(), "reviewer": self.reviewer, "answer": self.answer}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the reviewers make of one image.
+
+    Attributes:
+        image_id: identity of the object version, 40 hex digits.
+        image: the object, at the version that was shown.
+        answers: what holds, one per reviewer, oldest first; at least one.
+    """
+
+    image_id: str
+    image: ImageRef
+    answers: tuple[Answer, ...]
+
+    @property
+    def label(self) -> str | None:
+        """The class that all its reviewers name; None when they do not agree."""
+        labels = {answer.label for answer in self.answers}
+        return labels.pop() if len(labels) == 1 else None
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Every line of a file of answers.
+
+    Attributes:
+        lines: answers and undos, oldest first.
+        skipped: lines that are neither; a writer that died leaves half a line.
+    """
+
+    lines: tuple[Answer | Undo, ...] = ()
+    skipped: int = 0
+
+    @cached_property
+    def standing(self) -> tuple[Answer, ...]:
+        """The answers that hold, oldest first: the latest of each reviewer to each image, but for those undone."""
+        undone = {line.answer for line in self.lines if isinstance(line, Undo)}
+        latest: dict[tuple[str, str], Answer] = {}
+        for line in self.lines:
+            if isinstance(line, Answer) and line.id not in undone:
+                latest.pop((line.reviewer, line.image_id), None)
+                latest[line.reviewer, line.image_id] = line
+        return tuple(latest.values())
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One per image that has an answer, in the order of the answers."""
+        images: dict[str, list[Answer]] = {}
+        for answer in self.standing:
+            images.setdefault(answer.image_id, []).append(answer)
+        return tuple(Verdict(key, answers[0].image, tuple(answers)) for key, answers in images.items())
+
+    def __add__(self, other: Reviews) -> Reviews:
+        """The lines of both, this one's first."""
+        return Reviews(self.lines + other.lines, self.skipped + other.skipped)
+
+
+class AnswerFile:
+    """A file of answers that this and other processes append to.
+
+    Args:
+        path: of the file; made with its folder when the first answer is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read = Reviews()
+        self._end = 0
+
+    def append(self, line: Answer | Undo) -> None:
+        """Write one line and wait until it is on disk.
+
+        Raises:
+            ConfigurationError: it cannot be written; the message says why.
+        """
+        try:
+            journal.append(self.path, line.to_json())
+        except OSError as exc:
+            raise ConfigurationError(f"{self.path} cannot be written: {exc.strerror}; the answer is not saved") from exc
+
+    def reviews(self) -> Reviews:
+        """All that the file holds by now; only what is new is read.
+
+        Raises:
+            ConfigurationError: it cannot be read.
+        """
+        try:
+            documents, self._end = journal.read(self.path, self._end)
+        except OSError as exc:
+            raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}") from exc
+        if not self._end:
+            self._read = Reviews()
+        if documents:
+            self._read += _parsed(documents)
+        return self._read
+
+
+def read_reviews(path: Path) -> Reviews:
+    """All that a file of answers holds.
+
+    Raises:
+        ConfigurationError: there is no such file, or it cannot be read.
+    """
+    if not path.exists():
+        raise ConfigurationError(f"there are no answers {path}: `scones review` writes some")
+    return AnswerFile(path).reviews()
+
+
+def _parsed(documents: Sequence[object]) -> Reviews:
+    lines = tuple(line for document in documents if (line := _line(document)) is not None)
+    return Reviews(lines, len(documents) - len(lines))
+
+
+def _line(document: object) -> Answer | Undo | None:
+    if not isinstance(document, dict):
+        return None
+    reads: dict[object, Callable[[Mapping[str, object]], Answer | Undo]] = {"answer": _answer, "undo": _undo}
+    try:
+        return reads[document["kind"]](document)
+    except (ValueError, TypeError, KeyError):  # pydantic's ValidationError is a ValueError
+        return None
+
+
+def _answer(fields: Mapping[str, object]) -> Answer:
+    model = fields["model"]
+    return Answer(
+        id=_text(fields, "id"),
+        time=_time(fields),
+        reviewer=_text(fields, "reviewer"),
+        image_id=_text(fields, "image_id"),
+        image=ImageRef.model_validate(fields["image"]),
+        label=_text(fields, "label"),
+        model=None if model is None else _text(fields, "model"),
+        model_label=_text(fields, "model_label"),
+        confidence=_share(fields, "confidence"),
+        threshold=_share(fields, "threshold"),
+    )
+
+
+def _undo(fields: Mapping[str, object]) -> Undo:
+    return Undo(_time(fields), _text(fields, "reviewer"), _text(fields, "answer"))
+
+
+def _time(fields: Mapping[str, object]) -> datetime:
+    time = datetime.fromisoformat(_text(fields, "time"))
+    if time.tzinfo is None:
+        raise ValueError("time")
+    return time
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields[name]
+    if not isinstance(value, str) or not value:
+        raise TypeError(name)
+    return value
+
+
+def _share(fields: Mapping[str, object], name: str) -> float:
+    value = fields[name]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.0 <= value <= 1.0:
+        raise ValueError(name)
+    return float(value)

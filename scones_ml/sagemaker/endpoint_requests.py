@@ -1,0 +1,259 @@
+"""The requests that put a model behind a SageMaker endpoint, or let it work through a prefix.
+
+Names of models and endpoint configurations end in a hash of what they hold: SageMaker never changes either, and the
+same model deployed the same way has the same names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.inference.model import ModelCard
+from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
+from scones_ml.sagemaker.image_uris import image_classification_image, pytorch_inference_image
+
+__all__ = [
+    "CAPTURED",
+    "SCALABLE_DIMENSION",
+    "SCALING_POLICY",
+    "VARIANT",
+    "EndpointPlace",
+    "Request",
+    "Vpc",
+    "alarm_request",
+    "check_serverless",
+    "config_request",
+    "endpoint_request",
+    "is_version",
+    "model_request",
+    "scaling_policy_request",
+    "scaling_target_request",
+    "update_request",
+    "variant_id",
+    "versioned",
+]
+
+Request = dict[str, object]
+
+VARIANT: Final = "AllTraffic"
+SCALABLE_DIMENSION: Final = "sagemaker:variant:DesiredInstanceCount"
+SCALING_POLICY: Final = "scones-invocations"
+CAPTURED: Final[Mapping[str, list[str]]] = {
+    "CsvContentTypes": ["text/csv"],
+    "JsonContentTypes": ["application/json", "application/jsonlines"],
+}
+"""What is kept as text in a capture; everything else, pictures above all, is kept in base64."""
+
+_BAKE_SECONDS: Final = 300
+_UPDATE_SECONDS: Final = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """The private network that containers reach.
+
+    Attributes:
+        subnets: ids of subnets, in two zones or more where there are two instances or more.
+        security_groups: ids of security groups.
+    """
+
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlace:
+    """Where endpoints run and what they may use.
+
+    Attributes:
+        region: ``"us-east-1"``.
+        role_arn: what the container may do.
+        root: ``s3://bucket/prefix`` that model packages go under.
+        captures: ``s3://bucket/prefix`` that data capture goes under.
+        vpc: the private network; none when None.
+    """
+
+    region: str
+    role_arn: str
+    root: str
+    captures: str
+    vpc: Vpc | None = None
+
+
+def versioned(name: str, content: Mapping[str, object]) -> str:
+    """``name-0123456789ab``: the digits stand for the content."""
+    text = json.dumps(content, sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def is_version(name: str, endpoint: str) -> bool:
+    """Whether a model or endpoint configuration was made for an endpoint of that name."""
+    return re.fullmatch(re.escape(endpoint) + "-[0-9a-f]{12}", name) is not None
+
+
+def variant_id(endpoint: str) -> str:
+    """What Application Auto Scaling calls the endpoint's one variant."""
+    return f"endpoint/{endpoint}/variant/{VARIANT}"
+
+
+def check_serverless(request: DeploymentRequest, place: EndpointPlace) -> None:
+    """Refuse what a serverless endpoint cannot do, before AWS does so minutes later.
+
+    Raises:
+        DeploymentError: data capture, a GPU's container or a VPC is asked for.
+    """
+    if not isinstance(request.variant, Serverless):
+        return
+    excluded = {
+        "keeps no data capture": bool(request.capture_percentage),
+        "has no GPU, for which its container is made": "-gpu" in (request.container or ""),
+        "reaches no VPC": place.vpc is not None,
+    }
+    for reason, asked in excluded.items():
+        if asked:
+            raise DeploymentError(f"a serverless endpoint {reason}: leave it out for {request.name}, or use instances")
+
+
+def model_request(model: ModelCard | BuiltInModel, uri: str, container: str | None, place: EndpointPlace) -> Request:
+    """CreateModel, without its name and tags.
+
+    Labels, input size and threshold travel in the container's environment: whoever asks for the endpoint finds them
+    there, whichever machine it was deployed from.
+
+    Args:
+        model: what is known of it.
+        uri: its ``model.tar.gz``.
+        container: URI of an image of your own; AWS's own when None.
+        place: where.
+
+    Raises:
+        ConfigurationError: no image is known for the region, or a class name holds a comma.
+    """
+    if any("," in label for label in model.labels):
+        raise ConfigurationError(f"a class name of {uri} holds a comma, which an endpoint's labels cannot")
+    if isinstance(model, BuiltInModel):
+        image = container or image_classification_image(place.region)
+        size, code = model.image_size, {}
+    else:
+        image = container or pytorch_inference_image(place.region)
+        size = model.input_size
+        code = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+    environment = {**code, "SCONES_LABELS": ",".join(model.labels), "SCONES_IMAGE_SIZE": str(size)}
+    if model.threshold is not None:
+        environment["SCONES_THRESHOLD"] = repr(model.threshold)
+    found: Request = {
+        "ExecutionRoleArn": place.role_arn,
+        "PrimaryContainer": {"Image": image, "ModelDataUrl": uri, "Environment": environment},
+    }
+    if place.vpc:
+        found["VpcConfig"] = {
+            "Subnets": list(place.vpc.subnets),
+            "SecurityGroupIds": list(place.vpc.security_groups),
+        }
+    return found
+
+
+def config_request(model_name: str, request: DeploymentRequest, place: EndpointPlace) -> Request:
+    """CreateEndpointConfig, without its name and tags."""
+    variant: Request = {"VariantName": VARIANT, "ModelName": model_name}
+    match request.variant:
+        case RealTime(instance_type, instances):
+            variant |= {"InstanceType": instance_type, "InitialInstanceCount": instances, "InitialVariantWeight": 1.0}
+        case Serverless(memory_mb, max_concurrency):
+            variant["ServerlessConfig"] = {"MemorySizeInMB": memory_mb, "MaxConcurrency": max_concurrency}
+            return {"ProductionVariants": [variant]}
+    percentage = 100 if request.capture_percentage is None else request.capture_percentage
+    if not percentage:
+        return {"ProductionVariants": [variant]}
+    return {
+        "ProductionVariants": [variant],
+        "DataCaptureConfig": {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": percentage,
+            "DestinationS3Uri": place.captures,
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            "CaptureContentTypeHeader": dict(CAPTURED),
+        },
+    }
+
+
+def endpoint_request(name: str, config_name: str) -> Request:
+    """CreateEndpoint, without its tags."""
+    return {"EndpointName": name, "EndpointConfigName": config_name}
+
+
+def update_request(name: str, config_name: str, variant: RealTime | Serverless, alarm_name: str) -> Request:
+    """UpdateEndpoint: a new fleet beside the old one, and back to the old one when the alarm goes off.
+
+    One machine answers first where there are two or more; an endpoint that has been scaled keeps its size.
+    """
+    request = endpoint_request(name, config_name)
+    if isinstance(variant, Serverless):
+        return request
+    traffic: Request = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": _BAKE_SECONDS}
+    if variant.instances > 1:
+        first = {"Type": "INSTANCE_COUNT", "Value": 1}
+        traffic = {"Type": "CANARY", "CanarySize": first, "WaitIntervalInSeconds": _BAKE_SECONDS}
+    request["DeploymentConfig"] = {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": traffic,
+            "TerminationWaitInSeconds": _BAKE_SECONDS,
+            "MaximumExecutionTimeoutInSeconds": _UPDATE_SECONDS,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm_name}]},
+    }
+    if variant.most_instances:
+        request["RetainAllVariantProperties"] = True
+        request["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DataCaptureConfig"}]
+    return request
+
+
+def alarm_request(alarm_name: str, endpoint: str) -> Request:
+    """PutMetricAlarm, without its tags: the container has failed within the last minute."""
+    return {
+        "AlarmName": alarm_name,
+        "AlarmDescription": f"Endpoint {endpoint} fails (5XX); an update that brings this about is rolled back",
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "Invocation5XXErrors",
+        "Dimensions": [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": VARIANT}],
+        "Statistic": "Sum",
+        "Period": 60,
+        "EvaluationPeriods": 1,
+        "Threshold": 0.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+
+
+def scaling_target_request(endpoint: str, least: int, most: int) -> Request:
+    """RegisterScalableTarget, without its tags."""
+    return {**_scaled(endpoint), "MinCapacity": least, "MaxCapacity": most}
+
+
+def scaling_policy_request(endpoint: str, invocations: int) -> Request:
+    """PutScalingPolicy: so many requests a minute for each machine."""
+    return {
+        **_scaled(endpoint),
+        "PolicyName": SCALING_POLICY,
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingScalingPolicyConfiguration": {
+            "TargetValue": float(invocations),
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+            "ScaleOutCooldown": 60,
+            "ScaleInCooldown": 300,
+        },
+    }
+
+
+def _scaled(endpoint: str) -> Request:
+    return {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": variant_id(endpoint),
+        "ScalableDimension": SCALABLE_DIMENSION,
+    }

@@ -1,0 +1,229 @@
+"""Training jobs for SageMaker as data: what to run, on what, with which pictures; pure functions make the requests.
+
+>>> job = TrainingJob(
+...     name="scones-1", role_arn="arn:aws:iam::123456789012:role/train", region="us-east-1", output="s3://b/models",
+...     hyperparameters=ImageClassification(num_classes=2, num_training_samples=800, image_shape=(3, 32, 32)),
+...     channels=image_channels("s3://b/data"),
+... )
+>>> request = training_request(job)
+
+Nothing here talks to AWS: ``scones_ml.aws.trainer`` sends the requests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from scones_ml.errors import ConfigurationError
+from scones_ml.sagemaker.channels import IMAGE, Channel, channel_request, check_uri
+from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
+from scones_ml.sagemaker.image_uris import image_classification_image, pytorch_training_image
+
+__all__ = [
+    "CHECKPOINTS",
+    "DEFAULT_INSTANCE",
+    "METRICS",
+    "Resources",
+    "Spot",
+    "TrainingJob",
+    "definition",
+    "training_request",
+]
+
+DEFAULT_INSTANCE: Final = "ml.g4dn.xlarge"
+CHECKPOINTS: Final = "/opt/ml/checkpoints"
+METRICS: Final[Mapping[str, str]] = {
+    "train:accuracy": r"Epoch\[\d+\] Train-accuracy=(\S+)",
+    "validation:accuracy": r"Epoch\[\d+\] Validation-accuracy=(\S+)",
+}
+"""Metric name to the pattern of its log lines; the one group is the value. The built-in algorithm and our training
+print the same lines."""
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
+_GPU_FAMILIES = ("ml.g4dn.", "ml.g5.", "ml.p2.", "ml.p3.")
+_CPU_FAMILIES = ("ml.c", "ml.m", "ml.r", "ml.t3.")
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Spare capacity: cheaper, and AWS may take it back at any time.
+
+    Attributes:
+        checkpoints: ``s3://`` prefix that ``/opt/ml/checkpoints`` is kept at, to go on from.
+        max_wait_seconds: for capacity and training together; at least the job's ``max_runtime_seconds``.
+    """
+
+    checkpoints: str
+    max_wait_seconds: int
+
+    def __post_init__(self) -> None:
+        check_uri("spot checkpoints", self.checkpoints)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a job runs on.
+
+    Attributes:
+        instance_type: of the machines.
+        instance_count: how many.
+        volume_gb: disk of each.
+        max_runtime_seconds: after that much training AWS stops the job.
+        spot: use spare capacity; not when None.
+    """
+
+    instance_type: str = DEFAULT_INSTANCE
+    instance_count: int = 1
+    volume_gb: int = 30
+    max_runtime_seconds: int = 3_600
+    spot: Spot | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("instance_count", "volume_gb", "max_runtime_seconds"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name}={getattr(self, name)}: must be 1 or more")
+        if not self.instance_type.startswith("ml."):
+            raise ConfigurationError(f"instance type {self.instance_type!r}: SageMaker's begin with ml.")
+        if self.spot and self.spot.max_wait_seconds < self.max_runtime_seconds:
+            raise ConfigurationError(
+                f"max_wait_seconds={self.spot.max_wait_seconds}: must be at least "
+                f"max_runtime_seconds={self.max_runtime_seconds}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """One training job: its hyperparameters decide what runs.
+
+    Attributes:
+        name: unique in account and region, at most 63 letters, digits and dashes.
+        role_arn: what the container may do.
+        region: where it runs; decides the image.
+        hyperparameters: ``ImageClassification`` is the built-in algorithm, which runs on machines with a GPU only;
+            ``ScriptMode`` is our own training in AWS's PyTorch container, on one machine, with a GPU or without.
+        channels: what it reads. Of the built-in algorithm ``image_channels``, ``recordio_channels`` or
+            ``augmented_manifest_channels``, of our own training ``training_channel``; and ``model_channel`` to go on
+            from an earlier model.
+        output: ``s3://`` prefix; the model goes to ``OUTPUT/NAME/output/model.tar.gz``.
+        resources: what it runs on.
+        image_uri: another container, or one for a region that the table does not know; AWS's own when None.
+        tags: of the job.
+
+    Raises:
+        ConfigurationError: a wrong name, role or URI, an unknown region, a channel that is missing, or machines that
+            it does not run on.
+    """
+
+    name: str
+    role_arn: str
+    region: str
+    hyperparameters: ImageClassification | ScriptMode
+    channels: tuple[Channel, ...]
+    output: str
+    resources: Resources = Resources()
+    image_uri: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"job name {self.name!r}: at most 63 letters, digits and dashes, no dash at either end"
+            )
+        if not _ROLE.fullmatch(self.role_arn):
+            raise ConfigurationError(f"role {self.role_arn!r} is not an ARN like arn:aws:iam::123456789012:role/NAME")
+        check_uri("output", self.output)
+        names = [channel.name for channel in self.channels]
+        if len(set(names)) < len(names):
+            raise ConfigurationError(f"channels {', '.join(names)}: each may be there once")
+        if self.is_built_in:
+            _check_built_in(self)
+        else:
+            _check_script(self)
+        _ = self.image  # an unknown region is refused now, not when the request is made
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is the built-in algorithm."""
+        return isinstance(self.hyperparameters, ImageClassification)
+
+    @property
+    def image(self) -> str:
+        """URI of the container that runs."""
+        if self.image_uri:
+            return self.image_uri
+        if self.is_built_in:
+            return image_classification_image(self.region)
+        return pytorch_training_image(self.region, gpu=not self.resources.instance_type.startswith(_CPU_FAMILIES))
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Name to pattern of log lines; empty where the algorithm brings its own."""
+        return {} if self.is_built_in else METRICS
+
+    @property
+    def model_uri(self) -> str:
+        """Where the finished model will be."""
+        return f"{self.output.rstrip('/')}/{self.name}/output/model.tar.gz"
+
+
+def _check_built_in(job: TrainingJob) -> None:
+    if not job.resources.instance_type.startswith(_GPU_FAMILIES):
+        families = ", ".join(family.removesuffix(".") for family in _GPU_FAMILIES)
+        raise ConfigurationError(
+            f"instance type {job.resources.instance_type}: Image Classification trains on {families} only, "
+            f"for example {DEFAULT_INSTANCE}"
+        )
+    there = {channel.name for channel in job.channels}
+    by_list = {channel.name for channel in job.channels if channel.content_type == IMAGE} & {"train", "validation"}
+    needed = {"train", "validation"} | {f"{name}_lst" for name in by_list}
+    if missing := sorted(needed - there):
+        raise ConfigurationError(f"Image Classification needs the channels {', '.join(missing)} too")
+
+
+def _check_script(job: TrainingJob) -> None:
+    if job.resources.instance_count > 1:
+        raise ConfigurationError(f"instance_count={job.resources.instance_count}: our training runs on one machine")
+    if "training" not in {channel.name for channel in job.channels}:
+        raise ConfigurationError("our training needs the channel training: a staged data set")
+
+
+def training_request(job: TrainingJob) -> dict[str, object]:
+    """The CreateTrainingJob request of a job."""
+    request: dict[str, object] = {
+        "TrainingJobName": job.name,
+        "HyperParameters": job.hyperparameters.to_request(),
+        **definition(job),
+    }
+    if job.tags:
+        request["Tags"] = [{"Key": key, "Value": value} for key, value in job.tags.items()]
+    return request
+
+
+def definition(job: TrainingJob) -> dict[str, object]:
+    """What a training job and a tuning job's training jobs have in common."""
+    resources, spot = job.resources, job.resources.spot
+    algorithm: dict[str, object] = {"TrainingImage": job.image, "TrainingInputMode": "File"}
+    if job.metrics:
+        algorithm["MetricDefinitions"] = [{"Name": name, "Regex": regex} for name, regex in job.metrics.items()]
+    stopping = {"MaxRuntimeInSeconds": resources.max_runtime_seconds}
+    request: dict[str, object] = {
+        "AlgorithmSpecification": algorithm,
+        "RoleArn": job.role_arn,
+        "InputDataConfig": [channel_request(channel) for channel in job.channels],
+        "OutputDataConfig": {"S3OutputPath": job.output, "CompressionType": "GZIP"},
+        "ResourceConfig": {
+            "InstanceType": resources.instance_type,
+            "InstanceCount": resources.instance_count,
+            "VolumeSizeInGB": resources.volume_gb,
+        },
+        "StoppingCondition": stopping,
+        "EnableManagedSpotTraining": spot is not None,
+    }
+    if spot:
+        stopping["MaxWaitTimeInSeconds"] = spot.max_wait_seconds
+        request["CheckpointConfig"] = {"S3Uri": spot.checkpoints, "LocalPath": CHECKPOINTS}
+    return request

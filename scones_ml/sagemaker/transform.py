@@ -1,0 +1,98 @@
+"""Batch transform: a model works through every picture under a prefix, and is gone.
+
+The answers go to ``DESTINATION/KEY.out``, a JSON list of probabilities for each picture.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.plans import Change, Plan
+from scones_ml.ports import BuiltInModel
+from scones_ml.sagemaker.endpoint_plan import hourly_price, model_changes, removal
+from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Request
+from scones_ml.sagemaker.model_package import ModelPackage
+
+__all__ = ["TransformRequest", "transform_plan", "transform_request"]
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_PAYLOAD_MB: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TransformRequest:
+    """One batch transform job to be.
+
+    Attributes:
+        name: of the job and its model; new in account and region each time.
+        model: the model's folder, or what the built-in algorithm has trained.
+        source: ``s3://bucket/prefix`` that holds pictures of at most 6 MB and nothing else: one that is broken fails
+            the job.
+        destination: ``s3://bucket/prefix`` that answers go to.
+        instance_type: of the machines.
+        instances: how many work at once.
+        container: URI of an image of your own; AWS's own when None.
+    """
+
+    name: str
+    model: Path | BuiltInModel
+    source: str
+    destination: str
+    instance_type: str = "ml.m5.large"
+    instances: int = 1
+    container: str | None = None
+
+    def __post_init__(self) -> None:
+        if _NAME.fullmatch(self.name) is None:
+            raise DeploymentError(f"{self.name!r} is no job's name: give 1 to 63 letters, digits and hyphens")
+        for uri in (self.source, self.destination):
+            if not re.fullmatch(r"s3://[^/]+/.*", uri):
+                raise ConfigurationError(f"{uri!r} is no s3://bucket/prefix")
+        if self.instances < 1:
+            raise ConfigurationError(f"{self.instances} instances: give 1 or more")
+
+
+def transform_plan(request: TransformRequest, place: EndpointPlace, package: ModelPackage | None) -> Plan:
+    """The model, the job, and the model's end.
+
+    Args:
+        request: what is wanted.
+        place: where.
+        package: the model's; None for a :class:`BuiltInModel`, which lies in S3 already.
+
+    Raises:
+        ConfigurationError: no container is known for the region.
+    """
+    *before, model = model_changes(lambda _: request.name, request.model, request.container, place, package)
+    job = Change(
+        "create",
+        "transform job",
+        request.name,
+        f"{request.instances} x {request.instance_type} until every picture is done",
+        "sagemaker:CreateTransformJob",
+        hourly_price(place, request.instance_type, request.instances),
+        transform_request(request, model.name),
+    )
+    return Plan(
+        "transform", f"aws:{place.region}", (*before, model, job, removal("model", model.name, "its job is done"))
+    )
+
+
+def transform_request(request: TransformRequest, model_name: str) -> Request:
+    """CreateTransformJob, without its tags: one picture a request, one answer an object."""
+    return {
+        "TransformJobName": request.name,
+        "ModelName": model_name,
+        "BatchStrategy": "SingleRecord",
+        "MaxPayloadInMB": _PAYLOAD_MB,
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": request.source}},
+            "ContentType": "application/x-image",
+        },
+        "TransformOutput": {"S3OutputPath": request.destination, "Accept": "application/json"},
+        "TransformResources": {"InstanceType": request.instance_type, "InstanceCount": request.instances},
+    }

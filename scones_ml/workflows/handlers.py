@@ -1,0 +1,58 @@
+"""The Lambda handlers behind our definitions: their files, and what each of them uses.
+
+One name runs through the system: ``handlers/classify_image_data.py`` is the function ``ClassifyImageData`` of
+``${ClassifyImageDataFunctionArn}``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["handler_file", "handler_files", "handler_name", "handler_uses"]
+
+_PACKAGE = Path(__file__).parents[1]
+_FOLDERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+_CONFIGURED_BY = ("backends", "settings")
+
+
+def handler_name(function: str) -> str:
+    """``classify_image_data`` for ``ClassifyImageData``."""
+    return _WORD.sub("_", function).lower()
+
+
+def handler_files() -> tuple[Path, ...]:
+    """Every handler's file, sorted by name."""
+    return tuple(sorted(path for folder in _FOLDERS for path in folder.glob("*.py")))
+
+
+def handler_file(name: str) -> Path:
+    """The file of one handler, from the wheel or from the checkout.
+
+    Raises:
+        ConfigurationError: there is no such handler.
+    """
+    for folder in _FOLDERS:
+        path = folder / f"{name}.py"
+        if path.is_file():
+            return path
+    raise ConfigurationError(f"there is no handler {name!r} in {' or '.join(map(str, _FOLDERS))}")
+
+
+@lru_cache(maxsize=16)
+def handler_uses(name: str) -> frozenset[str]:
+    """What of ``backends`` and ``settings`` a handler's source uses: ``{"backends.classifier", ...}``.
+
+    Raises:
+        ConfigurationError: there is no such handler.
+    """
+    return frozenset(
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(ast.parse(handler_file(name).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _CONFIGURED_BY
+    )
