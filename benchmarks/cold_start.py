@@ -25,7 +25,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from scones_ml import dataset
+from scones_ml import dataset, lifecycle
 from scones_ml.local.backend import LocalBackend
 from scones_ml.packaging import HOST, PackageRequest, build, plan
 from scones_ml.packaging.runtime import lambda_process
@@ -137,7 +137,7 @@ def _measure(scratch: Path, rounds: int, sdk: Path | None) -> list[_Case]:
     backend.trainer.train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
     picture = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _picture()}
     cases = [*_baselines(scratch, picture, sdk), *_ours(scratch, scratch / "model", picture)]
-    endpoint = backend.deployer.deploy(DeploymentRequest("bikes", scratch / "model"))
+    endpoint = lifecycle.deploy(backend, DeploymentRequest("bikes", scratch / "model"))
     try:
         for case in cases:  # files into the cache
             case.measure(_variables(endpoint))

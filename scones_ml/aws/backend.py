@@ -115,8 +115,12 @@ class AwsBackend:
 
     def _plans(self) -> Iterator[Plan]:
         """What deploying an endpoint that scales takes, and what removing it takes."""
+        from scones_ml.aws.packages import supposed_place
+        from scones_ml.sagemaker.endpoint_plan import deployment_plan
+
         model = BuiltInModel("s3://bucket/model.tar.gz", ("one", "two"))
-        plan = self.deployer.plan(DeploymentRequest("scones", model, variant=RealTime(most_instances=2)))
+        request = DeploymentRequest("scones", model, variant=RealTime(most_instances=2))
+        plan = deployment_plan(request, supposed_place(self.place, None), None)
         yield plan
         made = [
             Resource(plan.place, change.kind, change.name, "", "created", datetime.now(UTC), 0.0, None)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
 from scones_ml.aws.resources import MOVING, Resources
-from scones_ml.errors import DeploymentError, SconesError
+from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_steps
 from scones_ml.sagemaker.endpoint_plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
-from scones_ml.sagemaker.endpoint_requests import Vpc, is_version, variant_id
-from scones_ml.sagemaker.model_package import ModelPackage
+from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Vpc, is_version, variant_id
 
 __all__ = ["SageMakerDeployer"]
 
@@ -22,6 +23,8 @@ _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
 _LONGEST_UPDATE: Final = 5_400
 _LAST_LINES: Final = 5
 _VERSIONED: Final = ("endpoint config", "model")
+
+Settle = Callable[[str], Mapping[str, Any] | None]
 
 
 class SageMakerDeployer:
@@ -51,27 +54,40 @@ class SageMakerDeployer:
         self._ledger, self._run, self._vpc = ledger, run, vpc
         self._pause = pause
 
-    def plan(self, request: DeploymentRequest) -> Plan:
-        """See :meth:`scones_ml.ports.Deployer.plan`: all that it takes where nothing is there yet; no credentials.
-
-        Role and bucket that nothing names are shown as the variables that would.
-        """
-        place = supposed_place(self._where, self._vpc)
-        return self._checked(deployment_plan(request, place, package_of(request.model)))
-
-    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
-        """See :meth:`scones_ml.ports.Deployer.deploy`; the same model again changes nothing.
+    def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:
+        """See :meth:`scones_ml.ports.Deployer.plan`; the same model again leaves nothing to do.
 
         Raises:
             ConfigurationError: no permission, no quota, a request that AWS refuses.
-            DeploymentError: it did not come up, or its name is taken by something that is not ours.
+            DeploymentError: its name is taken by something that is not ours.
         """
-        package = package_of(request.model)
-        wanted = self._checked(deployment_plan(request, place_of(self._where, self._vpc), package))
-        plan = changes_needed(request, wanted, self._found(request.name, wanted, steps))
+        try:
+            place = place_of(self._where, self._vpc)
+        except SconesError:
+            self._wanted(request, supposed_place(self._where, self._vpc))  # what is wrong with the request comes first
+            raise
+        wanted = self._wanted(request, place)
+        return changes_needed(request, wanted, self._found(request.name, partial(self._settle, steps=steps), wanted))
+
+    def preview(self, request: DeploymentRequest) -> Plan:
+        """See :meth:`scones_ml.ports.Deployer.preview`; role and bucket that nothing names are shown as variables."""
+        try:
+            wanted = self._wanted(request, place_of(self._where, self._vpc))
+            return changes_needed(request, wanted, self._found(request.name, _refuse, wanted))
+        except (ConfigurationError, TransientServiceError) as exc:
+            return replace(self._wanted(request, supposed_place(self._where, self._vpc)), unseen=str(exc))
+
+    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps, plan: Plan | None = None) -> Endpoint:
+        """See :meth:`scones_ml.ports.Deployer.deploy`.
+
+        Raises:
+            ConfigurationError: no permission, no quota, a request that AWS refuses.
+            DeploymentError: it did not come up.
+        """
+        plan = plan or self.plan(request, steps)
         if not plan.changes:
             steps(f"endpoint {request.name} is as it should be")
-        execute(plan, lambda change: self._perform(change, package, steps), self._ledger, self._run)
+        execute(plan, lambda change: self._perform(change, steps), self._ledger, self._run)
         return self._endpoint(request.name)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -81,24 +97,30 @@ class SageMakerDeployer:
 
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 stay."""
-        plan = removal_plan(f"aws:{self._where.region}", self._found(name))
-        execute(plan, lambda change: self._perform(change, None, no_steps), self._ledger, self._run)
+        plan = removal_plan(f"aws:{self._where.region}", self._found(name, partial(self._settle, steps=no_steps)))
+        execute(plan, lambda change: self._perform(change, no_steps), self._ledger, self._run)
 
-    def _checked(self, plan: Plan) -> Plan:
+    def _wanted(self, request: DeploymentRequest, place: EndpointPlace) -> Plan:
+        """All that a deployment takes where nothing is yet, each request held against AWS's own models."""
+        plan = deployment_plan(request, place, package_of(request.model))
         for change in plan.changes:
             self._resources.check(change)
         return plan
 
-    def _found(self, name: str, wanted: Plan | None = None, steps: Steps = no_steps) -> Found:
+    def _found(self, name: str, settle: Settle, wanted: Plan | None = None) -> Found:
         """What is there of what a plan names, of earlier versions of an endpoint and of what it no longer needs.
 
-        Nothing of it is in motion. What a plan needs and is not ours is an error; other things of that kind are no
-        matter of ours.
+        What a plan needs and is not ours is an error; other things of that kind are no matter of ours.
+
+        Args:
+            name: of the endpoint.
+            settle: called when the endpoint changes right now; returns its description when it no longer does.
+            wanted: the plan; None for an endpoint that is to go.
         """
         changes = wanted.changes if wanted else ()
         endpoint = self._resources.find_ours("endpoint", name)
         if endpoint and endpoint["EndpointStatus"] in MOVING:
-            endpoint = self._settle(name, steps)
+            endpoint = settle(name)
         needed = {(change.kind, change.name) for change in changes if change.kind in ("alarm", *_VERSIONED)}
         others = {("alarm", alarm_name(name))} - needed
         for kind in _VERSIONED:
@@ -118,10 +140,10 @@ class SageMakerDeployer:
         found = self._resources.find(kind, name)
         return found if found and self._resources.is_ours(kind, name, found) else None
 
-    def _perform(self, change: Change, package: ModelPackage | None, steps: Steps) -> None:
+    def _perform(self, change: Change, steps: Steps) -> None:
         steps(f"{change.action} {change.kind} {change.name}")
         if change.kind == "object":
-            store_package(self._store, change, package)
+            store_package(self._store, change)
             return
         self._resources.perform(change, self._run)
         if change.kind == "endpoint":
@@ -204,6 +226,10 @@ class SageMakerDeployer:
             threshold=float(threshold) if threshold else None,
             captures=f"{captures}/{name}" if captures else "",
         )
+
+
+def _refuse(name: str) -> None:
+    raise TransientServiceError(f"endpoint {name} changes right now")
 
 
 def _log_group(endpoint: str) -> str:

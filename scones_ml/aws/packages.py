@@ -78,11 +78,10 @@ def is_stored(store: ObjectStore, change: Change) -> bool:
     return any(item.key == key for item in store.list(bucket, key))
 
 
-def store_package(store: ObjectStore, change: Change, package: ModelPackage | None) -> None:
+def store_package(store: ObjectStore, change: Change) -> None:
     """Upload a plan's object."""
-    assert package is not None  # noqa: S101 - only packages are uploaded
     request = change.request
-    store.write(str(request["Bucket"]), str(request["Key"]), package.data, str(request["ContentType"]))
+    store.write(str(request["Bucket"]), str(request["Key"]), change.content, str(request["ContentType"]))
 
 
 def _known(find: Callable[[], str], otherwise: str) -> str:

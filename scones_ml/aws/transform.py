@@ -13,7 +13,6 @@ from scones_ml.errors import DeploymentError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Steps, no_steps
 from scones_ml.sagemaker.endpoint_requests import Vpc
-from scones_ml.sagemaker.model_package import ModelPackage
 from scones_ml.sagemaker.transform import TransformRequest, transform_plan
 
 __all__ = ["BatchTransforms"]
@@ -60,15 +59,15 @@ class BatchTransforms:
             DeploymentError: the job failed or was stopped, with AWS's reason; its name is taken; or Ctrl-C, with how
                 to stop it.
         """
-        package = package_of(request.model)
-        plan = self._checked(transform_plan(request, place_of(self._where, self._vpc), package))
+        place = place_of(self._where, self._vpc)
+        plan = self._checked(transform_plan(request, place, package_of(request.model)))
         for kind in ("transform job", "model"):
             if self._resources.find(kind, request.name):
                 raise DeploymentError(f"{kind} {request.name} was there before: choose another name")
         needed = tuple(change for change in plan.changes if not self._is_stored(change))
         execute(
             replace(plan, changes=needed),
-            lambda change: self._perform(change, package, steps),
+            lambda change: self._perform(change, steps),
             self._ledger,
             self._run,
         )
@@ -81,10 +80,10 @@ class BatchTransforms:
     def _is_stored(self, change: Change) -> bool:
         return change.kind == "object" and is_stored(self._store, change)
 
-    def _perform(self, change: Change, package: ModelPackage | None, steps: Steps) -> None:
+    def _perform(self, change: Change, steps: Steps) -> None:
         steps(f"{change.action} {change.kind} {change.name}")
         if change.kind == "object":
-            store_package(self._store, change, package)
+            store_package(self._store, change)
             return
         self._resources.perform(change, self._run)
         if change.kind == "transform job":

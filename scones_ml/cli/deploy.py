@@ -100,20 +100,23 @@ def deploy(
         _variant(instance_type, instances, serverless, memory),
         container,
     )
-    backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
-    plan = lifecycle.plan_deploy(backend, request)
+    backend = backends.backend(on, workspace, new_run(ttl))
     if dry_run:
+        plan = lifecycle.preview_deploy(backend, request)
         show_plans([plan], json)
+        if on == "aws" and not plan.unseen:
+            terminal.say(f"compared with what exists in {plan.place.removeprefix('aws:')}")
         return
     with terminal.steps() as steps:
-        endpoint = lifecycle.deploy(backend, request, steps)
+        plan = lifecycle.plan_deploy(backend, request, steps)
+        endpoint = lifecycle.deploy(backend, request, steps, plan)
     if json:
         terminal.print_json(dataclasses.asdict(endpoint))
         return
     terminal.out.print(endpoint.url)
     if endpoint.captures:
         terminal.say(f"captures go to {endpoint.captures}")
-    if on == "aws":
+    if on == "aws" and plan.changes:
         terminal.say(cost_line(plan.dollars_per_hour, plan.place))
     _say_next(endpoint, request, on)
 

@@ -9,7 +9,7 @@ from scones_ml.cli import terminal
 from scones_ml.cost.designs import HOURS
 from scones_ml.cost.prices import price_table
 from scones_ml.errors import ConfigurationError
-from scones_ml.plans import Plan
+from scones_ml.plans import Change, Plan
 
 __all__ = ["cost_line", "dollars", "prices_as_of", "show_plans"]
 
@@ -58,6 +58,8 @@ def _show(plan: Plan) -> None:
     if not plan.changes:
         terminal.out.print(f"{plan.verb}: nothing to do")
         return
+    if plan.unseen:
+        terminal.say(f"as if nothing were there yet, since it could not be looked at: {plan.unseen}")
     columns = ["", "what", "name", "an hour", "permission", "why"]
     rows = [
         [change.action, change.kind, change.name, dollars(change.dollars_per_hour), change.permission, change.why]
@@ -76,11 +78,17 @@ def _document(plan: Plan) -> dict[str, object]:
     return {
         "verb": plan.verb,
         "place": plan.place,
-        "changes": [dataclasses.asdict(change) for change in plan.changes],
+        "changes": [_row(change) for change in plan.changes],
+        "unseen": plan.unseen,
         "dollars_per_hour": per_hour,
         "dollars_per_month": None if per_hour is None else HOURS * per_hour,
         "prices_as_of": prices_as_of(plan.place),
     }
+
+
+def _row(change: Change) -> dict[str, object]:
+    """A change without the bytes that it uploads."""
+    return {name: value for name, value in dataclasses.asdict(change).items() if name != "content"}
 
 
 def prices_as_of(place: str) -> str | None:

@@ -34,6 +34,7 @@ __all__ = [
     "plan_stage",
     "plan_train",
     "plan_upload",
+    "preview_deploy",
     "recording",
     "run",
     "train",
@@ -118,24 +119,40 @@ def may_have_seen(model: Path, data: Path) -> bool:
     return read_card(model).dataset_hash not in (staged.hash, *staged.grown_from)
 
 
-def plan_deploy(backend: Backend, request: DeploymentRequest) -> Plan:
-    """What :func:`deploy` is going to do.
+def preview_deploy(backend: Backend, request: DeploymentRequest) -> Plan:
+    """What :func:`deploy` would do to what exists; where that may not be looked at, as if nothing were there yet.
 
     Raises:
         ConfigurationError: ``request.model`` is not a model.
         DeploymentError: no endpoint can have that name.
     """
-    return backend.deployer.plan(request)
+    return backend.deployer.preview(request)
 
 
-def deploy(backend: Backend, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
-    """Serve a model under a name, and wait until it answers; steps tell what goes on.
+def plan_deploy(backend: Backend, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:
+    """What :func:`deploy` is going to do to what exists; steps tell what is waited for.
+
+    Raises:
+        ConfigurationError: ``request.model`` is not a model, or what exists may not be looked at.
+        DeploymentError: no endpoint can have that name.
+    """
+    return backend.deployer.plan(request, steps)
+
+
+def deploy(backend: Backend, request: DeploymentRequest, steps: Steps = no_steps, plan: Plan | None = None) -> Endpoint:
+    """Serve a model under a name, and wait until it answers.
+
+    Args:
+        backend: where.
+        request: what is wanted.
+        steps: told what goes on.
+        plan: what :func:`plan_deploy` said of it; planned here when None.
 
     Raises:
         ConfigurationError: ``request.model`` is not a model.
         DeploymentError: the endpoint did not come up.
     """
-    return backend.deployer.deploy(request, steps)
+    return backend.deployer.deploy(request, steps, plan)
 
 
 def plan_run(backend: Backend, inputs: bool = True) -> Plan:

@@ -49,7 +49,7 @@ class LocalDeployer:
         self._ledger = ledger
         self._run = run
 
-    def plan(self, request: DeploymentRequest) -> Plan:
+    def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:  # noqa: ARG002 - nothing to wait for
         """See :meth:`scones_ml.ports.Deployer.plan`; one that runs under the same name is replaced."""
         if _NAME.fullmatch(request.name) is None:
             raise DeploymentError(f"{request.name!r} is no endpoint's name: give 1 to 63 letters, digits and hyphens")
@@ -59,23 +59,31 @@ class LocalDeployer:
             changes.insert(0, Change("delete", "endpoint", request.name, "gives way to the new one"))
         return Plan("deploy", "local", tuple(changes))
 
-    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:  # noqa: ARG002 - it is quick
-        """See :meth:`scones_ml.ports.Deployer.deploy`."""
-        started: list[Endpoint] = []
+    def preview(self, request: DeploymentRequest) -> Plan:
+        """See :meth:`scones_ml.ports.Deployer.preview`; this machine can always be looked at."""
+        return self.plan(request)
 
-        def perform(change: Change) -> None:
+    def deploy(
+        self,
+        request: DeploymentRequest,
+        steps: Steps = no_steps,  # noqa: ARG002 - it is quick
+        plan: Plan | None = None,
+    ) -> Endpoint:
+        """See :meth:`scones_ml.ports.Deployer.deploy`."""
+
+        def perform(change: Change) -> Endpoint | None:
             if change.action == "delete":
                 self.remove(change.name)
-                return
+                return None
             try:
-                started.append(self._start(request))
+                return self._start(request)
             except BaseException:
                 undo = Plan("deploy", "local", (Change("delete", "endpoint", change.name, "did not come up"),))
                 execute(undo, perform, self._ledger, self._run)
                 raise
 
-        execute(self.plan(request), perform, self._ledger, self._run)
-        return started[0]
+        (endpoint,) = filter(None, execute(plan or self.plan(request), perform, self._ledger, self._run))
+        return endpoint
 
     def _start(self, request: DeploymentRequest) -> Endpoint:
         model = _folder(request)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 from scones_ml.plans.ledger import Entry, Ledger, State
 
 __all__ = ["Action", "Change", "Plan", "Run", "execute", "recorded"]
 
 Action = Literal["create", "update", "delete", "stop"]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Change:
         permission: the IAM action that it takes, ``"sagemaker:CreateEndpoint"``; empty on this machine.
         dollars_per_hour: what it costs while it exists, at list price; None when no price is known.
         request: parameters of the call that does it; empty on this machine.
+        content: the bytes that it uploads; empty where it uploads none.
     """
 
     action: Action
@@ -42,6 +44,7 @@ class Change:
     permission: str = ""
     dollars_per_hour: float | None = 0.0
     request: Mapping[str, object] = field(default_factory=dict)
+    content: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +55,21 @@ class Plan:
         verb: ``"deploy"``.
         place: where: ``"local"`` or ``"aws:REGION"``.
         changes: in order.
+        unseen: why what exists could not be looked at, so that the plan is for a place where nothing is yet; empty
+            when the changes are what is left to do.
     """
 
     verb: str
     place: str
     changes: tuple[Change, ...]
+    unseen: str = ""
 
     @property
     def dollars_per_hour(self) -> float | None:
-        """What all that it creates costs while it exists; None when a price is unknown."""
+        """What all that it creates or updates costs while it exists; None when a price is unknown."""
         total = 0.0
         for change in self.changes:
-            if change.action == "create":
+            if change.action in ("create", "update"):
                 if change.dollars_per_hour is None:
                     return None
                 total += change.dollars_per_hour
@@ -93,7 +99,7 @@ class Run:
         return cls(f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}", None if ttl is None else now + ttl)
 
 
-def execute(plan: Plan, perform: Callable[[Change], object], ledger: Ledger, run: Run) -> None:
+def execute(plan: Plan, perform: Callable[[Change], Made], ledger: Ledger, run: Run) -> tuple[Made, ...]:
     """Make every change of a plan, each recorded before it is tried and after it is done.
 
     A process that dies in between leaves a record of all that may exist.
@@ -103,10 +109,15 @@ def execute(plan: Plan, perform: Callable[[Change], object], ledger: Ledger, run
         perform: makes one change, or raises.
         ledger: where it is recorded.
         run: that it belongs to.
+
+    Returns:
+        What ``perform`` returned for each change, in order.
     """
+    made = []
     for change in plan.changes:
         with recorded(change, plan.place, ledger, run):
-            perform(change)
+            made.append(perform(change))
+    return tuple(made)
 
 
 @contextmanager

@@ -131,17 +131,35 @@ class Endpoint:
 class Deployer(Protocol):
     """Creates, finds and removes endpoints."""
 
-    def plan(self, request: DeploymentRequest) -> Plan:
-        """What :meth:`deploy` is going to do, in order; nothing is done.
+    def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:
+        """Look at what exists and say what is left to do, in order; nothing is done.
+
+        Args:
+            request: what is wanted.
+            steps: told what is waited for: an endpoint that changes right now is looked at when it no longer does.
 
         Raises:
-            ConfigurationError: ``request.model`` is not a model.
-            DeploymentError: no endpoint can have that name.
+            ConfigurationError: ``request.model`` is not a model, or what exists may not be looked at.
+            DeploymentError: no endpoint can have that name, or it is taken by something that is not ours.
         """
         ...
 
-    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
-        """Make every change of the plan, each recorded, and wait until the endpoint answers; steps tell what goes on.
+    def preview(self, request: DeploymentRequest) -> Plan:
+        """As :meth:`plan`, without waiting; where what exists cannot be looked at, as if nothing were there yet.
+
+        Raises:
+            ConfigurationError: ``request.model`` is not a model.
+            DeploymentError: no endpoint can have that name, or it is taken by something that is not ours.
+        """
+        ...
+
+    def deploy(self, request: DeploymentRequest, steps: Steps = no_steps, plan: Plan | None = None) -> Endpoint:
+        """Make every change of a plan, each recorded, and wait until the endpoint answers.
+
+        Args:
+            request: what is wanted.
+            steps: told what goes on.
+            plan: what :meth:`plan` said of it; planned here when None.
 
         Raises:
             DeploymentError: it did not come up; the message holds its last words.

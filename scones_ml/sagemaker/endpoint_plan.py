@@ -100,7 +100,7 @@ def model_changes(
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         stored: Mapping[str, object] = {"Bucket": bucket, "Key": key, "ContentType": _ARCHIVE}
         why = f"{len(package.data) / 1e6:.1f} MB: the model and the code that serves it"
-        yield Change("create", "object", uri, why, "s3:PutObject", request=stored)
+        yield Change("create", "object", uri, why, "s3:PutObject", request=stored, content=package.data)
         content = requests.model_request(package.card, uri, container, place)
     request = {"ModelName": name(content), **content}
     yield Change(

@@ -284,7 +284,7 @@ def test_what_is_made_is_tagged(aws: Aws, sagemaker: SageMaker, deployer: Make, 
 
 
 def test_a_plan_needs_no_account(tmp_path: Path, tiny_model: Path) -> None:
-    """The plan calls nothing and knows names, prices and permissions; role and bucket may still be unknown."""
+    """Without a role the preview calls nothing, knows names, prices and permissions, and says what it supposes."""
 
     class Nowhere:
         region = "us-east-1"
@@ -300,7 +300,8 @@ def test_a_plan_needs_no_account(tmp_path: Path, tiny_model: Path) -> None:
 
     store = S3ObjectStore(no_client)  # type: ignore[arg-type]
     made = SageMakerDeployer(Nowhere(), store, Resources(no_client), Ledger(tmp_path / "l"), Run.new())
-    plan = made.plan(DeploymentRequest("scones", tiny_model))
+    plan = made.preview(DeploymentRequest("scones", tiny_model))
+    assert plan.unseen == "SCONES_ROLE is not set"
     assert plan.dollars_per_hour == pytest.approx(0.115 + 0.10 / 730)
     assert plan.changes[0].name.startswith("s3://SCONES_BUCKET/models/")
     assert not (tmp_path / "l").exists()

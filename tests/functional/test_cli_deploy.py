@@ -73,6 +73,30 @@ def test_the_documented_transform_runs(
     ]
 
 
+def test_a_plan_of_what_changes(
+    account: None, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an account the plan holds what will change on what exists, and says so; nothing of it is done."""
+    command = ["deploy", str(tiny_model), "--on", "aws", "--name", "planned", "--workspace", str(tmp_path)]
+    assert main([*command, "--dry-run"]) == 0
+    shown, said = capsys.readouterr()
+    assert "compared with what exists in us-east-1" in said
+    assert "create   endpoint " in shown
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main([*command, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "deploy: nothing to do\n"
+    assert main([*command, "--capture-percentage", "5", "--dry-run", "--json"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    assert [(change["action"], change["kind"]) for change in document["changes"]] == [
+        ("create", "endpoint config"),
+        ("update", "endpoint"),
+        ("delete", "endpoint config"),
+    ]
+    assert document["unseen"] == ""
+    assert boto3.client("sagemaker").describe_endpoint(EndpointName="planned")["EndpointStatus"] == "InService"
+
+
 def test_a_plan_without_an_account(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,7 +104,8 @@ def test_a_plan_without_an_account(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     command = ["deploy", str(tiny_model), "--on", "aws", "--instances", "2-4", "--dry-run"]
     assert main(command) == 0
-    shown = capsys.readouterr().out
+    shown, said = capsys.readouterr()
+    assert "as if nothing were there yet, since it could not be looked at: SCONES_ROLE is not set" in said
     assert "s3://SCONES_BUCKET/models/" in shown
     assert "application-autoscaling:PutScalingPolicy" in shown
     assert "$0.23014 an hour" in shown
