@@ -20,7 +20,7 @@ from scones_ml import backends, dataset, lifecycle
 from scones_ml.lifecycle.label_next import label_next
 from scones_ml.lifecycle.synthetic_model import synthetic_model
 from scones_ml.ports import Backend, ImageResult, TrainingRequest
-from scones_ml.review.annotations import Answer, AnswerFile
+from scones_ml.review.annotations import Annotation, AnnotationFile
 from scones_ml.review.queue import read_queue
 
 
@@ -136,12 +136,12 @@ def _right(model: Path, data: dataset.Dataset) -> int:
 
 def _answered(results: Sequence[ImageResult], truth: dict[str, str], path: Path) -> Path:
     """A reviewer who is always right."""
-    file = AnswerFile(path)
+    file = AnnotationFile(path)
     for result in results:
         image, now = result.image, datetime.now(UTC)
         said, sure = result.label or "", result.confidence or 0.0
         label = truth[image.s3_key]
-        file.append(Answer(image.image_id, now, "truth", image.image_id, image, label, None, said, sure, 0.9))
+        file.append(Annotation(image.image_id, now, "truth", image.image_id, image, label, None, said, sure, 0.9))
     return path
 
 

@@ -43,11 +43,11 @@ def label_next(
 ) -> None:
     """Name the images whose labels would help the model most: doubtful ones, and no two alike."""
     from scones_ml.lifecycle import label_next as choosing
-    from scones_ml.review.annotations import AnswerFile
+    from scones_ml.review.annotations import AnnotationFile
 
     store, images = _queued(on, workspace) if source is None else _listed(source)
-    file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
-    answered = {answer.image_id for answer in file.reviews().standing}
+    file = AnnotationFile(answers or workspace / "reviews" / "answers.jsonl")
+    answered = {answer.image_id for answer in file.read().current}
     waiting = [image for image in images if image.image_id not in answered]
     if not waiting:
         said = f" but {len(images):,} that have an answer" if images else ""

@@ -19,7 +19,8 @@ from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.ports import ObjectStore
-    from scones_ml.review.queue import Queue, Review
+    from scones_ml.review.queue import Queue
+    from scones_ml.review.session import ReviewSession
 
 __all__ = ["review"]
 
@@ -53,23 +54,24 @@ def review(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Show doubtful pictures on a local web page, one by one, and keep what people say of them."""
-    from scones_ml.review.annotations import AnswerFile
-    from scones_ml.review.queue import Review, read_queue
+    from scones_ml.review.annotations import AnnotationFile
+    from scones_ml.review.queue import read_queue
+    from scones_ml.review.session import ReviewSession
 
     on, bucket, prefixes = _outcomes(source, on, workspace)
     stores = backends.bucket_stores(workspace, on)
     newest = functools.partial(read_queue, stores(bucket), bucket, prefixes)
     with terminal.progress("review") as progress:
         queue = newest(progress=progress)
-    file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
-    asked = Review(queue, file, reviewer or _login_name(), second_opinion)
+    file = AnnotationFile(answers or workspace / "reviews" / "answers.jsonl")
+    asked = ReviewSession(queue, file, reviewer or _login_name(), second_opinion)
     where = " and ".join(f"s3://{bucket}/{prefix}" for prefix in prefixes)
     _say_what_is_odd(queue, asked)
-    standing = asked.standing()
-    if standing.left or standing.conflicts:
+    done = asked.progress()
+    if done.left or done.conflicts:
         _serve(asked, _class_names(classes, model, queue), where, stores, newest, port, open_page)
     elif not json:
-        answered = f": all {standing.total:,} have an answer" if standing.total else ""
+        answered = f": all {done.total:,} have an answer" if done.total else ""
         terminal.out.print(f"nothing to review in {where}{answered}")
         return
     _sum_up(asked, json)
@@ -110,7 +112,7 @@ def _class_names(classes: str | None, model: Path | None, queue: Queue) -> tuple
 
 
 def _serve(
-    asked: Review,
+    asked: ReviewSession,
     classes: tuple[str, ...],
     where: str,
     stores: Callable[[str], ObjectStore],
@@ -120,16 +122,16 @@ def _serve(
 ) -> None:
     from scones_ml.inference.listening import listen
     from scones_ml.review.pages import ReviewPages
-    from scones_ml.review.queue import Pictures
     from scones_ml.review.server import new_key, review_application, serve
+    from scones_ml.review.session import ImagePreviews
 
     key = new_key()
     pages = ReviewPages(asked, classes, where)
-    app = review_application(asked, pages, Pictures(stores), lambda: newest(known=asked.queue), key)
+    app = review_application(asked, pages, ImagePreviews(stores), lambda: newest(known=asked.queue), key)
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"
     try:
-        terminal.say(f"{asked.standing().left:,} to review, the least sure first: open")
+        terminal.say(f"{asked.progress().left:,} to review, the least sure first: open")
         terminal.say(url, style="bold")
         terminal.say("Ctrl-C ends it; every answer is saved at once")
         if open_page:
@@ -139,42 +141,42 @@ def _serve(
         terminal.say()
 
 
-def _say_what_is_odd(queue: Queue, asked: Review) -> None:
+def _say_what_is_odd(queue: Queue, asked: ReviewSession) -> None:
     for line in queue.passed_over[:5]:
         terminal.say(f"passed over {line}")
     if len(queue.passed_over) > 5:
         terminal.say(f"passed over {len(queue.passed_over) - 5:,} more")
-    if skipped := asked.answers.reviews().skipped:
-        terminal.say(f"{asked.answers.path} holds {skipped:,} lines that are no answer: they are passed over")
+    if skipped := asked.file.read().skipped:
+        terminal.say(f"{asked.file.path} holds {skipped:,} lines that are no answer: they are passed over")
 
 
-def _sum_up(asked: Review, json: bool) -> None:
-    standing = asked.standing()
+def _sum_up(asked: ReviewSession, json: bool) -> None:
+    done = asked.progress()
     given = Counter(answer.label for answer in asked.given())
     if json:
         terminal.print_json(
             {
-                "answers": str(asked.answers.path),
+                "answers": str(asked.file.path),
                 "reviewer": asked.reviewer,
                 "given": dict(given),
-                "total": standing.total,
-                "answered": standing.answered,
-                "skipped": standing.skipped,
+                "total": done.total,
+                "answered": done.answered,
+                "skipped": done.skipped,
                 "lost": [{"image": image.ref.uri, "reason": reason} for image, reason in asked.lost()],
-                "left": standing.left,
-                "conflicts": standing.conflicts,
+                "left": done.left,
+                "conflicts": done.conflicts,
             }
         )
         return
     parts = [f"{count:,} {label}" for label, count in sorted(given.items(), key=lambda item: (-item[1], item[0]))]
-    if standing.skipped:
-        parts.append(f"{standing.skipped:,} skipped")
-    if standing.lost:
-        parts.append(f"{standing.lost:,} without a picture")
-    if standing.conflicts:
-        parts.append(f"{standing.conflicts:,} in conflict")
-    parts.append(f"{standing.left:,} left")
+    if done.skipped:
+        parts.append(f"{done.skipped:,} skipped")
+    if done.lost:
+        parts.append(f"{done.lost:,} without a picture")
+    if done.conflicts:
+        parts.append(f"{done.conflicts:,} in conflict")
+    parts.append(f"{done.left:,} left")
     answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
-    terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.answers.path}", markup=False)
+    terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.file.path}", markup=False)
     if given:
-        terminal.say(f"next: scones stage DATA GROWN --answers {asked.answers.path}")
+        terminal.say(f"next: scones stage DATA GROWN --answers {asked.file.path}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scones_ml.dataset.manifests import read_stored
 from scones_ml.dataset.sources import Candidate, Listing, read_file
 from scones_ml.errors import ConfigurationError, DatasetError
-from scones_ml.review.annotations import Verdict, read_reviews
+from scones_ml.review.annotations import Verdict, read_annotations
 
 if TYPE_CHECKING:
     from scones_ml.dataset.records import Dataset
@@ -76,7 +76,7 @@ class Answers:
     @cached_property
     def _verdicts(self) -> tuple[Verdict, ...]:
         try:
-            return read_reviews(self.path).verdicts
+            return read_annotations(self.path).verdicts
         except ConfigurationError as exc:
             raise DatasetError(str(exc)) from exc
 

@@ -1,8 +1,8 @@
-"""Answers of reviewers: append-only JSON Lines, one reader, one writer.
+"""Annotations, what reviewers say of images: append-only JSON Lines, one reader, one writer.
 
-Each line is an `Answer` or an `Undo`; nothing is ever changed or deleted. What holds follows from all lines: of one
-reviewer the latest answer to an image that was not undone, and of an image whatever its reviewers agree on. Where they
-do not, all their answers are kept, and the image has no label until they do.
+Each line is an `Annotation` or an `Undo`; nothing is ever changed or deleted. What holds follows from all lines: of
+one reviewer the latest annotation of an image that was not undone, and of an image whatever its reviewers agree on.
+Where they do not, all their annotations are kept, and the image has no label until they do.
 
 ::
 
@@ -11,7 +11,7 @@ do not, all their answers are kept, and the image has no label until they do.
      "model": "sha256:c41f...", "model_label": "motorcycle", "confidence": 0.61, "threshold": 0.9}
     {"kind": "undo", "time": "2026-11-25T18:04:13.0+00:00", "reviewer": "ann", "answer": "5f0c..."}
 
->>> for verdict in read_reviews(Path(".scones/reviews/answers.jsonl")).verdicts:
+>>> for verdict in read_annotations(Path(".scones/reviews/answers.jsonl")).verdicts:
 ...     if verdict.label is not None:
 ...         learn(verdict.image, verdict.label)
 """
@@ -29,15 +29,15 @@ from scones_ml.errors import ConfigurationError
 from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.plans import journal
 
-__all__ = ["Answer", "AnswerFile", "Reviews", "Undo", "Verdict", "read_reviews"]
+__all__ = ["Annotation", "AnnotationFile", "Annotations", "Undo", "Verdict", "read_annotations"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Annotation:
     """What one reviewer said of one image.
 
     Attributes:
-        id: names this answer, so that it can be undone; any unique text.
+        id: names this annotation, so that it can be undone; any unique text.
         time: when, with its time zone.
         reviewer: who.
         image_id: identity of the object version, 40 hex digits.
@@ -63,7 +63,7 @@ class Answer:
 
     @classmethod
     def to(cls, asked: FilteredImage, label: str, *, id: str, time: datetime, reviewer: str) -> Self:  # noqa: A002
-        """The answer to a queued image."""
+        """The annotation of a queued image."""
         return cls(
             id=id,
             time=time,
@@ -96,21 +96,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """A reviewer took an answer back.
+    """A reviewer took an annotation back.
 
     Attributes:
         time: when, with its time zone.
         reviewer: who.
-        answer: the answer's id.
+        annotation: its id.
     """
 
     time: datetime
     reviewer: str
-    answer: str
+    annotation: str
 
     def to_json(self) -> dict[str, object]:
         """The line of the file."""
-        return {"kind": "undo", "time": self.time.isoformat(), "reviewer": self.reviewer, "answer": self.answer}
+        return {"kind": "undo", "time": self.time.isoformat(), "reviewer": self.reviewer, "answer": self.annotation}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,69 +120,69 @@ class Verdict:
     Attributes:
         image_id: identity of the object version, 40 hex digits.
         image: the object, at the version that was shown.
-        answers: what holds, one per reviewer, oldest first; at least one.
+        annotations: what holds, one per reviewer, oldest first; at least one.
     """
 
     image_id: str
     image: ImageRef
-    answers: tuple[Answer, ...]
+    annotations: tuple[Annotation, ...]
 
     @property
     def label(self) -> str | None:
         """The class that all its reviewers name; None when they do not agree."""
-        labels = {answer.label for answer in self.answers}
+        labels = {one.label for one in self.annotations}
         return labels.pop() if len(labels) == 1 else None
 
 
 @dataclass(frozen=True)
-class Reviews:
-    """Every line of a file of answers.
+class Annotations:
+    """Every line of a file of annotations.
 
     Attributes:
-        lines: answers and undos, oldest first.
+        lines: annotations and undos, oldest first.
         skipped: lines that are neither; a writer that died leaves half a line.
     """
 
-    lines: tuple[Answer | Undo, ...] = ()
+    lines: tuple[Annotation | Undo, ...] = ()
     skipped: int = 0
 
     @cached_property
-    def standing(self) -> tuple[Answer, ...]:
-        """The answers that hold, oldest first: the latest of each reviewer to each image, but for those undone."""
-        undone = {line.answer for line in self.lines if isinstance(line, Undo)}
-        latest: dict[tuple[str, str], Answer] = {}
+    def current(self) -> tuple[Annotation, ...]:
+        """What holds, oldest first: the latest of each reviewer of each image, but for those undone."""
+        undone = {line.annotation for line in self.lines if isinstance(line, Undo)}
+        latest: dict[tuple[str, str], Annotation] = {}
         for line in self.lines:
-            if isinstance(line, Answer) and line.id not in undone:
+            if isinstance(line, Annotation) and line.id not in undone:
                 latest.pop((line.reviewer, line.image_id), None)
                 latest[line.reviewer, line.image_id] = line
         return tuple(latest.values())
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """One per image that has an answer, in the order of the answers."""
-        images: dict[str, list[Answer]] = {}
-        for answer in self.standing:
-            images.setdefault(answer.image_id, []).append(answer)
-        return tuple(Verdict(key, answers[0].image, tuple(answers)) for key, answers in images.items())
+        """One per image that has an annotation, in their order."""
+        images: dict[str, list[Annotation]] = {}
+        for one in self.current:
+            images.setdefault(one.image_id, []).append(one)
+        return tuple(Verdict(key, several[0].image, tuple(several)) for key, several in images.items())
 
-    def __add__(self, other: Reviews) -> Reviews:
+    def __add__(self, other: Annotations) -> Annotations:
         """The lines of both, this one's first."""
-        return Reviews(self.lines + other.lines, self.skipped + other.skipped)
+        return Annotations(self.lines + other.lines, self.skipped + other.skipped)
 
 
-class AnswerFile:
-    """A file of answers that this and other processes append to.
+class AnnotationFile:
+    """A file of annotations that this and other processes append to.
 
     Args:
-        path: of the file; made with its folder when the first answer is written.
+        path: of the file; made with its folder when the first is written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read = Reviews()
+        self._read = Annotations()
         self._end = 0
 
-    def append(self, line: Answer | Undo) -> None:
+    def append(self, line: Annotation | Undo) -> None:
         """Write one line and wait until it is on disk.
 
         Raises:
@@ -193,7 +193,7 @@ class AnswerFile:
         except OSError as exc:
             raise ConfigurationError(f"{self.path} cannot be written: {exc.strerror}; the answer is not saved") from exc
 
-    def reviews(self) -> Reviews:
+    def read(self) -> Annotations:
         """All that the file holds by now; only what is new is read.
 
         Raises:
@@ -204,41 +204,41 @@ class AnswerFile:
         except OSError as exc:
             raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}") from exc
         if not self._end:
-            self._read = Reviews()
+            self._read = Annotations()
         if documents:
             self._read += _parsed(documents)
         return self._read
 
 
-def read_reviews(path: Path) -> Reviews:
-    """All that a file of answers holds.
+def read_annotations(path: Path) -> Annotations:
+    """All that a file of annotations holds.
 
     Raises:
         ConfigurationError: there is no such file, or it cannot be read.
     """
     if not path.exists():
         raise ConfigurationError(f"there are no answers {path}: `scones review` writes some")
-    return AnswerFile(path).reviews()
+    return AnnotationFile(path).read()
 
 
-def _parsed(documents: Sequence[object]) -> Reviews:
+def _parsed(documents: Sequence[object]) -> Annotations:
     lines = tuple(line for document in documents if (line := _line(document)) is not None)
-    return Reviews(lines, len(documents) - len(lines))
+    return Annotations(lines, len(documents) - len(lines))
 
 
-def _line(document: object) -> Answer | Undo | None:
+def _line(document: object) -> Annotation | Undo | None:
     if not isinstance(document, dict):
         return None
-    reads: dict[object, Callable[[Mapping[str, object]], Answer | Undo]] = {"answer": _answer, "undo": _undo}
+    reads: dict[object, Callable[[Mapping[str, object]], Annotation | Undo]] = {"answer": _answer, "undo": _undo}
     try:
         return reads[document["kind"]](document)
     except (ValueError, TypeError, KeyError):  # pydantic's ValidationError is a ValueError
         return None
 
 
-def _answer(fields: Mapping[str, object]) -> Answer:
+def _answer(fields: Mapping[str, object]) -> Annotation:
     model = fields["model"]
-    return Answer(
+    return Annotation(
         id=_text(fields, "id"),
         time=_time(fields),
         reviewer=_text(fields, "reviewer"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scones_ml.events import FilteredImage
 from scones_ml.images import Preview
 from scones_ml.reports.page import asset, environment
-from scones_ml.review.queue import Review
+from scones_ml.review.session import ReviewSession
 
 if TYPE_CHECKING:
     import jinja2
@@ -67,7 +67,7 @@ class ReviewPages:
         MissingExtraError: Jinja2 is not installed.
     """
 
-    def __init__(self, review: Review, classes: tuple[str, ...], source: str) -> None:
+    def __init__(self, review: ReviewSession, classes: tuple[str, ...], source: str) -> None:
         self.classes = classes
         self._review = review
         self._source = source
@@ -102,7 +102,7 @@ class ReviewPages:
             picture=picture,
             following=following,
             choices=choices(self.classes, image),
-            said=verdict.answers if verdict else (),
+            said=verdict.annotations if verdict else (),
             came_from=came_from,
         )
 
@@ -119,11 +119,11 @@ class ReviewPages:
         return self._page(page="trouble", message=message)
 
     def _render(self, page: str, **values: object) -> str:
-        standing = self._review.standing()
+        progress = self._review.progress()
         return self._page(
             page=page,
-            position=min(standing.answered + standing.skipped + standing.lost + 1, standing.total),
-            standing=standing,
+            position=min(progress.answered + progress.skipped + progress.lost + 1, progress.total),
+            progress=progress,
             last=self._review.last(),
             lost=self._review.lost(),
             **values,
@@ -135,7 +135,7 @@ class ReviewPages:
             script=self._markup(self._script),
             reviewer=self._review.reviewer,
             second_opinion=self._review.second_opinion,
-            answers=self._review.answers.path,
+            answers=self._review.file.path,
             classes=self.classes,
             source=self._source,
             **values,

@@ -26,7 +26,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 from scones_ml.errors import ConfigurationError, ImageError, MissingExtraError, TransientServiceError
 from scones_ml.events import FilteredImage
 from scones_ml.review.pages import ReviewPages
-from scones_ml.review.queue import Pictures, Queue, Review
+from scones_ml.review.queue import Queue
+from scones_ml.review.session import ImagePreviews, ReviewSession
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -68,7 +69,7 @@ def serve(app: Starlette, listener: socket.socket) -> None:
 
 
 def review_application(
-    review: Review, pages: ReviewPages, pictures: Pictures, newest: Callable[[], Queue], key: str
+    review: ReviewSession, pages: ReviewPages, pictures: ImagePreviews, newest: Callable[[], Queue], key: str
 ) -> Starlette:
     """Build the ASGI application.
 
@@ -110,7 +111,9 @@ Form = dict[str, str]
 
 
 class _Site:
-    def __init__(self, review: Review, pages: ReviewPages, pictures: Pictures, newest: Callable[[], Queue]) -> None:
+    def __init__(
+        self, review: ReviewSession, pages: ReviewPages, pictures: ImagePreviews, newest: Callable[[], Queue]
+    ) -> None:
         self._review = review
         self._pages = pages
         self._pictures = pictures
@@ -178,7 +181,7 @@ class _Site:
         label = form.get("label", "")
         if label not in self._pages.classes:
             raise _BadFormError(f"{label!r} is no class of this review")
-        self._review.answer(self._asked(form), label)
+        self._review.annotate(self._asked(form), label)
         return "conflicts" if form.get("from") == "conflicts" else "./"
 
     def _skip(self, form: Form) -> str:

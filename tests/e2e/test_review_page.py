@@ -15,7 +15,7 @@ import pytest
 from scones_ml.dataset.synthetic import draw_png
 from scones_ml.events import FilteredImage
 from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.review.annotations import Answer, read_reviews
+from scones_ml.review.annotations import Annotation, read_annotations
 
 CALL = [sys.executable, "-c", "import sys; from scones_ml.cli import main; sys.exit(main(sys.argv[1:]))", "review"]
 LABELS = ("bicycle", "motorcycle")
@@ -56,7 +56,7 @@ class Workspace:
 
     def labels(self) -> list[tuple[str, str]]:
         """Key and label of every answer that holds."""
-        return [(answer.image.s3_key, answer.label) for answer in read_reviews(self.answers).standing]
+        return [(answer.image.s3_key, answer.label) for answer in read_annotations(self.answers).current]
 
     def stop(self) -> None:
         """End what still runs."""
@@ -141,8 +141,8 @@ def test_undo_and_skip_by_keyboard(workspace: Workspace, browser: Any) -> None:
     press(page, "u", "1 of 3")
     press(page, "2", "Saved: motorcycle")
     assert workspace.labels() == [("inbox/picture 00.png", "motorcycle")]
-    lines = read_reviews(workspace.answers).lines
-    assert [type(line).__name__ for line in lines] == ["Answer", "Undo", "Answer"]
+    lines = read_annotations(workspace.answers).lines
+    assert [type(line).__name__ for line in lines] == ["Annotation", "Undo", "Annotation"]
     assert page.text("said").startswith("motorcycle saved. 2 of 3.")
 
 
@@ -162,9 +162,9 @@ def test_two_reviewers_see_that_they_disagree(workspace: Workspace, browser: Any
     bob.screenshot(artefacts / "review-conflicts.png")
     bob.goto(bob.js("document.querySelector('.pictures a').href"))
     press(bob, "1", "Everyone agrees")
-    (verdict,) = read_reviews(workspace.answers).verdicts
+    (verdict,) = read_annotations(workspace.answers).verdicts
     assert verdict.label == "bicycle"
-    assert sum(isinstance(line, Answer) for line in read_reviews(workspace.answers).lines) == 3
+    assert sum(isinstance(line, Annotation) for line in read_annotations(workspace.answers).lines) == 3
 
 
 def test_many_classes_have_keys_and_a_list(workspace: Workspace, browser: Any) -> None:

@@ -91,12 +91,13 @@ def test_nothing_to_review_is_one_line(
 
 def test_a_finished_queue_says_so(queue: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """When every image has its answer, no server starts either."""
-    from scones_ml.review.annotations import AnswerFile
-    from scones_ml.review.queue import Review, read_queue
+    from scones_ml.review.annotations import AnnotationFile
+    from scones_ml.review.queue import read_queue
+    from scones_ml.review.session import ReviewSession
 
     read = read_queue(DirectoryObjectStore(Path(".scones/buckets")), "scones-output")
     for image in read.images:
-        Review(read, AnswerFile(Path(".scones/reviews/answers.jsonl")), "ann").answer(image, "bicycle")
+        ReviewSession(read, AnnotationFile(Path(".scones/reviews/answers.jsonl")), "ann").annotate(image, "bicycle")
     assert main(["review"]) == 0
     assert "all 2 have an answer" in capsys.readouterr().out
 

@@ -14,7 +14,7 @@ from scones_ml.cli import main
 from scones_ml.events import ImageRef
 from scones_ml.lifecycle.label_next import label_next
 from scones_ml.local.backend import LocalBackend
-from scones_ml.review.annotations import Answer, AnswerFile
+from scones_ml.review.annotations import Annotation, AnnotationFile
 from scones_ml.testing import MemoryObjectStore
 
 
@@ -72,8 +72,10 @@ def test_the_review_queue_without_what_is_answered(
     refs = lifecycle.upload(backend, files)
     assert sum(result.outcome == "review" for result in lifecycle.run(backend, refs, tiny_model)) == 3
     answered = next(ref for ref in refs if ref.s3_key == "doubtful-bright.png")
-    answer = Answer("1", datetime.now(UTC), "ann", answered.image_id, answered, "bicycle", None, "bicycle", 0.5, 0.9)
-    AnswerFile(folder / ".scones" / "reviews" / "answers.jsonl").append(answer)
+    answer = Annotation(
+        "1", datetime.now(UTC), "ann", answered.image_id, answered, "bicycle", None, "bicycle", 0.5, 0.9
+    )
+    AnnotationFile(folder / ".scones" / "reviews" / "answers.jsonl").append(answer)
     assert main(["label-next", "5", "--model", str(tiny_model), "--json"]) == 0
     assert set(chosen(capsys)) == {"doubtful-dark.png", "doubtful-dark-again.png"}
 

@@ -20,10 +20,11 @@ from scones_ml.errors import TransientServiceError
 from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.inference.listening import listen
 from scones_ml.ports import StoredObject
-from scones_ml.review.annotations import AnswerFile
+from scones_ml.review.annotations import AnnotationFile
 from scones_ml.review.pages import ReviewPages
-from scones_ml.review.queue import Pictures, Queue, Review, read_queue
+from scones_ml.review.queue import Queue, read_queue
 from scones_ml.review.server import review_application
+from scones_ml.review.session import ImagePreviews, ReviewSession
 from scones_ml.testing import MemoryObjectStore
 
 HOSTILE = 'in/"><script>alert(1)</script>{{ 7 * 7 }}&.png'
@@ -47,7 +48,7 @@ class Site:
 
     port: int
     store: SlowStore
-    review: Review
+    review: ReviewSession
     images: list[FilteredImage]
 
     def ask(
@@ -75,13 +76,13 @@ def site(doubtful: Callable[..., FilteredImage], tmp_path: Path) -> Iterator[Sit
         doubtful(store, key, draw_png("bicycle", 0, n), (0.4 - n / 100, 0.6 + n / 100), LABELS)
         for n, key in enumerate((HOSTILE, "b.png", "c.png"))
     ]
-    review = Review(read_queue(store, "scones-output"), AnswerFile(tmp_path / "answers.jsonl"), "ann")
+    review = ReviewSession(read_queue(store, "scones-output"), AnnotationFile(tmp_path / "answers.jsonl"), "ann")
     pages = ReviewPages(review, LABELS, "s3://scones-output/")
 
     def newest() -> Queue:
         return read_queue(store, "scones-output", known=review.queue)
 
-    app = review_application(review, pages, Pictures(lambda _bucket: store), newest, "key")
+    app = review_application(review, pages, ImagePreviews(lambda _bucket: store), newest, "key")
     listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -106,7 +107,7 @@ def test_a_review_needs_no_script(site: Site) -> None:
     assert site.ask("POST", "/key/undo")[2]["location"] == f"./?image={second.image_id}"
     assert site.ask("POST", "/key/undo")[2]["location"] == f"./?image={first.image_id}"
     assert site.ask("POST", "/key/undo")[2]["location"] == "./"
-    kinds = [json.loads(line)["kind"] for line in site.review.answers.path.read_text().splitlines()]
+    kinds = [json.loads(line)["kind"] for line in site.review.file.path.read_text().splitlines()]
     assert kinds == ["answer", "undo"]
 
 
@@ -153,7 +154,7 @@ def test_what_is_gone_is_said_and_passed_over(site: Site) -> None:
     assert "<b>3</b> of 3 · 2 passed over" in page
     assert "was replaced since" in page
     assert "s3://scones-input/b.png does not exist" in page
-    assert site.review.standing().left == 1
+    assert site.review.progress().left == 1
 
 
 def test_a_throttled_store_loses_nothing(site: Site) -> None:
@@ -169,10 +170,10 @@ def test_a_throttled_store_loses_nothing(site: Site) -> None:
 
 def test_an_answer_that_cannot_be_kept_is_said(site: Site) -> None:
     """A disk that refuses gives a page that says that the answer is not saved."""
-    site.review.answers.path.mkdir()
+    site.review.file.path.mkdir()
     status, page, _ = site.ask("POST", "/key/answer", {"image": site.images[0].image_id, "label": "bicycle"})
     assert status == 503
-    assert f"{site.review.answers.path} cannot be" in page
+    assert f"{site.review.file.path} cannot be" in page
 
 
 def test_pictures_are_ours_and_kept_by_the_browser(site: Site) -> None:
@@ -204,7 +205,7 @@ def test_strangers_are_refused(site: Site, method: str, headers: dict[str, str],
     path = "/key/answer" if method == "POST" else f"/key/picture/{site.images[0].image_id}"
     status, text, _ = site.ask(method, path, form, **headers)
     assert (status, reason in text) == (403, True)
-    assert not site.review.answers.path.exists()
+    assert not site.review.file.path.exists()
 
 
 def test_a_tunnel_may_change_the_port(site: Site) -> None:
@@ -235,7 +236,7 @@ def test_forms_of_no_page_are_refused(site: Site, form: dict[str, str], status: 
     if form.get("image") == "0":
         form = form | {"image": site.images[0].image_id}
     assert site.ask("POST", "/key/answer", form)[0] == status
-    assert not site.review.answers.path.exists()
+    assert not site.review.file.path.exists()
 
 
 def test_the_policy_lets_only_our_own_script_run(site: Site) -> None:
@@ -253,8 +254,8 @@ def test_the_policy_lets_only_our_own_script_run(site: Site) -> None:
 def test_conflicts_show_every_answer(site: Site) -> None:
     """The page of conflicts names each reviewer's answer, and answering from there leads back there."""
     image = site.images[0]
-    bob = Review(site.review.queue, AnswerFile(site.review.answers.path), "bob")
-    bob.answer(image, "bicycle")
+    bob = ReviewSession(site.review.queue, AnnotationFile(site.review.file.path), "bob")
+    bob.annotate(image, "bicycle")
     site.ask("POST", "/key/answer", {"image": image.image_id, "label": LABELS[1]})
     assert "1 conflict" in site.ask("GET", "/key/")[1]
     page = unescape(site.ask("GET", "/key/conflicts")[1])

@@ -14,7 +14,7 @@ from scones_ml import backends, dataset, lifecycle
 from scones_ml.cli import main
 from scones_ml.events import ImageRef
 from scones_ml.local.backend import LocalBackend
-from scones_ml.review.annotations import Answer, AnswerFile
+from scones_ml.review.annotations import Annotation, AnnotationFile
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(12):
         Image.new("RGB", (8, 8), (110, number, 110)).save(tmp_path / "doubtful.png")
         files.append((f"inbox/{number}.png", (tmp_path / "doubtful.png").read_bytes()))
-    answers = AnswerFile(tmp_path / ".scones" / "reviews" / "answers.jsonl")
+    answers = AnnotationFile(tmp_path / ".scones" / "reviews" / "answers.jsonl")
     for number, ref in enumerate(lifecycle.upload(LocalBackend(tmp_path / ".scones"), files)):
         label = "bicycle" if number < 6 else "motorcycle"
         now = datetime.now(UTC)
-        answers.append(Answer(str(number), now, "ann", ref.image_id, ref, label, None, "bicycle", 0.6, 0.9))
+        answers.append(Annotation(str(number), now, "ann", ref.image_id, ref, label, None, "bicycle", 0.6, 0.9))
     return tmp_path
 
 
@@ -55,8 +55,8 @@ def test_answers_alone_are_a_source(folder: Path, capsys: pytest.CaptureFixture[
 
 def test_disputes_are_left_out_and_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A picture that a second reviewer calls something else does not teach, and the command says so."""
-    file = AnswerFile(folder / ".scones" / "reviews" / "answers.jsonl")
-    first = file.reviews().standing[0]
+    file = AnnotationFile(folder / ".scones" / "reviews" / "answers.jsonl")
+    first = file.read().current[0]
     file.append(dataclasses.replace(first, id="again", reviewer="bob", label="motorcycle"))
     before = dataset.load("data").counts()["train"]
     assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl"]) == 0
@@ -81,9 +81,9 @@ def test_pictures_of_another_bucket_are_read_from_s3(
     client.create_bucket(Bucket="answered")
     Image.new("RGB", (8, 8), (1, 2, 3)).save(folder / "far.png")
     written = client.put_object(Bucket="answered", Key="far.png", Body=(folder / "far.png").read_bytes())
-    file = AnswerFile(folder / ".scones" / "reviews" / "answers.jsonl")
+    file = AnnotationFile(folder / ".scones" / "reviews" / "answers.jsonl")
     far = ImageRef(s3_bucket="answered", s3_key="far.png", etag=written["ETag"].strip('"'))
-    first = file.reviews().standing[0]
+    first = file.read().current[0]
     file.append(dataclasses.replace(first, id="far", image=far, image_id=far.image_id))
     before = dataset.load("data").counts()["train"]
     backends._object_store.cache_clear()

@@ -14,7 +14,7 @@ from scones_ml import dataset
 from scones_ml.dataset import Answers, Dataset, Grown
 from scones_ml.errors import DatasetError
 from scones_ml.events import ImageRef
-from scones_ml.review.annotations import Answer, AnswerFile, Undo
+from scones_ml.review.annotations import Annotation, AnnotationFile, Undo
 from scones_ml.testing import MemoryObjectStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -33,14 +33,14 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.store = MemoryObjectStore({("photos", f"{number}.png"): png(number) for number in range(100, 130)})
-        self.file = AnswerFile(folder / "answers.jsonl")
+        self.file = AnnotationFile(folder / "answers.jsonl")
         self._answers = 0
 
-    def answer(self, number: int, label: str, reviewer: str = "ann") -> Answer:
+    def answer(self, number: int, label: str, reviewer: str = "ann") -> Annotation:
         self._answers += 1
         ref = self.store.read(ImageRef(s3_bucket="photos", s3_key=f"{number}.png")).ref
         time = NOON + timedelta(minutes=self._answers)
-        answer = Answer(str(self._answers), time, reviewer, ref.image_id, ref, label, None, "bicycle", 0.6, 0.9)
+        answer = Annotation(str(self._answers), time, reviewer, ref.image_id, ref, label, None, "bicycle", 0.6, 0.9)
         self.file.append(answer)
         return answer
 

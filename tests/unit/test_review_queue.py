@@ -13,9 +13,10 @@ import pytest
 from scones_ml.dataset.synthetic import draw_png
 from scones_ml.errors import ConfigurationError, ImageNotFoundError, InvalidImageError
 from scones_ml.events import FilteredImage
-from scones_ml.review.annotations import AnswerFile
+from scones_ml.review.annotations import AnnotationFile
 from scones_ml.review.pages import choices
-from scones_ml.review.queue import Pictures, Queue, Review, Standing, class_names, read_queue
+from scones_ml.review.queue import Queue, class_names, read_queue
+from scones_ml.review.session import ImagePreviews, ReviewProgress, ReviewSession
 from scones_ml.testing import MemoryObjectStore
 
 LABELS = ("bicycle", "motorcycle")
@@ -38,15 +39,17 @@ def images(store: MemoryObjectStore, doubtful: Doubtful) -> dict[str, FilteredIm
 
 
 @pytest.fixture
-def reviewer(store: MemoryObjectStore, images: dict[str, FilteredImage], tmp_path: Path) -> Callable[..., Review]:
+def reviewer(
+    store: MemoryObjectStore, images: dict[str, FilteredImage], tmp_path: Path
+) -> Callable[..., ReviewSession]:
     """Starts a session of a reviewer, whose clock ticks once a step."""
     ticks = count()
 
-    def start(name: str = "ann", *, second_opinion: bool = False) -> Review:
+    def start(name: str = "ann", *, second_opinion: bool = False) -> ReviewSession:
         begin = datetime(2026, 11, 25, 18, tzinfo=UTC)
-        return Review(
+        return ReviewSession(
             read_queue(store, "scones-output"),
-            AnswerFile(tmp_path / "answers.jsonl"),
+            AnnotationFile(tmp_path / "answers.jsonl"),
             name,
             second_opinion,
             lambda: begin + timedelta(seconds=next(ticks)),
@@ -55,7 +58,7 @@ def reviewer(store: MemoryObjectStore, images: dict[str, FilteredImage], tmp_pat
     return start
 
 
-def keys(review: Review) -> str:
+def keys(review: ReviewSession) -> str:
     """The keys that wait, in order."""
     return "".join(image.s3_key for image in review.waiting())
 
@@ -118,11 +121,13 @@ def test_documents_of_others_are_named_and_passed_over(
     assert reason in queue.passed_over[0]
 
 
-def test_an_answer_names_object_and_model(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+def test_an_answer_names_object_and_model(
+    reviewer: Callable[..., ReviewSession], images: dict[str, FilteredImage]
+) -> None:
     """What is kept says who said what and when, of which version, and what the model had said."""
     review = reviewer()
-    review.answer(images["a"], "motorcycle")
-    line = json.loads(review.answers.path.read_text())
+    review.annotate(images["a"], "motorcycle")
+    line = json.loads(review.file.path.read_text())
     assert line | {"id": ""} == {
         "kind": "answer",
         "id": "",
@@ -138,43 +143,47 @@ def test_an_answer_names_object_and_model(reviewer: Callable[..., Review], image
     }
 
 
-def test_what_is_answered_waits_no_more(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+def test_what_is_answered_waits_no_more(
+    reviewer: Callable[..., ReviewSession], images: dict[str, FilteredImage]
+) -> None:
     """An answer settles an image for every reviewer, at once and in later sessions."""
     ann, bob = reviewer("ann"), reviewer("bob")
-    ann.answer(images["a"], "bicycle")
+    ann.annotate(images["a"], "bicycle")
     assert (keys(ann), keys(bob), keys(reviewer("ann"))) == ("bcd", "bcd", "bcd")
-    assert ann.standing() == Standing(total=4, answered=1, skipped=0, lost=0, conflicts=0)
+    assert ann.progress() == ReviewProgress(total=4, answered=1, skipped=0, lost=0, conflicts=0)
     assert bob.given() == ()
     assert [answer.label for answer in ann.given()] == ["bicycle"]
 
 
-def test_what_is_skipped_waits_for_later(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+def test_what_is_skipped_waits_for_later(
+    reviewer: Callable[..., ReviewSession], images: dict[str, FilteredImage]
+) -> None:
     """A skip puts an image off until asked again, or the next session, and is no answer."""
     ann = reviewer()
     ann.skip(images["b"])
     assert keys(ann) == "acd"
-    assert ann.standing().left == 4
+    assert ann.progress().left == 4
     assert keys(reviewer()) == "abcd"
     ann.renew(ann.queue)
     assert keys(ann) == "abcd"
 
 
-def test_undo_goes_back_step_by_step(reviewer: Callable[..., Review], images: dict[str, FilteredImage]) -> None:
+def test_undo_goes_back_step_by_step(reviewer: Callable[..., ReviewSession], images: dict[str, FilteredImage]) -> None:
     """Answers and skips are taken back latest first, until nothing is left to take back."""
     ann = reviewer()
-    ann.answer(images["a"], "bicycle")
+    ann.annotate(images["a"], "bicycle")
     ann.skip(images["b"])
-    ann.answer(images["c"], "bicycle")
+    ann.annotate(images["c"], "bicycle")
     assert [getattr(ann.undo(), "s3_key", None) for _ in range(4)] == ["c", "b", "a", None]
     assert keys(ann) == "abcd"
-    assert len(ann.answers.reviews().lines) == 4
+    assert len(ann.file.read().lines) == 4
 
 
 def test_undo_reaches_past_a_restart_but_not_to_others(
-    reviewer: Callable[..., Review], images: dict[str, FilteredImage]
+    reviewer: Callable[..., ReviewSession], images: dict[str, FilteredImage]
 ) -> None:
     """A new session takes back the same reviewer's last answer, never another one's."""
-    reviewer("ann").answer(images["a"], "bicycle")
+    reviewer("ann").annotate(images["a"], "bicycle")
     assert reviewer("bob").undo() is None
     undone = reviewer("ann").undo()
     assert undone is not None
@@ -183,17 +192,20 @@ def test_undo_reaches_past_a_restart_but_not_to_others(
 
 
 def test_second_opinions_make_conflicts_and_settle_them(
-    reviewer: Callable[..., Review], images: dict[str, FilteredImage]
+    reviewer: Callable[..., ReviewSession], images: dict[str, FilteredImage]
 ) -> None:
     """A second reviewer is asked again what the first has answered; a changed mind ends the conflict."""
     ann, bob = reviewer("ann"), reviewer("bob", second_opinion=True)
-    ann.answer(images["a"], "bicycle")
+    ann.annotate(images["a"], "bicycle")
     assert keys(bob) == "abcd"
-    bob.answer(images["a"], "motorcycle")
+    bob.annotate(images["a"], "motorcycle")
     assert keys(bob) == "bcd"
-    assert ann.standing().conflicts == 1
-    assert [(a.reviewer, a.label) for a in ann.conflicts()[0].answers] == [("ann", "bicycle"), ("bob", "motorcycle")]
-    ann.answer(images["a"], "motorcycle")
+    assert ann.progress().conflicts == 1
+    assert [(a.reviewer, a.label) for a in ann.conflicts()[0].annotations] == [
+        ("ann", "bicycle"),
+        ("bob", "motorcycle"),
+    ]
+    ann.annotate(images["a"], "motorcycle")
     assert ann.conflicts() == ()
 
 
@@ -229,22 +241,22 @@ def test_nine_classes_keep_their_keys_and_more_are_ranked(store: MemoryObjectSto
 def test_a_picture_is_the_version_that_was_classified(store: MemoryObjectStore, doubtful: Doubtful) -> None:
     """A replaced, a gone and a broken object are errors of their own; what is shown is encoded by us."""
     image = doubtful(store, "a", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
-    pictures = Pictures(lambda _bucket: store)
+    pictures = ImagePreviews(lambda _bucket: store)
     assert pictures.picture(image).data.startswith(b"\x89PNG")
     store.write("scones-input", "a", draw_png("bicycle", 0, 1), "")
     assert pictures.picture(image).data.startswith(b"\x89PNG"), "kept"
     with pytest.raises(ImageNotFoundError, match="replaced"):
-        Pictures(lambda _bucket: store).picture(image)
+        ImagePreviews(lambda _bucket: store).picture(image)
     store.delete("scones-input", "a")
     with pytest.raises(ImageNotFoundError, match="does not exist"):
-        Pictures(lambda _bucket: store).picture(image)
+        ImagePreviews(lambda _bucket: store).picture(image)
     with pytest.raises(InvalidImageError):
-        Pictures(lambda _bucket: store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
+        ImagePreviews(lambda _bucket: store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
 
 
 def test_an_empty_queue_has_nothing_waiting(tmp_path: Path) -> None:
     """No outcome, no question, nothing left."""
-    review = Review(Queue(()), AnswerFile(tmp_path / "a.jsonl"), "ann")
+    review = ReviewSession(Queue(()), AnnotationFile(tmp_path / "a.jsonl"), "ann")
     assert review.waiting() == ()
-    assert review.standing().left == 0
+    assert review.progress().left == 0
     assert review.undo() is None

@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import FilteredImage, ImageRef
-from scones_ml.review.annotations import Answer, AnswerFile, Reviews, Undo, read_reviews
+from scones_ml.review.annotations import Annotation, AnnotationFile, Annotations, Undo, read_annotations
 
 NOW = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
 REF = ImageRef(s3_bucket="photos", s3_key="Straße/\u2028 a b.jpg", etag="e1")
 
 
-def answer(label: str, name: str, *, reviewer: str = "ann", image: ImageRef = REF, model: str | None = None) -> Answer:
+def answer(
+    label: str, name: str, *, reviewer: str = "ann", image: ImageRef = REF, model: str | None = None
+) -> Annotation:
     asked = FilteredImage(
         **image.model_dump(),
         image_id=image.image_id,
@@ -33,14 +35,14 @@ def answer(label: str, name: str, *, reviewer: str = "ann", image: ImageRef = RE
         threshold=0.9,
         accepted=False,
     )
-    made = Answer.to(asked, label, id=name, time=NOW + timedelta(seconds=len(name)), reviewer=reviewer)
+    made = Annotation.to(asked, label, id=name, time=NOW + timedelta(seconds=len(name)), reviewer=reviewer)
     return replace(made, model=model)
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> AnswerFile:
+def file(tmp_path: Path) -> AnnotationFile:
     """A file that is not there yet, in a folder that is not there either."""
-    return AnswerFile(tmp_path / "reviews" / "answers.jsonl")
+    return AnnotationFile(tmp_path / "reviews" / "answers.jsonl")
 
 
 @settings(max_examples=25)
@@ -58,60 +60,60 @@ def test_what_is_written_is_read(
     image = ImageRef(s3_bucket="photos", s3_key=key, version_id="v")
     lines = (answer(label, "1", reviewer=reviewer, image=image, model=model), Undo(NOW, reviewer, "0"))
     for line in lines:
-        AnswerFile(path).append(line)
-    assert read_reviews(path).lines == lines
+        AnnotationFile(path).append(line)
+    assert read_annotations(path).lines == lines
     assert [json.loads(text)["kind"] for text in path.read_bytes().split(b"\n")[:-1]] == ["answer", "undo"]
 
 
-def test_the_latest_answer_of_a_reviewer_holds(file: AnswerFile) -> None:
+def test_the_latest_answer_of_a_reviewer_holds(file: AnnotationFile) -> None:
     """A reviewer who answers again has changed the answer; all lines are kept."""
     for line in (answer("bicycle", "1"), answer("motorcycle", "2")):
         file.append(line)
-    assert [line.id for line in file.reviews().standing] == ["2"]
-    assert len(file.reviews().lines) == 2
+    assert [line.id for line in file.read().current] == ["2"]
+    assert len(file.read().lines) == 2
 
 
-def test_an_undo_brings_back_what_was_before(file: AnswerFile) -> None:
+def test_an_undo_brings_back_what_was_before(file: AnnotationFile) -> None:
     """Undone answers count for nothing, and the reviewer's answer before them holds again."""
     for line in (answer("bicycle", "1"), answer("motorcycle", "2"), Undo(NOW, "ann", "2")):
         file.append(line)
-    assert [line.id for line in file.reviews().standing] == ["1"]
+    assert [line.id for line in file.read().current] == ["1"]
     file.append(Undo(NOW, "ann", "1"))
-    assert file.reviews().verdicts == ()
+    assert file.read().verdicts == ()
 
 
-def test_reviewers_who_disagree_leave_no_label(file: AnswerFile) -> None:
+def test_reviewers_who_disagree_leave_no_label(file: AnnotationFile) -> None:
     """Both answers are kept and the label is None, until one of the two changes theirs."""
     file.append(answer("bicycle", "1"))
     file.append(answer("motorcycle", "2", reviewer="bob"))
-    (verdict,) = file.reviews().verdicts
+    (verdict,) = file.read().verdicts
     assert verdict.label is None
-    assert [(line.reviewer, line.label) for line in verdict.answers] == [("ann", "bicycle"), ("bob", "motorcycle")]
+    assert [(line.reviewer, line.label) for line in verdict.annotations] == [("ann", "bicycle"), ("bob", "motorcycle")]
     file.append(answer("motorcycle", "3"))
-    assert [verdict.label for verdict in file.reviews().verdicts] == ["motorcycle"]
+    assert [verdict.label for verdict in file.read().verdicts] == ["motorcycle"]
 
 
-def test_versions_of_an_object_are_images_of_their_own(file: AnswerFile) -> None:
+def test_versions_of_an_object_are_images_of_their_own(file: AnnotationFile) -> None:
     """An answer to one version of an object says nothing of another."""
     newer = REF.model_copy(update={"etag": "e2"})
     file.append(answer("bicycle", "1"))
     file.append(answer("motorcycle", "2", image=newer))
-    assert [(v.image.etag, v.label) for v in file.reviews().verdicts] == [("e1", "bicycle"), ("e2", "motorcycle")]
+    assert [(v.image.etag, v.label) for v in file.read().verdicts] == [("e1", "bicycle"), ("e2", "motorcycle")]
 
 
 @pytest.mark.parametrize("cut", [1, 20, 100, 2])
-def test_half_a_line_costs_nothing_else(file: AnswerFile, cut: int) -> None:
+def test_half_a_line_costs_nothing_else(file: AnnotationFile, cut: int) -> None:
     """A writer that died in its line leaves the lines before and after it whole; half a line is counted."""
     file.append(answer("bicycle", "1"))
     file.append(answer("bicycle", "2", reviewer="bob"))
     os.truncate(file.path, file.path.stat().st_size - cut)
-    seen = AnswerFile(file.path)
+    seen = AnnotationFile(file.path)
     whole = 2 if cut == 1 else 1
-    assert len(seen.reviews().lines) == whole
+    assert len(seen.read().lines) == whole
     file.append(answer("bicycle", "3", reviewer="eve"))
-    assert [line.id for line in seen.reviews().lines if isinstance(line, Answer)] == [*["1", "2", "3"][:whole], "3"]
-    assert seen.reviews() == read_reviews(file.path)
-    assert seen.reviews().skipped == 2 - whole
+    assert [line.id for line in seen.read().lines if isinstance(line, Annotation)] == [*["1", "2", "3"][:whole], "3"]
+    assert seen.read() == read_annotations(file.path)
+    assert seen.read().skipped == 2 - whole
 
 
 @pytest.mark.parametrize(
@@ -124,58 +126,58 @@ def test_half_a_line_costs_nothing_else(file: AnswerFile, cut: int) -> None:
         '{"kind": "undo", "time": "2026-11-25T18:00:00Z", "reviewer": "", "answer": "1"}',
     ],
 )
-def test_lines_of_others_are_counted_and_passed_over(file: AnswerFile, wrong: str) -> None:
+def test_lines_of_others_are_counted_and_passed_over(file: AnnotationFile, wrong: str) -> None:
     """What is no answer is skipped, wherever it stands."""
     file.append(answer("bicycle", "1"))
     with file.path.open("a") as end:
         end.write(wrong + "\n\n")
     file.append(answer("motorcycle", "2"))
-    reviews = file.reviews()
-    assert (len(reviews.lines), reviews.skipped) == (2, 1)
+    read = file.read()
+    assert (len(read.lines), read.skipped) == (2, 1)
 
 
 @pytest.mark.parametrize("field", ["confidence", "threshold"])
 @pytest.mark.parametrize("value", ["NaN", "1.5", "true", '"0.9"', "null"])
-def test_a_share_that_is_none_is_refused(file: AnswerFile, field: str, value: str) -> None:
+def test_a_share_that_is_none_is_refused(file: AnnotationFile, field: str, value: str) -> None:
     """Confidence and threshold are numbers from 0 to 1, or the line is no answer."""
     file.append(answer("bicycle", "1"))
     fields = json.loads(file.path.read_text()) | {field: "@"}
     file.path.write_text(json.dumps(fields).replace('"@"', value) + "\n")
-    assert file.reviews() == Reviews((), 1)
+    assert file.read() == Annotations((), 1)
 
 
-def test_many_writers_lose_nothing(file: AnswerFile) -> None:
+def test_many_writers_lose_nothing(file: AnnotationFile) -> None:
     """Three processes that append at the same time leave every line of each, whole."""
     code = (
         "import sys; from pathlib import Path; from datetime import UTC, datetime\n"
-        "from scones_ml.review.annotations import AnswerFile, Undo\n"
-        "file = AnswerFile(Path(sys.argv[1]))\n"
+        "from scones_ml.review.annotations import AnnotationFile, Undo\n"
+        "file = AnnotationFile(Path(sys.argv[1]))\n"
         "for n in range(20): file.append(Undo(datetime.now(UTC), sys.argv[2] * 300, str(n)))\n"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(file.path), name]) for name in "abc"]
     assert [writer.wait(60) for writer in writers] == [0] * 3
-    reviews = file.reviews()
-    assert (len(reviews.lines), reviews.skipped) == (60, 0)
+    read = file.read()
+    assert (len(read.lines), read.skipped) == (60, 0)
 
 
 def test_no_file_is_no_answers_yet_but_an_error_to_a_reader(tmp_path: Path) -> None:
     """Who is about to write starts with nothing; who wants to read is told what makes the file."""
-    assert AnswerFile(tmp_path / "none.jsonl").reviews() == Reviews()
+    assert AnnotationFile(tmp_path / "none.jsonl").read() == Annotations()
     with pytest.raises(ConfigurationError, match="scones review"):
-        read_reviews(tmp_path / "none.jsonl")
+        read_annotations(tmp_path / "none.jsonl")
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        read_reviews(tmp_path)
+        read_annotations(tmp_path)
 
 
 def test_a_full_disk_says_that_nothing_was_saved(tmp_path: Path) -> None:
     """An answer that cannot be written is an error that names the file and the reason."""
     (tmp_path / "reviews").write_text("a file where a folder must be")
     with pytest.raises(ConfigurationError, match="not saved"):
-        AnswerFile(tmp_path / "reviews" / "answers.jsonl").append(answer("bicycle", "1"))
+        AnnotationFile(tmp_path / "reviews" / "answers.jsonl").append(answer("bicycle", "1"))
 
 
 def test_the_page_about_it_shows_what_holds(
-    file: AnswerFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    file: AnnotationFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line and the code in docs/review.md are a line and code that work."""
     page = (Path(__file__).parents[2] / "docs" / "review.md").read_text(encoding="utf-8")
