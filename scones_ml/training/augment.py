@@ -9,36 +9,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cutmix", "flip_and_shift", "recolour"]
+__all__ = ["color_jitter", "cutmix", "flip_and_shift"]
 
 
-def flip_and_shift(images: Tensor, flips: Tensor, reach: int, generator: torch.Generator) -> Tensor:
-    """Mirror the pictures that ``flips`` marks and move each by up to ``reach`` pixels, edges reflected.
+def flip_and_shift(images: Tensor, flips: Tensor, max_shift: int, generator: torch.Generator) -> Tensor:
+    """Mirror the pictures that ``flips`` marks and move each by up to ``max_shift`` pixels, edges reflected.
 
     Args:
         images: (N, S, S, 3).
         flips: bool (N,), on the CPU.
-        reach: pixels, less than S.
+        max_shift: pixels, less than S.
         generator: a CPU generator.
 
     Returns:
         The same shape.
     """
     count, size = images.shape[:2]
-    offsets = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
+    offsets = torch.randint(-max_shift, max_shift + 1, (2, count, 1), generator=generator)
     rows, columns = _reflect(torch.arange(size) + offsets, size)  # (N, S) each
     columns = torch.where(flips[:, None], columns.flip(1), columns)
     pixel = torch.arange(count)[:, None, None] * size**2 + rows[:, :, None] * size + columns[:, None, :]
     return images.reshape(-1, 3).index_select(0, pixel.flatten().to(images.device)).view(images.shape)
 
 
-def recolour(images: Tensor, strength: float, grey: float, generator: torch.Generator) -> Tensor:
+def color_jitter(images: Tensor, strength: float, grayscale_probability: float, generator: torch.Generator) -> Tensor:
     """Change each picture's contrast, brightness and tint at random; some lose their colour.
 
     Args:
         images: normalised to deviation 1, (N, S, S, 3).
         strength: largest change of contrast, as a share, and of brightness, in deviations; tint changes half as much.
-        grey: probability that a picture becomes grey.
+        grayscale_probability: that a picture loses its colour.
         generator: a CPU generator.
 
     Returns:
@@ -51,7 +51,7 @@ def recolour(images: Tensor, strength: float, grey: float, generator: torch.Gene
 
     mean = images.mean((1, 2), keepdim=True)
     recoloured = (images - mean) * (1 + change(1)) + (mean + change(1) + change(3) / 2)
-    colourless = torch.rand(len(images), 1, 1, 1, generator=generator) < grey
+    colourless = torch.rand(len(images), 1, 1, 1, generator=generator) < grayscale_probability
     return torch.where(colourless.to(images.device), recoloured.mean(3, keepdim=True), recoloured)
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (the name everybody knows)
 from torch import Tensor, nn
 
 from scones_ml.errors import TrainingError
-from scones_ml.training.augment import cutmix, flip_and_shift, recolour
+from scones_ml.training.augment import color_jitter, cutmix, flip_and_shift
 from scones_ml.training.network import Network, pixel_statistics, whitening_filters
 from scones_ml.training.optimizer import Muon, Nesterov
 from scones_ml.training.tta import averaged_logits
@@ -200,9 +200,9 @@ class Training:
         right = 0
         for some in torch.split(order, self._batch_size):
             x, y = self._data[some.to(self._data.device)], self._targets[some.to(self._data.device)]
-            reach = recipe.reach * x.shape[1] // 32
-            x = flip_and_shift(self.fitted.normalise(x), self._flips[some], reach, generator)
-            x = recolour(x, recipe.recolour, recipe.grey, generator)
+            max_shift = recipe.max_shift * x.shape[1] // 32
+            x = flip_and_shift(self.fitted.normalise(x), self._flips[some], max_shift, generator)
+            x = color_jitter(x, recipe.color_jitter, recipe.grayscale_probability, generator)
             right += _step(network, self._optimizer, *cutmix(x, y, recipe.cutmix, generator), y.argmax(1))
         return right / len(order)
 
@@ -280,12 +280,12 @@ class _Optimizer:
             part.step(max(0.0, 1 - self.done / until))
         self.done += 1
         if self.done % _LOOK_AHEAD_EVERY == 0:
-            self._pull(0.95**_LOOK_AHEAD_EVERY * (self.done / self._total) ** 3)
+            self._lookahead(0.95**_LOOK_AHEAD_EVERY * (self.done / self._total) ** 3)
         if self.done == self._total >= _LOOK_AHEAD_EVERY:  # in a shorter training the slow weights have not moved
-            self._pull(1.0)
+            self._lookahead(1.0)
 
     @torch.no_grad()
-    def _pull(self, inertia: float) -> None:
+    def _lookahead(self, inertia: float) -> None:
         """Move the slow weights towards the fast ones, and the fast ones to where the slow ones now are."""
         for fast, slow in self._averages:
             slow.lerp_(fast, 1 - inertia)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["PRESETS", "Recipe", "going_on"]
+__all__ = ["PRESETS", "Recipe", "fine_tuning"]
 
 _ENOUGH, _GENTLEST = 1000, 0.05  # pictures that bear a preset's own rates; the least share of them
 
@@ -22,10 +22,10 @@ class Recipe:
     Attributes:
         epochs: passes over the training pictures.
         cutmix: probability that a box of another picture is pasted into one.
-        recolour: largest change of contrast (a share) and brightness (in deviations of all pixels).
-        grey: probability that a picture loses its colour.
+        color_jitter: largest change of contrast (a share) and brightness (in deviations of all pixels).
+        grayscale_probability: that a picture loses its colour.
         batch_size: pictures a step; a smaller data set is one step an epoch.
-        reach: largest random shift, in pixels at 32x32.
+        max_shift: largest random shift, in pixels at 32x32.
         muon_lr: learning rate of the convolutions.
         head_lr: learning rate of the last layer.
         bias_lr: learning rate of the shifts.
@@ -35,10 +35,10 @@ class Recipe:
 
     epochs: int
     cutmix: float = 0.5
-    recolour: float = 0.2
-    grey: float = 0.1
+    color_jitter: float = 0.2
+    grayscale_probability: float = 0.1
     batch_size: int = 100
-    reach: int = 2
+    max_shift: int = 2
     muon_lr: float = 0.24
     head_lr: float = 0.67
     bias_lr: float = 0.053
@@ -52,7 +52,7 @@ PRESETS = {
 }
 
 
-def going_on(recipe: Recipe, pictures: int) -> Recipe:
+def fine_tuning(recipe: Recipe, pictures: int) -> Recipe:
     """The recipe of a training that goes on from a model: half the epochs, and the fewer pictures, the smaller steps.
 
     With the rates of a training from scratch, a few pictures would make it forget what it started from.

@@ -27,7 +27,7 @@ from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Training, make_repeatable
 from scones_ml.training.network import MINIMUM_SIZE
-from scones_ml.training.presets import PRESETS, going_on
+from scones_ml.training.presets import PRESETS, fine_tuning
 from scones_ml.training.weights import initial, to_weights
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def run(job: Job) -> ModelCard:
     _check(data)
     recipe = PRESETS[job.preset]
     if job.init:
-        recipe = going_on(recipe, len(data.split("train")))
+        recipe = fine_tuning(recipe, len(data.split("train")))
     recipe = dataclasses.replace(recipe, epochs=job.epochs or recipe.epochs)
     card = ModelCard(
         labels=data.classes,

@@ -14,7 +14,7 @@ from scones_ml.cli import main
 from scones_ml.inference.model import MODEL_CARD, read_card
 from scones_ml.lifecycle.synthetic_model import synthetic_folder
 from scones_ml.local.backend import LocalBackend
-from scones_ml.training.presets import PRESETS, going_on
+from scones_ml.training.presets import PRESETS, fine_tuning
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_model_that_may_have_seen_the_judges_is_named(
 def test_few_pictures_take_small_steps() -> None:
     """The fewer pictures a training goes on with, the smaller its rates, down to a floor and up to the preset's own."""
     fast = PRESETS["fast"]
-    assert going_on(fast, 1000) == going_on(fast, 5000) == dataclasses.replace(fast, epochs=20)
-    assert going_on(fast, 100).muon_lr == pytest.approx(fast.muon_lr / 10)
-    assert going_on(fast, 100).head_lr == pytest.approx(fast.head_lr / 10)
-    assert going_on(fast, 1).bias_lr == pytest.approx(fast.bias_lr / 20)
+    assert fine_tuning(fast, 1000) == fine_tuning(fast, 5000) == dataclasses.replace(fast, epochs=20)
+    assert fine_tuning(fast, 100).muon_lr == pytest.approx(fast.muon_lr / 10)
+    assert fine_tuning(fast, 100).head_lr == pytest.approx(fast.head_lr / 10)
+    assert fine_tuning(fast, 1).bias_lr == pytest.approx(fast.bias_lr / 20)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scones_ml.training.augment import cutmix, flip_and_shift, recolour
+from scones_ml.training.augment import color_jitter, cutmix, flip_and_shift
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -23,12 +23,12 @@ def numbered(count: int, size: int) -> torch.Tensor:
 
 
 @settings(deadline=None)  # torch is slow on its first call
-@given(seed=seeds, count=st.integers(1, 4), size=st.integers(4, 9), reach=st.integers(0, 3))
-def test_a_shifted_picture_is_a_window_of_the_padded_one(seed: int, count: int, size: int, reach: int) -> None:
+@given(seed=seeds, count=st.integers(1, 4), size=st.integers(4, 9), max_shift=st.integers(0, 3))
+def test_a_shifted_picture_is_a_window_of_the_padded_one(seed: int, count: int, size: int, max_shift: int) -> None:
     """Each result is a window of its own picture padded by reflection, mirrored exactly where it is marked."""
     images, flips = numbered(count, size), torch.rand(count, generator=generator(seed)) < 0.5
-    shifted = flip_and_shift(images, flips, reach, generator(seed))
-    padded = torch.nn.functional.pad(images.permute(0, 3, 1, 2), (reach,) * 4, "reflect")
+    shifted = flip_and_shift(images, flips, max_shift, generator(seed))
+    padded = torch.nn.functional.pad(images.permute(0, 3, 1, 2), (max_shift,) * 4, "reflect")
     for picture, flip, result in zip(padded, flips, shifted, strict=True):
         upright = result.flip(1) if flip else result
         windows = picture.unfold(1, size, 1).unfold(2, size, 1).flatten(1, 2).permute(1, 2, 3, 0)
@@ -69,18 +69,18 @@ def test_cutmix_pastes_one_box() -> None:
 def test_recolouring_stays_within_its_strength() -> None:
     """Contrast scales by up to the strength, the mean moves by at most 1.5 strengths, the pattern stays."""
     images = torch.randn(200, 6, 6, 3, generator=generator(0))
-    changed = recolour(images, 0.2, 0.0, generator(1))
+    changed = color_jitter(images, 0.2, 0.0, generator(1))
     scale = changed.std((1, 2)) / images.std((1, 2))
     torch.testing.assert_close(scale, scale[:, :1].expand(-1, 3))
     assert 0.8 <= scale.min() < 0.85 < 1.15 < scale.max() <= 1.2001
     moved = changed.mean((1, 2)) - images.mean((1, 2))
     assert 0.2 < moved.abs().max() <= 0.3001
-    torch.testing.assert_close(recolour(images, 0.0, 0.0, generator(1)), images)
+    torch.testing.assert_close(color_jitter(images, 0.0, 0.0, generator(1)), images)
 
 
 def test_some_pictures_lose_their_colour() -> None:
     """The stated share of the pictures comes back with three equal channels, the others keep theirs."""
-    changed = recolour(torch.randn(1000, 4, 4, 3, generator=generator(0)), 0.2, 0.3, generator(1))
+    changed = color_jitter(torch.randn(1000, 4, 4, 3, generator=generator(0)), 0.2, 0.3, generator(1))
     grey = (changed == changed[..., :1]).flatten(1).all(1)
     assert 0.25 < grey.float().mean().item() < 0.35
 
@@ -91,5 +91,5 @@ def test_views_leave_the_pictures_alone(count: int) -> None:
     images = numbered(count, 8)
     flip_and_shift(images, torch.ones(count, dtype=torch.bool), 2, generator(1))
     cutmix(images, torch.eye(count), 1.0, generator(1))
-    recolour(images, 0.5, 0.5, generator(1))
+    color_jitter(images, 0.5, 0.5, generator(1))
     assert torch.equal(images, numbered(count, 8))
