@@ -2,7 +2,7 @@
 
 1. The first bytes decide what a file is; its name and content type do not count.
 2. Caps on bytes and pixels hold before anything is decoded.
-3. EXIF orientation is applied. Of an animation the first frame is taken, or it is refused, as set.
+3. EXIF orientation is applied. Of an animation the first frame is taken.
 4. The result is 8-bit RGB: alpha is laid over white, palettes are looked up, 16-bit grey is scaled by 1/257,
    CMYK and the rest are converted by Pillow; floating-point pixels have no stated range and are refused.
 5. Each side is reduced to at most ``image_size`` pixels (bicubic, antialiased); nothing is enlarged or cut off.
@@ -204,9 +204,6 @@ def _check(image: Image, policy: ImagePolicy) -> None:
     width, height = image.size
     if width * height > policy.max_pixels:
         raise ImageTooLargeError(f"{width} x {height} pixels are more than the {policy.max_pixels:,} allowed")
-    # MPO is how phones store a photograph beside its depth map: not an animation.
-    if policy.frames == "refuse" and image.format != "MPO" and getattr(image, "is_animated", False):
-        raise InvalidImageError(f"an animated {image.format}; the policy takes still pictures only")
 
 
 def _to_rgb(image: Image) -> Image:

@@ -12,7 +12,6 @@ SCONES_STATE_MACHINE    an ARN                          what is started for each
 SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
 SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
 SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger pictures are quarantined undecoded
-SCONES_FRAMES           first (default) | refuse        what to do with an animation
 SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powertools
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
 ======================  ==============================  ====================================================
@@ -39,7 +38,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from scones_ml.errors import ConfigurationError
 
@@ -71,13 +69,11 @@ class ImagePolicy:
         max_pixels: width x height beyond which a picture is refused undecoded.
         image_size: each side is reduced to at most this many pixels; nothing is enlarged. At the default of 224
             any picture fits into a state's 262,144 bytes.
-        frames: of an animation the first frame is taken, or it is refused.
     """
 
     max_bytes: int = 25_000_000
     max_pixels: int = 50_000_000
     image_size: int = 224
-    frames: Literal["first", "refuse"] = "first"
 
 
 _DEFAULTS = ImagePolicy()
@@ -177,14 +173,10 @@ def threshold(environ: Environ = os.environ) -> float:
 
 def image_policy(environ: Environ = os.environ) -> ImagePolicy:
     """The image policy, with the defaults of :class:`ImagePolicy` for what is unset."""
-    frames = environ.get("SCONES_FRAMES", "first")
-    if frames not in ("first", "refuse"):
-        raise ConfigurationError(f"SCONES_FRAMES is {frames!r}: give first or refuse")
     return ImagePolicy(
         max_bytes=_positive(environ, "SCONES_MAX_IMAGE_BYTES", _DEFAULTS.max_bytes),
         max_pixels=_positive(environ, "SCONES_MAX_IMAGE_PIXELS", _DEFAULTS.max_pixels),
         image_size=_positive(environ, "SCONES_IMAGE_SIZE", _DEFAULTS.image_size),
-        frames="refuse" if frames == "refuse" else "first",
     )
 
 

@@ -36,9 +36,6 @@ Confidence = Annotated[float, typer.Option("--confidence", help="How sure the pr
 CrossFitted = Annotated[
     bool, typer.Option("--cross-fitted", help="For few labels: use the validation split as well, approximately.")
 ]
-PerClass = Annotated[
-    bool, typer.Option("--per-class", help="Show a threshold for each class; nothing is written, workflows have one.")
-]
 
 
 def threshold(
@@ -49,22 +46,18 @@ def threshold(
     costs: Costs = None,
     confidence: Confidence = 0.95,
     cross_fitted: CrossFitted = False,
-    per_class: PerClass = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Choose another threshold on the calibration split, without training again, and write it into model.json."""
     wishes = {"--target-precision": target_precision, "--target-coverage": target_coverage, "--costs": costs}
-    _check([name for name, wish in wishes.items() if wish is not None], cross_fitted, per_class)
+    _check([name for name, wish in wishes.items() if wish is not None], cross_fitted)
     from scones_ml import lifecycle
 
     precision = _USUAL if target_precision is None else target_precision
     _compare_data(model, data)
     with terminal.progress("calibrate") as progress:
         answers = lifecycle.predict(model, data, "calibration", progress)
-    if per_class:
-        _show_per_class(answers, precision, confidence, json)
-        return
     if cross_fitted:
         choice = _cross_fitted(model, data, answers, precision, confidence)
     else:
@@ -100,15 +93,11 @@ def _compare_data(model: Path, data: Path) -> None:
         terminal.say(f"{model} was trained on another data set: the promise holds if no image of {data} was in that")
 
 
-def _check(wishes: list[str], cross_fitted: bool, per_class: bool) -> None:
+def _check(wishes: list[str], cross_fitted: bool) -> None:
     if len(wishes) > 1:
         raise ConfigurationError(f"{wishes[0]} and {wishes[1]} are two wishes: give one of them")
-    if cross_fitted and per_class:
-        raise ConfigurationError("--cross-fitted gives one threshold over all classes: leave --per-class away")
-    if (cross_fitted or per_class) and wishes not in ([], ["--target-precision"]):
-        raise ConfigurationError(
-            f"{'--cross-fitted' if cross_fitted else '--per-class'} promises a precision: leave {wishes[0]} away"
-        )
+    if cross_fitted and wishes not in ([], ["--target-precision"]):
+        raise ConfigurationError(f"--cross-fitted promises a precision: leave {wishes[0]} away")
 
 
 def _pair(text: str) -> tuple[float, float]:
@@ -148,29 +137,3 @@ def _show(model: Path, data: Path, choice: ThresholdChoice, before: float | None
         terminal.say(f"nothing was written: {model} keeps {had}")
     if choice.threshold is not None:
         terminal.out.print(f"{choice.threshold:g}")
-
-
-def _show_per_class(answers: Predictions, precision: float, level: float, json: bool) -> None:
-    from scones_ml.evaluation import choose_thresholds_per_class
-
-    choices = choose_thresholds_per_class(
-        answers.probabilities, answers.labels, target_precision=precision, confidence_level=level
-    )
-    if json:
-        document = {name: choice.to_json() for name, choice in zip(answers.classes, choices, strict=True)}
-        terminal.print_json({"written": False, "classes": document})
-        return
-    rows = [
-        (
-            name,
-            "none" if choice.threshold is None else f"{choice.threshold:g}",
-            str(choice.labels),
-            str(choice.accepted),
-            str(choice.correct),
-            f"about {choice.labels_needed:,} labels might do" if choice.labels_needed else "",
-        )
-        for name, choice in zip(answers.classes, choices, strict=True)
-    ]
-    columns = ("answer", "threshold", "said so", "pass", "right", "")
-    terminal.print_table(columns, rows, right=columns[1:5])
-    terminal.say("nothing was written: a workflow filters by one threshold, whatever the answer is")

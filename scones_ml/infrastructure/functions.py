@@ -21,7 +21,7 @@ __all__ = ["DECODING_MB", "ONE_VCPU_MB", "SMALL_MB", "check_uses", "environment"
 BUNDLED_MODEL = "onnx:/var/task/model"
 """Where ``scones package`` puts a model that travels with the function."""
 
-_IMAGE_POLICY: Final = ("SCONES_IMAGE_SIZE", "SCONES_MAX_IMAGE_BYTES", "SCONES_MAX_IMAGE_PIXELS", "SCONES_FRAMES")
+_IMAGE_POLICY: Final = ("SCONES_IMAGE_SIZE", "SCONES_MAX_IMAGE_BYTES", "SCONES_MAX_IMAGE_PIXELS")
 _CLASSIFIER: Final = ("SCONES_CLASSIFIER", "SCONES_LABELS", "SCONES_OBJECT_STORE")
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "backends.batch_classifier": _CLASSIFIER,
@@ -73,7 +73,6 @@ def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
         "SCONES_IMAGE_SIZE": ref("ImageSize"),
         "SCONES_MAX_IMAGE_BYTES": str(policy.max_bytes),
         "SCONES_MAX_IMAGE_PIXELS": str(policy.max_pixels),
-        "SCONES_FRAMES": policy.frames,
         "SCONES_THRESHOLD": ref("Threshold"),
     }
     wanted = {name for use in check_uses(handler, handler_uses(handler)) for name in _VARIABLES[use]}

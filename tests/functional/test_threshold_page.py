@@ -40,7 +40,7 @@ def test_every_option_on_the_page_exists() -> None:
     known = {name for parameter in command.params for name in parameter.opts}
     typed = set(re.findall(r"scones threshold MODEL DATA (--[\w-]+)", PAGE))
     assert typed == {"--target-precision", "--target-coverage", "--costs"}
-    assert typed | {"--cross-fitted", "--per-class", "--dry-run"} <= known
+    assert typed | {"--cross-fitted", "--dry-run"} <= known
 
 
 @pytest.mark.parametrize(("labels", "promise"), [(59, 0.95), (299, 0.99), (2995, 0.999)])

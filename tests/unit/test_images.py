@@ -141,13 +141,11 @@ def test_floating_point_pixels_are_refused() -> None:
         images.normalise(encoded(Image.new("F", (8, 8), 0.5), "TIFF"))
 
 
-def test_animations_give_their_first_frame_or_are_refused() -> None:
-    """The policy says whether an animation's first frame is taken."""
+def test_animations_give_their_first_frame() -> None:
+    """Of an animation the first frame is the image."""
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert decoded(images.normalise(data).png).getpixel((0, 0)) == (255, 0, 0)
-    with pytest.raises(InvalidImageError, match="animated GIF"):
-        images.normalise(data, ImagePolicy(frames="refuse"))
 
 
 def test_appended_bytes_and_metadata_do_not_travel_on() -> None:

@@ -33,7 +33,6 @@ def test_settings_are_read_as_documented() -> None:
         "SCONES_IMAGE_SIZE": "32",
         "SCONES_MAX_IMAGE_BYTES": "1000",
         "SCONES_MAX_IMAGE_PIXELS": "2000",
-        "SCONES_FRAMES": "refuse",
         "SCONES_TRACING": "1",
         "SCONES_METRICS": "1",
     }
@@ -42,7 +41,7 @@ def test_settings_are_read_as_documented() -> None:
     assert settings.labels(environ) == ("bicycle", "motorcycle")
     assert settings.threshold(environ) == 0.93
     assert settings.state_machine(environ).endswith(":stateMachine:images")
-    assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32, "refuse")
+    assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32)
     assert settings.tracing_enabled(environ)
     assert settings.metrics_enabled(environ)
 
@@ -107,7 +106,6 @@ def test_a_threshold_is_never_guessed(text: str) -> None:
         (settings.image_policy, "SCONES_IMAGE_SIZE", "0"),
         (settings.image_policy, "SCONES_IMAGE_SIZE", "big"),
         (settings.image_policy, "SCONES_MAX_IMAGE_BYTES", "1e6"),
-        (settings.image_policy, "SCONES_FRAMES", "all"),
         (settings.tracing_enabled, "SCONES_TRACING", "yes"),
     ],
 )
