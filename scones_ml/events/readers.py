@@ -1,214 +1,34 @@
-"""What travels between the states, and what starts them.
+"""Reads what starts executions and what travels between their states, in every shape that is known.
 
-Our own models are frozen and refuse unknown fields; AWS's envelopes are read for the fields we need and ignored for
-the rest. The wire keys are the ones that users of the course project know: ``s3_bucket,
-s3_key, image_data, inferences``.
-
-``image_refs`` reads whatever starts the workflow; ``serialized_image`` and ``classified_image`` read what one state
-hands to the next. Shapes of the course project (``body`` as an object or a string, ``Payload``, inferences as a string)
-are unwrapped by one function, ``_unwrap``, and never written.
+AWS's envelopes are read for the fields that we need, and ignored for the rest. Shapes of the course project (``body``
+as an object or a string, ``Payload``, inferences as a string) are unwrapped by one function, ``_unwrap``, and never
+written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from scones_ml.errors import EventError
+from scones_ml.events.models import ClassifiedImage, ImageBatch, ImageRef, SerializedImage, image_id
 
 __all__ = [
-    "ClassifiedImage",
-    "FilteredImage",
-    "ImageBatch",
-    "ImageOutcome",
-    "ImageRef",
-    "Outcome",
-    "SerializedImage",
     "classified_image",
     "image_batch",
-    "image_id",
     "image_ref",
     "image_refs",
     "is_image_key",
-    "object_uri",
     "queued",
     "serialized_image",
 ]
 
-Outcome = Literal["accepted", "review", "quarantined", "dropped"]
-Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Event = Mapping[str, object]
 Model = TypeVar("Model", bound=BaseModel)
-
-
-def image_id(bucket: str, key: str, version: str | None) -> str:
-    """Name one version of one object: the first 40 hex digits of sha256 over bucket, key and version id or etag.
-
-    It is the endpoint's InferenceId, the execution's name where we start it, and the outcome's key.
-    """
-    return hashlib.sha256(json.dumps([bucket, key, version]).encode()).hexdigest()[:40]
-
-
-def object_uri(bucket: str, key: str) -> str:
-    """``s3://bucket/key``; the file's path where the bucket is a folder of this machine, named by its own path."""
-    return f"{bucket}/{key}" if bucket.startswith("/") else f"s3://{bucket}/{key}"
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def to_event(self) -> dict[str, object]:
-        """The JSON object that a handler returns; absent fields are left out."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-class ImageRef(_Wire):
-    """One object in S3, at the version that the event spoke of.
-
-    Attributes:
-        s3_bucket: the bucket's name; the absolute path of a folder of this machine, where that stands for a bucket.
-        s3_key: the object's key, decoded; at most 1,024 bytes; never a path.
-        version_id: S3's version id, where the bucket is versioned.
-        etag: S3's entity tag without quotes.
-    """
-
-    s3_bucket: str = Field(min_length=1)
-    s3_key: str = Field(min_length=1)
-    version_id: str | None = None
-    etag: str | None = None
-
-    @property
-    def uri(self) -> str:
-        """See :func:`object_uri`."""
-        return object_uri(self.s3_bucket, self.s3_key)
-
-    @property
-    def image_id(self) -> str:
-        """The identity of this object version, 40 hex digits (see :func:`image_id`)."""
-        return image_id(self.s3_bucket, self.s3_key, self.version_id or self.etag)
-
-
-class SerializedImage(_Wire):
-    """A picture on its way to the classifier.
-
-    Attributes:
-        image_id: identity of the object version, 40 hex digits.
-        image_data: the normalised picture as base64 PNG; empty when it is too large for a state, and the next state
-            reads the object itself (a claim check).
-    """
-
-    s3_bucket: str
-    s3_key: str
-    version_id: str | None = None
-    etag: str | None = None
-    image_id: str
-    image_data: str
-
-    @property
-    def ref(self) -> ImageRef:
-        """The object that the picture was read from."""
-        return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
-
-
-class ClassifiedImage(_Wire):
-    """What the classifier said of one picture; the picture itself is dropped here.
-
-    Attributes:
-        inferences: one probability per class, in the model's order of labels, each in [0, 1].
-        label: the most probable class.
-        confidence: its probability, in [0, 1].
-        model: which model said it, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None in the course's events.
-    """
-
-    s3_bucket: str
-    s3_key: str
-    version_id: str | None = None
-    etag: str | None = None
-    image_id: str
-    inferences: tuple[Probability, ...] = Field(min_length=1)
-    label: str
-    confidence: Probability
-    model: str | None = None
-
-    @property
-    def ref(self) -> ImageRef:
-        """The object that the picture was read from."""
-        return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
-
-
-class FilteredImage(ClassifiedImage):
-    """A classified picture with the verdict on its confidence.
-
-    Attributes:
-        threshold: the least confidence that is accepted, in (0, 1].
-        accepted: whether ``confidence >= threshold``.
-    """
-
-    threshold: float = Field(gt=0.0, le=1.0)
-    accepted: bool
-
-
-class ImageBatch(_Wire):
-    """Images that one invocation classifies.
-
-    Attributes:
-        images: the objects, in order.
-        output_bucket: where the results go.
-        run: names the bulk run; results of one run are never computed twice.
-    """
-
-    model_config = ConfigDict(defer_build=True)  # one function alone needs it
-
-    images: tuple[ImageRef, ...]
-    output_bucket: str = Field(min_length=1)
-    run: str = Field(min_length=1, pattern=r"^[\w.-]+$")
-
-    @property
-    def batch_id(self) -> str:
-        """The identity of these object versions: the first 40 hex digits of sha256 over their (key, etag) pairs."""
-        pairs = [[ref.s3_key, ref.etag] for ref in self.images]
-        return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:40]
-
-    @property
-    def result_key(self) -> str:
-        """``bulk/RUN/BATCH_ID.jsonl``: the same images of a run always write the same object."""
-        return f"bulk/{self.run}/{self.batch_id}.jsonl"
-
-
-class ImageOutcome(_Wire):
-    """What became of one image of a batch: a line of its results.
-
-    Attributes:
-        outcome: where it goes.
-        label: the most probable class; with confidence, inferences, threshold and accepted as in `FilteredImage`,
-            where the image could be read.
-        model: which model said it, as in `FilteredImage`.
-        error: the error's class name, where it could not.
-        reason: its message.
-    """
-
-    model_config = ConfigDict(defer_build=True)  # one function alone needs it
-
-    s3_bucket: str
-    s3_key: str
-    version_id: str | None = None
-    etag: str | None = None
-    image_id: str
-    outcome: Outcome
-    inferences: tuple[Probability, ...] | None = None
-    label: str | None = None
-    confidence: Probability | None = None
-    threshold: float | None = None
-    accepted: bool | None = None
-    model: str | None = None
-    error: str | None = None
-    reason: str | None = None
-
 
 _NO_IMAGES = ("/", ".csv", ".json", ".jsonl", ".lst", ".manifest", ".parquet", ".txt")
 

@@ -1,0 +1,48 @@
+"""What travels between the states, and what starts them.
+
+``models`` are ours: frozen, and unknown fields are refused. The wire keys are the ones that users of the course project
+know: ``s3_bucket, s3_key, image_data, inferences``. ``readers`` take whatever starts the workflow (``image_refs``) and
+what one state hands to the next (``serialized_image``, ``classified_image``), in every shape that is known.
+"""
+
+from __future__ import annotations
+
+from scones_ml.events.models import (
+    ClassifiedImage,
+    FilteredImage,
+    ImageBatch,
+    ImageOutcome,
+    ImageRef,
+    Outcome,
+    SerializedImage,
+    image_id,
+    object_uri,
+)
+from scones_ml.events.readers import (
+    classified_image,
+    image_batch,
+    image_ref,
+    image_refs,
+    is_image_key,
+    queued,
+    serialized_image,
+)
+
+__all__ = [
+    "ClassifiedImage",
+    "FilteredImage",
+    "ImageBatch",
+    "ImageOutcome",
+    "ImageRef",
+    "Outcome",
+    "SerializedImage",
+    "classified_image",
+    "image_batch",
+    "image_id",
+    "image_ref",
+    "image_refs",
+    "is_image_key",
+    "object_uri",
+    "queued",
+    "serialized_image",
+]
