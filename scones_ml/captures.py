@@ -20,6 +20,7 @@ from typing import cast
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import ImageRef
+from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 from scones_ml.ports import ObjectStore
 
 __all__ = [
@@ -37,7 +38,8 @@ __all__ = [
 
 _JSON_TYPES = ("application/json", "text/csv")
 _SUFFIX = ".jsonl"
-_LONGEST_LINE = 32 * 2**20  # bytes; a request and its answer have at most 6 MiB each before base64
+_LONGEST_LINE = 2 * 2 * ENDPOINT_REQUEST_BYTES * 4 // 3
+"""Bytes: a request and its answer, a third longer in base64, and as much again for what JSON escapes."""
 _BUFFER = 2**18  # bytes; lines are long
 _LATENCY = "latency_ms="
 

@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.limits import BUCKET_NAME
 
 __all__ = [
     "AwsNames",
@@ -209,18 +210,17 @@ def aws_names(environ: Environ = os.environ) -> AwsNames:
         role=_optional(environ, "SCONES_ROLE", _ARN, "an ARN"),
         state_machine=_optional(environ, "SCONES_STATE_MACHINE", _ARN, "the state machine's ARN"),
         batch_state_machine=_optional(environ, "SCONES_BATCH_STATE_MACHINE", _ARN, "the state machine's ARN"),
-        input_bucket=_optional(environ, "SCONES_INPUT_BUCKET", _BUCKET, "a bucket's name"),
-        output_bucket=_optional(environ, "SCONES_OUTPUT_BUCKET", _BUCKET, "a bucket's name"),
+        input_bucket=_optional(environ, "SCONES_INPUT_BUCKET", BUCKET_NAME, "a bucket's name"),
+        output_bucket=_optional(environ, "SCONES_OUTPUT_BUCKET", BUCKET_NAME, "a bucket's name"),
         stack=environ.get("SCONES_STACK") or "scones",
     )
 
 
 _ARN = r"arn:[a-z-]+:.+"
-_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
 def _bucket_uri(environ: Environ) -> str | None:
-    uri = _optional(environ, "SCONES_BUCKET", rf"(s3://)?{_BUCKET}(/.*)?", "a bucket's name or s3://bucket/prefix")
+    uri = _optional(environ, "SCONES_BUCKET", rf"(s3://)?{BUCKET_NAME}(/.*)?", "a bucket's name or s3://bucket/prefix")
     return None if uri is None else f"s3://{uri.removeprefix('s3://').rstrip('/')}"
 
 

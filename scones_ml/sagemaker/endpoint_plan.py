@@ -19,6 +19,7 @@ from typing import Final, cast
 from scones_ml.cost.designs import HOURS
 from scones_ml.cost.prices import PriceTable, price_table
 from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker import endpoint_requests as requests
@@ -39,7 +40,7 @@ __all__ = [
 Found = Mapping[tuple[str, str], Mapping[str, object]]
 """Resources of ours that are there: kind and name to what AWS's Describe operation says."""
 
-_NAME: Final = re.compile(r"(?=.{1,50}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # of SageMaker's 63, a hash takes 13
+_LONGEST_NAME: Final = SAGEMAKER_NAME_CHARACTERS - 13  # `versioned` appends a hyphen and 12 digits
 _NEVER_CHANGE: Final = ("object", "model", "endpoint config")
 _ONE_FOR_EACH_VERSION: Final = ("endpoint config", "model")
 _ONLY_IF_SCALED: Final = ("scaling policy", "scaling target")
@@ -67,8 +68,10 @@ def deployment_plan(request: DeploymentRequest, place: EndpointPlace, package: M
         ConfigurationError: no container is known for the region.
         DeploymentError: no endpoint can have that name, or a serverless one cannot do what is asked for.
     """
-    if _NAME.fullmatch(request.name) is None:
-        raise DeploymentError(f"{request.name!r} is no endpoint's name: give 1 to 50 letters, digits and hyphens")
+    if re.fullmatch(SAGEMAKER_NAME, request.name) is None or len(request.name) > _LONGEST_NAME:
+        raise DeploymentError(
+            f"{request.name!r} is no endpoint's name: give 1 to {_LONGEST_NAME} letters, digits and hyphens"
+        )
     requests.check_serverless(request, place)
     return Plan("deploy", f"aws:{place.region}", tuple(_creations(request, place, package)))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel
 from scones_ml.sagemaker.endpoint_plan import hourly_price, model_changes, removal
@@ -19,7 +20,6 @@ from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = ["TransformRequest", "transform_plan", "transform_request"]
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _PAYLOAD_MB: Final = 6
 
 
@@ -47,8 +47,9 @@ class TransformRequest:
     container: str | None = None
 
     def __post_init__(self) -> None:
-        if _NAME.fullmatch(self.name) is None:
-            raise DeploymentError(f"{self.name!r} is no job's name: give 1 to 63 letters, digits and hyphens")
+        if re.fullmatch(SAGEMAKER_NAME, self.name) is None:
+            most = SAGEMAKER_NAME_CHARACTERS
+            raise DeploymentError(f"{self.name!r} is no job's name: give 1 to {most} letters, digits and hyphens")
         for uri in (self.source, self.destination):
             if not re.fullmatch(r"s3://[^/]+/.*", uri):
                 raise ConfigurationError(f"{uri!r} is no s3://bucket/prefix")
