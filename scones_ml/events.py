@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scones_ml.errors import EventError
+from scones_ml.errors import ConfigurationError, EventError
 
 __all__ = [
     "ClassifiedImage",
@@ -36,6 +36,8 @@ __all__ = [
     "image_refs",
     "is_image_key",
     "object_uri",
+    "parse_object_uri",
+    "parse_uri",
     "queued",
     "serialized_image",
 ]
@@ -57,6 +59,37 @@ def image_id(bucket: str, key: str, version: str | None) -> str:
 def object_uri(bucket: str, key: str) -> str:
     """``s3://bucket/key``; the file's path where the bucket is a folder of this machine, named by its own path."""
     return f"{bucket}/{key}" if bucket.startswith("/") else f"s3://{bucket}/{key}"
+
+
+def parse_uri(uri: str, what: str = "") -> tuple[str, str]:
+    """Bucket and key, or prefix, of ``s3://bucket/key``.
+
+    Args:
+        uri: the URI.
+        what: the option, variable or field that holds it, for the message.
+
+    Returns:
+        The bucket's name, and all after its slash: empty for a bucket alone.
+
+    Raises:
+        ConfigurationError: not an S3 URI, or it names no bucket.
+    """
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise ConfigurationError(f"{what and f'{what}: '}{uri!r} is not s3://bucket/prefix")
+    return bucket, key
+
+
+def parse_object_uri(uri: str, what: str = "") -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``, as :func:`parse_uri`, where a bucket alone will not do.
+
+    Raises:
+        ConfigurationError: not an S3 URI, or it names no bucket or no key.
+    """
+    bucket, key = parse_uri(uri, what)
+    if not key:
+        raise ConfigurationError(f"{what and f'{what}: '}{uri!r} names a bucket alone: give s3://bucket/key")
+    return bucket, key
 
 
 class _Wire(BaseModel):

@@ -19,6 +19,7 @@ from scones_ml.aws.stacks import Stacks
 from scones_ml.cost.designs import HOURS
 from scones_ml.cost.prices import price_table
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
+from scones_ml.events import parse_uri
 from scones_ml.plans import Action, Change, Ledger, Resource, Run
 
 __all__ = ["AwsInventory"]
@@ -116,7 +117,7 @@ class AwsInventory:
             raise TransientServiceError(f"{what} is about to go")
 
     def _empty(self, uri: str) -> None:
-        if not uri.removeprefix("s3://").partition("/")[2]:
+        if not parse_uri(uri)[1]:
             raise DeploymentError(f"{uri} is a whole bucket: only that of a stack is emptied")
         if model := self._model_that_loads(uri):
             raise DeploymentError(f"{uri} stays, for model {model} loads it")

@@ -16,6 +16,9 @@ from scones_ml.cli.options import Html, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scones_ml.events import ImageRef
     from scones_ml.monitoring import Monitoring, Reference
 
 __all__ = ["monitor"]
@@ -92,7 +95,7 @@ def monitor(
             reference=normal,
             since=_moment(since, datetime.now(UTC)) if since else None,
             level=false_alarms,
-            objects=captures.objects_by_inference_id(backends.object_store(), *_location(objects)) if objects else None,
+            objects=_objects(objects) if objects else None,
         ),
     )
     if html:
@@ -107,11 +110,10 @@ def monitor(
         raise typer.Exit(_ALARM)
 
 
-def _location(uri: str) -> tuple[str, str]:
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise ConfigurationError(f"{uri!r} is not of the form s3://BUCKET/PREFIX")
-    return bucket, prefix
+def _objects(uri: str) -> Mapping[str, ImageRef]:
+    from scones_ml.events import parse_uri
+
+    return captures.objects_by_inference_id(backends.object_store(), *parse_uri(uri, "--objects"))
 
 
 def _reference(model: Path | None, data: Path | None, stored: Path | None) -> Reference | None:

@@ -19,6 +19,7 @@ from typing import Final, cast
 from scones_ml.cost.designs import HOURS
 from scones_ml.cost.prices import PriceTable, price_table
 from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.events import parse_object_uri
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
@@ -100,7 +101,7 @@ def model_changes(
     else:
         assert package is not None  # noqa: S101 - by the caller's promise
         uri = f"{place.root}/models/{package.hash[:32]}/model.tar.gz"
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        bucket, key = parse_object_uri(uri)
         stored: Mapping[str, object] = {"Bucket": bucket, "Key": key, "ContentType": _ARCHIVE}
         why = f"{len(package.data) / 1e6:.1f} MB: the model and the code that serves it"
         yield Change("create", "object", uri, why, "s3:PutObject", request=stored)

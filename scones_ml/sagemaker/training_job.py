@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.events import parse_uri
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
-from scones_ml.sagemaker.channels import IMAGE, Channel, channel_request, check_uri
+from scones_ml.sagemaker.channels import IMAGE, Channel, channel_request
 from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
 from scones_ml.sagemaker.image_uris import image_classification_image, pytorch_training_image
 
@@ -61,7 +62,7 @@ class Spot:
     max_wait_seconds: int
 
     def __post_init__(self) -> None:
-        check_uri("spot checkpoints", self.checkpoints)
+        parse_uri(self.checkpoints, "spot checkpoints")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class TrainingJob:
             )
         if not _ROLE.fullmatch(self.role_arn):
             raise ConfigurationError(f"role {self.role_arn!r} is not an ARN like arn:aws:iam::123456789012:role/NAME")
-        check_uri("output", self.output)
+        parse_uri(self.output, "output")
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"channels {', '.join(names)}: each may be there once")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.events import parse_uri
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel
@@ -50,9 +51,8 @@ class TransformRequest:
         if re.fullmatch(SAGEMAKER_NAME, self.name) is None:
             most = SAGEMAKER_NAME_CHARACTERS
             raise DeploymentError(f"{self.name!r} is no job's name: give 1 to {most} letters, digits and hyphens")
-        for uri in (self.source, self.destination):
-            if not re.fullmatch(r"s3://[^/]+/.*", uri):
-                raise ConfigurationError(f"{uri!r} is no s3://bucket/prefix")
+        parse_uri(self.source, "source")
+        parse_uri(self.destination, "destination")
         if self.instances < 1:
             raise ConfigurationError(f"{self.instances} instances: give 1 or more")
 
