@@ -49,6 +49,7 @@ __all__ = [
     "ImagePolicy",
     "Target",
     "aws_names",
+    "check_threshold",
     "classifier",
     "image_policy",
     "labels",
@@ -82,6 +83,7 @@ class ImagePolicy:
 
 
 _DEFAULTS = ImagePolicy()
+_THRESHOLD = "give a number above 0 and at most 1, such as the threshold in model.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +169,23 @@ def threshold(environ: Environ = os.environ) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not 0.0 < value <= 1.0:
         given = f"is {text!r}" if text else "is not set"
-        raise ConfigurationError(
-            f"SCONES_THRESHOLD {given}: give a number above 0 and at most 1, such as the threshold in model.json"
-        )
+        raise ConfigurationError(f"SCONES_THRESHOLD {given}: {_THRESHOLD}") from None
+    return check_threshold(value, "SCONES_THRESHOLD")
+
+
+def check_threshold(value: float, name: str) -> float:
+    """The threshold, once it is known to be one: a number in (0, 1].
+
+    Args:
+        value: the least confidence that is to be accepted.
+        name: the option, variable or argument that gave it, for the message.
+
+    Raises:
+        ConfigurationError: out of range, or not a number.
+    """
+    if not 0.0 < value <= 1.0:
+        raise ConfigurationError(f"{name} is {value:g}: {_THRESHOLD}")
     return value
 
 

@@ -14,6 +14,7 @@ from scones_ml import backends, captures
 from scones_ml.cli import terminal
 from scones_ml.cli.options import Html, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
+from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +76,8 @@ def monitor(
     from scones_ml import monitoring
     from scones_ml.inference.model import read_card
 
-    if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
+    if threshold is not None:
+        check_threshold(threshold, "--threshold")
     sources = paths or [backends.backend(on, workspace).captures]
     rows = chain.from_iterable([backends.capture_records(source) for source in sources])
     card = read_card(model) if model else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from scones_ml.errors import ConfigurationError
 from scones_ml.limits import SERVERLESS_CONCURRENCY, SERVERLESS_MEMORY_MB
 from scones_ml.ports.progress import Steps, no_steps
+from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
     from scones_ml.plans import Plan
@@ -38,8 +39,8 @@ class BuiltInModel:
             raise ConfigurationError(f"{self.uri!r} is not s3://bucket/.../model.tar.gz, which a training job leaves")
         if len(self.labels) < 2:
             raise ConfigurationError(f"{self.uri} names no classes: give them in the order of the training's numbers")
-        if self.threshold is not None and not 0.0 < self.threshold <= 1.0:
-            raise ConfigurationError(f"threshold {self.threshold:g}: give a number above 0 and at most 1")
+        if self.threshold is not None:
+            check_threshold(self.threshold, "threshold")
 
 
 @dataclass(frozen=True, slots=True)

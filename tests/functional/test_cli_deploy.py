@@ -108,6 +108,13 @@ def test_what_the_built_in_algorithm_trained(
     }
 
 
+def test_a_threshold_out_of_range_is_named_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """A threshold that is not in (0, 1] is refused by the option's name, before anything is asked."""
+    options = ["--classes", "bicycle,motorcycle", "--threshold", "93", "--on", "aws", "--dry-run"]
+    assert main(["deploy", BUILT_IN, *options]) == 1
+    assert "--threshold is 93: give a number above 0 and at most 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

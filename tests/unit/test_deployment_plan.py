@@ -308,7 +308,7 @@ def test_prices_that_are_not_known(package: ModelPackage) -> None:
         (lambda: Serverless(max_concurrency=0), "max_concurrency=0: give 1 to 200"),
         (lambda: BuiltInModel("model.tar.gz", ("a", "b")), "is not s3://bucket"),
         (lambda: BuiltInModel("s3://b/output/model.tar.gz", ()), "names no classes"),
-        (lambda: replace(COURSE, threshold=0.0), "threshold 0: give a number above 0 and at most 1"),
+        (lambda: replace(COURSE, threshold=0.0), "threshold is 0: give a number above 0 and at most 1"),
     ],
 )
 def test_what_cannot_be(make: Any, message: str) -> None:
