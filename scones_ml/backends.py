@@ -142,17 +142,14 @@ def image_source(source: str) -> tuple[ObjectStore, str, str]:
 
 
 def capture_records(source: str) -> Iterator[Capture | Skipped]:
-    """Read data capture, oldest first: a file, a folder of this machine, or ``s3://bucket/prefix``.
+    """Read data capture, see :func:`scones_ml.captures.read_captures`; S3 is the store that the settings name.
 
     Raises:
-        ConfigurationError: no bucket is named, or there is nothing of the kind; before anything is read.
+        ConfigurationError: there is nothing to read; before anything is read.
     """
     from scones_ml import captures
 
-    if not source.startswith("s3://"):
-        return captures.read_capture_files(captures.capture_files(Path(source)))
-    bucket, prefix = parse_uri(source)
-    return captures.read_capture_objects(object_store(), bucket, prefix)
+    return captures.read_captures(source, object_store() if source.startswith("s3://") else None)
 
 
 def s3_store() -> ObjectStore:
