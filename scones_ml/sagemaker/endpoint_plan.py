@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
-from scones_ml.cost.designs import HOURS
-from scones_ml.cost.prices import PriceTable, price_table
-from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.cost.prices import alarm_hourly_price, hourly_price
+from scones_ml.errors import DeploymentError
 from scones_ml.events import parse_object_uri
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
@@ -32,7 +31,6 @@ __all__ = [
     "alarm_name",
     "changes_needed",
     "deployment_plan",
-    "hourly_price",
     "model_changes",
     "removal",
     "removal_plan",
@@ -159,7 +157,7 @@ def _alarm(endpoint: str, place: EndpointPlace) -> Change:
         name,
         "an update that makes it fail is rolled back",
         "cloudwatch:PutMetricAlarm",
-        _price(place, lambda prices: prices.item("alarm") / HOURS),
+        alarm_hourly_price(place.region),
         requests.alarm_request(name, endpoint),
     )
 
@@ -287,17 +285,4 @@ def _holds(found: object, wanted: object) -> bool:
 def _dollars_per_hour(variant: RealTime | Serverless, place: EndpointPlace) -> float | None:
     if isinstance(variant, Serverless):
         return 0.0
-    return hourly_price(place, variant.instance_type, variant.instances)
-
-
-def hourly_price(place: EndpointPlace, instance_type: str, instances: int) -> float | None:
-    """What machines cost while they run; None when no price is known."""
-    return _price(place, lambda prices: instances * prices.instance(instance_type))
-
-
-def _price(place: EndpointPlace, find: Callable[[PriceTable], float]) -> float | None:
-    """A price, or None where the table has none."""
-    try:
-        return find(price_table(place.region))
-    except ConfigurationError:
-        return None
+    return hourly_price(place.region, variant.instance_type, variant.instances)

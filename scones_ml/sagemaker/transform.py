@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from scones_ml.cost.prices import hourly_price
 from scones_ml.errors import ConfigurationError, DeploymentError
 from scones_ml.events import parse_uri
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel
-from scones_ml.sagemaker.endpoint_plan import hourly_price, model_changes, removal
+from scones_ml.sagemaker.endpoint_plan import model_changes, removal
 from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Request
 from scones_ml.sagemaker.model_package import ModelPackage
 
@@ -75,7 +76,7 @@ def transform_plan(request: TransformRequest, place: EndpointPlace, package: Mod
         request.name,
         f"{request.instances} x {request.instance_type} until every picture is done",
         "sagemaker:CreateTransformJob",
-        hourly_price(place, request.instance_type, request.instances),
+        hourly_price(place.region, request.instance_type, request.instances),
         transform_request(request, model.name),
     )
     return Plan(
