@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scones_ml.captures import Capture, CaptureWriter, Payload, read_capture_files
+from scones_ml.captures import Capture, CaptureWriter, Payload, read_captures
 from scones_ml.evaluation.arrays import FloatArray
 from scones_ml.monitoring import ConformalMartingale, MonitorRequest, Reference, make_reference, monitor
 from scones_ml.monitoring.grids import CONFIDENCE, histogram
@@ -95,15 +95,15 @@ def _speed(path: Path, records: int) -> bool:
                 json.loads(line)
 
     def rows() -> None:
-        for _ in read_capture_files([path]):
+        for _ in read_captures(path):
             pass
 
     reference = _reference()
     runs: list[tuple[str, Callable[[], object]]] = [
         ("floor: json.loads of each line", floor),
-        ("read_capture_files", rows),
-        ("monitor", lambda: monitor(read_capture_files([path]), MonitorRequest(threshold=0.9))),
-        ("monitor with a reference", lambda: monitor(read_capture_files([path]), MonitorRequest(reference=reference))),
+        ("read_captures", rows),
+        ("monitor", lambda: monitor(read_captures(path), MonitorRequest(threshold=0.9))),
+        ("monitor with a reference", lambda: monitor(read_captures(path), MonitorRequest(reference=reference))),
     ]
     best = dict.fromkeys((name for name, _ in runs), math.inf)
     for _ in range(_ROUNDS):
@@ -131,7 +131,7 @@ def _memory(small: Path, large: Path) -> bool:
 
 def _peak(path: Path) -> int:
     """The peak of this process in KiB after it has read a file."""
-    monitor(read_capture_files([path]), MonitorRequest(reference=_reference()))
+    monitor(read_captures(path), MonitorRequest(reference=_reference()))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

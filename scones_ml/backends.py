@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from scones_ml import settings
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
-from scones_ml.events import ImageRef
+from scones_ml.events import ImageRef, parse_object_uri, parse_uri
 
 if TYPE_CHECKING:
     from scones_ml.aws.bulk import StepFunctionsBulk
@@ -137,26 +137,19 @@ def image_source(source: str) -> tuple[ObjectStore, str, str]:
             raise ConfigurationError(f"there is no folder {source}")
         folder = cast("FolderObjectStore", _load("scones_ml.local.folder:FolderObjectStore", source))
         return folder, folder.bucket, ""
-    bucket, _, prefix = source.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise ConfigurationError(f"{source!r} names no bucket: give s3://bucket/prefix")
+    bucket, prefix = parse_uri(source)
     return s3_store(), bucket, prefix
 
 
 def capture_records(source: str) -> Iterator[Capture | Skipped]:
-    """Read data capture, oldest first: a file, a folder of this machine, or ``s3://bucket/prefix``.
+    """Read data capture, see :func:`scones_ml.captures.read_captures`; S3 is the store that the settings name.
 
     Raises:
-        ConfigurationError: no bucket is named, or there is nothing of the kind; before anything is read.
+        ConfigurationError: there is nothing to read; before anything is read.
     """
     from scones_ml import captures
 
-    if not source.startswith("s3://"):
-        return captures.read_capture_files(captures.capture_files(Path(source)))
-    bucket, _, prefix = source.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise ConfigurationError(f"{source!r} is not of the form s3://BUCKET/PREFIX")
-    return captures.read_capture_objects(object_store(), bucket, prefix)
+    return captures.read_captures(source, object_store() if source.startswith("s3://") else None)
 
 
 def s3_store() -> ObjectStore:
@@ -215,9 +208,7 @@ def _object_store(target: settings.Target) -> ObjectStore:
 @lru_cache(maxsize=8)
 def _newest(uri: str, minute: int) -> ImageRef:  # noqa: ARG001 - a new minute asks anew
     """The archive's present version; kept by its etag alone, so that reading it needs no right to older versions."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket or not key:
-        raise ConfigurationError(f"SCONES_CLASSIFIER: {uri!r} is not s3://bucket/model.tar.gz")
+    bucket, key = parse_object_uri(uri, "SCONES_CLASSIFIER")
     found = _read_model(ImageRef(s3_bucket=bucket, s3_key=key), limit=0).ref
     return found.model_copy(update={"version_id": None})
 

@@ -12,14 +12,16 @@ import base64
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.events import ImageRef
+from scones_ml.events import ImageRef, parse_uri
+from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 from scones_ml.ports import ObjectStore
 
 __all__ = [
@@ -27,17 +29,16 @@ __all__ = [
     "CaptureWriter",
     "Payload",
     "Skipped",
-    "capture_files",
     "capture_key",
     "objects_by_inference_id",
-    "read_capture_files",
-    "read_capture_objects",
+    "parse_captures",
     "read_captures",
 ]
 
 _JSON_TYPES = ("application/json", "text/csv")
 _SUFFIX = ".jsonl"
-_LONGEST_LINE = 32 * 2**20  # bytes; a request and its answer have at most 6 MiB each before base64
+_LONGEST_LINE = 2 * 2 * ENDPOINT_REQUEST_BYTES * 4 // 3
+"""Bytes: a request and its answer, a third longer in base64, and as much again for what JSON escapes."""
 _BUFFER = 2**18  # bytes; lines are long
 _LATENCY = "latency_ms="
 
@@ -113,8 +114,38 @@ class Skipped:
     file: str = ""
 
 
-def read_captures(lines: Iterable[str | bytes]) -> Iterator[Capture | Skipped]:
-    """Read the records of one capture file, one by one; broken lines are reported, never dropped in silence."""
+def read_captures(source: str | Path, store: ObjectStore | None = None) -> Iterator[Capture | Skipped]:
+    """Read data capture, oldest first; broken lines are reported, never dropped in silence.
+
+    Args:
+        source: a file, a folder of ``.jsonl`` files at any depth, or ``s3://bucket/prefix`` of such objects.
+        store: where ``s3://`` is.
+
+    Raises:
+        ConfigurationError: there is no such path, no capture file in it, no store to read from, or the bucket may not
+            be read; before the first record.
+        TransientServiceError: throttled or timed out.
+    """
+    text = str(source)
+    if not text.startswith("s3://"):
+        return _read_files(_files(Path(source)))
+    if store is None:
+        raise ConfigurationError(f"{text}: no object store was given to read it from")
+    bucket, prefix = parse_uri(text)
+    found = (item.key for item in store.list(bucket, prefix) if item.key.endswith(_SUFFIX))
+    first = next(found, None)
+    if first is None:
+        raise ConfigurationError(f"{text} holds no capture files (*{_SUFFIX})")
+    return _read_objects(store, (ImageRef(s3_bucket=bucket, s3_key=key) for key in chain([first], found)))
+
+
+def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Capture | Skipped]:
+    """Read the records of one capture file, one by one.
+
+    Args:
+        lines: the file's.
+        file: its path or URI, for the lines that cannot be read.
+    """
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -122,21 +153,17 @@ def read_captures(lines: Iterable[str | bytes]) -> Iterator[Capture | Skipped]:
             record = json.loads(line if isinstance(line, str) else line.decode())
         except (ValueError, RecursionError) as exc:
             whole = line[-1:] in ("\n", b"\n")
-            yield Skipped(number, f"not JSON: {exc}" if whole else f"cut off after {len(line):,} characters")
+            reason = f"not JSON: {exc}" if whole else f"cut off after {len(line):,} characters"
+            yield Skipped(number, reason, file)
             continue
         try:
             yield _parse(record)
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             reason = f"it has no {exc}" if isinstance(exc, KeyError) else str(exc)
-            yield Skipped(number, f"not a capture record: {reason}")
+            yield Skipped(number, f"not a capture record: {reason}", file)
 
 
-def capture_files(path: Path) -> list[Path]:
-    """The capture files of a path, oldest first: the file itself, or every ``.jsonl`` file below a folder.
-
-    Raises:
-        ConfigurationError: there is no such path, or the folder holds no capture file.
-    """
+def _files(path: Path) -> list[Path]:
     if path.is_dir():
         files = sorted(path.rglob(f"*{_SUFFIX}"))
         if not files:
@@ -147,28 +174,15 @@ def capture_files(path: Path) -> list[Path]:
     return [path]
 
 
-def read_capture_files(files: Iterable[Path]) -> Iterator[Capture | Skipped]:
-    """Read every record of every file, in order."""
+def _read_files(files: Iterable[Path]) -> Iterator[Capture | Skipped]:
     for path in files:
         with path.open("rb", buffering=_BUFFER) as file:
-            yield from _located(str(path), iter(partial(file.readline, _LONGEST_LINE), b""))
+            yield from parse_captures(iter(partial(file.readline, _LONGEST_LINE), b""), str(path))
 
 
-def read_capture_objects(store: ObjectStore, bucket: str, prefix: str = "") -> Iterator[Capture | Skipped]:
-    """Read every record of every ``.jsonl`` object under a prefix, oldest first.
-
-    Raises:
-        ConfigurationError: there is no such object, or the bucket may not be read.
-        TransientServiceError: throttled or timed out.
-    """
-    found = False
-    for summary in store.list(bucket, prefix):
-        if summary.key.endswith(_SUFFIX):
-            found = True
-            ref = ImageRef(s3_bucket=bucket, s3_key=summary.key)
-            yield from _located(ref.uri, store.read(ref).data.splitlines(keepends=True))
-    if not found:
-        raise ConfigurationError(f"s3://{bucket}/{prefix} holds no capture files (*{_SUFFIX})")
+def _read_objects(store: ObjectStore, refs: Iterable[ImageRef]) -> Iterator[Capture | Skipped]:
+    for ref in refs:
+        yield from parse_captures(store.read(ref).data.splitlines(keepends=True), ref.uri)
 
 
 def objects_by_inference_id(store: ObjectStore, bucket: str, prefix: str = "") -> Mapping[str, ImageRef]:
@@ -216,11 +230,6 @@ class CaptureWriter:
         with self._file.open("a", encoding="utf-8") as file:
             file.write(_line(capture))
         return self._file
-
-
-def _located(name: str, lines: Iterable[bytes]) -> Iterator[Capture | Skipped]:
-    for row in read_captures(lines):
-        yield replace(row, file=name) if isinstance(row, Skipped) else row
 
 
 def _parse(record: Mapping[str, Mapping[str, object]]) -> Capture:

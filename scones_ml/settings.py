@@ -40,12 +40,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.limits import BUCKET_NAME
 
 __all__ = [
     "AwsNames",
     "ImagePolicy",
     "Target",
     "aws_names",
+    "check_threshold",
     "classifier",
     "image_policy",
     "labels",
@@ -77,6 +79,7 @@ class ImagePolicy:
 
 
 _DEFAULTS = ImagePolicy()
+_THRESHOLD = "give a number above 0 and at most 1, such as the threshold in model.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +165,23 @@ def threshold(environ: Environ = os.environ) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not 0.0 < value <= 1.0:
         given = f"is {text!r}" if text else "is not set"
-        raise ConfigurationError(
-            f"SCONES_THRESHOLD {given}: give a number above 0 and at most 1, such as the threshold in model.json"
-        )
+        raise ConfigurationError(f"SCONES_THRESHOLD {given}: {_THRESHOLD}") from None
+    return check_threshold(value, "SCONES_THRESHOLD")
+
+
+def check_threshold(value: float, name: str) -> float:
+    """The threshold, once it is known to be one: a number in (0, 1].
+
+    Args:
+        value: the least confidence that is to be accepted.
+        name: the option, variable or argument that gave it, for the message.
+
+    Raises:
+        ConfigurationError: out of range, or not a number.
+    """
+    if not 0.0 < value <= 1.0:
+        raise ConfigurationError(f"{name} is {value:g}: {_THRESHOLD}")
     return value
 
 
@@ -201,18 +215,17 @@ def aws_names(environ: Environ = os.environ) -> AwsNames:
         role=_optional(environ, "SCONES_ROLE", _ARN, "an ARN"),
         state_machine=_optional(environ, "SCONES_STATE_MACHINE", _ARN, "the state machine's ARN"),
         batch_state_machine=_optional(environ, "SCONES_BATCH_STATE_MACHINE", _ARN, "the state machine's ARN"),
-        input_bucket=_optional(environ, "SCONES_INPUT_BUCKET", _BUCKET, "a bucket's name"),
-        output_bucket=_optional(environ, "SCONES_OUTPUT_BUCKET", _BUCKET, "a bucket's name"),
+        input_bucket=_optional(environ, "SCONES_INPUT_BUCKET", BUCKET_NAME, "a bucket's name"),
+        output_bucket=_optional(environ, "SCONES_OUTPUT_BUCKET", BUCKET_NAME, "a bucket's name"),
         stack=environ.get("SCONES_STACK") or "scones",
     )
 
 
 _ARN = r"arn:[a-z-]+:.+"
-_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
 def _bucket_uri(environ: Environ) -> str | None:
-    uri = _optional(environ, "SCONES_BUCKET", rf"(s3://)?{_BUCKET}(/.*)?", "a bucket's name or s3://bucket/prefix")
+    uri = _optional(environ, "SCONES_BUCKET", rf"(s3://)?{BUCKET_NAME}(/.*)?", "a bucket's name or s3://bucket/prefix")
     return None if uri is None else f"s3://{uri.removeprefix('s3://').rstrip('/')}"
 
 

@@ -27,6 +27,7 @@ from scones_ml.events import (
     is_image_key,
     queued,
 )
+from scones_ml.limits import STATE_BYTES
 from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
@@ -49,7 +50,6 @@ __all__ = [
 Picture = TypeVar("Picture")
 Prepared = TypeVar("Prepared")
 
-STATE_LIMIT_BYTES = 262_144
 _ROOM_FOR_OTHER_FIELDS = 8_192
 
 
@@ -96,7 +96,7 @@ def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> Serialize
     """
     ref = stored.ref
     image_data = base64.b64encode(_normalise(ref, stored.data, policy).png).decode()
-    fits = len(image_data) <= STATE_LIMIT_BYTES - _ROOM_FOR_OTHER_FIELDS
+    fits = len(image_data) <= STATE_BYTES - _ROOM_FOR_OTHER_FIELDS
     return SerializedImage(**ref.model_dump(), image_id=ref.image_id, image_data=image_data if fits else "")
 
 

@@ -17,6 +17,7 @@ from scones_ml.asl.expressions import expression_problems, path_problem, templat
 from scones_ml.asl.intrinsics import TEXT_FUNCTIONS
 from scones_ml.asl.timestamps import parse_timestamp
 from scones_ml.asl.values import Json
+from scones_ml.limits import MAP_CONCURRENCY, MAP_ITEMS, STATE_BYTES, STEP_FUNCTIONS_NAME_CHARACTERS
 
 __all__ = ["CHECKS", "Place", "Problem", "choice_problems", "shape_problems"]
 
@@ -109,12 +110,12 @@ _NUMBERS: Final = {
     "Seconds": (0, 99_999_999),
     "TimeoutSeconds": (1, 99_999_999),
     "HeartbeatSeconds": (1, 99_999_999),
-    "MaxConcurrency": (0, 10_000),
+    "MaxConcurrency": (0, MAP_CONCURRENCY),
     "ToleratedFailureCount": (0, None),
     "ToleratedFailurePercentage": (0, 100),
-    "MaxItems": (0, 100_000_000),
+    "MaxItems": (0, MAP_ITEMS),
     "MaxItemsPerBatch": (1, None),
-    "MaxInputBytesPerBatch": (1, 262_144),
+    "MaxInputBytesPerBatch": (1, STATE_BYTES),
     "IntervalSeconds": (1, 99_999_999),
     "MaxAttempts": (0, 99_999_999),
     "BackoffRate": (1, None),
@@ -272,8 +273,11 @@ def _templates(place: Place) -> Iterator[Problem]:
 def _variables(path: str, assign: Mapping[str, Json]) -> Iterator[Problem]:
     for name in assign:
         bare = name.removesuffix(".$")
-        if bare == "states" or len(bare) > 80:
-            yield Problem(f"{path}.{name}", "a variable is not called states, and its name has at most 80 characters")
+        if bare == "states" or len(bare) > STEP_FUNCTIONS_NAME_CHARACTERS:
+            longest = STEP_FUNCTIONS_NAME_CHARACTERS
+            yield Problem(
+                f"{path}.{name}", f"a variable is not called states, and its name has at most {longest} characters"
+            )
 
 
 def _task(place: Place) -> Iterator[Problem]:

@@ -7,23 +7,19 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from scones_ml.asl.timestamps import format_timestamp
 from scones_ml.asl.values import Json, text
 from scones_ml.errors import WorkflowError
 
-__all__ = ["EVENT_LIMIT", "Event", "HistoryFullError", "Recorder", "read_history"]
-
-EVENT_LIMIT: Final = 25_000
-"""Events that AWS records for a Standard execution at most."""
+__all__ = ["Event", "HistoryFullError", "Recorder", "read_history"]
 
 _DOCUMENTS = frozenset({"input", "output", "parameters", "assigned_variables"})
 _EMPTY: Mapping[str, object] = {}
 
 
 class HistoryFullError(Exception):
-    """The execution reached `EVENT_LIMIT`."""
+    """The execution reached `HISTORY_EVENTS`."""
 
 
 @dataclass(frozen=True, slots=True)

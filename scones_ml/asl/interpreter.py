@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from scones_ml.asl.clock import Clock
 from scones_ml.asl.execution import Execution, ExecutionType, Frame, Point, Run, Status
 from scones_ml.asl.failures import RUNTIME, TIMEOUT, StateFailed
-from scones_ml.asl.history import EVENT_LIMIT, Event, HistoryFullError, Recorder
+from scones_ml.asl.history import Event, HistoryFullError, Recorder
 from scones_ml.asl.machine import Definition
 from scones_ml.asl.program import Program, load
 from scones_ml.asl.resources import Resource
@@ -19,6 +19,7 @@ from scones_ml.asl.step import BranchCancelled, MachineTimedOut, Step
 from scones_ml.asl.timestamps import format_timestamp
 from scones_ml.asl.values import Json, fits, new_id, plain
 from scones_ml.errors import ExecutionFailedError
+from scones_ml.limits import EXPRESS_SECONDS, HISTORY_EVENTS, STATE_BYTES, STEP_FUNCTIONS_NAME_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Start", "launch", "run", "run_branch"]
 
 _ARN: Final = "arn:aws:states:us-east-1:111111111111"
-_EXPRESS_SECONDS: Final = 300
-_NAME = re.compile(r"[^\s?*<>{}\[\]\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
+_NAME = re.compile(r"[^\s?*<>{}\[\]\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]" + f"{{1,{STEP_FUNCTIONS_NAME_CHARACTERS}}}")
 
 
 def run(
@@ -117,16 +117,14 @@ def launch(definition: Definition, start: Start, options: Options) -> Execution:
     clock = Clock(options.sleep, time.time(), time.monotonic())
     express = options.kind == "EXPRESS"
     recorder = Recorder(
-        keep=options.history, limit=None if express else EVENT_LIMIT, listener=options.on_event, events=start.events
+        keep=options.history, limit=None if express else HISTORY_EVENTS, listener=options.on_event, events=start.events
     )
     execution = _execution_context(start, options, clock)
     machine = {"Id": f"{_ARN}:stateMachine:{options.machine_name}", "Name": options.machine_name}
     shared = Run(
         options.resources, recorder, execution, machine, options.max_workers, options.seed, dict(start.map_runs)
     )
-    deadline = (
-        min(program.timeout_seconds or _EXPRESS_SECONDS, _EXPRESS_SECONDS) if express else program.timeout_seconds
-    )
+    deadline = min(program.timeout_seconds or EXPRESS_SECONDS, EXPRESS_SECONDS) if express else program.timeout_seconds
     frame = Frame(shared, clock, deadline, previous=recorder.count)
     if start.redrives:
         frame.record("ExecutionRedriven", {"redrive_count": start.redrives})
@@ -144,7 +142,7 @@ def _run_to_end(frame: Frame, program: Program, start: Start) -> tuple[Status, J
         frame.record("ExecutionFailed", {"error": failure.error, "cause": failure.cause})
         return "FAILED", None, failure.error, failure.cause
     except HistoryFullError:
-        cause = f"The execution reached the maximum number of history events ({EVENT_LIMIT})."
+        cause = f"The execution reached the maximum number of history events ({HISTORY_EVENTS})."
         frame.record("ExecutionFailed", {"error": RUNTIME, "cause": cause})
         return "FAILED", None, RUNTIME, cause
     except MachineTimedOut:
@@ -187,7 +185,9 @@ def _checked_name(name: str | None) -> str:
     if name is None:
         return new_id()
     if _NAME.fullmatch(name) is None:
-        raise ExecutionFailedError("InvalidName", f'{name!r}: 1-80 characters without white space or ?*<>{{}}[]"#%')
+        most = STEP_FUNCTIONS_NAME_CHARACTERS
+        words = f'{name!r}: 1-{most} characters without white space or ?*<>{{}}[]"#%'
+        raise ExecutionFailedError("InvalidName", words)
     return name
 
 
@@ -197,7 +197,7 @@ def _checked_input(document: object) -> Json:
     except (TypeError, ValueError) as error:
         raise ExecutionFailedError("InvalidExecutionInput", f"the input is not JSON: {error}") from error
     if not fits(copy):
-        raise ExecutionFailedError("InvalidExecutionInput", "the input is larger than 262,144 bytes")
+        raise ExecutionFailedError("InvalidExecutionInput", f"the input is larger than {STATE_BYTES:,} bytes")
     return copy
 
 

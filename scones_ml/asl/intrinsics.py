@@ -21,11 +21,11 @@ from scones_ml.asl.failures import RUNTIME, EvaluationFailed
 from scones_ml.asl.paths import PathNotFoundError, PathSyntaxError, parse
 from scones_ml.asl.scope import Scope
 from scones_ml.asl.values import HASHES, Json, hash_of, java_text, text
+from scones_ml.limits import INTRINSIC_STRING_CHARACTERS, RANGE_ITEMS
 
 __all__ = ["FUNCTIONS", "TEXT_FUNCTIONS", "check_call", "compile_call"]
 
 FAILURE: Final = "States.IntrinsicFailure"
-_ARRAY_LIMIT, _TEXT_LIMIT = 1_000, 10_000
 _TOKEN = re.compile(
     r"""\s*(?:(?P<call>States\.[A-Za-z0-9]+)\s*\(
           | (?P<text>'(?:\\.|[^'\\])*')
@@ -62,8 +62,8 @@ def _string(value: Json) -> str:
 
 
 def _short(value: Json) -> str:
-    if len(_string(value)) > _TEXT_LIMIT:
-        raise _RefusedError(f"a string has at most {_TEXT_LIMIT} characters")
+    if len(_string(value)) > INTRINSIC_STRING_CHARACTERS:
+        raise _RefusedError(f"a string has at most {INTRINSIC_STRING_CHARACTERS} characters")
     return _string(value)
 
 
@@ -111,8 +111,8 @@ def _range(first: Json, last: Json, step: Json) -> list[Json]:
     if by == 0:
         raise _RefusedError("the step is zero")
     values = range(begin, end + (1 if by > 0 else -1), by)
-    if len(values) > _ARRAY_LIMIT:
-        raise _RefusedError(f"a range has at most {_ARRAY_LIMIT} items")
+    if len(values) > RANGE_ITEMS:
+        raise _RefusedError(f"a range has at most {RANGE_ITEMS} items")
     return list(values)
 
 

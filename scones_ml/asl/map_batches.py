@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from scones_ml.asl.parts import ItemBatcher
 from scones_ml.asl.step import Step
-from scones_ml.asl.values import PAYLOAD_LIMIT, UNSET, Json, size, text
+from scones_ml.asl.values import UNSET, Json, size, text
+from scones_ml.limits import STATE_BYTES
 
 __all__ = ["batches"]
 
@@ -25,7 +26,7 @@ def batches(batcher: ItemBatcher | None, step: Step, items: Sequence[Json]) -> l
     if batcher.batch_input is not UNSET:
         scope = step.scope.on(step.input)
         shared["BatchInput"] = step.flow.template(batcher.batch_input, "BatchInput", scope)
-    room = min(most_bytes or PAYLOAD_LIMIT, PAYLOAD_LIMIT) - size(text({"Items": [], **shared}))
+    room = min(most_bytes or STATE_BYTES, STATE_BYTES) - size(text({"Items": [], **shared}))
     groups: list[list[Json]] = []
     left = 0
     for item in items:

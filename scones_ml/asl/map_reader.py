@@ -20,6 +20,7 @@ from scones_ml.asl.parts import ItemReader, ReaderConfig
 from scones_ml.asl.resources import body_of, call_service
 from scones_ml.asl.step import Step
 from scones_ml.asl.values import UNSET, Json, plain
+from scones_ml.limits import MAP_ITEMS
 
 __all__ = ["Item", "described", "numbered", "read_items"]
 
@@ -29,7 +30,6 @@ Item: TypeAlias = Mapping[str, Json]
 _FAILED: Final = "States.ItemReaderFailed"
 _GET: Final = "arn:aws:states:::s3:getObject"
 _DELIMITERS: Final = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
-_MOST_ITEMS: Final = 100_000_000
 
 
 def described(found: Iterable[Json] | Mapping[str, Json], source: str) -> Iterator[Item]:
@@ -80,7 +80,7 @@ def _limit(config: ReaderConfig, step: Step) -> int:
         raise StateFailed(_FAILED, failure.cause) from failure
     if limit is not None and limit < 0:
         raise StateFailed(_FAILED, "field MaxItems must be positive")
-    return limit or _MOST_ITEMS  # 0 stands for all, as on AWS
+    return limit or MAP_ITEMS  # 0 stands for all, as on AWS
 
 
 def _listed(step: Step, resource: str, parameters: Mapping[str, Json]) -> Iterator[Json]:

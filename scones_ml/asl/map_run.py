@@ -19,11 +19,10 @@ from scones_ml.asl.states import Map
 from scones_ml.asl.step import Step
 from scones_ml.asl.timestamps import format_timestamp
 from scones_ml.asl.values import UNSET, Json, fits, new_id, text
+from scones_ml.limits import INLINE_MAP_CONCURRENCY, MAP_CONCURRENCY
 
 __all__ = ["run_map"]
 
-_INLINE_CONCURRENCY: Final = 40
-_DISTRIBUTED_CONCURRENCY: Final = 10_000
 _STATE_DATA: Final = "STATE_DATA"
 _TOLERANCE_EXCEEDED: Final = "States.ExceedToleratedFailureThreshold"
 
@@ -42,8 +41,8 @@ def run_map(state: Map, step: Step) -> Json:
         cause = f"Expected non-negative integer for MaxConcurrency, got '{concurrency}' instead."
         raise EvaluationFailed(RUNTIME, cause)
     if distributed:
-        return _run_distributed(state, step, concurrency or _DISTRIBUTED_CONCURRENCY)
-    return _run_inline(state, step, min(concurrency or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
+        return _run_distributed(state, step, concurrency or MAP_CONCURRENCY)
+    return _run_inline(state, step, min(concurrency or INLINE_MAP_CONCURRENCY, INLINE_MAP_CONCURRENCY))
 
 
 def _items(state: Map, step: Step, *, pairs: bool) -> list[Item]:

@@ -17,7 +17,8 @@ from scones_ml.asl.resources import Resource, failure_of, resource_function
 from scones_ml.asl.states import Task
 from scones_ml.asl.step import BranchCancelled, MachineTimedOut, Step
 from scones_ml.asl.tokens import TokenWait, WaitCancelledError
-from scones_ml.asl.values import PAYLOAD_LIMIT, Json, size, text
+from scones_ml.asl.values import Json, size, text
+from scones_ml.limits import STATE_BYTES
 
 __all__ = ["run_task"]
 
@@ -151,7 +152,7 @@ def _payload(payload: Json) -> Json:
 
 
 def _within_limit(task: Task, document: str) -> str:
-    if size(document) > PAYLOAD_LIMIT:
+    if size(document) > STATE_BYTES:
         name = task.resource.partition(":states:::")[2].rpartition(":")[0] or task.resource
         raise too_large(name)
     return document

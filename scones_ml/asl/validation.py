@@ -23,6 +23,7 @@ from scones_ml.asl.parts import (
 from scones_ml.asl.states import STATES
 from scones_ml.asl.values import Json
 from scones_ml.errors import InvalidDefinitionError
+from scones_ml.limits import STEP_FUNCTIONS_NAME_CHARACTERS
 
 __all__ = ["Problem", "validate"]
 
@@ -85,8 +86,10 @@ def _machine(path: str, document: Mapping[str, Json], language: str) -> Iterator
     elif start not in states:
         yield Problem(f"{path}.StartAt", f"StartAt names no state: {start!r}{nearest(start, states)}")
     for name, state in states.items():
-        if not 1 <= len(name) <= 80:
-            yield Problem(f"{path}.States.{name}", "a state's name has 1 to 80 characters")
+        if not 1 <= len(name) <= STEP_FUNCTIONS_NAME_CHARACTERS:
+            yield Problem(
+                f"{path}.States.{name}", f"a state's name has 1 to {STEP_FUNCTIONS_NAME_CHARACTERS} characters"
+            )
         yield from _state(f"{path}.States.{name}", state, states, language)
     yield from _unreachable(path, start, states)
     if states and not any(_ends(state) for state in states.values()):

@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
+from scones_ml.limits import STATE_BYTES
+
 __all__ = [
     "HASHES",
-    "PAYLOAD_LIMIT",
     "UNSET",
     "Json",
     "Unset",
@@ -27,9 +28,6 @@ __all__ = [
 ]
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
-
-PAYLOAD_LIMIT: Final = 262_144
-"""Bytes of UTF-8 that a state, a task or an execution takes or gives at most."""
 
 
 class Unset(enum.Enum):
@@ -76,8 +74,8 @@ def size(document: str) -> int:
 
 
 def fits(value: Json) -> bool:
-    """Whether `value` is within `PAYLOAD_LIMIT`."""
-    return size(_encode(value)) <= PAYLOAD_LIMIT
+    """Whether `value` is within `STATE_BYTES`."""
+    return size(_encode(value)) <= STATE_BYTES
 
 
 def java_text(value: Json) -> str:

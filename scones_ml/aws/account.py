@@ -10,6 +10,7 @@ from typing import Any, Final
 from scones_ml.aws.environment import Place
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.limits import LAMBDA_UNRESERVED_CONCURRENCY
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Check, RealTime
 from scones_ml.sagemaker.training_job import Resources as TrainingResources
@@ -19,8 +20,6 @@ __all__ = ["account_checks", "idle_endpoints"]
 _DAY: Final = timedelta(days=1)
 _FUNCTIONS: Final = 4
 _RESERVED: Final = 20
-_UNRESERVED: Final = 100
-"""AWS keeps so many concurrent executions for functions that reserve none."""
 
 _READING: Final[Mapping[str, tuple[str, ...]]] = {
     "stage": ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
@@ -171,7 +170,7 @@ def _quotas(aws: Resources) -> Iterator[Check]:
 
 def _concurrency(aws: Resources) -> Iterator[Check]:
     most = aws.call("lambda", "GetAccountSettings", {}, "quota of Lambda")["AccountLimit"]["ConcurrentExecutions"]
-    needed = _FUNCTIONS * _RESERVED + _UNRESERVED
+    needed = _FUNCTIONS * _RESERVED + LAMBDA_UNRESERVED_CONCURRENCY
     if most < needed:
         yield Check(
             "quota of Lambda",

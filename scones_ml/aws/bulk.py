@@ -21,9 +21,8 @@ from scones_ml.aws.environment import Place
 from scones_ml.aws.errors import translated
 from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
-from scones_ml.dataset.manifests import parse_uri
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError, WorkflowError
-from scones_ml.events import ImageRef
+from scones_ml.events import ImageRef, parse_object_uri, parse_uri
 from scones_ml.ports import BulkResult, ObjectStore, Progress, no_progress
 
 __all__ = ["StepFunctionsBulk"]
@@ -147,7 +146,7 @@ class StepFunctionsBulk:
             endpoint = Resources().find("endpoint", name)
             return endpoint and endpoint["EndpointConfigName"]
         if name.startswith("s3://"):
-            bucket, key = parse_uri(name)
+            bucket, key = parse_object_uri(name)
             return next((found.etag for found in self._store.list(bucket, key) if found.key == key), None)
         return None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.events import parse_uri
 
 __all__ = ["delete_objects", "has_objects"]
 
@@ -33,7 +34,7 @@ def delete_objects(resources: Resources, uri: str) -> None:
         ConfigurationError: no permission, or a version that may not be deleted.
         TransientServiceError: throttled or out of reach.
     """
-    bucket = uri.removeprefix("s3://").partition("/")[0]
+    bucket, _ = parse_uri(uri)
     for versions in _versions(resources, uri):
         request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}
         answer = resources.call("s3", "DeleteObjects", request, uri)
@@ -43,7 +44,7 @@ def delete_objects(resources: Resources, uri: str) -> None:
 
 def _versions(resources: Resources, uri: str) -> Iterator[list[dict[str, str]]]:
     """Versions and delete markers, at most 1,000 at a time; what was deleted meanwhile is not missed."""
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    bucket, prefix = parse_uri(uri)
     request: dict[str, object] = {"Bucket": bucket, "Prefix": prefix}
     while True:
         try:

@@ -18,6 +18,7 @@ from scones_ml import settings
 from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
 from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.events import parse_uri
 from scones_ml.infrastructure.storage import CAPTURE_PREFIX
 
 __all__ = ["Place", "PlannedPlace", "stack_outputs"]
@@ -86,12 +87,12 @@ class Place:
     @property
     def bucket(self) -> str:
         """The bucket of :attr:`root`."""
-        return self.root.removeprefix("s3://").partition("/")[0]
+        return parse_uri(self.root)[0]
 
     @property
     def prefix(self) -> str:
         """The prefix of :attr:`root`, without a slash at either end; empty for the whole bucket."""
-        return self.root.removeprefix("s3://").partition("/")[2]
+        return parse_uri(self.root)[1]
 
     @property
     def captures(self) -> str:

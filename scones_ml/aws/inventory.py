@@ -16,9 +16,9 @@ from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
 from scones_ml.aws.resources import KINDS, MOVING, PROJECT, Resources
 from scones_ml.aws.stacks import Stacks
-from scones_ml.cost.designs import HOURS
-from scones_ml.cost.prices import price_table
+from scones_ml.cost.prices import alarm_hourly_price, hourly_price
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
+from scones_ml.events import parse_uri
 from scones_ml.plans import Action, Change, Ledger, Resource, Run
 
 __all__ = ["AwsInventory"]
@@ -52,6 +52,7 @@ class AwsInventory:
 
     def __init__(self, place_name: str, ledger: Ledger, run: Run, stack: str, resources: Resources) -> None:
         self._place, self._ledger, self._run = place_name, ledger, run
+        self._region = place_name.removeprefix("aws:")
         self._stack, self._aws, self._stacks = stack, resources, Stacks(resources)
         self._logs_since: dict[str, datetime] = {}
 
@@ -116,7 +117,7 @@ class AwsInventory:
             raise TransientServiceError(f"{what} is about to go")
 
     def _empty(self, uri: str) -> None:
-        if not uri.removeprefix("s3://").partition("/")[2]:
+        if not parse_uri(uri)[1]:
             raise DeploymentError(f"{uri} is a whole bucket: only that of a stack is emptied")
         if model := self._model_that_loads(uri):
             raise DeploymentError(f"{uri} stays, for model {model} loads it")
@@ -184,24 +185,31 @@ class AwsInventory:
         )
 
     def _dollars_per_hour(self, kind: str, name: str, found: Mapping[str, Any]) -> float | None:
-        """At list price, idle; None where no price is known."""
+        """At list price, idle; None where no price is known, or AWS does not say what there is."""
         try:
-            prices = price_table(self._place.removeprefix("aws:"))
-            alarm = prices.item("alarm") / HOURS
             if kind == "endpoint":
-                config = self._aws.find("endpoint config", found["EndpointConfigName"]) or {}
-                machines = [one for one in config["ProductionVariants"] if "InstanceType" in one]
-                return sum(
-                    float(one["InitialInstanceCount"]) * prices.instance(one["InstanceType"]) for one in machines
-                )
+                return self._endpoint_price(found)
             if kind == "training job":
-                machine = found["ResourceConfig"]
-                return float(machine["InstanceCount"] * prices.instance(machine["InstanceType"]))
-            if kind == "stack":
-                return alarm * self._stacks.alarms(name)
-            return {"alarm": alarm, "transform job": None}.get(kind, 0.0)
+                machines = found["ResourceConfig"]
+                return hourly_price(self._region, machines["InstanceType"], machines["InstanceCount"])
+            if kind in ("alarm", "stack"):
+                price = alarm_hourly_price(self._region)
+                return None if price is None else price * (self._stacks.alarms(name) if kind == "stack" else 1)
         except (ConfigurationError, KeyError):
             return None
+        return None if kind == "transform job" else 0.0
+
+    def _endpoint_price(self, endpoint: Mapping[str, Any]) -> float | None:
+        """Of all its machines; a serverless endpoint costs nothing while it waits."""
+        config = self._aws.find("endpoint config", endpoint["EndpointConfigName"]) or {}
+        total = 0.0
+        for variant in config["ProductionVariants"]:
+            if "InstanceType" in variant:
+                price = hourly_price(self._region, variant["InstanceType"], variant["InitialInstanceCount"])
+                if price is None:
+                    return None
+                total += price
+        return total
 
 
 def _status(found: Mapping[str, Any]) -> str:

@@ -16,9 +16,8 @@ from scones_ml.aws.environment import Place
 from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import tags_of
 from scones_ml.cost.prices import hourly_price
-from scones_ml.dataset.manifests import parse_uri
 from scones_ml.errors import ConfigurationError, TrainingError
-from scones_ml.events import ImageRef
+from scones_ml.events import ImageRef, parse_object_uri
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, read_file
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
@@ -92,7 +91,7 @@ class SageMakerTrainer:
         self._record_end(job)
         if done.billable_seconds is not None:
             steps(f"training job {job} has completed: {done.billable_seconds:,} seconds are billed")
-        bucket, key = parse_uri(done.model_uri)
+        bucket, key = parse_object_uri(done.model_uri)
         stored = self._store.read(ImageRef(s3_bucket=bucket, s3_key=key), _MOST_BYTES)
         _unpack(stored.data, done.model_uri, model)
 
@@ -155,7 +154,7 @@ class SageMakerTrainer:
             sent = dataset.upload(prepared.data, change.name, self._store, progress)
             steps(f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there")
         elif change.name in prepared.archives:
-            bucket, key = parse_uri(change.name)
+            bucket, key = parse_object_uri(change.name)
             if not any(found.key == key for found in self._store.list(bucket, key)):
                 self._store.write(bucket, key, prepared.archives[change.name], "application/gzip")
 

@@ -15,6 +15,7 @@ from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
+from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
     from scones_ml.ports import Endpoint
@@ -128,6 +129,8 @@ def _model(model: str, labels: tuple[str, ...], image_size: int, threshold: floa
         return Path(model)
     if not labels:
         raise ConfigurationError(f"{model} does not say its classes: give --classes, in the order of their numbers")
+    if threshold is not None:
+        check_threshold(threshold, "--threshold")
     return BuiltInModel(model, labels, image_size, threshold)
 
 

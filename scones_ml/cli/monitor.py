@@ -14,8 +14,12 @@ from scones_ml import backends, captures
 from scones_ml.cli import terminal
 from scones_ml.cli.options import Html, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
+from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scones_ml.events import ImageRef
     from scones_ml.monitoring import Monitoring, Reference
 
 __all__ = ["monitor"]
@@ -72,8 +76,8 @@ def monitor(
     from scones_ml import monitoring
     from scones_ml.inference.model import read_card
 
-    if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
+    if threshold is not None:
+        check_threshold(threshold, "--threshold")
     sources = paths or [backends.backend(on, workspace).captures]
     rows = chain.from_iterable([backends.capture_records(source) for source in sources])
     card = read_card(model) if model else None
@@ -92,7 +96,7 @@ def monitor(
             reference=normal,
             since=_moment(since, datetime.now(UTC)) if since else None,
             level=false_alarms,
-            objects=captures.objects_by_inference_id(backends.object_store(), *_location(objects)) if objects else None,
+            objects=_objects(objects) if objects else None,
         ),
     )
     if html:
@@ -107,11 +111,10 @@ def monitor(
         raise typer.Exit(_ALARM)
 
 
-def _location(uri: str) -> tuple[str, str]:
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise ConfigurationError(f"{uri!r} is not of the form s3://BUCKET/PREFIX")
-    return bucket, prefix
+def _objects(uri: str) -> Mapping[str, ImageRef]:
+    from scones_ml.events import parse_uri
+
+    return captures.objects_by_inference_id(backends.object_store(), *parse_uri(uri, "--objects"))
 
 
 def _reference(model: Path | None, data: Path | None, stored: Path | None) -> Reference | None:

@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from scones_ml.cli import terminal
-from scones_ml.cost.designs import HOURS
-from scones_ml.cost.prices import price_table
+from scones_ml.cost.prices import HOURS_A_MONTH, price_table
 from scones_ml.errors import ConfigurationError
 from scones_ml.plans import Change, Plan
 
@@ -42,7 +41,7 @@ def cost_line(per_hour: float | None, place: str) -> str:
         return "on this machine: costs nothing"
     if per_hour is None:
         return "the price of some of it is not known: see https://aws.amazon.com/pricing"
-    line = f"{dollars(per_hour)} an hour, {dollars(HOURS * per_hour)} a month"
+    line = f"{dollars(per_hour)} an hour, {dollars(HOURS_A_MONTH * per_hour)} a month"
     as_of = prices_as_of(place)
     return f"{line}; list prices as of {as_of}, requests and storage not counted" if as_of else line
 
@@ -81,7 +80,7 @@ def _document(plan: Plan) -> dict[str, object]:
         "changes": [_row(change) for change in plan.changes],
         "unseen": plan.unseen,
         "dollars_per_hour": per_hour,
-        "dollars_per_month": None if per_hour is None else HOURS * per_hour,
+        "dollars_per_month": None if per_hour is None else HOURS_A_MONTH * per_hour,
         "prices_as_of": prices_as_of(plan.place),
     }
 

@@ -81,14 +81,13 @@ def _outcomes(
     source: str | None, on: Literal["local", "aws"], workspace: Path
 ) -> tuple[Literal["local", "aws"], str, tuple[str, ...]]:
     """Where they are, the bucket that holds them, and their keys' prefixes."""
+    from scones_ml.events import parse_uri
     from scones_ml.review.queue import REVIEW_PREFIXES
 
     backend = backends.backend(on, workspace)
     if source is None:
         return on, backend.buckets.output, REVIEW_PREFIXES
-    bucket, _, prefix = source.removeprefix("s3://").partition("/")
-    if not source.startswith("s3://") or not bucket:
-        raise ConfigurationError(f"{source!r} is not of the form s3://BUCKET/PREFIX")
+    bucket, prefix = parse_uri(source)
     here = on == "local" and bucket == backend.buckets.output
     return "local" if here else "aws", bucket, (prefix,) if prefix else REVIEW_PREFIXES
 

@@ -15,6 +15,7 @@ from scones_ml.cli import terminal
 from scones_ml.cli.options import DryRun, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
+from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
     from scones_ml.ports import Backend, BulkResult, Endpoint, ImageResult, Progress
@@ -50,8 +51,8 @@ def run(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Send images through the state machine and show where each went."""
-    if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise ConfigurationError(f"--threshold {threshold} is not above 0 and at most 1")
+    if threshold is not None:
+        check_threshold(threshold, "--threshold")
     if bulk and rate:
         raise ConfigurationError("--bulk and --rate are two ways to run: give one of them")
     if on == "aws" and (model or endpoint or threshold):

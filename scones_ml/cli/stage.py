@@ -57,9 +57,10 @@ def stage(
 ) -> None:
     """Check, split and hash pictures into a data set."""
     from scones_ml import dataset, lifecycle
+    from scones_ml.events import parse_uri
 
     remote = destination.startswith("s3://")
-    folder = workspace / "staged" / destination.removeprefix("s3://") if remote else Path(destination)
+    folder = workspace / "staged" / "/".join(parse_uri(destination)) if remote else Path(destination)
     plan = lifecycle.plan_stage(folder)
     if dry_run:
         show_plans([plan, *([lifecycle.plan_upload(destination, backends.region())] if remote else [])], json)

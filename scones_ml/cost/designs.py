@@ -9,16 +9,14 @@ from math import ceil
 from typing import Final, Literal
 
 from scones_ml import asl, workflows
-from scones_ml.cost.prices import PriceTable
+from scones_ml.cost.prices import HOURS_A_MONTH, PriceTable
 from scones_ml.cost.workload import Run, Workload, count, count_batches, run_of
 from scones_ml.infrastructure import alarms
+from scones_ml.limits import S3_PAGE_KEYS
 
-__all__ = ["DESIGNS", "HOURS", "Design", "Line", "bulk", "compute", "one_by_one"]
+__all__ = ["DESIGNS", "Design", "Line", "bulk", "compute", "one_by_one"]
 
-HOURS = 730
-"""In a month."""
 _GB_KB = 1024 * 1024
-_LISTED = 1000  # keys to one LIST request
 _COURSE_MB = 128
 _COURSE_KB = 3  # a PNG of 32 x 32 pixels, and two numbers
 _EXPRESS_GB = 64 / 1024  # what Express workflows are billed in
@@ -112,7 +110,7 @@ def bulk(machine: asl.StateMachine | None = None) -> Design:
         seconds = _billed_seconds(workload.batch_image.milliseconds * counts.size)
         rate = prices.item("express duration")
         formula = f"{seconds:g} s x 64 MB x ${_plain(rate)}{of_batch}"
-        yield _each("listing of the pictures", 1 / _LISTED, prices.item("s3 put"), f"/{_LISTED}")
+        yield _each("listing of the pictures", 1 / S3_PAGE_KEYS, prices.item("s3 put"), f"/{S3_PAGE_KEYS}")
         yield _each("start of a batch, a transition", share, prices.item("transition"), of_batch)
         yield _each("Express request", share, prices.item("express request"), of_batch)
         yield Line("Express duration", formula, seconds * _EXPRESS_GB * rate * share)
@@ -225,8 +223,8 @@ def _endpoint(workload: Workload, prices: PriceTable) -> Iterator[Line]:
     rate = prices.instance(workload.instance)
     yield Line(
         "endpoint, always on",
-        f"{workload.instances} x {workload.instance} x {HOURS} h x ${rate:g}",
-        per_month=workload.instances * HOURS * rate,
+        f"{workload.instances} x {workload.instance} x {HOURS_A_MONTH} h x ${rate:g}",
+        per_month=workload.instances * HOURS_A_MONTH * rate,
     )
     yield _data(workload, prices)
 

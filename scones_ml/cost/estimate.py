@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scones_ml.cost.designs import DESIGNS, HOURS, Line, compute
-from scones_ml.cost.prices import PriceTable, price_table
+from scones_ml.cost.designs import DESIGNS, Line, compute
+from scones_ml.cost.prices import HOURS_A_MONTH, PriceTable, price_table
 from scones_ml.cost.workload import Workload
 from scones_ml.errors import ConfigurationError
 
@@ -126,7 +126,7 @@ def instance_break_even(workload: Workload | None = None, prices: PriceTable | N
     """
     workload, prices = workload or Workload(), prices or price_table()
     inside = compute("model in the function", workload.model_inside, workload, prices)
-    return HOURS * prices.instance(workload.instance) / inside.per_image
+    return HOURS_A_MONTH * prices.instance(workload.instance) / inside.per_image
 
 
 def chart(estimates: Sequence[Estimate], images: Sequence[float]) -> tuple[Point, ...]:

@@ -14,7 +14,18 @@ from typing import Final, Literal
 
 from scones_ml.errors import ConfigurationError
 
-__all__ = ["PRICES", "Price", "PriceTable", "hourly_price", "price_table"]
+__all__ = [
+    "HOURS_A_MONTH",
+    "PRICES",
+    "Price",
+    "PriceTable",
+    "alarm_hourly_price",
+    "hourly_price",
+    "price_table",
+]
+
+HOURS_A_MONTH: Final = 730
+"""As AWS's own calculator has it: 365 days of 24 hours, by 12 months."""
 
 Item = Literal[
     "alarm",
@@ -101,11 +112,17 @@ def price_table(region: str = "us-east-1") -> PriceTable:
     return PRICES[region]
 
 
-def hourly_price(region: str, instance: str) -> float | None:
-    """Dollars for one hour of a SageMaker instance; None where no price is known."""
+def hourly_price(region: str, instance: str, instances: int = 1) -> float | None:
+    """Dollars for one hour of SageMaker instances of one type; None where no price is known."""
     table = PRICES.get(region)
     price = table.instances.get(instance) if table else None
-    return price.dollars if price else None
+    return instances * price.dollars if price else None
+
+
+def alarm_hourly_price(region: str) -> float | None:
+    """Dollars for one hour of an alarm on one metric; None where no price is known."""
+    table = PRICES.get(region)
+    return table.item("alarm") / HOURS_A_MONTH if table else None
 
 
 def _nearest(word: str, known: Mapping[str, object]) -> str:

@@ -11,28 +11,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from scones_ml.dataset.sources import POOLED, TEST, Candidate, Listing, read_file
-from scones_ml.errors import DatasetError
-from scones_ml.events import ImageRef
+from scones_ml.errors import ConfigurationError, DatasetError
+from scones_ml.events import ImageRef, parse_object_uri
 from scones_ml.images import ImagePolicy
 
 if TYPE_CHECKING:
     from scones_ml.ports import ObjectStore
 
-__all__ = ["JsonLines", "ListFile", "is_json_lines", "is_list", "list_rows", "parse_uri", "read_stored"]
+__all__ = ["JsonLines", "ListFile", "is_json_lines", "is_list", "list_rows", "read_stored"]
 
 _STORED_AT_A_TIME = 10  # botocore keeps ten connections
-
-
-def parse_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key, or prefix, of ``s3://bucket/key``.
-
-    Raises:
-        DatasetError: it names no bucket.
-    """
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise DatasetError(f"{uri!r} is not s3://bucket/prefix")
-    return bucket, key
 
 
 def is_json_lines(start: bytes) -> bool:
@@ -183,7 +171,7 @@ class JsonLines:
             return partial(read_file, self.path.parent / picture)
         if self.store is None:
             raise DatasetError(f"{self.name} names {picture}, and no object store was given to read it from")
-        bucket, key = parse_uri(picture)
+        bucket, key = parse_object_uri(picture)
         return partial(read_stored, self.store, ImageRef(s3_bucket=bucket, s3_key=key))
 
     @cached_property
@@ -199,11 +187,18 @@ class JsonLines:
         class_name = _class_name(row)
         if not isinstance(picture, str) or not picture or class_name is None:
             raise DatasetError(f"{self.name} line {number} does not say which picture and which class: {line[:60]!r}")
-        if not picture.startswith("s3://"):
-            picture = _inside(self.path, number, picture)
-            if self.uri:
-                picture = f"{self.uri.rpartition('/')[0]}/{picture}"
-        return picture, class_name, str(row.get("split", ""))
+        return self._place(number, picture), class_name, str(row.get("split", ""))
+
+    def _place(self, number: int, picture: str) -> str:
+        """The picture's URI, or its path below the manifest's folder; below its URI where it came from a store."""
+        if picture.startswith("s3://"):
+            try:
+                parse_object_uri(picture)
+            except ConfigurationError as exc:
+                raise DatasetError(f"{self.name} line {number}: {exc}") from exc
+            return picture
+        path = _inside(self.path, number, picture)
+        return f"{self.uri.rpartition('/')[0]}/{path}" if self.uri else path
 
 
 def read_stored(store: ObjectStore, ref: ImageRef) -> bytes:

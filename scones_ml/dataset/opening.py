@@ -11,11 +11,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from scones_ml.dataset.archives import CIFAR100_BINARY, CIFAR100_MD5, Cifar100, is_archive
-from scones_ml.dataset.manifests import JsonLines, ListFile, is_json_lines, is_list, parse_uri
+from scones_ml.dataset.manifests import JsonLines, ListFile, is_json_lines, is_list
 from scones_ml.dataset.sources import POOLED, TEST, Folder, Source, Synthetic
 from scones_ml.dataset.transfer import download
 from scones_ml.errors import DatasetError, ImageNotFoundError
-from scones_ml.events import ImageRef
+from scones_ml.events import ImageRef, parse_uri
 from scones_ml.ports import ObjectStore, Progress, no_progress
 
 __all__ = ["DOWNLOADS", "fetch", "open_source"]
@@ -52,6 +52,7 @@ def open_source(
 
     Raises:
         DatasetError: no such thing, or a file that is none of those that are known.
+        ConfigurationError: an ``s3://`` URI that names no bucket.
     """
     if not isinstance(source, str | Path):
         return source

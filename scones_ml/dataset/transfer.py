@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import TypeVar
 
-from scones_ml.dataset.manifests import parse_uri, read_stored
+from scones_ml.dataset.manifests import read_stored
 from scones_ml.dataset.records import Dataset
 from scones_ml.errors import DatasetError, ImageNotFoundError
-from scones_ml.events import ImageRef
+from scones_ml.events import ImageRef, parse_uri
 from scones_ml.ports import ObjectStore, ObjectSummary, Progress, no_progress
 
 __all__ = ["Upload", "check_upload", "download", "upload"]
@@ -58,6 +58,7 @@ def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_
 
     Raises:
         DatasetError: the prefix holds something that is not of this data set nor of an earlier one.
+        ConfigurationError: the URI names no bucket.
     """
     bucket, prefix = _prefix(uri)
     pictures, cards = _names(data)
@@ -87,6 +88,7 @@ def check_upload(data: Dataset, uri: str, store: ObjectStore) -> None:
 
     Raises:
         DatasetError: the prefix holds something that is not of this data set nor of an earlier one.
+        ConfigurationError: the URI names no bucket.
     """
     _there(data, uri, store)
 
@@ -124,6 +126,7 @@ def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no
 
     Raises:
         DatasetError: nothing is below the prefix, or the folder cannot be written.
+        ConfigurationError: the URI names no bucket.
     """
     bucket, prefix = _prefix(uri)
     found = {item.key: item for item in store.list(bucket, prefix) if not item.key.endswith("/")}

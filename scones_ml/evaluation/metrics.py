@@ -16,6 +16,7 @@ from scones_ml.errors import ConfigurationError
 from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
 from scones_ml.evaluation.calibration import expected_calibration_error
 from scones_ml.evaluation.intervals import Estimate, bootstrap, clopper_pearson
+from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -171,8 +172,7 @@ def acceptance(confidence: FloatArray, correct: npt.ArrayLike, threshold: float)
     Raises:
         ConfigurationError: the threshold is out of range.
     """
-    if not 0.0 < threshold <= 1.0:
-        raise ConfigurationError(f"a threshold of {threshold} is not above 0 and at most 1")
+    check_threshold(threshold, "threshold")
     passes = confidence >= threshold
     accepted, hits = int(passes.sum()), int(np.asarray(correct, dtype=bool)[passes].sum())
     return Acceptance(

@@ -17,6 +17,8 @@ from scones_ml.events.models import (
     SerializedImage,
     image_id,
     object_uri,
+    parse_object_uri,
+    parse_uri,
 )
 from scones_ml.events.readers import (
     classified_image,
@@ -43,6 +45,8 @@ __all__ = [
     "image_refs",
     "is_image_key",
     "object_uri",
+    "parse_object_uri",
+    "parse_uri",
     "queued",
     "serialized_image",
 ]

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scones_ml.errors import ConfigurationError
+
 __all__ = [
     "ClassifiedImage",
     "FilteredImage",
@@ -18,6 +20,8 @@ __all__ = [
     "SerializedImage",
     "image_id",
     "object_uri",
+    "parse_object_uri",
+    "parse_uri",
 ]
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
@@ -35,6 +39,37 @@ def image_id(bucket: str, key: str, version: str | None) -> str:
 def object_uri(bucket: str, key: str) -> str:
     """``s3://bucket/key``; the file's path where the bucket is a folder of this machine, named by its own path."""
     return f"{bucket}/{key}" if bucket.startswith("/") else f"s3://{bucket}/{key}"
+
+
+def parse_uri(uri: str, what: str = "") -> tuple[str, str]:
+    """Bucket and key, or prefix, of ``s3://bucket/key``.
+
+    Args:
+        uri: the URI.
+        what: the option, variable or field that holds it, for the message.
+
+    Returns:
+        The bucket's name, and all after its slash: empty for a bucket alone.
+
+    Raises:
+        ConfigurationError: not an S3 URI, or it names no bucket.
+    """
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise ConfigurationError(f"{what and f'{what}: '}{uri!r} is not s3://bucket/prefix")
+    return bucket, key
+
+
+def parse_object_uri(uri: str, what: str = "") -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``, as :func:`parse_uri`, where a bucket alone will not do.
+
+    Raises:
+        ConfigurationError: not an S3 URI, or it names no bucket or no key.
+    """
+    bucket, key = parse_uri(uri, what)
+    if not key:
+        raise ConfigurationError(f"{what and f'{what}: '}{uri!r} names a bucket alone: give s3://bucket/key")
+    return bucket, key
 
 
 class _Wire(BaseModel):

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from scones_ml.captures import Capture, CaptureWriter, Payload
 from scones_ml.errors import ImageError, ImageTooLargeError, MissingExtraError, SconesError
 from scones_ml.inference.model import OnnxClassifier
+from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -46,7 +47,6 @@ except ModuleNotFoundError as exc:
 __all__ = ["CaptureOptions", "application"]
 
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
-MAX_REQUEST_BYTES = 6_291_456  # InvokeEndpoint's own limit
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 
 
@@ -181,8 +181,8 @@ async def _body(request: Request) -> bytes:
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_REQUEST_BYTES:
-            raise _Answer(413, f"the request is larger than {MAX_REQUEST_BYTES:,} bytes")
+        if size > ENDPOINT_REQUEST_BYTES:
+            raise _Answer(413, f"the request is larger than {ENDPOINT_REQUEST_BYTES:,} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 
 from scones_ml import asl, workflows
 from scones_ml.infrastructure.parameters import TemplateSettings
+from scones_ml.limits import EXPRESS_SECONDS
 
 __all__ = ["function_names", "machines", "states_of"]
-
-EXPRESS_SECONDS = 300
-"""The longest that an EXPRESS execution may take."""
 
 _FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
 

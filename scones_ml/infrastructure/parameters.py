@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from scones_ml.infrastructure.intrinsics import Value, ref
+from scones_ml.limits import BUCKET_NAME
 from scones_ml.settings import ImagePolicy
 
 __all__ = ["TemplateSettings", "conditions", "interface", "parameters", "rules"]
@@ -76,7 +77,7 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
         "ModelUri": _text(
             "Model that the function loads, as in s3://bucket/model.tar.gz; empty for the packaged one",
             "",
-            r"^$|^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?$]+\.tar\.gz$",
+            rf"^$|^s3://{BUCKET_NAME}/[^*?$]+\.tar\.gz$",
             "s3://bucket/key.tar.gz",
         ),
         "ImageSize": {

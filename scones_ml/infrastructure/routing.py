@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from scones_ml.infrastructure.intrinsics import Value, get_att, ref, sub
 from scones_ml.infrastructure.parameters import TemplateSettings
+from scones_ml.limits import EVENT_RETRIES, EVENT_RETRY_SECONDS, QUEUE_RETENTION_SECONDS
 
 __all__ = ["resources"]
 
-_DAY_SECONDS = 86_400
+_RETRY_POLICY = {"MaximumEventAgeInSeconds": EVENT_RETRY_SECONDS, "MaximumRetryAttempts": EVENT_RETRIES}
 
 
 def resources(settings: TemplateSettings) -> dict[str, Value]:
@@ -24,7 +25,7 @@ def resources(settings: TemplateSettings) -> dict[str, Value]:
             "Type": "AWS::SQS::Queue",
             "DeletionPolicy": "Delete",
             "UpdateReplacePolicy": "Delete",
-            "Properties": {"MessageRetentionPeriod": 14 * _DAY_SECONDS, "SqsManagedSseEnabled": True},
+            "Properties": {"MessageRetentionPeriod": QUEUE_RETENTION_SECONDS, "SqsManagedSseEnabled": True},
         },
         "EndpointExpiry": _endpoint_expiry(),
         "AlarmTopic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "scones alarms"}},
@@ -57,7 +58,7 @@ def _image_created(settings: TemplateSettings) -> Value:
                     "Arn": ref("ImageClassification"),
                     "RoleArn": get_att("ImageCreatedRole"),
                     "DeadLetterConfig": {"Arn": get_att("DeadLetterQueue")},
-                    "RetryPolicy": {"MaximumEventAgeInSeconds": _DAY_SECONDS, "MaximumRetryAttempts": 185},
+                    "RetryPolicy": _RETRY_POLICY,
                 }
             ],
         },
@@ -79,7 +80,7 @@ def _endpoint_expiry() -> Value:
                 "RoleArn": get_att("EndpointExpiryRole"),
                 "Input": sub('{"EndpointName": "${EndpointName}"}'),
                 "DeadLetterConfig": {"Arn": get_att("DeadLetterQueue")},
-                "RetryPolicy": {"MaximumEventAgeInSeconds": _DAY_SECONDS, "MaximumRetryAttempts": 185},
+                "RetryPolicy": _RETRY_POLICY,
             },
         },
     }

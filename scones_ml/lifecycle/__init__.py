@@ -6,7 +6,7 @@ where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`
 
 from __future__ import annotations
 
-from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, read_captures, set_threshold
+from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, set_threshold
 from scones_ml.lifecycle.cleaning import Leftover, cleanup, leftovers, plan_cleanup, resources, spent
 from scones_ml.lifecycle.verbs import (
     attach,
@@ -43,7 +43,6 @@ __all__ = [
     "plan_upload",
     "predict",
     "preview_deploy",
-    "read_captures",
     "recording",
     "resources",
     "run",

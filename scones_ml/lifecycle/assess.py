@@ -1,4 +1,4 @@
-"""The verbs that look: predict, evaluate, compare, choose a threshold, read captures."""
+"""The verbs that look: predict, evaluate, compare, choose a threshold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scones_ml import captures, dataset
+from scones_ml import dataset
 from scones_ml.errors import DatasetError
 from scones_ml.inference.model import ModelCard, load_model, read_card, write_card
 from scones_ml.ports import Progress, no_progress
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation import Comparison, Evaluation, ThresholdChoice
 
-__all__ = ["Predictions", "compare", "evaluate", "predict", "read_captures", "set_threshold"]
+__all__ = ["Predictions", "compare", "evaluate", "predict", "set_threshold"]
 
 _BATCH = 64
 
@@ -106,20 +106,3 @@ def compare(old: Predictions, new: Predictions) -> Comparison:
     from scones_ml import evaluation
 
     return evaluation.compare(old.probabilities, new.probabilities, new.labels)
-
-
-def read_captures(folder: Path) -> tuple[list[captures.Capture], int]:
-    """Read every capture below a folder, oldest file first.
-
-    Returns:
-        The records, and how many lines could not be read.
-    """
-    records, skipped = [], 0
-    for path in sorted(folder.rglob("*.jsonl")):
-        with path.open("rb") as lines:
-            for row in captures.read_captures(lines):
-                if isinstance(row, captures.Capture):
-                    records.append(row)
-                else:
-                    skipped += 1
-    return records, skipped

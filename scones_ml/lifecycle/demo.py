@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from scones_ml import dataset, images, lifecycle
-from scones_ml.captures import Capture
+from scones_ml.captures import Capture, read_captures
 from scones_ml.dataset import Dataset, StageResult, Synthetic
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
@@ -273,8 +273,7 @@ def _run(
 
 def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Capture, ...]:
     """The endpoint's record of each image that was just run; an earlier demo's records may lie beside them."""
-    records, _ = lifecycle.read_captures(Path(endpoint.captures))
-    newest = {record.inference_id: record for record in records}
+    newest = {row.inference_id: row for row in read_captures(endpoint.captures) if isinstance(row, Capture)}
     return tuple(newest[result.image.image_id] for result in results if result.image.image_id in newest)
 
 

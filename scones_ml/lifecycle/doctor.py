@@ -18,16 +18,19 @@ from typing import Final
 
 from scones_ml import asl, events, lifecycle, settings, workflows
 from scones_ml.errors import SconesError
+from scones_ml.limits import (
+    DEFINITION_BYTES,
+    ENDPOINT_REQUEST_BYTES,
+    S3_KEY_BYTES,
+    SERVERLESS_REQUEST_BYTES,
+    STATE_BYTES,
+)
 from scones_ml.plans import Resource
 from scones_ml.ports import Backend, Check
 
 __all__ = ["examine", "limits", "machine", "resources"]
 
 _GIGABYTE: Final = 1_000_000_000
-_STATE_BYTES: Final = 262_144
-_DEFINITION_BYTES: Final = 1_048_576
-_ENDPOINT_BYTES: Final = {"an endpoint": 6_291_456, "a serverless endpoint": 4_194_304}
-_LONGEST_KEY: Final = 1_024
 _EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "report", "serve", "train")
 _BASE64: Final = 4 / 3
 
@@ -92,17 +95,17 @@ def limits(policy: settings.ImagePolicy, images: Path | None) -> Iterator[Check]
         images: a folder of them; None for none.
     """
     largest = int((3 * policy.image_size + 1) * policy.image_size * 1.001 + 200)  # as noise, which no PNG makes smaller
-    payload = int(largest * _BASE64) + 2 * _LONGEST_KEY
+    payload = int(largest * _BASE64) + 2 * S3_KEY_BYTES
     remedy = "set SCONES_IMAGE_SIZE to what the model takes, 224 at most"
-    yield _limit("a picture between states", payload, _STATE_BYTES, remedy)
-    for kind, most in _ENDPOINT_BYTES.items():
-        yield _limit(f"a picture to {kind}", largest, most, remedy)
+    yield _limit("a picture between states", payload, STATE_BYTES, remedy)
+    yield _limit("a picture to an endpoint", largest, ENDPOINT_REQUEST_BYTES, remedy)
+    yield _limit("a picture to a serverless endpoint", largest, SERVERLESS_REQUEST_BYTES, remedy)
     for name, make in workflows.WORKFLOWS.items():
         definition = make()
-        yield _limit(f"definition {name}", len(json.dumps(definition.to_json())), _DEFINITION_BYTES, "make it smaller")
+        yield _limit(f"definition {name}", len(json.dumps(definition.to_json())), DEFINITION_BYTES, "make it smaller")
         for batch in _batches(definition):
-            size = batch * (_LONGEST_KEY + 128)
-            yield _limit(f"a batch of {name}, {batch} keys", size, _STATE_BYTES, "make batches smaller")
+            size = batch * (S3_KEY_BYTES + 128)
+            yield _limit(f"a batch of {name}, {batch} keys", size, STATE_BYTES, "make batches smaller")
     if images is not None:
         yield _pictures(images, policy)
 
@@ -127,7 +130,7 @@ def _pictures(folder: Path, policy: settings.ImagePolicy) -> Check:
         path: path.stat().st_size for path in folder.rglob("*") if path.is_file() and events.is_image_key(path.name)
     }
     large = [path for path, size in sizes.items() if size > policy.max_bytes]
-    long = [path for path in sizes if len(path.relative_to(folder).as_posix().encode()) > _LONGEST_KEY]
+    long = [path for path in sizes if len(path.relative_to(folder).as_posix().encode()) > S3_KEY_BYTES]
     if large or long:
         return Check(
             "pictures",

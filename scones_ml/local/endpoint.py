@@ -19,12 +19,12 @@ from typing import Any
 
 from scones_ml.errors import DeploymentError
 from scones_ml.inference.model import read_card
+from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
 
 __all__ = ["LocalDeployer"]
 
-_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # SageMaker's own rule
 _FILES = (".json", ".part", ".log")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -51,8 +51,11 @@ class LocalDeployer:
 
     def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:  # noqa: ARG002 - nothing to wait for
         """See :meth:`scones_ml.ports.Deployer.plan`; one that runs under the same name is replaced."""
-        if _NAME.fullmatch(request.name) is None:
-            raise DeploymentError(f"{request.name!r} is no endpoint's name: give 1 to 63 letters, digits and hyphens")
+        if re.fullmatch(SAGEMAKER_NAME, request.name) is None:
+            most = SAGEMAKER_NAME_CHARACTERS
+            raise DeploymentError(
+                f"{request.name!r} is no endpoint's name: give 1 to {most} letters, digits and hyphens"
+            )
         read_card(_folder(request))
         changes = [Change("create", "endpoint", request.name, f"answers requests with {request.model}")]
         if request.name in self.recorded():

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import cast
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.limits import LAMBDA_SECONDS
 from scones_ml.workflows.handlers import handler_file, handler_files
 
 __all__ = ["LambdaContext", "handler_behind", "load_handler"]
@@ -34,7 +35,7 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         """Local invocations have no deadline of their own; the Task's time-out holds."""
-        return 900_000
+        return 1_000 * LAMBDA_SECONDS
 
 
 @lru_cache(maxsize=64)

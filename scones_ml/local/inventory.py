@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scones_ml.dataset import recover, remnants
+from scones_ml.events import parse_uri
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import forget_training, half_trained
@@ -83,7 +84,7 @@ class LocalInventory:
         if change.kind == "endpoint":
             self._deployer.remove(change.name)
         elif change.kind == "objects":
-            self._store.delete_bucket(change.name.removeprefix("s3://").rstrip("/"))
+            self._store.delete_bucket(parse_uri(change.name)[0])
         elif change.kind in _RESULTS:
             _RESULTS[change.kind].tidy(Path(change.name))
 

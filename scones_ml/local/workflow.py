@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +11,11 @@ from typing import cast
 
 from scones_ml import asl, workflows
 from scones_ml.errors import ConfigurationError
-from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
+from scones_ml.local.resources import task_resources
 from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.ports import ImageResult, ObjectStore, WorkflowModel, WorkflowRequest
+from scones_ml.ports import ImageResult, WorkflowModel, WorkflowRequest
 
-__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "resources"]
+__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive"]
 
 
 class LocalWorkflowRunner:
@@ -38,7 +36,7 @@ class LocalWorkflowRunner:
 
     def _results(self, request: WorkflowRequest, environment: Mapping[str, str]) -> Iterator[ImageResult]:
         definition = workflows.image_classification()
-        tasks = resources(DirectoryObjectStore(self._buckets), {"OutputBucketName": request.output_bucket})
+        tasks = task_resources(DirectoryObjectStore(self._buckets), {"OutputBucketName": request.output_bucket})
         begin = time.perf_counter()
         for image in request.images:
             started = time.perf_counter()
@@ -76,7 +74,7 @@ def redrive(
     Raises:
         WorkflowError: the execution did not fail, or its history does not fit the definition.
     """
-    behind = resources(DirectoryObjectStore(buckets), {}) | dict(tasks or {})
+    behind = task_resources(DirectoryObjectStore(buckets), {}) | dict(tasks or {})
     with _environment(_model_environment(model) if model else {}):
         return asl.redrive(
             cast("Mapping[str, asl.Json]", execution), resources=behind, definition=definition, on_event=on_event
@@ -96,38 +94,6 @@ def _model_environment(model: WorkflowModel) -> dict[str, str]:
         "SCONES_CLASSIFIER": f"sagemaker:{model.classifier.name}",
         "SCONES_LABELS": ",".join(model.classifier.labels),
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": model.classifier.url,
-    }
-
-
-def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, Callable[[asl.Json], object]]:
-    """What stands behind the Resource ARNs of our definitions on this machine.
-
-    Args:
-        store: behind ``s3:putObject``.
-        substitutions: values for the definition's ``${Name}`` placeholders, other than functions.
-
-    Returns:
-        ``lambda:invoke`` calls the handler that the function's name tells and adds Lambda's envelope;
-        ``aws-sdk:s3:putObject`` writes to the store.
-    """
-
-    def invoke(parameters: asl.Json) -> object:
-        assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
-        name = handler_behind(str(parameters["FunctionName"]))
-        result = load_handler(name)(parameters.get("Payload", {}), LambdaContext(name))
-        return {"ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200}
-
-    def put_object(parameters: asl.Json) -> object:
-        assert isinstance(parameters, dict)  # noqa: S101
-        bucket = re.sub(r"\$\{(\w+)\}", lambda match: substitutions[match[1]], str(parameters["Bucket"]))
-        body = parameters["Body"]
-        data = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-        etag = store.write(bucket, str(parameters["Key"]), data.encode(), str(parameters.get("ContentType", "")))
-        return {"ETag": f'"{etag}"'}
-
-    return {
-        "arn:aws:states:::lambda:invoke": invoke,
-        "arn:aws:states:::aws-sdk:s3:putObject": put_object,
     }
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.limits import LAMBDA_UNZIPPED_BYTES
 from scones_ml.packaging.distributions import installed_files, unpack_wheels
 from scones_ml.packaging.plan import FunctionPlan, PackagePlan, Pin
 from scones_ml.packaging.target import interpreter
 from scones_ml.ports import Progress, no_progress
 
-__all__ = ["LAMBDA_UNZIPPED_BYTES", "Package", "build"]
+__all__ = ["Package", "build"]
 
-LAMBDA_UNZIPPED_BYTES = 262_144_000
 """Lambda takes no package that is larger once it is unzipped."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

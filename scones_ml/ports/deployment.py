@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.limits import SERVERLESS_CONCURRENCY, SERVERLESS_MEMORY_MB
 from scones_ml.ports.progress import Steps, no_steps
+from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
     from scones_ml.plans import Plan
@@ -37,8 +39,8 @@ class BuiltInModel:
             raise ConfigurationError(f"{self.uri!r} is not s3://bucket/.../model.tar.gz, which a training job leaves")
         if len(self.labels) < 2:
             raise ConfigurationError(f"{self.uri} names no classes: give them in the order of the training's numbers")
-        if self.threshold is not None and not 0.0 < self.threshold <= 1.0:
-            raise ConfigurationError(f"threshold {self.threshold:g}: give a number above 0 and at most 1")
+        if self.threshold is not None:
+            check_threshold(self.threshold, "threshold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,12 @@ class Serverless:
     max_concurrency: int = 5
 
     def __post_init__(self) -> None:
-        if self.memory_mb not in range(1024, 6145, 1024):
-            raise ConfigurationError(f"memory of {self.memory_mb} MB: give 1024, 2048, 3072, 4096, 5120 or 6144")
-        if not 1 <= self.max_concurrency <= 200:
-            raise ConfigurationError(f"max_concurrency={self.max_concurrency}: give 1 to 200")
+        if self.memory_mb not in SERVERLESS_MEMORY_MB:
+            raise ConfigurationError(
+                f"memory of {self.memory_mb} MB: give one of {', '.join(map(str, SERVERLESS_MEMORY_MB))}"
+            )
+        if not 1 <= self.max_concurrency <= SERVERLESS_CONCURRENCY:
+            raise ConfigurationError(f"max_concurrency={self.max_concurrency}: give 1 to {SERVERLESS_CONCURRENCY}")
 
 
 @dataclass(frozen=True, slots=True)

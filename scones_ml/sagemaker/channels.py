@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from scones_ml.errors import ConfigurationError
+from scones_ml.events import parse_uri
 
 __all__ = [
     "IMAGE",
@@ -14,7 +13,6 @@ __all__ = [
     "InputMode",
     "augmented_manifest_channels",
     "channel_request",
-    "check_uri",
     "image_channels",
     "model_channel",
     "recordio_channels",
@@ -24,7 +22,6 @@ __all__ = [
 InputMode = Literal["File", "FastFile", "Pipe"]
 
 IMAGE, _RECORDIO, _MODEL = "application/x-image", "application/x-recordio", "application/x-sagemaker-model"
-_URI = re.compile(r"s3://[^/]+(/.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Channel:
     attributes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_uri(f"channel {self.name!r}", self.uri)
+        parse_uri(self.uri, f"channel {self.name!r}")
 
 
 def image_channels(root: str) -> tuple[Channel, ...]:
@@ -101,13 +98,3 @@ def channel_request(channel: Channel) -> dict[str, object]:
     if channel.input_mode:
         found["InputMode"] = channel.input_mode
     return found
-
-
-def check_uri(what: str, uri: str) -> None:
-    """Refuse what is no ``s3://`` URI.
-
-    Raises:
-        ConfigurationError: names ``what``.
-    """
-    if not _URI.fullmatch(uri):
-        raise ConfigurationError(f"{what}: {uri!r} is not s3://bucket/prefix")

@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
-from scones_ml.cost.designs import HOURS
-from scones_ml.cost.prices import PriceTable, price_table
-from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.cost.prices import alarm_hourly_price, hourly_price
+from scones_ml.errors import DeploymentError
+from scones_ml.events import parse_object_uri
+from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker import endpoint_requests as requests
@@ -30,7 +31,6 @@ __all__ = [
     "alarm_name",
     "changes_needed",
     "deployment_plan",
-    "hourly_price",
     "model_changes",
     "removal",
     "removal_plan",
@@ -39,7 +39,7 @@ __all__ = [
 Found = Mapping[tuple[str, str], Mapping[str, object]]
 """Resources of ours that are there: kind and name to what AWS's Describe operation says."""
 
-_NAME: Final = re.compile(r"(?=.{1,50}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # of SageMaker's 63, a hash takes 13
+_LONGEST_NAME: Final = SAGEMAKER_NAME_CHARACTERS - 13  # `versioned` appends a hyphen and 12 digits
 _NEVER_CHANGE: Final = ("object", "model", "endpoint config")
 _ONE_FOR_EACH_VERSION: Final = ("endpoint config", "model")
 _ONLY_IF_SCALED: Final = ("scaling policy", "scaling target")
@@ -67,8 +67,10 @@ def deployment_plan(request: DeploymentRequest, place: EndpointPlace, package: M
         ConfigurationError: no container is known for the region.
         DeploymentError: no endpoint can have that name, or a serverless one cannot do what is asked for.
     """
-    if _NAME.fullmatch(request.name) is None:
-        raise DeploymentError(f"{request.name!r} is no endpoint's name: give 1 to 50 letters, digits and hyphens")
+    if re.fullmatch(SAGEMAKER_NAME, request.name) is None or len(request.name) > _LONGEST_NAME:
+        raise DeploymentError(
+            f"{request.name!r} is no endpoint's name: give 1 to {_LONGEST_NAME} letters, digits and hyphens"
+        )
     requests.check_serverless(request, place)
     return Plan("deploy", f"aws:{place.region}", tuple(_creations(request, place, package)))
 
@@ -97,7 +99,7 @@ def model_changes(
     else:
         assert package is not None  # noqa: S101 - by the caller's promise
         uri = f"{place.root}/models/{package.hash[:32]}/model.tar.gz"
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        bucket, key = parse_object_uri(uri)
         stored: Mapping[str, object] = {"Bucket": bucket, "Key": key, "ContentType": _ARCHIVE}
         why = f"{len(package.data) / 1e6:.1f} MB: the model and the code that serves it"
         yield Change("create", "object", uri, why, "s3:PutObject", request=stored, content=package.data)
@@ -155,7 +157,7 @@ def _alarm(endpoint: str, place: EndpointPlace) -> Change:
         name,
         "an update that makes it fail is rolled back",
         "cloudwatch:PutMetricAlarm",
-        _price(place, lambda prices: prices.item("alarm") / HOURS),
+        alarm_hourly_price(place.region),
         requests.alarm_request(name, endpoint),
     )
 
@@ -283,17 +285,4 @@ def _holds(found: object, wanted: object) -> bool:
 def _dollars_per_hour(variant: RealTime | Serverless, place: EndpointPlace) -> float | None:
     if isinstance(variant, Serverless):
         return 0.0
-    return hourly_price(place, variant.instance_type, variant.instances)
-
-
-def hourly_price(place: EndpointPlace, instance_type: str, instances: int) -> float | None:
-    """What machines cost while they run; None when no price is known."""
-    return _price(place, lambda prices: instances * prices.instance(instance_type))
-
-
-def _price(place: EndpointPlace, find: Callable[[PriceTable], float]) -> float | None:
-    """A price, or None where the table has none."""
-    try:
-        return find(price_table(place.region))
-    except ConfigurationError:
-        return None
+    return hourly_price(place.region, variant.instance_type, variant.instances)

@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.sagemaker.channels import IMAGE, Channel, channel_request, check_uri
+from scones_ml.events import parse_uri
+from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
+from scones_ml.sagemaker.channels import IMAGE, Channel, channel_request
 from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
 from scones_ml.sagemaker.image_uris import image_classification_image, pytorch_training_image
 
@@ -42,7 +44,6 @@ METRICS: Final[Mapping[str, str]] = {
 """Metric name to the pattern of its log lines; the one group is the value. The built-in algorithm and our training
 print the same lines."""
 
-_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
 _GPU_FAMILIES = ("ml.g4dn.", "ml.g5.", "ml.p2.", "ml.p3.")
 _CPU_FAMILIES = ("ml.c", "ml.m", "ml.r", "ml.t3.")
@@ -61,7 +62,7 @@ class Spot:
     max_wait_seconds: int
 
     def __post_init__(self) -> None:
-        check_uri("spot checkpoints", self.checkpoints)
+        parse_uri(self.checkpoints, "spot checkpoints")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +130,14 @@ class TrainingJob:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not re.fullmatch(SAGEMAKER_NAME, self.name):
             raise ConfigurationError(
-                f"job name {self.name!r}: at most 63 letters, digits and dashes, no dash at either end"
+                f"job name {self.name!r}: at most {SAGEMAKER_NAME_CHARACTERS} letters, digits and dashes, "
+                "no dash at either end"
             )
         if not _ROLE.fullmatch(self.role_arn):
             raise ConfigurationError(f"role {self.role_arn!r} is not an ARN like arn:aws:iam::123456789012:role/NAME")
-        check_uri("output", self.output)
+        parse_uri(self.output, "output")
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"channels {', '.join(names)}: each may be there once")

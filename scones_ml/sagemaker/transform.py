@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from scones_ml.cost.prices import hourly_price
 from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.events import parse_uri
+from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel
-from scones_ml.sagemaker.endpoint_plan import hourly_price, model_changes, removal
+from scones_ml.sagemaker.endpoint_plan import model_changes, removal
 from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Request
 from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = ["TransformRequest", "transform_plan", "transform_request"]
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _PAYLOAD_MB: Final = 6
 
 
@@ -47,11 +49,11 @@ class TransformRequest:
     container: str | None = None
 
     def __post_init__(self) -> None:
-        if _NAME.fullmatch(self.name) is None:
-            raise DeploymentError(f"{self.name!r} is no job's name: give 1 to 63 letters, digits and hyphens")
-        for uri in (self.source, self.destination):
-            if not re.fullmatch(r"s3://[^/]+/.*", uri):
-                raise ConfigurationError(f"{uri!r} is no s3://bucket/prefix")
+        if re.fullmatch(SAGEMAKER_NAME, self.name) is None:
+            most = SAGEMAKER_NAME_CHARACTERS
+            raise DeploymentError(f"{self.name!r} is no job's name: give 1 to {most} letters, digits and hyphens")
+        parse_uri(self.source, "source")
+        parse_uri(self.destination, "destination")
         if self.instances < 1:
             raise ConfigurationError(f"{self.instances} instances: give 1 or more")
 
@@ -74,7 +76,7 @@ def transform_plan(request: TransformRequest, place: EndpointPlace, package: Mod
         request.name,
         f"{request.instances} x {request.instance_type} until every picture is done",
         "sagemaker:CreateTransformJob",
-        hourly_price(place, request.instance_type, request.instances),
+        hourly_price(place.region, request.instance_type, request.instances),
         transform_request(request, model.name),
     )
     return Plan(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.limits import TUNING_NAME_CHARACTERS
 from scones_ml.sagemaker.hyperparameters import Hyperparameters
 from scones_ml.sagemaker.training_job import TrainingJob, definition
 
@@ -18,7 +19,6 @@ __all__ = ["IMAGE_CLASSIFICATION_RANGES", "Categorical", "Continuous", "Integer"
 
 Scaling = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 Strategy = Literal["Bayesian", "Random", "Hyperband", "Grid"]
-_NAME_LENGTH = 32
 _NEVER = ("num_classes", "num_training_samples", "source")
 
 
@@ -90,8 +90,8 @@ class Tuning:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.job.name) > _NAME_LENGTH:
-            raise ConfigurationError(f"tuning job name {self.job.name!r}: at most {_NAME_LENGTH} characters")
+        if len(self.job.name) > TUNING_NAME_CHARACTERS:
+            raise ConfigurationError(f"tuning job name {self.job.name!r}: at most {TUNING_NAME_CHARACTERS} characters")
         if not self.ranges:
             raise ConfigurationError("tuning needs at least one range to search")
         names = [searched.name for searched in self.ranges]

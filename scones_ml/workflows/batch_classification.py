@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Literal
 
 from scones_ml import asl
-from scones_ml.errors import TransientServiceError
+from scones_ml.workflows import retries
 
 __all__ = ["ImageSource", "batch_classification"]
 
@@ -27,33 +27,6 @@ ImageSource = Literal["prefix", "manifest", "list"]
 TASK_SECONDS = 270
 """Longer than a function's own limit of 240 s, and within the 300 s of an Express execution."""
 _MAP_SECONDS = 86_400
-
-_RETRY = (
-    asl.Retrier(
-        error_equals=(
-            "Lambda.ClientExecutionTimeoutException",
-            "Lambda.ServiceException",
-            "Lambda.AWSLambdaException",
-            "Lambda.SdkClientException",
-            "Lambda.TooManyRequestsException",
-            TransientServiceError.__name__,
-        ),
-        interval_seconds=2,
-        max_attempts=6,
-        backoff_rate=2,
-        max_delay_seconds=60,
-        jitter_strategy="FULL",
-    ),
-)
-_RETRY_MAP = (
-    asl.Retrier(
-        error_equals=("States.ItemReaderFailed", "States.ResultWriterFailed"),
-        interval_seconds=5,
-        max_attempts=2,
-        backoff_rate=2,
-        jitter_strategy="FULL",
-    ),
-)
 
 
 def batch_classification(
@@ -99,7 +72,7 @@ def batch_classification(
             parameters={"Bucket": "${OutputBucketName}", "Prefix.$": "States.Format('bulk-runs/{}', $.run)"},
         ),
         label="ClassifyImages",
-        retry=_RETRY_MAP,
+        retry=(retries.MAP,),
         end=True,
     )
     return asl.StateMachine(
@@ -139,6 +112,6 @@ def _classify() -> asl.Task:
         parameters={"FunctionName": "${ClassifyBatchFunctionArn}", "Payload.$": "$"},
         output_path="$.Payload",
         timeout_seconds=TASK_SECONDS,
-        retry=_RETRY,
+        retry=(retries.LAMBDA,),
         end=True,
     )

@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import Literal
 
 from scones_ml import asl
-from scones_ml.errors import ImageNotFoundError, ImageTooLargeError, InvalidImageError, TransientServiceError
+from scones_ml.errors import ImageNotFoundError, ImageTooLargeError, InvalidImageError
+from scones_ml.workflows import retries
 
 __all__ = ["THRESHOLD_ERROR", "image_classification"]
 
@@ -29,24 +30,6 @@ WRITE_SECONDS = 30
 MACHINE_SECONDS = 900
 """Longer than three tasks with their retries."""
 
-_LAMBDA_TRANSIENT = (
-    "Lambda.ClientExecutionTimeoutException",
-    "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
-    "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
-    TransientServiceError.__name__,
-)
-_SELDOM = ("Sandbox.Timedout", "Lambda.Unknown", "States.Timeout")
-_S3_TRANSIENT = (
-    "S3.S3Exception",
-    "S3.SdkClientException",
-    "S3.SlowDownException",
-    "S3.InternalErrorException",
-    "S3.ServiceUnavailableException",
-    "S3.RequestTimeoutException",
-    TransientServiceError.__name__,
-)
 _REASON = {"error.$": "$.error", "reason.$": "$.failure.errorMessage", "input.$": "$$.Execution.Input"}
 
 
@@ -88,33 +71,15 @@ def image_classification(below_threshold: Literal["review", "fail"] = "review") 
     )
 
 
-def _retries(*extra: asl.Retrier, transient: tuple[str, ...]) -> tuple[asl.Retrier, ...]:
-    return (
-        *extra,
-        asl.Retrier(
-            error_equals=transient,
-            interval_seconds=2,
-            max_attempts=6,
-            backoff_rate=2,
-            max_delay_seconds=60,
-            jitter_strategy="FULL",
-        ),
-        asl.Retrier(error_equals=_SELDOM, interval_seconds=2, max_attempts=2, backoff_rate=2, jitter_strategy="FULL"),
-    )
-
-
 def _function(name: str, *, next: str, comment: str) -> asl.Task:  # noqa: A002 - AWS's name
     """A function that reads the picture: it may be broken, too large or gone."""
-    once = asl.Retrier(
-        error_equals=(ImageNotFoundError.__name__,), interval_seconds=2, max_attempts=1, jitter_strategy="FULL"
-    )
     return asl.Task(
         comment=comment,
         resource="arn:aws:states:::lambda:invoke",
         parameters={"FunctionName": f"${{{name}FunctionArn}}", "Payload.$": "$"},
         output_path="$.Payload",
         timeout_seconds=TASK_SECONDS,
-        retry=_retries(once, transient=_LAMBDA_TRANSIENT),
+        retry=(retries.MISSING_IMAGE, retries.LAMBDA, retries.RARE),
         catch=(
             asl.Catcher(
                 error_equals=(InvalidImageError.__name__, ImageTooLargeError.__name__, ImageNotFoundError.__name__),
@@ -133,7 +98,7 @@ def _filter() -> asl.Task:
         parameters={"FunctionName": "${FilterLowConfidenceFunctionArn}", "Payload.$": "$"},
         output_path="$.Payload",
         timeout_seconds=TASK_SECONDS,
-        retry=_retries(transient=_LAMBDA_TRANSIENT),
+        retry=(retries.LAMBDA, retries.RARE),
         next="IsConfident",
     )
 
@@ -194,6 +159,6 @@ def _write() -> asl.Task:
         },
         result_path=None,
         timeout_seconds=WRITE_SECONDS,
-        retry=_retries(transient=_S3_TRANSIENT),
+        retry=(retries.S3, retries.RARE),
         end=True,
     )

@@ -200,7 +200,7 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunction
     import boto3
 
     from scones_ml.aws.store import S3ObjectStore
-    from scones_ml.local.workflow import resources
+    from scones_ml.local.resources import task_resources
 
     state = StepFunctions()
     handler = type("Handler", (_Handler,), {"state": state, "lock": threading.Lock()})
@@ -227,7 +227,7 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunction
     monkeypatch.setattr("scones_ml.aws.observability.logger.info", lambda *_, **__: None)  # Lambda's log, not ours
     machines = {"images": image_classification(), "batches": batch_classification(batch_size=4)}
     state.machines = {name: _deployed(machine.to_text()) for name, machine in machines.items()}
-    state.resources = {**resources(S3ObjectStore(), {}), **_optimized_s3()}
+    state.resources = {**task_resources(S3ObjectStore(), {}), **_optimized_s3()}
     yield state
     server.shutdown()
     thread.join()

@@ -310,7 +310,7 @@ def test_sources_that_are_none_say_so(tmp_path: Path, request_: BulkRequest) -> 
     """No folder, no bucket and nothing in it are one clear line each."""
     with pytest.raises(ConfigurationError, match="there is no folder"):
         backends.image_source(str(tmp_path / "gone"))
-    with pytest.raises(ConfigurationError, match="names no bucket"):
+    with pytest.raises(ConfigurationError, match="is not s3://bucket/prefix"):
         backends.image_source("s3://")
     with pytest.raises(InvalidImageError, match="holds no images"):
         run_bulk(replace(request_, prefix="nothing/"))

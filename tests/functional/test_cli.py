@@ -264,7 +264,9 @@ def test_bad_models_and_images_get_one_clear_line(
     (folder / "broken" / "model.json").write_text('{"input_size": 8}')
     assert "labels" in complaint(capsys, "run", "a.png", "--model", "broken")
     assert "gone.png" in complaint(capsys, "run", "gone.png", "--model", str(tiny_model))
-    assert "--threshold 2.0" in complaint(capsys, "run", "a.png", "--model", str(tiny_model), "--threshold", "2")
+    assert "--threshold is 2: give a number above 0 and at most 1" in complaint(
+        capsys, "run", "a.png", "--model", str(tiny_model), "--threshold", "2"
+    )
     assert "scones stage" in complaint(capsys, "train", "nowhere")
     assert "scones stage" in complaint(capsys, "evaluate", str(tiny_model), "nowhere")
 

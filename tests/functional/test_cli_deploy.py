@@ -133,6 +133,13 @@ def test_what_the_built_in_algorithm_trained(
     }
 
 
+def test_a_threshold_out_of_range_is_named_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """A threshold that is not in (0, 1] is refused by the option's name, before anything is asked."""
+    options = ["--classes", "bicycle,motorcycle", "--threshold", "93", "--on", "aws", "--dry-run"]
+    assert main(["deploy", BUILT_IN, *options]) == 1
+    assert "--threshold is 93: give a number above 0 and at most 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -140,7 +147,7 @@ def test_what_the_built_in_algorithm_trained(
         (["--serverless"], "--container are SageMaker's: add --on aws"),
         (["--on", "aws", "--port", "8080"], "--port is of an endpoint on this machine"),
         (["--on", "aws", "--serverless", "--instances", "2"], "a serverless endpoint has no machines"),
-        (["--on", "aws", "--serverless", "--memory", "3000"], "memory of 3000 MB: give 1024, 2048"),
+        (["--on", "aws", "--serverless", "--memory", "3000"], "memory of 3000 MB: give one of 1024, 2048"),
         (["--on", "aws", "--serverless", "--capture-percentage", "5"], "keeps no data capture"),
         (["--on", "aws", "--memory", "2048"], "--memory is a serverless endpoint's: add --serverless"),
         (["--on", "aws", "--instances", "many"], "--instances 'many': give a number, or two as in 2-6"),

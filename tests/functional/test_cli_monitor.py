@@ -191,8 +191,8 @@ def test_bad_input_is_one_clear_line(
     assert "--save-reference needs" in complaint(capsys, folder, "--save-reference", str(tmp_path / "r.json"))
     assert "--since 'tomorrow'" in complaint(capsys, folder, "--since", "tomorrow")
     assert "from before --since" in complaint(capsys, folder, "--since", "2999-01-01")
-    assert "--threshold 2.0" in complaint(capsys, folder, "--threshold", "2")
-    assert "s3://BUCKET/PREFIX" in complaint(capsys, folder, "--objects", "bucket")
+    assert "--threshold is 2: give a number above 0 and at most 1" in complaint(capsys, folder, "--threshold", "2")
+    assert "--objects: 'bucket' is not s3://bucket/prefix" in complaint(capsys, folder, "--objects", "bucket")
     both = (folder, "--reference", "r.json", "--data", str(data))
     assert "give one of them" in complaint(capsys, *both)
 

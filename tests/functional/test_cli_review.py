@@ -180,7 +180,7 @@ def test_a_folder_that_is_gone_keeps_nobody_waiting(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["bucket/prefix"], "'bucket/prefix' is not of the form s3://BUCKET/PREFIX"),
+        (["bucket/prefix"], "'bucket/prefix' is not s3://bucket/prefix"),
         (["--classes", "bicycle"], "at least two"),
         (["--classes", "bicycle,bicycle"], "at least two"),
         (["--model", "nowhere"], "nowhere"),

@@ -20,8 +20,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from PIL import Image
 
-from scones_ml import lifecycle
 from scones_ml.aws.classifier import SageMakerClassifier
+from scones_ml.captures import Capture, read_captures
 from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError, TransientServiceError
 from scones_ml.inference.model import load_model
 from scones_ml.local.backend import LocalBackend
@@ -55,6 +55,14 @@ def runtime(endpoint: Endpoint) -> Any:
     return boto3.client("sagemaker-runtime", endpoint_url=endpoint.url, region_name="us-east-1", config=config)
 
 
+def recorded(endpoint: Endpoint) -> dict[str | None, Capture]:
+    """The endpoint's captures by their InferenceId, every line of them whole."""
+    rows = list(read_captures(endpoint.captures))
+    captures = [row for row in rows if isinstance(row, Capture)]
+    assert len(captures) == len(rows)
+    return {capture.inference_id: capture for capture in captures}
+
+
 def post(url: str, data: bytes, content_type: str) -> tuple[int, Any]:
     request = urllib.request.Request(url, data, {"Content-Type": content_type})
     try:
@@ -80,8 +88,7 @@ def test_the_answer_says_how_long_it_took(runtime: Any, endpoint: Endpoint) -> N
         CustomAttributes="shop=17,lane=2",
     )
     assert re.fullmatch(r"latency_ms=\d+\.\d\d", answer["CustomAttributes"])
-    records, _ = lifecycle.read_captures(Path(endpoint.captures))
-    (kept,) = (record for record in records if record.inference_id == "timed")
+    kept = recorded(endpoint)["timed"]
     assert kept.custom_attributes == ("shop=17", "lane=2", answer["CustomAttributes"])
     assert kept.latency_ms() == float(answer["CustomAttributes"].removeprefix("latency_ms="))
 
@@ -173,9 +180,7 @@ def test_captures_have_sagemakers_names_and_format(endpoint: Endpoint, runtime: 
     assert base64.b64decode(side["data"]) == sent
     assert record["captureData"]["endpointOutput"]["encoding"] == "JSON"
     assert record["eventMetadata"]["inferenceId"] == "order-77"
-    records, skipped = lifecycle.read_captures(Path(endpoint.captures))
-    assert skipped == 0
-    assert {found.inference_id: found.input.data for found in records}["order-77"] == sent
+    assert recorded(endpoint)["order-77"].input.data == sent
 
 
 def test_an_answer_does_not_depend_on_its_record(tiny_model: Path, tmp_path: Path) -> None:

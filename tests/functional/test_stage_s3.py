@@ -15,7 +15,7 @@ from PIL import Image
 
 from scones_ml import dataset
 from scones_ml.dataset.opening import fetch
-from scones_ml.errors import DatasetError, TransientServiceError
+from scones_ml.errors import ConfigurationError, DatasetError, TransientServiceError
 from scones_ml.events import ImageRef
 from scones_ml.ports import ObjectStore, StoredObject
 from scones_ml.testing import MemoryObjectStore
@@ -233,7 +233,7 @@ def test_what_cannot_be_staged(tmp_path: Path) -> None:
     """An empty prefix, no bucket and no store are one clear line each."""
     with pytest.raises(DatasetError, match=r"nothing is below s3://scones-staging/photos/"):
         dataset.stage(f"s3://{BUCKET}/photos", tmp_path / "out", store=MemoryObjectStore(), downloads=tmp_path / "d")
-    with pytest.raises(DatasetError, match="is not s3://bucket/prefix"):
+    with pytest.raises(ConfigurationError, match="is not s3://bucket/prefix"):
         dataset.stage("s3:///photos", tmp_path / "out", store=MemoryObjectStore(), downloads=tmp_path / "d")
     with pytest.raises(DatasetError, match="no object store was given"):
         dataset.stage(f"s3://{BUCKET}/photos", tmp_path / "out")

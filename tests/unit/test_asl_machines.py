@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import pytest
 
 from scones_ml import asl
-from scones_ml.asl.history import EVENT_LIMIT
 from scones_ml.errors import ExecutionFailedError, WorkflowError
+from scones_ml.limits import HISTORY_EVENTS
 
 ARN = "arn:aws:states:::lambda:invoke"
 
@@ -200,7 +200,7 @@ def test_a_standard_history_ends_at_its_limit() -> None:
     execution = run(loop, {"n": 0})
     assert (execution.status, execution.error) == ("FAILED", "States.Runtime")
     assert execution.cause == "The execution reached the maximum number of history events (25000)."
-    assert len(execution.history) == EVENT_LIMIT == execution.history[-1].id
+    assert len(execution.history) == HISTORY_EVENTS == execution.history[-1].id
     assert run(loop, {"n": 0}, history=False).status == "FAILED"
     express = run(loop, {"n": 0}, kind="EXPRESS", history=False)
     assert (express.status, express.output, express.history) == ("SUCCEEDED", {"n": turns}, ())

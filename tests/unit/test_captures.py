@@ -15,11 +15,9 @@ from scones_ml.captures import (
     CaptureWriter,
     Payload,
     Skipped,
-    capture_files,
     capture_key,
     objects_by_inference_id,
-    read_capture_files,
-    read_capture_objects,
+    parse_captures,
     read_captures,
 )
 from scones_ml.errors import ConfigurationError
@@ -36,8 +34,7 @@ def capture(data: bytes = b"\x89PNG", answer: bytes = b"[0.75, 0.25]", inference
 
 
 def read(path: Path) -> list[Capture | Skipped]:
-    with path.open("rb") as lines:
-        return list(read_captures(lines))
+    return list(read_captures(path))
 
 
 def test_real_captures_are_read_whole(test_data: Path) -> None:
@@ -97,7 +94,7 @@ def test_broken_lines_are_reported() -> None:
     }
     metadata = {"eventId": "e", "inferenceTime": "2024-10-15T14:05:12Z"}
     good = json.dumps({"captureData": sides, "eventMetadata": metadata})
-    rows = list(read_captures([good, "", good[:80], '{"captureData": {}, "eventMetadata": {}}', "[]"]))
+    rows = list(parse_captures([good, "", good[:80], '{"captureData": {}, "eventMetadata": {}}', "[]"]))
     assert isinstance(rows[0], Capture)
     skipped = [row for row in rows if isinstance(row, Skipped)]
     assert [row.line for row in skipped] == [3, 4, 5]
@@ -143,7 +140,7 @@ def record(**changes: object) -> dict[str, object]:
 
 
 def only(document: object) -> Capture | Skipped:
-    (row,) = read_captures([json.dumps(document) + "\n"])
+    (row,) = parse_captures([json.dumps(document) + "\n"])
     return row
 
 
@@ -186,7 +183,7 @@ def test_a_cut_off_last_line_is_said_to_be_one(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     line = json.dumps(record()) + "\n"
     path.write_text(line * 3 + line[:100])
-    rows = list(read_capture_files([path]))
+    rows = read(path)
     assert [type(row) for row in rows] == [Capture, Capture, Capture, Skipped]
     assert rows[-1] == Skipped(4, "cut off after 100 characters", str(path))
 
@@ -194,7 +191,7 @@ def test_a_cut_off_last_line_is_said_to_be_one(tmp_path: Path) -> None:
 def test_hostile_lines_do_not_stop_the_reader() -> None:
     """Deeply nested JSON, binary rubbish and lone surrogates are skipped, one by one."""
     rows = list(
-        read_captures(
+        parse_captures(
             [
                 b"[" * 100_000 + b"\n",
                 b"\x00\xff\xfe\n",
@@ -226,9 +223,9 @@ def test_the_latency_travels_as_a_custom_attribute(tmp_path: Path) -> None:
 def test_paths_that_hold_no_captures_are_named(tmp_path: Path) -> None:
     """A missing path and a folder without capture files are one clear line each."""
     with pytest.raises(ConfigurationError, match=r"there is no file or folder .*nowhere"):
-        capture_files(tmp_path / "nowhere")
+        read_captures(tmp_path / "nowhere")
     with pytest.raises(ConfigurationError, match="holds no capture files"):
-        capture_files(tmp_path)
+        read_captures(tmp_path)
 
 
 def test_captures_are_read_from_a_store(tmp_path: Path) -> None:
@@ -238,11 +235,13 @@ def test_captures_are_read_from_a_store(tmp_path: Path) -> None:
     store.write("b", "captures/x/1.jsonl", (line * 2 + "{").encode(), "application/jsonl")
     store.write("b", "captures/x/2.jsonl", line.encode(), "application/jsonl")
     store.write("b", "captures/x/notes.txt", b"no capture", "text/plain")
-    rows = list(read_capture_objects(store, "b", "captures/"))
+    rows = list(read_captures("s3://b/captures/", store))
     assert sum(isinstance(row, Capture) for row in rows) == 3
     assert [row.file for row in rows if isinstance(row, Skipped)] == ["s3://b/captures/x/1.jsonl"]
     with pytest.raises(ConfigurationError, match="s3://b/other holds no capture files"):
-        list(read_capture_objects(store, "b", "other"))
+        read_captures("s3://b/other", store)
+    with pytest.raises(ConfigurationError, match="s3://b/captures/: no object store was given"):
+        read_captures("s3://b/captures/")
 
 
 def test_captures_join_their_object_by_inference_id(tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def test_an_augmented_manifest_reads_from_the_store(tmp_path: Path) -> None:
         ('{"class": "a"}', "line 1 does not say which picture and which class"),
         ('{"path": 3, "class": "a"}', "line 1 does not say which picture"),
         ('{"path": "../a.png", "class": "a"}', "line 1 names a file outside"),
+        ('{"source-ref": "s3:///a.png", "class": "a"}', "line 1: 's3:///a.png' is not s3://bucket/prefix"),
+        ('{"source-ref": "s3://photos", "class": "a"}', "line 1: 's3://photos' names a bucket alone"),
     ],
 )
 def test_json_lines_that_cannot_be_read(lines: str, message: str, tmp_path: Path) -> None:

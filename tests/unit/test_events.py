@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from scones_ml import events
-from scones_ml.errors import EventError
+from scones_ml.errors import ConfigurationError, EventError
 from scones_ml.events import ClassifiedImage, ImageRef, SerializedImage
 from scones_ml.testing import recorded_event, recorded_events
 
@@ -52,6 +52,30 @@ def test_direct_and_eventbridge_keys_are_never_decoded(key: str) -> None:
     assert events.image_ref({"s3_bucket": BUCKET, "s3_key": key}).s3_key == key
     event = {"detail": {"bucket": {"name": BUCKET}, "object": {"key": key}}}
     assert events.image_ref(event).s3_key == key
+
+
+@given(KEYS)
+def test_a_uri_gives_back_bucket_and_key(key: str) -> None:
+    """Whatever a key holds, slashes in front included, the URI of an object gives back its bucket and its key."""
+    uri = events.object_uri(BUCKET, key)
+    assert events.parse_uri(uri) == events.parse_object_uri(uri) == (BUCKET, key)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/"])
+def test_a_bucket_alone_is_a_prefix_and_no_object(uri: str) -> None:
+    """A bucket without a key is the prefix of all that it holds, and refused where an object is needed."""
+    assert events.parse_uri(uri) == ("bucket", "")
+    with pytest.raises(ConfigurationError, match=f"^--model: '{uri}' names a bucket alone: give s3://bucket/key$"):
+        events.parse_object_uri(uri, "--model")
+
+
+@pytest.mark.parametrize("uri", ["", "bucket/key", "/tmp/photos", "s3:/bucket/key", "https://bucket/key", "s3:///key"])
+def test_what_is_no_s3_uri_is_refused_by_name(uri: str) -> None:
+    """Anything but ``s3://`` and a bucket is one line with the option that holds it, and the form that it needs."""
+    with pytest.raises(ConfigurationError, match=f"^--objects: '{uri}' is not s3://bucket/prefix$"):
+        events.parse_uri(uri, "--objects")
+    with pytest.raises(ConfigurationError, match=f"^'{uri}' is not s3://bucket/prefix$"):
+        events.parse_object_uri(uri)
 
 
 def test_test_event_names_no_image() -> None:

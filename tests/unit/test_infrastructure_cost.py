@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scones_ml import asl, workflows
 from scones_ml.cost import estimate as cost
 from scones_ml.cost.designs import DESIGNS
-from scones_ml.cost.prices import PRICES, price_table
+from scones_ml.cost.prices import HOURS_A_MONTH, PRICES, alarm_hourly_price, hourly_price, price_table
 from scones_ml.cost.workload import Run, Workload, count, count_batches
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
 
@@ -41,6 +41,15 @@ def test_bulk_costs_what_is_known() -> None:
     assert bulk.per_month - extra == pytest.approx(0.92, rel=0.05)
     assert lines["S3 GET"] + lines["Lambda ClassifyBatch"] == pytest.approx(0.63, rel=0.05)
     assert extra < 0.07
+
+
+def test_the_hourly_price_is_the_tables_or_none() -> None:
+    """An hour costs what the table says for each machine; an unknown region or machine has no price, never a guess."""
+    table = PRICES["us-east-1"]
+    assert hourly_price("us-east-1", "ml.m5.large", 2) == 2 * table.instance("ml.m5.large")
+    assert alarm_hourly_price("us-east-1") == table.item("alarm") / HOURS_A_MONTH
+    assert hourly_price("us-east-1", "ml.m9.huge") is None
+    assert (hourly_price("mars", "ml.m5.large"), alarm_hourly_price("mars")) == (None, None)
 
 
 def test_an_instance_pays_above_hundreds_of_millions() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from scones_ml.captures import Capture, Payload, Skipped, capture_files, read_capture_files
+from scones_ml.captures import Capture, Payload, Skipped, read_captures
 from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.events import ImageRef
 from scones_ml.monitoring import MonitorRequest, Reference, make_reference, monitor, read_reference, write_reference
@@ -67,7 +67,7 @@ def stream(count: int, brightness: int = 128) -> Iterator[Capture]:
 
 def test_the_real_captures_are_counted_whole(test_data: Path) -> None:
     """All 23 real records, eight of them below the course's threshold of .93, over one year."""
-    found = monitor(read_capture_files(capture_files(test_data / "captured")), MonitorRequest(threshold=0.93))
+    found = monitor(read_captures(test_data / "captured"), MonitorRequest(threshold=0.93))
     assert (found.records, found.skipped, found.answered, found.reviews) == (23, 0, 23, 8)
     assert [row.count for row in found.classes] == [10, 13]
     assert (found.first.year, found.last.year) == (2024, 2025)

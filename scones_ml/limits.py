@@ -1,0 +1,153 @@
+"""AWS's quotas, each once, with its source: what AWS refuses however we set things up.
+
+Read in November 2026; AWS raises none of them on request. What we chose ourselves (time-outs of tasks, retries,
+connections, caps of the image policy) stays where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "BUCKET_NAME",
+    "DEFINITION_BYTES",
+    "ENDPOINT_REQUEST_BYTES",
+    "EVENT_RETRIES",
+    "EVENT_RETRY_SECONDS",
+    "EXPRESS_SECONDS",
+    "HISTORY_EVENTS",
+    "INLINE_MAP_CONCURRENCY",
+    "INTRINSIC_STRING_CHARACTERS",
+    "LAMBDA_SECONDS",
+    "LAMBDA_UNRESERVED_CONCURRENCY",
+    "LAMBDA_UNZIPPED_BYTES",
+    "MAP_CONCURRENCY",
+    "MAP_ITEMS",
+    "QUEUE_RETENTION_SECONDS",
+    "RANGE_ITEMS",
+    "S3_KEY_BYTES",
+    "S3_PAGE_KEYS",
+    "SAGEMAKER_NAME",
+    "SAGEMAKER_NAME_CHARACTERS",
+    "SERVERLESS_CONCURRENCY",
+    "SERVERLESS_MEMORY_MB",
+    "SERVERLESS_REQUEST_BYTES",
+    "STATE_BYTES",
+    "STEP_FUNCTIONS_NAME_CHARACTERS",
+    "TUNING_NAME_CHARACTERS",
+]
+
+# Step Functions: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html, where nothing else is said.
+
+STATE_BYTES: Final = 262_144
+"""Bytes of UTF-8 that a state, a task or an execution takes or gives, of Standard and Express workflows alike."""
+
+DEFINITION_BYTES: Final = 1_048_576
+"""Bytes of a definition. https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html"""
+
+EXPRESS_SECONDS: Final = 300
+"""Duration of an Express execution."""
+
+HISTORY_EVENTS: Final = 25_000
+"""Events in the history of a Standard execution, which fails beyond; Express workflows keep none."""
+
+STEP_FUNCTIONS_NAME_CHARACTERS: Final = 80
+"""Characters in the name of an execution, a state or a variable."""
+
+INLINE_MAP_CONCURRENCY: Final = 40
+"""Iterations that an inline Map runs at a time.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
+"""
+
+MAP_CONCURRENCY: Final = 10_000
+"""Child executions that a distributed Map runs at a time.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+"""
+
+MAP_ITEMS: Final = 100_000_000
+"""Items that a distributed Map reads.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
+"""
+
+RANGE_ITEMS: Final = 1_000
+"""Items that ``States.ArrayRange`` makes. https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html"""
+
+INTRINSIC_STRING_CHARACTERS: Final = 10_000
+"""Characters that ``States.Base64Encode``, ``Base64Decode`` and ``Hash`` take; source as `RANGE_ITEMS`."""
+
+# Lambda: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+
+LAMBDA_UNZIPPED_BYTES: Final = 262_144_000
+"""Bytes of a function's package, unzipped, layers included: 250 MB of 1,024 KB."""
+
+LAMBDA_SECONDS: Final = 900
+"""Duration of an invocation."""
+
+LAMBDA_UNRESERVED_CONCURRENCY: Final = 100
+"""Invocations at a time that no function may reserve.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+"""
+
+# SageMaker: https://docs.aws.amazon.com/sagemaker/latest/APIReference/, the operation's own page.
+
+ENDPOINT_REQUEST_BYTES: Final = 6_291_456
+"""Bytes of a request to an endpoint on instances.
+
+The API model of InvokeEndpoint says so. The page of its quotas says 25 MB: the smaller one is safe with both.
+"""
+
+SERVERLESS_REQUEST_BYTES: Final = 4_194_304
+"""Bytes of a request to a serverless endpoint.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+"""
+
+SERVERLESS_MEMORY_MB: Final = (1_024, 2_048, 3_072, 4_096, 5_120, 6_144)
+"""Sizes that a serverless endpoint comes in; see ServerlessConfig."""
+
+SERVERLESS_CONCURRENCY: Final = 200
+"""Requests that a serverless endpoint answers at a time; see ServerlessConfig."""
+
+SAGEMAKER_NAME_CHARACTERS: Final = 63
+"""Characters in the name of an endpoint, its configuration, a model, a training or a transform job."""
+
+SAGEMAKER_NAME: Final = r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*"
+"""Pattern of such a name, its length included; see CreateEndpoint and CreateTrainingJob."""
+
+TUNING_NAME_CHARACTERS: Final = 32
+"""Characters in the name of a tuning job; see CreateHyperParameterTuningJob."""
+
+# S3
+
+S3_KEY_BYTES: Final = 1_024
+"""Bytes of UTF-8 in a key. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
+S3_PAGE_KEYS: Final = 1_000
+"""Keys that one request lists or deletes.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html and API_DeleteObjects.html
+"""
+
+BUCKET_NAME: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+"""Pattern of a bucket's name. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+
+# EventBridge and SQS
+
+EVENT_RETRY_SECONDS: Final = 86_400
+"""How long EventBridge tries to deliver an event.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+"""
+
+EVENT_RETRIES: Final = 185
+"""How often EventBridge tries to deliver an event; source as `EVENT_RETRY_SECONDS`."""
+
+QUEUE_RETENTION_SECONDS: Final = 1_209_600
+"""How long a queue keeps a message: 14 days.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""

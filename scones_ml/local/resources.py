@@ -1,0 +1,70 @@
+"""The functions behind the Resource ARNs of our definitions on this machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+from scones_ml import asl
+from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
+from scones_ml.ports import ObjectStore
+
+__all__ = ["invoke_handler", "put_object", "task_resources"]
+
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+
+
+def task_resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, Callable[[asl.Json], object]]:
+    """What stands behind the Resource ARNs of the tasks of our definitions.
+
+    Args:
+        store: behind ``aws-sdk:s3:putObject``.
+        substitutions: values for the definition's ``${Name}`` placeholders, other than functions.
+
+    Returns:
+        :func:`invoke_handler` for ``lambda:invoke``, :func:`put_object` for ``aws-sdk:s3:putObject``.
+    """
+    return {
+        "arn:aws:states:::lambda:invoke": invoke_handler,
+        "arn:aws:states:::aws-sdk:s3:putObject": put_object(store, substitutions),
+    }
+
+
+def invoke_handler(parameters: asl.Json) -> object:
+    """``lambda:invoke``: call the handler that the function's name tells, and add Lambda's envelope.
+
+    Args:
+        parameters: ``FunctionName`` and ``Payload``.
+
+    Raises:
+        ConfigurationError: no handler is behind that name.
+    """
+    assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
+    name = handler_behind(str(parameters["FunctionName"]))
+    result = load_handler(name)(parameters.get("Payload", {}), LambdaContext(name))
+    return {"ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200}
+
+
+def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable[[asl.Json], object]:
+    """``s3:putObject``, of a Task as of a Map's ResultWriter: write one object to a store.
+
+    Args:
+        store: that takes the objects.
+        substitutions: values for the ``${Name}`` placeholders in a bucket's name.
+
+    Returns:
+        The function behind the ARN: it takes ``Bucket``, ``Key``, ``Body`` (text, or JSON to be written as such) and
+        ``ContentType``, and returns the ``ETag``.
+    """
+
+    def put(parameters: asl.Json) -> object:
+        assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
+        bucket = _PLACEHOLDER.sub(lambda match: substitutions[match[1]], str(parameters["Bucket"]))
+        body = parameters["Body"]
+        data = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        content_type = str(parameters.get("ContentType", "application/json"))
+        etag = store.write(bucket, str(parameters["Key"]), data.encode(), content_type)
+        return {"ETag": f'"{etag}"'}
+
+    return put
