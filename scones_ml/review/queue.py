@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from scones_ml import images
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import FilteredImage, ImageRef
-from scones_ml.ports import ObjectStore, Progress, no_progress
+from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 from scones_ml.review.annotations import Answer, AnswerFile, Reviews, Undo, Verdict
 
 __all__ = ["REVIEW_PREFIXES", "Pictures", "Queue", "Review", "Standing", "Step", "class_names", "read_queue"]
@@ -26,7 +26,6 @@ __all__ = ["REVIEW_PREFIXES", "Pictures", "Queue", "Review", "Standing", "Step",
 REVIEW_PREFIXES = ("outcomes/review/", "bulk/")
 """Where the workflow writes what a person is to decide, image by image, and the bulk workflow batch by batch."""
 
-_READERS = 10  # botocore keeps ten connections
 _SHOWN = images.ImagePolicy(image_size=1280)
 _KEPT = 8
 _DECIDED = re.compile(rb'"outcome": ?"(accepted|quarantined|dropped)"')
@@ -75,7 +74,7 @@ def read_queue(
     keys = [key for key in listed if key.endswith((".json", ".jsonl")) and key not in known.documents]
     found = {image.image_id: image for image in known.images}
     passed_over = list(known.passed_over)
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         for done, document in enumerate(pool.map(partial(_read, store, bucket), keys), start=1):
             passed_over += document.passed_over
             for image in document.images:
