@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scones_ml.aws.resources import Resources
-from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.errors import ConfigurationError
 
 __all__ = ["delete_objects", "has_objects"]
-
-_MISSING = "NoSuchBucket"
 
 
 def has_objects(resources: Resources, uri: str) -> bool:
@@ -38,7 +36,8 @@ def delete_objects(resources: Resources, uri: str) -> None:
         request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}
         answer = resources.call("s3", "DeleteObjects", request, uri)
         for error in answer.get("Errors", ()):
-            raise ConfigurationError(f"s3://{bucket}/{error.get('Key')}: {error.get('Code')}: {error.get('Message')}")
+            code = str(error.get("Code", ""))
+            raise ConfigurationError(f"s3://{bucket}/{error.get('Key')}: {code}: {error.get('Message')}", code=code)
 
 
 def _versions(resources: Resources, uri: str) -> Iterator[list[dict[str, str]]]:
@@ -48,8 +47,8 @@ def _versions(resources: Resources, uri: str) -> Iterator[list[dict[str, str]]]:
     while True:
         try:
             answer = resources.call("s3", "ListObjectVersions", request, uri)
-        except SconesError as exc:
-            if _MISSING in str(exc):
+        except ConfigurationError as exc:
+            if exc.code == "NoSuchBucket":
                 return
             raise
         found = [
