@@ -11,10 +11,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from botocore.config import Config
-
 from scones_ml.aws.errors import translated
-from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.errors import ConfigurationError, MissingExtraError, SconesError
+
+try:
+    from botocore.config import Config
+except ModuleNotFoundError as exc:
+    raise MissingExtraError("boto3", "aws") from exc
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

@@ -71,6 +71,25 @@ def test_a_caller_that_cannot_be_had_is_the_caller(account: None) -> None:
     assert clients.caller() == "the caller"
 
 
+def test_without_boto3_every_way_in_says_what_to_install() -> None:
+    """Where botocore is not installed, the backend, a region and a store are one line each: what to install."""
+    code = """
+import sys
+from pathlib import Path
+sys.modules["botocore"] = None
+from scones_ml import backends
+from scones_ml.errors import MissingExtraError
+for act in (lambda: backends.backend("aws", Path("x")), backends.region, backends.s3_store):
+    try:
+        act()
+    except MissingExtraError as exc:
+        assert str(exc) == "boto3 is not installed: pip install 'scones-ml[aws]'", exc
+    else:
+        raise AssertionError(act)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_translation_of_errors_needs_no_client() -> None:
     """Imports inside the package run one way: from clients to errors."""
     code = "import sys, scones_ml.aws.errors; sys.exit('scones_ml.aws.clients' in sys.modules)"
