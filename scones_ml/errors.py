@@ -20,7 +20,8 @@
         └── ExecutionFailedError      an execution that ended without a result
 
 Class names are a wire contract: the Lambda runtime reports them, and Step Functions' Retry and Catch match on them.
-Messages are one line that names the thing and the remedy.
+Messages are one line that names the thing and the remedy. An error that a service answered keeps the service's own code
+in ``code``: programs decide by class and code, never by the message.
 """
 
 from __future__ import annotations
@@ -46,7 +47,19 @@ __all__ = [
 
 
 class SconesError(Exception):
-    """Base of every error that scones_ml raises on purpose."""
+    """Base of every error that scones_ml raises on purpose.
+
+    Args:
+        message: one line.
+        code: the error code of the service that answered, ``"NoSuchBucket"``; empty when no service did.
+
+    Attributes:
+        code: see above.
+    """
+
+    def __init__(self, message: str = "", *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ConfigurationError(SconesError):

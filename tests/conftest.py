@@ -39,8 +39,11 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    if boto3 := sys.modules.get("boto3"):  # its default session remembers the credentials of an earlier test
+    # Sessions remember the credentials of an earlier test: boto3's, which tests use, and our own.
+    if boto3 := sys.modules.get("boto3"):
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    if clients := sys.modules.get("scones_ml.aws.clients"):
+        clients.session.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AwsBackend"]
 
-_ATTEMPTS = 8
-"""A command can wait out a throttled minute; a function, whose queue comes back anyway, should not."""
-
 
 class AwsBackend:
     """S3, SageMaker and Step Functions, where the environment and the stack say.
@@ -101,10 +98,11 @@ class AwsBackend:
     @cached_property
     def runner(self) -> StepFunctionsRunner:
         """Step Functions."""
+        from scones_ml.aws.clients import BULK
         from scones_ml.aws.executions import StateMachineExecutions
         from scones_ml.aws.workflow import StepFunctionsRunner
 
-        return StepFunctionsRunner(StateMachineExecutions(self.place.state_machine, attempts=_ATTEMPTS))
+        return StepFunctionsRunner(StateMachineExecutions(self.place.state_machine, config=BULK))
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: the account, and what plans need of it."""

@@ -14,9 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
-from botocore.config import Config
-
-from scones_ml.aws.clients import client
+from scones_ml.aws import clients
 from scones_ml.aws.environment import Place
 from scones_ml.aws.errors import translated
 from scones_ml.aws.resources import Resources
@@ -83,9 +81,8 @@ class StepFunctionsBulk:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._place, self._store, self._pause = place or Place(), store or S3ObjectStore(), pause
-        config = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 8, "mode": "standard"})
-        self._states = cast("_StepFunctions", client("stepfunctions", config))
-        self._lambda = cast("_Lambda", client("lambda", config))
+        self._states = cast("_StepFunctions", clients.client("stepfunctions", clients.BULK))
+        self._lambda = cast("_Lambda", clients.client("lambda", clients.BULK))
 
     def run(self, source: str, progress: Progress = no_progress) -> BulkResult:
         """Classify every picture under a prefix of the input bucket; Ctrl-C lets go of the execution, which goes on.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from scones_ml import images
-from scones_ml.aws.clients import client
+from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
 from scones_ml.errors import InferenceError
 from scones_ml.settings import ImagePolicy
@@ -77,8 +77,7 @@ def _client(url: str | None) -> SageMakerRuntimeClient:
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    # The workflow retries, so that a slow endpoint is not asked twice within one Lambda invocation.
-    config = Config(connect_timeout=3, read_timeout=55, retries={"total_max_attempts": 1, "mode": "standard"})
+    config = clients.INFERENCE
     if url and urlsplit(url).hostname in _LOOPBACK:
         config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))
-    return cast("SageMakerRuntimeClient", client("sagemaker-runtime", config, url))
+    return cast("SageMakerRuntimeClient", clients.client("sagemaker-runtime", config, url))

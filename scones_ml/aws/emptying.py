@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scones_ml.aws.resources import Resources
-from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.errors import ConfigurationError
 from scones_ml.events import parse_uri
 
 __all__ = ["delete_objects", "has_objects"]
-
-_MISSING = "NoSuchBucket"
 
 
 def has_objects(resources: Resources, uri: str) -> bool:
@@ -39,7 +37,8 @@ def delete_objects(resources: Resources, uri: str) -> None:
         request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}
         answer = resources.call("s3", "DeleteObjects", request, uri)
         for error in answer.get("Errors", ()):
-            raise ConfigurationError(f"s3://{bucket}/{error.get('Key')}: {error.get('Code')}: {error.get('Message')}")
+            code = str(error.get("Code", ""))
+            raise ConfigurationError(f"s3://{bucket}/{error.get('Key')}: {code}: {error.get('Message')}", code=code)
 
 
 def _versions(resources: Resources, uri: str) -> Iterator[list[dict[str, str]]]:
@@ -49,8 +48,8 @@ def _versions(resources: Resources, uri: str) -> Iterator[list[dict[str, str]]]:
     while True:
         try:
             answer = resources.call("s3", "ListObjectVersions", request, uri)
-        except SconesError as exc:
-            if _MISSING in str(exc):
+        except ConfigurationError as exc:
+            if exc.code == "NoSuchBucket":
                 return
             raise
         found = [

@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Final, Protocol, cast
-
-from botocore.config import Config
-from botocore.exceptions import ClientError
+from typing import Final
 
 from scones_ml import settings
 from scones_ml.aws import clients
-from scones_ml.aws.errors import translated
+from scones_ml.aws.resources import Resources
+from scones_ml.aws.stacks import describe_stack
 from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.events import parse_uri
 from scones_ml.infrastructure.storage import CAPTURE_PREFIX
@@ -34,14 +32,6 @@ _OUTPUTS: Final = {
 """Which output of the stack stands for an unset variable."""
 
 _ARNS: Final = ("SCONES_ROLE", "SCONES_STATE_MACHINE", "SCONES_BATCH_STATE_MACHINE")
-
-
-class _CloudFormation(Protocol):
-    """What we need of a CloudFormation client."""
-
-    def describe_stacks(self, *, StackName: str) -> Mapping[str, Any]:  # noqa: N803
-        """Tell of a stack, or raise ClientError."""
-        ...
 
 
 class Place:
@@ -135,7 +125,7 @@ class Place:
         try:
             outputs = self._outputs
         except ConfigurationError as exc:
-            raise ConfigurationError(f"{variable} is not set, and {exc}") from exc
+            raise ConfigurationError(f"{variable} is not set, and {exc}", code=exc.code) from exc
         found = None if outputs is None else outputs.get(_OUTPUTS[variable])
         if found is None:
             lacks = (
@@ -176,16 +166,7 @@ def stack_outputs(stack: str) -> dict[str, str] | None:
         ConfigurationError: no permission to ask, no credentials or no region.
         TransientServiceError: throttled or out of reach.
     """
-    cloudformation = cast("_CloudFormation", clients.client("cloudformation", _config()))
-    with translated(f"stack {stack}"):
-        try:
-            (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-        except ClientError as exc:
-            if exc.response.get("Error", {}).get("Code") == "ValidationError":
-                return None
-            raise
+    found = describe_stack(Resources(), stack)
+    if found is None:
+        return None
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
-
-
-def _config() -> Config:
-    return Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 5, "mode": "standard"})

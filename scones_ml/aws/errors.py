@@ -2,12 +2,13 @@
 
 Codes that no table names are judged by their HTTP status: 429 and 5xx may pass, the rest will not. Tests hold the
 tables against botocore's service models, for every operation that this package calls, and against botocore's own list
-of what throttling is called.
+of what throttling is called. AWS's code goes with the error as ``SconesError.code``; this is the only module that reads
+botocore's errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -122,12 +123,15 @@ TABLES: Final[Mapping[str, _Table]] = {
         "InvalidWriteOffset": ConfigurationError,
         "NoSuchBucket": ConfigurationError,
         "NoSuchKey": ImageNotFoundError,
+        "NoSuchTagSet": ConfigurationError,  # a bucket without tags
         "NoSuchVersion": ImageNotFoundError,
+        "OperationAborted": TransientServiceError,  # another call is at it: "Try again", says S3's list of errors
         "PermanentRedirect": ConfigurationError,
         "PreconditionFailed": ImageNotFoundError,
         "TooManyParts": ConfigurationError,
     },
     "sagemaker": {
+        "ConflictException": ConfigurationError,
         "ResourceInUse": ConfigurationError,
         "ResourceLimitExceeded": ConfigurationError,
         "ResourceNotFound": ConfigurationError,
@@ -208,25 +212,34 @@ _S3_ACTIONS: Final = {
 """S3 alone may answer "Access Denied" and no more."""
 
 
+def _unknown_caller() -> str:
+    return "the caller"
+
+
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Raise our error for AWS's, with what to do about it where that is known.
+def translated(what: str, caller: Callable[[], str] = _unknown_caller) -> Iterator[None]:
+    """Raise our error for AWS's, with AWS's code, and with what to do about it where that is known.
 
     Args:
         what: the thing that the call was about, ``"s3://bucket/key"``; messages start with it.
+        caller: says who we are to AWS; asked only when S3 denies something and does not say to whom.
     """
     try:
         yield
     except ClientError as exc:
-        raise _translate(exc)(f"{what}: {_message(exc)}") from exc
+        raise _translate(exc)(f"{what}: {_message(exc, caller)}", code=_code(exc)) from exc
     except (ConnectionError, HTTPClientError, ResponseParserError) as exc:
         raise TransientServiceError(f"{what}: {_with_hint(exc)}") from exc
     except BotoCoreError as exc:
         raise ConfigurationError(f"{what}: {_with_hint(exc)}") from exc
 
 
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 def _translate(error: ClientError) -> type[SconesError]:
-    code = error.response.get("Error", {}).get("Code", "")
+    code = _code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "ModelError":  # the container's own answer: its status decides
         original = int(str(error.response.get("OriginalStatusCode", 0)))
@@ -236,13 +249,13 @@ def _translate(error: ClientError) -> type[SconesError]:
     return TransientServiceError if status == 429 or status >= 500 else ConfigurationError
 
 
-def _message(error: ClientError) -> str:
+def _message(error: ClientError, caller: Callable[[], str]) -> str:
     detail = error.response.get("Error", {})
-    code, said = detail.get("Code", "error"), " ".join(str(detail.get("Message") or error).split())
+    code, said = _code(error) or "error", " ".join(str(detail.get("Message") or error).split())
     action = _S3_ACTIONS.get(error.operation_name)
-    if code in ("403", "AccessDenied") and action and "not authorized to perform" not in said:
+    if code in ("403", "AccessDenied") and action and "arn:" not in said:  # with an ARN it has named who and what
         return (
-            f"{code}: {_caller()} may not {action} there: have it allowed (docs/security.md); "
+            f"{code}: {caller()} may not {action} there: have it allowed (docs/security.md); "
             "or the bucket is another account's"
         )
     hint = _HINTS.get(code)
@@ -253,16 +266,3 @@ def _with_hint(error: Exception) -> str:
     hint = _BEFORE_AN_ANSWER.get(type(error))
     said = " ".join(str(error).split())
     return f"{said.rstrip('.')}: {hint}" if hint else said
-
-
-def _caller() -> str:
-    """Who we are to AWS; "the caller" where that cannot be had quickly."""
-    from botocore.config import Config
-
-    from scones_ml.aws.clients import client
-
-    quick = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-    try:
-        return str(client("sts", quick).get_caller_identity()["Arn"])  # type: ignore[attr-defined]
-    except (ClientError, BotoCoreError, SconesError):
-        return "the caller"

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from botocore.exceptions import ClientError
-
-from scones_ml.aws.clients import client
+from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from botocore.config import Config
+
     from scones_ml.events import ImageRef
 
 __all__ = ["EndedExecution", "FetchedExecution", "StateMachineExecutions", "fetch_execution"]
@@ -79,13 +79,13 @@ class StateMachineExecutions:
     Args:
         arn: of the state machine.
         client: a Step Functions client; None makes one from the environment.
-        attempts: how often a call is tried, with a growing pause, when it is throttled; for the client from the
-            environment.
+        config: of the client from the environment; a command that starts many executions gives
+            :data:`scones_ml.aws.clients.BULK`.
     """
 
-    def __init__(self, arn: str, client: _Client | None = None, attempts: int = 3) -> None:
+    def __init__(self, arn: str, client: _Client | None = None, config: Config = clients.DATA_PLANE) -> None:
         self._arn = arn
-        self._client = client or _default_client(attempts)
+        self._client = client or _default_client(config)
 
     def start(self, image: ImageRef, name: str | None = None) -> str:
         """Start the execution of one object version; it is named by it, so that a duplicate event is harmless.
@@ -102,14 +102,14 @@ class StateMachineExecutions:
             ConfigurationError: no such state machine, or no permission.
         """
         name = name or image.image_id
-        with translated(self._arn):
-            try:
+        try:
+            with translated(self._arn):
                 self._client.start_execution(
                     stateMachineArn=self._arn, name=name, input=image.model_dump_json(exclude_none=True)
                 )
-            except ClientError as exc:
-                if exc.response.get("Error", {}).get("Code") != "ExecutionAlreadyExists":
-                    raise
+        except ConfigurationError as exc:
+            if exc.code != "ExecutionAlreadyExists":
+                raise
         *place, _, machine = self._arn.split(":")[:7]
         return ":".join([*place, "execution", machine, name])
 
@@ -157,7 +157,7 @@ def fetch_execution(arn: str, client: _Client | None = None) -> FetchedExecution
     """
     if ":express:" in arn:
         raise ConfigurationError(f"{arn} is of an EXPRESS machine: {_EXPRESS}")
-    client = client or _default_client(attempts=8)
+    client = client or _default_client(clients.BULK)
     events: list[object] = []
     page: dict[str, object] = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": True}
     with translated(arn):
@@ -173,8 +173,5 @@ def fetch_execution(arn: str, client: _Client | None = None) -> FetchedExecution
 _EXPRESS = "Step Functions keeps no history of its executions; outcomes are in the output bucket, failures in its log"
 
 
-def _default_client(attempts: int) -> _Client:
-    from botocore.config import Config
-
-    config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": attempts, "mode": "standard"})
-    return cast("_Client", client("stepfunctions", config))
+def _default_client(config: Config) -> _Client:
+    return cast("_Client", clients.client("stepfunctions", config))

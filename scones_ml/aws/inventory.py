@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
-from scones_ml.aws.resources import KINDS, MOVING, PROJECT, Resources
+from scones_ml.aws.resources import MOVING, PROJECT, Resources
 from scones_ml.aws.stacks import Stacks
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
 from scones_ml.events import parse_uri
 from scones_ml.plans import Action, Change, Ledger, Resource, Run
+from scones_ml.sagemaker.resource_kinds import KINDS, removal_permission
 
 __all__ = ["AwsInventory"]
 
@@ -30,13 +31,8 @@ _ORDER: Final = (
 """What depends on others goes first."""
 _JOBS: Final = ("training job", "transform job")
 _RUNNING: Final = ("InProgress", "Stopping")
-_FOR_NOW: Final = ("ConcurrentUpdate", "ConcurrentModification", "Conflict", "OperationAborted", "ResourceInUse")
-_PERMISSIONS: Final = {
-    "log group": "logs:DeleteLogGroup",
-    "object": "s3:DeleteObjectVersion",
-    "objects": "s3:DeleteObjectVersion",
-    "stack": "cloudformation:DeleteStack",
-}
+_BUSY: Final = ("ConflictException", "ResourceInUse")
+"""SageMaker's codes for "not while something else goes on", beside those that are transient in any case."""
 
 
 class AwsInventory:
@@ -70,8 +66,7 @@ class AwsInventory:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
         why = f"of run {resource.run}" if resource.run else "bears our tag"
         action: Action = "stop" if resource.kind in _JOBS else "delete"
-        how = KINDS.get(resource.kind)
-        permission = _PERMISSIONS.get(resource.kind) or (f"{how.service}:{how.delete.operation}" if how else "")
+        permission = removal_permission(resource.kind)
         return Change(action, resource.kind, resource.name, why, permission, resource.dollars_per_hour)
 
     def remove(self, change: Change) -> None:
@@ -112,7 +107,12 @@ class AwsInventory:
             return
         if status in MOVING or status == "Stopping":
             raise TransientServiceError(f"{what} is {status}: AWS removes none before that has ended")
-        self._aws.perform(change, self._run)
+        try:
+            self._aws.perform(change, self._run)
+        except ConfigurationError as exc:
+            if _status(self._aws.find(change.kind, change.name) or {}) != status:  # it began to change meanwhile
+                raise TransientServiceError(str(exc), code=exc.code) from exc
+            raise
         if change.kind in ("endpoint", *_JOBS) and self.is_there(change):
             raise TransientServiceError(f"{what} is about to go")
 
@@ -223,11 +223,10 @@ def _identity(resource: Resource) -> tuple[str, str]:
 
 @contextmanager
 def _refused_for_now() -> Iterator[None]:
-    """AWS's word for "not while something else goes on" as the error that is tried again."""
+    """AWS's code for "not while something else goes on" as the error that is tried again."""
     try:
         yield
     except ConfigurationError as exc:
-        said = str(exc)
-        if "in-progress" in said or any(word in said for word in _FOR_NOW):
-            raise TransientServiceError(said) from exc
+        if exc.code in _BUSY:
+            raise TransientServiceError(str(exc), code=exc.code) from exc
         raise

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import botocore.session
 from botocore.model import ListShape, MapShape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
+from scones_ml.aws.clients import session
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check_request(service: str, operation: str, request: Mapping[str, object]) -
 
 @lru_cache(maxsize=4)
 def _model(service: str) -> ServiceModel:
-    return botocore.session.get_session().get_service_model(service)
+    return session().get_service_model(service)
 
 
 def _problems(name: str, shape: Shape, value: object) -> Iterator[str]:

@@ -1,27 +1,21 @@
-"""Kinds of resources on AWS: one table of how each is made, found, told to be ours and removed.
-
-Plans name kinds as the table does; deploying, cleaning up and checking permissions read it alone.
-"""
+"""Resources on AWS by kind and name: made, found, told to be ours and removed, as the table of kinds says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 from botocore import xform_name
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
-from scones_ml.aws.clients import client
+from scones_ml.aws import clients as aws_clients
 from scones_ml.aws.errors import translated
 from scones_ml.aws.requests import check_request
-from scones_ml.errors import DeploymentError, SconesError
+from scones_ml.errors import ConfigurationError, DeploymentError
 from scones_ml.plans import Change, Run
-from scones_ml.sagemaker.endpoint_requests import SCALABLE_DIMENSION, SCALING_POLICY
+from scones_ml.sagemaker.resource_kinds import KINDS
 
-__all__ = ["KINDS", "MOVING", "PROJECT", "Call", "Kind", "Listing", "Resources", "tags_of"]
+__all__ = ["MOVING", "PROJECT", "Resources", "tags_of"]
 
 PROJECT: Final = "scones"
 """Value of the tag ``scones:project``: what bears another one, or none, is not ours and is never touched."""
@@ -29,122 +23,14 @@ PROJECT: Final = "scones"
 MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
 """Statuses of an endpoint during which AWS neither updates nor deletes it."""
 
-_MISSING = ("ObjectNotFoundException", "ResourceNotFound", "ResourceNotFoundException")
+_MISSING: Final = ("ObjectNotFoundException", "ResourceNotFound", "ResourceNotFoundException")
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One operation.
-
-    Attributes:
-        operation: ``"DescribeEndpoint"``.
-        parameters: what it is told; ``{name}`` stands for the resource's name.
-    """
-
-    operation: str
-    parameters: Mapping[str, object]
-
-    def request(self, name: str) -> dict[str, object]:
-        """The parameters for one resource."""
-        return {key: _named(value, name) for key, value in self.parameters.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """How all of a kind are listed.
-
-    Attributes:
-        call: page by page.
-        items: key of the list in its answer.
-        name: key of the name in an item.
-        filter: parameter that keeps to names with a certain text in them, or at their beginning.
-    """
-
-    call: Call
-    items: str
-    name: str
-    filter: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How AWS deals with one kind of resource.
-
-    Attributes:
-        service: boto3's name of the service.
-        create: operation that makes one.
-        update: operation that changes one; empty when they do not change.
-        describe: finds one; a listing of one where ``listing`` names the same operation.
-        delete: removes one, or stops a job, which stays on record.
-        listing: finds all of them in the region.
-        arn: key of the ARN in a description.
-        owner: kind whose tags say whose it is, named between the first two slashes of its own name; empty when it
-            bears tags itself.
-    """
-
-    service: str
-    create: str
-    update: str
-    describe: Call
-    delete: Call
-    listing: Listing
-    arn: str
-    owner: str = ""
-
-
-def _sagemaker(noun: str, *, update: str = "", delete: str = "Delete", items: str = "") -> Kind:
-    name = {f"{noun}Name": "{name}"}
-    return Kind(
-        service="sagemaker",
-        create=f"Create{noun}",
-        update=update,
-        describe=Call(f"Describe{noun}", name),
-        delete=Call(f"{delete}{noun}", name),
-        listing=Listing(Call(f"List{noun}s", {}), items or f"{noun}s", f"{noun}Name", "NameContains"),
-        arn=f"{noun}Arn",
-    )
-
-
-_VARIANTS: Final = {"ServiceNamespace": "sagemaker", "ScalableDimension": SCALABLE_DIMENSION}
-_VARIANT: Final = {**_VARIANTS, "ResourceId": "{name}"}
-
-KINDS: Final[Mapping[str, Kind]] = {
-    "model": _sagemaker("Model"),
-    "endpoint config": _sagemaker("EndpointConfig"),
-    "endpoint": _sagemaker("Endpoint", update="UpdateEndpoint"),
-    "transform job": _sagemaker("TransformJob", delete="Stop", items="TransformJobSummaries"),
-    "training job": _sagemaker("TrainingJob", delete="Stop", items="TrainingJobSummaries"),
-    "scaling target": Kind(
-        service="application-autoscaling",
-        create="RegisterScalableTarget",
-        update="RegisterScalableTarget",
-        describe=Call("DescribeScalableTargets", {**_VARIANTS, "ResourceIds": ["{name}"]}),
-        delete=Call("DeregisterScalableTarget", _VARIANT),
-        listing=Listing(Call("DescribeScalableTargets", _VARIANTS), "ScalableTargets", "ResourceId"),
-        arn="ScalableTargetARN",
-        owner="endpoint",
-    ),
-    "scaling policy": Kind(
-        service="application-autoscaling",
-        create="PutScalingPolicy",
-        update="PutScalingPolicy",
-        describe=Call("DescribeScalingPolicies", {**_VARIANT, "PolicyNames": [SCALING_POLICY]}),
-        delete=Call("DeleteScalingPolicy", {**_VARIANT, "PolicyName": SCALING_POLICY}),
-        listing=Listing(Call("DescribeScalingPolicies", _VARIANTS), "ScalingPolicies", "ResourceId"),
-        arn="PolicyARN",
-        owner="endpoint",
-    ),
-    "alarm": Kind(
-        service="cloudwatch",
-        create="PutMetricAlarm",
-        update="PutMetricAlarm",
-        describe=Call("DescribeAlarms", {"AlarmNames": ["{name}"]}),
-        delete=Call("DeleteAlarms", {"AlarmNames": ["{name}"]}),
-        listing=Listing(Call("DescribeAlarms", {}), "MetricAlarms", "AlarmName", "AlarmNamePrefix"),
-        arn="AlarmArn",
-    ),
-}
-"""Every kind by the name that plans and the ledger use."""
+_MISSING_OR_MALFORMED: Final = {"sagemaker": "ValidationException"}
+"""The code that a service gives both to a missing resource and to an invalid request, with a message that differs from
+operation to operation; SageMaker has a code of its own for the first and does not use it
+(https://github.com/aws/aws-sdk/issues/165). A Describe operation's only parameter is the name, which is checked against
+AWS's own pattern before it is sent, so that there the code means a missing resource. Other operations have more to
+refuse: after those a Describe decides."""
 
 _TAGS: Final = {
     "sagemaker": ("ListTags", "ResourceArn"),
@@ -161,7 +47,9 @@ class Resources:
     """
 
     def __init__(self, clients: Callable[[str], object] | None = None) -> None:
-        self._clients = lru_cache(maxsize=None)(clients or _client)
+        self._clients = lru_cache(maxsize=None)(
+            clients or partial(aws_clients.client, config=aws_clients.CONTROL_PLANE)
+        )
 
     def find(self, kind: str, name: str) -> Mapping[str, Any] | None:
         """Describe a resource; None when there is none of that name.
@@ -173,8 +61,8 @@ class Resources:
         how = KINDS[kind]
         try:
             answer = self.call(how.service, how.describe.operation, how.describe.request(name), f"{kind} {name}")
-        except SconesError as exc:
-            if _is_missing(exc.__cause__):
+        except ConfigurationError as exc:
+            if exc.code in _MISSING or exc.code == _MISSING_OR_MALFORMED.get(how.service):
                 return None
             raise
         if how.describe.operation != how.listing.call.operation:
@@ -267,8 +155,9 @@ class Resources:
         if change.action in ("delete", "stop"):
             try:
                 self.call(how.service, how.delete.operation, how.delete.request(change.name), what)
-            except SconesError as exc:
-                if not _is_missing(exc.__cause__):
+            except ConfigurationError as exc:
+                unclear = exc.code == _MISSING_OR_MALFORMED.get(how.service)
+                if exc.code not in _MISSING and not (unclear and self.find(change.kind, change.name) is None):
                     raise
             return
         creates = change.action == "create"
@@ -317,7 +206,7 @@ class Resources:
             TransientServiceError: throttled or out of reach.
         """
         check_request(service, operation, request)
-        with translated(what):
+        with translated(what, aws_clients.caller):
             return cast("Mapping[str, Any]", getattr(self._clients(service), xform_name(operation))(**request))
 
 
@@ -329,22 +218,3 @@ def tags_of(run: Run) -> dict[str, str]:
 
 def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def _named(value: object, name: str) -> object:
-    if isinstance(value, str):
-        return value.replace("{name}", name)
-    return [_named(item, name) for item in value] if isinstance(value, Sequence) else value
-
-
-def _is_missing(error: BaseException | None) -> bool:
-    """Whether AWS says that there is no such thing; SageMaker says it in words."""
-    if not isinstance(error, ClientError):
-        return False
-    detail = error.response.get("Error", {})
-    return detail.get("Code") in _MISSING or detail.get("Message", "").startswith("Could not find")
-
-
-def _client(service: str) -> object:
-    config = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 5, "mode": "standard"})
-    return client(service, config)

@@ -1,4 +1,4 @@
-"""The CloudFormation stack, when it is ours: found, priced and deleted with what its buckets hold."""
+"""The CloudFormation stack: described and, when it is ours, priced and deleted with what its buckets hold."""
 
 from __future__ import annotations
 
@@ -7,9 +7,30 @@ from typing import Any
 
 from scones_ml.aws.emptying import delete_objects
 from scones_ml.aws.resources import PROJECT, Resources
-from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
+from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
 
-__all__ = ["Stacks"]
+__all__ = ["Stacks", "describe_stack"]
+
+
+def describe_stack(aws: Resources, name: str) -> Mapping[str, Any] | None:
+    """What CloudFormation says of a stack; None when there is none of that name.
+
+    Args:
+        aws: makes the calls.
+        name: of the stack.
+
+    Raises:
+        ConfigurationError: no permission to ask, no credentials or no region.
+        TransientServiceError: throttled or out of reach.
+    """
+    try:
+        answer = aws.call("cloudformation", "DescribeStacks", {"StackName": name}, f"stack {name}")
+    except ConfigurationError as exc:
+        if exc.code == "ValidationError":  # "If the stack doesn't exist, a ValidationError is returned" (its reference)
+            return None
+        raise
+    found: Mapping[str, Any] = answer["Stacks"][0]
+    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
 
 
 class Stacks:
@@ -25,14 +46,8 @@ class Stacks:
 
     def find(self, name: str) -> Mapping[str, Any] | None:
         """Describe a stack of ours; None when there is none, or it is not ours."""
-        try:
-            answer = self._aws.call("cloudformation", "DescribeStacks", {"StackName": name}, f"stack {name}")
-        except ConfigurationError as exc:
-            if "does not exist" in str(exc):
-                return None
-            raise
-        found: Mapping[str, Any] = answer["Stacks"][0]
-        if found["StackStatus"] == "DELETE_COMPLETE":
+        found = describe_stack(self._aws, name)
+        if found is None:
             return None
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
         ours = tags.get("scones:project") == PROJECT or any(map(self._is_our_bucket, self._members(name, "S3::Bucket")))
@@ -78,8 +93,8 @@ class Stacks:
     def _is_our_bucket(self, bucket: str) -> bool:
         try:
             answer = self._aws.call("s3", "GetBucketTagging", {"Bucket": bucket}, f"s3://{bucket}")
-        except SconesError as exc:
-            if "NoSuchTagSet" in str(exc) or "NoSuchBucket" in str(exc):
+        except ConfigurationError as exc:
+            if exc.code in ("NoSuchBucket", "NoSuchTagSet"):
                 return False
             raise
         return {"Key": "scones:project", "Value": PROJECT} in answer["TagSet"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
-from scones_ml.aws.clients import client
+from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
 from scones_ml.events import ImageRef
 from scones_ml.ports import ObjectSummary, StoredObject
@@ -25,12 +26,12 @@ class S3ObjectStore:
     """
 
     def __init__(self, client: S3Client | None = None) -> None:
-        self._client = client or _default_client()
+        self._client = client or cast("S3Client", clients.client("s3", clients.DATA_PLANE))
 
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
         """See :meth:`scones_ml.ports.ObjectStore.read`."""
         wanted = {"VersionId": ref.version_id} if ref.version_id else {"IfMatch": ref.etag} if ref.etag else {}
-        with translated(ref.uri):
+        with _translated(ref.uri):
             answer = self._client.get_object(Bucket=ref.s3_bucket, Key=ref.s3_key, **wanted)  # type: ignore[arg-type]
             data = answer["Body"].read(limit)
         found = ref.model_copy(
@@ -40,25 +41,23 @@ class S3ObjectStore:
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
         """See :meth:`scones_ml.ports.ObjectStore.write`."""
-        with translated(f"s3://{bucket}/{key}"):
+        with _translated(f"s3://{bucket}/{key}"):
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
         return answer["ETag"].strip('"')
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
         """See :meth:`scones_ml.ports.ObjectStore.list`."""
-        with translated(f"s3://{bucket}/{prefix}"):
+        with _translated(f"s3://{bucket}/{prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
                     yield ObjectSummary(item["Key"], item["Size"], item["ETag"].strip('"'))
 
     def delete(self, bucket: str, key: str) -> None:
         """See :meth:`scones_ml.ports.ObjectStore.delete`."""
-        with translated(f"s3://{bucket}/{key}"):
+        with _translated(f"s3://{bucket}/{key}"):
             self._client.delete_object(Bucket=bucket, Key=key)
 
 
-def _default_client() -> S3Client:
-    from botocore.config import Config
-
-    config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
-    return cast("S3Client", client("s3", config))
+def _translated(uri: str) -> AbstractContextManager[None]:
+    """As :func:`translated`; S3 may deny something without saying to whom."""
+    return translated(uri, clients.caller)

@@ -11,10 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, cast
 
-from botocore.config import Config
-from botocore.exceptions import ClientError
-
-from scones_ml.aws.clients import client
+from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
 from scones_ml.aws.requests import check_request
 from scones_ml.errors import ConfigurationError, TrainingError, TransientServiceError
@@ -105,11 +102,11 @@ class TrainingJobs:
 
     @cached_property
     def _sagemaker(self) -> _SageMaker:
-        return self._given[0] or cast("_SageMaker", client("sagemaker", _config()))
+        return self._given[0] or cast("_SageMaker", clients.client("sagemaker", clients.CONTROL_PLANE))
 
     @cached_property
     def _logs(self) -> _Logs:
-        return self._given[1] or cast("_Logs", client("logs", _config()))
+        return self._given[1] or cast("_Logs", clients.client("logs", clients.CONTROL_PLANE))
 
     def start(self, job: TrainingJob) -> str:
         """Start a training job, after its request was checked; returns its ARN.
@@ -234,9 +231,10 @@ class _Log:
         request: dict[str, str] = {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{self._job}/"}
         while True:
             try:
-                answer = self._logs.describe_log_streams(**request)
-            except ClientError as exc:  # before the first job of an account there is no such group
-                if exc.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+                with translated(f"logs of training job {self._job}"):
+                    answer = self._logs.describe_log_streams(**request)
+            except ConfigurationError as exc:
+                if exc.code == "ResourceNotFoundException":  # before the first job of an account there is no such group
                     return
                 raise
             yield from (stream["logStreamName"] for stream in answer["logStreams"])
@@ -268,7 +266,3 @@ class _Log:
         if match := _EPOCH.search(line):
             done = int(match[1]) + 1
             self._progress(done, max(self.total, done))
-
-
-def _config() -> Config:
-    return Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 5, "mode": "standard"})

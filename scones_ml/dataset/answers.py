@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from scones_ml.dataset.manifests import read_stored
 from scones_ml.dataset.sources import Candidate, Listing, read_file
 from scones_ml.errors import ConfigurationError, DatasetError
+from scones_ml.ports import CONCURRENT_REQUESTS
 from scones_ml.review.annotations import Verdict, read_annotations
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from scones_ml.ports import ObjectStore
 
 __all__ = ["Answers", "Grown", "is_answers"]
-
-_AT_A_TIME = 10  # botocore keeps ten connections
 
 
 def is_answers(path: Path) -> bool:
@@ -71,7 +70,7 @@ class Answers:
             if label in classes
         ]
         ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
-        return Listing(ordered, ignored=len(self._verdicts) - len(found), at_a_time=_AT_A_TIME)
+        return Listing(ordered, ignored=len(self._verdicts) - len(found), at_a_time=CONCURRENT_REQUESTS)
 
     @cached_property
     def _verdicts(self) -> tuple[Verdict, ...]:

@@ -14,13 +14,12 @@ from scones_ml.dataset.sources import POOLED, TEST, Candidate, Listing, read_fil
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.events import ImageRef, parse_object_uri
 from scones_ml.images import ImagePolicy
+from scones_ml.ports import CONCURRENT_REQUESTS
 
 if TYPE_CHECKING:
     from scones_ml.ports import ObjectStore
 
 __all__ = ["JsonLines", "ListFile", "is_json_lines", "is_list", "list_rows", "read_stored"]
-
-_STORED_AT_A_TIME = 10  # botocore keeps ten connections
 
 
 def is_json_lines(start: bytes) -> bool:
@@ -164,7 +163,7 @@ class JsonLines:
         ]
         stored = any(candidate.name.startswith("s3://") for candidate in found)
         ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
-        return Listing(ordered, ignored=0, at_a_time=_STORED_AT_A_TIME if stored else 1)
+        return Listing(ordered, ignored=0, at_a_time=CONCURRENT_REQUESTS if stored else 1)
 
     def _reader(self, picture: str) -> partial[bytes]:
         if not picture.startswith("s3://"):

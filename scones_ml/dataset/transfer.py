@@ -15,13 +15,12 @@ from scones_ml.dataset.manifests import read_stored
 from scones_ml.dataset.records import Dataset
 from scones_ml.errors import DatasetError, ImageNotFoundError
 from scones_ml.events import ImageRef, parse_uri
-from scones_ml.ports import ObjectStore, ObjectSummary, Progress, no_progress
+from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, ObjectSummary, Progress, no_progress
 
 __all__ = ["Upload", "check_upload", "download", "upload"]
 
 Item = TypeVar("Item")
 
-_AT_A_TIME = 10  # botocore keeps ten connections
 _CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
 _TYPES = {".png": "image/png", ".json": "application/json", ".jsonl": "application/jsonl", ".lst": "text/plain"}
 _LONGEST_NAME = 200
@@ -186,7 +185,7 @@ class _Notes:
 
 def _each(work: Callable[[Item], None], items: Sequence[Item], progress: Progress) -> None:
     """Do all of it, some at a time; the first error, or Ctrl-C, drops what has not begun."""
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             for done, future in enumerate(as_completed(futures), 1):

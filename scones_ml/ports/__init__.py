@@ -9,12 +9,13 @@ from __future__ import annotations
 from scones_ml.ports.backend import Backend, Check, Inventory
 from scones_ml.ports.classifier import Classifier
 from scones_ml.ports.deployment import BuiltInModel, Deployer, DeploymentRequest, Endpoint, RealTime, Serverless
-from scones_ml.ports.objects import Buckets, ObjectStore, ObjectSummary, StoredObject
+from scones_ml.ports.objects import CONCURRENT_REQUESTS, Buckets, ObjectStore, ObjectSummary, StoredObject
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
 from scones_ml.ports.training import Trainer, TrainingRequest
 from scones_ml.ports.workflow import BulkResult, ImageResult, WorkflowModel, WorkflowRequest, WorkflowRunner
 
 __all__ = [
+    "CONCURRENT_REQUESTS",
     "Backend",
     "Buckets",
     "BuiltInModel",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from scones_ml.events import ImageRef
 
-__all__ = ["Buckets", "ObjectStore", "ObjectSummary", "StoredObject"]
+__all__ = ["CONCURRENT_REQUESTS", "Buckets", "ObjectStore", "ObjectSummary", "StoredObject"]
+
+CONCURRENT_REQUESTS: Final = 10
+"""Requests to a store that are worth sending at the same time: botocore keeps ten connections to a service
+(``max_pool_connections``), and each request beyond them opens one that is then dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from pydantic import ValidationError
 
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import FilteredImage, ImageRef
-from scones_ml.ports import ObjectStore, Progress, no_progress
+from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 
 __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
 
 REVIEW_PREFIXES = ("outcomes/review/", "bulk/")
 """Where the workflow writes what a person is to decide, image by image, and the bulk workflow batch by batch."""
 
-_READERS = 10  # botocore keeps ten connections
 _DECIDED = re.compile(rb'"outcome": ?"(accepted|quarantined|dropped)"')
 
 
@@ -67,7 +66,7 @@ def read_queue(
     keys = [key for key in listed if key.endswith((".json", ".jsonl")) and key not in known.documents]
     found = {image.image_id: image for image in known.images}
     passed_over = list(known.passed_over)
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         for done, document in enumerate(pool.map(partial(_read, store, bucket), keys), start=1):
             passed_over += document.passed_over
             for image in document.images:

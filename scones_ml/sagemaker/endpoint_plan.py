@@ -25,6 +25,7 @@ from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverles
 from scones_ml.sagemaker import endpoint_requests as requests
 from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Request
 from scones_ml.sagemaker.model_package import ModelPackage
+from scones_ml.sagemaker.resource_kinds import removal_permission
 
 __all__ = [
     "Found",
@@ -45,14 +46,6 @@ _ONE_FOR_EACH_VERSION: Final = ("endpoint config", "model")
 _ONLY_IF_SCALED: Final = ("scaling policy", "scaling target")
 _BEYOND_REPAIR: Final = ("Failed", "OutOfService")
 _ARCHIVE: Final = "application/gzip"
-_REMOVING: Final = {
-    "alarm": "cloudwatch:DeleteAlarms",
-    "endpoint": "sagemaker:DeleteEndpoint",
-    "endpoint config": "sagemaker:DeleteEndpointConfig",
-    "model": "sagemaker:DeleteModel",
-    "scaling policy": "application-autoscaling:DeleteScalingPolicy",
-    "scaling target": "application-autoscaling:DeregisterScalableTarget",
-}
 
 
 def deployment_plan(request: DeploymentRequest, place: EndpointPlace, package: ModelPackage | None) -> Plan:
@@ -270,7 +263,7 @@ def _removals(left: Sequence[tuple[str, str]], kinds: Sequence[str]) -> Iterator
 
 def removal(kind: str, name: str, why: str) -> Change:
     """How one resource is removed."""
-    return Change("delete", kind, name, why, _REMOVING[kind])
+    return Change("delete", kind, name, why, removal_permission(kind))
 
 
 def _holds(found: object, wanted: object) -> bool:

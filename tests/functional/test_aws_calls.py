@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.aws import training_jobs
+from scones_ml.aws import clients, training_jobs
 from scones_ml.cli import main
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FUNCTION = "scones-ClassifyBatchFunction-aB3dE5fG7h"
 
 
 class Recorder:
-    """Notes each call of boto3; where SageMaker would train, it writes the model that a job leaves."""
+    """Notes each call of our clients; where SageMaker would train, it writes the model that a job leaves."""
 
     def __init__(self, aws: StepFunctions, model: Path) -> None:
         self.calls: list[str] = []
@@ -43,7 +43,7 @@ class Recorder:
                     archive.add(path, path.name)
             bucket, prefix = job["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://").split("/", 1)
             key = f"{prefix}/{job['TrainingJobName']}/output/model.tar.gz"
-            boto3.session.Session().client("s3").put_object(Bucket=bucket, Key=key, Body=buffer.getvalue())
+            boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=buffer.getvalue())
 
 
 @pytest.fixture
@@ -78,11 +78,9 @@ def recorder(
     )
     monkeypatch.setattr(training_jobs, "_POLL_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
     recorder = Recorder(aws, tiny_model)
-    boto3.DEFAULT_SESSION.events.register("before-call", recorder)
+    clients.session().register("before-call", recorder)
     yield recorder
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     boto3.client("lambda").delete_function(FunctionName=FUNCTION)
     boto3.client("cloudformation").delete_stack(StackName="scones")
     boto3.client("iam").delete_role(RoleName="all")

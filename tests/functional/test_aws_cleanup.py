@@ -15,11 +15,14 @@ import pytest
 
 from scones_ml import lifecycle
 from scones_ml.aws.backend import AwsBackend
+from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
 from scones_ml.aws.inventory import AwsInventory
-from scones_ml.aws.resources import KINDS, Resources
+from scones_ml.aws.resources import Resources
 from scones_ml.cli import main
+from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Ledger, Plan, Resource, Run, execute
+from scones_ml.sagemaker.resource_kinds import KINDS
 
 BUCKET = "scones-cleanup"
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -227,6 +230,24 @@ def test_a_stack_goes_with_all_when_it_is_ours(
     assert buckets == {BUCKET} | ({"scones-pictures"} if project == "another" else set())
 
 
+def test_a_stack_whose_buckets_bear_no_tag_stays(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stack of our name with a bucket without tags, and one with a bucket that is gone, are somebody else's."""
+    body = {"Resources": {"Pictures": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "untagged"}}}}
+    aws("cloudformation").create_stack(StackName="scones", TemplateBody=json.dumps(body))
+    assert cleanup(capsys, "--all") == (0, "0 resources left\n")
+    aws("s3").delete_bucket(Bucket="untagged")
+    assert cleanup(capsys, "--all") == (0, "0 resources left\n")
+    assert len(aws("cloudformation").describe_stacks(StackName="scones")["Stacks"]) == 1
+
+
+def test_a_bucket_that_is_gone_holds_nothing(aws: Callable[[str], Any]) -> None:
+    """Objects on record whose bucket somebody has deleted are gone."""
+    assert not has_objects(Resources(), "s3://scones-deleted-long-ago/data/")
+    delete_objects(Resources(), "s3://scones-deleted-long-ago/data/")
+
+
 def test_a_job_is_stopped(folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
     """A training job that has ended stays on AWS's record and counts as gone."""
     aws("sagemaker").create_training_job(
@@ -278,6 +299,37 @@ def test_an_endpoint_that_changes_is_waited_for(tmp_path: Path) -> None:
         "endpoint scones is Deleting",
     ]
     assert aws.deleted == ["scones"]
+
+
+class Refusing(Busy):
+    """The same, and every deletion is refused."""
+
+    def __init__(self, code: str, *statuses: str) -> None:
+        super().__init__(*statuses)
+        self.code = code
+
+    def perform(self, change: Change, run: Run) -> None:
+        raise ConfigurationError("endpoint scones: AWS said so", code=self.code)
+
+
+@pytest.mark.parametrize(
+    ("code", "statuses", "error"),
+    [
+        ("ValidationException", ("InService", "Updating"), TransientServiceError),
+        ("ValidationException", ("InService",), ConfigurationError),
+        ("AccessDeniedException", ("InService",), ConfigurationError),
+        ("ResourceInUse", ("InService",), TransientServiceError),
+    ],
+)
+def test_what_is_refused_for_now_is_known_by_code_and_status(
+    tmp_path: Path, code: str, statuses: tuple[str, ...], error: type[SconesError]
+) -> None:
+    """A deletion is tried again when AWS says that the thing is in use, or when it has begun to change meanwhile."""
+    aws = Refusing(code, *statuses)
+    inventory = AwsInventory("aws:us-east-1", Ledger(tmp_path / "ledger.jsonl"), Run("1"), "scones", aws)
+    with pytest.raises(SconesError) as caught:
+        inventory.remove(Change("delete", "endpoint", "scones", ""))
+    assert (type(caught.value), caught.value.code) == (error, code)
 
 
 def test_a_failed_endpoint_is_deleted(tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ import pytest
 from scones_ml.aws.account import _READING
 from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.aws.deployer import SageMakerDeployer
-from scones_ml.aws.resources import KINDS, Resources
+from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.aws.transform import BatchTransforms
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
 from scones_ml.plans import Ledger, Run
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
+from scones_ml.sagemaker.endpoint_plan import removal_plan
+from scones_ml.sagemaker.resource_kinds import KINDS
 from scones_ml.sagemaker.transform import TransformRequest
 
 ROLE = "arn:aws:iam::123456789012:role/scones"
@@ -51,6 +53,7 @@ class SageMaker:
         statuses: what the endpoint goes through; each look takes one, and "InService" follows the last.
         failure: the reason that a failed endpoint gives.
         rolls_back: an update ends with the configuration of before.
+        missing: what it says of something that is not there; its words for that are many.
         refusals: operation to the code and message that it is refused with.
         held: noun and name to the request that made it.
         tags: ARN to tags.
@@ -60,6 +63,7 @@ class SageMaker:
     statuses: deque[str] = field(default_factory=deque)
     failure: str = ""
     rolls_back: bool = False
+    missing: str = "Could not find {noun} {arn}"
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     held: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -85,7 +89,7 @@ class SageMaker:
             self.tags[arn] = {tag["Key"]: tag["Value"] for tag in request.pop("Tags", ())}
             self.held[noun, name] = request
         elif (noun, name) not in self.held:
-            raise Refusal("ValidationException", f"Could not find {noun} {arn}")
+            raise Refusal("ValidationException", self.missing.format(noun=noun, arn=arn))
         elif verb == "Update" and not self.rolls_back:
             self.held[noun, name] |= request
         elif verb == "Describe":
@@ -471,6 +475,40 @@ def test_an_endpoint_that_is_not_ours_is_never_touched(
             act()
     assert aws.changes() == []
     assert made.endpoints() == []
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["Requested resource not found.", "No se pudo encontrar {arn}", ""],
+    ids=["other words", "Spanish", "none"],
+)
+def test_what_is_missing_is_known_by_its_code(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path, missing: str
+) -> None:
+    """An endpoint that is not there is made, and removed twice, whatever SageMaker says beside its error code."""
+    sagemaker.missing = missing
+    made = deployer(aws)
+    made.deploy(DeploymentRequest("scones", tiny_model))
+    assert aws.changes() == FIRST
+    made.remove("scones")
+    made.remove("scones")
+    assert sagemaker.held == {}
+    for change in removal_plan("aws:us-east-1", {("model", "gone"): {}, ("endpoint", "gone"): {}}).changes:
+        Resources(aws).perform(change, Run("run-1"))
+
+
+def test_a_removal_that_is_refused_for_another_reason_is_an_error(
+    aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_model: Path
+) -> None:
+    """The same code for something that is there is handed on, with AWS's reason."""
+    made = deployer(aws)
+    made.deploy(DeploymentRequest("scones", tiny_model))
+    sagemaker.refusals["DeleteEndpoint"] = ("ValidationException", "Cannot update in-progress endpoint")
+    with pytest.raises(
+        ConfigurationError, match="endpoint scones: ValidationException: Cannot update in-pro"
+    ) as caught:
+        made.remove("scones")
+    assert caught.value.code == "ValidationException"
 
 
 def test_an_alarm_that_is_not_ours_is_never_touched(aws: Aws, deployer: Make, tiny_model: Path) -> None:

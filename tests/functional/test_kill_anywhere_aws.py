@@ -25,8 +25,9 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.aws.resources import KINDS, Resources
+from scones_ml.aws.resources import Resources
 from scones_ml.cli import main
+from scones_ml.sagemaker.resource_kinds import KINDS
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.functional.warm_aws", __name__])

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from scones_ml import asl, backends
+from scones_ml.aws import clients
 from scones_ml.infrastructure import TemplateSettings
 from scones_ml.infrastructure.definitions import machines
 from scones_ml.infrastructure.permissions import policies, roles
@@ -168,7 +169,7 @@ def endpoint_url() -> Iterator[str]:
 
 
 class Recorder:
-    """Notes each call of boto3 as IAM sees it, on behalf of the function that runs."""
+    """Notes each call of our clients as IAM sees it, on behalf of the function that runs."""
 
     def __init__(self, etag: str) -> None:
         self.etag = etag
@@ -250,9 +251,8 @@ def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) 
     written = s3.put_object(Bucket=INPUT, Key=KEY, Body=buffer.getvalue())
     uploaded = s3.put_object(Bucket=INPUT, Key=UPLOADED, Body=buffer.getvalue())
     recorder = Recorder(written["ETag"])
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
-    boto3.DEFAULT_SESSION.events.register("before-parameter-build.s3", recorder)
-    boto3.DEFAULT_SESSION.events.register("before-parameter-build.sagemaker-runtime", recorder)
+    clients.session().register("before-parameter-build.s3", recorder)
+    clients.session().register("before-parameter-build.sagemaker-runtime", recorder)
     backends._object_store.cache_clear()
     backends._classifier.cache_clear()
     here = {"s3_bucket": INPUT, "s3_key": KEY}

@@ -159,7 +159,6 @@ def sagemaker(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "SCONES_BUCKET": f"{BUCKET}/here",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setattr(training_jobs, "_POLL_SECONDS", 0.1)
     monkeypatch.chdir(tmp_path)
     s3 = boto3.client("s3")
@@ -296,7 +295,6 @@ def test_a_dry_run_prints_the_plan(
 ) -> None:
     """On the command line too: each change a row, the job with its price, and nothing is done."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # whose prices are known
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     assert main(["train", str(data), "--on", "aws", "--instance-type", "ml.m5.xlarge", "--dry-run"]) == 0
     captured = capsys.readouterr()
     (row,) = [line for line in captured.out.splitlines() if "training job" in line]
@@ -408,7 +406,6 @@ def test_what_is_refused_before_a_job_starts(
     message: str,
 ) -> None:
     """No credentials, a wrong region, a bucket that is not there, an instance that is none: one line each."""
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps what it has found
     for name, value in environment.items():
         if value is None:
             monkeypatch.delenv(name)

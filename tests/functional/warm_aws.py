@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import boto3
-
-from scones_ml.aws import deployer, inventory, requests, store, trainer  # noqa: F401 - imported for what follows
+from scones_ml.aws import clients, deployer, inventory, requests, store, trainer  # noqa: F401 - for what follows
 from scones_ml.cli import app  # noqa: F401
 
 for _service in ("application-autoscaling", "cloudwatch", "logs", "s3", "sagemaker", "sagemaker-runtime"):
-    boto3.client(_service, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")  # type: ignore[call-overload]
+    clients.session().create_client(
+        _service, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
     requests._model(_service)

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scones_ml.aws.requests import check_request
-from scones_ml.aws.resources import KINDS
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker.endpoint_plan import changes_needed, deployment_plan, removal_plan
 from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Vpc, is_version, versioned
 from scones_ml.sagemaker.model_package import ModelPackage, pack_model
+from scones_ml.sagemaker.resource_kinds import KINDS
 from scones_ml.sagemaker.transform import TransformRequest, transform_plan
 
 PLACE = EndpointPlace(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pickle
 import re
 from pathlib import Path
 
@@ -22,8 +24,8 @@ from botocore.retries.standard import ThrottledRetryableChecker, TransientRetrya
 
 from scones_ml import errors
 from scones_ml.aws.errors import ERRORS, TABLES, translated
-from scones_ml.aws.resources import KINDS
 from scones_ml.errors import ConfigurationError, ImageNotFoundError, InferenceError, SconesError, TransientServiceError
+from scones_ml.sagemaker.resource_kinds import KINDS
 
 AWS = Path(errors.__file__).parent / "aws"
 
@@ -43,7 +45,7 @@ def operations_called() -> set[tuple[str, str]]:
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-        for service in texts & services if path.name != "errors.py" else {"sts"}:
+        for service in texts & services if path.name != "errors.py" else ():  # the tables name every service
             for operation in session.get_service_model(service).operation_names:
                 if operation in texts or xform_name(operation) in texts | names:
                     found.add((service, operation))
@@ -60,6 +62,7 @@ def raised_for(error: Exception) -> SconesError:
     with pytest.raises(SconesError) as caught, translated("s3://photos/a.png"):
         raise error
     assert caught.value.__cause__ is error
+    assert caught.value.code == (error.response["Error"]["Code"] if isinstance(error, ClientError) else "")
     assert str(caught.value).startswith("s3://photos/a.png: ")
     return caught.value
 
@@ -90,6 +93,62 @@ def test_a_bare_denial_of_s3_names_caller_and_action(operation: str) -> None:
     """S3 may say "Access Denied" and no more: each operation of ours then names the IAM action that it takes."""
     denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, operation)
     assert re.search(r": the caller may not s3:\w+ there: have it allowed", str(raised_for(denied)))
+
+
+def test_a_denial_that_names_who_and_what_is_handed_on() -> None:
+    """Where S3 says who may not do what, nobody is asked who that is."""
+    said = "User: arn:aws:iam::123456789012:user/ann is not authorized to perform: s3:GetObject"
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": said}}, "GetObject")
+
+    def asked() -> str:
+        raise AssertionError("STS was asked")
+
+    message = "user/ann is not authorized .* have the named action allowed"
+    with pytest.raises(ConfigurationError, match=message), translated("s3://photos/a.png", asked):
+        raise denied
+
+
+def codes_decided_on() -> set[str]:
+    """Every code that a module of scones_ml.aws compares an error's with, by itself or through a constant."""
+    found: set[str] = set()
+    for path in AWS.glob("*.py"):
+        module = importlib.import_module(f"scones_ml.aws.{path.stem}")
+        for compared in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(compared, ast.Compare) or getattr(compared.left, "attr", "") != "code":
+                continue
+            for node in (part for comparator in compared.comparators for part in ast.walk(comparator)):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.add(node.value)
+                constant = vars(module).get(node.id, ()) if isinstance(node, ast.Name) else ()
+                found |= set(constant.values() if isinstance(constant, dict) else constant)
+    return found
+
+
+def test_decisions_are_made_on_codes_that_the_tables_name() -> None:
+    """Whatever AWS's answer decides is decided by its code, and each of these codes has its row in a table."""
+    decided = codes_decided_on()
+    assert {"NoSuchBucket", "NoSuchTagSet", "ValidationError", "ValidationException", "ResourceInUse"} <= decided
+    assert decided <= set(ERRORS)
+
+
+def test_nothing_is_decided_by_reading_a_message() -> None:
+    """One module reads botocore's errors; no other one knows them, or looks for words in an error of ours."""
+    for path in AWS.glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert path.name == "errors.py" or "botocore.exceptions" not in source, path.name
+        assert not re.search(r"in str\(|str\(\w+\)\.(starts|ends)with|\.__cause__\.", source), path.name
+
+
+def test_an_error_of_no_service_has_no_code() -> None:
+    """What we find wrong ourselves has an empty code."""
+    assert ConfigurationError("SCONES_ROLE is not set").code == ""
+    assert errors.ExecutionFailedError("States.Timeout").code == ""
+
+
+def test_codes_travel_between_processes() -> None:
+    """An error that is pickled keeps its message and its code."""
+    sent = pickle.loads(pickle.dumps(TransientServiceError("s3://photos: SlowDown", code="SlowDown")))
+    assert (str(sent), sent.code) == ("s3://photos: SlowDown", "SlowDown")
 
 
 def test_no_code_means_two_things() -> None:
