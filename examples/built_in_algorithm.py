@@ -14,7 +14,7 @@ from scones_ml import backends, dataset
 from scones_ml.aws.training_jobs import TrainingJobs
 from scones_ml.sagemaker.channels import image_channels
 from scones_ml.sagemaker.hyperparameters import ImageClassification
-from scones_ml.sagemaker.training_job import Resources, Spot, TrainingJob, training_request
+from scones_ml.sagemaker.training_job import Compute, Spot, TrainingJob, training_request
 from scones_ml.sagemaker.tuning import IMAGE_CLASSIFICATION_RANGES, Tuning, tuning_request
 
 parser = argparse.ArgumentParser()
@@ -39,7 +39,7 @@ job = TrainingJob(
         image_shape=(3, data.image_size, data.image_size),
     ),
     channels=image_channels(options.uri),
-    resources=Resources(spot=Spot(f"{options.uri}-checkpoints", max_wait_seconds=7_200)),
+    compute=Compute(spot=Spot(f"{options.uri}-checkpoints", max_wait_seconds=7_200)),
 )
 tuning = Tuning(
     job=TrainingJob(

@@ -55,7 +55,7 @@ def run_branches(
         Exception: whatever the first branch to fail raised; the others are cancelled.
     """
     numbers = [number for number in range(count) if number not in finished]
-    workers = min(workers, len(numbers), parent.run.max_workers)
+    workers = min(workers, len(numbers), parent.shared.max_workers)
     group = parent.cancelled.child()
     results: list[Json] = [finished.get(number) for number in range(count)]
     try:

@@ -26,7 +26,7 @@ __all__ = [
     "Frame",
     "Listener",
     "Point",
-    "Run",
+    "Shared",
     "Status",
 ]
 
@@ -133,7 +133,7 @@ class Cancellation:
 
 
 @dataclass(slots=True)
-class Run:
+class Shared:
     """What all branches of an execution share.
 
     Attributes:
@@ -160,7 +160,7 @@ class Frame:
     """One branch of an execution, on its way from state to state.
 
     Attributes:
-        run: the execution.
+        shared: what all branches of the execution share.
         clock: the branch's time.
         deadline: when the execution times out, on that clock.
         variables: what Assign fields have set, outer ones included.
@@ -170,7 +170,7 @@ class Frame:
         caller: runs the branch's tasks that have a deadline.
     """
 
-    run: Run
+    shared: Shared
     clock: Clock
     deadline: float | None = None
     variables: dict[str, Json] = field(default_factory=dict)
@@ -183,13 +183,13 @@ class Frame:
         """Record an event of this branch and return its number; a cancelled branch leaves no trace."""
         if self.cancelled.is_set():
             return self.previous
-        self.previous = self.run.recorder.record(kind, self.clock.timestamp(), self.previous, data)
+        self.previous = self.shared.recorder.record(kind, self.clock.timestamp(), self.previous, data)
         return self.previous
 
     def fork(self, group: Cancellation, caller: Caller) -> Frame:
         """A frame for a branch that starts here and is cancelled with `group`."""
         return Frame(
-            self.run,
+            self.shared,
             self.clock.fork(),
             self.deadline,
             dict(self.variables),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from scones_ml.asl.clock import Clock
-from scones_ml.asl.execution import Execution, ExecutionType, Frame, Point, Run, Status
+from scones_ml.asl.execution import Execution, ExecutionType, Frame, Point, Shared, Status
 from scones_ml.asl.failures import RUNTIME, TIMEOUT, StateFailed
 from scones_ml.asl.history import Event, HistoryFullError, Recorder
 from scones_ml.asl.machine import Definition
@@ -121,7 +121,7 @@ def launch(definition: Definition, start: Start, options: Options) -> Execution:
     )
     execution = _execution_context(start, options, clock)
     machine = {"Id": f"{_ARN}:stateMachine:{options.machine_name}", "Name": options.machine_name}
-    shared = Run(
+    shared = Shared(
         options.resources, recorder, execution, machine, options.max_workers, options.seed, dict(start.map_runs)
     )
     deadline = min(program.timeout_seconds or EXPRESS_SECONDS, EXPRESS_SECONDS) if express else program.timeout_seconds

@@ -107,7 +107,7 @@ def _loaded(
 
 def _call(step: Step, resource: str, parameters: Mapping[str, Json]) -> Mapping[str, object]:
     try:
-        answer = call_service(step.frame.run.resources, resource, parameters)
+        answer = call_service(step.frame.shared.resources, resource, parameters)
     except StateFailed as failure:
         raise StateFailed(_FAILED, failure.cause) from failure
     return answer if isinstance(answer, Mapping) else {"Body": answer}

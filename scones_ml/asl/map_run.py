@@ -130,11 +130,11 @@ def _run_distributed(state: Map, step: Step, concurrency: int) -> Json:
 
 def _started_run(state: Map, step: Step) -> str:
     """The ARN of the Map run: a new one, or the one that is redriven."""
-    if step.done.map_run in step.frame.run.map_runs:
-        redrives = step.frame.run.execution.get("RedriveCount")
+    if step.done.map_run in step.frame.shared.map_runs:
+        redrives = step.frame.shared.execution.get("RedriveCount")
         step.record("MapRunRedriven", {"map_run_arn": step.done.map_run, "redrive_count": redrives})
         return step.done.map_run
-    machine = str(step.frame.run.machine["Id"]).replace(":stateMachine:", ":mapRun:", 1)
+    machine = str(step.frame.shared.machine["Id"]).replace(":stateMachine:", ":mapRun:", 1)
     arn = f"{machine}/{state.label or step.name}:{new_id()}"
     step.record("MapRunStarted", {"map_run_arn": arn})
     return arn
@@ -144,7 +144,7 @@ def _run_children(
     state: Map, step: Step, items: Sequence[Item], concurrency: int, failures: _Failures, arn: str
 ) -> Json:
     inputs = batches(state.item_batcher, step, [_selected(state, step, item) for item in items])
-    before = step.frame.run.map_runs.pop(arn, [None] * len(inputs))
+    before = step.frame.shared.map_runs.pop(arn, [None] * len(inputs))
     children = [child if child is not None and child.status == "SUCCEEDED" else None for child in before]
     lock = threading.Lock()
 
@@ -161,7 +161,7 @@ def _run_children(
     try:
         run_branches(step.frame, len(inputs), execute, workers=concurrency if program.waits else 1, finished=finished)
     except StateFailed:
-        step.frame.run.map_runs[arn] = children
+        step.frame.shared.map_runs[arn] = children
         raise
     finally:
         written = write_results(state.result_writer, step, children, arn)
@@ -179,7 +179,7 @@ def _run_child(state: Map, step: Step, frame: Frame, document: Json) -> Child:
     name = new_id()
     label = state.label or step.name
     started = frame.clock.timestamp()
-    parent = step.frame.run
+    parent = step.frame.shared
     execution_arn = f"{parent.machine['Id']}/{label}:{name}".replace(":stateMachine:", ":execution:", 1)
     context: dict[str, Json] = {
         **parent.execution,
@@ -189,7 +189,7 @@ def _run_child(state: Map, step: Step, frame: Frame, document: Json) -> Child:
         "StartTime": format_timestamp(started),
     }
     recorder = Recorder(keep=False, limit=None, listener=None)
-    frame.run = replace(parent, recorder=recorder, execution=context)
+    frame.shared = replace(parent, recorder=recorder, execution=context)
     frame.variables, frame.item, frame.previous = {}, None, 0
     status, output, error, cause = "SUCCEEDED", None, None, None
     try:

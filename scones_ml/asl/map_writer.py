@@ -84,7 +84,7 @@ def write_results(writer: ResultWriter | None, step: Step, children: Sequence[Ch
     request = step.flow.template({} if template is UNSET else template, "Parameters", step.scope.on(step.input))
     parameters = request if isinstance(request, dict) else {}
     prefix = "/".join(part for part in (str(parameters.get("Prefix") or ""), map_run.rpartition(":")[2]) if part)
-    config, machine = writer.writer_config or WriterConfig(), step.frame.run.machine["Id"]
+    config, machine = writer.writer_config or WriterConfig(), step.frame.shared.machine["Id"]
     suffix = "jsonl" if config.output_type == "JSONL" else "json"
     ended = [child for child in children if child is not None]
     files: dict[str, Json] = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
@@ -106,6 +106,6 @@ def write_results(writer: ResultWriter | None, step: Step, children: Sequence[Ch
 def _put(step: Step, resource: str, parameters: dict[str, Json], key: str, body: str) -> None:
     request = {name: value for name, value in parameters.items() if name != "Prefix"}
     try:
-        call_service(step.frame.run.resources, resource, {**request, "Key": key, "Body": body})
+        call_service(step.frame.shared.resources, resource, {**request, "Key": key, "Body": body})
     except StateFailed as failure:
         raise StateFailed(_FAILED, failure.cause) from failure

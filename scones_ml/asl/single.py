@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scones_ml.asl.clock import Clock
-from scones_ml.asl.execution import Frame, Run
+from scones_ml.asl.execution import Frame, Shared
 from scones_ml.asl.failures import StateFailed
 from scones_ml.asl.history import Recorder
 from scones_ml.asl.program import Node, load
@@ -114,7 +114,7 @@ def _frame(resources: Mapping[str, Resource], variables: Mapping[str, Json]) -> 
         "Name": "test",
     }
     machine: dict[str, Json] = {"Id": "arn:aws:states:us-east-1:111111111111:stateMachine:StateMachine"}
-    return Frame(Run(resources, recorder, execution, machine, 1), clock, variables=dict(variables))
+    return Frame(Shared(resources, recorder, execution, machine, 1), clock, variables=dict(variables))
 
 
 def _node(state: State | Mapping[str, Json] | str) -> Node:

@@ -77,8 +77,8 @@ class Step:
         if isinstance(self.node.state, Task | Map | Parallel):
             state["RetryCount"] = self.attempt
         context: dict[str, Json] = {
-            "Execution": self.frame.run.execution,
-            "StateMachine": self.frame.run.machine,
+            "Execution": self.frame.shared.execution,
+            "StateMachine": self.frame.shared.machine,
             "State": state,
         }
         if self.frame.item is not None:
@@ -165,7 +165,7 @@ class Step:
                 return self._leave(*self._work())
             except StateFailed as raised:
                 failure = self.described(raised)
-            retries = retries or Retries(getattr(self.node.state, "retry", None) or (), self.frame.run.seed)
+            retries = retries or Retries(getattr(self.node.state, "retry", None) or (), self.frame.shared.seed)
             pause = retries.pause(failure.name)
             if pause is not None:
                 self.sleep(pause)

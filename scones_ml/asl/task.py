@@ -58,7 +58,7 @@ def run_task(task: Task, step: Step) -> Json:
         StateFailed: the function raised, took too long, or passed a limit.
         ConfigurationError: no function is registered for the Resource.
     """
-    function = resource_function(step.frame.run.resources, task.resource)
+    function = resource_function(step.frame.shared.resources, task.resource)
     if not task.resource.endswith(".waitForTaskToken"):
         return _attempt(task, step, function, None)
     with TokenWait() as wait:

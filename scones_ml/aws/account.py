@@ -13,7 +13,7 @@ from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.limits import LAMBDA_UNRESERVED_CONCURRENCY
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Check, RealTime
-from scones_ml.sagemaker.training_job import Resources as TrainingResources
+from scones_ml.sagemaker.training_job import Compute
 
 __all__ = ["account_checks", "idle_endpoints"]
 
@@ -148,7 +148,7 @@ def _wanted(place: Place, caller: str, plans: Iterable[Plan]) -> dict[str, dict[
 def _quotas(aws: Resources) -> Iterator[Check]:
     wanted = {
         f"{RealTime().instance_type} for endpoint usage": 1.0,
-        f"{TrainingResources().instance_type} for training job usage": 1.0,
+        f"{Compute().instance_type} for training job usage": 1.0,
     }
     request: dict[str, object] = {"ServiceCode": "sagemaker"}
     granted: dict[str, float] = {}

@@ -24,7 +24,7 @@ from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_pr
 from scones_ml.sagemaker.channels import model_channel, training_channel
 from scones_ml.sagemaker.hyperparameters import ScriptMode
 from scones_ml.sagemaker.model_package import archive
-from scones_ml.sagemaker.training_job import DEFAULT_INSTANCE, Resources, Spot, TrainingJob, training_request
+from scones_ml.sagemaker.training_job import DEFAULT_INSTANCE, Compute, Spot, TrainingJob, training_request
 from scones_ml.sagemaker.training_source import pack
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class SageMakerTrainer:
             init = archive({part: read_file(request.init, part) for part in parts})
             channels.append(model_channel(f"{root}/models/{_hash(init)}/model.tar.gz"))
             archives[channels[-1].uri] = init
-        resources = Resources(
+        compute = Compute(
             instance_type=request.instance_type or DEFAULT_INSTANCE,
             max_runtime_seconds=request.max_seconds,
             spot=Spot(f"{root}/checkpoints/{name}/", 2 * request.max_seconds) if request.spot else None,
@@ -119,28 +119,28 @@ class SageMakerTrainer:
             output=f"{root}/models",
             hyperparameters=_hyperparameters(request, next(iter(archives))),
             channels=tuple(channels),
-            resources=resources,
+            compute=compute,
             tags=tags_of(self._run),
         )
         return _Prepared(job, data, data_uri, archives)
 
     def _plan(self, prepared: _Prepared) -> Plan:
-        job, resources = prepared.job, prepared.job.resources
+        job, compute = prepared.job, prepared.job.compute
         put = partial(Change, "create", permission="s3:PutObject")
         changes = [put("objects", prepared.data_uri, "the data set")]
         changes += [put("object", uri, "what the job runs and goes on from") for uri in prepared.archives]
         changes.append(Change("create", "objects", f"{job.output}/{job.name}/", "the model, as the job leaves it"))
-        if resources.spot:
-            changes.append(Change("create", "objects", resources.spot.checkpoints, "to go on from when cut short"))
-        limit = f"at most {resources.max_runtime_seconds / 3_600:g} h of {resources.instance_type}"
+        if compute.spot:
+            changes.append(Change("create", "objects", compute.spot.checkpoints, "to go on from when cut short"))
+        limit = f"at most {compute.max_runtime_seconds / 3_600:g} h of {compute.instance_type}"
         changes.append(
             Change(
                 "create",
                 _JOB,
                 job.name,
-                f"{limit}, on spare capacity for less" if resources.spot else limit,
+                f"{limit}, on spare capacity for less" if compute.spot else limit,
                 "sagemaker:CreateTrainingJob",
-                hourly_price(job.region, resources.instance_type),
+                hourly_price(job.region, compute.instance_type),
                 training_request(job),
             )
         )

@@ -14,7 +14,7 @@ from scones_ml.cli.options import Json, names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scones_ml.cost.estimate import Estimate
+    from scones_ml.cost.estimate import DesignEstimate
 
 __all__ = ["cost", "package"]
 
@@ -50,14 +50,14 @@ def cost(
     prices = price_table(region)
     prices.instance(instance)
     rows = costs.estimate(images, names(design), workload=Workload(instance=instance), prices=prices)
-    crossings = costs.break_evens(rows)
+    break_evens = costs.break_evens(rows)
     if json:
         terminal.print_json(
             {
                 "images": images,
                 "prices_as_of": prices.as_of,
                 "designs": [_document(row) for row in rows],
-                "break_evens": [dataclasses.asdict(crossing) for crossing in crossings],
+                "break_evens": [dataclasses.asdict(one) for one in break_evens],
             }
         )
         return
@@ -68,10 +68,8 @@ def cost(
             lines = [(line.what, f"${line.dollars(images):,.2f}", line.formula) for line in row.lines]
             terminal.print_table((row.design, "a month", "how it is counted"), lines, right=("a month",))
     terminal.say(f"{images:,.0f} pictures a month, list prices of {region} as of {prices.as_of}; not a quotation")
-    for crossing in crossings[:8] if design else ():
-        terminal.say(
-            f"from {crossing.images:,.0f} pictures a month on, {crossing.above} costs less than {crossing.below}"
-        )
+    for one in break_evens[:8] if design else ():
+        terminal.say(f"from {one.images:,.0f} pictures a month on, {one.above} costs less than {one.below}")
 
 
 def package(
@@ -109,7 +107,7 @@ def package(
     terminal.say("next: sam deploy --guided --template-file workflows/template.yaml")
 
 
-def _show(rows: Sequence[Estimate]) -> None:
+def _show(rows: Sequence[DesignEstimate]) -> None:
     cells = [
         (
             row.design,
@@ -124,7 +122,7 @@ def _show(rows: Sequence[Estimate]) -> None:
     terminal.print_table(columns, cells, right=columns[1:4])
 
 
-def _document(row: Estimate) -> dict[str, object]:
+def _document(row: DesignEstimate) -> dict[str, object]:
     return {
         "design": row.design,
         "description": row.description,

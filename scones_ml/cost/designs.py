@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from scones_ml import asl, workflows
 from scones_ml.cost.prices import HOURS_A_MONTH, PriceTable
-from scones_ml.cost.workload import Run, Workload, count, count_batches, run_of
+from scones_ml.cost.workload import FunctionUse, Workload, count, count_batches, use_of
 from scones_ml.infrastructure import alarms
 from scones_ml.limits import S3_PAGE_KEYS
 
@@ -78,12 +78,12 @@ def one_by_one(
     counts = count(machine)
 
     def lines(workload: Workload, prices: PriceTable) -> Iterator[Line]:
-        runs = {name: run_of(workload, name) for name in counts.functions}
+        uses = {name: use_of(workload, name) for name in counts.functions}
         if model == "function":
-            runs["ClassifyImageData"] = workload.model_inside
+            uses["ClassifyImageData"] = workload.model_inside
         yield _each("S3 event", 1, prices.item("event"))
-        yield from _workflow(workflow_type, counts.transitions, runs, workload, prices)
-        yield from _functions(runs, workload, prices)
+        yield from _workflow(workflow_type, counts.transitions, uses, workload, prices)
+        yield from _functions(uses, workload, prices)
         yield _each("S3 GET", 1, prices.item("s3 get"))
         if counts.writes:
             yield _each("S3 PUT of the outcome", counts.writes, prices.item("s3 put"))
@@ -142,8 +142,8 @@ def _course(workflow_type: WorkflowType) -> Design:
     inner = one_by_one("endpoint", workflow_type, machine, watched=False)
 
     def lines(workload: Workload, prices: PriceTable) -> Iterator[Line]:
-        runs = {name: Run(run_of(workload, name).milliseconds, _COURSE_MB) for name in names}
-        as_taught = dataclasses.replace(workload, functions=runs, architecture="x86_64", payload_kb=_COURSE_KB)
+        uses = {name: FunctionUse(use_of(workload, name).milliseconds, _COURSE_MB) for name in names}
+        as_taught = dataclasses.replace(workload, functions=uses, architecture="x86_64", payload_kb=_COURSE_KB)
         yield from inner.lines(as_taught, prices)
 
     return Design(f"the course's three states: {workflow_type.capitalize()} workflow, model on an endpoint", lines)
@@ -188,22 +188,22 @@ DESIGNS: Final[Mapping[str, Design]] = {
 
 
 def _workflow(
-    kind: WorkflowType, transitions: int, runs: Mapping[str, Run], workload: Workload, prices: PriceTable
+    kind: WorkflowType, transitions: int, uses: Mapping[str, FunctionUse], workload: Workload, prices: PriceTable
 ) -> Iterator[Line]:
     if kind == "STANDARD":
         yield _each("state transitions", transitions, prices.item("transition"))
         return
-    seconds = _billed_seconds(sum(run.milliseconds for run in runs.values()) + workload.overhead_ms)
+    seconds = _billed_seconds(sum(use.milliseconds for use in uses.values()) + workload.overhead_ms)
     rate = prices.item("express duration")
     yield _each("Express request", 1, prices.item("express request"))
     yield Line("Express duration", f"{seconds:g} s x 64 MB x ${_plain(rate)}", seconds * _EXPRESS_GB * rate)
 
 
-def _functions(runs: Mapping[str, Run], workload: Workload, prices: PriceTable) -> Iterator[Line]:
-    yield _each("Lambda requests", len(runs), prices.item("lambda request"))
-    for name, run in runs.items():
-        yield compute(f"Lambda {name}", run, workload, prices)
-    yield _logs(len(runs), workload, prices)
+def _functions(uses: Mapping[str, FunctionUse], workload: Workload, prices: PriceTable) -> Iterator[Line]:
+    yield _each("Lambda requests", len(uses), prices.item("lambda request"))
+    for name, use in uses.items():
+        yield compute(f"Lambda {name}", use, workload, prices)
+    yield _logs(len(uses), workload, prices)
 
 
 def _logs(invocations: float, workload: Workload, prices: PriceTable, suffix: str = "") -> Line:
@@ -212,11 +212,11 @@ def _logs(invocations: float, workload: Workload, prices: PriceTable, suffix: st
     return Line("logs", f"{shown:g} KB x ${rate:g}/GB{suffix}", invocations * workload.log_kb / _GB_KB * rate)
 
 
-def compute(what: str, run: Run, workload: Workload, prices: PriceTable) -> Line:
+def compute(what: str, use: FunctionUse, workload: Workload, prices: PriceTable) -> Line:
     """What one invocation's GB-seconds cost."""
     rate = prices.item("lambda arm64" if workload.architecture == "arm64" else "lambda x86_64")
-    formula = f"{run.milliseconds:g} ms x {run.memory_mb} MB x ${_plain(rate)}"
-    return Line(what, formula, run.gb_seconds * rate)
+    formula = f"{use.milliseconds:g} ms x {use.memory_mb} MB x ${_plain(rate)}"
+    return Line(what, formula, use.gb_seconds * rate)
 
 
 def _endpoint(workload: Workload, prices: PriceTable) -> Iterator[Line]:
@@ -230,12 +230,12 @@ def _endpoint(workload: Workload, prices: PriceTable) -> Iterator[Line]:
 
 
 def _serverless(workload: Workload, prices: PriceTable) -> Iterator[Line]:
-    run = Run(workload.model_inside.milliseconds, workload.serverless_mb)
+    use = FunctionUse(workload.model_inside.milliseconds, workload.serverless_mb)
     rate = prices.item("serverless duration")
     yield Line(
         "serverless endpoint",
-        f"{run.milliseconds:g} ms x {run.memory_mb} MB x ${_plain(rate)}",
-        run.gb_seconds * rate,
+        f"{use.milliseconds:g} ms x {use.memory_mb} MB x ${_plain(rate)}",
+        use.gb_seconds * rate,
     )
     yield _data(workload, prices)
 

@@ -13,14 +13,15 @@ from scones_ml.cost.designs import DESIGNS, Line, compute
 from scones_ml.cost.prices import HOURS_A_MONTH, PriceTable, price_table
 from scones_ml.cost.workload import Workload
 from scones_ml.errors import ConfigurationError
+from scones_ml.reports.facts import BreakEven
 
-__all__ = ["BreakEven", "Estimate", "Point", "break_evens", "chart", "estimate", "instance_break_even"]
+__all__ = ["DesignEstimate", "Point", "break_evens", "chart", "estimate", "instance_break_even"]
 
 _THOUSAND = 1000
 
 
 @dataclass(frozen=True)
-class Estimate:
+class DesignEstimate:
     """What one design costs.
 
     Attributes:
@@ -38,32 +39,17 @@ class Estimate:
     @property
     def per_month(self) -> float:
         """Dollars a month."""
-        return sum(line.dollars(self.images) for line in self.lines)
+        return _dollars(self, self.images)
 
     @property
     def idle_per_month(self) -> float:
         """Dollars for a month without a picture."""
-        return sum(line.dollars(0) for line in self.lines)
+        return _dollars(self, 0)
 
     @property
     def per_thousand(self) -> float:
         """Dollars for 1,000 pictures more."""
         return _THOUSAND * sum(line.per_image for line in self.lines)
-
-
-@dataclass(frozen=True)
-class BreakEven:
-    """Where two designs cost the same.
-
-    Attributes:
-        below: the design that is cheaper for fewer pictures.
-        above: the design that is cheaper for more.
-        images: pictures a month.
-    """
-
-    below: str
-    above: str
-    images: float
 
 
 @dataclass(frozen=True)
@@ -81,7 +67,7 @@ def estimate(
     *,
     workload: Workload | None = None,
     prices: PriceTable | None = None,
-) -> tuple[Estimate, ...]:
+) -> tuple[DesignEstimate, ...]:
     """What designs cost in a month with so many pictures.
 
     Args:
@@ -101,11 +87,11 @@ def estimate(
         if name not in DESIGNS:
             raise ConfigurationError(f"there is no design {name!r}: choose from {', '.join(DESIGNS)}")
         design = DESIGNS[name]
-        found.append(Estimate(name, design.description, images, tuple(design.lines(workload, prices))))
+        found.append(DesignEstimate(name, design.description, images, tuple(design.lines(workload, prices))))
     return tuple(found)
 
 
-def break_evens(estimates: Sequence[Estimate]) -> tuple[BreakEven, ...]:
+def break_evens(estimates: Sequence[DesignEstimate]) -> tuple[BreakEven, ...]:
     """Every volume at which two designs change places, fewest pictures first."""
     found = []
     for index, one in enumerate(estimates):
@@ -115,7 +101,8 @@ def break_evens(estimates: Sequence[Estimate]) -> tuple[BreakEven, ...]:
             slope = (one.per_thousand - other.per_thousand) / _THOUSAND
             if slope and fixed / slope > 0:
                 below, above = (one, other) if fixed > 0 else (other, one)
-                found.append(BreakEven(below.design, above.design, fixed / slope))
+                images = fixed / slope
+                found.append(BreakEven(below.design, above.design, images, _dollars(below, images)))
     return tuple(sorted(found, key=lambda row: row.images))
 
 
@@ -129,14 +116,14 @@ def instance_break_even(workload: Workload | None = None, prices: PriceTable | N
     return HOURS_A_MONTH * prices.instance(workload.instance) / inside.per_image
 
 
-def chart(estimates: Sequence[Estimate], images: Sequence[float]) -> tuple[Point, ...]:
+def chart(estimates: Sequence[DesignEstimate], images: Sequence[float]) -> tuple[Point, ...]:
     """What each design costs at each volume: rows for a chart with logarithmic axes."""
-    return tuple(
-        Point(one.design, volume, sum(line.dollars(volume) for line in one.lines))
-        for one in estimates
-        for volume in images
-    )
+    return tuple(Point(one.design, volume, _dollars(one, volume)) for one in estimates for volume in images)
 
 
-def _fixed(one: Estimate) -> float:
+def _dollars(one: DesignEstimate, images: float) -> float:
+    return sum(line.dollars(images) for line in one.lines)
+
+
+def _fixed(one: DesignEstimate) -> float:
     return sum(line.per_month for line in one.lines)

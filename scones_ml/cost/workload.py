@@ -12,12 +12,12 @@ from scones_ml.infrastructure.definitions import function_names
 from scones_ml.infrastructure.functions import DECODING_MB, ONE_VCPU_MB, SMALL_MB
 from scones_ml.workflows.handlers import handler_name, handler_uses
 
-__all__ = ["BatchCounts", "Counts", "Run", "Workload", "count", "count_batches", "run_of"]
+__all__ = ["BatchCounts", "Counts", "FunctionUse", "Workload", "count", "count_batches", "use_of"]
 
 
 @dataclass(frozen=True)
-class Run:
-    """One invocation.
+class FunctionUse:
+    """One invocation of a function.
 
     Attributes:
         milliseconds: billed duration.
@@ -57,15 +57,15 @@ class Workload:
         instances: how many of them an endpoint keeps.
     """
 
-    functions: Mapping[str, Run] = field(
+    functions: Mapping[str, FunctionUse] = field(
         default_factory=lambda: {
-            "SerializeImageData": Run(343, DECODING_MB),
-            "ClassifyImageData": Run(163, DECODING_MB),
-            "FilterLowConfidence": Run(83, SMALL_MB),
+            "SerializeImageData": FunctionUse(343, DECODING_MB),
+            "ClassifyImageData": FunctionUse(163, DECODING_MB),
+            "FilterLowConfidence": FunctionUse(83, SMALL_MB),
         }
     )
-    model_inside: Run = Run(17, ONE_VCPU_MB)
-    batch_image: Run = Run(10, ONE_VCPU_MB)
+    model_inside: FunctionUse = FunctionUse(17, ONE_VCPU_MB)
+    batch_image: FunctionUse = FunctionUse(10, ONE_VCPU_MB)
     overhead_ms: float = 360
     packed: int = 100
     transform_ms: float = 10
@@ -158,8 +158,8 @@ def _longest(machine: asl.StateMachine, name: str, before: tuple[str, ...]) -> t
     return (name, *max(ways, key=len, default=()))
 
 
-def run_of(workload: Workload, function: str) -> Run:
-    """How one function runs.
+def use_of(workload: Workload, function: str) -> FunctionUse:
+    """How one function is used.
 
     Raises:
         ConfigurationError: the workload does not say.

@@ -16,13 +16,13 @@ from scones_ml.cost.workload import Workload
 from scones_ml.errors import ImageError
 from scones_ml.inference.model import ModelCard, load_model
 from scones_ml.lifecycle import Predictions, evaluate
-from scones_ml.reports.cost_chart import Bill, Crossing, DesignBill, two_digits
-from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport
+from scones_ml.reports.cost_chart import two_digits
+from scones_ml.reports.facts import ClassifiedRow, CostEstimate, DatasetFacts, DesignCost, ModelFacts, RunReport
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import ThresholdChoice
 
-__all__ = ["THUMBNAIL", "bill", "evaluation_report"]
+__all__ = ["THUMBNAIL", "cost_estimate", "evaluation_report"]
 
 THUMBNAIL: Final = images.ImagePolicy(image_size=96)
 """How pictures are shrunk for a page."""
@@ -82,11 +82,11 @@ def evaluation_report(
         threshold=_choice(card),
         uncalibrated=answers(rescale(predictions.probabilities, 1 / card.temperature), predictions.labels),
         tested=_tested(staged, predictions),
-        bill=bill(),
+        costs=cost_estimate(),
     )
 
 
-def bill(region: str = "us-east-1") -> Bill:
+def cost_estimate(region: str = "us-east-1") -> CostEstimate:
     """What the work would cost in a month, by design and volume, from the dated price table.
 
     Raises:
@@ -95,22 +95,13 @@ def bill(region: str = "us-east-1") -> Bill:
     prices, workload = price_table(region), Workload()
     rows = cost.estimate(_VOLUMES[0], workload=workload, prices=prices)
     points = {(point.design, point.images): point.dollars for point in cost.chart(rows, _VOLUMES)}
-    crossings = [
-        Crossing(
-            found.below,
-            found.above,
-            found.images,
-            cost.chart([row for row in rows if row.design == found.below], [found.images])[0].dollars,
-        )
-        for found in cost.break_evens([row for row in rows if row.design in _DRAWN])
-        if _VOLUMES[0] <= found.images <= _VOLUMES[-1]
-    ]
+    break_evens = cost.break_evens([row for row in rows if row.design in _DRAWN])
     always_on = cost.instance_break_even(workload, prices)
-    return Bill(
+    return CostEstimate(
         prices=f"List prices of {region} as of {prices.as_of}",
         volumes=_VOLUMES,
         designs=tuple(
-            DesignBill(
+            DesignCost(
                 row.design,
                 row.description,
                 row.idle_per_month,
@@ -119,7 +110,7 @@ def bill(region: str = "us-east-1") -> Bill:
             )
             for row in rows
         ),
-        crossings=tuple(crossings),
+        break_evens=tuple(one for one in break_evens if _VOLUMES[0] <= one.images <= _VOLUMES[-1]),
         notes=(
             f"The time that the model itself takes, {workload.model_inside.milliseconds:g} ms a picture, is paid less "
             f"on an {workload.instance} that always runs than in a function from {two_digits(always_on)} pictures a "

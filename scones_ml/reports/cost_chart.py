@@ -1,16 +1,16 @@
-"""What the work would cost on AWS, as the report shows it: plain figures in, a drawing with logarithmic axes out."""
+"""What the work would cost on AWS, drawn with logarithmic axes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
 from scones_ml.reports.drawing import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Axis, path, svg, x_axis, y_axis
+from scones_ml.reports.facts import BreakEven, CostEstimate, DesignCost
 
-__all__ = ["Bill", "Crossing", "DesignBill", "bill_chart", "two_digits"]
+__all__ = ["cost_chart", "two_digits"]
 
 _NAMES = 170  # room on the right for the designs' names
 _LINE = 15  # height of a name
@@ -18,90 +18,35 @@ _STEPS = 4  # from a volume to the next, so that a line bends smoothly
 _STYLES = 8  # how many kinds of line the page's style sheet knows
 
 
-@dataclass(frozen=True)
-class DesignBill:
-    """What one design costs.
-
-    Attributes:
-        name: of the design.
-        description: in a few words.
-        idle: dollars for a month without a picture.
-        dollars: dollars a month, at each of the bill's volumes.
-        drawn: whether it is in the chart, too, and not in the table alone.
-    """
-
-    name: str
-    description: str
-    idle: float
-    dollars: tuple[float, ...]
-    drawn: bool = True
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Where two designs cost the same.
-
-    Attributes:
-        below: the design that is cheaper for fewer pictures.
-        above: the design that is cheaper for more.
-        images: pictures a month.
-        dollars: what both cost there, a month.
-    """
-
-    below: str
-    above: str
-    images: float
-    dollars: float
-
-
-@dataclass(frozen=True)
-class Bill:
-    """What a month on AWS costs, by design and volume.
-
-    Attributes:
-        prices: whose prices they are, and of when.
-        volumes: pictures a month, each ten times the one before.
-        designs: their costs.
-        crossings: where drawn designs change places, within the volumes.
-        notes: what else there is to know, in sentences.
-    """
-
-    prices: str
-    volumes: tuple[float, ...]
-    designs: tuple[DesignBill, ...]
-    crossings: tuple[Crossing, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def bill_chart(bill: Bill) -> str:
+def cost_chart(costs: CostEstimate) -> str:
     """Dollars a month against pictures a month, both logarithmic; a ring where two designs cost the same.
 
     Args:
-        bill: with two volumes or more; costs of drawn designs are above 0, and at most eight are told apart.
+        costs: with two volumes or more; costs of drawn designs are above 0, and at most eight are told apart.
     """
-    drawn = [design for design in bill.designs if design.drawn]
+    drawn = [design for design in costs.designs if design.drawn]
     decades = [math.log10(dollars) for design in drawn for dollars in design.dollars]
-    x = Axis(math.log10(bill.volumes[0]), math.log10(bill.volumes[-1]), LEFT, WIDTH - _NAMES)
+    x = Axis(math.log10(costs.volumes[0]), math.log10(costs.volumes[-1]), LEFT, WIDTH - _NAMES)
     y = Axis(math.floor(min(decades)), math.ceil(max(decades)), HEIGHT - BOTTOM, TOP + 6)
     rings = "".join(
-        f'<g><title>{escape(_words(crossing))}</title><circle class="ring" cx="{x.at(math.log10(crossing.images))}" '
-        f'cy="{y.at(math.log10(crossing.dollars))}" r="4.5"/></g>'
-        for crossing in bill.crossings
+        f'<g><title>{escape(_words(found))}</title><circle class="ring" cx="{x.at(math.log10(found.images))}" '
+        f'cy="{y.at(math.log10(found.dollars))}" r="4.5"/></g>'
+        for found in costs.break_evens
     )
-    last = bill.volumes[-1]
+    last = costs.volumes[-1]
     return svg(
         "What a month on AWS costs",
         f"At {last:,.0f} pictures a month: "
         + ", ".join(f"{design.name} {design.dollars[-1]:,.2f} dollars" for design in drawn)
         + ".",
         y_axis(y, [(float(d), _short(10.0**d)) for d in range(int(y.low), int(y.high) + 1)])
-        + x_axis(x, [(math.log10(v), _short(v)) for v in bill.volumes], "pictures a month")
-        + _lines(drawn, bill.volumes, x, y)
+        + x_axis(x, [(math.log10(v), _short(v)) for v in costs.volumes], "pictures a month")
+        + _lines(drawn, costs.volumes, x, y)
         + rings,
     )
 
 
-def _lines(drawn: Sequence[DesignBill], volumes: Sequence[float], x: Axis, y: Axis) -> str:
+def _lines(drawn: Sequence[DesignCost], volumes: Sequence[float], x: Axis, y: Axis) -> str:
     """Each design's line, and its name where the line ends; names that would touch are pushed apart."""
     heights = _apart([y.at(math.log10(design.dollars[-1])) for design in drawn])
     parts = []
@@ -128,7 +73,7 @@ def _fine(volumes: Sequence[float]) -> list[float]:
 
 
 def _between(dollars: Sequence[float]) -> list[float]:
-    """Costs at the finer volumes; a bill is a fixed sum and a sum for each picture."""
+    """Costs at the finer volumes; a cost is a fixed sum and a sum for each picture."""
     fine = [
         low + (high - low) * (10 ** (step / _STEPS) - 1) / 9
         for low, high in pairwise(dollars)
@@ -157,9 +102,9 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
-def _words(crossing: Crossing) -> str:
-    images = two_digits(crossing.images)
-    return f"from about {images} pictures a month on, {crossing.above} costs less than {crossing.below}"
+def _words(found: BreakEven) -> str:
+    images = two_digits(found.images)
+    return f"from about {images} pictures a month on, {found.above} costs less than {found.below}"
 
 
 def two_digits(number: float) -> str:

@@ -20,7 +20,7 @@ from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
 from scones_ml.evaluation.calibration import ReliabilityBin, reliability_bins
 from scones_ml.evaluation.intervals import clopper_pearson
 from scones_ml.reports import charts
-from scones_ml.reports.cost_chart import bill_chart, two_digits
+from scones_ml.reports.cost_chart import cost_chart, two_digits
 from scones_ml.reports.facts import Answer, ClassifiedRow, RunReport
 from scones_ml.reports.page import asset, environment
 
@@ -92,8 +92,8 @@ def render_report(report: RunReport) -> str:
     }
     if dots := _dots(report.rows):
         drawings["scatter"] = charts.scatter(dots, report.threshold.threshold, floor)
-    if report.bill:
-        drawings["bill"] = bill_chart(report.bill)
+    if report.costs:
+        drawings["costs"] = cost_chart(report.costs)
     return renderer.from_string(asset("report.html.j2")).render(
         report=report,
         evaluation=report.evaluation,

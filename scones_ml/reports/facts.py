@@ -12,9 +12,17 @@ if TYPE_CHECKING:
     from scones_ml.evaluation.comparison import Comparison
     from scones_ml.evaluation.metrics import Evaluation
     from scones_ml.evaluation.threshold import ThresholdChoice
-    from scones_ml.reports.cost_chart import Bill
 
-__all__ = ["Answer", "ClassifiedRow", "DatasetFacts", "ModelFacts", "RunReport"]
+__all__ = [
+    "Answer",
+    "BreakEven",
+    "ClassifiedRow",
+    "CostEstimate",
+    "DatasetFacts",
+    "DesignCost",
+    "ModelFacts",
+    "RunReport",
+]
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
 
@@ -105,6 +113,61 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
+class DesignCost:
+    """What one design costs.
+
+    Attributes:
+        name: of the design.
+        description: in a few words.
+        idle: dollars for a month without a picture.
+        dollars: dollars a month, at each of the estimate's volumes.
+        drawn: whether it is in the chart, too, and not in the table alone.
+    """
+
+    name: str
+    description: str
+    idle: float
+    dollars: tuple[float, ...]
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Where two designs cost the same.
+
+    Attributes:
+        below: the design that is cheaper for fewer pictures.
+        above: the design that is cheaper for more.
+        images: pictures a month.
+        dollars: what both cost there, a month.
+    """
+
+    below: str
+    above: str
+    images: float
+    dollars: float
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a month on AWS costs, by design and volume.
+
+    Attributes:
+        prices: whose prices they are, and of when.
+        volumes: pictures a month, each ten times the one before.
+        designs: their costs.
+        break_evens: where drawn designs change places, within the volumes.
+        notes: what else there is to know, in sentences.
+    """
+
+    prices: str
+    volumes: tuple[float, ...]
+    designs: tuple[DesignCost, ...]
+    break_evens: tuple[BreakEven, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunReport:
     """All that the page tells; it asks nobody and looks nothing up.
 
@@ -121,7 +184,7 @@ class RunReport:
         notes: lines on cost and on what is left, in words.
         uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
         tested: test pictures that are worth a look, see ``telling``; may be empty.
-        bill: what the work would cost on AWS.
+        costs: what the work would cost on AWS.
         comparison: an older model's name, and how this one fares beside it on the test images.
     """
 
@@ -137,5 +200,5 @@ class RunReport:
     notes: tuple[str, ...] = ()
     uncalibrated: tuple[Answer, ...] = ()
     tested: tuple[ClassifiedRow, ...] = ()
-    bill: Bill | None = None
+    costs: CostEstimate | None = None
     comparison: tuple[str, Comparison] | None = None

@@ -28,7 +28,7 @@ __all__ = [
     "CHECKPOINTS",
     "DEFAULT_INSTANCE",
     "METRICS",
-    "Resources",
+    "Compute",
     "Spot",
     "TrainingJob",
     "definition",
@@ -66,7 +66,7 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class Compute:
     """What a job runs on.
 
     Attributes:
@@ -110,7 +110,7 @@ class TrainingJob:
             ``augmented_manifest_channels``, of our own training ``training_channel``; and ``model_channel`` to go on
             from an earlier model.
         output: ``s3://`` prefix; the model goes to ``OUTPUT/NAME/output/model.tar.gz``.
-        resources: what it runs on.
+        compute: what it runs on.
         image_uri: another container, or one for a region that the table does not know; AWS's own when None.
         tags: of the job.
 
@@ -125,7 +125,7 @@ class TrainingJob:
     hyperparameters: ImageClassification | ScriptMode
     channels: tuple[Channel, ...]
     output: str
-    resources: Resources = Resources()
+    compute: Compute = Compute()
     image_uri: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -159,7 +159,7 @@ class TrainingJob:
             return self.image_uri
         if self.is_built_in:
             return image_classification_image(self.region)
-        return pytorch_training_image(self.region, gpu=not self.resources.instance_type.startswith(_CPU_FAMILIES))
+        return pytorch_training_image(self.region, gpu=not self.compute.instance_type.startswith(_CPU_FAMILIES))
 
     @property
     def metrics(self) -> Mapping[str, str]:
@@ -173,10 +173,10 @@ class TrainingJob:
 
 
 def _check_built_in(job: TrainingJob) -> None:
-    if not job.resources.instance_type.startswith(_GPU_FAMILIES):
+    if not job.compute.instance_type.startswith(_GPU_FAMILIES):
         families = ", ".join(family.removesuffix(".") for family in _GPU_FAMILIES)
         raise ConfigurationError(
-            f"instance type {job.resources.instance_type}: Image Classification trains on {families} only, "
+            f"instance type {job.compute.instance_type}: Image Classification trains on {families} only, "
             f"for example {DEFAULT_INSTANCE}"
         )
     there = {channel.name for channel in job.channels}
@@ -187,8 +187,8 @@ def _check_built_in(job: TrainingJob) -> None:
 
 
 def _check_script(job: TrainingJob) -> None:
-    if job.resources.instance_count > 1:
-        raise ConfigurationError(f"instance_count={job.resources.instance_count}: our training runs on one machine")
+    if job.compute.instance_count > 1:
+        raise ConfigurationError(f"instance_count={job.compute.instance_count}: our training runs on one machine")
     if "training" not in {channel.name for channel in job.channels}:
         raise ConfigurationError("our training needs the channel training: a staged data set")
 
@@ -207,20 +207,20 @@ def training_request(job: TrainingJob) -> dict[str, object]:
 
 def definition(job: TrainingJob) -> dict[str, object]:
     """What a training job and a tuning job's training jobs have in common."""
-    resources, spot = job.resources, job.resources.spot
+    compute, spot = job.compute, job.compute.spot
     algorithm: dict[str, object] = {"TrainingImage": job.image, "TrainingInputMode": "File"}
     if job.metrics:
         algorithm["MetricDefinitions"] = [{"Name": name, "Regex": regex} for name, regex in job.metrics.items()]
-    stopping = {"MaxRuntimeInSeconds": resources.max_runtime_seconds}
+    stopping = {"MaxRuntimeInSeconds": compute.max_runtime_seconds}
     request: dict[str, object] = {
         "AlgorithmSpecification": algorithm,
         "RoleArn": job.role_arn,
         "InputDataConfig": [channel_request(channel) for channel in job.channels],
         "OutputDataConfig": {"S3OutputPath": job.output, "CompressionType": "GZIP"},
         "ResourceConfig": {
-            "InstanceType": resources.instance_type,
-            "InstanceCount": resources.instance_count,
-            "VolumeSizeInGB": resources.volume_gb,
+            "InstanceType": compute.instance_type,
+            "InstanceCount": compute.instance_count,
+            "VolumeSizeInGB": compute.volume_gb,
         },
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": spot is not None,

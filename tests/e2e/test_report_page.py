@@ -14,7 +14,7 @@ import pytest
 
 from scones_ml.dataset.synthetic import KINDS, draw_png
 from scones_ml.evaluation import choose_threshold, evaluate, rescale
-from scones_ml.lifecycle.report_data import bill
+from scones_ml.lifecycle.report_data import cost_estimate
 from scones_ml.reports.evaluation_report import answers, curve_points, render_report, telling
 from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport
 
@@ -53,7 +53,7 @@ def sample_report(*, images: int = 200, target: float = 0.95, pictures: int = 63
         rows=tuple(sample_row(i, test, truth, choice.threshold) for i in range(pictures)),
         stage_seconds={"stage": 3.1, "train": 14.2, "choose": 0.4, "deploy": 1.3, "run": 2.6, "clean up": 0.2},
         tested=tuple(sample_row(i, test, truth, choice.threshold) for i in telling(test, truth, 6)),
-        bill=bill(),
+        costs=cost_estimate(),
         notes=("Nothing was billed: all of it ran on this machine.", "Nothing is left: 0 processes, 0 objects."),
     )
 

@@ -29,7 +29,7 @@ from scones_ml.plans import Ledger, Run
 from scones_ml.ports import ObjectStore
 from scones_ml.sagemaker.channels import image_channels, training_channel
 from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
-from scones_ml.sagemaker.training_job import Resources, TrainingJob
+from scones_ml.sagemaker.training_job import Compute, TrainingJob
 from scones_ml.sagemaker.training_source import pack
 from scones_ml.sagemaker.tuning import Integer, Tuning
 from scones_ml.testing import MemoryObjectStore
@@ -255,7 +255,7 @@ def test_what_aws_refuses(code: str, error: type[Exception], message: str) -> No
 def test_a_wrong_request_is_never_sent() -> None:
     """What the service model does not allow is refused before a call is made."""
     script = Script(AssertionError("a call was made"))
-    wrong = replace(built_in("course-4"), resources=Resources("ml.g4dn.huge"))
+    wrong = replace(built_in("course-4"), compute=Compute("ml.g4dn.huge"))
     with pytest.raises(ConfigurationError, match=r"ResourceConfig\.InstanceType is 'ml\.g4dn\.huge', not one of"):
         TrainingJobs(script, Lines([]), no_pause).start(wrong)
 

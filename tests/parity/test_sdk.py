@@ -20,7 +20,7 @@ from scones_ml.sagemaker.channels import (
     training_channel,
 )
 from scones_ml.sagemaker.hyperparameters import ImageClassification, ScriptMode
-from scones_ml.sagemaker.training_job import Resources, Spot, TrainingJob
+from scones_ml.sagemaker.training_job import Compute, Spot, TrainingJob
 
 pytest.importorskip("sagemaker", reason="needs the SageMaker SDK: make parity-sdk")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -29,7 +29,7 @@ ROLE = "arn:aws:iam::123456789012:role/scones-training"
 COMMON: dict[str, Any] = {"name": "scones-1", "role_arn": ROLE, "region": "us-east-1", "output": "s3://b/models"}
 BUILT_IN = ImageClassification(num_classes=2, num_training_samples=800, image_shape=(3, 32, 32), epochs=5)
 SCRIPT = ScriptMode(source="s3://b/source/abc.tar.gz", epochs=3, seed=7)
-SPOT = Resources("ml.g5.xlarge", volume_gb=50, spot=Spot("s3://b/checkpoints/scones-1", 7_200))
+SPOT = Compute("ml.g5.xlarge", volume_gb=50, spot=Spot("s3://b/checkpoints/scones-1", 7_200))
 QUIET = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
 JOBS = {
     "pictures": TrainingJob(**COMMON, hyperparameters=BUILT_IN, channels=image_channels("s3://b/data")),
@@ -45,7 +45,7 @@ JOBS = {
         **COMMON,
         hyperparameters=BUILT_IN,
         channels=(*image_channels("s3://b/data"), model_channel("s3://b/m/model.tar.gz")),
-        resources=Resources("ml.p3.2xlarge", instance_count=2, max_runtime_seconds=7_200),
+        compute=Compute("ml.p3.2xlarge", instance_count=2, max_runtime_seconds=7_200),
         tags={"scones:project": "scones"},
     ),
     "script": TrainingJob(**COMMON, hyperparameters=SCRIPT, channels=(training_channel("s3://b/data"),)),
@@ -53,7 +53,7 @@ JOBS = {
         **COMMON,
         hyperparameters=SCRIPT,
         channels=(training_channel("s3://b/data"), model_channel("s3://b/m/model.tar.gz")),
-        resources=SPOT,
+        compute=SPOT,
         tags={"scones:run": "1", "scones:project": "scones"},
     ),
 }

@@ -12,7 +12,7 @@ from scones_ml import asl, workflows
 from scones_ml.cost import estimate as cost
 from scones_ml.cost.designs import DESIGNS
 from scones_ml.cost.prices import HOURS_A_MONTH, PRICES, alarm_hourly_price, hourly_price, price_table
-from scones_ml.cost.workload import Run, Workload, count, count_batches
+from scones_ml.cost.workload import FunctionUse, Workload, count, count_batches
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
 
 MILLION = 1_000_000
@@ -135,7 +135,7 @@ def test_nonsense_is_an_error(images: float, designs: list[str] | None) -> None:
 def test_a_workload_that_lacks_a_function_is_an_error() -> None:
     """A function without a duration is named, not taken for free."""
     with pytest.raises(ConfigurationError, match="ClassifyImageData"):
-        cost.estimate(1, ["endpoint"], workload=Workload(functions={"SerializeImageData": Run(1, 128)}))
+        cost.estimate(1, ["endpoint"], workload=Workload(functions={"SerializeImageData": FunctionUse(1, 128)}))
 
 
 def test_every_price_is_dated_and_sourced() -> None:

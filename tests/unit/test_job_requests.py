@@ -30,7 +30,7 @@ from scones_ml.sagemaker.image_uris import (
 )
 from scones_ml.sagemaker.training_job import (
     METRICS,
-    Resources,
+    Compute,
     Spot,
     TrainingJob,
     training_request,
@@ -49,7 +49,7 @@ ROLE = "arn:aws:iam::123456789012:role/scones-training"
 COMMON: dict[str, Any] = {"name": "scones-1", "role_arn": ROLE, "region": "us-east-1", "output": "s3://bucket/models"}
 COURSE = ImageClassification(num_classes=2, num_training_samples=1000, image_shape=(3, 32, 32))
 SCRIPT = ScriptMode(source="s3://bucket/source/abc.tar.gz", epochs=3)
-SPOT = Resources(spot=Spot("s3://bucket/checkpoints/scones-1", 7_200))
+SPOT = Compute(spot=Spot("s3://bucket/checkpoints/scones-1", 7_200))
 
 
 def built_in(**changes: Any) -> TrainingJob:
@@ -67,12 +67,12 @@ JOBS = {
     "recordio": built_in(channels=recordio_channels("s3://b/train.rec", "s3://b/validation.rec")),
     "manifest": built_in(channels=augmented_manifest_channels("s3://b/train.jsonl", "s3://b/validation.jsonl")),
     "incremental": built_in(channels=(*image_channels("s3://b/d"), model_channel("s3://b/m/model.tar.gz"))),
-    "spot": built_in(resources=SPOT, tags={"project": "scones"}),
+    "spot": built_in(compute=SPOT, tags={"project": "scones"}),
     "script": script(),
     "script spot": script(
-        resources=SPOT, channels=(training_channel("s3://b/d"), model_channel("s3://b/m/model.tar.gz"))
+        compute=SPOT, channels=(training_channel("s3://b/d"), model_channel("s3://b/m/model.tar.gz"))
     ),
-    "script cpu": script(resources=Resources("ml.m5.xlarge")),
+    "script cpu": script(compute=Compute("ml.m5.xlarge")),
 }
 
 
@@ -164,7 +164,7 @@ def test_metrics_match_the_log_lines() -> None:
         ({"role_arn": "scones-training"}, "is not an ARN"),
         ({"output": "bucket/models"}, "output: 'bucket/models' is not s3://"),
         ({"region": "xx-north-1"}, "no account that holds image-classification:1 is known for region 'xx-north-1'"),
-        ({"resources": Resources("ml.m5.xlarge")}, "ml.m5.xlarge: Image Classification trains on ml.g4dn, ml.g5"),
+        ({"compute": Compute("ml.m5.xlarge")}, "ml.m5.xlarge: Image Classification trains on ml.g4dn, ml.g5"),
         ({"channels": image_channels("s3://b")[:2]}, "needs the channels train_lst, validation_lst too"),
         ({"channels": recordio_channels("s3://b/t", "s3://b/v")[:1]}, "needs the channels validation too"),
         ({"channels": image_channels("s3://b") * 2}, "each may be there once"),
@@ -180,7 +180,7 @@ def test_what_is_refused_before_aws_does(changes: dict[str, Any], message: str) 
 def test_what_script_mode_refuses() -> None:
     """Our training runs on one machine and needs a staged data set."""
     with pytest.raises(ConfigurationError, match="instance_count=2: our training runs on one machine"):
-        script(resources=Resources(instance_count=2))
+        script(compute=Compute(instance_count=2))
     with pytest.raises(ConfigurationError, match="needs the channel training"):
         script(channels=(Channel("train", "s3://b/d"),))
 
@@ -188,9 +188,9 @@ def test_what_script_mode_refuses() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Resources("g4dn.xlarge"), "SageMaker's begin with ml."),
-        (lambda: Resources(volume_gb=0), "volume_gb=0"),
-        (lambda: Resources(spot=Spot("s3://b/c", 60)), "max_wait_seconds=60: must be at least"),
+        (lambda: Compute("g4dn.xlarge"), "SageMaker's begin with ml."),
+        (lambda: Compute(volume_gb=0), "volume_gb=0"),
+        (lambda: Compute(spot=Spot("s3://b/c", 60)), "max_wait_seconds=60: must be at least"),
         (lambda: Spot("/tmp/checkpoints", 60), "spot checkpoints: '/tmp/checkpoints' is not s3://"),
         (lambda: Channel("train", "data"), "channel 'train': 'data' is not s3://"),
     ],
