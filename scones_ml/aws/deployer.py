@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
+from scones_ml.aws.environment import AwsEnvironment
+from scones_ml.aws.packages import is_stored, package_of, store_package
 from scones_ml.aws.resources import MOVING, Resources
 from scones_ml.errors import DeploymentError, SconesError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
@@ -28,7 +29,7 @@ class SageMakerDeployer:
     """Endpoints on SageMaker.
 
     Args:
-        where: region, role, bucket.
+        environment: region, role, bucket.
         store: S3.
         resources: SageMaker, Application Auto Scaling, CloudWatch.
         ledger: where every change is recorded.
@@ -39,7 +40,7 @@ class SageMakerDeployer:
 
     def __init__(
         self,
-        where: Where,
+        environment: AwsEnvironment,
         store: ObjectStore,
         resources: Resources,
         ledger: Ledger,
@@ -47,7 +48,7 @@ class SageMakerDeployer:
         vpc: Vpc | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._where, self._store, self._resources = where, store, resources
+        self._environment, self._store, self._resources = environment, store, resources
         self._ledger, self._run, self._vpc = ledger, run, vpc
         self._pause = pause
 
@@ -56,8 +57,8 @@ class SageMakerDeployer:
 
         Role and bucket that nothing names are shown as the variables that would.
         """
-        place = supposed_place(self._where, self._vpc)
-        return self._checked(deployment_plan(request, place, package_of(request.model)))
+        target = self._environment.planned().deployment_target(self._vpc)
+        return self._checked(deployment_plan(request, target, package_of(request.model)))
 
     def deploy(self, request: DeploymentRequest, steps: Steps = no_steps) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`; the same model again changes nothing.
@@ -67,7 +68,7 @@ class SageMakerDeployer:
             DeploymentError: it did not come up, or its name is taken by something that is not ours.
         """
         package = package_of(request.model)
-        wanted = self._checked(deployment_plan(request, place_of(self._where, self._vpc), package))
+        wanted = self._checked(deployment_plan(request, self._environment.deployment_target(self._vpc), package))
         plan = changes_needed(request, wanted, self._found(request.name, wanted, steps))
         if not plan.changes:
             steps(f"endpoint {request.name} is as it should be")
@@ -81,7 +82,7 @@ class SageMakerDeployer:
 
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 stay."""
-        plan = removal_plan(f"aws:{self._where.region}", self._found(name))
+        plan = removal_plan(self._environment.name, self._found(name))
         execute(plan, lambda change: self._perform(change, None, no_steps), self._ledger, self._run)
 
     def _checked(self, plan: Plan) -> Plan:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
+from scones_ml.aws.environment import AwsEnvironment
+from scones_ml.aws.packages import is_stored, package_of, store_package
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import DeploymentError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
@@ -25,7 +26,7 @@ class BatchTransforms:
     """Runs transform jobs.
 
     Args:
-        where: region, role, bucket.
+        environment: region, role, bucket.
         store: S3.
         resources: SageMaker.
         ledger: where every change is recorded.
@@ -36,7 +37,7 @@ class BatchTransforms:
 
     def __init__(
         self,
-        where: Where,
+        environment: AwsEnvironment,
         store: ObjectStore,
         resources: Resources,
         ledger: Ledger,
@@ -44,13 +45,14 @@ class BatchTransforms:
         vpc: Vpc | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._where, self._store, self._resources = where, store, resources
+        self._environment, self._store, self._resources = environment, store, resources
         self._ledger, self._run, self._vpc = ledger, run, vpc
         self._pause = pause
 
     def plan(self, request: TransformRequest) -> Plan:
         """What it takes; nothing is done, and no credentials are needed."""
-        return self._checked(transform_plan(request, supposed_place(self._where, self._vpc), package_of(request.model)))
+        target = self._environment.planned().deployment_target(self._vpc)
+        return self._checked(transform_plan(request, target, package_of(request.model)))
 
     def transform(self, request: TransformRequest, steps: Steps = no_steps) -> None:
         """Run a job to its end; its answers are under ``request.destination``.
@@ -61,7 +63,7 @@ class BatchTransforms:
                 to stop it.
         """
         package = package_of(request.model)
-        plan = self._checked(transform_plan(request, place_of(self._where, self._vpc), package))
+        plan = self._checked(transform_plan(request, self._environment.deployment_target(self._vpc), package))
         for kind in ("transform job", "model"):
             if self._resources.find(kind, request.name):
                 raise DeploymentError(f"{kind} {request.name} was there before: choose another name")
