@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from scones_ml.aws.endpoint_logs import last_lines, log_group
 from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.packages import is_stored, package_of, store_package
 from scones_ml.aws.resources import MOVING, Resources
-from scones_ml.errors import DeploymentError, SconesError
+from scones_ml.aws.waiting import wait_until_stable
+from scones_ml.errors import DeploymentError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_steps
 from scones_ml.sagemaker.endpoint_plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
@@ -21,7 +23,6 @@ __all__ = ["SageMakerDeployer"]
 _POLL_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
 _LONGEST_UPDATE: Final = 5_400
-_LAST_LINES: Final = 5
 _VERSIONED: Final = ("endpoint config", "model")
 
 
@@ -99,7 +100,7 @@ class SageMakerDeployer:
         changes = wanted.changes if wanted else ()
         endpoint = self._resources.find_ours("endpoint", name)
         if endpoint and endpoint["EndpointStatus"] in MOVING:
-            endpoint = self._settle(name, steps)
+            endpoint = self._wait_until_stable(name, steps)
         needed = {(change.kind, change.name) for change in changes if change.kind in ("alarm", *_VERSIONED)}
         others = {("alarm", alarm_name(name))} - needed
         for kind in _VERSIONED:
@@ -126,37 +127,31 @@ class SageMakerDeployer:
             return
         self._resources.perform(change, self._run)
         if change.kind == "endpoint":
-            found = self._settle(change.name, steps)
+            found = self._wait_until_stable(change.name, steps)
             if change.action != "delete":
                 self._check_in_service(change, found)
 
-    def _settle(self, name: str, steps: Steps) -> Mapping[str, Any] | None:
+    def _wait_until_stable(self, name: str, steps: Steps) -> Mapping[str, Any] | None:
         """Wait until an endpoint no longer changes; None when it is gone.
 
         Raises:
             DeploymentError: it takes too long; or Ctrl-C, with how to come back to it.
         """
-        waited, shown = 0.0, ""
         try:
-            while True:
-                found = self._resources.find("endpoint", name)
-                status = found["EndpointStatus"] if found else ""
-                if status not in MOVING:
-                    return found
-                if status != shown:
-                    steps(f"endpoint {name}: {status}")
-                    waited, shown = 0.0, status
-                if waited >= _LONGEST_SECONDS.get(status, _LONGEST_UPDATE):
-                    raise DeploymentError(
-                        f"endpoint {name} is {status} for more than {waited / 60:.0f} minutes: look into its log, "
-                        f"{_log_group(name)}; the same command waits on, `scones cleanup --on aws` removes it"
-                    )
-                self._pause(_POLL_SECONDS)
-                waited += _POLL_SECONDS
-        except KeyboardInterrupt:
+            return wait_until_stable(
+                self._resources,
+                "endpoint",
+                name,
+                interval=_POLL_SECONDS,
+                pause=self._pause,
+                steps=steps,
+                on_interrupt="the same command waits for it again, `scones cleanup --on aws` removes it",
+                longest=lambda status: _LONGEST_SECONDS.get(status, _LONGEST_UPDATE),
+            )
+        except TimeoutError as exc:
             raise DeploymentError(
-                f"endpoint {name} goes on without us: the same command waits for it again, "
-                "`scones cleanup --on aws` removes it"
+                f"endpoint {name} is {exc}: look into its log, {log_group(name)}; "
+                "the same command waits on, `scones cleanup --on aws` removes it"
             ) from None
 
     def _check_in_service(self, change: Change, found: Mapping[str, Any] | None) -> None:
@@ -165,28 +160,13 @@ class SageMakerDeployer:
             raise DeploymentError(f"endpoint {name} was removed by somebody else while it was made")
         reason = " ".join(str(found.get("FailureReason", "")).split())
         if found["EndpointStatus"] != "InService":
-            raise DeploymentError(
-                f"endpoint {name} is {found['EndpointStatus']}: {reason or 'no reason given'}{self._last_lines(name)}"
-            )
+            said = last_lines(self._resources, name)
+            raise DeploymentError(f"endpoint {name} is {found['EndpointStatus']}: {reason or 'no reason given'}{said}")
         if found["EndpointConfigName"] != change.request["EndpointConfigName"]:
             raise DeploymentError(
                 f"endpoint {name} was rolled back to {found['EndpointConfigName']}, which answers as before: "
-                f"{reason or f'alarm {alarm_name(name)} went off'}{self._last_lines(name)}"
+                f"{reason or f'alarm {alarm_name(name)} went off'}{last_lines(self._resources, name)}"
             )
-
-    def _last_lines(self, name: str) -> str:
-        """What the container said last; nothing where that cannot be had."""
-        group = _log_group(name)
-        try:
-            request: dict[str, object] = {"orderBy": "LastEventTime", "descending": True, "limit": 1}
-            request["logGroupName"] = group
-            streams = self._resources.call("logs", "DescribeLogStreams", request, group)["logStreams"]
-            request = {"logGroupName": group, "logStreamName": streams[0]["logStreamName"], "limit": _LAST_LINES}
-            events = self._resources.call("logs", "GetLogEvents", request, group)["events"]
-        except (SconesError, IndexError):
-            return f"; its log is {group}"
-        lines = [" ".join(event["message"].split()) for event in events]
-        return "; its last lines: " + " | ".join(filter(None, lines))
 
     def _endpoint(self, name: str) -> Endpoint:
         """An endpoint by what its model's environment says; what is gone by now says nothing."""
@@ -205,7 +185,3 @@ class SageMakerDeployer:
             threshold=float(threshold) if threshold else None,
             captures=f"{captures}/{name}" if captures else "",
         )
-
-
-def _log_group(endpoint: str) -> str:
-    return f"/aws/sagemaker/Endpoints/{endpoint}"

@@ -9,7 +9,8 @@ from typing import Final
 
 from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.packages import is_stored, package_of, store_package
-from scones_ml.aws.resources import Resources
+from scones_ml.aws.resources import Resources, status_of
+from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import DeploymentError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Steps, no_steps
@@ -93,22 +94,16 @@ class BatchTransforms:
             self._follow(change.name, steps)
 
     def _follow(self, name: str, steps: Steps) -> None:
-        shown = ""
-        try:
-            while True:
-                found = self._resources.find("transform job", name) or {}
-                status = str(found.get("TransformJobStatus"))
-                if status not in ("InProgress", "Stopping"):
-                    break
-                if status != shown:
-                    steps(f"transform job {name}: {status}")
-                    shown = status
-                self._pause(_POLL_SECONDS)
-        except KeyboardInterrupt:
-            raise DeploymentError(
-                f"transform job {name} goes on without us: stop it with "
-                f"`aws sagemaker stop-transform-job --transform-job-name {name}`"
-            ) from None
+        found = wait_until_stable(
+            self._resources,
+            "transform job",
+            name,
+            interval=_POLL_SECONDS,
+            pause=self._pause,
+            steps=steps,
+            on_interrupt=f"stop it with `aws sagemaker stop-transform-job --transform-job-name {name}`",
+        )
+        status = status_of(found) or "is gone"
         if status != "Completed":
-            reason = " ".join(str(found.get("FailureReason", "no reason given")).split())
+            reason = " ".join(str((found or {}).get("FailureReason", "no reason given")).split())
             raise DeploymentError(f"transform job {name} {status.lower()}: {reason}")

@@ -97,7 +97,7 @@ def test_the_stack_is_asked_once_and_only_when_needed() -> None:
 
 
 def test_a_plan_shows_what_is_missing_as_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without variables and without a stack a plan is made all the same, for role and bucket of the variables' names."""
+    """Without variables and without a stack a plan is made for a role and a bucket that bear their variables' names."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     environment = AwsEnvironment({}, lambda _: None)
     with pytest.raises(ConfigurationError, match="SCONES_ROLE is not set"):
