@@ -81,8 +81,8 @@ def planner(name: str, workspace: Path, run: Run | None = None) -> Backend:
     """As :func:`backend`, for its plans alone: on AWS these need no account, nor the names of buckets and roles."""
     if name != "aws":
         return backend(name, workspace, run)
-    place = _load("scones_ml.aws.environment:PlannedPlace")
-    return cast("Backend", _load(_BACKENDS[name], workspace, run, place))
+    environment = _load("scones_ml.aws.environment:PlannedAwsEnvironment")
+    return cast("Backend", _load(_BACKENDS[name], workspace, run, environment))
 
 
 def object_store() -> ObjectStore:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Final
 
-from scones_ml.aws.environment import Place
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.limits import LAMBDA_UNRESERVED_CONCURRENCY
@@ -44,23 +44,23 @@ _READING: Final[Mapping[str, tuple[str, ...]]] = {
 """What verbs need beside the permissions that their plans name."""
 
 
-def account_checks(place: Place, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
+def account_checks(environment: AwsEnvironment, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
     """Credentials, region, role, permissions, quotas, versions, idle endpoints; what cannot be asked is an error.
 
     Args:
-        place: where.
+        environment: region, buckets, role and state machine.
         aws: makes the calls.
         plans: whose permissions are to be had.
     """
     yield Check("boto3", "ok", version("boto3"))
     try:
         caller = aws.call("sts", "GetCallerIdentity", {}, "credentials")
-        yield Check("credentials", "ok", f"{caller['Arn']} in {place.region}")
+        yield Check("credentials", "ok", f"{caller['Arn']} in {environment.region}")
     except SconesError as exc:
         yield Check("credentials", "error", str(exc), "aws configure, or AWS_PROFILE; docs/deploy.md")
         return
-    yield from _asked("bucket and role", lambda: _place(place))
-    yield from _asked("permissions", lambda: _permissions(str(caller["Arn"]), place, aws, plans))
+    yield from _asked("bucket and role", lambda: _bucket_and_role(environment))
+    yield from _asked("permissions", lambda: _permissions(str(caller["Arn"]), environment, aws, plans))
     yield from _asked("quotas of SageMaker", lambda: _quotas(aws))
     yield from _asked("quota of Lambda", lambda: _concurrency(aws))
     yield from _asked("idle endpoints", lambda: idle_endpoints(aws, datetime.now(UTC)))
@@ -74,20 +74,20 @@ def _asked(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
         yield Check(name, "warning", f"cannot be looked at: {exc}", "have the named action allowed, or go without")
 
 
-def _place(place: Place) -> Iterator[Check]:
+def _bucket_and_role(environment: AwsEnvironment) -> Iterator[Check]:
     try:
-        yield Check("bucket and role", "ok", f"{place.root}, {place.role}")
+        yield Check("bucket and role", "ok", f"{environment.root}, {environment.role}")
     except ConfigurationError as exc:
         yield Check("bucket and role", "error", str(exc), "SCONES_BUCKET and SCONES_ROLE, or the stack; docs/deploy.md")
 
 
-def _permissions(caller: str, place: Place, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
+def _permissions(caller: str, environment: AwsEnvironment, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
     """Every permission of every plan, simulated on the very resources that it names."""
     principal = _principal(caller, aws)
     if principal.endswith(":root"):
         yield Check("permissions", "warning", "root may do everything", "use a role that may do less")
         return
-    for verb, wanted in _wanted(place, caller, plans).items():
+    for verb, wanted in _wanted(environment, caller, plans).items():
         denied: list[str] = []
         for resource, actions in wanted.items():
             request = {"PolicySourceArn": principal, "ActionNames": sorted(actions), "ResourceArns": [resource]}
@@ -114,21 +114,23 @@ def _principal(caller: str, aws: Resources) -> str:
     return str(aws.call("iam", "GetRole", {"RoleName": role}, f"role {role}")["Role"]["Arn"])
 
 
-def _wanted(place: Place, caller: str, plans: Iterable[Plan]) -> dict[str, dict[str, set[str]]]:
+def _wanted(environment: AwsEnvironment, caller: str, plans: Iterable[Plan]) -> dict[str, dict[str, set[str]]]:
     """By verb and resource's ARN the actions that are needed."""
     partition, account = caller.split(":")[1], caller.split(":")[4]
 
     def arn_of(action: str, change: Change | None = None) -> str:
         service = action.partition(":")[0]
         if service == "s3":
-            bucket = f"arn:{partition}:s3:::{place.bucket}"
-            return bucket if "List" in action else f"{bucket}/{place.prefix + '/' if place.prefix else ''}scones"
+            bucket = f"arn:{partition}:s3:::{environment.bucket}"
+            prefix = f"{environment.prefix}/" if environment.prefix else ""
+            return bucket if "List" in action else f"{bucket}/{prefix}scones"
         if action == "iam:PassRole":
-            return place.role
+            return environment.role
         if service == "states":
-            return place.state_machine
+            return environment.state_machine
         if service == "sagemaker" and change:
-            return f"arn:{partition}:sagemaker:{place.region}:{account}:{change.kind.replace(' ', '-')}/{change.name}"
+            kind = change.kind.replace(" ", "-")
+            return f"arn:{partition}:sagemaker:{environment.region}:{account}:{kind}/{change.name}"
         return "*"
 
     wanted: dict[str, dict[str, set[str]]] = {}

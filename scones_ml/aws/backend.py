@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scones_ml.aws.environment import Place
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.infrastructure.storage import UPLOAD_PREFIX
 from scones_ml.plans import Ledger, Plan, Resource, Run
 from scones_ml.ports import Buckets, BuiltInModel, Check, DeploymentRequest, RealTime
@@ -30,31 +30,34 @@ class AwsBackend:
     Args:
         workspace: the folder that holds what commands leave behind on this machine.
         run: that what is made belongs to; None starts a new one, which never expires.
-        place: where things are; None asks the environment and the stack.
+        environment: region, buckets, role and state machines; None asks the variables and the stack.
     """
 
-    def __init__(self, workspace: Path, run: Run | None = None, place: Place | None = None) -> None:
+    def __init__(self, workspace: Path, run: Run | None = None, environment: AwsEnvironment | None = None) -> None:
         self.workspace = workspace
         self.ledger = Ledger(workspace / "ledger.jsonl")
         self.current_run = run or Run.new()
-        self.place = place or Place()
+        self.environment = environment or AwsEnvironment()
 
     @property
     def place_name(self) -> str:
         """``"aws:REGION"``."""
-        return self.place.name
+        return self.environment.name
 
     @cached_property
     def buckets(self) -> Buckets:
         """Those of the stack; what is uploaded lies under a prefix of its own, which starts nothing by itself."""
         return Buckets(
-            self.place.input_bucket, self.place.output_bucket, f"{UPLOAD_PREFIX}{self.current_run.id}/", shared=True
+            self.environment.input_bucket,
+            self.environment.output_bucket,
+            f"{UPLOAD_PREFIX}{self.current_run.id}/",
+            shared=True,
         )
 
     @property
     def captures(self) -> str:
         """Below the bucket of data and models."""
-        return f"{self.place.captures}/"
+        return f"{self.environment.captures}/"
 
     @cached_property
     def store(self) -> S3ObjectStore:
@@ -69,7 +72,7 @@ class AwsBackend:
         from scones_ml.aws.trainer import SageMakerTrainer
         from scones_ml.aws.training_jobs import TrainingJobs
 
-        return SageMakerTrainer(self.place, self.store, TrainingJobs(), self.ledger, self.current_run)
+        return SageMakerTrainer(self.environment, self.store, TrainingJobs(), self.ledger, self.current_run)
 
     @cached_property
     def deployer(self) -> SageMakerDeployer:
@@ -77,7 +80,7 @@ class AwsBackend:
         from scones_ml.aws.deployer import SageMakerDeployer
         from scones_ml.aws.resources import Resources
 
-        return SageMakerDeployer(self.place, self.store, Resources(), self.ledger, self.current_run)
+        return SageMakerDeployer(self.environment, self.store, Resources(), self.ledger, self.current_run)
 
     @cached_property
     def transforms(self) -> BatchTransforms:
@@ -85,7 +88,7 @@ class AwsBackend:
         from scones_ml.aws.resources import Resources
         from scones_ml.aws.transform import BatchTransforms
 
-        return BatchTransforms(self.place, self.store, Resources(), self.ledger, self.current_run)
+        return BatchTransforms(self.environment, self.store, Resources(), self.ledger, self.current_run)
 
     @cached_property
     def inventory(self) -> AwsInventory:
@@ -93,7 +96,7 @@ class AwsBackend:
         from scones_ml.aws.inventory import AwsInventory
         from scones_ml.aws.resources import Resources
 
-        return AwsInventory(self.place_name, self.ledger, self.current_run, self.place.stack, Resources())
+        return AwsInventory(self.place_name, self.ledger, self.current_run, self.environment.stack, Resources())
 
     @cached_property
     def runner(self) -> StepFunctionsRunner:
@@ -102,23 +105,22 @@ class AwsBackend:
         from scones_ml.aws.executions import StateMachineExecutions
         from scones_ml.aws.workflow import StepFunctionsRunner
 
-        return StepFunctionsRunner(StateMachineExecutions(self.place.state_machine, config=BULK))
+        return StepFunctionsRunner(StateMachineExecutions(self.environment.state_machine, config=BULK))
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: the account, and what plans need of it."""
         from scones_ml.aws.account import account_checks
         from scones_ml.aws.resources import Resources
 
-        return account_checks(self.place, Resources(), self._plans())
+        return account_checks(self.environment, Resources(), self._plans())
 
     def _plans(self) -> Iterator[Plan]:
         """What deploying an endpoint that scales takes, and what removing it takes."""
-        from scones_ml.aws.packages import supposed_place
         from scones_ml.sagemaker.endpoint_plan import deployment_plan
 
         model = BuiltInModel("s3://bucket/model.tar.gz", ("one", "two"))
         request = DeploymentRequest("scones", model, variant=RealTime(most_instances=2))
-        plan = deployment_plan(request, supposed_place(self.place, None), None)
+        plan = deployment_plan(request, self.environment.planned().deployment_target(None), None)
         yield plan
         made = [
             Resource(plan.place, change.kind, change.name, "", "created", datetime.now(UTC), 0.0, None)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
 from scones_ml.aws import clients
-from scones_ml.aws.environment import Place
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.errors import translated
 from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
@@ -69,18 +69,18 @@ class StepFunctionsBulk:
     """Bulk runs on AWS.
 
     Args:
-        place: where buckets and state machine are.
+        environment: buckets and state machine.
         store: S3.
         pause: waits so many seconds between two looks.
     """
 
     def __init__(
         self,
-        place: Place | None = None,
+        environment: AwsEnvironment | None = None,
         store: ObjectStore | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._place, self._store, self._pause = place or Place(), store or S3ObjectStore(), pause
+        self._environment, self._store, self._pause = environment or AwsEnvironment(), store or S3ObjectStore(), pause
         self._states = cast("_StepFunctions", clients.client("stepfunctions", clients.BULK))
         self._lambda = cast("_Lambda", clients.client("lambda", clients.BULK))
 
@@ -98,11 +98,11 @@ class StepFunctionsBulk:
             WorkflowError: Ctrl-C, with how to come back.
         """
         bucket, prefix = parse_uri(source)
-        if bucket != self._place.input_bucket:
+        if bucket != self._environment.input_bucket:
             raise ConfigurationError(
-                f"{source}: the state machine reads s3://{self._place.input_bucket} alone: put the pictures there"
+                f"{source}: the state machine reads s3://{self._environment.input_bucket} alone: put the pictures there"
             )
-        machine = self._place.batch_state_machine
+        machine = self._environment.batch_state_machine
         run = self._name(machine, bucket, prefix)
         execution = self._running(machine, run) or self._start(machine, run, bucket, prefix)
         found = self._follow(execution, progress)
@@ -120,7 +120,7 @@ class StepFunctionsBulk:
             images=before + counts.total(),
             finished_before=before,
             outcomes=dict(counts),
-            results=f"s3://{self._place.output_bucket}/bulk/{run}/",
+            results=f"s3://{self._environment.output_bucket}/bulk/{run}/",
             seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
         )
 

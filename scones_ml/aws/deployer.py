@@ -8,30 +8,32 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
+from scones_ml.aws.endpoint_logs import last_lines, log_group
+from scones_ml.aws.environment import AwsEnvironment
+from scones_ml.aws.packages import is_stored, package_of, store_package
 from scones_ml.aws.resources import MOVING, Resources
+from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_steps
 from scones_ml.sagemaker.endpoint_plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
-from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Vpc, is_version, variant_id
+from scones_ml.sagemaker.endpoint_requests import Vpc, is_version, variant_id
 
 __all__ = ["SageMakerDeployer"]
 
 _POLL_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
 _LONGEST_UPDATE: Final = 5_400
-_LAST_LINES: Final = 5
 _VERSIONED: Final = ("endpoint config", "model")
 
-Settle = Callable[[str], Mapping[str, Any] | None]
+Wait = Callable[[str], Mapping[str, Any] | None]
 
 
 class SageMakerDeployer:
     """Endpoints on SageMaker.
 
     Args:
-        where: region, role, bucket.
+        environment: region, role, bucket.
         store: S3.
         resources: SageMaker, Application Auto Scaling, CloudWatch.
         ledger: where every change is recorded.
@@ -42,7 +44,7 @@ class SageMakerDeployer:
 
     def __init__(
         self,
-        where: Where,
+        environment: AwsEnvironment,
         store: ObjectStore,
         resources: Resources,
         ledger: Ledger,
@@ -50,7 +52,7 @@ class SageMakerDeployer:
         vpc: Vpc | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._where, self._store, self._resources = where, store, resources
+        self._environment, self._store, self._resources = environment, store, resources
         self._ledger, self._run, self._vpc = ledger, run, vpc
         self._pause = pause
 
@@ -62,20 +64,20 @@ class SageMakerDeployer:
             DeploymentError: its name is taken by something that is not ours.
         """
         try:
-            place = place_of(self._where, self._vpc)
+            wanted = self._wanted(request, self._environment)
         except SconesError:
-            self._wanted(request, supposed_place(self._where, self._vpc))  # what is wrong with the request comes first
+            self._wanted(request, self._environment.planned())  # what is wrong with the request itself is said first
             raise
-        wanted = self._wanted(request, place)
-        return changes_needed(request, wanted, self._found(request.name, partial(self._settle, steps=steps), wanted))
+        found = self._found(request.name, partial(self._wait_until_stable, steps=steps), wanted)
+        return changes_needed(request, wanted, found)
 
     def preview(self, request: DeploymentRequest) -> Plan:
         """See :meth:`scones_ml.ports.Deployer.preview`; role and bucket that nothing names are shown as variables."""
         try:
-            wanted = self._wanted(request, place_of(self._where, self._vpc))
-            return changes_needed(request, wanted, self._found(request.name, _refuse, wanted))
+            wanted = self._wanted(request, self._environment)
+            return changes_needed(request, wanted, self._found(request.name, _refuse_to_wait, wanted))
         except (ConfigurationError, TransientServiceError) as exc:
-            return replace(self._wanted(request, supposed_place(self._where, self._vpc)), unseen=str(exc))
+            return replace(self._wanted(request, self._environment.planned()), unseen=str(exc))
 
     def deploy(self, request: DeploymentRequest, steps: Steps = no_steps, plan: Plan | None = None) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`.
@@ -97,30 +99,30 @@ class SageMakerDeployer:
 
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 stay."""
-        plan = removal_plan(f"aws:{self._where.region}", self._found(name, partial(self._settle, steps=no_steps)))
+        plan = removal_plan(self._environment.name, self._found(name, partial(self._wait_until_stable, steps=no_steps)))
         execute(plan, lambda change: self._perform(change, no_steps), self._ledger, self._run)
 
-    def _wanted(self, request: DeploymentRequest, place: EndpointPlace) -> Plan:
+    def _wanted(self, request: DeploymentRequest, environment: AwsEnvironment) -> Plan:
         """All that a deployment takes where nothing is yet, each request held against AWS's own models."""
-        plan = deployment_plan(request, place, package_of(request.model))
+        plan = deployment_plan(request, environment.deployment_target(self._vpc), package_of(request.model))
         for change in plan.changes:
             self._resources.check(change)
         return plan
 
-    def _found(self, name: str, settle: Settle, wanted: Plan | None = None) -> Found:
+    def _found(self, name: str, wait: Wait, wanted: Plan | None = None) -> Found:
         """What is there of what a plan names, of earlier versions of an endpoint and of what it no longer needs.
 
         What a plan needs and is not ours is an error; other things of that kind are no matter of ours.
 
         Args:
             name: of the endpoint.
-            settle: called when the endpoint changes right now; returns its description when it no longer does.
+            wait: called when the endpoint changes right now; returns its description when it no longer does.
             wanted: the plan; None for an endpoint that is to go.
         """
         changes = wanted.changes if wanted else ()
         endpoint = self._resources.find_ours("endpoint", name)
         if endpoint and endpoint["EndpointStatus"] in MOVING:
-            endpoint = settle(name)
+            endpoint = wait(name)
         needed = {(change.kind, change.name) for change in changes if change.kind in ("alarm", *_VERSIONED)}
         others = {("alarm", alarm_name(name))} - needed
         for kind in _VERSIONED:
@@ -147,37 +149,31 @@ class SageMakerDeployer:
             return
         self._resources.perform(change, self._run)
         if change.kind == "endpoint":
-            found = self._settle(change.name, steps)
+            found = self._wait_until_stable(change.name, steps)
             if change.action != "delete":
                 self._check_in_service(change, found)
 
-    def _settle(self, name: str, steps: Steps) -> Mapping[str, Any] | None:
+    def _wait_until_stable(self, name: str, steps: Steps) -> Mapping[str, Any] | None:
         """Wait until an endpoint no longer changes; None when it is gone.
 
         Raises:
             DeploymentError: it takes too long; or Ctrl-C, with how to come back to it.
         """
-        waited, shown = 0.0, ""
         try:
-            while True:
-                found = self._resources.find("endpoint", name)
-                status = found["EndpointStatus"] if found else ""
-                if status not in MOVING:
-                    return found
-                if status != shown:
-                    steps(f"endpoint {name}: {status}")
-                    waited, shown = 0.0, status
-                if waited >= _LONGEST_SECONDS.get(status, _LONGEST_UPDATE):
-                    raise DeploymentError(
-                        f"endpoint {name} is {status} for more than {waited / 60:.0f} minutes: look into its log, "
-                        f"{_log_group(name)}; the same command waits on, `scones cleanup --on aws` removes it"
-                    )
-                self._pause(_POLL_SECONDS)
-                waited += _POLL_SECONDS
-        except KeyboardInterrupt:
+            return wait_until_stable(
+                self._resources,
+                "endpoint",
+                name,
+                interval=_POLL_SECONDS,
+                pause=self._pause,
+                steps=steps,
+                on_interrupt="the same command waits for it again, `scones cleanup --on aws` removes it",
+                longest=lambda status: _LONGEST_SECONDS.get(status, _LONGEST_UPDATE),
+            )
+        except TimeoutError as exc:
             raise DeploymentError(
-                f"endpoint {name} goes on without us: the same command waits for it again, "
-                "`scones cleanup --on aws` removes it"
+                f"endpoint {name} is {exc}: look into its log, {log_group(name)}; "
+                "the same command waits on, `scones cleanup --on aws` removes it"
             ) from None
 
     def _check_in_service(self, change: Change, found: Mapping[str, Any] | None) -> None:
@@ -186,28 +182,13 @@ class SageMakerDeployer:
             raise DeploymentError(f"endpoint {name} was removed by somebody else while it was made")
         reason = " ".join(str(found.get("FailureReason", "")).split())
         if found["EndpointStatus"] != "InService":
-            raise DeploymentError(
-                f"endpoint {name} is {found['EndpointStatus']}: {reason or 'no reason given'}{self._last_lines(name)}"
-            )
+            said = last_lines(self._resources, name)
+            raise DeploymentError(f"endpoint {name} is {found['EndpointStatus']}: {reason or 'no reason given'}{said}")
         if found["EndpointConfigName"] != change.request["EndpointConfigName"]:
             raise DeploymentError(
                 f"endpoint {name} was rolled back to {found['EndpointConfigName']}, which answers as before: "
-                f"{reason or f'alarm {alarm_name(name)} went off'}{self._last_lines(name)}"
+                f"{reason or f'alarm {alarm_name(name)} went off'}{last_lines(self._resources, name)}"
             )
-
-    def _last_lines(self, name: str) -> str:
-        """What the container said last; nothing where that cannot be had."""
-        group = _log_group(name)
-        try:
-            request: dict[str, object] = {"orderBy": "LastEventTime", "descending": True, "limit": 1}
-            request["logGroupName"] = group
-            streams = self._resources.call("logs", "DescribeLogStreams", request, group)["logStreams"]
-            request = {"logGroupName": group, "logStreamName": streams[0]["logStreamName"], "limit": _LAST_LINES}
-            events = self._resources.call("logs", "GetLogEvents", request, group)["events"]
-        except (SconesError, IndexError):
-            return f"; its log is {group}"
-        lines = [" ".join(event["message"].split()) for event in events]
-        return "; its last lines: " + " | ".join(filter(None, lines))
 
     def _endpoint(self, name: str) -> Endpoint:
         """An endpoint by what its model's environment says; what is gone by now says nothing."""
@@ -228,9 +209,5 @@ class SageMakerDeployer:
         )
 
 
-def _refuse(name: str) -> None:
+def _refuse_to_wait(name: str) -> None:
     raise TransientServiceError(f"endpoint {name} changes right now")
-
-
-def _log_group(endpoint: str) -> str:
-    return f"/aws/sagemaker/Endpoints/{endpoint}"

@@ -11,15 +11,37 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from scones_ml.aws.resources import Resources
+from scones_ml.errors import SconesError
 
-__all__ = ["delete_logs", "has_logs", "log_group"]
+__all__ = ["delete_logs", "has_logs", "last_lines", "log_group"]
 
+_LAST_LINES: Final = 5
 _CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
 
 def log_group(endpoint: str) -> str:
     """Name of an endpoint's log group."""
     return f"/aws/sagemaker/Endpoints/{endpoint}"
+
+
+def last_lines(aws: Resources, endpoint: str) -> str:
+    """The end of a message: what an endpoint's container logged last, or where its log is when that cannot be had.
+
+    Args:
+        aws: makes the calls.
+        endpoint: its name.
+    """
+    group = log_group(endpoint)
+    try:
+        request: dict[str, object] = {"orderBy": "LastEventTime", "descending": True, "limit": 1}
+        request["logGroupName"] = group
+        streams = aws.call("logs", "DescribeLogStreams", request, group)["logStreams"]
+        request = {"logGroupName": group, "logStreamName": streams[0]["logStreamName"], "limit": _LAST_LINES}
+        events = aws.call("logs", "GetLogEvents", request, group)["events"]
+    except (SconesError, IndexError):
+        return f"; its log is {group}"
+    lines = [" ".join(event["message"].split()) for event in events]
+    return "; its last lines: " + " | ".join(filter(None, lines))
 
 
 def has_logs(aws: Resources, group: str, since: datetime) -> bool:

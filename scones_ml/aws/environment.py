@@ -1,14 +1,14 @@
-"""Where things are on AWS: the region, buckets, roles and state machines that commands use.
+"""The AWS environment of a command: region, buckets, role and state machines.
 
-The environment says it (:mod:`scones_ml.settings`); what it does not say is an output of the CloudFormation stack
-that ``workflows/template.yaml`` makes. Nothing is asked for before it is used, and the stack only once.
+Variables name them (:mod:`scones_ml.settings`); what no variable names is an output of the CloudFormation stack that
+``workflows/template.yaml`` makes. Nothing is looked up before it is used, and the stack only once.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from scones_ml import settings
@@ -18,8 +18,9 @@ from scones_ml.aws.stacks import describe_stack
 from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.events import parse_uri
 from scones_ml.infrastructure.storage import CAPTURE_PREFIX
+from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Vpc
 
-__all__ = ["Place", "PlannedPlace", "stack_outputs"]
+__all__ = ["AwsEnvironment", "PlannedAwsEnvironment", "stack_outputs"]
 
 _OUTPUTS: Final = {
     "SCONES_ROLE": "SageMakerRoleArn",
@@ -34,8 +35,8 @@ _OUTPUTS: Final = {
 _ARNS: Final = ("SCONES_ROLE", "SCONES_STATE_MACHINE", "SCONES_BATCH_STATE_MACHINE")
 
 
-class Place:
-    """Where things are on AWS, each looked up when it is first asked for.
+class AwsEnvironment:
+    """Region, buckets, role and state machines, each looked up when it is first used.
 
     Args:
         environ: the environment's variables.
@@ -51,8 +52,8 @@ class Place:
         environ: settings.Environ = os.environ,
         outputs: Callable[[str], Mapping[str, str] | None] | None = None,
     ) -> None:
-        self._names = settings.aws_names(environ)
-        self._ask = outputs or stack_outputs
+        self._environ, self._names = environ, settings.aws_names(environ)
+        self._outputs = lru_cache(maxsize=None)(outputs or stack_outputs)
 
     @cached_property
     def region(self) -> str:
@@ -116,14 +117,25 @@ class Place:
         """The bucket that outcomes go to."""
         return self._names.output_bucket or self._output("SCONES_OUTPUT_BUCKET")
 
-    @cached_property
-    def _outputs(self) -> Mapping[str, str] | None:
-        return self._ask(self._names.stack)
+    def deployment_target(self, vpc: Vpc | None = None) -> DeploymentTarget:
+        """What deployments are made for here.
+
+        Args:
+            vpc: the private network that containers reach; none when None.
+
+        Raises:
+            ConfigurationError: neither a variable nor the stack names region, role or bucket.
+        """
+        return DeploymentTarget(self.region, self.role, self.root, self.captures, vpc)
+
+    def planned(self) -> PlannedAwsEnvironment:
+        """The same environment for plans that are only shown."""
+        return PlannedAwsEnvironment(self._environ, self._outputs)
 
     def _output(self, variable: str) -> str:
         stack = self._names.stack
         try:
-            outputs = self._outputs
+            outputs = self._outputs(stack)
         except ConfigurationError as exc:
             raise ConfigurationError(f"{variable} is not set, and {exc}", code=exc.code) from exc
         found = None if outputs is None else outputs.get(_OUTPUTS[variable])
@@ -149,8 +161,8 @@ class Place:
         return arn
 
 
-class PlannedPlace(Place):
-    """A place as plans show it before there is an account: what nothing names stands as the variable that would."""
+class PlannedAwsEnvironment(AwsEnvironment):
+    """An environment for plans that are shown before there is an account: a name that is missing is its variable's."""
 
     def _output(self, variable: str) -> str:
         try:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
-from scones_ml.aws.resources import MOVING, PROJECT, Resources
+from scones_ml.aws.resources import MOVING, PROJECT, RUNNING, Resources, status_of
 from scones_ml.aws.stacks import Stacks
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
@@ -30,7 +30,6 @@ _ORDER: Final = (
 )
 """What depends on others goes first."""
 _JOBS: Final = ("training job", "transform job")
-_RUNNING: Final = ("InProgress", "Stopping")
 _BUSY: Final = ("ConflictException", "ResourceInUse")
 """SageMaker's codes for "not while something else goes on", beside those that are transient in any case."""
 
@@ -94,7 +93,7 @@ class AwsInventory:
         if change.kind not in KINDS:
             return True
         found = self._aws.find(change.kind, change.name)
-        if found is None or (change.kind in _JOBS and _status(found) not in _RUNNING):
+        if found is None or (change.kind in _JOBS and status_of(found) not in RUNNING):
             return False
         return self._aws.is_ours(change.kind, change.name, found)
 
@@ -102,15 +101,15 @@ class AwsInventory:
         found = self._aws.find(change.kind, change.name)
         if found is None or not self._aws.is_ours(change.kind, change.name, found):
             return
-        what, status = f"{change.kind} {change.name}", _status(found)
-        if change.kind in _JOBS and status not in _RUNNING:
+        what, status = f"{change.kind} {change.name}", status_of(found)
+        if change.kind in _JOBS and status not in RUNNING:
             return
         if status in MOVING or status == "Stopping":
             raise TransientServiceError(f"{what} is {status}: AWS removes none before that has ended")
         try:
             self._aws.perform(change, self._run)
         except ConfigurationError as exc:
-            if _status(self._aws.find(change.kind, change.name) or {}) != status:  # it began to change meanwhile
+            if status_of(self._aws.find(change.kind, change.name)) != status:  # it began to change meanwhile
                 raise TransientServiceError(str(exc), code=exc.code) from exc
             raise
         if change.kind in ("endpoint", *_JOBS) and self.is_there(change):
@@ -159,7 +158,7 @@ class AwsInventory:
         for kind in _ORDER:
             for name in self._aws.names(kind):
                 found = self._aws.find(kind, name)
-                if found is None or (kind in _JOBS and _status(found) not in _RUNNING):
+                if found is None or (kind in _JOBS and status_of(found) not in RUNNING):
                     continue
                 tags = self._aws.tags(kind, name, found)
                 if tags.get("scones:project") == PROJECT:
@@ -210,11 +209,6 @@ class AwsInventory:
                     return None
                 total += price
         return total
-
-
-def _status(found: Mapping[str, Any]) -> str:
-    """An endpoint's or a job's status; empty for what has none."""
-    return next((str(value) for key, value in found.items() if key.endswith(("EndpointStatus", "JobStatus"))), "")
 
 
 def _identity(resource: Resource) -> tuple[str, str]:

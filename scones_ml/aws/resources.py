@@ -15,13 +15,16 @@ from scones_ml.errors import ConfigurationError, DeploymentError
 from scones_ml.plans import Change, Run
 from scones_ml.sagemaker.resource_kinds import KINDS
 
-__all__ = ["MOVING", "PROJECT", "Resources", "tags_of"]
+__all__ = ["MOVING", "PROJECT", "RUNNING", "Resources", "status_of", "tags_of"]
 
 PROJECT: Final = "scones"
 """Value of the tag ``scones:project``: what bears another one, or none, is not ours and is never touched."""
 
 MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
 """Statuses of an endpoint during which AWS neither updates nor deletes it."""
+
+RUNNING: Final = ("InProgress", "Stopping")
+"""Statuses of a job that has not ended."""
 
 _MISSING: Final = ("ObjectNotFoundException", "ResourceNotFound", "ResourceNotFoundException")
 
@@ -208,6 +211,12 @@ class Resources:
         check_request(service, operation, request)
         with translated(what, aws_clients.caller):
             return cast("Mapping[str, Any]", getattr(self._clients(service), xform_name(operation))(**request))
+
+
+def status_of(found: Mapping[str, Any] | None) -> str:
+    """The status in the description of an endpoint or a job; empty for what is gone, or has none."""
+    statuses = (str(value) for key, value in (found or {}).items() if key.endswith(("EndpointStatus", "JobStatus")))
+    return next(statuses, "")
 
 
 def tags_of(run: Run) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scones_ml import dataset
-from scones_ml.aws.environment import Place
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import tags_of
 from scones_ml.cost.prices import hourly_price
@@ -51,15 +51,17 @@ class SageMakerTrainer:
     """Runs ``scones_ml.training`` as SageMaker training jobs.
 
     Args:
-        place: region, role, bucket.
+        environment: region, role, bucket.
         store: S3.
         jobs: SageMaker.
         ledger: where every change is recorded.
         run: that what is made belongs to.
     """
 
-    def __init__(self, place: Place, store: ObjectStore, jobs: TrainingJobs, ledger: Ledger, run: Run) -> None:
-        self._place, self._store, self._jobs = place, store, jobs
+    def __init__(
+        self, environment: AwsEnvironment, store: ObjectStore, jobs: TrainingJobs, ledger: Ledger, run: Run
+    ) -> None:
+        self._environment, self._store, self._jobs = environment, store, jobs
         self._ledger, self._run = ledger, run
 
     def plan(self, request: TrainingRequest) -> Plan:
@@ -96,7 +98,7 @@ class SageMakerTrainer:
         _unpack(stored.data, done.model_uri, model)
 
     def _prepare(self, request: TrainingRequest) -> _Prepared:
-        root, name = self._place.root, f"scones-{self._run.id}"
+        root, name = self._environment.root, f"scones-{self._run.id}"
         data = dataset.load(request.data)
         data_uri = f"{root}/data/{data.hash[:32]}/"
         source = pack()
@@ -114,8 +116,8 @@ class SageMakerTrainer:
         )
         job = TrainingJob(
             name=name,
-            role_arn=self._place.role,
-            region=self._place.region,
+            role_arn=self._environment.role,
+            region=self._environment.region,
             output=f"{root}/models",
             hyperparameters=_hyperparameters(request, next(iter(archives))),
             channels=tuple(channels),
@@ -144,7 +146,7 @@ class SageMakerTrainer:
                 training_request(job),
             )
         )
-        return Plan("train", self._place.name, tuple(changes))
+        return Plan("train", self._environment.name, tuple(changes))
 
     def _perform(self, prepared: _Prepared, progress: Progress, steps: Steps, change: Change) -> None:
         """Make one change; objects that are there already stay as they are."""
@@ -160,7 +162,7 @@ class SageMakerTrainer:
 
     def _record_end(self, job: str) -> None:
         """A job that has ended costs nothing any more."""
-        ended = Plan("train", self._place.name, (Change("stop", _JOB, job, "has ended"),))
+        ended = Plan("train", self._environment.name, (Change("stop", _JOB, job, "has ended"),))
         execute(ended, lambda _: None, self._ledger, self._run)
 
 

@@ -24,7 +24,7 @@ __all__ = ["LOG_GROUP", "FinishedJob", "TrainingJobs"]
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _POLL_SECONDS = 10.0
 _LAST_LINES = 5
-_MOST_MISSES = 30  # looks in a row that fail before a job is given up: five minutes
+_MOST_MISSES = 30  # polls in a row that fail before a job is given up: five minutes
 _REMEDIES = {
     "MaxRuntimeExceeded": "give it longer with --max-hours",
     "MaxWaitTimeExceeded": "there was too little spare capacity: train without --spot, or on another --instance-type",
@@ -159,10 +159,10 @@ class TrainingJobs:
         try:
             steps(f"following training job {name}; Ctrl-C lets go of it, and it goes on")
             log = _Log(self._logs, name, progress, steps)
-            while (found := self._look(name, log))["TrainingJobStatus"] not in ("Completed", "Failed", "Stopped"):
+            while (found := self._poll(name, log))["TrainingJobStatus"] not in ("Completed", "Failed", "Stopped"):
                 self._pause(_POLL_SECONDS)
             self._pause(_POLL_SECONDS)  # the last lines arrive late
-            self._look(name, log)
+            self._poll(name, log)
         except KeyboardInterrupt as exc:
             raise TrainingError(
                 f"training job {name} goes on without us: follow it again with "
@@ -171,7 +171,7 @@ class TrainingJobs:
             ) from exc
         return _finished(name, found, log)
 
-    def _look(self, name: str, log: _Log) -> Mapping[str, Any]:
+    def _poll(self, name: str, log: _Log) -> Mapping[str, Any]:
         """How the job stands, its new log lines taken in; what is out of reach for a while is asked for again."""
         for miss in itertools.count(1):
             try:

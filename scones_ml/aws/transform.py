@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from scones_ml.aws.packages import Where, is_stored, package_of, place_of, store_package, supposed_place
-from scones_ml.aws.resources import Resources
+from scones_ml.aws.environment import AwsEnvironment
+from scones_ml.aws.packages import is_stored, package_of, store_package
+from scones_ml.aws.resources import Resources, status_of
+from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import DeploymentError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Steps, no_steps
@@ -24,7 +26,7 @@ class BatchTransforms:
     """Runs transform jobs.
 
     Args:
-        where: region, role, bucket.
+        environment: region, role, bucket.
         store: S3.
         resources: SageMaker.
         ledger: where every change is recorded.
@@ -35,7 +37,7 @@ class BatchTransforms:
 
     def __init__(
         self,
-        where: Where,
+        environment: AwsEnvironment,
         store: ObjectStore,
         resources: Resources,
         ledger: Ledger,
@@ -43,13 +45,14 @@ class BatchTransforms:
         vpc: Vpc | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._where, self._store, self._resources = where, store, resources
+        self._environment, self._store, self._resources = environment, store, resources
         self._ledger, self._run, self._vpc = ledger, run, vpc
         self._pause = pause
 
     def plan(self, request: TransformRequest) -> Plan:
         """What it takes; nothing is done, and no credentials are needed."""
-        return self._checked(transform_plan(request, supposed_place(self._where, self._vpc), package_of(request.model)))
+        target = self._environment.planned().deployment_target(self._vpc)
+        return self._checked(transform_plan(request, target, package_of(request.model)))
 
     def transform(self, request: TransformRequest, steps: Steps = no_steps) -> None:
         """Run a job to its end; its answers are under ``request.destination``.
@@ -59,8 +62,8 @@ class BatchTransforms:
             DeploymentError: the job failed or was stopped, with AWS's reason; its name is taken; or Ctrl-C, with how
                 to stop it.
         """
-        place = place_of(self._where, self._vpc)
-        plan = self._checked(transform_plan(request, place, package_of(request.model)))
+        target = self._environment.deployment_target(self._vpc)
+        plan = self._checked(transform_plan(request, target, package_of(request.model)))
         for kind in ("transform job", "model"):
             if self._resources.find(kind, request.name):
                 raise DeploymentError(f"{kind} {request.name} was there before: choose another name")
@@ -90,22 +93,16 @@ class BatchTransforms:
             self._follow(change.name, steps)
 
     def _follow(self, name: str, steps: Steps) -> None:
-        shown = ""
-        try:
-            while True:
-                found = self._resources.find("transform job", name) or {}
-                status = str(found.get("TransformJobStatus"))
-                if status not in ("InProgress", "Stopping"):
-                    break
-                if status != shown:
-                    steps(f"transform job {name}: {status}")
-                    shown = status
-                self._pause(_POLL_SECONDS)
-        except KeyboardInterrupt:
-            raise DeploymentError(
-                f"transform job {name} goes on without us: stop it with "
-                f"`aws sagemaker stop-transform-job --transform-job-name {name}`"
-            ) from None
+        found = wait_until_stable(
+            self._resources,
+            "transform job",
+            name,
+            interval=_POLL_SECONDS,
+            pause=self._pause,
+            steps=steps,
+            on_interrupt=f"stop it with `aws sagemaker stop-transform-job --transform-job-name {name}`",
+        )
+        status = status_of(found) or "is gone"
         if status != "Completed":
-            reason = " ".join(str(found.get("FailureReason", "no reason given")).split())
+            reason = " ".join(str((found or {}).get("FailureReason", "no reason given")).split())
             raise DeploymentError(f"transform job {name} {status.lower()}: {reason}")

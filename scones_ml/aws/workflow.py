@@ -22,10 +22,10 @@ __all__ = ["StepFunctionsRunner"]
 _CALLS_AT_ONCE = 100
 _CALLS_A_SECOND = 10.0
 """Below what every region grants for DescribeExecution: 250 at once, 10 a second."""
-_FIRST_LOOK_SECONDS = 0.5
+_FIRST_POLL_SECONDS = 0.5
 _PATIENCE = 1.5
 """How much longer each wait is than the one before; an execution takes a second when its functions are warm."""
-_SLOWEST_LOOK_SECONDS = 10.0
+_SLOWEST_POLL_SECONDS = 10.0
 
 
 class StepFunctionsRunner:
@@ -67,29 +67,29 @@ class StepFunctionsRunner:
                 name = image.image_id if copy == 1 else f"{image.image_id}-{copy}"
                 started = self._clock()
                 arn = self._executions.start(image, name)
-                one = _Running(self._clock() + _FIRST_LOOK_SECONDS, arn, image, started - begin)
+                one = _Running(self._clock() + _FIRST_POLL_SECONDS, arn, image, started - begin)
                 heapq.heappush(running, one)
-                while running and running[0].look <= self._clock() and pace.allows():  # arrivals are not held up
-                    yield from self._look(running, pace)
+                while running and running[0].due <= self._clock() and pace.allows():  # arrivals are not held up
+                    yield from self._poll(running, pace)
             while running:
-                if (wait := running[0].look - self._clock()) > 0:
+                if (wait := running[0].due - self._clock()) > 0:
                     self._pause(wait)
-                yield from self._look(running, pace)
+                yield from self._poll(running, pace)
         except KeyboardInterrupt:
             raise WorkflowError(
                 f"{len(running)} executions go on without us: "
                 f"their outcomes will be under s3://{request.output_bucket}/outcomes/"
             ) from None
 
-    def _look(self, running: list[_Running], pace: _Pace) -> Iterator[ImageResult]:
-        """Look at the execution that is due; what still runs is looked at later, more and more seldom."""
+    def _poll(self, running: list[_Running], pace: _Pace) -> Iterator[ImageResult]:
+        """Poll the execution that is due; one that still runs is polled again later, at growing intervals."""
         pace.wait()
         one = running[0]
         ended = self._executions.ended(one.arn)
         heapq.heappop(running)
         if ended is None:
-            later = min(_PATIENCE * one.interval, _SLOWEST_LOOK_SECONDS)
-            heapq.heappush(running, replace(one, look=self._clock() + later, interval=later))
+            later = min(_PATIENCE * one.interval, _SLOWEST_POLL_SECONDS)
+            heapq.heappush(running, replace(one, due=self._clock() + later, interval=later))
             return
         yield ImageResult.of_execution(
             one.image, ended.output, ended.error, ended.cause, one.started, ended.seconds, one.arn
@@ -98,13 +98,13 @@ class StepFunctionsRunner:
 
 @dataclass(frozen=True, order=True)
 class _Running:
-    """An execution that has not ended; ordered by when to look at it."""
+    """An execution that has not ended; ordered by when to poll it."""
 
-    look: float
+    due: float
     arn: str
     image: ImageRef = field(compare=False)
     started: float = field(compare=False)
-    interval: float = field(default=_FIRST_LOOK_SECONDS, compare=False)
+    interval: float = field(default=_FIRST_POLL_SECONDS, compare=False)
 
 
 class _Pace:

@@ -75,7 +75,7 @@ def cleanup(
     for done, change in enumerate(plan.changes, 1):
         try:
             with recorded(change, plan.place, backend.ledger, backend.current_run):
-                _insist(partial(backend.inventory.remove, change), pause, steps)
+                retry_while_transient(partial(backend.inventory.remove, change), pause, steps)
         except SconesError as exc:
             reasons[change.kind, change.name] = str(exc)
         progress(done, len(plan.changes))
@@ -98,12 +98,12 @@ def _there(backend: Backend, plan: Plan) -> Iterator[Change]:
             yield change
 
 
-def _insist(remove: Callable[[], None], pause: Callable[[float], None], steps: Steps) -> None:
-    """Try again, ever more patiently, while it is refused for now."""
+def retry_while_transient(call: Callable[[], None], pause: Callable[[float], None], steps: Steps) -> None:
+    """Repeat a call, at growing intervals, while it raises TransientServiceError; each new message is a step."""
     waited, seconds, told = 0.0, 1.0, ""
     while True:
         try:
-            return remove()
+            return call()
         except TransientServiceError as exc:
             if waited >= _PATIENCE:
                 raise

@@ -1,6 +1,6 @@
 """What deploying takes, as a plan; and what is left of it to do, given what is there.
 
->>> wanted = deployment_plan(request, place, package)
+>>> wanted = deployment_plan(request, target, package)
 >>> plan = changes_needed(request, wanted, found)
 
 The first needs nothing but its arguments, so that it can be shown without an account. The second is what is executed:
@@ -23,7 +23,7 @@ from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker import endpoint_requests as requests
-from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Request
+from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Request
 from scones_ml.sagemaker.model_package import ModelPackage
 from scones_ml.sagemaker.resource_kinds import removal_permission
 
@@ -48,12 +48,12 @@ _BEYOND_REPAIR: Final = ("Failed", "OutOfService")
 _ARCHIVE: Final = "application/gzip"
 
 
-def deployment_plan(request: DeploymentRequest, place: EndpointPlace, package: ModelPackage | None) -> Plan:
+def deployment_plan(request: DeploymentRequest, target: DeploymentTarget, package: ModelPackage | None) -> Plan:
     """Everything that an endpoint takes, as if nothing were there yet.
 
     Args:
         request: what is wanted.
-        place: where.
+        target: region, role, storage and network.
         package: the model's; None for a :class:`BuiltInModel`, which lies in S3 already.
 
     Raises:
@@ -64,15 +64,15 @@ def deployment_plan(request: DeploymentRequest, place: EndpointPlace, package: M
         raise DeploymentError(
             f"{request.name!r} is no endpoint's name: give 1 to {_LONGEST_NAME} letters, digits and hyphens"
         )
-    requests.check_serverless(request, place)
-    return Plan("deploy", f"aws:{place.region}", tuple(_creations(request, place, package)))
+    requests.check_serverless(request, target)
+    return Plan("deploy", f"aws:{target.region}", tuple(_creations(request, target, package)))
 
 
 def model_changes(
     name: Callable[[Request], str],
     model: Path | BuiltInModel,
     container: str | None,
-    place: EndpointPlace,
+    target: DeploymentTarget,
     package: ModelPackage | None,
 ) -> Iterator[Change]:
     """A model's package in S3, where there is one, and then the model.
@@ -81,34 +81,34 @@ def model_changes(
         name: names the model by its request.
         model: what is served.
         container: URI of an image of your own; AWS's own when None.
-        place: where.
+        target: region, role, storage and network.
         package: the model's; None for a :class:`BuiltInModel`.
 
     Raises:
         ConfigurationError: no container is known for the region.
     """
     if isinstance(model, BuiltInModel):
-        content = requests.model_request(model, model.uri, container, place)
+        content = requests.model_request(model, model.uri, container, target)
     else:
         assert package is not None  # noqa: S101 - by the caller's promise
-        uri = f"{place.root}/models/{package.hash[:32]}/model.tar.gz"
+        uri = f"{target.root}/models/{package.hash[:32]}/model.tar.gz"
         bucket, key = parse_object_uri(uri)
         stored: Mapping[str, object] = {"Bucket": bucket, "Key": key, "ContentType": _ARCHIVE}
         why = f"{len(package.data) / 1e6:.1f} MB: the model and the code that serves it"
         yield Change("create", "object", uri, why, "s3:PutObject", request=stored, content=package.data)
-        content = requests.model_request(package.card, uri, container, place)
+        content = requests.model_request(package.card, uri, container, target)
     request = {"ModelName": name(content), **content}
     yield Change(
         "create", "model", name(content), "the container and its model", "sagemaker:CreateModel", request=request
     )
 
 
-def _creations(request: DeploymentRequest, place: EndpointPlace, package: ModelPackage | None) -> Iterator[Change]:
+def _creations(request: DeploymentRequest, target: DeploymentTarget, package: ModelPackage | None) -> Iterator[Change]:
     name, variant = request.name, request.variant
     versioned = partial(requests.versioned, name)
-    *before, model = model_changes(versioned, request.model, request.container, place, package)
+    *before, model = model_changes(versioned, request.model, request.container, target, package)
     yield from (*before, model)
-    content = requests.config_request(model.name, request, place)
+    content = requests.config_request(model.name, request, target)
     config = requests.versioned(name, content)
     yield Change(
         "create",
@@ -119,14 +119,14 @@ def _creations(request: DeploymentRequest, place: EndpointPlace, package: ModelP
         request={"EndpointConfigName": config, **content},
     )
     if isinstance(variant, RealTime):
-        yield _alarm(name, place)
+        yield _alarm(name, target)
     yield Change(
         "create",
         "endpoint",
         name,
         "answers requests",
         "sagemaker:CreateEndpoint",
-        _dollars_per_hour(variant, place),
+        _dollars_per_hour(variant, target),
         requests.endpoint_request(name, config),
     )
     if isinstance(variant, RealTime) and variant.most_instances:
@@ -142,7 +142,7 @@ def _machines(variant: RealTime | Serverless, captures: bool) -> str:
             return f"serverless, {memory_mb} MB, at most {max_concurrency} requests at a time; paid while it answers"
 
 
-def _alarm(endpoint: str, place: EndpointPlace) -> Change:
+def _alarm(endpoint: str, target: DeploymentTarget) -> Change:
     name = alarm_name(endpoint)
     return Change(
         "create",
@@ -150,7 +150,7 @@ def _alarm(endpoint: str, place: EndpointPlace) -> Change:
         name,
         "an update that makes it fail is rolled back",
         "cloudwatch:PutMetricAlarm",
-        alarm_hourly_price(place.region),
+        alarm_hourly_price(target.region),
         requests.alarm_request(name, endpoint),
     )
 
@@ -275,7 +275,7 @@ def _holds(found: object, wanted: object) -> bool:
     return found == wanted
 
 
-def _dollars_per_hour(variant: RealTime | Serverless, place: EndpointPlace) -> float | None:
+def _dollars_per_hour(variant: RealTime | Serverless, target: DeploymentTarget) -> float | None:
     if isinstance(variant, Serverless):
         return 0.0
-    return hourly_price(place.region, variant.instance_type, variant.instances)
+    return hourly_price(target.region, variant.instance_type, variant.instances)

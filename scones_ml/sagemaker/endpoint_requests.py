@@ -23,7 +23,7 @@ __all__ = [
     "SCALABLE_DIMENSION",
     "SCALING_POLICY",
     "VARIANT",
-    "EndpointPlace",
+    "DeploymentTarget",
     "Request",
     "Vpc",
     "alarm_request",
@@ -68,8 +68,8 @@ class Vpc:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointPlace:
-    """Where endpoints run and what they may use.
+class DeploymentTarget:
+    """What a deployment is made for: region, role, storage and network.
 
     Attributes:
         region: ``"us-east-1"``.
@@ -102,7 +102,7 @@ def variant_id(endpoint: str) -> str:
     return f"endpoint/{endpoint}/variant/{VARIANT}"
 
 
-def check_serverless(request: DeploymentRequest, place: EndpointPlace) -> None:
+def check_serverless(request: DeploymentRequest, target: DeploymentTarget) -> None:
     """Refuse what a serverless endpoint cannot do, before AWS does so minutes later.
 
     Raises:
@@ -113,14 +113,16 @@ def check_serverless(request: DeploymentRequest, place: EndpointPlace) -> None:
     excluded = {
         "keeps no data capture": bool(request.capture_percentage),
         "has no GPU, for which its container is made": "-gpu" in (request.container or ""),
-        "reaches no VPC": place.vpc is not None,
+        "reaches no VPC": target.vpc is not None,
     }
     for reason, asked in excluded.items():
         if asked:
             raise DeploymentError(f"a serverless endpoint {reason}: leave it out for {request.name}, or use instances")
 
 
-def model_request(model: ModelCard | BuiltInModel, uri: str, container: str | None, place: EndpointPlace) -> Request:
+def model_request(
+    model: ModelCard | BuiltInModel, uri: str, container: str | None, target: DeploymentTarget
+) -> Request:
     """CreateModel, without its name and tags.
 
     Labels, input size and threshold travel in the container's environment: whoever asks for the endpoint finds them
@@ -130,7 +132,7 @@ def model_request(model: ModelCard | BuiltInModel, uri: str, container: str | No
         model: what is known of it.
         uri: its ``model.tar.gz``.
         container: URI of an image of your own; AWS's own when None.
-        place: where.
+        target: region, role, storage and network.
 
     Raises:
         ConfigurationError: no image is known for the region, or a class name holds a comma.
@@ -138,28 +140,28 @@ def model_request(model: ModelCard | BuiltInModel, uri: str, container: str | No
     if any("," in label for label in model.labels):
         raise ConfigurationError(f"a class name of {uri} holds a comma, which an endpoint's labels cannot")
     if isinstance(model, BuiltInModel):
-        image = container or image_classification_image(place.region)
+        image = container or image_classification_image(target.region)
         size, code = model.image_size, {}
     else:
-        image = container or pytorch_inference_image(place.region)
+        image = container or pytorch_inference_image(target.region)
         size = model.input_size
         code = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
     environment = {**code, "SCONES_LABELS": ",".join(model.labels), "SCONES_IMAGE_SIZE": str(size)}
     if model.threshold is not None:
         environment["SCONES_THRESHOLD"] = repr(model.threshold)
     found: Request = {
-        "ExecutionRoleArn": place.role_arn,
+        "ExecutionRoleArn": target.role_arn,
         "PrimaryContainer": {"Image": image, "ModelDataUrl": uri, "Environment": environment},
     }
-    if place.vpc:
+    if target.vpc:
         found["VpcConfig"] = {
-            "Subnets": list(place.vpc.subnets),
-            "SecurityGroupIds": list(place.vpc.security_groups),
+            "Subnets": list(target.vpc.subnets),
+            "SecurityGroupIds": list(target.vpc.security_groups),
         }
     return found
 
 
-def config_request(model_name: str, request: DeploymentRequest, place: EndpointPlace) -> Request:
+def config_request(model_name: str, request: DeploymentRequest, target: DeploymentTarget) -> Request:
     """CreateEndpointConfig, without its name and tags."""
     variant: Request = {"VariantName": VARIANT, "ModelName": model_name}
     match request.variant:
@@ -176,7 +178,7 @@ def config_request(model_name: str, request: DeploymentRequest, place: EndpointP
         "DataCaptureConfig": {
             "EnableCapture": True,
             "InitialSamplingPercentage": percentage,
-            "DestinationS3Uri": place.captures,
+            "DestinationS3Uri": target.captures,
             "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
             "CaptureContentTypeHeader": dict(CAPTURED),
         },

@@ -17,7 +17,7 @@ from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel
 from scones_ml.sagemaker.endpoint_plan import model_changes, removal
-from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Request
+from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Request
 from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = ["TransformRequest", "transform_plan", "transform_request"]
@@ -58,29 +58,29 @@ class TransformRequest:
             raise ConfigurationError(f"{self.instances} instances: give 1 or more")
 
 
-def transform_plan(request: TransformRequest, place: EndpointPlace, package: ModelPackage | None) -> Plan:
+def transform_plan(request: TransformRequest, target: DeploymentTarget, package: ModelPackage | None) -> Plan:
     """The model, the job, and the model's end.
 
     Args:
         request: what is wanted.
-        place: where.
+        target: region, role, storage and network.
         package: the model's; None for a :class:`BuiltInModel`, which lies in S3 already.
 
     Raises:
         ConfigurationError: no container is known for the region.
     """
-    *before, model = model_changes(lambda _: request.name, request.model, request.container, place, package)
+    *before, model = model_changes(lambda _: request.name, request.model, request.container, target, package)
     job = Change(
         "create",
         "transform job",
         request.name,
         f"{request.instances} x {request.instance_type} until every picture is done",
         "sagemaker:CreateTransformJob",
-        hourly_price(place.region, request.instance_type, request.instances),
+        hourly_price(target.region, request.instance_type, request.instances),
         transform_request(request, model.name),
     )
     return Plan(
-        "transform", f"aws:{place.region}", (*before, model, job, removal("model", model.name, "its job is done"))
+        "transform", f"aws:{target.region}", (*before, model, job, removal("model", model.name, "its job is done"))
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 import pytest
 
 from scones_ml.aws.deployer import SageMakerDeployer
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.errors import ConfigurationError, DeploymentError
@@ -18,14 +18,6 @@ from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Deployer, DeploymentRequest
 
 NAME = "contract"
-
-
-@dataclass(frozen=True)
-class Somewhere:
-    region: str = "us-east-1"
-    role: str = "arn:aws:iam::123456789012:role/scones"
-    root: str = "s3://scones-contract"
-    captures: str = "s3://scones-contract/captures"
 
 
 @pytest.fixture
@@ -47,7 +39,8 @@ def deployer(
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
         boto3.client("s3").create_bucket(Bucket="scones-contract")
-        made = SageMakerDeployer(Somewhere(), S3ObjectStore(), Resources(), ledger, Run.new())
+        variables = {"SCONES_ROLE": "arn:aws:iam::123456789012:role/scones", "SCONES_BUCKET": "scones-contract"}
+        made = SageMakerDeployer(AwsEnvironment(variables), S3ObjectStore(), Resources(), ledger, Run.new())
     yield made
     made.remove(NAME)
 

@@ -290,7 +290,7 @@ def test_an_endpoint_that_changes_is_waited_for(tmp_path: Path) -> None:
     inventory, aws = busy_inventory(tmp_path, "Creating", "Updating", "InService", "Deleting", "Deleting", "")
     waits, said = list[float](), list[str]()
     change = Change("delete", "endpoint", "scones", "")
-    lifecycle.cleaning._insist(lambda: inventory.remove(change), waits.append, said.append)
+    lifecycle.cleaning.retry_while_transient(lambda: inventory.remove(change), waits.append, said.append)
     assert waits == [1.0, 2.0, 4.0, 8.0]
     assert [line.partition(":")[0] for line in said] == [
         "endpoint scones is Creating",

@@ -20,6 +20,7 @@ import pytest
 from scones_ml.aws.account import _READING
 from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.aws.deployer import SageMakerDeployer
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.aws.transform import BatchTransforms
@@ -32,16 +33,6 @@ from scones_ml.sagemaker.transform import TransformRequest
 
 ROLE = "arn:aws:iam::123456789012:role/scones"
 BUCKET = "scones-deployment"
-
-
-@dataclass(frozen=True)
-class Somewhere:
-    """A place that is known."""
-
-    region: str = "us-east-1"
-    role: str = ROLE
-    root: str = f"s3://{BUCKET}/vehicles"
-    captures: str = f"s3://{BUCKET}/captures"
 
 
 @dataclass
@@ -214,13 +205,20 @@ Make = Callable[..., SageMakerDeployer]
 
 
 @pytest.fixture
-def deployer(tmp_path: Path) -> Make:
+def environment(monkeypatch: pytest.MonkeyPatch) -> AwsEnvironment:
+    """Region, role and bucket by variables, so that no stack is asked."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return AwsEnvironment({"SCONES_ROLE": ROLE, "SCONES_BUCKET": f"{BUCKET}/vehicles"})
+
+
+@pytest.fixture
+def deployer(tmp_path: Path, environment: AwsEnvironment) -> Make:
     """Makes a deployer of one run; nothing waits."""
 
     def make(aws: Aws, **more: Any) -> SageMakerDeployer:
         more = {"run": Run("run-1"), "pause": lambda seconds: None} | more
         return SageMakerDeployer(
-            Somewhere(), S3ObjectStore(aws("s3")), Resources(aws), Ledger(tmp_path / "ledger.jsonl"), **more
+            environment, S3ObjectStore(aws("s3")), Resources(aws), Ledger(tmp_path / "ledger.jsonl"), **more
         )
 
     return make
@@ -254,7 +252,7 @@ def test_an_endpoint_comes_and_goes(moto: Aws, deployer: Make, tiny_model: Path,
     assert moto.changes() == FIRST + scaling
     assert endpoint.labels == ("bicycle", "motorcycle")
     assert (endpoint.image_size, endpoint.threshold) == (8, 0.9)
-    assert endpoint.captures == f"s3://{BUCKET}/captures/scones"
+    assert endpoint.captures == f"s3://{BUCKET}/vehicles/captures/scones"
     assert made.endpoints() == [endpoint]
 
     assert made.deploy(request) == endpoint
@@ -287,25 +285,18 @@ def test_what_is_made_is_tagged(aws: Aws, sagemaker: SageMaker, deployer: Make, 
     assert Resources(aws).tags("alarm", "scones-scones-errors") == tags
 
 
-def test_a_plan_needs_no_account(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_plan_needs_no_account(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a role the preview calls nothing, knows names, prices and permissions, and says what it supposes."""
-
-    class Nowhere:
-        region = "us-east-1"
-
-        @property
-        def role(self) -> str:
-            raise ConfigurationError("SCONES_ROLE is not set")
-
-        root = captures = role
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
     def no_client(service: str) -> object:
         raise AssertionError(f"{service} was asked")
 
     store = S3ObjectStore(no_client)  # type: ignore[arg-type]
-    made = SageMakerDeployer(Nowhere(), store, Resources(no_client), Ledger(tmp_path / "l"), Run.new())
+    nowhere = AwsEnvironment({}, lambda stack: None)
+    made = SageMakerDeployer(nowhere, store, Resources(no_client), Ledger(tmp_path / "l"), Run.new())
     plan = made.preview(DeploymentRequest("scones", tiny_model))
-    assert plan.unseen == "SCONES_ROLE is not set"
+    assert plan.unseen.startswith("SCONES_ROLE is not set")
     assert plan.dollars_per_hour == pytest.approx(0.115 + 0.10 / 730)
     assert plan.changes[0].name.startswith("s3://SCONES_BUCKET/models/")
     assert not (tmp_path / "l").exists()
@@ -627,12 +618,12 @@ JUNE = TransformRequest("june", Path(), "s3://pictures/june/", f"s3://{BUCKET}/j
 
 
 @pytest.fixture
-def transforms(tmp_path: Path) -> Callable[..., BatchTransforms]:
+def transforms(tmp_path: Path, environment: AwsEnvironment) -> Callable[..., BatchTransforms]:
     """Makes what runs transform jobs; nothing waits."""
 
     def make(aws: Aws, pause: Callable[[float], None] = lambda seconds: None) -> BatchTransforms:
         ledger = Ledger(tmp_path / "ledger.jsonl")
-        return BatchTransforms(Somewhere(), S3ObjectStore(aws("s3")), Resources(aws), ledger, Run("run-1"), pause=pause)
+        return BatchTransforms(environment, S3ObjectStore(aws("s3")), Resources(aws), ledger, Run("run-1"), pause=pause)
 
     return make
 

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.aws.environment import Place
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.model_trainer import to_model_trainer
 from scones_ml.aws.trainer import SageMakerTrainer
 from scones_ml.aws.training_jobs import LOG_GROUP, TrainingJobs
@@ -286,8 +286,8 @@ def attach(store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Fetch the model of a job that has ended well."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     jobs = TrainingJobs(Script(COMPLETED), Lines([]), no_pause)
-    place = Place({"SCONES_BUCKET": BUCKET, "SCONES_ROLE": ROLE})
-    trainer = SageMakerTrainer(place, store, jobs, Ledger(folder / "ledger.jsonl"), Run("run"))
+    environment = AwsEnvironment({"SCONES_BUCKET": BUCKET, "SCONES_ROLE": ROLE})
+    trainer = SageMakerTrainer(environment, store, jobs, Ledger(folder / "ledger.jsonl"), Run("run"))
     trainer.attach("job", folder / "model")
 
 

@@ -14,7 +14,7 @@ import pytest
 from scones_ml import lifecycle
 from scones_ml.aws.account import account_checks, idle_endpoints
 from scones_ml.aws.backend import AwsBackend
-from scones_ml.aws.environment import Place
+from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import Resources
 from scones_ml.cli import main
@@ -28,7 +28,7 @@ from scones_ml.settings import ImagePolicy
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/path/engineer"
-PLACE = Place(
+ENVIRONMENT = AwsEnvironment(
     {
         "SCONES_BUCKET": "pictures",
         "SCONES_ROLE": f"arn:aws:iam::{ACCOUNT}:role/sagemaker",
@@ -192,8 +192,8 @@ class Account(Resources):
 
 
 def checked(tmp_path: Path, account: Account) -> dict[str, Check]:
-    plans = AwsBackend(tmp_path, place=PLACE)._plans()
-    return by_name(account_checks(PLACE, account, plans))
+    plans = AwsBackend(tmp_path, environment=ENVIRONMENT)._plans()
+    return by_name(account_checks(ENVIRONMENT, account, plans))
 
 
 def test_a_sound_account_is_all_ok(folder: Path) -> None:

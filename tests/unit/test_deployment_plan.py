@@ -19,12 +19,12 @@ from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker.endpoint_plan import changes_needed, deployment_plan, removal_plan
-from scones_ml.sagemaker.endpoint_requests import EndpointPlace, Vpc, is_version, versioned
+from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Vpc, is_version, versioned
 from scones_ml.sagemaker.model_package import ModelPackage, pack_model
 from scones_ml.sagemaker.resource_kinds import KINDS
 from scones_ml.sagemaker.transform import TransformRequest, transform_plan
 
-PLACE = EndpointPlace(
+TARGET = DeploymentTarget(
     "us-east-1", "arn:aws:iam::123456789012:role/scones", "s3://scones-models/vehicles", "s3://scones-models/captures"
 )
 COURSE = BuiltInModel("s3://course/models/job/output/model.tar.gz", ("bicycle", "motorcycle"), 32, 0.93)
@@ -35,8 +35,8 @@ def package(tiny_model: Path) -> ModelPackage:
     return pack_model(tiny_model)
 
 
-def plan(package: ModelPackage, variant: RealTime | Serverless, place: EndpointPlace = PLACE, **more: Any) -> Plan:
-    return deployment_plan(DeploymentRequest("scones", Path("model"), variant=variant, **more), place, package)
+def plan(package: ModelPackage, variant: RealTime | Serverless, target: DeploymentTarget = TARGET, **more: Any) -> Plan:
+    return deployment_plan(DeploymentRequest("scones", Path("model"), variant=variant, **more), target, package)
 
 
 def request_of(found: Plan, kind: str) -> Mapping[str, Any]:
@@ -107,7 +107,7 @@ def test_labels_and_threshold_travel(package: ModelPackage) -> None:
 
 def test_the_built_in_algorithm_is_deployed_as_it_is() -> None:
     """What the built-in algorithm left is served by its own image where it lies: nothing is uploaded."""
-    found = deployment_plan(DeploymentRequest("course", COURSE), PLACE, None)
+    found = deployment_plan(DeploymentRequest("course", COURSE), TARGET, None)
     assert [change.kind for change in found.changes] == ["model", "endpoint config", "alarm", "endpoint"]
     container = request_of(found, "model")["PrimaryContainer"]
     assert container["Image"] == "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
@@ -130,27 +130,27 @@ def test_a_serverless_endpoint_costs_nothing_while_idle(package: ModelPackage) -
 
 
 @pytest.mark.parametrize(
-    ("place", "more", "message"),
+    ("target", "more", "message"),
     [
-        (PLACE, {"capture_percentage": 10}, "keeps no data capture"),
-        (PLACE, {"container": "1.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-gpu-py312"}, "has no GPU"),
-        (replace(PLACE, vpc=Vpc(("subnet-1",), ("sg-1",))), {}, "reaches no VPC"),
+        (TARGET, {"capture_percentage": 10}, "keeps no data capture"),
+        (TARGET, {"container": "1.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-gpu-py312"}, "has no GPU"),
+        (replace(TARGET, vpc=Vpc(("subnet-1",), ("sg-1",))), {}, "reaches no VPC"),
     ],
 )
 def test_what_serverless_excludes(
-    package: ModelPackage, place: EndpointPlace, more: dict[str, Any], message: str
+    package: ModelPackage, target: DeploymentTarget, more: dict[str, Any], message: str
 ) -> None:
     """Data capture, GPUs and a VPC are refused with their remedy before anything is sent."""
     with pytest.raises(
         DeploymentError, match=rf"^a serverless endpoint {message}.*leave it out for scones, or use instances"
     ):
-        plan(package, Serverless(), place, **more)
+        plan(package, Serverless(), target, **more)
 
 
 def test_a_private_network(package: ModelPackage) -> None:
     """Containers of a real-time endpoint reach the VPC that is named."""
-    place = replace(PLACE, vpc=Vpc(("subnet-1", "subnet-2"), ("sg-1",)))
-    found = request_of(plan(package, RealTime(), place), "model")["VpcConfig"]
+    target = replace(TARGET, vpc=Vpc(("subnet-1", "subnet-2"), ("sg-1",)))
+    found = request_of(plan(package, RealTime(), target), "model")["VpcConfig"]
     assert found == {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
 
 
@@ -159,7 +159,7 @@ def test_aws_would_take_every_request(package: ModelPackage, variant: RealTime |
     """Each request of a first and of a second deployment passes AWS's own model, and names the permission it takes."""
     first = plan(package, variant)
     changed = DeploymentRequest("scones", Path("model"), variant=variant)
-    second = deployment_plan(changed, PLACE, replace(package, hash="f" * 64))
+    second = deployment_plan(changed, TARGET, replace(package, hash="f" * 64))
     update = changes_needed(changed, second, described(first))
     assert ("update", "endpoint") in kinds(update)
     for change in (*first.changes, *update.changes):
@@ -185,7 +185,7 @@ def test_a_new_model_updates_and_removes_the_old(package: ModelPackage) -> None:
     """A new model comes beside the old one, the endpoint moves over guarded by the alarm, then the old one goes."""
     old = plan(package, RealTime(instances=2))
     request = DeploymentRequest("scones", Path("model"), variant=RealTime(instances=2))
-    needed = changes_needed(request, deployment_plan(request, PLACE, replace(package, hash="f" * 64)), described(old))
+    needed = changes_needed(request, deployment_plan(request, TARGET, replace(package, hash="f" * 64)), described(old))
     assert kinds(needed) == [
         ("create", "object"),
         ("create", "model"),
@@ -207,7 +207,7 @@ def test_a_scaled_endpoint_keeps_its_size(package: ModelPackage) -> None:
     for most, kept in ((4, True), (None, False)):
         variant = RealTime(instances=2, most_instances=most)
         request = DeploymentRequest("scones", Path("model"), variant=variant)
-        wanted = deployment_plan(request, PLACE, replace(package, hash="f" * 64))
+        wanted = deployment_plan(request, TARGET, replace(package, hash="f" * 64))
         update = request_of(changes_needed(request, wanted, described(plan(package, variant))), "endpoint")
         assert update.get("RetainAllVariantProperties", False) is kept
 
@@ -216,9 +216,11 @@ def test_scaling_can_be_changed_and_given_up(package: ModelPackage) -> None:
     """Other limits update the target alone; without limits target and policy go before the endpoint changes."""
     there = described(plan(package, RealTime(instances=2, most_instances=4)))
     wider = DeploymentRequest("scones", Path("model"), variant=RealTime(instances=2, most_instances=8))
-    assert kinds(changes_needed(wider, deployment_plan(wider, PLACE, package), there)) == [("update", "scaling target")]
+    assert kinds(changes_needed(wider, deployment_plan(wider, TARGET, package), there)) == [
+        ("update", "scaling target")
+    ]
     fixed = DeploymentRequest("scones", Path("model"), variant=RealTime(instances=3))
-    assert kinds(changes_needed(fixed, deployment_plan(fixed, PLACE, package), there)) == [
+    assert kinds(changes_needed(fixed, deployment_plan(fixed, TARGET, package), there)) == [
         ("delete", "scaling policy"),
         ("delete", "scaling target"),
         ("create", "endpoint config"),
@@ -231,7 +233,7 @@ def test_other_machines_are_not_scaled_meanwhile(package: ModelPackage) -> None:
     """AWS changes no instance type while it scales: scaling stops before the update and starts again after it."""
     there = described(plan(package, RealTime(instances=2, most_instances=4)))
     request = DeploymentRequest("scones", Path("model"), variant=RealTime("ml.m5.xlarge", 2, 4))
-    assert kinds(changes_needed(request, deployment_plan(request, PLACE, package), there)) == [
+    assert kinds(changes_needed(request, deployment_plan(request, TARGET, package), there)) == [
         ("delete", "scaling policy"),
         ("delete", "scaling target"),
         ("create", "endpoint config"),
@@ -278,14 +280,14 @@ def test_everything_is_removed_in_order(package: ModelPackage) -> None:
 def test_a_transform_job(package: ModelPackage) -> None:
     """A transform job takes a model of its own name, which goes when the job is done; AWS's model takes its request."""
     request = TransformRequest("june", Path("model"), "s3://pictures/june/", "s3://scones-models/june/", instances=3)
-    found = transform_plan(request, PLACE, package)
+    found = transform_plan(request, TARGET, package)
     assert kinds(found) == [("create", "object"), ("create", "model"), ("create", "transform job"), ("delete", "model")]
     assert {change.name for change in found.changes[1:]} == {"june"}
     assert found.dollars_per_hour == pytest.approx(3 * 0.115)
     job = request_of(found, "transform job")
     check_request("sagemaker", "CreateTransformJob", job)
     assert job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] == "s3://pictures/june/"
-    built_in = transform_plan(replace(request, model=COURSE), PLACE, None)
+    built_in = transform_plan(replace(request, model=COURSE), TARGET, None)
     assert [change.kind for change in built_in.changes] == ["model", "transform job", "model"]
     for wrong in ({"name": "two words"}, {"source": "june"}, {"instances": 0}):
         with pytest.raises(SconesError):
@@ -294,7 +296,7 @@ def test_a_transform_job(package: ModelPackage) -> None:
 
 def test_prices_that_are_not_known(package: ModelPackage) -> None:
     """A region or an instance without a price makes the total unknown, not wrong."""
-    assert plan(package, RealTime(), replace(PLACE, region="eu-west-1")).dollars_per_hour is None
+    assert plan(package, RealTime(), replace(TARGET, region="eu-west-1")).dollars_per_hour is None
     assert plan(package, RealTime("ml.g5.48xlarge")).dollars_per_hour is None
 
 
@@ -321,7 +323,7 @@ def test_what_cannot_be(make: Any, message: str) -> None:
 def test_names_that_no_endpoint_can_have(package: ModelPackage, name: str) -> None:
     """A name that AWS would refuse, or that leaves no room for a version, is refused first."""
     with pytest.raises(DeploymentError, match="is no endpoint's name: give 1 to 50 letters, digits and hyphens"):
-        deployment_plan(DeploymentRequest(name, Path("model")), PLACE, package)
+        deployment_plan(DeploymentRequest(name, Path("model")), TARGET, package)
 
 
 def test_class_names_with_a_comma(package: ModelPackage) -> None:

@@ -1,4 +1,4 @@
-"""Where things are on AWS: from the environment, else from the stack's outputs (moto's server plays CloudFormation)."""
+"""The AWS environment: from variables, else from the stack's outputs (moto's server plays CloudFormation)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from scones_ml import backends
-from scones_ml.aws.environment import Place, stack_outputs
+from scones_ml.aws.environment import AwsEnvironment, stack_outputs
 from scones_ml.errors import ConfigurationError
 from scones_ml.infrastructure import template
 from scones_ml.infrastructure.storage import UPLOAD_PREFIX
@@ -51,20 +51,20 @@ def stack(account: None) -> Iterator[str]:
 
 
 def test_what_the_environment_does_not_say_the_stack_does(stack: str) -> None:
-    """Every place is an output of the stack that SCONES_STACK names."""
-    place = Place({"SCONES_STACK": stack})
-    assert (place.region, place.name) == ("eu-west-1", "aws:eu-west-1")
-    assert (place.root, place.bucket, place.prefix) == ("s3://outcomes", "outcomes", "")
-    assert place.captures == "s3://outcomes/captures"
-    assert place.role == OUTPUTS["SageMakerRoleArn"]
-    assert (place.state_machine, place.batch_state_machine) == (ARN, OUTPUTS["BatchStateMachineArn"])
-    assert (place.input_bucket, place.output_bucket) == ("pictures", "outcomes")
+    """Every name is an output of the stack that SCONES_STACK names."""
+    environment = AwsEnvironment({"SCONES_STACK": stack})
+    assert (environment.region, environment.name) == ("eu-west-1", "aws:eu-west-1")
+    assert (environment.root, environment.bucket, environment.prefix) == ("s3://outcomes", "outcomes", "")
+    assert environment.captures == "s3://outcomes/captures"
+    assert environment.role == OUTPUTS["SageMakerRoleArn"]
+    assert (environment.state_machine, environment.batch_state_machine) == (ARN, OUTPUTS["BatchStateMachineArn"])
+    assert (environment.input_bucket, environment.output_bucket) == ("pictures", "outcomes")
 
 
 def test_what_the_environment_says_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every variable set no stack is needed: nothing is asked, and none of it needs credentials."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    place = Place(
+    environment = AwsEnvironment(
         {
             "SCONES_BUCKET": "s3://lake/vehicles/",
             "SCONES_ROLE": OUTPUTS["SageMakerRoleArn"],
@@ -74,31 +74,43 @@ def test_what_the_environment_says_is_not_asked_for(monkeypatch: pytest.MonkeyPa
             "SCONES_OUTPUT_BUCKET": "out-bucket",
         }
     )
-    assert (place.root, place.bucket, place.prefix) == ("s3://lake/vehicles", "lake", "vehicles")
-    assert place.captures == "s3://lake/vehicles/captures"
-    assert (place.role, place.state_machine) == (OUTPUTS["SageMakerRoleArn"], ARN)
-    assert place.batch_state_machine == ARN
-    assert (place.input_bucket, place.output_bucket) == ("in-bucket", "out-bucket")
+    assert (environment.root, environment.bucket, environment.prefix) == ("s3://lake/vehicles", "lake", "vehicles")
+    assert environment.captures == "s3://lake/vehicles/captures"
+    assert (environment.role, environment.state_machine) == (OUTPUTS["SageMakerRoleArn"], ARN)
+    assert environment.batch_state_machine == ARN
+    assert (environment.input_bucket, environment.output_bucket) == ("in-bucket", "out-bucket")
 
 
 def test_the_stack_is_asked_once_and_only_when_needed() -> None:
-    """A place that is made asks nothing; all that it is then asked for takes one call."""
+    """An environment asks for nothing when it is made; all that it then names takes one call, for plans too."""
     asked: list[str] = []
 
     def outputs(name: str) -> dict[str, str]:
         asked.append(name)
         return OUTPUTS
 
-    place = Place({}, outputs)
+    environment = AwsEnvironment({}, outputs)
     assert asked == []
-    assert (place.input_bucket, place.role) == ("pictures", OUTPUTS["SageMakerRoleArn"])
+    assert (environment.input_bucket, environment.role) == ("pictures", OUTPUTS["SageMakerRoleArn"])
+    assert environment.planned().output_bucket == "outcomes"
     assert asked == ["scones"]
+
+
+def test_a_plan_shows_what_is_missing_as_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without variables and without a stack a plan is made for a role and a bucket that bear their variables' names."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    environment = AwsEnvironment({}, lambda _: None)
+    with pytest.raises(ConfigurationError, match="SCONES_ROLE is not set"):
+        environment.deployment_target()
+    planned = environment.planned().deployment_target()
+    assert planned.role_arn == "arn:aws:iam::000000000000:role/SCONES_ROLE"
+    assert (planned.root, planned.captures) == ("s3://SCONES_BUCKET", "s3://SCONES_BUCKET/captures")
 
 
 def test_neither_variable_nor_stack_names_both_remedies(account: None) -> None:
     """Without variable and stack the error says which variable, which stack, where, and what to do."""
     with pytest.raises(ConfigurationError) as caught:
-        _ = Place({}).role
+        _ = AwsEnvironment({}).role
     assert str(caught.value) == (
         "SCONES_ROLE is not set, and there is no stack scones in eu-west-1: "
         "set SCONES_ROLE, or deploy the stack (docs/deploy.md) and name it in SCONES_STACK"
@@ -107,32 +119,32 @@ def test_neither_variable_nor_stack_names_both_remedies(account: None) -> None:
 
 def test_a_stack_of_another_kind_is_told(stack: str) -> None:
     """A stack that is not ours, or an old one, lacks an output: the error names it."""
-    place = Place({}, lambda _: {"InputBucketName": "pictures"})
+    environment = AwsEnvironment({}, lambda _: {"InputBucketName": "pictures"})
     with pytest.raises(
         ConfigurationError, match=r"^SCONES_STATE_MACHINE is not set, and stack scones has no output St"
     ):
-        _ = place.state_machine
+        _ = environment.state_machine
 
 
 def test_a_machine_of_another_region_is_told(account: None) -> None:
     """A state machine's ARN names its region: another one than ours is one line with the remedy."""
-    place = Place({"SCONES_STATE_MACHINE": ARN.replace("eu-west-1", "us-east-2")})
+    environment = AwsEnvironment({"SCONES_STATE_MACHINE": ARN.replace("eu-west-1", "us-east-2")})
     with pytest.raises(
         ConfigurationError, match=r"is in us-east-2, but .* eu-west-1: set AWS_DEFAULT_REGION=us-east-2"
     ):
-        _ = place.state_machine
+        _ = environment.state_machine
 
 
 def test_no_region_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a region the error says how to set one."""
     with pytest.raises(ConfigurationError, match="no AWS region is set: set AWS_DEFAULT_REGION"):
-        _ = Place({}).region
+        _ = AwsEnvironment({}).region
     with pytest.raises(ConfigurationError, match=r"SCONES_BUCKET is not set, and .*region"):
-        _ = Place({}).root
+        _ = AwsEnvironment({}).root
 
 
 def test_the_template_has_every_output_that_is_asked_for() -> None:
-    """What a place takes from the stack is an output of our template."""
+    """What an environment takes from the stack is an output of our template."""
     assert set(OUTPUTS) <= set(template()["Outputs"])  # type: ignore[arg-type]
 
 
