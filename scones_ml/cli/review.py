@@ -53,6 +53,7 @@ def review(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Show doubtful pictures on a local web page, one by one, and keep what people say of them."""
+    from scones_ml.plans import mark_workspace
     from scones_ml.review.annotations import AnswerFile
     from scones_ml.review.queue import Review, read_queue
 
@@ -67,6 +68,8 @@ def review(
     _say_what_is_odd(queue, asked)
     standing = asked.standing()
     if standing.left or standing.conflicts:
+        if answers is None:
+            mark_workspace(workspace)
         _serve(asked, _class_names(classes, model, queue), where, stores, newest, port, open_page)
     elif not json:
         answered = f": all {standing.total:,} have an answer" if standing.total else ""
@@ -177,4 +180,4 @@ def _sum_up(asked: Review, json: bool) -> None:
     answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
     terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.answers.path}", markup=False)
     if given:
-        terminal.say(f"next: scones stage DATA GROWN --answers {asked.answers.path}")
+        terminal.say(f"next: scones stage DATA EXTENDED --answers {asked.answers.path}")
