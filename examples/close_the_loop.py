@@ -94,10 +94,10 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
             answers = _answered(
                 [asked[image.image_id] for image in images[:count]], truth, work / f"{chosen}-{count}.jsonl"
             )
-            source = dataset.Grown(data, dataset.Answers(answers, lambda _bucket: backend.store))
-            grown = dataset.stage(source, work / f"{chosen}-{count}").dataset
-            model = _train(backend, grown, work / f"{chosen}-{count}-model", seed, loop)
-            accuracy[chosen, loop.start + count] = _right(model, grown) / len(held)
+            source = dataset.ExtendedDataset(data, dataset.Answers(answers, lambda _bucket: backend.store))
+            extended = dataset.stage(source, work / f"{chosen}-{count}").dataset
+            model = _train(backend, extended, work / f"{chosen}-{count}-model", seed, loop)
+            accuracy[chosen, loop.start + count] = _right(model, extended) / len(held)
     return Outcome(len(queue.images), (right + before) / (len(waiting) + len(held)), accuracy)
 
 

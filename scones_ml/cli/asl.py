@@ -73,6 +73,7 @@ def redrive(
     """
     from scones_ml import lifecycle
     from scones_ml.local import workflow
+    from scones_ml.plans import mark_workspace
 
     if threshold is not None and model is None:
         raise ConfigurationError("--threshold needs --model: without it SCONES_CLASSIFIER and SCONES_THRESHOLD hold")
@@ -83,6 +84,7 @@ def redrive(
         raise ConfigurationError(f"{execution} does not tell its machine: give --definition")
     else:
         machine, history = "", _history(Path(execution))
+    mark_workspace(workspace)
     ended = workflow.redrive(
         history,
         _read(definition) if definition else machine,

@@ -54,6 +54,7 @@ def review(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Show doubtful pictures on a local web page, one by one, and keep what people say of them."""
+    from scones_ml.plans import mark_workspace
     from scones_ml.review.annotations import AnnotationFile
     from scones_ml.review.queue import read_queue
     from scones_ml.review.session import ReviewSession
@@ -69,6 +70,8 @@ def review(
     _say_what_is_odd(queue, asked)
     done = asked.progress()
     if done.left or done.conflicts:
+        if answers is None:
+            mark_workspace(workspace)
         _serve(asked, _class_names(classes, model, queue), where, stores, newest, port, open_page)
     elif not json:
         answered = f": all {done.total:,} have an answer" if done.total else ""
@@ -178,4 +181,4 @@ def _sum_up(asked: ReviewSession, json: bool) -> None:
     answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
     terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.file.path}", markup=False)
     if given:
-        terminal.say(f"next: scones stage DATA GROWN --answers {asked.file.path}")
+        terminal.say(f"next: scones stage DATA EXTENDED --answers {asked.file.path}")

@@ -38,7 +38,7 @@ CheckLabels = Annotated[
 ]
 AnswersFile = Annotated[
     Path | None,
-    typer.Option("--answers", help="What `scones review` wrote: SOURCE, a staged data set, grows by it, to train on."),
+    typer.Option("--answers", help="What `scones review` wrote: it extends SOURCE, a staged data set, to train on."),
 ]
 
 
@@ -128,7 +128,8 @@ def _origin(source: str, answers: Path | None, workspace: Path) -> str | dataset
     from scones_ml import dataset
 
     if answers:
-        return dataset.Grown(dataset.load(source), dataset.Answers(answers, backends.bucket_stores(workspace)))
+        added = dataset.Answers(answers, backends.bucket_stores(workspace))
+        return dataset.ExtendedDataset(dataset.load(source), added)
     path = Path(source)
     if path.is_file() and dataset.is_answers(path):
         return dataset.Answers(path, backends.bucket_stores(workspace))

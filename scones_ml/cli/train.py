@@ -104,8 +104,8 @@ def train(
         _train_on_drawings(data, preset, threads, workspace)
     elif request.init and lifecycle.may_have_seen(request.init, data):
         terminal.say(
-            f"{request.init} was not trained on {data} or what it was grown from: if it has seen pictures that {data} "
-            "judges by, temperature and threshold flatter it"
+            f"{request.init} was not trained on {data} or what it was extended from: if it has seen pictures that "
+            f"{data} judges by, temperature and threshold flatter it"
         )
     with terminal.progress("train") as progress:
         card = lifecycle.train(backend, request, progress, terminal.say)

@@ -16,7 +16,7 @@ and from an object store. A new kind of source is one class beside those in ``so
 
 from __future__ import annotations
 
-from scones_ml.dataset.answers import Answers, Grown, is_answers
+from scones_ml.dataset.answers import Answers, ExtendedDataset, is_answers
 from scones_ml.dataset.archives import Cifar100
 from scones_ml.dataset.checks import Problem
 from scones_ml.dataset.folds import folds, write_fold
@@ -32,8 +32,8 @@ __all__ = [
     "Candidate",
     "Cifar100",
     "Dataset",
+    "ExtendedDataset",
     "Folder",
-    "Grown",
     "JsonLines",
     "ListFile",
     "Listing",

@@ -1,4 +1,4 @@
-"""Reviewers' answers as a source, and a staged data set that grows by them."""
+"""Reviewers' answers as a source, and a staged data set that is extended by them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scones_ml.dataset.records import Dataset
     from scones_ml.ports import ObjectStore
 
-__all__ = ["Answers", "Grown", "is_answers"]
+__all__ = ["Answers", "ExtendedDataset", "is_answers"]
 
 
 def is_answers(path: Path) -> bool:
@@ -85,7 +85,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Grown:
+class ExtendedDataset:
     """A staged data set with reviewers' answers added to what it teaches.
 
     Every picture of the data set stays in its split, so what an earlier model learned from never judges a later one.

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from scones_ml.errors import DatasetError, MissingExtraError
+from scones_ml.formats import FORMAT, MADE_BY, newer_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ __all__ = ["SPLITS", "Dataset", "Record", "Split", "count", "dataset_hash", "is_
 Split = Literal["train", "validation", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-_CARD, _MANIFEST, _VERSION = "dataset.json", "manifest.jsonl", 1
+_CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Dataset:
         hash: identity of what it holds, see ``dataset_hash``.
         seed: the seed of its split.
         image_size: side in pixels of the square that a model sees.
-        grown_from: hashes of the data sets that it was grown from, the oldest first; their pictures are still in the
-            splits that they were in there.
+        extended_from: hashes of the data sets that it was extended from, the oldest first; their pictures are still
+            in the splits that they were in there. ``grown_from`` in format 1.
     """
 
     root: Path
@@ -64,7 +65,7 @@ class Dataset:
     hash: str
     seed: int
     image_size: int
-    grown_from: tuple[str, ...] = ()
+    extended_from: tuple[str, ...] = ()
 
     def split(self, name: Split) -> tuple[Record, ...]:
         """The records of one split, in the manifest's order."""
@@ -131,7 +132,7 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         root: the folder that holds the pictures.
         classes: class names by label.
         records: sorted by split, label and path.
-        facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored, grown_from.
+        facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored, extended_from.
     """
     # A class folder's name may be no UTF-8; what backslashreplace makes of it is JSON's own escape.
     with (root / _MANIFEST).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
@@ -146,7 +147,8 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         with (root / f"{split}.lst").open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(rows)
     card = {
-        "version": _VERSION,
+        "format": FORMAT,
+        "made_by": MADE_BY,
         "classes": list(classes),
         "counts": count(records, classes),
         "hash": dataset_hash(classes, records),
@@ -173,7 +175,7 @@ def load(path: str | Path) -> Dataset:
         path: the folder that ``stage`` wrote.
 
     Raises:
-        DatasetError: no such folder, not a staged data set, one of another version, files missing or altered records.
+        DatasetError: no such folder, not a staged data set, one of a newer format, files missing or altered records.
     """
     root = Path(path)
     if not root.is_dir():
@@ -182,10 +184,8 @@ def load(path: str | Path) -> Dataset:
         raise DatasetError(f"{root} is not a staged data set (no {_CARD}): run `scones stage {root} DESTINATION` first")
     try:
         card = json.loads((root / _CARD).read_text(encoding="utf-8"))
-        if card["version"] != _VERSION:
-            raise DatasetError(
-                f"{root} was staged as version {card['version']}, this scones_ml reads {_VERSION}: stage it again"
-            )
+        if refusal := newer_format(str(root / _CARD), card):
+            raise DatasetError(refusal)
         dataset = Dataset(
             root=root,
             classes=tuple(card["classes"]),
@@ -193,9 +193,9 @@ def load(path: str | Path) -> Dataset:
             hash=card["hash"],
             seed=int(card["seed"]),
             image_size=int(card["image_size"]),
-            grown_from=tuple(card.get("grown_from", ())),
+            extended_from=tuple(card.get("extended_from", card.get("grown_from", ()))),
         )
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise DatasetError(f"{root} cannot be read ({type(exc).__name__}: {exc}): stage it again") from exc
     _check(dataset)
     return dataset

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from scones_ml import images
 from scones_ml.dataset import records as staged
-from scones_ml.dataset.answers import Grown
+from scones_ml.dataset.answers import ExtendedDataset
 from scones_ml.dataset.checks import Problem, StagedPicture, drop_repeats
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
@@ -71,14 +71,14 @@ def stage(
     Args:
         source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
             ``"cifar100"`` for the published one, a ``.lst`` or JSON Lines manifest, ``s3://`` and a prefix or one of
-            these files, ``"synthetic"``, or a Source, such as :class:`Answers` of reviewers or a data set
-            :class:`Grown` by them. What a file is, its content decides, not its name.
+            these files, ``"synthetic"``, or a Source, such as :class:`Answers` of reviewers or an
+            :class:`ExtendedDataset`. What a file is, its content decides, not its name.
         destination: the folder to make. An earlier data set there is replaced, anything else is left alone.
         classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst``, which has
             numbers only, the names of all its labels.
         seed: decides the splits.
         image_size: each side of a picture is reduced to at most this many pixels; models see squares of this side. A
-            data set that grows keeps its own.
+            data set that is extended keeps its own.
         progress: called with (pictures read, pictures there are); before that, with bytes or objects downloaded.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded, so that it is fetched once.
@@ -98,7 +98,7 @@ def stage(
         downloads=Path(downloads),
         progress=progress,
     )
-    if isinstance(origin, Grown):
+    if isinstance(origin, ExtendedDataset):
         image_size = origin.data.image_size
     with _reading(origin):
         chosen = _choose_classes(origin, classes)
@@ -116,10 +116,14 @@ def stage(
             "source": origin.name,
             "ignored": ignored,
             "problems": [asdict(problem) for problem in problems],
-            "grown_from": [*origin.data.grown_from, origin.data.hash] if isinstance(origin, Grown) else [],
+            "extended_from": _extended_from(origin),
         }
         staged.write(work, chosen, records, facts)
     return StageResult(staged.load(target), tuple(problems), ignored)
+
+
+def _extended_from(origin: Source) -> list[str]:
+    return [*origin.data.extended_from, origin.data.hash] if isinstance(origin, ExtendedDataset) else []
 
 
 def _choose_classes(origin: Source, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -138,7 +142,7 @@ def _choose_classes(origin: Source, wanted: Sequence[str] | None) -> tuple[str, 
 
 def _usable_destination(destination: Path, origin: Source) -> Path:
     target = destination.resolve()
-    if isinstance(origin, Folder | Grown):
+    if isinstance(origin, Folder | ExtendedDataset):
         root = origin.root.resolve()
         if target.is_relative_to(root) or root.is_relative_to(target):
             raise DatasetError(f"source {origin.root} and destination {destination} overlap: choose a folder beside it")

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from scones_ml import images
 from scones_ml.errors import ConfigurationError, MissingExtraError
+from scones_ml.formats import FORMAT, newer_format
 from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
@@ -47,7 +49,10 @@ MODEL_WEIGHTS = "weights.npz"
 class ModelCard(BaseModel):
     """What a model is and how it came about; the contents of ``model.json``.
 
+    Fields that this version does not know are kept, so that a card which is read and written again loses none.
+
     Attributes:
+        format: of the file that the card is written to, see :mod:`scones_ml.formats`; the newest, whatever was read.
         labels: class names in the order of the probabilities.
         input_size: side of the square that the model takes, in pixels.
         threshold: least confidence to accept, in (0, 1]; None when no threshold could keep its promise.
@@ -59,12 +64,14 @@ class ModelCard(BaseModel):
         epochs: passes over the training images.
         seed: of everything random.
         threads: CPU threads; the same seed and threads give the same model.
-        started_from: sha256 of the ``model.onnx`` that the training went on from, 64 hex digits; empty for none.
+        base_model: sha256 of the ``model.onnx`` that the training went on from, 64 hex digits; empty for none.
+            ``started_from`` in format 1.
         library_version: of scones_ml.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     labels: tuple[str, ...] = Field(min_length=2)
     input_size: int = Field(gt=0)
     threshold: float | None = Field(default=None, gt=0.0, le=1.0)
@@ -76,8 +83,13 @@ class ModelCard(BaseModel):
     epochs: int = Field(default=0, ge=0)
     seed: int = 0
     threads: int = Field(default=1, ge=1)
-    started_from: str = ""
+    base_model: str = Field(default="", validation_alias=AliasChoices("base_model", "started_from"))
     library_version: str = ""
+
+    @field_validator("format")
+    @classmethod
+    def _is_written_in_the_newest(cls, _: int) -> int:
+        return FORMAT
 
 
 class OnnxClassifier:
@@ -209,12 +221,19 @@ def write_card(path: str | Path, card: ModelCard) -> None:
 
 
 def _card(document: bytes, name: str) -> ModelCard:
+    file = f"{name}/{MODEL_CARD}"
     try:
-        return ModelCard.model_validate_json(document)
+        fields = json.loads(document)
+    except ValueError as exc:
+        raise ConfigurationError(f"{file} is not JSON: {exc}; train the model anew") from exc
+    if isinstance(fields, dict) and (refusal := newer_format(file, fields)):
+        raise ConfigurationError(refusal)
+    try:
+        return ModelCard.model_validate(fields)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or MODEL_CARD
-        raise ConfigurationError(f"{name}/{MODEL_CARD}: {where}: {first['msg']}; train the model anew") from exc
+        raise ConfigurationError(f"{file}: {where}: {first['msg']}; train the model anew") from exc
 
 
 def read_file(path: Path, name: str) -> bytes:

@@ -109,14 +109,14 @@ def attach(
 def may_have_seen(model: Path, data: Path) -> bool:
     """Whether a model may have learned from pictures that a data set judges by.
 
-    It has not when it was trained on the data set, or on one that the data set was grown from: splits stay.
+    It has not when it was trained on the data set, or on one that the data set was extended from: splits stay.
 
     Raises:
         ConfigurationError: ``model`` is not a model.
         DatasetError: ``data`` is not a staged data set.
     """
     staged = dataset.load(data)
-    return read_card(model).dataset_hash not in (staged.hash, *staged.grown_from)
+    return read_card(model).dataset_hash not in (staged.hash, *staged.extended_from)
 
 
 def preview_deploy(backend: Backend, request: DeploymentRequest) -> Plan:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from scones_ml.errors import DeploymentError
+from scones_ml.errors import SconesError
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.inventory import LocalInventory
 from scones_ml.local.store import DirectoryObjectStore
@@ -48,10 +48,11 @@ class LocalBackend:
             yield Check("ports", "error", f"127.0.0.1 gives none: {exc.strerror}", "no endpoint can run here")
         try:
             running = {endpoint.name for endpoint in self.deployer.endpoints()}
-        except DeploymentError as exc:
-            yield Check("endpoints", "error", str(exc), "repair or remove the file it names")
+            recorded = self.ledger.resources()
+        except SconesError as exc:
+            yield Check("endpoints", "error", str(exc), "see the message")
             return
-        unfinished = {one.name for one in self.ledger.resources() if one.kind == "endpoint" and one.state != "created"}
+        unfinished = {one.name for one in recorded if one.kind == "endpoint" and one.state != "created"}
         for name in self.deployer.recorded():
             if name not in running and name not in unfinished:
                 yield Check(f"endpoint {name}", "warning", "on record, but not running", "scones cleanup")

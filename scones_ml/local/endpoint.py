@@ -26,6 +26,7 @@ from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
 __all__ = ["LocalDeployer"]
 
 _FILES = (".json", ".part", ".log")
+_ENDPOINT_FIELDS = frozenset(field.name for field in dataclasses.fields(Endpoint))
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 
@@ -125,9 +126,9 @@ class LocalDeployer:
         """See :meth:`scones_ml.ports.Deployer.endpoints`; records of processes that are gone are left out."""
         found = []
         for path in sorted(self._records.glob("*.json")):
-            record = _read(path)
-            endpoint = Endpoint(**record["endpoint"] | {"labels": tuple(record["endpoint"]["labels"])})
-            if _is_ours(record["pid"], endpoint.name):
+            pid, fields = _read(path)
+            endpoint = _endpoint(path, fields)
+            if _is_ours(pid, endpoint.name):
                 found.append(endpoint)
         return found
 
@@ -138,10 +139,10 @@ class LocalDeployer:
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; its captures stay."""
         with contextlib.suppress(FileNotFoundError):
-            record = _read(self._record(name))
-            _stop(record["pid"], name)
-            if record["pid"] in _children:
-                _children.pop(record["pid"]).wait()
+            pid, _ = _read(self._record(name))
+            _stop(pid, name)
+            if pid in _children:
+                _children.pop(pid).wait()
         self._forget(name)
 
     def _record(self, name: str) -> Path:
@@ -170,12 +171,26 @@ def _folder(request: DeploymentRequest) -> Path:
     return request.model
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[int, dict[str, Any]]:
+    """The process of a record, and the fields of its endpoint."""
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {"pid": int(record["pid"]), "endpoint": dict(record["endpoint"])}
+        return int(record["pid"]), dict(record["endpoint"])
     except (ValueError, KeyError, TypeError) as exc:
-        raise DeploymentError(f"{path} is not the record of an endpoint: repair it or remove it") from exc
+        raise _no_record(path) from exc
+
+
+def _endpoint(path: Path, fields: dict[str, Any]) -> Endpoint:
+    """The endpoint of a record; fields that this version does not know are ignored."""
+    known = {name: value for name, value in fields.items() if name in _ENDPOINT_FIELDS}
+    try:
+        return Endpoint(**known | {"labels": tuple(known["labels"])})
+    except (KeyError, TypeError) as exc:
+        raise _no_record(path) from exc
+
+
+def _no_record(path: Path) -> DeploymentError:
+    return DeploymentError(f"{path} is not the record of an endpoint: repair it or remove it")
 
 
 def _port(child: subprocess.Popen[bytes], log: Path) -> int:

@@ -6,15 +6,17 @@ image. It is what drift is measured against, and what turns confidences into an 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.evaluation.arrays import IntArray, as_labels, as_probabilities, confidences
+from scones_ml.formats import FORMAT, newer_format
 from scones_ml.monitoring.grids import CELLS, CONFIDENCE, PICTURE_GRIDS, histogram
 from scones_ml.monitoring.pictures import measure
 
@@ -30,7 +32,7 @@ class Reference(BaseModel):
     """The calibration split of a model, as histograms.
 
     Attributes:
-        version: of this format.
+        format: of the file, see :mod:`scones_ml.formats`.
         labels: class names in the order of the probabilities.
         threshold: least confidence to accept, in (0, 1]; None when there is none.
         image_size: side of the model's square, in pixels.
@@ -43,9 +45,9 @@ class Reference(BaseModel):
         dataset_hash: of the data set; empty when it is not known.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    version: Literal[1] = 1
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     labels: tuple[str, ...] = Field(min_length=2)
     threshold: float | None = Field(default=None, gt=0.0, le=1.0)
     image_size: int = Field(ge=3)
@@ -134,10 +136,13 @@ def read_reference(path: Path) -> Reference:
     """Read a stored reference.
 
     Raises:
-        ConfigurationError: it is not there, or not a reference.
+        ConfigurationError: it is not there, not a reference, or of a newer format.
     """
     try:
-        return Reference.model_validate_json(path.read_bytes())
+        fields = json.loads(path.read_bytes())
+        if isinstance(fields, dict) and (refusal := newer_format(str(path), fields)):
+            raise ConfigurationError(refusal)
+        return Reference.model_validate(fields)
     except FileNotFoundError as exc:
         raise ConfigurationError(
             f"there is no reference {path}: make one with --model MODEL --data DATA --save-reference {path}"
@@ -146,6 +151,8 @@ def read_reference(path: Path) -> Reference:
         first = exc.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigurationError(f"{path} is not a reference: {where + ': ' if where else ''}{first['msg']}") from exc
+    except ValueError as exc:
+        raise ConfigurationError(f"{path} is not a reference: it is not JSON: {exc}") from exc
 
 
 def write_reference(reference: Reference, path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from scones_ml.errors import ConfigurationError
+from scones_ml.formats import FORMAT, newer_format
 from scones_ml.plans import journal
+from scones_ml.plans.workspace import check_workspace, mark_workspace
 
 __all__ = ["Entry", "Ledger", "Resource", "State"]
 
@@ -69,26 +71,41 @@ class Resource:
         return None if self.dollars_per_hour is None else hours * self.dollars_per_hour
 
 
+_FIELDS = frozenset(field.name for field in fields(Entry))
+
+
 class Ledger:
-    """A ledger file.
+    """The ledger of a workspace.
+
+    What a newer version wrote is never passed over: who does not know all that was made must not say that nothing is
+    left, nor make more.
 
     Args:
-        path: of the file; made with its folder when something is written.
+        path: of the file, in the workspace's folder; made with its folder when something is written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._ready = False
 
     def append(self, entry: Entry) -> None:
-        """Write one line and wait until it is on disk."""
+        """Write one line and wait until it is on disk; the first one marks the workspace as ours.
+
+        Raises:
+            ConfigurationError: the workspace or a line is of a newer format, or the file cannot be read.
+        """
+        if not self._ready:
+            self._lines()  # refused before anything is made that could not be cleaned up
+            mark_workspace(self.path.parent)
+            self._ready = True
         times = {"time": entry.time.isoformat(), "expires": entry.expires and entry.expires.isoformat()}
-        journal.append(self.path, asdict(entry) | times)
+        journal.append(self.path, {"format": FORMAT, **asdict(entry), **times})
 
     def entries(self) -> Iterator[Entry]:
         """Every whole line, oldest first; nothing when there is no file.
 
         Raises:
-            ConfigurationError: the file cannot be read.
+            ConfigurationError: the file cannot be read, or the workspace or a line is of a newer format.
         """
         yield from (entry for entry in self._lines() if entry is not None)
 
@@ -96,15 +113,20 @@ class Ledger:
         """How many lines say nothing: a command was killed while it wrote one, or the file was damaged.
 
         Raises:
-            ConfigurationError: the file cannot be read.
+            ConfigurationError: the file cannot be read, or the workspace or a line is of a newer format.
         """
         return sum(entry is None for entry in self._lines())
 
     def _lines(self) -> list[Entry | None]:
+        check_workspace(self.path.parent)
         try:
             documents, _ = journal.read(self.path)
         except OSError as exc:
             raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}") from exc
+        for document in documents:
+            refusal = newer_format(str(self.path), document) if isinstance(document, dict) else None
+            if refusal:
+                raise ConfigurationError(refusal)
         return [_parse(document) for document in documents]
 
     def resources(self) -> tuple[Resource, ...]:
@@ -135,11 +157,12 @@ class Ledger:
         yield from ((resource, None) for resource in found.values())
 
 
-def _parse(fields: object) -> Entry | None:
-    if not isinstance(fields, dict):
+def _parse(document: object) -> Entry | None:
+    """A line, but for fields that this version does not know; None when it says nothing."""
+    if not isinstance(document, dict):
         return None
     try:
-        times = {name: datetime.fromisoformat(fields[name]) for name in ("time", "expires") if fields[name]}
-        return Entry(**fields | times)
+        times = {name: datetime.fromisoformat(document[name]) for name in ("time", "expires") if document[name]}
+        return Entry(**{name: value for name, value in document.items() if name in _FIELDS} | times)
     except (ValueError, TypeError, KeyError):
         return None

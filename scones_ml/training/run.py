@@ -94,7 +94,7 @@ def run(job: Job) -> ModelCard:
         epochs=recipe.epochs,
         seed=job.seed,
         threads=job.threads,
-        started_from=hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
+        base_model=hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
         library_version=__version__,
     )
     progress = _Progress(*data.arrays("validation"))

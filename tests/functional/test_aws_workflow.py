@@ -134,6 +134,7 @@ def test_a_failed_execution_is_told_downloaded_and_run_again_here(
     assert (output["outcome"], output["label"], output["threshold"]) == ("accepted", "motorcycle", 0.9)
     assert redriven.err.split() == ["FilterLowConfidence", "IsConfident", "AcceptImage", "WriteOutcome"]
     assert (workspace / "buckets" / "outcomes" / "outcomes" / "accepted" / f"{output['image_id']}.json").is_file()
+    assert json.loads((workspace / "workspace.json").read_text())["format"] == 2
     assert deployed.operations().count("GetExecutionHistory") > 1
 
 

@@ -329,3 +329,41 @@ def test_a_damaged_ledger_is_told_of(folder: Path, tiny_model: Path, capsys: pyt
     ledger.unlink()
     assert main(["status"]) == 0
     assert "nothing, harmless" not in capsys.readouterr().err
+
+
+def test_what_a_newer_version_made_is_not_passed_over(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a line of a newer format on record no verb says that nothing is left, removes anything or makes more."""
+    (folder / "a.png").write_bytes(picture())
+    assert main(["run", "a.png", "--model", str(tiny_model)]) == 0
+    with (folder / ".scones" / "ledger.jsonl").open("a") as file:
+        file.write('{"format": 3, "made_by": "scones_ml 0.9.0"}\n')
+    before = {path: path.read_bytes() for path in (folder / ".scones").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    for command in (["cleanup"], ["cleanup", "--dry-run"], ["status"], ["deploy", str(tiny_model)]):
+        assert main(command) == 1, command
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.splitlines()[-1].endswith(
+            "ledger.jsonl: made by scones_ml 0.9.0 (format 3): update scones_ml to read it"
+        )
+    assert before == {path: path.read_bytes() for path in (folder / ".scones").rglob("*") if path.is_file()}
+    assert main(["doctor"]) == 1
+    assert "update scones_ml" in capsys.readouterr().out
+
+
+def test_what_makes_something_marks_the_workspace(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verbs that only look leave no marker, nor does a plan; the first that makes something does."""
+    (folder / "a.png").write_bytes(picture())
+    run = ["run", "a.png", "--model", str(tiny_model)]
+    for command in (["status"], ["cleanup"], [*run, "--dry-run"]):
+        assert main(command) == 0, command
+        assert not (folder / ".scones").exists()
+    assert main(run) == 0
+    marker = (folder / ".scones" / "workspace.json").read_text()
+    assert json.loads(marker)["format"] == 2
+    assert main(["cleanup"]) == 0
+    assert (folder / ".scones" / "workspace.json").read_text() == marker

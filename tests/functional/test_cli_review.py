@@ -78,12 +78,22 @@ def test_json_is_one_document_at_the_end(queue: Path) -> None:
     }
 
 
+def test_a_review_marks_the_workspace(queue: Path) -> None:
+    """Where answers go to the workspace, it is marked as ours before the first one."""
+    process, _ = start("--reviewer", "ann")
+    marker = queue / ".scones" / "workspace.json"
+    assert json.loads(marker.read_text())["format"] == 2
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+
 def test_nothing_to_review_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An empty queue starts no server and says where it looked."""
+    """An empty queue starts no server, says where it looked, and makes nothing."""
     monkeypatch.chdir(tmp_path)
     assert main(["review"]) == 0
+    assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == (
         "nothing to review in s3://scones-output/outcomes/review/ and s3://scones-output/bulk/\n"
     )

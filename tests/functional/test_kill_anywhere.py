@@ -129,8 +129,9 @@ def processes(folder: Path) -> list[str]:
 
 
 def files(folder: Path) -> set[str]:
-    """All files and folders below a folder but for the ledger."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name != "ledger.jsonl"}
+    """All files and folders below a folder but for the ledger and the workspace's marker."""
+    kept = ("ledger.jsonl", "workspace.json")
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name not in kept}
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:

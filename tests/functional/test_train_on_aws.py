@@ -209,7 +209,7 @@ def test_models_are_trained_by_jobs(sagemaker: SageMaker, data: Path, capsys: py
 
     command = ["train", str(data), "--on", "aws", "--epochs", "1", "--init", ".scones/model", "--model", "second"]
     assert main(command) == 0
-    assert read_card("second").started_from == load_model(".scones/model").sha256
+    assert read_card("second").base_model == load_model(".scones/model").sha256
     capsys.readouterr()
     assert main(["train", "--on", "aws", "--attach", name, "--model", "again"]) == 0
     assert capsys.readouterr().out == "again\n"

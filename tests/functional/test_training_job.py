@@ -150,7 +150,7 @@ def test_a_job_goes_on_from_a_model(
         assert in_process(staged, out, monkeypatch, "--epochs", "1", "--seed", "5") == 0
         cards.append(load_model(out / "model").card)
         graphs.append((out / "model" / "model.onnx").read_bytes())
-    assert cards[0].started_from == hashlib.sha256(graph).hexdigest()
+    assert cards[0].base_model == hashlib.sha256(graph).hexdigest()
     assert cards[0] == cards[1]
     assert graphs[0] == graphs[1] != graph
 

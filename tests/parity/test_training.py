@@ -75,7 +75,7 @@ def test_the_toolkit_goes_on(tmp_path: Path) -> None:
         archive.add(base / "model", ".")
     done = run(later)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert load_model(later / "model").card.started_from == hashlib.sha256(graph).hexdigest()
+    assert load_model(later / "model").card.base_model == hashlib.sha256(graph).hexdigest()
 
 
 def test_the_toolkit_reports_our_failure(tmp_path: Path) -> None:

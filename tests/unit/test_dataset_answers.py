@@ -1,4 +1,4 @@
-"""Reviewers' answers as a source, and data sets that grow by them."""
+"""Reviewers' answers as a source, and data sets that are extended by them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.dataset import Answers, Dataset, Grown
+from scones_ml.dataset import Answers, Dataset, ExtendedDataset
 from scones_ml.errors import DatasetError
 from scones_ml.events import ImageRef
 from scones_ml.review.annotations import Annotation, AnnotationFile, Undo
@@ -100,19 +100,19 @@ def test_only_what_holds_is_taken(desk: Desk) -> None:
     assert listing.ignored == 1
 
 
-def test_a_data_set_grows_where_it_teaches(desk: Desk, data: Dataset, tmp_path: Path) -> None:
+def test_a_data_set_is_extended_where_it_teaches(desk: Desk, data: Dataset, tmp_path: Path) -> None:
     """Answers go to the train split; every older picture stays in its split, and the new data set names the old one."""
     for number in range(100, 110):
         desk.answer(number, "motorcycle")
-    grown = dataset.stage(Grown(data, desk.source), tmp_path / "grown", seed=5).dataset
-    assert splits(data).items() <= splits(grown).items()
-    added = set(splits(grown).items()) - set(splits(data).items())
+    extended = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended", seed=5).dataset
+    assert splits(data).items() <= splits(extended).items()
+    added = set(splits(extended).items()) - set(splits(data).items())
     assert [split for _, split in added] == ["train"] * 10
-    assert grown.image_size == 8
-    assert grown.grown_from == (data.hash,)
-    again = dataset.stage(Grown(grown, desk.source), tmp_path / "again").dataset
-    assert again.hash == grown.hash
-    assert again.grown_from == (data.hash, grown.hash)
+    assert extended.image_size == 8
+    assert extended.extended_from == (data.hash,)
+    again = dataset.stage(ExtendedDataset(extended, desk.source), tmp_path / "again").dataset
+    assert again.hash == extended.hash
+    assert again.extended_from == (data.hash, extended.hash)
 
 
 @pytest.mark.parametrize("split", ["test", "calibration", "validation"])
@@ -121,7 +121,7 @@ def test_a_picture_that_judges_does_not_teach(desk: Desk, data: Dataset, tmp_pat
     judge = next(record for record in data.split(split) if record.class_name == "bicycle")
     desk.store.write("photos", "100.png", (data.root / judge.path).read_bytes(), "image/png")
     desk.answer(100, "bicycle")
-    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    result = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
     assert splits(result.dataset) == splits(data)
     assert [problem.name for problem in result.problems] == ["s3://photos/100.png"]
 
@@ -131,7 +131,7 @@ def test_an_answer_against_a_label_is_a_conflict(desk: Desk, data: Dataset, tmp_
     taught = next(record for record in data.split("train") if record.class_name == "bicycle")
     desk.store.write("photos", "100.png", (data.root / taught.path).read_bytes(), "image/png")
     desk.answer(100, "motorcycle")
-    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    result = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
     assert taught.sha256 not in splits(result.dataset)
     assert {problem.kind for problem in result.problems} == {"conflict"}
     assert "labelled bicycle, but the same picture is s3://photos/100.png (motorcycle)" in {
@@ -144,7 +144,7 @@ def test_a_picture_that_was_replaced_is_reported(desk: Desk, data: Dataset, tmp_
     desk.answer(100, "bicycle")
     desk.answer(101, "bicycle")
     desk.store.write("photos", "100.png", png(7), "image/png")
-    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    result = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
     (problem,) = result.problems
     assert problem.name == "s3://photos/100.png"
     assert "was replaced since the event" in problem.reason
@@ -154,19 +154,19 @@ def test_classes_that_the_data_set_does_not_know(desk: Desk, data: Dataset, tmp_
     """An answer that names another class, such as "neither", teaches nothing and is counted."""
     desk.answer(100, "neither")
     with pytest.raises(DatasetError, match=r"names neither, and .* knows bicycle, motorcycle: nothing is to be added"):
-        dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+        dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
     desk.answer(101, "bicycle")
-    result = dataset.stage(Grown(data, desk.source), tmp_path / "grown")
+    result = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
     assert len(splits(result.dataset)) == len(splits(data)) + 1
     assert result.dataset.classes == data.classes
     assert result.ignored == 1
 
 
-def test_a_data_set_does_not_grow_in_place(desk: Desk, data: Dataset) -> None:
+def test_a_data_set_is_not_extended_in_place(desk: Desk, data: Dataset) -> None:
     """The destination must be another folder, so that nothing is read and replaced at the same time."""
     desk.answer(100, "bicycle")
     with pytest.raises(DatasetError, match="overlap"):
-        dataset.stage(Grown(data, desk.source), data.root)
+        dataset.stage(ExtendedDataset(data, desk.source), data.root)
 
 
 def test_no_answers_are_no_source(desk: Desk, tmp_path: Path) -> None:

@@ -74,14 +74,14 @@ def test_missing_files(staged: Dataset) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 99}, "staged as version 99, this scones_ml reads 1"),
+        ({"format": 99}, r"\(format 99\): update scones_ml to read it"),
         ({"hash": "0" * 64}, "was altered"),
         ({"classes": None}, "cannot be read"),
         ({"seed": "x"}, "cannot be read"),
     ],
 )
 def test_altered_card(staged: Dataset, change: dict[str, object], message: str) -> None:
-    """A dataset.json of another version, or one that does not fit the manifest, is refused."""
+    """A dataset.json of a newer format, or one that does not fit the manifest, is refused."""
     path = staged.root / "dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(DatasetError, match=message):

@@ -289,9 +289,15 @@ def test_a_choice_survives_its_document(errors: int) -> None:
     assert ThresholdChoice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
-@pytest.mark.parametrize("change", [{"threshold": "high"}, {"colour": 1}, {"labels": None}])
+def test_a_field_of_a_newer_version_is_ignored() -> None:
+    """A choice with a field that this version does not know is read without it."""
+    choice = choose_threshold(two_columns(np.linspace(0.99, 0.6, 100)), [0] * 100)
+    assert ThresholdChoice.from_json({**choice.to_json(), "colour": 1}) == choice
+
+
+@pytest.mark.parametrize("change", [{"threshold": "high"}, {"labels": None}])
 def test_a_document_that_is_no_choice_is_refused(change: dict[str, object]) -> None:
-    """A wrong type and an unknown field are named in one line."""
+    """A wrong type is named in one line."""
     choice = choose_threshold(two_columns(np.linspace(0.99, 0.6, 100)), [0] * 100)
     with pytest.raises(ConfigurationError, match=next(iter(change))) as caught:
         ThresholdChoice.from_json({**choice.to_json(), **change})
