@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "backend",
     "batch_classifier",
-    "bucket_stores",
     "capture_records",
     "classifier",
     "cloud_bulk",
@@ -52,6 +51,7 @@ _BACKENDS = {
 _OBJECT_STORES = {
     "directory": "scones_ml.local.store:DirectoryObjectStore",
     "s3": "scones_ml.aws.store:S3ObjectStore",
+    "workspace": "scones_ml.local.workspace:WorkspaceObjectStore",
 }
 _CLASSIFIERS = {
     "onnx": "scones_ml.inference.model:load_model",
@@ -62,7 +62,7 @@ _MODEL_SECONDS = 60
 
 
 def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
-    """The four ports of one place to run.
+    """The ports of one place to run.
 
     Args:
         name: ``"local"`` or ``"aws"``.
@@ -74,7 +74,8 @@ def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
     """
     if name not in _BACKENDS:
         raise ConfigurationError(f"there is no backend {name!r}: choose {' or '.join(_BACKENDS)}")
-    return cast("Backend", _load(_BACKENDS[name], workspace, run))
+    elsewhere = [s3_store] if name == "local" else []
+    return cast("Backend", _load(_BACKENDS[name], workspace, run, *elsewhere))
 
 
 def planner(name: str, workspace: Path, run: Run | None = None) -> Backend:
@@ -173,25 +174,6 @@ def region() -> str:
     return str(_load("scones_ml.aws.clients:region"))
 
 
-def bucket_stores(workspace: Path, on: str = "local") -> Callable[[str], ObjectStore]:
-    """From a bucket's name to its store.
-
-    On this machine a folder goes by its path, and the workspace holds its own buckets; all others are in S3.
-    """
-    if on == "aws":
-        return lambda _bucket: s3_store()
-    own = backend("local", workspace)
-    names = {own.buckets.input, own.buckets.output}
-
-    @lru_cache
-    def store(bucket: str) -> ObjectStore:
-        if bucket.startswith("/"):
-            return cast("ObjectStore", _load("scones_ml.local.folder:FolderObjectStore", bucket))
-        return own.store if bucket in names or any(True for _ in own.store.list(bucket)) else s3_store()
-
-    return store
-
-
 def cloud_bulk() -> StepFunctionsBulk:
     """Bulk runs on AWS, where the environment and the stack say."""
     return cast("StepFunctionsBulk", _load("scones_ml.aws.bulk:StepFunctionsBulk"))
@@ -209,7 +191,8 @@ def start_execution(image: ImageRef) -> None:
 
 @lru_cache(maxsize=8)
 def _object_store(target: settings.Target) -> ObjectStore:
-    return cast("ObjectStore", _load(_OBJECT_STORES[target.kind], *filter(None, [target.name])))
+    elsewhere = [s3_store] if target.kind == "workspace" else []
+    return cast("ObjectStore", _load(_OBJECT_STORES[target.kind], *filter(None, [target.name]), *elsewhere))
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,8 @@ SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where a picture is class
                                                         model.tar.gz, or one in S3: s3://bucket/model.tar.gz
 SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:)
 SCONES_THRESHOLD        0 < number <= 1                 least confidence that is accepted
-SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go
+SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go; a workspace's buckets also
+                        | workspace:PATH                find images in S3 and in folders of this machine
 SCONES_STATE_MACHINE    an ARN                          what is started for each image
 SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
 SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
@@ -120,8 +121,8 @@ def classifier(environ: Environ = os.environ) -> Target:
 
 
 def object_store(environ: Environ = os.environ) -> Target:
-    """Where objects live: ``s3`` or ``directory:PATH``."""
-    return _target(environ, "SCONES_OBJECT_STORE", {"s3": False, "directory": True}, "s3")
+    """Where objects live: ``s3``, ``directory:PATH`` or ``workspace:PATH``."""
+    return _target(environ, "SCONES_OBJECT_STORE", {"s3": False, "directory": True, "workspace": True}, "s3")
 
 
 def labels(environ: Environ = os.environ) -> tuple[str, ...]:

@@ -57,8 +57,8 @@ def review(
     from scones_ml.review.queue import Review, read_queue
 
     on, bucket, prefixes = _outcomes(source, on, workspace)
-    stores = backends.bucket_stores(workspace, on)
-    newest = functools.partial(read_queue, stores(bucket), bucket, prefixes)
+    store = backends.backend(on, workspace).store
+    newest = functools.partial(read_queue, store, bucket, prefixes)
     with terminal.progress("review") as progress:
         queue = newest(progress=progress)
     file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
@@ -67,7 +67,7 @@ def review(
     _say_what_is_odd(queue, asked)
     standing = asked.standing()
     if standing.left or standing.conflicts:
-        _serve(asked, _class_names(classes, model, queue), where, stores, newest, port, open_page)
+        _serve(asked, _class_names(classes, model, queue), where, store, newest, port, open_page)
     elif not json:
         answered = f": all {standing.total:,} have an answer" if standing.total else ""
         terminal.out.print(f"nothing to review in {where}{answered}")
@@ -113,7 +113,7 @@ def _serve(
     asked: Review,
     classes: tuple[str, ...],
     where: str,
-    stores: Callable[[str], ObjectStore],
+    store: ObjectStore,
     newest: Callable[..., Queue],
     port: int,
     open_page: bool,
@@ -125,7 +125,7 @@ def _serve(
 
     key = new_key()
     pages = ReviewPages(asked, classes, where)
-    app = review_application(asked, pages, Pictures(stores), lambda: newest(known=asked.queue), key)
+    app = review_application(asked, pages, Pictures(store), lambda: newest(known=asked.queue), key)
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"
     try:

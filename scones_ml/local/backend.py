@@ -1,10 +1,11 @@
-"""The four ports on this machine, its buckets, and where a workspace keeps what they leave."""
+"""The ports on this machine, its buckets, and where a workspace keeps what they leave."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scones_ml.errors import DeploymentError
 from scones_ml.local.endpoint import LocalDeployer
@@ -12,8 +13,12 @@ from scones_ml.local.inventory import LocalInventory
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
 from scones_ml.local.workflow import LocalWorkflowRunner
+from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore
 from scones_ml.plans import Ledger, Run
-from scones_ml.ports import Buckets, Check
+from scones_ml.ports import Check
+
+if TYPE_CHECKING:
+    from scones_ml.ports import ObjectStore
 
 __all__ = ["LocalBackend"]
 
@@ -24,20 +29,23 @@ class LocalBackend:
     Args:
         workspace: the folder; made when something is written.
         run: that what is made belongs to; None starts a new one, which never expires.
+        elsewhere: makes the store of the buckets that are not on this machine; None for no such buckets.
     """
 
     place_name = "local"
 
-    def __init__(self, workspace: Path, run: Run | None = None) -> None:
+    def __init__(
+        self, workspace: Path, run: Run | None = None, elsewhere: Callable[[], ObjectStore] | None = None
+    ) -> None:
         self.ledger = Ledger(workspace / "ledger.jsonl")
         self.current_run = run or Run.new()
-        self.buckets = Buckets("scones-input", "scones-output")
+        self.buckets = BUCKETS
         self.captures = str(workspace / "captures")
-        self.store = DirectoryObjectStore(workspace / "buckets")
+        self.store = WorkspaceObjectStore(workspace / "buckets", elsewhere)
         self.trainer = LocalTrainer(self.ledger, self.current_run)
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)
         self.runner = LocalWorkflowRunner(workspace / "buckets")
-        self.inventory = LocalInventory(self.store, self.deployer, self.ledger)
+        self.inventory = LocalInventory(DirectoryObjectStore(workspace / "buckets"), self.deployer, self.ledger)
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""

@@ -84,8 +84,8 @@ def redrive(
 
 
 def handler_environment(model: WorkflowModel, buckets: Path) -> dict[str, str]:
-    """The variables that make the real handlers read this store and ask this classifier."""
-    return {"SCONES_OBJECT_STORE": f"directory:{buckets.absolute()}", **_model_environment(model)}
+    """The variables that make the real handlers read this workspace's store and ask this classifier."""
+    return {"SCONES_OBJECT_STORE": f"workspace:{buckets.absolute()}", **_model_environment(model)}
 
 
 def _model_environment(model: WorkflowModel) -> dict[str, str]:

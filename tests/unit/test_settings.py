@@ -43,6 +43,7 @@ def test_settings_are_read_as_documented() -> None:
     assert settings.threshold(environ) == 0.93
     assert settings.state_machine(environ).endswith(":stateMachine:images")
     assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32, "refuse")
+    assert settings.object_store({"SCONES_OBJECT_STORE": "workspace:/data"}) == Target("workspace", "/data")
     assert settings.tracing_enabled(environ)
     assert settings.metrics_enabled(environ)
 
