@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import threading
 import time
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,10 +19,8 @@ from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef
 
 if TYPE_CHECKING:
-    from scones_ml.aws.bulk import StepFunctionsBulk
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
     from scones_ml.captures import Capture, Skipped
-    from scones_ml.local.folder import FolderObjectStore
     from scones_ml.plans import Run
     from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
     from scones_ml.steps import BatchClassifier
@@ -31,9 +30,7 @@ __all__ = [
     "batch_classifier",
     "capture_records",
     "classifier",
-    "cloud_bulk",
     "failed_execution",
-    "image_source",
     "object_store",
     "planner",
     "read_object",
@@ -59,6 +56,7 @@ _CLASSIFIERS = {
 }
 _MODEL_SECONDS = 60
 """How long a model in the store is used before asking whether it was replaced."""
+_loading = threading.Lock()  # threads share one model: the first loads it, the others wait for it
 
 
 def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
@@ -106,7 +104,8 @@ def classifier() -> Classifier:
         return _classifier(target, settings.labels(), settings.runtime_url())
     if target.name.startswith("s3://"):
         return _stored_model(_newest(target.name, int(time.monotonic() / _MODEL_SECONDS)))
-    return _classifier(target)
+    with _loading:
+        return _local_model(target.name, _written(Path(target.name)))
 
 
 def batch_classifier() -> BatchClassifier[object]:
@@ -122,26 +121,6 @@ def result_exists(bucket: str, key: str) -> bool:
 def write_result(bucket: str, key: str, lines: str) -> None:
     """Write JSON Lines to the store that SCONES_OBJECT_STORE names."""
     object_store().write(bucket, key, lines.encode(), "application/jsonl")
-
-
-def image_source(source: str) -> tuple[ObjectStore, str, str]:
-    """Where bulk images lie: ``s3://bucket/prefix`` or a folder of this machine.
-
-    Returns:
-        The store, the bucket in it, and the prefix of the keys.
-
-    Raises:
-        ConfigurationError: no bucket is named, or there is no such folder.
-    """
-    if not source.startswith("s3://"):
-        if not Path(source).is_dir():
-            raise ConfigurationError(f"there is no folder {source}")
-        folder = cast("FolderObjectStore", _load("scones_ml.local.folder:FolderObjectStore", source))
-        return folder, folder.bucket, ""
-    bucket, _, prefix = source.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise ConfigurationError(f"{source!r} names no bucket: give s3://bucket/prefix")
-    return s3_store(), bucket, prefix
 
 
 def capture_records(source: str) -> Iterator[Capture | Skipped]:
@@ -172,11 +151,6 @@ def region() -> str:
         ConfigurationError: none is set.
     """
     return str(_load("scones_ml.aws.clients:region"))
-
-
-def cloud_bulk() -> StepFunctionsBulk:
-    """Bulk runs on AWS, where the environment and the stack say."""
-    return cast("StepFunctionsBulk", _load("scones_ml.aws.bulk:StepFunctionsBulk"))
 
 
 def failed_execution(arn: str) -> FetchedExecution:
@@ -220,6 +194,20 @@ def _read_model(ref: ImageRef, limit: int | None = None) -> StoredObject:
 @lru_cache(maxsize=2)
 def _executions(arn: str) -> StateMachineExecutions:
     return cast("StateMachineExecutions", _load("scones_ml.aws.executions:StateMachineExecutions", arn))
+
+
+def _written(model: Path) -> tuple[tuple[int, int], ...]:
+    """When a model's files were written, and their sizes; nothing for a model that is not there."""
+    try:
+        found = [path.stat() for path in (sorted(model.iterdir()) if model.is_dir() else [model])]
+    except OSError:
+        return ()
+    return tuple((file.st_mtime_ns, file.st_size) for file in found)
+
+
+@lru_cache(maxsize=2)
+def _local_model(path: str, written: object) -> Classifier:  # noqa: ARG001 - a model that was trained anew is loaded anew
+    return cast("Classifier", _load(_CLASSIFIERS["onnx"], path))
 
 
 @lru_cache(maxsize=8)

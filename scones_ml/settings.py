@@ -13,6 +13,7 @@ SCONES_STATE_MACHINE    an ARN                          what is started for each
 SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
 SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
 SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger pictures are quarantined undecoded
+SCONES_READERS          objects, 8                      of a batch that are read and decoded at a time
 SCONES_FRAMES           first (default) | refuse        what to do with an animation
 SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powertools
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
@@ -54,6 +55,7 @@ __all__ = [
     "labels",
     "metrics_enabled",
     "object_store",
+    "readers",
     "runtime_url",
     "state_machine",
     "threshold",
@@ -187,6 +189,11 @@ def image_policy(environ: Environ = os.environ) -> ImagePolicy:
         image_size=_positive(environ, "SCONES_IMAGE_SIZE", _DEFAULTS.image_size),
         frames="refuse" if frames == "refuse" else "first",
     )
+
+
+def readers(environ: Environ = os.environ) -> int:
+    """How many objects of a batch are read and decoded at a time."""
+    return _positive(environ, "SCONES_READERS", 8)
 
 
 def tracing_enabled(environ: Environ = os.environ) -> bool:

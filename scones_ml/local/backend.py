@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Check
 
 if TYPE_CHECKING:
+    from scones_ml.local.bulk import LocalBulkRunner
     from scones_ml.ports import ObjectStore
 
 __all__ = ["LocalBackend"]
@@ -46,6 +48,13 @@ class LocalBackend:
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)
         self.runner = LocalWorkflowRunner(workspace / "buckets")
         self.inventory = LocalInventory(DirectoryObjectStore(workspace / "buckets"), self.deployer, self.ledger)
+
+    @cached_property
+    def bulk(self) -> LocalBulkRunner:
+        """Batches in this process; the interpreter is imported by those who run."""
+        from scones_ml.local.bulk import LocalBulkRunner
+
+        return LocalBulkRunner(self.store)
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""

@@ -17,7 +17,7 @@ from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, ObjectStore, WorkflowModel, WorkflowRequest
 
-__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "resources"]
+__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "resources", "variables"]
 
 
 class LocalWorkflowRunner:
@@ -42,7 +42,7 @@ class LocalWorkflowRunner:
         begin = time.perf_counter()
         for image in request.images:
             started = time.perf_counter()
-            with _environment(environment):
+            with variables(environment):
                 execution = asl.run(
                     definition, cast("asl.Json", image.to_event()), resources=tasks, name=image.image_id
                 )
@@ -77,7 +77,7 @@ def redrive(
         WorkflowError: the execution did not fail, or its history does not fit the definition.
     """
     behind = resources(DirectoryObjectStore(buckets), {}) | dict(tasks or {})
-    with _environment(_model_environment(model) if model else {}):
+    with variables(_model_environment(model) if model else {}):
         return asl.redrive(
             cast("Mapping[str, asl.Json]", execution), resources=behind, definition=definition, on_event=on_event
         )
@@ -132,14 +132,15 @@ def resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str,
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def variables(values: Mapping[str, str]) -> Iterator[None]:
     """Set the handlers' variables for as long as an execution runs: handlers read nothing else.
 
-    Their logs would only repeat the results here; whoever wants them sets POWERTOOLS_LOG_LEVEL.
+    The environment is the whole process's: threads of one run share it, and no other run may set its own meanwhile.
+    The handlers' logs would only repeat the results here; whoever wants them sets POWERTOOLS_LOG_LEVEL.
     """
-    variables = {"POWERTOOLS_LOG_LEVEL": os.environ.get("POWERTOOLS_LOG_LEVEL", "CRITICAL"), **variables}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    values = {"POWERTOOLS_LOG_LEVEL": os.environ.get("POWERTOOLS_LOG_LEVEL", "CRITICAL"), **values}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
