@@ -1,6 +1,6 @@
 """How fast a folder of pictures is classified in bulk on this machine.
 
-Claim: ``run_bulk`` (listing, checks, batches through the state machine, results as JSON Lines) reaches at least 80 % of
+Claim: a bulk run (listing, checks, batches through the state machine, results as JSON Lines) reaches at least 80 % of
 the floor.
 
 Conditions: a real model, every file read from disk (warm cache), all processors busy. The floor is what nothing goes
@@ -28,10 +28,9 @@ from PIL import Image
 
 from scones_ml import backends, dataset, lifecycle
 from scones_ml.inference.model import OnnxClassifier, load_model
-from scones_ml.local.bulk import BulkRequest, run_bulk
-from scones_ml.local.folder import FolderObjectStore
-from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.ports import TrainingRequest
+from scones_ml.local.bulk import LocalBulkRunner
+from scones_ml.local.workspace import WorkspaceObjectStore
+from scones_ml.ports import BulkRequest, TrainingRequest
 
 _CLAIM = 0.80
 _BATCH = 64
@@ -60,20 +59,9 @@ def _floor(pool: Executor, files: Sequence[Path]) -> int:
 
 
 def _bulk(folder: Path, model: Path, workers: int) -> int:
-    source = FolderObjectStore(folder)
-    with tempfile.TemporaryDirectory() as results:
-        request = BulkRequest(
-            images=source,
-            bucket=source.bucket,
-            prefix="",
-            results=DirectoryObjectStore(results),
-            output_bucket="output",
-            model=model,
-            threshold=0.9,
-            batch_size=_BATCH,
-            workers=workers,
-        )
-        return run_bulk(request).images
+    request = BulkRequest(str(folder), lifecycle.workflow_model(model, threshold=0.9))
+    with tempfile.TemporaryDirectory() as buckets:
+        return LocalBulkRunner(WorkspaceObjectStore(buckets), _BATCH, workers).run(request).images
 
 
 def _one_by_one(files: Sequence[Path], model: Path) -> int:
@@ -107,8 +95,8 @@ def _measure(folder: Path, model: Path, rounds: int) -> dict[str, float]:
         paths: dict[str, Callable[[], int]] = {
             f"floor, {workers} threads": lambda: _floor(threads, files),
             f"floor, {workers} processes": lambda: _floor(processes, files),
-            f"run_bulk, {workers} threads": lambda: _bulk(folder, model, workers),
-            "run_bulk, 1 thread": lambda: _bulk(folder, model, 1),
+            f"bulk, {workers} threads": lambda: _bulk(folder, model, workers),
+            "bulk, 1 thread": lambda: _bulk(folder, model, 1),
             "one by one": lambda: _one_by_one(files[:_ONE_BY_ONE], model),
         }
         best = dict.fromkeys(paths, 0.0)
@@ -130,7 +118,7 @@ def main() -> int:
         folder, model = (options.images, options.model) if options.images else _prepare(Path(scratch))
         best = _measure(folder, model, options.rounds)
     floor = max(rate for name, rate in best.items() if name.startswith("floor"))
-    bulk = next(rate for name, rate in best.items() if name.startswith("run_bulk"))
+    bulk = next(rate for name, rate in best.items() if name.startswith("bulk"))
     for name, rate in best.items():
         print(f"{name:<24}{rate:8,.0f} images/s {rate / floor:7.0%} of the floor")
     holds = bulk >= _CLAIM * floor

@@ -86,7 +86,7 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
     accuracy = {}
     before = _right(first, data)
     chances = random.Random(seed).sample(refs, len(refs))
-    wanted = label_next(first, lambda _bucket: backend.store, refs, max(loop.answers))
+    wanted = label_next(first, backend.store, refs, max(loop.answers))
     useful = [found.image for found in wanted]
     for chosen, images in (("label-next", useful), ("by chance", chances)):
         accuracy[chosen, loop.start] = before / len(held)
@@ -94,7 +94,7 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
             answers = _answered(
                 [asked[image.image_id] for image in images[:count]], truth, work / f"{chosen}-{count}.jsonl"
             )
-            source = dataset.ExtendedDataset(data, dataset.Answers(answers, lambda _bucket: backend.store))
+            source = dataset.ExtendedDataset(data, dataset.Answers(answers, backend.store))
             extended = dataset.stage(source, work / f"{chosen}-{count}").dataset
             model = _train(backend, extended, work / f"{chosen}-{count}-model", seed, loop)
             accuracy[chosen, loop.start + count] = _right(model, extended) / len(held)

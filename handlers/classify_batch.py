@@ -16,9 +16,9 @@ def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[st
     """Read, classify and filter each image, unless an earlier run of the same name has done so."""
     batch, outcomes = events.image_batch(event), None
     if not backends.result_exists(batch.output_bucket, batch.result_key):
-        policy, threshold = settings.image_policy(), settings.threshold()
+        policy, threshold, readers = settings.image_policy(), settings.threshold(), settings.readers()
         classifier = backends.batch_classifier()
-        outcomes = steps.classify_batch(batch.images, backends.read_object, classifier, policy, threshold)
+        outcomes = steps.classify_batch(batch.images, backends.read_object, classifier, policy, threshold, readers)
         backends.write_result(batch.output_bucket, batch.result_key, steps.json_lines(outcomes))
     logger.info("classified", extra={"batch_id": batch.batch_id, "images": len(batch.images)})
     return steps.batch_report(batch, outcomes)

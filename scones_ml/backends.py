@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import gc
 import importlib
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from scones_ml import settings
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
-from scones_ml.events import ImageRef, parse_object_uri, parse_uri
+from scones_ml.events import ImageRef, parse_object_uri
 
 if TYPE_CHECKING:
-    from scones_ml.aws.bulk import StepFunctionsBulk
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
     from scones_ml.captures import Capture, Skipped
-    from scones_ml.local.folder import FolderObjectStore
     from scones_ml.plans import Run
     from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
     from scones_ml.steps import BatchClassifier
@@ -29,12 +28,9 @@ if TYPE_CHECKING:
 __all__ = [
     "backend",
     "batch_classifier",
-    "bucket_stores",
     "capture_records",
     "classifier",
-    "cloud_bulk",
     "failed_execution",
-    "image_source",
     "object_store",
     "planner",
     "read_object",
@@ -52,6 +48,7 @@ _BACKENDS = {
 _OBJECT_STORES = {
     "directory": "scones_ml.local.store:DirectoryObjectStore",
     "s3": "scones_ml.aws.store:S3ObjectStore",
+    "workspace": "scones_ml.local.workspace:WorkspaceObjectStore",
 }
 _CLASSIFIERS = {
     "onnx": "scones_ml.inference.model:load_model",
@@ -59,10 +56,11 @@ _CLASSIFIERS = {
 }
 _MODEL_SECONDS = 60
 """How long a model in the store is used before asking whether it was replaced."""
+_loading = threading.Lock()  # threads share one model: the first loads it, the others wait for it
 
 
 def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
-    """The four ports of one place to run.
+    """The ports of one place to run.
 
     Args:
         name: ``"local"`` or ``"aws"``.
@@ -74,7 +72,8 @@ def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
     """
     if name not in _BACKENDS:
         raise ConfigurationError(f"there is no backend {name!r}: choose {' or '.join(_BACKENDS)}")
-    return cast("Backend", _load(_BACKENDS[name], workspace, run))
+    elsewhere = [s3_store] if name == "local" else []
+    return cast("Backend", _load(_BACKENDS[name], workspace, run, *elsewhere))
 
 
 def planner(name: str, workspace: Path, run: Run | None = None) -> Backend:
@@ -105,7 +104,8 @@ def classifier() -> Classifier:
         return _classifier(target, settings.labels(), settings.runtime_url())
     if target.name.startswith("s3://"):
         return _stored_model(_newest(target.name, int(time.monotonic() / _MODEL_SECONDS)))
-    return _classifier(target)
+    with _loading:
+        return _local_model(target.name, _written(Path(target.name)))
 
 
 def batch_classifier() -> BatchClassifier[object]:
@@ -121,24 +121,6 @@ def result_exists(bucket: str, key: str) -> bool:
 def write_result(bucket: str, key: str, lines: str) -> None:
     """Write JSON Lines to the store that SCONES_OBJECT_STORE names."""
     object_store().write(bucket, key, lines.encode(), "application/jsonl")
-
-
-def image_source(source: str) -> tuple[ObjectStore, str, str]:
-    """Where bulk images lie: ``s3://bucket/prefix`` or a folder of this machine.
-
-    Returns:
-        The store, the bucket in it, and the prefix of the keys.
-
-    Raises:
-        ConfigurationError: no bucket is named, or there is no such folder.
-    """
-    if not source.startswith("s3://"):
-        if not Path(source).is_dir():
-            raise ConfigurationError(f"there is no folder {source}")
-        folder = cast("FolderObjectStore", _load("scones_ml.local.folder:FolderObjectStore", source))
-        return folder, folder.bucket, ""
-    bucket, prefix = parse_uri(source)
-    return s3_store(), bucket, prefix
 
 
 def capture_records(source: str) -> Iterator[Capture | Skipped]:
@@ -166,30 +148,6 @@ def region() -> str:
     return str(_load("scones_ml.aws.clients:region"))
 
 
-def bucket_stores(workspace: Path, on: str = "local") -> Callable[[str], ObjectStore]:
-    """From a bucket's name to its store.
-
-    On this machine a folder goes by its path, and the workspace holds its own buckets; all others are in S3.
-    """
-    if on == "aws":
-        return lambda _bucket: s3_store()
-    own = backend("local", workspace)
-    names = {own.buckets.input, own.buckets.output}
-
-    @lru_cache
-    def store(bucket: str) -> ObjectStore:
-        if bucket.startswith("/"):
-            return cast("ObjectStore", _load("scones_ml.local.folder:FolderObjectStore", bucket))
-        return own.store if bucket in names or any(True for _ in own.store.list(bucket)) else s3_store()
-
-    return store
-
-
-def cloud_bulk() -> StepFunctionsBulk:
-    """Bulk runs on AWS, where the environment and the stack say."""
-    return cast("StepFunctionsBulk", _load("scones_ml.aws.bulk:StepFunctionsBulk"))
-
-
 def failed_execution(arn: str) -> FetchedExecution:
     """Fetch definition and history of an execution on AWS."""
     return cast("FetchedExecution", _load("scones_ml.aws.executions:fetch_execution", arn))
@@ -202,7 +160,8 @@ def start_execution(image: ImageRef) -> None:
 
 @lru_cache(maxsize=8)
 def _object_store(target: settings.Target) -> ObjectStore:
-    return cast("ObjectStore", _load(_OBJECT_STORES[target.kind], *filter(None, [target.name])))
+    elsewhere = [s3_store] if target.kind == "workspace" else []
+    return cast("ObjectStore", _load(_OBJECT_STORES[target.kind], *filter(None, [target.name]), *elsewhere))
 
 
 @lru_cache(maxsize=8)
@@ -228,6 +187,20 @@ def _read_model(ref: ImageRef, limit: int | None = None) -> StoredObject:
 @lru_cache(maxsize=2)
 def _executions(arn: str) -> StateMachineExecutions:
     return cast("StateMachineExecutions", _load("scones_ml.aws.executions:StateMachineExecutions", arn))
+
+
+def _written(model: Path) -> tuple[tuple[int, int], ...]:
+    """When a model's files were written, and their sizes; nothing for a model that is not there."""
+    try:
+        found = [path.stat() for path in (sorted(model.iterdir()) if model.is_dir() else [model])]
+    except OSError:
+        return ()
+    return tuple((file.st_mtime_ns, file.st_size) for file in found)
+
+
+@lru_cache(maxsize=2)
+def _local_model(path: str, written: object) -> Classifier:  # noqa: ARG001 - a model that was trained anew is loaded anew
+    return cast("Classifier", _load(_CLASSIFIERS["onnx"], path))
 
 
 @lru_cache(maxsize=8)

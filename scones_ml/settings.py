@@ -7,11 +7,13 @@ SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where a picture is class
                                                         model.tar.gz, or one in S3: s3://bucket/model.tar.gz
 SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:)
 SCONES_THRESHOLD        0 < number <= 1                 least confidence that is accepted
-SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go
+SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go; a workspace's buckets also
+                        | workspace:PATH                find images in S3 and in folders of this machine
 SCONES_STATE_MACHINE    an ARN                          what is started for each image
 SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
 SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
 SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger pictures are quarantined undecoded
+SCONES_READERS          objects, 8                      of a batch that are read and decoded at a time
 SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powertools
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
 ======================  ==============================  ====================================================
@@ -53,6 +55,7 @@ __all__ = [
     "labels",
     "metrics_enabled",
     "object_store",
+    "readers",
     "runtime_url",
     "state_machine",
     "threshold",
@@ -119,8 +122,8 @@ def classifier(environ: Environ = os.environ) -> Target:
 
 
 def object_store(environ: Environ = os.environ) -> Target:
-    """Where objects live: ``s3`` or ``directory:PATH``."""
-    return _target(environ, "SCONES_OBJECT_STORE", {"s3": False, "directory": True}, "s3")
+    """Where objects live: ``s3``, ``directory:PATH`` or ``workspace:PATH``."""
+    return _target(environ, "SCONES_OBJECT_STORE", {"s3": False, "directory": True, "workspace": True}, "s3")
 
 
 def labels(environ: Environ = os.environ) -> tuple[str, ...]:
@@ -192,6 +195,11 @@ def image_policy(environ: Environ = os.environ) -> ImagePolicy:
         max_pixels=_positive(environ, "SCONES_MAX_IMAGE_PIXELS", _DEFAULTS.max_pixels),
         image_size=_positive(environ, "SCONES_IMAGE_SIZE", _DEFAULTS.image_size),
     )
+
+
+def readers(environ: Environ = os.environ) -> int:
+    """How many objects of a batch are read and decoded at a time."""
+    return _positive(environ, "SCONES_READERS", 8)
 
 
 def tracing_enabled(environ: Environ = os.environ) -> bool:

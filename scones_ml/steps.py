@@ -230,7 +230,7 @@ def classify_batch(
     classifier: BatchClassifier[Picture],
     policy: ImagePolicy,
     threshold: float,
-    readers: int = 8,
+    readers: int,
 ) -> tuple[ImageOutcome, ...]:
     """Read, classify and filter many images; one that cannot be read never fails the others.
 

@@ -1,4 +1,4 @@
-"""The four ports on AWS; each is made when it is first used."""
+"""The ports on AWS; each is made when it is first used."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from scones_ml.plans import Ledger, Plan, Resource, Run
 from scones_ml.ports import Buckets, BuiltInModel, Check, DeploymentRequest, RealTime
 
 if TYPE_CHECKING:
+    from scones_ml.aws.bulk import StepFunctionsBulk
     from scones_ml.aws.deployer import SageMakerDeployer
     from scones_ml.aws.inventory import AwsInventory
     from scones_ml.aws.store import S3ObjectStore
@@ -106,6 +107,13 @@ class AwsBackend:
         from scones_ml.aws.workflow import StepFunctionsRunner
 
         return StepFunctionsRunner(StateMachineExecutions(self.environment.state_machine, config=BULK))
+
+    @cached_property
+    def bulk(self) -> StepFunctionsBulk:
+        """Step Functions' distributed maps."""
+        from scones_ml.aws.bulk import StepFunctionsBulk
+
+        return StepFunctionsBulk(self.environment, self.store)
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: the account, and what plans need of it."""

@@ -19,9 +19,10 @@ from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.errors import translated
 from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
+from scones_ml.aws.workflow import refuse_model
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError, WorkflowError
 from scones_ml.events import ImageRef, parse_object_uri, parse_uri
-from scones_ml.ports import BulkResult, ObjectStore, Progress, no_progress
+from scones_ml.ports import BulkRequest, BulkResult, ObjectStore, Progress, no_progress
 
 __all__ = ["StepFunctionsBulk"]
 
@@ -72,6 +73,7 @@ class StepFunctionsBulk:
         environment: buckets and state machine.
         store: S3.
         pause: waits so many seconds between two looks.
+        clock: seconds since 1970, which executions are named by.
     """
 
     def __init__(
@@ -79,29 +81,20 @@ class StepFunctionsBulk:
         environment: AwsEnvironment | None = None,
         store: ObjectStore | None = None,
         pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._environment, self._store, self._pause = environment or AwsEnvironment(), store or S3ObjectStore(), pause
+        self._environment, self._store = environment or AwsEnvironment(), store or S3ObjectStore()
+        self._pause, self._clock = pause, clock
         self._states = cast("_StepFunctions", clients.client("stepfunctions", clients.BULK))
         self._lambda = cast("_Lambda", clients.client("lambda", clients.BULK))
 
-    def run(self, source: str, progress: Progress = no_progress) -> BulkResult:
-        """Classify every picture under a prefix of the input bucket; Ctrl-C lets go of the execution, which goes on.
+    def check(self, request: BulkRequest) -> None:
+        """See :meth:`scones_ml.ports.BulkRunner.check`: the machine has its model, and reads the input bucket alone."""
+        self._location(request)
 
-        Args:
-            source: ``s3://bucket/prefix``.
-            progress: counts images.
-
-        Raises:
-            ConfigurationError: another bucket than the machine may read, no permission, no such machine.
-            InvalidImageError: there are no images under the prefix.
-            ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
-            WorkflowError: Ctrl-C, with how to come back.
-        """
-        bucket, prefix = parse_uri(source)
-        if bucket != self._environment.input_bucket:
-            raise ConfigurationError(
-                f"{source}: the state machine reads s3://{self._environment.input_bucket} alone: put the pictures there"
-            )
+    def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
+        """See :meth:`scones_ml.ports.BulkRunner.run`; Ctrl-C lets go of the execution, which goes on."""
+        bucket, prefix = self._location(request)
         machine = self._environment.batch_state_machine
         run = self._name(machine, bucket, prefix)
         execution = self._running(machine, run) or self._start(machine, run, bucket, prefix)
@@ -113,7 +106,7 @@ class StepFunctionsBulk:
             )
         counts = self._counts(json.loads(found["output"]))
         if not counts:
-            raise InvalidImageError(f"{source} holds no images")
+            raise InvalidImageError(f"{request.source} holds no images")
         before = counts.pop("finished_before", 0)
         return BulkResult(
             run=run,
@@ -123,6 +116,17 @@ class StepFunctionsBulk:
             results=f"s3://{self._environment.output_bucket}/bulk/{run}/",
             seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
         )
+
+    def _location(self, request: BulkRequest) -> tuple[str, str]:
+        """Bucket and prefix of the images, where the request can be run."""
+        refuse_model(request.model)
+        bucket, prefix = parse_uri(request.source)
+        if bucket != self._environment.input_bucket:
+            raise ConfigurationError(
+                f"{request.source}: the state machine reads s3://{self._environment.input_bucket} alone: "
+                "put the pictures there"
+            )
+        return bucket, prefix
 
     def _name(self, machine: str, bucket: str, prefix: str) -> str:
         """Follows from the pictures' place and all that decides what is said of them."""
@@ -161,7 +165,7 @@ class StepFunctionsBulk:
 
     def _start(self, machine: str, run: str, bucket: str, prefix: str) -> str:
         document = json.dumps({"s3_bucket": bucket, "s3_prefix": prefix, "run": run})
-        name = f"{run}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+        name = f"{run}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(self._clock()))}"
         with translated(machine):
             return str(self._states.start_execution(stateMachineArn=machine, name=name, input=document)["executionArn"])
 

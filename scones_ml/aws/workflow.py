@@ -15,9 +15,9 @@ from scones_ml.ports import ImageResult
 if TYPE_CHECKING:
     from scones_ml.aws.executions import StateMachineExecutions
     from scones_ml.events import ImageRef
-    from scones_ml.ports import WorkflowRequest
+    from scones_ml.ports import WorkflowModel, WorkflowRequest
 
-__all__ = ["StepFunctionsRunner"]
+__all__ = ["StepFunctionsRunner", "refuse_model"]
 
 _CALLS_AT_ONCE = 100
 _CALLS_A_SECOND = 10.0
@@ -26,6 +26,18 @@ _FIRST_POLL_SECONDS = 0.5
 _PATIENCE = 1.5
 """How much longer each wait is than the one before; an execution takes a second when its functions are warm."""
 _SLOWEST_POLL_SECONDS = 10.0
+
+
+def refuse_model(model: WorkflowModel | None) -> None:
+    """Refuse a model where the state machine was deployed with one.
+
+    Raises:
+        ConfigurationError: there is a model.
+    """
+    if model is not None:
+        raise ConfigurationError(
+            "on AWS the stack's functions hold model and threshold: give none, or deploy others (docs/deploy.md)"
+        )
 
 
 class StepFunctionsRunner:
@@ -48,10 +60,7 @@ class StepFunctionsRunner:
 
     def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
         """See :meth:`scones_ml.ports.WorkflowRunner.run`; Ctrl-C lets go of what runs, which goes on."""
-        if request.model is not None:
-            raise ConfigurationError(
-                "on AWS the stack's functions hold model and threshold: give none, or deploy others (docs/deploy.md)"
-            )
+        refuse_model(request.model)
         self._executions.check()
         return self._results(request)
 

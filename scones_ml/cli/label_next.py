@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +44,7 @@ def label_next(
     from scones_ml.lifecycle import label_next as choosing
     from scones_ml.review.annotations import AnnotationFile
 
-    store, images = _queued(on, workspace) if source is None else _listed(source)
+    store, images = _queued(on, workspace) if source is None else _listed(source, workspace)
     file = AnnotationFile(answers or workspace / "reviews" / "answers.jsonl")
     answered = {answer.image_id for answer in file.read().current}
     waiting = [image for image in images if image.image_id not in answered]
@@ -73,20 +72,22 @@ def _name(image: ImageRef, source: str | None) -> str:
     return image.uri if source is None or source.startswith("s3://") else str(Path(source) / image.s3_key)
 
 
-def _queued(on: str, workspace: Path) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
+def _queued(on: str, workspace: Path) -> tuple[ObjectStore, list[ImageRef]]:
     from scones_ml.review.queue import read_queue
 
     backend = backends.backend(on, workspace)
     with terminal.progress("queue") as progress:
         queue = read_queue(backend.store, backend.buckets.output, progress=progress)
-    return backends.bucket_stores(workspace, on), [image.ref for image in queue.images]
+    return backend.store, [image.ref for image in queue.images]
 
 
-def _listed(source: str) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
+def _listed(source: str, workspace: Path) -> tuple[ObjectStore, list[ImageRef]]:
     from scones_ml.events import ImageRef, is_image_key
+    from scones_ml.local.workspace import image_location
 
-    store, bucket, prefix = backends.image_source(source)
-    return lambda _bucket: store, [
+    store = backends.backend("local", workspace).store
+    bucket, prefix = image_location(source)
+    return store, [
         ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag)
         for found in store.list(bucket, prefix)
         if is_image_key(found.key)

@@ -60,8 +60,8 @@ def review(
     from scones_ml.review.session import ReviewSession
 
     on, bucket, prefixes = _outcomes(source, on, workspace)
-    stores = backends.bucket_stores(workspace, on)
-    newest = functools.partial(read_queue, stores(bucket), bucket, prefixes)
+    store = backends.backend(on, workspace).store
+    newest = functools.partial(read_queue, store, bucket, prefixes)
     with terminal.progress("review") as progress:
         queue = newest(progress=progress)
     file = AnnotationFile(answers or workspace / "reviews" / "answers.jsonl")
@@ -72,7 +72,7 @@ def review(
     if done.left or done.conflicts:
         if answers is None:
             mark_workspace(workspace)
-        _serve(asked, _class_names(classes, model, queue), where, stores, newest, port, open_page)
+        _serve(asked, _class_names(classes, model, queue), where, store, newest, port, open_page)
     elif not json:
         answered = f": all {done.total:,} have an answer" if done.total else ""
         terminal.out.print(f"nothing to review in {where}{answered}")
@@ -117,7 +117,7 @@ def _serve(
     asked: ReviewSession,
     classes: tuple[str, ...],
     where: str,
-    stores: Callable[[str], ObjectStore],
+    store: ObjectStore,
     newest: Callable[..., Queue],
     port: int,
     open_page: bool,
@@ -129,7 +129,7 @@ def _serve(
 
     key = new_key()
     pages = ReviewPages(asked, classes, where)
-    app = review_application(asked, pages, ImagePreviews(stores), lambda: newest(known=asked.queue), key)
+    app = review_application(asked, pages, ImagePreviews(store), lambda: newest(known=asked.queue), key)
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"
     try:

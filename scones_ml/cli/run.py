@@ -18,7 +18,7 @@ from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
-    from scones_ml.ports import Backend, BulkResult, Endpoint, ImageResult, Progress
+    from scones_ml.ports import Backend, Endpoint, ImageResult
 
 __all__ = ["run"]
 
@@ -73,7 +73,7 @@ def run(
     if bulk:
         if len(paths) != 1:
             raise ConfigurationError(f"--bulk takes one folder or s3://bucket/prefix, not {len(paths)}")
-        _in_bulk(None if on == "aws" else backend, paths[0], model, threshold, json)
+        _in_bulk(backend, paths[0], model, threshold, json)
         return
     classifier = None if on == "aws" else model or _endpoint(backend, endpoint)
     if rate:
@@ -117,13 +117,11 @@ def _one_by_one(
         terminal.say(f"run a failed one again here, with its own history: scones asl redrive {failed.execution}")
 
 
-def _in_bulk(backend: Backend | None, source: str, model: Path | None, threshold: float | None, json: bool) -> None:
-    """On AWS where there is no backend of this machine."""
+def _in_bulk(backend: Backend, source: str, model: Path | None, threshold: float | None, json: bool) -> None:
+    from scones_ml import lifecycle
+
     with terminal.progress("bulk", "images") as progress:
-        if backend is None:
-            result = backends.cloud_bulk().run(source, progress)
-        else:
-            result = _bulk_here(backend, source, model, threshold, progress)
+        result = lifecycle.bulk(backend, source, model, threshold, progress)
     if json:
         terminal.print_json(dataclasses.asdict(result))
         return
@@ -135,25 +133,7 @@ def _in_bulk(backend: Backend | None, source: str, model: Path | None, threshold
         f"{fresh:,} images in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
         f"{result.finished_before:,} were finished before"
     )
-    _say_review(result.outcomes, backend is None)
-
-
-def _bulk_here(
-    backend: Backend, source: str, model: Path | None, threshold: float | None, progress: Progress
-) -> BulkResult:
-    from scones_ml import lifecycle
-    from scones_ml.inference.model import read_card
-    from scones_ml.local.bulk import BulkRequest, run_bulk
-
-    if model is None:
-        raise ConfigurationError("--bulk loads the model into this process: give --model MODEL")
-    threshold = threshold or read_card(model).threshold
-    if threshold is None:
-        raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
-    store, bucket, prefix = backends.image_source(source)
-    request = BulkRequest(store, bucket, prefix, backend.store, backend.buckets.output, model, threshold)
-    with lifecycle.recording(backend, lifecycle.plan_run(backend, inputs=False)):
-        return run_bulk(request, progress)
+    _say_review(result.outcomes, backend.place_name != "local")
 
 
 def _as_load(

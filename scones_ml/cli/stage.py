@@ -17,6 +17,7 @@ from scones_ml.cli.plans import show_plans
 if TYPE_CHECKING:
     from scones_ml import dataset
     from scones_ml.lifecycle.label_check import LabelCheck
+    from scones_ml.ports import ObjectStore
 
 __all__ = ["stage"]
 
@@ -68,7 +69,7 @@ def stage(
     backend = backends.backend("local", workspace)
     store = backends.s3_store() if remote or source.startswith("s3://") else None
     synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size)
-    origin = synthetic if source == "synthetic" and not answers else _origin(source, answers, workspace)
+    origin = synthetic if source == "synthetic" and not answers else _origin(source, answers, backend.store)
     with terminal.progress("stage") as progress, lifecycle.recording(backend, plan):
         result = dataset.stage(
             origin,
@@ -123,16 +124,15 @@ def _show_staged(result: dataset.StageResult, folder: Path) -> None:
         terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
 
 
-def _origin(source: str, answers: Path | None, workspace: Path) -> str | dataset.Source:
+def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | dataset.Source:
     """What is staged where reviewers' answers have a part in it; else the source as it was named."""
     from scones_ml import dataset
 
     if answers:
-        added = dataset.Answers(answers, backends.bucket_stores(workspace))
-        return dataset.ExtendedDataset(dataset.load(source), added)
+        return dataset.ExtendedDataset(dataset.load(source), dataset.Answers(answers, store))
     path = Path(source)
     if path.is_file() and dataset.is_answers(path):
-        return dataset.Answers(path, backends.bucket_stores(workspace))
+        return dataset.Answers(path, store)
     return source
 
 

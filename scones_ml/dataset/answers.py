@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,11 +33,11 @@ class Answers:
 
     Attributes:
         path: the file of answers that ``scones review`` writes.
-        store: from a bucket's name to the store that it is in.
+        store: holds the pictures.
     """
 
     path: Path
-    store: Callable[[str], ObjectStore]
+    store: ObjectStore
 
     @property
     def name(self) -> str:
@@ -64,7 +63,7 @@ class Answers:
                 label,
                 None,
                 True,
-                partial(read_stored, self.store(verdict.image.s3_bucket), verdict.image),
+                partial(read_stored, self.store, verdict.image),
             )
             for verdict, label in self._agreed
             if label in classes

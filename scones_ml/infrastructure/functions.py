@@ -30,6 +30,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "backends.result_exists": ("SCONES_OBJECT_STORE",),
     "backends.write_result": ("SCONES_OBJECT_STORE",),
     "settings.image_policy": _IMAGE_POLICY,
+    "settings.readers": ("SCONES_READERS",),
     "settings.threshold": ("SCONES_THRESHOLD",),
 }
 """What each function that a handler may use reads from the environment."""

@@ -10,6 +10,7 @@ from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, 
 from scones_ml.lifecycle.cleaning import Leftover, cleanup, leftovers, plan_cleanup, resources, spent
 from scones_ml.lifecycle.verbs import (
     attach,
+    bulk,
     deploy,
     may_have_seen,
     plan_deploy,
@@ -29,6 +30,7 @@ __all__ = [
     "Leftover",
     "Predictions",
     "attach",
+    "bulk",
     "cleanup",
     "compare",
     "deploy",

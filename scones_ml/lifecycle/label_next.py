@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +42,7 @@ class Wanted:
 
 def label_next(
     model: Path,
-    store: Callable[[str], ObjectStore],
+    store: ObjectStore,
     images: Sequence[ImageRef],
     count: int,
     progress: Progress = no_progress,
@@ -51,7 +51,7 @@ def label_next(
 
     Args:
         model: a model's folder or ``model.tar.gz``; it need not be the one that the images were doubtful to.
-        store: from a bucket's name to the store that it is in.
+        store: holds the images.
         images: to choose from; what cannot be read as a picture is passed over.
         count: how many.
         progress: counts images.
@@ -91,11 +91,9 @@ def label_next(
     )
 
 
-def _pixels(
-    classifier: OnnxClassifier, store: Callable[[str], ObjectStore], ref: ImageRef
-) -> npt.NDArray[np.uint8] | None:
+def _pixels(classifier: OnnxClassifier, store: ObjectStore, ref: ImageRef) -> npt.NDArray[np.uint8] | None:
     policy = ImagePolicy()
     try:
-        return classifier.prepare(store(ref.s3_bucket).read(ref, policy.max_bytes + 1).data, policy)
+        return classifier.prepare(store.read(ref, policy.max_bytes + 1).data, policy)
     except ImageError:
         return None

@@ -1,4 +1,4 @@
-"""The verbs that make something, each with its plan: stage, train, deploy, run."""
+"""The verbs that make something, each with its plan: stage, train, deploy, run, bulk."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from scones_ml.inference.model import ModelCard, read_card
 from scones_ml.plans import Change, Plan, recorded
 from scones_ml.ports import (
     Backend,
+    BulkRequest,
+    BulkResult,
     DeploymentRequest,
     Endpoint,
     ImageResult,
@@ -27,6 +29,7 @@ from scones_ml.ports import (
 
 __all__ = [
     "attach",
+    "bulk",
     "deploy",
     "may_have_seen",
     "plan_deploy",
@@ -213,9 +216,7 @@ def run(
         ConfigurationError: no threshold was given, and the model has none; or the workflow was deployed with a
             model, and one was given.
     """
-    model = None if classifier is None else workflow_model(classifier, threshold)
-    if model is None and threshold is not None:
-        raise ConfigurationError("a threshold was given without its model: on AWS the stack's functions hold both")
+    model = _chosen_model(classifier, threshold)
     results = backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
     return _recorded(backend, results)
 
@@ -223,6 +224,40 @@ def run(
 def _recorded(backend: Backend, results: Iterator[ImageResult]) -> Iterator[ImageResult]:
     with recording(backend, plan_run(backend, inputs=False)):
         yield from results
+
+
+def bulk(
+    backend: Backend,
+    source: str,
+    model: Path | None = None,
+    threshold: float | None = None,
+    progress: Progress = no_progress,
+) -> BulkResult:
+    """Classify every image of a source in batches; run again, what is missing is done.
+
+    Args:
+        backend: where they run.
+        source: ``s3://bucket/prefix``; on this machine also a folder.
+        model: a model's folder or ``model.tar.gz``; None for the one that the workflow was deployed with, on AWS.
+        threshold: in (0, 1]; None takes the model's own.
+        progress: counts images.
+
+    Raises:
+        ConfigurationError: no threshold was given, and the model has none; as :meth:`scones_ml.ports.BulkRunner.run`.
+        InvalidImageError: the source holds no images.
+        ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
+        WorkflowError: interrupted, while what was started on AWS goes on.
+    """
+    request = BulkRequest(source, _chosen_model(model, threshold))
+    backend.bulk.check(request)
+    with recording(backend, plan_run(backend, inputs=False)):
+        return backend.bulk.run(request, progress)
+
+
+def _chosen_model(classifier: Endpoint | Path | None, threshold: float | None) -> WorkflowModel | None:
+    if classifier is None and threshold is not None:
+        raise ConfigurationError("a threshold was given without its model: on AWS the stack's functions hold both")
+    return None if classifier is None else workflow_model(classifier, threshold)
 
 
 def workflow_model(classifier: Endpoint | Path, threshold: float | None = None) -> WorkflowModel:

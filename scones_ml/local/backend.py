@@ -1,10 +1,12 @@
-"""The four ports on this machine, its buckets, and where a workspace keeps what they leave."""
+"""The ports on this machine, its buckets, and where a workspace keeps what they leave."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scones_ml.errors import SconesError
 from scones_ml.local.endpoint import LocalDeployer
@@ -12,8 +14,13 @@ from scones_ml.local.inventory import LocalInventory
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
 from scones_ml.local.workflow import LocalWorkflowRunner
+from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore
 from scones_ml.plans import Ledger, Run
-from scones_ml.ports import Buckets, Check
+from scones_ml.ports import Check
+
+if TYPE_CHECKING:
+    from scones_ml.local.bulk import LocalBulkRunner
+    from scones_ml.ports import ObjectStore
 
 __all__ = ["LocalBackend"]
 
@@ -24,20 +31,30 @@ class LocalBackend:
     Args:
         workspace: the folder; made when something is written.
         run: that what is made belongs to; None starts a new one, which never expires.
+        elsewhere: makes the store of the buckets that are not on this machine; None for no such buckets.
     """
 
     place_name = "local"
 
-    def __init__(self, workspace: Path, run: Run | None = None) -> None:
+    def __init__(
+        self, workspace: Path, run: Run | None = None, elsewhere: Callable[[], ObjectStore] | None = None
+    ) -> None:
         self.ledger = Ledger(workspace / "ledger.jsonl")
         self.current_run = run or Run.new()
-        self.buckets = Buckets("scones-input", "scones-output")
+        self.buckets = BUCKETS
         self.captures = str(workspace / "captures")
-        self.store = DirectoryObjectStore(workspace / "buckets")
+        self.store = WorkspaceObjectStore(workspace / "buckets", elsewhere)
         self.trainer = LocalTrainer(self.ledger, self.current_run)
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)
         self.runner = LocalWorkflowRunner(workspace / "buckets")
-        self.inventory = LocalInventory(self.store, self.deployer, self.ledger)
+        self.inventory = LocalInventory(DirectoryObjectStore(workspace / "buckets"), self.deployer, self.ledger)
+
+    @cached_property
+    def bulk(self) -> LocalBulkRunner:
+        """Batches in this process; the interpreter is imported by those who run."""
+        from scones_ml.local.bulk import LocalBulkRunner
+
+        return LocalBulkRunner(self.store)
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""

@@ -1,4 +1,4 @@
-"""The bulk workflow on this machine: the emitted definition, our interpreter, one thread per processor.
+"""The bulk workflow on this machine: the emitted definition, our interpreter, the real handler, a thread per processor.
 
 Pillow and ONNX Runtime work without the interpreter's lock, so threads keep every processor busy and share one model
 (``benchmarks/bulk.py`` compares them with processes). Results are the same JSON Lines objects as on AWS; a second run
@@ -14,163 +14,136 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
-from scones_ml import asl, events, steps, workflows
-from scones_ml.errors import ExecutionFailedError, InvalidImageError
+from scones_ml import asl, events, workflows
+from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError
 from scones_ml.events import ImageOutcome, ImageRef
-from scones_ml.inference.model import OnnxClassifier, load_model
-from scones_ml.ports import BulkResult, ObjectStore, Progress, no_progress
-from scones_ml.settings import ImagePolicy
+from scones_ml.inference.model import load_model
+from scones_ml.local.resources import task_resources
+from scones_ml.local.workflow import handler_environment, variables
+from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore, image_location
+from scones_ml.ports import BulkRequest, BulkResult, Progress, WorkflowModel, no_progress
 
-__all__ = ["BulkRequest", "bulk_outcomes", "run_bulk"]
+__all__ = ["LocalBulkRunner"]
 
-Resources = Mapping[str, Callable[[asl.Json], object]]
+_CONNECTIONS: Final = 10  # that botocore keeps: readers beyond them would open others, and drop them
 
 
-@dataclass(frozen=True, slots=True)
-class BulkRequest:
-    """Images to classify in bulk.
+class LocalBulkRunner:
+    """Runs batches side by side in this process.
 
-    Attributes:
-        images: the store that holds them.
-        bucket: the bucket in it; a folder's path.
-        prefix: of their keys; empty for all.
-        results: the store that results are written to.
-        output_bucket: the bucket in it.
-        model: a model's folder or model.tar.gz.
-        threshold: least confidence that is accepted, in (0, 1].
-        run: names the run; None takes a hash of source, model and threshold, so that the same command resumes.
+    Args:
+        store: of the workspace, which results are written to; images may lie in folders or in S3.
         batch_size: images of one batch.
         workers: batches at a time; None takes one per processor.
     """
 
-    images: ObjectStore
-    bucket: str
-    prefix: str
-    results: ObjectStore
-    output_bucket: str
-    model: Path
-    threshold: float
-    run: str | None = None
-    batch_size: int = 64
-    workers: int | None = None
+    def __init__(self, store: WorkspaceObjectStore, batch_size: int = 64, workers: int | None = None) -> None:
+        self._store, self._batch_size, self._workers = store, batch_size, workers or os.cpu_count() or 1
 
+    def check(self, request: BulkRequest) -> None:
+        """See :meth:`scones_ml.ports.BulkRunner.check`: a model is given, and loaded into this process."""
+        _model(request)
+        image_location(request.source)
 
-def run_bulk(request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
-    """Classify every image of a source; what an earlier run of the same name has finished is not done again.
+    def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
+        """See :meth:`scones_ml.ports.BulkRunner.run`; results are named by a hash of source, model and threshold."""
+        started = time.perf_counter()
+        model, bucket, prefix = _model(request), *image_location(request.source)
+        run = _run_name(bucket, prefix, model)
+        refs = self._list(bucket, prefix)
+        finished = {(outcome.s3_key, outcome.etag): outcome.outcome for outcome in self._outcomes(run)}
+        waiting = [ref for ref in refs if (ref.s3_key, ref.etag) not in finished]
+        before = len(refs) - len(waiting)
+        counts: Counter[str] = Counter(
+            finished[ref.s3_key, ref.etag] for ref in refs if (ref.s3_key, ref.etag) in finished
+        )
+        progress(before, len(refs))
+        if waiting:
+            batches = _Batches(self._store, waiting, lambda done: progress(before + done, len(refs)))
+            with variables(self._environment(model, bucket)):
+                self._execute({"s3_bucket": bucket, "s3_prefix": prefix, "run": run}, batches.resources())
+            before += batches.counts.pop("finished_before", 0)
+            counts += batches.counts
+        results = f"s3://{BUCKETS.output}/bulk/{run}/"
+        return BulkResult(run, len(refs), before, dict(counts), results, time.perf_counter() - started)
 
-    Args:
-        request: what, by which model, and where to.
-        progress: counts images, those that were finished before included.
+    def _list(self, bucket: str, prefix: str) -> list[ImageRef]:
+        refs = [
+            ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag)
+            for found in self._store.list(bucket, prefix)
+            if events.is_image_key(found.key)
+        ]
+        if not refs:
+            raise InvalidImageError(f"{events.object_uri(bucket, prefix)} holds no images")
+        return refs
 
-    Raises:
-        InvalidImageError: the source holds no images.
-        ConfigurationError: the model cannot be loaded.
-        ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
-    """
-    started = time.perf_counter()
-    classifier = load_model(request.model)
-    run = request.run or _run_name(request, classifier)
-    refs = _list(request)
-    finished = {(outcome.s3_key, outcome.etag): outcome.outcome for outcome in bulk_outcomes(request, run)}
-    waiting = [ref for ref in refs if (ref.s3_key, ref.etag) not in finished]
-    before = len(refs) - len(waiting)
-    counts: Counter[str] = Counter(finished[ref.s3_key, ref.etag] for ref in refs if (ref.s3_key, ref.etag) in finished)
-    progress(before, len(refs))
-    if waiting:
-        batches = _Batches(request, classifier, lambda done: progress(before + done, len(refs)))
-        _execute(request, run, _resources(request, waiting, batches))
-        counts += batches.counts
-    prefix = f"s3://{request.output_bucket}/bulk/{run}/"
-    return BulkResult(run, len(refs), before, dict(counts), prefix, time.perf_counter() - started)
+    def _outcomes(self, run: str) -> Iterator[ImageOutcome]:
+        """Every result that earlier runs of this name have left."""
+        for found in self._store.list(BUCKETS.output, f"bulk/{run}/"):
+            lines = self._store.read(ImageRef(s3_bucket=BUCKETS.output, s3_key=found.key)).data.splitlines()
+            yield from map(ImageOutcome.model_validate_json, lines)
 
+    def _environment(self, model: WorkflowModel, bucket: str) -> Mapping[str, str]:
+        """Batches keep the processors busy by themselves: more readers of files would only be in each other's way."""
+        readers = 1 if self._store.is_here(bucket) else max(1, _CONNECTIONS // self._workers)
+        return handler_environment(model, self._store.root) | {"SCONES_READERS": str(readers)}
 
-def bulk_outcomes(request: BulkRequest, run: str) -> Iterator[ImageOutcome]:
-    """Read every result of a run."""
-    for found in request.results.list(request.output_bucket, f"bulk/{run}/"):
-        ref = ImageRef(s3_bucket=request.output_bucket, s3_key=found.key)
-        for line in request.results.read(ref).data.splitlines():
-            yield ImageOutcome.model_validate_json(line)
+    def _execute(self, document: asl.Json, tasks: Mapping[str, asl.Resource]) -> None:
+        machine = workflows.batch_classification(batch_size=self._batch_size, max_concurrency=self._workers)
+        execution = asl.run(
+            machine.to_text().replace("${OutputBucketName}", BUCKETS.output),
+            document,
+            resources=tasks,
+            history=False,
+            max_workers=self._workers,
+        )
+        if execution.status != "SUCCEEDED":
+            raise ExecutionFailedError(execution.error or execution.status, execution.cause or "")
 
 
 class _Batches:
-    """The function behind ``lambda:invoke``: what ``handlers/classify_batch.py`` does, on stores of this process."""
+    """What stands behind the definition's Resources; the listing leaves out what is finished.
 
-    def __init__(self, request: BulkRequest, classifier: OnnxClassifier, done: Callable[[int], None]) -> None:
+    Attributes:
+        counts: images of the batches that are done, by what became of them.
+    """
+
+    def __init__(self, store: WorkspaceObjectStore, waiting: Sequence[ImageRef], done: Callable[[int], None]) -> None:
         self.counts: Counter[str] = Counter()
-        self._request = request
-        self._classifier = classifier
-        self._policy = ImagePolicy(image_size=classifier.card.input_size)
-        self._done = done
-        self._lock = threading.Lock()
+        self._tasks = task_resources(store, {})
+        self._waiting, self._done, self._lock = waiting, done, threading.Lock()
 
-    def __call__(self, parameters: asl.Json) -> object:
-        """Classify one batch and write its results."""
-        payload = cast("Mapping[str, Mapping[str, object]]", parameters)["Payload"]
-        request = self._request
-        batch = events.image_batch(payload).model_copy(update={"output_bucket": request.output_bucket})
-        limit = self._policy.max_bytes + 1
-        outcomes = steps.classify_batch(
-            batch.images,
-            lambda ref: request.images.read(ref, limit),
-            self._classifier,
-            self._policy,
-            request.threshold,
-            readers=1,  # batches themselves run side by side
-        )
-        lines = steps.json_lines(outcomes).encode()
-        request.results.write(batch.output_bucket, batch.result_key, lines, "application/jsonl")
+    def resources(self) -> dict[str, asl.Resource]:
+        """Functions by the ARNs of their Resources."""
+        return {
+            "arn:aws:states:::lambda:invoke": self._classify,
+            "arn:aws:states:::s3:listObjectsV2": self._list_objects,
+            "arn:aws:states:::s3:putObject": self._tasks["arn:aws:states:::aws-sdk:s3:putObject"],
+        }
+
+    def _classify(self, parameters: asl.Json) -> object:
+        """Call the handler and count what it reports."""
+        answer = self._tasks["arn:aws:states:::lambda:invoke"](parameters)
+        report = cast("Mapping[str, Mapping[str, Mapping[str, int]]]", answer)["Payload"]
         with self._lock:
-            self.counts.update(outcome.outcome for outcome in outcomes)
+            self.counts.update(report["counts"])
             self._done(self.counts.total())
-        return {"ExecutedVersion": "$LATEST", "Payload": steps.batch_report(batch, outcomes), "StatusCode": 200}
+        return answer
+
+    def _list_objects(self, _parameters: asl.Json) -> object:
+        return {"Contents": [{"Key": ref.s3_key, "ETag": f'"{ref.etag}"'} for ref in self._waiting]}
 
 
-def _run_name(request: BulkRequest, classifier: OnnxClassifier) -> str:
-    facts = [request.bucket, request.prefix, classifier.sha256, request.threshold]
+def _model(request: BulkRequest) -> WorkflowModel:
+    if request.model is None or not isinstance(request.model.classifier, Path):
+        raise ConfigurationError("a bulk run loads the model into this process: give --model MODEL")
+    return request.model
+
+
+def _run_name(bucket: str, prefix: str, model: WorkflowModel) -> str:
+    """The same images, model and threshold have the same name; a model that cannot be loaded is refused here."""
+    facts = [bucket, prefix, load_model(cast("Path", model.classifier)).sha256, model.threshold]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _list(request: BulkRequest) -> list[ImageRef]:
-    refs = [
-        ImageRef(s3_bucket=request.bucket, s3_key=found.key, etag=found.etag)
-        for found in request.images.list(request.bucket, request.prefix)
-        if events.is_image_key(found.key)
-    ]
-    if not refs:
-        raise InvalidImageError(f"{events.object_uri(request.bucket, request.prefix)} holds no images")
-    return refs
-
-
-def _execute(request: BulkRequest, run: str, resources: Resources) -> None:
-    workers = request.workers or os.cpu_count() or 1
-    execution = asl.run(
-        workflows.batch_classification(batch_size=request.batch_size, max_concurrency=workers),
-        {"s3_bucket": request.bucket, "s3_prefix": request.prefix, "run": run},
-        resources=resources,
-        history=False,
-        max_workers=workers,
-    )
-    if execution.status != "SUCCEEDED":
-        raise ExecutionFailedError(execution.error or execution.status, execution.cause or "")
-
-
-def _resources(request: BulkRequest, waiting: Sequence[ImageRef], classify: Callable[[asl.Json], object]) -> Resources:
-    """What stands behind the definition's Resources; the listing leaves out what is finished."""
-
-    def list_objects(_parameters: asl.Json) -> object:
-        return {"Contents": [{"Key": ref.s3_key, "ETag": f'"{ref.etag}"'} for ref in waiting]}
-
-    def put_object(parameters: asl.Json) -> object:
-        values = cast("Mapping[str, str]", parameters)
-        etag = request.results.write(request.output_bucket, values["Key"], values["Body"].encode(), "application/json")
-        return {"ETag": f'"{etag}"'}
-
-    return {
-        "arn:aws:states:::lambda:invoke": classify,
-        "arn:aws:states:::s3:listObjectsV2": list_objects,
-        "arn:aws:states:::s3:putObject": put_object,
-    }

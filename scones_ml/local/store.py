@@ -69,10 +69,16 @@ class DirectoryObjectStore:
         return _etag(data)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
-        """See :meth:`scones_ml.ports.ObjectStore.list`."""
+        """See :meth:`scones_ml.ports.ObjectStore.list`; folders that cannot hold the prefix are not looked into."""
         top = self._root / _encode(bucket)[0]
+        parent, slash, last = prefix.rpartition("/")
+        start = top.joinpath(*_encode(parent)) if slash else top
+        begins = "" if last in ("", ".", "..") else _quote(last)[:_PIECE]  # "." may begin "..." as well
         found = []
-        for folder, _, names in os.walk(top):
+        for folder, folders, names in os.walk(start):
+            if folder == str(start):
+                folders[:] = [name for name in folders if name.startswith(begins)]
+                names = [name for name in names if name.startswith(begins)]
             for name in names:
                 path = Path(folder, name)
                 if not name.startswith(_TEMPORARY):
@@ -93,6 +99,10 @@ class DirectoryObjectStore:
                 folder.rmdir()
             except OSError:  # not empty, or not there
                 break
+
+    def has_bucket(self, bucket: str) -> bool:
+        """Whether a bucket holds anything."""
+        return (self._root / _encode(bucket)[0]).is_dir()
 
     def buckets(self) -> Iterator[str]:
         """Every bucket that holds anything."""
@@ -115,10 +125,15 @@ def _encode(key: str) -> list[str]:
     """A key's path below its bucket; a piece that is continued in the next ends in ``%``."""
     parts = []
     for segment in key.split("/"):
-        name = quote(segment, safe=" !&'()+,;=@~") if segment not in ("", ".", "..") else segment.replace(".", "%2E")
+        name = _quote(segment) if segment not in ("", ".", "..") else segment.replace(".", "%2E")
         pieces = [name[start : start + _PIECE] for start in range(0, len(name), _PIECE)] or [_EMPTY]
         parts += [piece + "%" for piece in pieces[:-1]] + pieces[-1:]
     return parts
+
+
+def _quote(text: str) -> str:
+    """Each character by itself, so that the beginning of a name is the name of the beginning."""
+    return quote(text, safe=" !&'()+,;=@~")
 
 
 def _decode(parts: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from scones_ml.local.resources import task_resources
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, WorkflowModel, WorkflowRequest
 
-__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive"]
+__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "variables"]
 
 
 class LocalWorkflowRunner:
@@ -40,7 +40,7 @@ class LocalWorkflowRunner:
         begin = time.perf_counter()
         for image in request.images:
             started = time.perf_counter()
-            with _environment(environment):
+            with variables(environment):
                 execution = asl.run(
                     definition, cast("asl.Json", image.to_event()), resources=tasks, name=image.image_id
                 )
@@ -75,15 +75,15 @@ def redrive(
         WorkflowError: the execution did not fail, or its history does not fit the definition.
     """
     behind = task_resources(DirectoryObjectStore(buckets), {}) | dict(tasks or {})
-    with _environment(_model_environment(model) if model else {}):
+    with variables(_model_environment(model) if model else {}):
         return asl.redrive(
             cast("Mapping[str, asl.Json]", execution), resources=behind, definition=definition, on_event=on_event
         )
 
 
 def handler_environment(model: WorkflowModel, buckets: Path) -> dict[str, str]:
-    """The variables that make the real handlers read this store and ask this classifier."""
-    return {"SCONES_OBJECT_STORE": f"directory:{buckets.absolute()}", **_model_environment(model)}
+    """The variables that make the real handlers read this workspace's store and ask this classifier."""
+    return {"SCONES_OBJECT_STORE": f"workspace:{buckets.absolute()}", **_model_environment(model)}
 
 
 def _model_environment(model: WorkflowModel) -> dict[str, str]:
@@ -98,14 +98,15 @@ def _model_environment(model: WorkflowModel) -> dict[str, str]:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def variables(values: Mapping[str, str]) -> Iterator[None]:
     """Set the handlers' variables for as long as an execution runs: handlers read nothing else.
 
-    Their logs would only repeat the results here; whoever wants them sets POWERTOOLS_LOG_LEVEL.
+    The environment is the whole process's: threads of one run share it, and no other run may set its own meanwhile.
+    The handlers' logs would only repeat the results here; whoever wants them sets POWERTOOLS_LOG_LEVEL.
     """
-    variables = {"POWERTOOLS_LOG_LEVEL": os.environ.get("POWERTOOLS_LOG_LEVEL", "CRITICAL"), **variables}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    values = {"POWERTOOLS_LOG_LEVEL": os.environ.get("POWERTOOLS_LOG_LEVEL", "CRITICAL"), **values}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

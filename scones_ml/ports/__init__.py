@@ -12,14 +12,24 @@ from scones_ml.ports.deployment import BuiltInModel, Deployer, DeploymentRequest
 from scones_ml.ports.objects import CONCURRENT_REQUESTS, Buckets, ObjectStore, ObjectSummary, StoredObject
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
 from scones_ml.ports.training import Trainer, TrainingRequest
-from scones_ml.ports.workflow import BulkResult, ImageResult, WorkflowModel, WorkflowRequest, WorkflowRunner
+from scones_ml.ports.workflow import (
+    BulkRequest,
+    BulkResult,
+    BulkRunner,
+    ImageResult,
+    WorkflowModel,
+    WorkflowRequest,
+    WorkflowRunner,
+)
 
 __all__ = [
     "CONCURRENT_REQUESTS",
     "Backend",
     "Buckets",
     "BuiltInModel",
+    "BulkRequest",
     "BulkResult",
+    "BulkRunner",
     "Check",
     "Classifier",
     "Deployer",

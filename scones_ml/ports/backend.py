@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from scones_ml.ports.deployment import Deployer
 from scones_ml.ports.objects import Buckets, ObjectStore
 from scones_ml.ports.training import Trainer
-from scones_ml.ports.workflow import WorkflowRunner
+from scones_ml.ports.workflow import BulkRunner, WorkflowRunner
 
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
     from scones_ml.plans import Change, Ledger, Resource, Run
@@ -64,7 +64,7 @@ class Check:
 
 
 class Backend(Protocol):
-    """The four ports of one place to run, its buckets, what has been made there, and the record of it."""
+    """The ports of one place to run, its buckets, what has been made there, and the record of it."""
 
     @property
     def buckets(self) -> Buckets:
@@ -118,4 +118,9 @@ class Backend(Protocol):
     @property
     def runner(self) -> WorkflowRunner:
         """Where executions run."""
+        ...
+
+    @property
+    def bulk(self) -> BulkRunner:
+        """Where many images are classified in batches."""
         ...

@@ -10,8 +10,17 @@ from typing import Protocol
 
 from scones_ml.events import ImageRef, Outcome
 from scones_ml.ports.deployment import Endpoint
+from scones_ml.ports.progress import Progress, no_progress
 
-__all__ = ["BulkResult", "ImageResult", "WorkflowModel", "WorkflowRequest", "WorkflowRunner"]
+__all__ = [
+    "BulkRequest",
+    "BulkResult",
+    "BulkRunner",
+    "ImageResult",
+    "WorkflowModel",
+    "WorkflowRequest",
+    "WorkflowRunner",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,19 @@ class WorkflowRunner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BulkRequest:
+    """Images to classify in batches.
+
+    Attributes:
+        source: ``s3://bucket/prefix``; on this machine also a folder.
+        model: what classifies; None for the model and threshold that the workflow was deployed with.
+    """
+
+    source: str
+    model: WorkflowModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BulkResult:
     """How a bulk run ended.
 
@@ -143,3 +165,31 @@ class BulkResult:
     outcomes: Mapping[str, int]
     results: str
     seconds: float
+
+
+class BulkRunner(Protocol):
+    """Classifies many images in batches; the same request again computes what is missing."""
+
+    def check(self, request: BulkRequest) -> None:
+        """Refuse what can never run, before anything is recorded or started.
+
+        Raises:
+            ConfigurationError: there can be no such source; or the workflow was deployed with a model, or was not, and
+                the request says otherwise.
+        """
+        ...
+
+    def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
+        """Classify every image of a source.
+
+        Args:
+            request: what, by which model.
+            progress: counts images, those that were finished before included.
+
+        Raises:
+            ConfigurationError: as :meth:`check`; no permission; the model cannot be loaded.
+            InvalidImageError: the source holds no images.
+            ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
+            WorkflowError: interrupted, while what was started elsewhere goes on.
+        """
+        ...

@@ -196,10 +196,10 @@ class ImagePreviews:
     """The pictures of queued images, at the version that was classified; the latest few are kept.
 
     Args:
-        store: from a bucket's name to the store that it is in.
+        store: holds them.
     """
 
-    def __init__(self, store: Callable[[str], ObjectStore]) -> None:
+    def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._kept: OrderedDict[str, images.Preview] = OrderedDict()
         self._lock = Lock()
@@ -216,7 +216,7 @@ class ImagePreviews:
             if image.image_id in self._kept:
                 self._kept.move_to_end(image.image_id)
                 return self._kept[image.image_id]
-        read = self._store(image.s3_bucket).read(image.ref, _SHOWN.max_bytes + 1)
+        read = self._store.read(image.ref, _SHOWN.max_bytes + 1)
         made = images.preview(read.data, _SHOWN)
         with self._lock:
             self._kept[image.image_id] = made

@@ -1,4 +1,4 @@
-"""What every ObjectStore promises: on a directory, in memory and on S3 (moto's server on loopback)."""
+"""What every ObjectStore promises: on a directory, in a workspace, in memory and on S3 (moto's server on loopback)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef
 from scones_ml.local.store import DirectoryObjectStore
+from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore
 from scones_ml.ports import ObjectStore
 from scones_ml.testing import MemoryObjectStore
 
@@ -53,12 +54,13 @@ def s3(url: str) -> ObjectStore:
     return S3ObjectStore(client)
 
 
-@pytest.fixture(params=["directory", "memory", "s3"])
+@pytest.fixture(params=["directory", "memory", "s3", "workspace"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     makers: dict[str, Callable[[], ObjectStore]] = {
         "directory": lambda: DirectoryObjectStore(tmp_path / "buckets"),
         "memory": MemoryObjectStore,
         "s3": lambda: s3(request.getfixturevalue("moto_url")),
+        "workspace": lambda: WorkspaceObjectStore(tmp_path / "buckets", MemoryObjectStore),
     }
     return makers[request.param]()
 
@@ -146,6 +148,60 @@ def test_no_key_leaves_the_root(tmp_path: Path, key: str) -> None:
     assert outside == []
     store.delete(BUCKET, key)
     assert not (root / BUCKET).exists()
+
+
+_SEGMENTS = st.text(st.sampled_from(["a", "b", ".", "%", "é", " "]), max_size=4) | st.just("k" * 450)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_SEGMENTS, min_size=1, max_size=4).map("/".join).filter(bool), st.integers(0, 20))
+def test_any_beginning_of_a_key_lists_it(tmp_path: Path, key: str, length: int) -> None:
+    """Whatever the key and however little of it is the prefix, looking only where it can be finds it, and no other."""
+    store = DirectoryObjectStore(tmp_path / "root")
+    store.write(BUCKET, key, b"1", "text/plain")
+    assert [found.key for found in store.list(BUCKET, key[:length])] == [key]
+    assert [found.key for found in store.list(BUCKET, f"{key[:length]}z")] == []
+    store.delete(BUCKET, key)
+
+
+def test_a_workspace_finds_images_by_their_bucket(tmp_path: Path) -> None:
+    """A bucket that is a path is that folder; the workspace's own are here, even empty; all others are elsewhere."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"folder")
+    remote = MemoryObjectStore({("lake", "a.png"): b"elsewhere", (BUCKETS.input, "a.png"): b"hidden"})
+    store = WorkspaceObjectStore(tmp_path / "buckets", lambda: remote)
+
+    def held(bucket: str) -> list[bytes]:
+        refs = [ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag) for found in store.list(bucket)]
+        return [store.read(ref).data for ref in refs]
+
+    assert [held(bucket) for bucket in (str(folder), "lake", BUCKETS.input)] == [[b"folder"], [b"elsewhere"], []]
+    store.write(BUCKETS.input, "a.png", b"here", "image/png")
+    assert held(BUCKETS.input) == [b"here"]
+    assert [store.is_here(bucket) for bucket in (str(folder), BUCKETS.output, "lake")] == [True, True, False]
+
+
+def test_a_workspace_writes_to_itself_alone(tmp_path: Path) -> None:
+    """Nothing is ever written or deleted in a folder of the user's or elsewhere."""
+    remote = MemoryObjectStore({("lake", "a.png"): b"elsewhere"})
+    store = WorkspaceObjectStore(tmp_path / "buckets", lambda: remote)
+    (tmp_path / "a.png").write_bytes(b"folder")
+    for act in (lambda: store.write(str(tmp_path), "a.png", b"", ""), lambda: store.delete(str(tmp_path), "a.png")):
+        with pytest.raises(ConfigurationError, match="read only"):
+            act()
+    store.delete("lake", "a.png")
+    store.write("lake", "b.png", b"here", "image/png")
+    assert [found.key for found in remote.list("lake")] == ["a.png"]
+    assert [found.key for found in store.list("lake")] == ["b.png"]
+
+
+def test_a_workspace_without_an_elsewhere_keeps_to_this_machine(tmp_path: Path) -> None:
+    """Where nothing is elsewhere, an unknown bucket is an empty one."""
+    store = WorkspaceObjectStore(tmp_path / "buckets")
+    assert list(store.list("lake")) == []
+    with pytest.raises(ImageNotFoundError):
+        store.read(ImageRef(s3_bucket="lake", s3_key="a.png"))
 
 
 def test_a_directory_names_what_it_cannot_hold(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from scones_ml import backends
 from scones_ml.aws.bulk import StepFunctionsBulk
 from scones_ml.cli import main
 from scones_ml.errors import ExecutionFailedError, WorkflowError
+from scones_ml.ports import BulkRequest
 
 if TYPE_CHECKING:
     from conftest import StepFunctions
 
 FUNCTION = "scones-ClassifyBatchFunction-aB3dE5fG7h"
+REQUEST = BulkRequest("s3://pictures/images/")
 OPERATIONS = ["DescribeStateMachine", "ListExecutions", "StartExecution", "DescribeExecution", "ListMapRuns"]
 
 
@@ -124,9 +126,9 @@ def test_what_still_runs_is_followed_not_started_again(deployed: StepFunctions) 
         raise KeyboardInterrupt
 
     with pytest.raises(WorkflowError, match="the same command follows it again, `aws stepfunctions stop-execution"):
-        StepFunctionsBulk(pause=interrupt).run("s3://pictures/images/")
+        StepFunctionsBulk(pause=interrupt).run(REQUEST)
     seen: list[tuple[int, int]] = []
-    result = StepFunctionsBulk(pause=lambda _: None).run("s3://pictures/images/", lambda *done: seen.append(done))
+    result = StepFunctionsBulk(pause=lambda _: None).run(REQUEST, lambda *done: seen.append(done))
     assert deployed.operations().count("StartExecution") == 1
     assert (result.images, seen[-1]) == (9, (10, 10))
 
@@ -137,7 +139,7 @@ def test_a_failed_run_keeps_what_is_finished(
     """More failed batches than are tolerated end the run with error and cause; the same command does the rest."""
     monkeypatch.setenv("SCONES_THRESHOLD", "93 %")
     with pytest.raises(ExecutionFailedError, match=r"^States\.ExceedToleratedFailureThreshold: .*does the rest$"):
-        StepFunctionsBulk().run("s3://pictures/images/")
+        StepFunctionsBulk().run(REQUEST)
     monkeypatch.setenv("SCONES_THRESHOLD", "0.9")
     monkeypatch.setattr("time.strftime", lambda *_: "20261126-080000")
     assert bulk(capsys)["images"] == 9

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import shutil
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scones_ml import asl, backends, images, lifecycle, workflows
+from scones_ml import asl, backends, images, lifecycle, steps, workflows
 from scones_ml.errors import (
     ConfigurationError,
     ExecutionFailedError,
@@ -26,11 +29,13 @@ from scones_ml.errors import (
     TransientServiceError,
 )
 from scones_ml.events import ImageBatch, ImageOutcome, ImageRef
-from scones_ml.inference.model import OnnxClassifier
-from scones_ml.local.bulk import BulkRequest, bulk_outcomes, run_bulk
+from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.local.bulk import LocalBulkRunner
 from scones_ml.local.folder import FolderObjectStore
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
+from scones_ml.local.workspace import WorkspaceObjectStore, image_location
+from scones_ml.ports import BulkRequest, WorkflowModel
 from scones_ml.settings import ImagePolicy
 from scones_ml.workflows.batch_classification import ImageSource
 
@@ -60,21 +65,39 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def request_(photos: Path, tiny_model: Path, tmp_path: Path) -> BulkRequest:
-    store, bucket, prefix = backends.image_source(str(photos))
-    results = DirectoryObjectStore(tmp_path / "buckets")
-    return BulkRequest(store, bucket, prefix, results, "output", tiny_model, threshold=0.9, batch_size=4)
+def request_(photos: Path, tiny_model: Path) -> BulkRequest:
+    return BulkRequest(str(photos), WorkflowModel(tiny_model, threshold=0.9, image_size=8))
 
 
-def outcomes(request: BulkRequest, run: str) -> dict[str, ImageOutcome]:
-    return {outcome.s3_key: outcome for outcome in bulk_outcomes(request, run)}
+@pytest.fixture
+def store(tmp_path: Path) -> WorkspaceObjectStore:
+    return WorkspaceObjectStore(tmp_path / "buckets", backends.s3_store)
 
 
-def test_every_image_has_one_outcome(request_: BulkRequest) -> None:
+@pytest.fixture
+def runner(store: WorkspaceObjectStore) -> LocalBulkRunner:
+    return LocalBulkRunner(store, batch_size=4)
+
+
+def result_objects(store: WorkspaceObjectStore, prefix: str) -> dict[str, bytes]:
+    """Key to bytes of what a run has written."""
+    keys = [found.key for found in store.list("scones-output", prefix)]
+    return {key: store.read(ImageRef(s3_bucket="scones-output", s3_key=key)).data for key in keys}
+
+
+def outcomes(store: WorkspaceObjectStore, run: str) -> dict[str, ImageOutcome]:
+    lines = b"".join(result_objects(store, f"bulk/{run}/").values()).splitlines()
+    found = map(ImageOutcome.model_validate_json, lines)
+    return {outcome.s3_key: outcome for outcome in found}
+
+
+def test_every_image_has_one_outcome(
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore
+) -> None:
     """Good images are accepted or reviewed, broken ones quarantined with the reason; lists and hidden files are not."""
     seen: list[tuple[int, int]] = []
-    result = run_bulk(request_, lambda done, total: seen.append((done, total)))
-    found = outcomes(request_, result.run)
+    result = runner.run(request_, lambda done, total: seen.append((done, total)))
+    found = outcomes(store, result.run)
     assert set(found) == {"tall.jpg", "page.png", "cut.png", *(f"a#b/red 100%+{red}.png" for red in REDS)}
     assert result.images == len(found) == sum(result.outcomes.values()) == len(REDS) + 3
     assert result.outcomes["quarantined"] == 2
@@ -85,33 +108,45 @@ def test_every_image_has_one_outcome(request_: BulkRequest) -> None:
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_one_object_per_batch_named_by_its_content(request_: BulkRequest) -> None:
-    """Each batch writes one JSON Lines object, whose key is the hash of its (key, etag) pairs."""
-    result = run_bulk(request_)
-    keys = [found.key for found in request_.results.list("output", f"bulk/{result.run}/")]
-    assert len(keys) == -(-result.images // request_.batch_size)
-    for key in keys:
-        ref = ImageRef(s3_bucket="output", s3_key=key)
-        lines = [json.loads(line) for line in request_.results.read(ref).data.splitlines()]
-        images = tuple(ImageRef(s3_bucket="b", s3_key=line["s3_key"], etag=line["etag"]) for line in lines)
-        assert ImageBatch(images=images, output_bucket="output", run=result.run).result_key == key
+def test_one_object_per_batch_named_by_its_content(
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore, tiny_model: Path
+) -> None:
+    """Each batch's object holds the step's own JSON Lines, byte for byte; its key is the hash of (key, etag) pairs."""
+    assert request_.model is not None
+    result, classifier = runner.run(request_), load_model(tiny_model)
+    bucket, _ = image_location(request_.source)
+    refs = [ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag) for found in store.list(bucket)]
+    refs = [ref for ref in refs if not ref.s3_key.endswith(".lst")]
+    facts = [bucket, "", classifier.sha256, request_.model.threshold]
+    assert result.run == hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    expected = {}
+    for start in range(0, len(refs), 4):
+        batch = ImageBatch(images=tuple(refs[start : start + 4]), output_bucket="scones-output", run=result.run)
+        policy = ImagePolicy(image_size=classifier.card.input_size)
+        lines = steps.json_lines(steps.classify_batch(batch.images, store.read, classifier, policy, 0.9, readers=1))
+        expected[batch.result_key] = lines.encode()
+    assert result_objects(store, f"bulk/{result.run}/") == expected
 
 
-def test_the_result_writer_holds_counts_only(request_: BulkRequest) -> None:
+def test_the_result_writer_holds_counts_only(
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore
+) -> None:
     """What Step Functions itself writes names batches and counts, and no image."""
-    result = run_bulk(request_)
-    files = [found.key for found in request_.results.list("output", f"bulk-runs/{result.run}/")]
-    assert any(key.endswith("/manifest.json") for key in files)
-    (succeeded,) = [key for key in files if "/SUCCEEDED_" in key]
-    children = json.loads(request_.results.read(ImageRef(s3_bucket="output", s3_key=succeeded)).data)
+    result = runner.run(request_)
+    files = result_objects(store, f"bulk-runs/{result.run}/")
+    (manifest,) = [json.loads(data) for key, data in files.items() if key.endswith("/manifest.json")]
+    assert manifest["DestinationBucket"] == "scones-output"
+    (children,) = [json.loads(data) for key, data in files.items() if "/SUCCEEDED_" in key]
     reports = [json.loads(child["Output"]) for child in children]
     assert {key for report in reports for key in report} == {"batch_id", "result_key", "counts"}
     assert sum(sum(report["counts"].values()) for report in reports) == result.images
 
 
-def test_a_second_run_does_what_is_new(request_: BulkRequest, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_does_what_is_new(
+    request_: BulkRequest, runner: LocalBulkRunner, photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Finished images are never classified again; new and changed ones are."""
-    first = run_bulk(request_)
+    first = runner.run(request_)
     asked: list[int] = []
     predict = OnnxClassifier.predict_batch
 
@@ -120,18 +155,21 @@ def test_a_second_run_does_what_is_new(request_: BulkRequest, photos: Path, monk
         return predict(self, pixels)
 
     monkeypatch.setattr(OnnxClassifier, "predict_batch", counting)
-    second = run_bulk(request_)
+    second = runner.run(request_)
     assert (second.run, second.finished_before, second.outcomes) == (first.run, first.images, first.outcomes)
     assert asked == []
     (photos / "new.png").write_bytes(picture(255))
     (photos / "cut.png").write_bytes(picture(80))
     os.utime(photos / "cut.png", ns=(1, 1))  # whatever the clock's resolution
-    third = run_bulk(request_)
+    third = runner.run(request_)
     assert (third.images, third.finished_before, sum(asked)) == (first.images + 1, first.images - 1, 2)
-    assert run_bulk(replace(request_, threshold=0.5)).finished_before == 0
+    another = BulkRequest(request_.source, WorkflowModel(tiny_model, threshold=0.5, image_size=8))
+    assert runner.run(another).finished_before == 0
 
 
-def test_an_interrupted_run_is_resumed(request_: BulkRequest) -> None:
+def test_an_interrupted_run_is_resumed(
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore
+) -> None:
     """After an interrupt, what was written counts: the next run does the rest, and the results are complete."""
 
     def interrupt(done: int, total: int) -> None:
@@ -139,19 +177,78 @@ def test_an_interrupted_run_is_resumed(request_: BulkRequest) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_bulk(replace(request_, workers=1), interrupt)
-    resumed = run_bulk(request_)
+        LocalBulkRunner(store, batch_size=4, workers=1).run(request_, interrupt)
+    assert "SCONES_OBJECT_STORE" not in os.environ
+    resumed = runner.run(request_)
     assert resumed.finished_before >= 8
-    assert len(outcomes(request_, resumed.run)) == resumed.images
+    assert len(outcomes(store, resumed.run)) == resumed.images
 
 
-def test_bulk_says_what_one_by_one_says(request_: BulkRequest, photos: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_what_another_process_has_finished_meanwhile_is_not_done_again(
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore
+) -> None:
+    """A batch whose result appears while the run goes on counts as finished before, and is not written again."""
+    first = LocalBulkRunner(store, batch_size=100).run(request_)
+    (result,) = result_objects(store, f"bulk/{first.run}/").items()
+    store.delete("scones-output", result[0])
+
+    def appear(done: int, _total: int) -> None:
+        if done == 0:
+            store.write("scones-output", result[0], result[1], "application/jsonl")
+
+    second = LocalBulkRunner(store, batch_size=100).run(request_, appear)
+    assert (second.images, second.finished_before, second.outcomes) == (first.images, first.images, {})
+    assert result_objects(store, f"bulk/{first.run}/") == dict([result])
+
+
+def test_a_model_that_was_trained_anew_is_loaded_anew(
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Another model under the same name is another run, and it is the new one that answers, in the same process."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    request = BulkRequest(request_.source, WorkflowModel(folder, threshold=0.9, image_size=8))
+    first = runner.run(request)
+    graph = onnx.load(folder / "model.onnx")
+    graph.producer_name = "trained anew"
+    onnx.save(graph, folder / "model.onnx")
+    second = runner.run(request)
+    assert second.finished_before == 0
+    told = [{outcome.model for outcome in outcomes(store, run).values()} - {None} for run in (first.run, second.run)]
+    assert told == [{load_model(tiny_model).model}, {load_model(folder).model}]
+
+
+def test_one_model_serves_all_threads(
+    request_: BulkRequest, store: WorkspaceObjectStore, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many batches run at a time, the handlers load the model once."""
+    loaded: list[str] = []
+    init = OnnxClassifier.__init__
+
+    def counting(self: OnnxClassifier, *arguments: Any, **named: Any) -> None:
+        loaded.append(threading.current_thread().name)
+        init(self, *arguments, **named)
+
+    monkeypatch.setattr(OnnxClassifier, "__init__", counting)
+    os.utime(tiny_model / "model.onnx")  # no earlier test has loaded this one
+    LocalBulkRunner(store, batch_size=1, workers=8).run(request_)
+    assert len(loaded) == 2, "once to name the run, once to classify"
+
+
+def test_bulk_says_what_one_by_one_says(
+    request_: BulkRequest,
+    runner: LocalBulkRunner,
+    store: WorkspaceObjectStore,
+    photos: Path,
+    tmp_path: Path,
+    tiny_model: Path,
+) -> None:
     """For every file, bulk and the per-image state machine give one outcome and probabilities within 1e-6."""
     backend = backends.backend("local", tmp_path / "one-by-one")
     files = [(path.relative_to(photos).as_posix(), path.read_bytes()) for path in photos.rglob("*.*g")]
     refs = lifecycle.upload(backend, [(key, data) for key, data in files if not key.startswith(".")])
     single = {result.image.s3_key: result for result in lifecycle.run(backend, refs, tiny_model, 0.9)}
-    bulk = outcomes(request_, run_bulk(request_).run)
+    bulk = outcomes(store, runner.run(request_).run)
     assert set(single) == set(bulk)
     for key, outcome in bulk.items():
         assert (outcome.outcome, outcome.label) == (single[key].outcome, single[key].label), key
@@ -253,7 +350,7 @@ def test_aws_would_take_every_definition(source: ImageSource) -> None:
 
 
 def test_failing_batches_beyond_the_tolerance_fail_the_run(
-    request_: BulkRequest, monkeypatch: pytest.MonkeyPatch
+    request_: BulkRequest, runner: LocalBulkRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that answers nonsense fails its batches, and with them the run, by name."""
 
@@ -262,7 +359,7 @@ def test_failing_batches_beyond_the_tolerance_fail_the_run(
 
     monkeypatch.setattr(OnnxClassifier, "predict_batch", nonsense)
     with pytest.raises(ExecutionFailedError, match="ExceedToleratedFailureThreshold"):
-        run_bulk(request_)
+        runner.run(request_)
 
 
 def test_a_throttled_batch_is_tried_again(stored: DirectoryObjectStore) -> None:
@@ -283,7 +380,7 @@ def test_a_throttled_batch_is_tried_again(stored: DirectoryObjectStore) -> None:
 
 
 def test_a_prefix_in_s3_is_read_where_it_is(
-    moto_url: str, request_: BulkRequest, monkeypatch: pytest.MonkeyPatch
+    moto_url: str, request_: BulkRequest, runner: LocalBulkRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``s3://bucket/prefix`` is listed and read from S3; the results stay in the workspace."""
     for name, value in {
@@ -300,20 +397,19 @@ def test_a_prefix_in_s3_is_read_where_it_is(
     s3.put_object(Bucket="bulk-photos", Key="2026/", Body=b"")
     s3.put_object(Bucket="bulk-photos", Key="2025/old.png", Body=picture(0))
     backends._object_store.cache_clear()
-    store, bucket, prefix = backends.image_source("s3://bulk-photos/2026/")
-    result = run_bulk(replace(request_, images=store, bucket=bucket, prefix=prefix))
+    result = runner.run(BulkRequest("s3://bulk-photos/2026/", request_.model))
     backends._object_store.cache_clear()
     assert (result.images, result.outcomes) == (6, {"accepted": 6})
 
 
-def test_sources_that_are_none_say_so(tmp_path: Path, request_: BulkRequest) -> None:
+def test_sources_that_are_none_say_so(tmp_path: Path, request_: BulkRequest, runner: LocalBulkRunner) -> None:
     """No folder, no bucket and nothing in it are one clear line each."""
     with pytest.raises(ConfigurationError, match="there is no folder"):
-        backends.image_source(str(tmp_path / "gone"))
+        runner.check(BulkRequest(str(tmp_path / "gone"), request_.model))
     with pytest.raises(ConfigurationError, match="is not s3://bucket/prefix"):
-        backends.image_source("s3://")
-    with pytest.raises(InvalidImageError, match="holds no images"):
-        run_bulk(replace(request_, prefix="nothing/"))
+        runner.check(BulkRequest("s3://", request_.model))
+    with pytest.raises(InvalidImageError, match="s3://scones-input/nothing/ holds no images"):
+        runner.run(BulkRequest("s3://scones-input/nothing/", request_.model))
 
 
 def test_a_folder_is_read_and_never_left_or_changed(photos: Path, tmp_path: Path) -> None:

@@ -216,6 +216,15 @@ def test_a_load_reports_latency_and_outcomes(
     assert "latency p99" in capsys.readouterr().out
 
 
+def test_a_bulk_run_that_is_refused_leaves_no_trace(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that is not there, and a model that is not given, are refused before anything is recorded."""
+    assert "there is no folder gone" in complaint(capsys, "run", "gone", "--bulk", "--model", str(tiny_model))
+    assert "give --model MODEL" in complaint(capsys, "run", str(folder), "--bulk")
+    assert not (folder / ".scones").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -19,6 +19,7 @@ from scones_ml.dataset import Synthetic
 from scones_ml.errors import ConfigurationError, TransientServiceError
 from scones_ml.lifecycle.demo import DemoRequest, plan_demo
 from scones_ml.local.backend import LocalBackend
+from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.plans import Change, Entry, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, TrainingRequest
 
@@ -161,7 +162,7 @@ def test_cleanup_of_one_run_leaves_the_others(folder: Path, capsys: pytest.Captu
     assert [change.name for change in plan.changes] == ["s3://c/", "s3://a/"]
     assert main(["cleanup", "--run", "1"]) == 0
     assert capsys.readouterr().out == "0 resources left\n"
-    assert list(backend.store.buckets()) == ["b"]
+    assert list(DirectoryObjectStore(folder / ".scones" / "buckets").buckets()) == ["b"]
     assert main(["cleanup", "--run", "3"]) == 1
     assert "no run '3' is on record" in capsys.readouterr().err
 

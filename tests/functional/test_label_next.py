@@ -105,6 +105,6 @@ def test_the_order_of_images_does_not_matter(tiny_model: Path, tmp_path: Path) -
     objects = {("photos", f"{n}.png"): write(tmp_path / "p.png", 100 + n, n * 9 % 250) for n in range(20)}
     store = MemoryObjectStore(objects)
     refs = [ImageRef(s3_bucket=bucket, s3_key=key) for bucket, key in objects]
-    first = label_next(tiny_model, lambda _bucket: store, refs, 5)
-    assert label_next(tiny_model, lambda _bucket: store, refs[::-1], 5) == first
+    first = label_next(tiny_model, store, refs, 5)
+    assert label_next(tiny_model, store, refs[::-1], 5) == first
     assert len({found.image.s3_key for found in first}) == 5

@@ -82,7 +82,7 @@ def site(doubtful: Callable[..., FilteredImage], tmp_path: Path) -> Iterator[Sit
     def newest() -> Queue:
         return read_queue(store, "scones-output", known=review.queue)
 
-    app = review_application(review, pages, ImagePreviews(lambda _bucket: store), newest, "key")
+    app = review_application(review, pages, ImagePreviews(store), newest, "key")
     listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

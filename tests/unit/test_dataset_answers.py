@@ -46,7 +46,7 @@ class Desk:
 
     @property
     def source(self) -> Answers:
-        return Answers(self.file.path, lambda _bucket: self.store)
+        return Answers(self.file.path, self.store)
 
 
 @pytest.fixture

@@ -241,17 +241,17 @@ def test_nine_classes_keep_their_keys_and_more_are_ranked(store: MemoryObjectSto
 def test_a_picture_is_the_version_that_was_classified(store: MemoryObjectStore, doubtful: Doubtful) -> None:
     """A replaced, a gone and a broken object are errors of their own; what is shown is encoded by us."""
     image = doubtful(store, "a", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
-    pictures = ImagePreviews(lambda _bucket: store)
+    pictures = ImagePreviews(store)
     assert pictures.picture(image).data.startswith(b"\x89PNG")
     store.write("scones-input", "a", draw_png("bicycle", 0, 1), "")
     assert pictures.picture(image).data.startswith(b"\x89PNG"), "kept"
     with pytest.raises(ImageNotFoundError, match="replaced"):
-        ImagePreviews(lambda _bucket: store).picture(image)
+        ImagePreviews(store).picture(image)
     store.delete("scones-input", "a")
     with pytest.raises(ImageNotFoundError, match="does not exist"):
-        ImagePreviews(lambda _bucket: store).picture(image)
+        ImagePreviews(store).picture(image)
     with pytest.raises(InvalidImageError):
-        ImagePreviews(lambda _bucket: store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
+        ImagePreviews(store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
 
 
 def test_an_empty_queue_has_nothing_waiting(tmp_path: Path) -> None:

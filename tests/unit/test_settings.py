@@ -18,6 +18,7 @@ def test_unset_settings_have_stated_defaults() -> None:
     """With nothing set the store is S3, the policy is the default one, and nothing is traced."""
     assert settings.object_store({}) == Target("s3")
     assert settings.image_policy({}) == ImagePolicy()
+    assert settings.readers({}) == 8
     assert not settings.tracing_enabled({})
     assert not settings.metrics_enabled({})
 
@@ -33,6 +34,7 @@ def test_settings_are_read_as_documented() -> None:
         "SCONES_IMAGE_SIZE": "32",
         "SCONES_MAX_IMAGE_BYTES": "1000",
         "SCONES_MAX_IMAGE_PIXELS": "2000",
+        "SCONES_READERS": "2",
         "SCONES_TRACING": "1",
         "SCONES_METRICS": "1",
     }
@@ -42,6 +44,8 @@ def test_settings_are_read_as_documented() -> None:
     assert settings.threshold(environ) == 0.93
     assert settings.state_machine(environ).endswith(":stateMachine:images")
     assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32)
+    assert settings.readers(environ) == 2
+    assert settings.object_store({"SCONES_OBJECT_STORE": "workspace:/data"}) == Target("workspace", "/data")
     assert settings.tracing_enabled(environ)
     assert settings.metrics_enabled(environ)
 
@@ -106,6 +110,7 @@ def test_a_threshold_is_never_guessed(text: str) -> None:
         (settings.image_policy, "SCONES_IMAGE_SIZE", "0"),
         (settings.image_policy, "SCONES_IMAGE_SIZE", "big"),
         (settings.image_policy, "SCONES_MAX_IMAGE_BYTES", "1e6"),
+        (settings.readers, "SCONES_READERS", "0"),
         (settings.tracing_enabled, "SCONES_TRACING", "yes"),
     ],
 )
