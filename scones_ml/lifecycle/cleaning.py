@@ -12,7 +12,7 @@ from scones_ml.errors import ConfigurationError, SconesError, TransientServiceEr
 from scones_ml.plans import Change, Plan, Resource, recorded
 from scones_ml.ports import Backend, Progress, Steps, no_progress, no_steps
 
-__all__ = ["Leftover", "cleanup", "leftovers", "plan_cleanup", "resources", "spent"]
+__all__ = ["Leftover", "cleanup", "leftovers", "plan_cleanup", "resources", "retry_while_transient", "spent"]
 
 _PATIENCE = 2700.0
 """Seconds for which something that is refused for now is tried again."""

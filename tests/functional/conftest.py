@@ -1,6 +1,8 @@
 """An account for functional tests: moto's server plays most of AWS, and a small one of ours Step Functions.
 
-Executions are really run, by our interpreter with the real handlers, S3 as moto plays it; boto3 speaks to both.
+Executions are really run, by our interpreter with the real handlers, S3 as moto plays it; boto3 speaks to both. Moto's
+own Step Functions runs no handler of ours, throttles nothing and refuses nothing; where both can do a thing,
+``test_step_functions_servers.py`` holds both to the same facts.
 """
 
 from __future__ import annotations
@@ -63,6 +65,17 @@ class StepFunctions:
         """The operations that were called, in order."""
         return [name for name, _ in self.calls]
 
+    def _machine(self, request: dict[str, Any]) -> str:
+        name = str(request["stateMachineArn"].rpartition(":")[2])
+        if name not in self.machines:
+            raise RefusedError("StateMachineDoesNotExist")
+        return name
+
+    def _execution(self, request: dict[str, Any]) -> asl.Execution:
+        if request["executionArn"] not in self.executions:
+            raise RefusedError("ExecutionDoesNotExist")
+        return self.executions[request["executionArn"]]
+
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Answer one request as the API would."""
         self.calls.append((operation, request))
@@ -75,7 +88,7 @@ class StepFunctions:
             self.busy = False
 
     def DescribeStateMachine(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802 - AWS's names
-        name = request["stateMachineArn"].rpartition(":")[2]
+        name = self._machine(request)
         return {
             "stateMachineArn": request["stateMachineArn"],
             "name": name,
@@ -86,7 +99,7 @@ class StepFunctions:
         }
 
     def StartExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        machine = request["stateMachineArn"].rpartition(":")[2]
+        machine = self._machine(request)
         arn = f"{STATES}:execution:{machine}:{request['name']}"
         if arn in self.executions:
             raise RefusedError("ExecutionAlreadyExists")
@@ -146,13 +159,11 @@ class StepFunctions:
         }
 
     def DescribeExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        arn = request["executionArn"]
-        if arn not in self.executions:
-            raise RefusedError("ExecutionDoesNotExist")
+        arn, ended = request["executionArn"], self._execution(request)
         self.looked[arn] = self.looked.get(arn, 0) + 1
-        ended = self.executions[arn]
         began = ended.history[0].timestamp
-        found = {"executionArn": arn, "stateMachineArn": f"{STATES}:stateMachine:images", "startDate": began}
+        machine = f"{STATES}:stateMachine:{arn.split(':')[6]}"
+        found = {"executionArn": arn, "stateMachineArn": machine, "name": arn.split(":")[7], "startDate": began}
         if self.looked[arn] <= self.looks:
             return found | {"status": "RUNNING"}
         more = {"output": json.dumps(ended.output)} if ended.status == "SUCCEEDED" else {}
@@ -160,12 +171,15 @@ class StepFunctions:
         return found | {"status": ended.status, "stopDate": began + 0.9, **more}
 
     def DescribeStateMachineForExecution(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        self._execution(request)
         machine = request["executionArn"].split(":")[6]
         found = self.DescribeStateMachine({"stateMachineArn": f"{STATES}:stateMachine:{machine}"})
-        return {**found, "updateDate": time.time()}
+        return {name: found[name] for name in ("stateMachineArn", "name", "definition", "roleArn")} | {
+            "updateDate": time.time()
+        }
 
     def GetExecutionHistory(self, request: dict[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        events = [event.to_json() for event in self.executions[request["executionArn"]].history]
+        events = [event.to_json() for event in self._execution(request).history]
         begin = int(request.get("nextToken", "0"))
         page = [dict(event, timestamp=time.time()) for event in events[begin : begin + self.page]]
         more = {"nextToken": str(begin + self.page)} if begin + self.page < len(events) else {}

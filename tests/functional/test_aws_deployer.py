@@ -16,6 +16,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 
 from scones_ml.aws.account import _READING
 from scones_ml.aws.classifier import SageMakerClassifier
@@ -48,6 +50,7 @@ class SageMaker:
         refusals: operation to the code and message that it is refused with.
         held: noun and name to the request that made it.
         tags: ARN to tags.
+        made: when everything was made.
     """
 
     url: str = ""
@@ -58,6 +61,7 @@ class SageMaker:
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     held: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    made: float = field(default_factory=time.time)
 
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation in self.refusals:
@@ -67,13 +71,9 @@ class SageMaker:
         verb = next(verb for verb in ("Create", "Describe", "Update", "Delete", "List") if operation.startswith(verb))
         noun = operation.removeprefix(verb)
         if verb == "List":
-            noun = noun.removesuffix("s")
-            names = [name for kind, name in self.held if kind == noun and request.get("NameContains", "") in name]
-            start = int(request.get("NextToken", 0))
-            more = {"NextToken": str(start + 5)} if start + 5 < len(names) else {}
-            return {f"{noun}s": [{f"{noun}Name": name} for name in names[start : start + 5]], **more}
+            return self._listing(noun.removesuffix("s"), request)
         name = request[f"{noun}Name"]
-        arn = f"arn:aws:sagemaker:us-east-1:123456789012:{noun.lower()}/{name}"
+        arn = self._arn(noun, name)
         if verb == "Create":
             if (noun, name) in self.held:
                 raise Refusal("ValidationException", f"Cannot create already existing {noun} {arn}")
@@ -84,13 +84,29 @@ class SageMaker:
         elif verb == "Update" and not self.rolls_back:
             self.held[noun, name] |= request
         elif verb == "Describe":
-            return self._description(noun, name) | {f"{noun}Arn": arn}
+            return self._description(noun, name)
         elif verb == "Delete":
             del self.held[noun, name], self.tags[arn]
         return {f"{noun}Arn": arn}
 
+    def _listing(self, noun: str, request: dict[str, Any]) -> dict[str, Any]:
+        names = [name for kind, name in self.held if kind == noun and request.get("NameContains", "") in name]
+        start = int(request.get("NextToken", 0))
+        more = {"NextToken": str(start + 5)} if start + 5 < len(names) else {}
+        status = {"EndpointStatus": "InService"} if noun == "Endpoint" else {}
+        page = [{f"{noun}Name": name, **self._facts(noun, name), **status} for name in names[start : start + 5]]
+        return {f"{noun}s": page, **more}
+
+    def _arn(self, noun: str, name: str) -> str:
+        kind = {"EndpointConfig": "endpoint-config", "TransformJob": "transform-job"}.get(noun, noun.lower())
+        return f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}"
+
+    def _facts(self, noun: str, name: str) -> dict[str, Any]:
+        changed = {"LastModifiedTime": self.made} if noun == "Endpoint" else {}
+        return {f"{noun}Arn": self._arn(noun, name), "CreationTime": self.made, **changed}
+
     def _description(self, noun: str, name: str) -> dict[str, Any]:
-        found = self.held[noun, name]
+        found = {f"{noun}Name": name, **self.held[noun, name], **self._facts(noun, name)}
         if noun not in ("Endpoint", "TransformJob"):
             return found
         reason = {"FailureReason": self.failure} if self.failure else {}
@@ -612,6 +628,71 @@ def test_every_step_is_on_record(aws: Aws, deployer: Make, tiny_model: Path, tmp
         ("aws:us-east-1", "run-1", "created")
     }
     assert found[0].dollars_per_hour == 0.115
+
+
+CONTAINER = {"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"}
+CREATED: Mapping[str, dict[str, Any]] = {
+    "Model": {"ExecutionRoleArn": ROLE, "PrimaryContainer": CONTAINER},
+    "EndpointConfig": {
+        "ProductionVariants": [
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": "one",
+                "InstanceType": "ml.m5.large",
+                "InitialInstanceCount": 1,
+                "InitialVariantWeight": 1.0,
+            }
+        ]
+    },
+    "Endpoint": {"EndpointConfigName": "one"},
+}
+
+
+@pytest.mark.parametrize("which", ["ours", "moto"])
+def test_both_sagemakers_keep_the_same_promises(clients: Mapping[str, Aws], sagemaker: SageMaker, which: str) -> None:
+    """What is created is described as it was asked for, listed and tagged, and after it is deleted it is not there."""
+    client = clients[which].empty()("sagemaker")
+
+    def call(operation: str, **request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = client._make_api_call(operation, request)
+        answer.pop("ResponseMetadata")
+        shape = client.meta.service_model.operation_model(operation).output_shape
+        if shape is not None and which == "ours":  # moto's DescribeModel has a VpcConfig that AWS's model refuses
+            report = ParamValidator().validate(answer, shape)
+            assert not report.has_errors(), f"{operation}: {report.generate_report()}"
+        return answer
+
+    def refused(operation: str, **request: Any) -> str:
+        with pytest.raises(ClientError) as caught:
+            client._make_api_call(operation, request)
+        return str(caught.value.response["Error"]["Code"])
+
+    for noun, request in CREATED.items():
+        name = {f"{noun}Name": "one"}
+        tags = [{"Key": "scones:project", "Value": "scones"}, {"Key": "scones:run", "Value": "1"}]
+        assert refused(f"Describe{noun}", **name) == "ValidationException"
+        arn = call(f"Create{noun}", **name, **request, Tags=tags)[f"{noun}Arn"]
+        found = call(f"Describe{noun}", **name)
+        assert found[f"{noun}Arn"] == arn
+        assert _includes(found, {**name, **request}), noun
+        assert [item[f"{noun}Name"] for item in call(f"List{noun}s", NameContains="on")[f"{noun}s"]] == ["one"]
+        assert call("ListTags", ResourceArn=arn)["Tags"] == tags
+        call("AddTags", ResourceArn=arn, Tags=[{"Key": "scones:expires", "Value": "never"}])
+        call("DeleteTags", ResourceArn=arn, TagKeys=["scones:run"])
+        assert {tag["Key"] for tag in call("ListTags", ResourceArn=arn)["Tags"]} == {"scones:project", "scones:expires"}
+    for noun in reversed(CREATED):
+        call(f"Delete{noun}", **{f"{noun}Name": "one"})
+        for verb in ("Describe", "Delete"):
+            assert refused(f"{verb}{noun}", **{f"{noun}Name": "one"}) == "ValidationException"
+
+
+def _includes(found: Any, wanted: Any) -> bool:
+    """Whether an answer says at least what was asked for."""
+    if isinstance(wanted, Mapping):
+        return all(_includes(found[key], value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(_includes, found, wanted))
+    return bool(found == wanted)
 
 
 JUNE = TransformRequest("june", Path(), "s3://pictures/june/", f"s3://{BUCKET}/june/")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 from PIL import Image
 
 from scones_ml import backends, lifecycle
-from scones_ml.aws.executions import EndedExecution, StateMachineExecutions, fetch_execution
+from scones_ml.aws.executions import EndedExecution, StateMachineExecutions
 from scones_ml.aws.workflow import StepFunctionsRunner
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, WorkflowError
@@ -266,41 +264,3 @@ def test_a_load_runs_on_aws_too(deployed: StepFunctions, photos: Path, capsys: p
     assert (report["images"], sum(report["outcomes"].values())) == (10, 10)
     assert 900 <= report["latency_ms"]["p50"] < 2000
     assert len(deployed.executions) == 10
-
-
-def test_motos_own_engine_is_followed_too(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another implementation of Step Functions, running definitions by itself, tells the same of them."""
-    for name, value in {"ACCESS_KEY_ID": "t", "SECRET_ACCESS_KEY": "t", "DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    configure(moto_url, execute=True)
-    states, iam = boto3.client("stepfunctions"), boto3.client("iam")
-    role = iam.create_role(RoleName="states", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    accept = {"Type": "Pass", "Result": {"outcome": "accepted", "label": "bicycle", "confidence": 0.97}, "End": True}
-    refuse = {"Type": "Fail", "Error": "THRESHOLD_CONFIDENCE_NOT_MET", "Cause": "0.6 is below 0.93"}
-    choice = {
-        "Type": "Choice",
-        "Choices": [{"Variable": "$.s3_key", "StringMatches": "sure*", "Next": "Accept"}],
-        "Default": "Refuse",
-    }
-    definition = {"StartAt": "IsSure", "States": {"IsSure": choice, "Accept": accept, "Refuse": refuse}}
-    machine = states.create_state_machine(name="moto", definition=json.dumps(definition), roleArn=role)
-    arn = machine["stateMachineArn"]
-    images = [ImageRef(s3_bucket="pictures", s3_key=key) for key in ("sure.png", "unsure.png")]
-    try:
-        run = StepFunctionsRunner(StateMachineExecutions(arn), pause=lambda _: None).run
-        for _ in range(2):  # the second time, both are there already
-            results = {result.image.s3_key: result for result in run(WorkflowRequest(images, "outcomes"))}
-            assert (results["sure.png"].outcome, results["sure.png"].confidence) == ("accepted", 0.97)
-            assert results["unsure.png"].reason == "THRESHOLD_CONFIDENCE_NOT_MET: 0.6 is below 0.93"
-        fetched = fetch_execution(str(results["unsure.png"].execution))
-        assert json.loads(fetched.definition) == definition
-    finally:
-        states.delete_state_machine(stateMachineArn=arn)
-        iam.delete_role(RoleName="states")
-        configure(moto_url, execute=False)
-
-
-def configure(moto_url: str, *, execute: bool) -> None:
-    body = json.dumps({"stepfunctions": {"execute_state_machine": execute}}).encode()
-    urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/config", body, method="POST")).close()
