@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from scones_ml.aws.endpoint_logs import last_lines, log_group
 from scones_ml.aws.environment import AwsEnvironment
-from scones_ml.aws.packages import is_stored, package_of, store_package
+from scones_ml.aws.packages import is_stored, store_package
 from scones_ml.aws.resources import MOVING, Resources
 from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_steps
-from scones_ml.sagemaker.endpoint_plan import Found, alarm_name, changes_needed, deployment_plan, removal_plan
-from scones_ml.sagemaker.endpoint_requests import Vpc, is_version, variant_id
+from scones_ml.sagemaker.endpoint_plan import Found, changes_needed, deployment_plan, removal_plan
+from scones_ml.sagemaker.endpoint_requests import Vpc, alarm_name, is_version, variant_id
+from scones_ml.sagemaker.model_package import pack_model
 
 __all__ = ["SageMakerDeployer"]
 
@@ -104,7 +105,7 @@ class SageMakerDeployer:
 
     def _wanted(self, request: DeploymentRequest, environment: AwsEnvironment) -> Plan:
         """All that a deployment takes where nothing is yet, each request held against AWS's own models."""
-        plan = deployment_plan(request, environment.deployment_target(self._vpc), package_of(request.model))
+        plan = deployment_plan(request, environment.deployment_target(self._vpc), pack_model(request.model))
         for change in plan.changes:
             self._resources.check(change)
         return plan
@@ -129,7 +130,7 @@ class SageMakerDeployer:
             versions = {(kind, found) for found in self._resources.names(kind, f"{name}-") if is_version(found, name)}
             others |= versions - needed
         look = {identity: self._resources.find_ours(*identity) for identity in sorted(needed)}
-        look |= {identity: self._find_if_ours(*identity) for identity in sorted(others)}
+        look |= {identity: self._resources.find_if_ours(*identity) for identity in sorted(others)}
         look["endpoint", name] = endpoint
         for kind in ("scaling target", "scaling policy") if endpoint else ():
             look[kind, variant_id(name)] = self._resources.find(kind, variant_id(name))
@@ -137,10 +138,6 @@ class SageMakerDeployer:
             if change.kind == "object" and is_stored(self._store, change):
                 look[change.kind, change.name] = {}
         return {identity: found for identity, found in look.items() if found is not None}
-
-    def _find_if_ours(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        found = self._resources.find(kind, name)
-        return found if found and self._resources.is_ours(kind, name, found) else None
 
     def _perform(self, change: Change, steps: Steps) -> None:
         steps(f"{change.action} {change.kind} {change.name}")

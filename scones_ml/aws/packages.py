@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from scones_ml.plans import Change
-from scones_ml.ports import BuiltInModel, ObjectStore
-from scones_ml.sagemaker.model_package import ModelPackage, pack_model
+from scones_ml.ports import ObjectStore
 
-__all__ = ["is_stored", "package_of", "store_package"]
-
-
-def package_of(model: Path | BuiltInModel) -> ModelPackage | None:
-    """The model's package; None for what lies in S3 already.
-
-    Raises:
-        ConfigurationError: it is not a model.
-    """
-    return pack_model(model) if isinstance(model, Path) else None
+__all__ = ["is_stored", "store_package"]
 
 
 def is_stored(store: ObjectStore, change: Change) -> bool:

@@ -143,6 +143,11 @@ class Resources:
             )
         return found
 
+    def find_if_ours(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        """Describe a resource of ours; None when there is none of that name, or it is somebody else's."""
+        found = self.find(kind, name)
+        return found if found and self.is_ours(kind, name, found) else None
+
     def perform(self, change: Change, run: Run) -> None:
         """Make one change, after its request was checked; what is created is tagged.
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Final
 
 from scones_ml.aws.environment import AwsEnvironment
-from scones_ml.aws.packages import is_stored, package_of, store_package
+from scones_ml.aws.packages import is_stored, store_package
 from scones_ml.aws.resources import Resources, status_of
 from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import DeploymentError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Steps, no_steps
 from scones_ml.sagemaker.endpoint_requests import Vpc
+from scones_ml.sagemaker.model_package import pack_model
 from scones_ml.sagemaker.transform import TransformRequest, transform_plan
 
 __all__ = ["BatchTransforms"]
@@ -52,7 +53,7 @@ class BatchTransforms:
     def plan(self, request: TransformRequest) -> Plan:
         """What it takes; nothing is done, and no credentials are needed."""
         target = self._environment.planned().deployment_target(self._vpc)
-        return self._checked(transform_plan(request, target, package_of(request.model)))
+        return self._checked(transform_plan(request, target, pack_model(request.model)))
 
     def transform(self, request: TransformRequest, steps: Steps = no_steps) -> None:
         """Run a job to its end; its answers are under ``request.destination``.
@@ -63,7 +64,7 @@ class BatchTransforms:
                 to stop it.
         """
         target = self._environment.deployment_target(self._vpc)
-        plan = self._checked(transform_plan(request, target, package_of(request.model)))
+        plan = self._checked(transform_plan(request, target, pack_model(request.model)))
         for kind in ("transform job", "model"):
             if self._resources.find(kind, request.name):
                 raise DeploymentError(f"{kind} {request.name} was there before: choose another name")

@@ -10,29 +10,25 @@ the same model deployed the same way leaves nothing to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price
 from scones_ml.errors import DeploymentError
-from scones_ml.events import parse_object_uri
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
-from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
+from scones_ml.ports import DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker import endpoint_requests as requests
 from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Request
 from scones_ml.sagemaker.model_package import ModelPackage
-from scones_ml.sagemaker.resource_kinds import removal_permission
+from scones_ml.sagemaker.resource_kinds import creation_permission, removal_permission
 
 __all__ = [
     "Found",
-    "alarm_name",
     "changes_needed",
+    "creations",
     "deployment_plan",
-    "model_changes",
     "removal",
     "removal_plan",
 ]
@@ -44,8 +40,9 @@ _LONGEST_NAME: Final = SAGEMAKER_NAME_CHARACTERS - 13  # `versioned` appends a h
 _NEVER_CHANGE: Final = ("object", "model", "endpoint config")
 _ONE_FOR_EACH_VERSION: Final = ("endpoint config", "model")
 _ONLY_IF_SCALED: Final = ("scaling policy", "scaling target")
+_BAKE_SECONDS: Final = 300  # long enough for the alarm, which looks at whole minutes
+_UPDATE_SECONDS: Final = 3_600
 _BEYOND_REPAIR: Final = ("Failed", "OutOfService")
-_ARCHIVE: Final = "application/gzip"
 
 
 def deployment_plan(request: DeploymentRequest, target: DeploymentTarget, package: ModelPackage | None) -> Plan:
@@ -64,120 +61,52 @@ def deployment_plan(request: DeploymentRequest, target: DeploymentTarget, packag
         raise DeploymentError(
             f"{request.name!r} is no endpoint's name: give 1 to {_LONGEST_NAME} letters, digits and hyphens"
         )
-    requests.check_serverless(request, target)
-    return Plan("deploy", f"aws:{target.region}", tuple(_creations(request, target, package)))
+    wanted = requests.creations(request, target, package)
+    prices = {"alarm": alarm_hourly_price(target.region), "endpoint": _dollars_per_hour(request.variant, target)}
+    return Plan("deploy", f"aws:{target.region}", tuple(creations(wanted, package, prices)))
 
 
-def model_changes(
-    name: Callable[[Request], str],
-    model: Path | BuiltInModel,
-    container: str | None,
-    target: DeploymentTarget,
-    package: ModelPackage | None,
+def creations(
+    wanted: Iterable[tuple[str, str, Request]], package: ModelPackage | None, prices: Mapping[str, float | None] = {}
 ) -> Iterator[Change]:
-    """A model's package in S3, where there is one, and then the model.
+    """How resources are made, each with what it is for, its permission and its price.
 
     Args:
-        name: names the model by its request.
-        model: what is served.
-        container: URI of an image of your own; AWS's own when None.
-        target: region, role, storage and network.
-        package: the model's; None for a :class:`BuiltInModel`.
-
-    Raises:
-        ConfigurationError: no container is known for the region.
+        wanted: kind, name and request of each, see :func:`scones_ml.sagemaker.endpoint_requests.creations`.
+        package: the model's; None where none is uploaded.
+        prices: dollars an hour by kind, None for unknown; nothing for kinds that are missing.
     """
-    if isinstance(model, BuiltInModel):
-        content = requests.model_request(model, model.uri, container, target)
-    else:
-        assert package is not None  # noqa: S101 - by the caller's promise
-        uri = f"{target.root}/models/{package.hash[:32]}/model.tar.gz"
-        bucket, key = parse_object_uri(uri)
-        stored: Mapping[str, object] = {"Bucket": bucket, "Key": key, "ContentType": _ARCHIVE}
-        why = f"{len(package.data) / 1e6:.1f} MB: the model and the code that serves it"
-        yield Change("create", "object", uri, why, "s3:PutObject", request=stored, content=package.data)
-        content = requests.model_request(package.card, uri, container, target)
-    request = {"ModelName": name(content), **content}
-    yield Change(
-        "create", "model", name(content), "the container and its model", "sagemaker:CreateModel", request=request
-    )
+    for kind, name, request in wanted:
+        content = package.data if package and kind == "object" else b""
+        why = _purpose(kind, request, content)
+        yield Change("create", kind, name, why, creation_permission(kind), prices.get(kind, 0.0), request, content)
 
 
-def _creations(request: DeploymentRequest, target: DeploymentTarget, package: ModelPackage | None) -> Iterator[Change]:
-    name, variant = request.name, request.variant
-    versioned = partial(requests.versioned, name)
-    *before, model = model_changes(versioned, request.model, request.container, target, package)
-    yield from (*before, model)
-    content = requests.config_request(model.name, request, target)
-    config = requests.versioned(name, content)
-    yield Change(
-        "create",
-        "endpoint config",
-        config,
-        _machines(variant, "DataCaptureConfig" in content),
-        "sagemaker:CreateEndpointConfig",
-        request={"EndpointConfigName": config, **content},
-    )
-    if isinstance(variant, RealTime):
-        yield _alarm(name, target)
-    yield Change(
-        "create",
-        "endpoint",
-        name,
-        "answers requests",
-        "sagemaker:CreateEndpoint",
-        _dollars_per_hour(variant, target),
-        requests.endpoint_request(name, config),
-    )
-    if isinstance(variant, RealTime) and variant.most_instances:
-        yield from _scaling(name, variant, variant.most_instances)
+def _purpose(kind: str, request: Mapping[str, Any], content: bytes) -> str:
+    match kind:
+        case "object":
+            return f"{len(content) / 1e6:.1f} MB: the model and the code that serves it"
+        case "model":
+            return "the container and its model"
+        case "endpoint config":
+            return _machines(request["ProductionVariants"][0], captures="DataCaptureConfig" in request)
+        case "alarm":
+            return "an update that makes it fail is rolled back"
+        case "scaling target":
+            return f"{request['MinCapacity']} to {request['MaxCapacity']} instances; each costs as much as the first"
+        case "scaling policy":
+            aim = request["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+            return f"{aim:,.0f} requests a minute for each instance"
+        case _:
+            return "answers requests"
 
 
-def _machines(variant: RealTime | Serverless, captures: bool) -> str:
-    match variant:
-        case RealTime(instance_type, instances):
-            kept = "requests are captured" if captures else "nothing is captured"
-            return f"{instances} x {instance_type}, {kept}"
-        case Serverless(memory_mb, max_concurrency):
-            return f"serverless, {memory_mb} MB, at most {max_concurrency} requests at a time; paid while it answers"
-
-
-def _alarm(endpoint: str, target: DeploymentTarget) -> Change:
-    name = alarm_name(endpoint)
-    return Change(
-        "create",
-        "alarm",
-        name,
-        "an update that makes it fail is rolled back",
-        "cloudwatch:PutMetricAlarm",
-        alarm_hourly_price(target.region),
-        requests.alarm_request(name, endpoint),
-    )
-
-
-def _scaling(endpoint: str, variant: RealTime, most: int) -> Iterator[Change]:
-    name = requests.variant_id(endpoint)
-    yield Change(
-        "create",
-        "scaling target",
-        name,
-        f"{variant.instances} to {most} instances; each costs as much as the first",
-        "application-autoscaling:RegisterScalableTarget",
-        request=requests.scaling_target_request(endpoint, variant.instances, most),
-    )
-    yield Change(
-        "create",
-        "scaling policy",
-        name,
-        f"{variant.invocations_per_instance:,} requests a minute for each instance",
-        "application-autoscaling:PutScalingPolicy",
-        request=requests.scaling_policy_request(endpoint, variant.invocations_per_instance),
-    )
-
-
-def alarm_name(endpoint: str) -> str:
-    """The alarm that rolls an endpoint's updates back."""
-    return f"scones-{endpoint}-errors"
+def _machines(variant: Mapping[str, Any], *, captures: bool) -> str:
+    if "ServerlessConfig" in variant:
+        memory, most = (variant["ServerlessConfig"][key] for key in ("MemorySizeInMB", "MaxConcurrency"))
+        return f"serverless, {memory} MB, at most {most} requests at a time; paid while it answers"
+    kept = "requests are captured" if captures else "nothing is captured"
+    return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}, {kept}"
 
 
 def changes_needed(request: DeploymentRequest, wanted: Plan, found: Found) -> Plan:
@@ -242,8 +171,34 @@ def _endpoint_needed(change: Change, request: DeploymentRequest, there: Mapping[
             action="update",
             why="a new fleet beside the old one, which goes when the new one is well",
             permission="sagemaker:UpdateEndpoint",
-            request=requests.update_request(change.name, config, request.variant, alarm_name(change.name)),
+            request=_update_request(change.name, config, request.variant),
         )
+
+
+def _update_request(name: str, config_name: str, variant: RealTime | Serverless) -> Request:
+    """UpdateEndpoint: a new fleet beside the old one, and back to the old one when the alarm goes off.
+
+    One machine answers first where there are two or more; an endpoint that has been scaled keeps its size.
+    """
+    request = requests.endpoint_request(name, config_name)
+    if isinstance(variant, Serverless):
+        return request
+    traffic: Request = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": _BAKE_SECONDS}
+    if variant.instances > 1:
+        first = {"Type": "INSTANCE_COUNT", "Value": 1}
+        traffic = {"Type": "CANARY", "CanarySize": first, "WaitIntervalInSeconds": _BAKE_SECONDS}
+    request["DeploymentConfig"] = {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": traffic,
+            "TerminationWaitInSeconds": _BAKE_SECONDS,
+            "MaximumExecutionTimeoutInSeconds": _UPDATE_SECONDS,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": requests.alarm_name(name)}]},
+    }
+    if variant.most_instances:
+        request["RetainAllVariantProperties"] = True
+        request["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DataCaptureConfig"}]
+    return request
 
 
 def _machines_before(request: DeploymentRequest, found: Found) -> str:

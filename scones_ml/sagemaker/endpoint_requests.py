@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.events import parse_object_uri
 from scones_ml.inference.model import ModelCard
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker.image_uris import image_classification_image, pytorch_inference_image
+from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = [
     "CAPTURED",
@@ -26,15 +30,16 @@ __all__ = [
     "DeploymentTarget",
     "Request",
     "Vpc",
+    "alarm_name",
     "alarm_request",
-    "check_serverless",
     "config_request",
+    "creations",
     "endpoint_request",
     "is_version",
+    "model_creations",
     "model_request",
     "scaling_policy_request",
     "scaling_target_request",
-    "update_request",
     "variant_id",
     "versioned",
 ]
@@ -49,9 +54,6 @@ CAPTURED: Final[Mapping[str, list[str]]] = {
     "JsonContentTypes": ["application/json", "application/jsonlines"],
 }
 """What is kept as text in a capture; everything else, pictures above all, is kept in base64."""
-
-_BAKE_SECONDS: Final = 300
-_UPDATE_SECONDS: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,66 @@ class DeploymentTarget:
     vpc: Vpc | None = None
 
 
+def creations(
+    request: DeploymentRequest, target: DeploymentTarget, package: ModelPackage | None
+) -> Iterator[tuple[str, str, Request]]:
+    """Everything that an endpoint takes, in the order in which it is made.
+
+    Args:
+        request: what is wanted.
+        target: region, role, storage and network.
+        package: the model's; None for a :class:`BuiltInModel`, which lies in S3 already.
+
+    Yields:
+        Kind and name of each resource, and the request that makes it, without tags.
+
+    Raises:
+        ConfigurationError: no container is known for the region, or a class name holds a comma.
+        DeploymentError: a serverless endpoint cannot do what is asked for.
+    """
+    _check_serverless(request, target)
+    name, variant = request.name, request.variant
+    *before, model = model_creations(request.model, request.container, target, package, partial(versioned, name))
+    yield from (*before, model)
+    content = config_request(model[1], request, target)
+    config = versioned(name, content)
+    yield "endpoint config", config, {"EndpointConfigName": config, **content}
+    if isinstance(variant, RealTime):
+        yield "alarm", alarm_name(name), alarm_request(alarm_name(name), name)
+    yield "endpoint", name, endpoint_request(name, config)
+    if isinstance(variant, RealTime) and variant.most_instances:
+        scaled, most = variant_id(name), variant.most_instances
+        yield "scaling target", scaled, scaling_target_request(name, variant.instances, most)
+        yield "scaling policy", scaled, scaling_policy_request(name, variant.invocations_per_instance)
+
+
+def model_creations(
+    model: Path | BuiltInModel,
+    container: str | None,
+    target: DeploymentTarget,
+    package: ModelPackage | None,
+    name: Callable[[Request], str],
+) -> Iterator[tuple[str, str, Request]]:
+    """A model's package in S3, where there is one, and then the model; see :func:`creations`.
+
+    Args:
+        model: what is served.
+        container: URI of an image of your own; AWS's own when None.
+        target: region, role, storage and network.
+        package: the model's; None for a :class:`BuiltInModel`.
+        name: names the model by its request.
+    """
+    if isinstance(model, BuiltInModel):
+        content = model_request(model, model.uri, container, target)
+    else:
+        assert package is not None  # noqa: S101 - by the caller's promise
+        uri = f"{target.root}/models/{package.hash[:32]}/model.tar.gz"
+        bucket, key = parse_object_uri(uri)
+        yield "object", uri, {"Bucket": bucket, "Key": key, "ContentType": "application/gzip"}
+        content = model_request(package.card, uri, container, target)
+    yield "model", name(content), {"ModelName": name(content), **content}
+
+
 def versioned(name: str, content: Mapping[str, object]) -> str:
     """``name-0123456789ab``: the digits stand for the content."""
     text = json.dumps(content, sort_keys=True)
@@ -97,12 +159,17 @@ def is_version(name: str, endpoint: str) -> bool:
     return re.fullmatch(re.escape(endpoint) + "-[0-9a-f]{12}", name) is not None
 
 
+def alarm_name(endpoint: str) -> str:
+    """The alarm that rolls an endpoint's updates back."""
+    return f"scones-{endpoint}-errors"
+
+
 def variant_id(endpoint: str) -> str:
     """What Application Auto Scaling calls the endpoint's one variant."""
     return f"endpoint/{endpoint}/variant/{VARIANT}"
 
 
-def check_serverless(request: DeploymentRequest, target: DeploymentTarget) -> None:
+def _check_serverless(request: DeploymentRequest, target: DeploymentTarget) -> None:
     """Refuse what a serverless endpoint cannot do, before AWS does so minutes later.
 
     Raises:
@@ -190,36 +257,10 @@ def endpoint_request(name: str, config_name: str) -> Request:
     return {"EndpointName": name, "EndpointConfigName": config_name}
 
 
-def update_request(name: str, config_name: str, variant: RealTime | Serverless, alarm_name: str) -> Request:
-    """UpdateEndpoint: a new fleet beside the old one, and back to the old one when the alarm goes off.
-
-    One machine answers first where there are two or more; an endpoint that has been scaled keeps its size.
-    """
-    request = endpoint_request(name, config_name)
-    if isinstance(variant, Serverless):
-        return request
-    traffic: Request = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": _BAKE_SECONDS}
-    if variant.instances > 1:
-        first = {"Type": "INSTANCE_COUNT", "Value": 1}
-        traffic = {"Type": "CANARY", "CanarySize": first, "WaitIntervalInSeconds": _BAKE_SECONDS}
-    request["DeploymentConfig"] = {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": traffic,
-            "TerminationWaitInSeconds": _BAKE_SECONDS,
-            "MaximumExecutionTimeoutInSeconds": _UPDATE_SECONDS,
-        },
-        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm_name}]},
-    }
-    if variant.most_instances:
-        request["RetainAllVariantProperties"] = True
-        request["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DataCaptureConfig"}]
-    return request
-
-
-def alarm_request(alarm_name: str, endpoint: str) -> Request:
+def alarm_request(name: str, endpoint: str) -> Request:
     """PutMetricAlarm, without its tags: the container has failed within the last minute."""
     return {
-        "AlarmName": alarm_name,
+        "AlarmName": name,
         "AlarmDescription": f"Endpoint {endpoint} fails (5XX); an update that brings this about is rolled back",
         "Namespace": "AWS/SageMaker",
         "MetricName": "Invocation5XXErrors",

@@ -26,6 +26,7 @@ from typing import Final
 from scones_ml.errors import MissingExtraError
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, read_card, read_file
 from scones_ml.packaging.modules import needed_modules
+from scones_ml.ports import BuiltInModel
 
 __all__ = ["ModelPackage", "archive", "pack_model", "requirements"]
 
@@ -49,14 +50,16 @@ class ModelPackage:
     card: ModelCard
 
 
-def pack_model(model: Path) -> ModelPackage:
-    """Build the package of a model's folder or ``model.tar.gz``.
+def pack_model(model: Path | BuiltInModel) -> ModelPackage | None:
+    """Build the package of a model's folder or ``model.tar.gz``; None for what lies in S3 already.
 
     Raises:
         ConfigurationError: it is not a model.
         MissingExtraError: a package whose version is to be written down is not installed.
     """
-    modules = needed_modules(_PROGRAM.read_text(encoding="utf-8"))
+    if isinstance(model, BuiltInModel):
+        return None
+    card, modules = read_card(model), needed_modules(_PROGRAM.read_text(encoding="utf-8"))
     files = {
         MODEL_GRAPH: read_file(model, MODEL_GRAPH),
         MODEL_CARD: read_file(model, MODEL_CARD),
@@ -65,7 +68,7 @@ def pack_model(model: Path) -> ModelPackage:
         **{f"code/{name}": path.read_bytes() for name, path in modules.items()},
     }
     content = _tar(files)
-    return ModelPackage(gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest(), read_card(model))
+    return ModelPackage(gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest(), card)
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

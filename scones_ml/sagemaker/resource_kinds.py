@@ -11,7 +11,7 @@ from typing import Final
 
 from scones_ml.sagemaker.endpoint_requests import SCALABLE_DIMENSION, SCALING_POLICY
 
-__all__ = ["KINDS", "Call", "Kind", "Listing", "removal_permission"]
+__all__ = ["KINDS", "Call", "Kind", "Listing", "creation_permission", "removal_permission"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,11 @@ _OTHER_REMOVALS: Final = {
     "stack": "cloudformation:DeleteStack",
 }
 """For what is removed by more than one call."""
+
+
+def creation_permission(kind: str) -> str:
+    """The IAM action that making a resource takes."""
+    return f"{KINDS[kind].service}:{KINDS[kind].create}" if kind in KINDS else "s3:PutObject"
 
 
 def removal_permission(kind: str) -> str:

@@ -16,8 +16,8 @@ from scones_ml.events import parse_uri
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import BuiltInModel
-from scones_ml.sagemaker.endpoint_plan import model_changes, removal
-from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Request
+from scones_ml.sagemaker.endpoint_plan import creations, removal
+from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Request, model_creations
 from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = ["TransformRequest", "transform_plan", "transform_request"]
@@ -69,7 +69,8 @@ def transform_plan(request: TransformRequest, target: DeploymentTarget, package:
     Raises:
         ConfigurationError: no container is known for the region.
     """
-    *before, model = model_changes(lambda _: request.name, request.model, request.container, target, package)
+    wanted = model_creations(request.model, request.container, target, package, lambda _: request.name)
+    *before, model = creations(wanted, package)
     job = Change(
         "create",
         "transform job",
