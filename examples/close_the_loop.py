@@ -94,7 +94,7 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
             answers = _answered(
                 [asked[image.image_id] for image in images[:count]], truth, work / f"{chosen}-{count}.jsonl"
             )
-            source = dataset.ExtendedDataset(data, dataset.Answers(answers, backend.store))
+            source = dataset.ExtendedDataset(data, dataset.AnnotatedImages(answers, backend.store))
             extended = dataset.stage(source, work / f"{chosen}-{count}").dataset
             model = _train(backend, extended, work / f"{chosen}-{count}-model", seed, loop)
             accuracy[chosen, loop.start + count] = _right(model, extended) / len(held)

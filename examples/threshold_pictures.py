@@ -32,8 +32,8 @@ from scones_ml.reports.drawing import (
     x_axis,
     y_axis,
 )
-from scones_ml.reports.evaluation_report import answers, curve_points
-from scones_ml.reports.facts import Answer
+from scones_ml.reports.evaluation_report import curve_points, scored_predictions
+from scones_ml.reports.facts import ScoredPrediction
 from scones_ml.reports.page import asset
 
 WRONG, REVIEW = 20.0, 1.0  # a wrong answer costs as much as twenty looks
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     predictions = lifecycle.predict(options.model, options.data)
-    given = answers(predictions.probabilities, predictions.labels)
+    given = scored_predictions(predictions.probabilities, predictions.labels)
     drawings = {
         "confidence": histogram(
             [a.confidence for a in given],
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tell(given, predictions.threshold)
 
 
-def tradeoff(given: Sequence[Answer], threshold: float | None) -> str:
+def tradeoff(given: Sequence[ScoredPrediction], threshold: float | None) -> str:
     """How often answers are right, by how many are let through; the marker is the model's threshold."""
     accepted = sum(a.confidence >= threshold for a in given) if threshold else 0
     points = curve_points(tuple(given), accepted)
@@ -75,7 +75,7 @@ def tradeoff(given: Sequence[Answer], threshold: float | None) -> str:
     return coverage_curve(points, chosen, None)[0]
 
 
-def costs(predictions: Predictions, given: Sequence[Answer]) -> str:
+def costs(predictions: Predictions, given: Sequence[ScoredPrediction]) -> str:
     """What a picture costs at each threshold, in looks."""
     floor = 1 / len(predictions.classes)
     thresholds = np.linspace(floor, 1.0, 101)
@@ -96,7 +96,7 @@ def costs(predictions: Predictions, given: Sequence[Answer]) -> str:
     )
 
 
-def cost(given: Sequence[Answer], threshold: float) -> float:
+def cost(given: Sequence[ScoredPrediction], threshold: float) -> float:
     """Mean cost of a picture when answers pass from a threshold up."""
     spent = [(0.0 if a.correct else WRONG) if a.confidence >= threshold else REVIEW for a in given]
     return sum(spent) / len(spent)
@@ -145,7 +145,7 @@ def standalone(drawing: str) -> str:
     return f"{opening}<style>{colours}{font}\n{rules}</style>{card}{drawing[start:]}\n"
 
 
-def tell(given: Sequence[Answer], threshold: float | None) -> None:
+def tell(given: Sequence[ScoredPrediction], threshold: float | None) -> None:
     """The figures in words, for the page."""
     for name, at in (("every answer passes", 0.0), ("the model's threshold", threshold or 1.0), ("very strict", 0.99)):
         passed = [a for a in given if a.confidence >= at]

@@ -71,7 +71,7 @@ def _show(result: DemoResult, folder: Path) -> None:
     terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
     terminal.out.print()
     terminal.out.print(f"report     {folder / 'report.html'}")
-    terminal.out.print(f"left over  {len(result.leftovers)} resources")
+    terminal.out.print(f"left over  {len(result.remaining)} resources")
     instance = RealTime().instance_type
     price = price_table().instances[instance]
     terminal.out.print(

@@ -18,7 +18,7 @@ from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
 from scones_ml.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from scones_ml.lifecycle import Leftover
+    from scones_ml.lifecycle import RemainingResource
     from scones_ml.plans import Resource
     from scones_ml.ports import Backend
 
@@ -48,7 +48,7 @@ def cleanup(
     if dry_run:
         show_plans([lifecycle.plan_cleanup(backend, run, everything) for backend in places], json)
         return
-    left: list[Leftover] = []
+    left: list[RemainingResource] = []
     for backend in places:
         with terminal.progress("clean up") as progress:
             left += lifecycle.cleanup(backend, run, everything, progress=progress, steps=terminal.say)

@@ -129,10 +129,10 @@ def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | data
     from scones_ml import dataset
 
     if answers:
-        return dataset.ExtendedDataset(dataset.load(source), dataset.Answers(answers, store))
+        return dataset.ExtendedDataset(dataset.load(source), dataset.AnnotatedImages(answers, store))
     path = Path(source)
-    if path.is_file() and dataset.is_answers(path):
-        return dataset.Answers(path, store)
+    if path.is_file() and dataset.is_annotations(path):
+        return dataset.AnnotatedImages(path, store)
     return source
 
 

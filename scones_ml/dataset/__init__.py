@@ -16,7 +16,7 @@ and from an object store. A new kind of source is one class beside those in ``so
 
 from __future__ import annotations
 
-from scones_ml.dataset.answers import Answers, ExtendedDataset, is_answers
+from scones_ml.dataset.annotated import AnnotatedImages, ExtendedDataset, is_annotations
 from scones_ml.dataset.archives import Cifar100
 from scones_ml.dataset.checks import Problem
 from scones_ml.dataset.folds import folds, write_fold
@@ -28,7 +28,7 @@ from scones_ml.dataset.transfer import Upload, check_upload, download, upload
 
 __all__ = [
     "SPLITS",
-    "Answers",
+    "AnnotatedImages",
     "Candidate",
     "Cifar100",
     "Dataset",
@@ -47,7 +47,7 @@ __all__ = [
     "check_upload",
     "download",
     "folds",
-    "is_answers",
+    "is_annotations",
     "load",
     "recover",
     "remnants",

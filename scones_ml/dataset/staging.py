@@ -21,7 +21,7 @@ from pathlib import Path
 
 from scones_ml import images
 from scones_ml.dataset import records as staged
-from scones_ml.dataset.answers import ExtendedDataset
+from scones_ml.dataset.annotated import ExtendedDataset
 from scones_ml.dataset.checks import Problem, StagedPicture, drop_repeats
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
@@ -71,7 +71,7 @@ def stage(
     Args:
         source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
             ``"cifar100"`` for the published one, a ``.lst`` or JSON Lines manifest, ``s3://`` and a prefix or one of
-            these files, ``"synthetic"``, or a Source, such as :class:`Answers` of reviewers or an
+            these files, ``"synthetic"``, or a Source, such as :class:`AnnotatedImages` of reviewers or an
             :class:`ExtendedDataset`. What a file is, its content decides, not its name.
         destination: the folder to make. An earlier data set there is replaced, anything else is left alone.
         classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst``, which has

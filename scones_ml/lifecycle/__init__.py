@@ -7,7 +7,7 @@ where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`
 from __future__ import annotations
 
 from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, set_threshold
-from scones_ml.lifecycle.cleaning import Leftover, cleanup, leftovers, plan_cleanup, resources, spent
+from scones_ml.lifecycle.cleaning import RemainingResource, cleanup, plan_cleanup, remaining_resources, resources, spent
 from scones_ml.lifecycle.verbs import (
     attach,
     bulk,
@@ -27,15 +27,14 @@ from scones_ml.lifecycle.verbs import (
 )
 
 __all__ = [
-    "Leftover",
     "Predictions",
+    "RemainingResource",
     "attach",
     "bulk",
     "cleanup",
     "compare",
     "deploy",
     "evaluate",
-    "leftovers",
     "may_have_seen",
     "plan_cleanup",
     "plan_deploy",
@@ -46,6 +45,7 @@ __all__ = [
     "predict",
     "preview_deploy",
     "recording",
+    "remaining_resources",
     "resources",
     "run",
     "set_threshold",

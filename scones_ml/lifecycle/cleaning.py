@@ -12,14 +12,22 @@ from scones_ml.errors import ConfigurationError, SconesError, TransientServiceEr
 from scones_ml.plans import Change, Plan, Resource, recorded
 from scones_ml.ports import Backend, Progress, Steps, no_progress, no_steps
 
-__all__ = ["Leftover", "cleanup", "leftovers", "plan_cleanup", "resources", "retry_while_transient", "spent"]
+__all__ = [
+    "RemainingResource",
+    "cleanup",
+    "plan_cleanup",
+    "remaining_resources",
+    "resources",
+    "retry_while_transient",
+    "spent",
+]
 
 _PATIENCE = 2700.0
 """Seconds for which something that is refused for now is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
+class RemainingResource:
     """A resource that is still there.
 
     Attributes:
@@ -56,7 +64,7 @@ def cleanup(
     pause: Callable[[float], None] = time.sleep,
     progress: Progress = no_progress,
     steps: Steps = no_steps,
-) -> tuple[Leftover, ...]:
+) -> tuple[RemainingResource, ...]:
     """Remove what is ours, newest first, then list again: what is returned is still there.
 
     Args:
@@ -80,11 +88,14 @@ def cleanup(
             reasons[change.kind, change.name] = str(exc)
         progress(done, len(plan.changes))
     left = [
-        Leftover(one.kind, one.name, reasons.get((one.kind, one.name), ""), one.dollars_per_hour)
+        RemainingResource(one.kind, one.name, reasons.get((one.kind, one.name), ""), one.dollars_per_hour)
         for one in _there(backend, plan)
     ]
     tried = {(change.kind, change.name) for change in plan.changes}
-    return (*left, *(found for found in leftovers(backend, run, everything) if (found.kind, found.name) not in tried))
+    return (
+        *left,
+        *(found for found in remaining_resources(backend, run, everything) if (found.kind, found.name) not in tried),
+    )
 
 
 def _there(backend: Backend, plan: Plan) -> Iterator[Change]:
@@ -139,7 +150,9 @@ def spent(backend: Backend, now: datetime) -> float:
     )
 
 
-def leftovers(backend: Backend, run: str | None = None, everything: bool = False) -> tuple[Leftover, ...]:
+def remaining_resources(
+    backend: Backend, run: str | None = None, everything: bool = False
+) -> tuple[RemainingResource, ...]:
     """List what is ours and exists, newest first.
 
     Args:
@@ -148,7 +161,7 @@ def leftovers(backend: Backend, run: str | None = None, everything: bool = False
         everything: also what other workspaces made.
     """
     return tuple(
-        Leftover(found.kind, found.name, dollars_per_hour=found.dollars_per_hour)
+        RemainingResource(found.kind, found.name, dollars_per_hour=found.dollars_per_hour)
         for found in backend.inventory.resources(everything)
         if run is None or found.run == run
     )

@@ -101,7 +101,7 @@ class DemoResult:
     results: tuple[ImageResult, ...]
     truth: dict[str, str]
     captures: tuple[Capture, ...]
-    leftovers: tuple[lifecycle.Leftover, ...]
+    remaining: tuple[lifecycle.RemainingResource, ...]
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -124,7 +124,7 @@ class DemoResult:
             "captures": len(self.captures),
             "dataset_hash": self.card.dataset_hash,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
-            "resources_left": len(self.leftovers),
+            "resources_left": len(self.remaining),
         }
 
 
@@ -296,7 +296,10 @@ def _write_report(
             told,
             rows=tuple(_row(found, result.truth, files) for found in result.results),
             stage_seconds=result.seconds,
-            notes=("On this machine: no cost.", f"After clean-up {len(result.leftovers)} resources are left."),
+            notes=(
+                "On this machine: no cost.",
+                f"After clean-up {len(result.remaining)} resources are left.",
+            ),
         )
     )
     report_path = Path(_report(request).name)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Wanted", "label_next"]
+__all__ = ["LabelCandidate", "label_next"]
 
 _READERS, _AT_A_TIME = 16, 256  # images
 _CELLS = 8  # a side of the thumbnails that are to differ
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LabelCandidate:
     """An image whose label would help.
 
     Attributes:
@@ -46,7 +46,7 @@ def label_next(
     images: Sequence[ImageRef],
     count: int,
     progress: Progress = no_progress,
-) -> tuple[Wanted, ...]:
+) -> tuple[LabelCandidate, ...]:
     """Choose the images whose labels would help most, see :func:`scones_ml.evaluation.choose_to_label`.
 
     Args:
@@ -86,7 +86,7 @@ def label_next(
         raise DatasetError(f"none of {len(ordered):,} images can be read as a picture: there is nothing to choose from")
     probabilities = np.concatenate(answers)
     return tuple(
-        Wanted(seen[row], classifier.labels[int(probabilities[row].argmax())], float(probabilities[row].max()))
+        LabelCandidate(seen[row], classifier.labels[int(probabilities[row].argmax())], float(probabilities[row].max()))
         for row in choose_to_label(probabilities, np.concatenate(looks), count)
     )
 

@@ -58,7 +58,7 @@ def evaluation_report(
         DatasetError: ``data`` is not a staged data set.
     """
     from scones_ml.evaluation import rescale
-    from scones_ml.reports.evaluation_report import answers
+    from scones_ml.reports.evaluation_report import scored_predictions
 
     classifier, staged = load_model(model), dataset.load(data)
     card = classifier.card
@@ -78,9 +78,9 @@ def evaluation_report(
             library_version=card.library_version,
         ),
         evaluation=evaluate(predictions),
-        answers=answers(predictions.probabilities, predictions.labels),
+        predictions=scored_predictions(predictions.probabilities, predictions.labels),
         threshold=_choice(card),
-        uncalibrated=answers(rescale(predictions.probabilities, 1 / card.temperature), predictions.labels),
+        uncalibrated=scored_predictions(rescale(predictions.probabilities, 1 / card.temperature), predictions.labels),
         tested=_tested(staged, predictions),
         costs=cost_estimate(),
     )
@@ -143,11 +143,11 @@ def _choice(card: ModelCard) -> ThresholdChoice:
 
 
 def _tested(staged: dataset.Dataset, predictions: Predictions) -> tuple[ClassifiedRow, ...]:
-    from scones_ml.reports.evaluation_report import telling
+    from scones_ml.reports.evaluation_report import hardest_examples
 
     records = staged.split("test")
     rows = []
-    for index in telling(predictions.probabilities, predictions.labels):
+    for index in hardest_examples(predictions.probabilities, predictions.labels):
         record, probabilities = records[index], predictions.probabilities[index]
         confidence = float(probabilities.max())
         passes = predictions.threshold is not None and confidence >= predictions.threshold

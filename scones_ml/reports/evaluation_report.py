@@ -21,21 +21,21 @@ from scones_ml.evaluation.calibration import ReliabilityBin, reliability_bins
 from scones_ml.evaluation.intervals import clopper_pearson
 from scones_ml.reports import charts
 from scones_ml.reports.cost_chart import cost_chart, two_digits
-from scones_ml.reports.facts import Answer, ClassifiedRow, RunReport
+from scones_ml.reports.facts import ClassifiedRow, RunReport, ScoredPrediction
 from scones_ml.reports.page import asset, environment
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-__all__ = ["answers", "curve_points", "render_report", "telling"]
+__all__ = ["curve_points", "hardest_examples", "render_report", "scored_predictions"]
 
 _MOST_DOTS = 1500
 _MOST_POINTS = 200
 _MOST_PICTURES = 48  # in each group; the rest is counted
 
 
-def answers(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Answer, ...]:
+def scored_predictions(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[ScoredPrediction, ...]:
     """The (N, K) probabilities and (N,) labels of a split as answers, in order.
 
     Raises:
@@ -44,10 +44,10 @@ def answers(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Answer
     """
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
-    return tuple(Answer(float(c), bool(hit)) for c, hit in zip(confidences(matrix), correct, strict=True))
+    return tuple(ScoredPrediction(float(c), bool(hit)) for c, hit in zip(confidences(matrix), correct, strict=True))
 
 
-def telling(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24) -> tuple[int, ...]:
+def hardest_examples(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24) -> tuple[int, ...]:
     """Which pictures of a split are worth a look: the most confident errors, then the least confident hits.
 
     Args:
@@ -58,7 +58,7 @@ def telling(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24)
     Returns:
         Row numbers, at most ``2 * most``.
     """
-    given = answers(probabilities, labels)
+    given = scored_predictions(probabilities, labels)
     errors = sorted((i for i, a in enumerate(given) if not a.correct), key=lambda i: -given[i].confidence)
     hits = sorted((i for i, a in enumerate(given) if a.correct), key=lambda i: given[i].confidence)
     return (*errors[:most], *hits[:most])
@@ -74,7 +74,7 @@ def render_report(report: RunReport) -> str:
     script = asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     at = report.evaluation.at_threshold
-    points = curve_points(report.answers, at.accepted if at else 0)
+    points = curve_points(report.predictions, at.accepted if at else 0)
     chosen = next((point for point in points if at and point.accepted == at.accepted), None)
     if at and chosen:  # the chosen threshold lies a little below the least confidence that it accepts
         points[points.index(chosen)] = chosen = replace(chosen, threshold=at.threshold)
@@ -83,12 +83,12 @@ def render_report(report: RunReport) -> str:
     drawings = {
         "curve": curve,
         "histogram": charts.histogram(
-            [a.confidence for a in report.answers],
-            [a.correct for a in report.answers],
+            [a.confidence for a in report.predictions],
+            [a.correct for a in report.predictions],
             report.threshold.threshold,
             floor,
         ),
-        "reliability": charts.reliability_diagram(_bins(report.answers), _bins(report.uncalibrated), floor),
+        "reliability": charts.reliability_diagram(_bins(report.predictions), _bins(report.uncalibrated), floor),
     }
     if dots := _dots(report.rows):
         drawings["scatter"] = charts.scatter(dots, report.threshold.threshold, floor)
@@ -116,13 +116,13 @@ def render_report(report: RunReport) -> str:
     )
 
 
-def _bins(given: tuple[Answer, ...]) -> tuple[ReliabilityBin, ...]:
+def _bins(given: tuple[ScoredPrediction, ...]) -> tuple[ReliabilityBin, ...]:
     if not given:
         return ()
     return reliability_bins(np.array([a.confidence for a in given]), np.array([float(a.correct) for a in given]))
 
 
-def curve_points(given: tuple[Answer, ...], always: int = 0) -> list[charts.CurvePoint]:
+def curve_points(given: tuple[ScoredPrediction, ...], always: int = 0) -> list[charts.CurvePoint]:
     """What each threshold lets through, strict to lenient; equal confidences pass together.
 
     About 200 points, evenly spread; the last one is always all answers.

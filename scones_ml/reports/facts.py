@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from scones_ml.evaluation.threshold import ThresholdChoice
 
 __all__ = [
-    "Answer",
     "BreakEven",
     "ClassifiedRow",
     "CostEstimate",
@@ -22,14 +21,15 @@ __all__ = [
     "DesignCost",
     "ModelFacts",
     "RunReport",
+    "ScoredPrediction",
 ]
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer on a labelled test image.
+class ScoredPrediction:
+    """One prediction on a labelled test image.
 
     Attributes:
         confidence: in [0, 1].
@@ -177,13 +177,13 @@ class RunReport:
         dataset: what was learned from.
         model: what learned it.
         evaluation: on the test split.
-        answers: the same test images one by one, for the curves.
+        predictions: of the same test images, one by one, for the curves.
         threshold: the choice on the calibration split.
         rows: the run, in order; may be empty.
         stage_seconds: seconds by stage, in order.
         notes: lines on cost and on what is left, in words.
         uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
-        tested: test pictures that are worth a look, see ``telling``; may be empty.
+        tested: test pictures that are worth a look, see ``hardest_examples``; may be empty.
         costs: what the work would cost on AWS.
         comparison: an older model's name, and how this one fares beside it on the test images.
     """
@@ -193,12 +193,12 @@ class RunReport:
     dataset: DatasetFacts
     model: ModelFacts
     evaluation: Evaluation
-    answers: tuple[Answer, ...]
+    predictions: tuple[ScoredPrediction, ...]
     threshold: ThresholdChoice
     rows: tuple[ClassifiedRow, ...] = ()
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    uncalibrated: tuple[Answer, ...] = ()
+    uncalibrated: tuple[ScoredPrediction, ...] = ()
     tested: tuple[ClassifiedRow, ...] = ()
     costs: CostEstimate | None = None
     comparison: tuple[str, Comparison] | None = None

@@ -15,7 +15,7 @@ import pytest
 from scones_ml.dataset.synthetic import KINDS, draw_png
 from scones_ml.evaluation import choose_threshold, evaluate, rescale
 from scones_ml.lifecycle.report_data import cost_estimate
-from scones_ml.reports.evaluation_report import answers, curve_points, render_report, telling
+from scones_ml.reports.evaluation_report import curve_points, hardest_examples, render_report, scored_predictions
 from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def sample_report(*, images: int = 200, target: float = 0.95, pictures: int = 63
         ),
         model=ModelFacts("fast", 0, 0.713, 32, 1_178_000, "c4" * 32, "0.1.0"),
         evaluation=evaluate(test, truth, KINDS, choice.threshold),
-        answers=answers(test, truth),
-        uncalibrated=answers(rescale(test, 1 / 0.713), truth),
+        predictions=scored_predictions(test, truth),
+        uncalibrated=scored_predictions(rescale(test, 1 / 0.713), truth),
         threshold=choice,
         rows=tuple(sample_row(i, test, truth, choice.threshold) for i in range(pictures)),
         stage_seconds={"stage": 3.1, "train": 14.2, "choose": 0.4, "deploy": 1.3, "run": 2.6, "clean up": 0.2},
-        tested=tuple(sample_row(i, test, truth, choice.threshold) for i in telling(test, truth, 6)),
+        tested=tuple(sample_row(i, test, truth, choice.threshold) for i in hardest_examples(test, truth, 6)),
         costs=cost_estimate(),
         notes=("Nothing was billed: all of it ran on this machine.", "Nothing is left: 0 processes, 0 objects."),
     )
@@ -199,7 +199,7 @@ def test_the_curve_never_leaves_out_the_chosen_point(images: int) -> None:
     report = sample_report(images=images)
     at = report.evaluation.at_threshold
     assert at is not None
-    points = curve_points(report.answers, at.accepted)
+    points = curve_points(report.predictions, at.accepted)
     assert [point.correct for point in points if point.accepted == at.accepted] == [at.correct]
     assert points[-1].accepted == images
 

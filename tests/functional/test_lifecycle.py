@@ -99,7 +99,7 @@ def test_cleanup_proves_that_nothing_is_left(backend: Backend, tiny_model: Path,
     """Objects and outcomes are listed before, gone after, and the listing that follows is empty; the record stays."""
     refs = lifecycle.upload(backend, [("a.png", picture(0))])
     list(lifecycle.run(backend, refs, tiny_model))
-    assert len(lifecycle.leftovers(backend)) == 2
+    assert len(lifecycle.remaining_resources(backend)) == 2
     assert lifecycle.cleanup(backend) == ()
     left = {path.name for path in (tmp_path / "workspace").rglob("*") if path.is_file()}
     assert left == {"ledger.jsonl", "workspace.json"}

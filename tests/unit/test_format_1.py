@@ -203,7 +203,7 @@ def test_answers_hold() -> None:
         ("/home/ann/project/lot/2.png", "bicycle"),
         ("s3://scones-input/inbox/3.png", None),
     ]
-    assert dataset.is_answers(WORKSPACE / "reviews" / "answers.jsonl")
+    assert dataset.is_annotations(WORKSPACE / "reviews" / "answers.jsonl")
 
 
 def test_a_reference_says_what_is_normal() -> None:

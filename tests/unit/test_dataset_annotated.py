@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.dataset import Answers, Dataset, ExtendedDataset
+from scones_ml.dataset import AnnotatedImages, Dataset, ExtendedDataset
 from scones_ml.errors import DatasetError
 from scones_ml.events import ImageRef
 from scones_ml.review.annotations import Annotation, AnnotationFile, Undo
@@ -45,8 +45,8 @@ class Desk:
         return answer
 
     @property
-    def source(self) -> Answers:
-        return Answers(self.file.path, self.store)
+    def source(self) -> AnnotatedImages:
+        return AnnotatedImages(self.file.path, self.store)
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from scones_ml.dataset.records import Dataset
     from scones_ml.ports import ObjectStore
 
-__all__ = ["Answers", "ExtendedDataset", "is_answers"]
+__all__ = ["AnnotatedImages", "ExtendedDataset", "is_annotations"]
 
 
-def is_answers(path: Path) -> bool:
+def is_annotations(path: Path) -> bool:
     """Whether a file holds reviewers' answers, see :mod:`scones_ml.review.annotations`; its first line says so."""
     with path.open("rb") as file:
         first = file.readline(4096)
@@ -28,7 +28,7 @@ def is_answers(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnnotatedImages:
     """The pictures that reviewers agree on, under the class that they named.
 
     Attributes:
@@ -97,7 +97,7 @@ class ExtendedDataset:
     """
 
     data: Dataset
-    answers: Answers
+    answers: AnnotatedImages
 
     @property
     def name(self) -> str:
