@@ -1,4 +1,4 @@
-"""How fast a folder of pictures is classified in bulk on this machine.
+"""How fast a folder of images is classified in bulk on this machine.
 
 Claim: a bulk run (listing, checks, batches through the state machine, results as JSON Lines) reaches at least 80 % of
 the floor.
@@ -7,7 +7,7 @@ Conditions: a real model, every file read from disk (warm cache), all processors
 below with these parts: open, decode and resize with Pillow, stack, ONNX Runtime; in threads that share one session, and
 in processes with a session each, whose start is not counted; the faster of the two counts. One by one is the per-image
 state machine with the model in the process. Rounds take turns, best of them counts.
-Run it: ``python benchmarks/bulk.py [--images DIR --model MODEL] [--rounds N]``; without them pictures are drawn and a
+Run it: ``python benchmarks/bulk.py [--images DIR --model MODEL] [--rounds N]``; without them images are drawn and a
 model is trained for one epoch. It ends with 1 when the claim does not hold.
 """
 
@@ -34,7 +34,7 @@ from scones_ml.ports import BulkRequest, TrainingRequest
 
 _CLAIM = 0.80
 _BATCH = 64
-_ONE_BY_ONE = 300  # pictures: it is slow, and its rate does not depend on their number
+_ONE_BY_ONE = 300  # images: it is slow, and its rate does not depend on their number
 
 _model: OnnxClassifier
 
@@ -77,7 +77,7 @@ def _rate(work: Callable[[], int]) -> float:
 
 
 def _prepare(folder: Path) -> tuple[Path, Path]:
-    """Drawn pictures and a model of one epoch: the network is the same, so is its speed."""
+    """Drawn images and a model of one epoch: the network is the same, so is its speed."""
     data = dataset.stage(dataset.Synthetic(per_class=1000), folder / "data").dataset
     backend = backends.backend("local", folder)
     lifecycle.train(backend, TrainingRequest(data=data.root, model=folder / "model", epochs=1))
@@ -103,7 +103,7 @@ def _measure(folder: Path, model: Path, rounds: int) -> dict[str, float]:
         for _ in range(rounds):
             for name, work in paths.items():
                 best[name] = max(best[name], _rate(work))
-    print(f"{len(files):,} pictures, batches of {_BATCH}, best of {rounds} rounds")
+    print(f"{len(files):,} images, batches of {_BATCH}, best of {rounds} rounds")
     return best
 
 

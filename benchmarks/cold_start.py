@@ -75,7 +75,7 @@ class _Case:
                 self.answer.append(self.ready[-1] + (time.perf_counter() - started) * 1000)
 
 
-def _picture() -> str:
+def _image_data() -> str:
     buffer = io.BytesIO()
     Image.effect_noise((32, 32), 90).convert("RGB").save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
@@ -99,10 +99,10 @@ def _baselines(scratch: Path, event: object, sdk: Path | None) -> list[_Case]:
     return [*cases, _Case("course style", *_source(scratch, "course", _COURSE), event, modules=sdk)]
 
 
-def _ours(scratch: Path, model: Path, picture: Mapping[str, object]) -> list[_Case]:
+def _ours(scratch: Path, model: Path, image: Mapping[str, object]) -> list[_Case]:
     assert HOST is not None
     verdict = {"s3_bucket": "b", "s3_key": "k", "inferences": [0.2, 0.8]}
-    events: dict[str, object] = {"classify_image_data": picture, "filter_low_confidence": verdict}
+    events: dict[str, object] = {"classify_image_data": image, "filter_low_confidence": verdict}
     request = PackageRequest(folder=scratch / "endpoint", target=HOST)
     cases = [
         _Case(package.name, package.folder, f"{package.name}.lambda_handler", events.get(package.name))
@@ -114,7 +114,7 @@ def _ours(scratch: Path, model: Path, picture: Mapping[str, object]) -> list[_Ca
     (package,) = build(plan(inside))
     more = {"SCONES_CLASSIFIER": "onnx:model"}
     handler = f"{package.name}.lambda_handler"
-    return [*cases, _Case("classify_image_data, model inside", package.folder, handler, picture, more)]
+    return [*cases, _Case("classify_image_data, model inside", package.folder, handler, image, more)]
 
 
 def _variables(endpoint: Endpoint) -> dict[str, str]:
@@ -135,8 +135,8 @@ def _measure(scratch: Path, rounds: int, sdk: Path | None) -> list[_Case]:
     data = dataset.stage(dataset.Synthetic(per_class=60), scratch / "data").dataset
     backend = LocalBackend(scratch)
     backend.trainer.train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
-    picture = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _picture()}
-    cases = [*_baselines(scratch, picture, sdk), *_ours(scratch, scratch / "model", picture)]
+    image = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _image_data()}
+    cases = [*_baselines(scratch, image, sdk), *_ours(scratch, scratch / "model", image)]
     endpoint = lifecycle.deploy(backend, DeploymentRequest("bikes", scratch / "model"))
     try:
         for case in cases:  # files into the cache

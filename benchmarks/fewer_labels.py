@@ -101,7 +101,7 @@ def main() -> int:
     photographs = sorted(path for name in _CLASSES for path in (options.data / "train" / name).glob("*.png"))
     if not photographs:
         sys.exit(
-            f"error: no pictures in {options.data}/train/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA"
+            f"error: no images in {options.data}/train/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA"
         )
     document: dict[str, object] = {}
     claims = {}

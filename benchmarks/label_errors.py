@@ -5,7 +5,7 @@ Claim: with 5 % of the labels of CIFAR-100's 1,000 training photographs of bicyc
 
 Conditions: the command's own way, five trainings of the preset ``fast`` on four fifths of the photographs each, one
 thread; labels exchanged by chance, anew for every seed; counts of all seeds together, exact 95 % intervals. The data's
-own label errors count as wrongly named. Beside it stand naming every picture whose label the models contradict, the
+own label errors count as wrongly named. Beside it stand naming every image whose label the models contradict, the
 as many surest of these, and cleanlab's ``find_label_issues`` on the same probabilities where it is installed
 (``pip install cleanlab``).
 
@@ -71,7 +71,7 @@ class Row:
 
 
 def _judge(photographs: Path, seed: int, cache: Path) -> Judged:
-    """Exchange labels, stage, and ask models that did not see the pictures; what was computed before is used again."""
+    """Exchange labels, stage, and ask models that did not see the images; what was computed before is used again."""
     code = [*(f"training/{name}" for name in ("augment", "fit", "network", "optimizer", "presets")), "dataset/folds"]
     source = b"".join((_ROOT / "scones_ml" / f"{name}.py").read_bytes() for name in code)
     digest = hashlib.sha256(source).hexdigest()[:16]
@@ -87,7 +87,7 @@ def _judge(photographs: Path, seed: int, cache: Path) -> Judged:
 def _trained(photographs: Path, seed: int, work: Path) -> Judged:
     files = sorted(path for name in _CLASSES for path in (photographs / name).glob("*.png"))
     if not files:
-        sys.exit(f"error: no pictures in {photographs}/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA")
+        sys.exit(f"error: no images in {photographs}/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA")
     wrong = {path.name for path in random.Random(seed).sample(files, round(_SHARE * len(files)))}
     for path in files:
         name = path.parent.name

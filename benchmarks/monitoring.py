@@ -3,10 +3,10 @@
 Claims:
 1. ``monitor`` reads 100,000 capture records in at most 5 seconds.
 2. Ten times the records take no more memory (at most 10 % more, peak of the process).
-3. With a reference of 100 pictures, the chance that a stream that never changes ever raises an alarm is at most the
+3. With a reference of 100 images, the chance that a stream that never changes ever raises an alarm is at most the
    stated level, although it is looked at after each of 10,000 records (within two standard errors of the simulation).
 
-Conditions: records of about 4 kB with a 32 x 32 PNG picture each, as the workflow's endpoint keeps them, one file, warm
+Conditions: records of about 4 kB with a 32 x 32 PNG image each, as the workflow's endpoint keeps them, one file, warm
 cache, one process. The floor is what nothing goes below in Python: each line through ``json.loads``. The peer of the
 alarms is what is mostly done: a two-sample test of the same level, looked at every 256 records.
 Run it: ``OMP_NUM_THREADS=1 python benchmarks/monitoring.py [--records N]``. It ends with 1 when a claim does not hold.
@@ -57,20 +57,20 @@ def main() -> int:
 
 
 def _write(folder: Path, records: int) -> Path:
-    """Write a capture file; pictures repeat after 200."""
+    """Write a capture file; images repeat after 200."""
     generator = np.random.default_rng(0)
-    pictures = [_picture(generator) for _ in range(200)]
+    images = [_image(generator) for _ in range(200)]
     writer = CaptureWriter(folder, "bench")
     path = folder
     for number in range(records):
         sure = float(generator.uniform(0.5, 1.0))
         answer = Payload("application/json", json.dumps([sure, 1 - sure]).encode())
         time_ = _START + timedelta(seconds=number)
-        path = writer.write(Capture(str(number), time_, Payload("image/png", pictures[number % 200]), answer), _START)
+        path = writer.write(Capture(str(number), time_, Payload("image/png", images[number % 200]), answer), _START)
     return path
 
 
-def _picture(generator: np.random.Generator) -> bytes:
+def _image(generator: np.random.Generator) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -83,7 +83,7 @@ def _reference() -> Reference:
         np.stack((sure, 1 - sure), axis=1),
         (generator.random(100) > sure).astype(np.int64),
         ("bicycle", "motorcycle"),
-        [_picture(generator) for _ in range(100)],
+        [_image(generator) for _ in range(100)],
         image_size=32,
     )
 

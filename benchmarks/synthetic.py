@@ -1,9 +1,9 @@
-"""How fast synthetic pictures are drawn.
+"""How fast synthetic images are drawn.
 
-Claim: at most 4 ms of one processor for a picture of 32x32, so that 1,400 pictures take some five seconds.
+Claim: at most 4 ms of one processor for an image of 32x32, so that 1,400 images take some five seconds.
 
-Conditions: one thread, processor time, the mean over pictures of both kinds, best of three rounds. The floor is what
-no renderer with Pillow goes below: an empty canvas of the size that is drawn on, reduced to the picture's size.
+Conditions: one thread, processor time, the mean over images of both kinds, best of three rounds. The floor is what
+no renderer with Pillow goes below: an empty canvas of the size that is drawn on, reduced to the image's size.
 Run it: ``python benchmarks/synthetic.py``; it ends with 1 when the claim does not hold.
 """
 
@@ -16,37 +16,37 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from scones_ml.dataset.synthetic import KINDS, draw_picture
+from scones_ml.dataset.synthetic import KINDS, draw_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BUDGET = 4.0  # milliseconds
-_SIZES = {(32, 32): 300, (64, 64): 200, (224, 224): 30, (4000, 3000): 2}  # pictures a round
+_SIZES = {(32, 32): 300, (64, 64): 200, (224, 224): 30, (4000, 3000): 2}  # images a round
 
 
-def _milliseconds(draw: Callable[[int], object], pictures: int) -> float:
+def _milliseconds(draw: Callable[[int], object], images: int) -> float:
     rounds = []
     for _ in range(3):
         start = time.process_time()
-        for index in range(pictures):
+        for index in range(images):
             draw(index)
-        rounds.append((time.process_time() - start) / pictures * 1e3)
+        rounds.append((time.process_time() - start) / images * 1e3)
     return min(rounds)
 
 
 def _draw(kind: str, size: tuple[int, int], index: int) -> None:
-    draw_picture(kind, 0, index, size)
+    draw_image(kind, 0, index, size)
 
 
 def main() -> int:
-    """Print the table; 1 when a picture of 32x32 takes longer than the claim."""
-    draw_picture("bicycle", 0, 0)
+    """Print the table; 1 when an image of 32x32 takes longer than the claim."""
+    draw_image("bicycle", 0, 0)
     floor = _milliseconds(lambda _: Image.new("RGB", (128, 128)).resize((32, 32), Image.Resampling.BOX), 300)
-    print(f"{'size':>12} {'bicycle':>9} {'motorcycle':>11}   ms a picture")
+    print(f"{'size':>12} {'bicycle':>9} {'motorcycle':>11}   ms an image")
     slowest = 0.0
-    for size, pictures in _SIZES.items():
-        times = [_milliseconds(partial(_draw, kind, size), pictures) for kind in KINDS]
+    for size, images in _SIZES.items():
+        times = [_milliseconds(partial(_draw, kind, size), images) for kind in KINDS]
         print(f"{size[0]:>6} x {size[1]:<4}{times[0]:9.2f} {times[1]:11.2f}")
         if size == (32, 32):
             slowest = max(times)

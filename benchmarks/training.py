@@ -6,7 +6,7 @@ Claims, for the preset ``best`` on the 1,000 training photographs of CIFAR-100's
 * 5-fold out-of-fold accuracy is at least 0.935, and after a temperature that is fitted on the other folds the
   out-of-fold calibration error (ECE, 15 bins of equal mass) is at most 0.03;
 * five seeds, each trained on all 1,000, reach 0.945 on average on the 200 test photographs;
-* 12,000 of the project's own synthetic pictures, and nothing else, reach 0.78 on all 1,200 real photographs.
+* 12,000 of the project's own synthetic images, and nothing else, reach 0.78 on all 1,200 real photographs.
 
 Recipes are compared and chosen out of fold only; the test photographs decide nothing. Beside the figures stand those
 of 17 public course runs on the same data: SageMaker's built-in ResNet-152, 30 epochs on a V100.
@@ -59,7 +59,7 @@ _SYNTHETIC_PER_CLASS, _SYNTHETIC_SEED, _SYNTHETIC_EPOCHS = 6000, 1, 8
 _LEARNING = ("augment", "fit", "network", "optimizer", "views")
 _T_FOUR = 2.776  # Student's t with four degrees of freedom, 97.5 %
 
-Pictures = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
+LabelledImages = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,21 @@ class Bench:
     cache: Path
 
     def run(
-        self, name: str, seed: int, recipe: Recipe, train: Pictures | Callable[[], Pictures], judge: NDArray[np.uint8]
+        self,
+        name: str,
+        seed: int,
+        recipe: Recipe,
+        train: LabelledImages | Callable[[], LabelledImages],
+        judge: NDArray[np.uint8],
     ) -> Run:
         key = hashlib.sha256(repr((name, seed, recipe, self.device, _code(name), len(judge))).encode()).hexdigest()[:16]
         file = self.cache / f"{name}-{key}.npz"
         if file.exists():
             with np.load(file) as kept:
                 return Run(kept["logits"], float(kept["cpu"]), float(kept["wall"]))
-        pictures, labels = train() if callable(train) else train
+        images, labels = train() if callable(train) else train
         cpu, wall = time.process_time(), time.perf_counter()
-        fitted = fit(pictures, labels, len(_CLASSES), recipe, seed=seed, device=self.device)
+        fitted = fit(images, labels, len(_CLASSES), recipe, seed=seed, device=self.device)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         run = Run(fitted.logits(judge), cpu, wall)
         temporary = file.with_suffix(".part.npz")
@@ -125,7 +130,7 @@ class Bench:
         return run
 
 
-def out_of_fold(bench: Bench, train: Pictures, _test: Pictures) -> list[Row]:
+def out_of_fold(bench: Bench, train: LabelledImages, _test: LabelledImages) -> list[Row]:
     """Accuracy and calibration error on photographs that the network in question has not seen."""
     labels, fold = train[1], _folds(train[1])
     logits = _fold_logits(bench, "fold", bench.recipe, train)
@@ -148,7 +153,7 @@ def out_of_fold(bench: Bench, train: Pictures, _test: Pictures) -> list[Row]:
     ]
 
 
-def fast_out_of_fold(bench: Bench, train: Pictures, _test: Pictures) -> list[Row]:
+def fast_out_of_fold(bench: Bench, train: LabelledImages, _test: LabelledImages) -> list[Row]:
     """The same accuracy for the demo's preset."""
     correct = _fold_logits(bench, "fast", PRESETS["fast"], train).argmax(1) == train[1]
     accuracy = clopper_pearson(int(correct.sum()), len(correct))
@@ -156,17 +161,17 @@ def fast_out_of_fold(bench: Bench, train: Pictures, _test: Pictures) -> list[Row
     return [Row("accuracy, out of fold", where, accuracy.value, accuracy.low, accuracy.high)]
 
 
-def _fold_logits(bench: Bench, name: str, recipe: Recipe, train: Pictures) -> NDArray[np.float32]:
-    pictures, labels = train
+def _fold_logits(bench: Bench, name: str, recipe: Recipe, train: LabelledImages) -> NDArray[np.float32]:
+    images, labels = train
     fold = _folds(labels)
     logits = np.zeros((len(labels), len(_CLASSES)), np.float32)
     for k in range(_FOLDS):
         rest = fold != k
-        logits[~rest] = bench.run(f"{name}-{k}", k, recipe, (pictures[rest], labels[rest]), pictures[~rest]).logits
+        logits[~rest] = bench.run(f"{name}-{k}", k, recipe, (images[rest], labels[rest]), images[~rest]).logits
     return logits
 
 
-def on_test(bench: Bench, train: Pictures, test: Pictures) -> list[Row]:
+def on_test(bench: Bench, train: LabelledImages, test: LabelledImages) -> list[Row]:
     """Accuracy on the test photographs over seeds, and what a training costs."""
     runs = [bench.run(f"seed-{seed}", seed, bench.recipe, train, test[0]) for seed in range(_SEEDS)]
     right = np.stack([run.logits.argmax(1) == test[1] for run in runs]).mean(0)  # (images,)
@@ -182,7 +187,7 @@ def on_test(bench: Bench, train: Pictures, test: Pictures) -> list[Row]:
     return [*rows, Row("CPU seconds a run", f"one thread, {len(train[1])} photographs", *cpu, at_most=45)]
 
 
-def from_synthetic(bench: Bench, train: Pictures, test: Pictures) -> list[Row]:
+def from_synthetic(bench: Bench, train: LabelledImages, test: LabelledImages) -> list[Row]:
     """Accuracy on real photographs of a network that was shown drawings only."""
     real, labels = np.concatenate([train[0], test[0]]), np.concatenate([train[1], test[1]])
     recipe = dataclasses.replace(bench.recipe, epochs=_SYNTHETIC_EPOCHS)
@@ -195,23 +200,23 @@ def from_synthetic(bench: Bench, train: Pictures, test: Pictures) -> list[Row]:
 PARTS = {"oof": out_of_fold, "fast": fast_out_of_fold, "test": on_test, "synthetic": from_synthetic}
 
 
-def _draw() -> Pictures:
+def _draw() -> LabelledImages:
     numbered = [(label, index) for label in range(len(_CLASSES)) for index in range(_SYNTHETIC_PER_CLASS)]
-    drawn = [np.asarray(synthetic.draw_picture(_CLASSES[label], _SYNTHETIC_SEED, index)) for label, index in numbered]
+    drawn = [np.asarray(synthetic.draw_image(_CLASSES[label], _SYNTHETIC_SEED, index)) for label, index in numbered]
     return np.stack(drawn), np.array([label for label, _ in numbered])
 
 
-def _read(folder: Path) -> Pictures:
+def _read(folder: Path) -> LabelledImages:
     files = [(label, path) for label, name in enumerate(_CLASSES) for path in sorted((folder / name).glob("*.png"))]
     if not files:
-        sys.exit(f"error: no pictures in {folder}/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA")
+        sys.exit(f"error: no images in {folder}/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA")
     return np.stack([images.pixels(path.read_bytes(), 32) for _, path in files]), np.array(
         [label for label, _ in files]
     )
 
 
 def _folds(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A fold for every picture, each fold with the same number of every class."""
+    """A fold for every image, each fold with the same number of every class."""
     fold = np.empty(len(labels), np.int64)
     random = np.random.default_rng(_SPLIT_SEED)
     for label in np.unique(labels):

@@ -35,7 +35,7 @@ job = TrainingJob(
     hyperparameters=ImageClassification(
         num_classes=len(data.classes),
         num_training_samples=len(data.split("train")),
-        num_layers=20,  # of the networks for small pictures
+        num_layers=20,  # of the networks for small images
         image_shape=(3, data.image_size, data.image_size),
     ),
     channels=image_channels(options.uri),

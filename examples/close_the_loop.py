@@ -1,9 +1,9 @@
-"""The loop closed: few labels, a model, doubtful pictures, a reviewer's answers, a better model.
+"""The loop closed: few labels, a model, doubtful images, a reviewer's answers, a better model.
 
 A few labelled photographs train a model, which sorts many unlabelled ones; those whose labels would help most are
 answered (here from the truth) and trained on. Beside it as many answers to photographs that chance has chosen.
 
-    python examples/close_the_loop.py                        # drawn pictures, a minute or two
+    python examples/close_the_loop.py                        # drawn images, a minute or two
     python examples/close_the_loop.py --data PHOTOGRAPHS     # one folder per class, 1,000 or more; `--seeds 5`
 """
 
@@ -146,7 +146,7 @@ def _answered(results: Sequence[ImageResult], truth: dict[str, str], path: Path)
 
 
 def drawn(folder: Path, each: int) -> Path:
-    """A folder of drawn pictures, for want of photographs."""
+    """A folder of drawn images, for want of photographs."""
     for kind in dataset.Synthetic().classes():
         (folder / kind).mkdir(parents=True)
         for candidate in dataset.Synthetic(each, seed=1).listing((kind,)).candidates:
@@ -194,7 +194,7 @@ def _scaled(loop: Loop, share: float) -> Loop:
 def main() -> None:
     """Run the loop once for every seed, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, help="a folder of class folders; drawn pictures when not given")
+    parser.add_argument("--data", type=Path, help="a folder of class folders; drawn images when not given")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="share of 100 labels, 800 waiting and 100 held out")
     parser.add_argument("--answers", type=int, nargs="+", default=[50, 100, 200], help="how many to add to the labels")

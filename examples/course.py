@@ -1,6 +1,6 @@
-"""The course's notebook in this library: twelve cells, from an archive of pictures to an empty account.
+"""The course's notebook in this library: twelve cells, from an archive of images to an empty account.
 
-Locally, offline, with drawn pictures::
+Locally, offline, with drawn images::
 
     python examples/course.py
 
@@ -27,18 +27,18 @@ from scones_ml.ports import DeploymentRequest, TrainingRequest
 from scones_ml.settings import ImagePolicy
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--data", help="CIFAR-100 as an archive or its URL; drawn pictures when not given")
+parser.add_argument("--data", help="CIFAR-100 as an archive or its URL; drawn images when not given")
 parser.add_argument("--on", choices=["local", "aws"], default="local")
-parser.add_argument("--per-class", type=int, default=300, help="how many pictures are drawn")
+parser.add_argument("--per-class", type=int, default=300, help="how many images are drawn")
 parser.add_argument("--epochs", type=int, help="passes over them")
 options = parser.parse_args()
 folder, threshold = Path(".scones/course"), 0.93
 backend = backends.backend(options.on, folder)
 
-# %% 2. Extract and transform: checksum, no pickle but numpy's, duplicates apart, no test picture in training
+# %% 2. Extract and transform: checksum, no pickle but numpy's, duplicates apart, no test image in training
 source = options.data or dataset.Synthetic(per_class=options.per_class)
 staged = dataset.stage(source, folder / "data", classes=("bicycle", "motorcycle"))
-print("pictures", staged.dataset.counts())
+print("images", staged.dataset.counts())
 
 # %% 3. What was left out, and why
 for problem in staged.problems:
@@ -49,7 +49,7 @@ job = TrainingRequest(data=staged.dataset.root, model=folder / "model", epochs=o
 card = lifecycle.train(backend, job)
 print("trained", f"{card.epochs} epochs")
 
-# %% 5. How right it is, on pictures that no choice was made on
+# %% 5. How right it is, on images that no choice was made on
 evaluation = lifecycle.evaluate(lifecycle.predict(job.model, staged.dataset.root))
 right = evaluation.accuracy
 print("right", f"{right.value:.1%}, 95 % interval {right.low:.1%} to {right.high:.1%}")
@@ -68,8 +68,8 @@ print("answer", dict(zip(classifier.labels, answer, strict=True)))
 policy = ImagePolicy(image_size=endpoint.image_size)
 (image,) = lifecycle.upload(backend, [(photo.name, photo.read_bytes())])
 serialized = steps.serialize_image_data(backend.store.read(image), policy)
-picture = steps.picture_of(serialized, backend.store.read, policy)
-filtered = steps.filter_low_confidence(steps.classify_image_data(serialized, picture, classifier), threshold)
+data = steps.image_bytes(serialized, backend.store.read, policy)
+filtered = steps.filter_low_confidence(steps.classify_image_data(serialized, data, classifier), threshold)
 print("filtered", filtered.label, round(filtered.confidence, 3), "accepted" if filtered.accepted else "to review")
 old = {"statusCode": 200, "body": json.dumps({"s3_bucket": "b", "s3_key": "test/a.png", "inferences": "[0.95, 0.05]"})}
 print("an old event", steps.filter_low_confidence(events.classified_image(old), threshold).accepted)
@@ -78,7 +78,7 @@ print("an old event", steps.filter_low_confidence(events.classified_image(old), 
 machine = workflows.image_classification()
 print("state machine", len(machine.states), "states,", len(asl.validate(machine.to_text())), "findings")
 
-# %% 10. Test it: one execution for each picture; none of them fails because it is doubtful
+# %% 10. Test it: one execution for each image; none of them fails because it is doubtful
 photos = [staged.dataset.root / record.path for record in staged.dataset.split("test")[:12]]
 images = lifecycle.upload(backend, [(path.name, path.read_bytes()) for path in photos])
 here = options.on == "local"  # on AWS the stack's functions hold endpoint and threshold

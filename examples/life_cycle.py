@@ -1,4 +1,4 @@
-"""The life cycle as a library: draw pictures, train, classify one of them, leave nothing behind."""
+"""The life cycle as a library: draw images, train, classify one of them, leave nothing behind."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/threshold.md, from a model's own answers: ``threshold_pictures.py MODEL DATA FOLDER``.
+"""The figures of docs/threshold.md, from a model's own answers: ``threshold_pictures.py MODEL DATA FOLDER``.
 
 Answers are those on the test split, which chose nothing; what can be promised follows from counting alone.
 """
@@ -42,7 +42,7 @@ ERRORS = {"none of them wrong": 0.0, "1 in 100 wrong": 0.01, "3 in 100 wrong": 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw four pictures, and print what they show."""
+    """Draw four images, and print what they show."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
@@ -76,7 +76,7 @@ def tradeoff(given: Sequence[ScoredPrediction], threshold: float | None) -> str:
 
 
 def costs(predictions: Predictions, given: Sequence[ScoredPrediction]) -> str:
-    """What a picture costs at each threshold, in looks."""
+    """What an image costs at each threshold, in looks."""
     floor = 1 / len(predictions.classes)
     thresholds = np.linspace(floor, 1.0, 101)
     spent = [cost(given, float(threshold)) for threshold in thresholds]
@@ -85,25 +85,25 @@ def costs(predictions: Predictions, given: Sequence[ScoredPrediction]) -> str:
     best = threshold_for_costs(predictions.probabilities, predictions.labels, wrong_accept=WRONG, review=REVIEW)
     place, cheapest = best.acceptance.threshold, best.cost.value
     return svg(
-        "What a picture costs, by threshold",
+        "What an image costs, by threshold",
         f"Least, {cheapest:.2f} looks, about the threshold of {place:.2f}.",
         y_axis(y, [(value, f"{value:g}") for value in ticks(0.0, y.high)])
         + x_axis(x, [percent_tick(value) for value in ticks(floor, 1.0)], "threshold")
         + f'<line class="target" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.at(REVIEW)}" y2="{y.at(REVIEW)}"/>'
-        + f'<text class="name" x="{LEFT + 6}" y="{y.at(REVIEW) - 6}">a person looks at every picture</text>'
+        + f'<text class="name" x="{LEFT + 6}" y="{y.at(REVIEW) - 6}">a person looks at every image</text>'
         + polyline(x, y, zip(thresholds, spent, strict=True))
         + f'<circle class="marker" cx="{x.at(place)}" cy="{y.at(cost(given, place))}" r="7"/>',
     )
 
 
 def cost(given: Sequence[ScoredPrediction], threshold: float) -> float:
-    """Mean cost of a picture when answers pass from a threshold up."""
+    """Mean cost of an image when answers pass from a threshold up."""
     spent = [(0.0 if a.correct else WRONG) if a.confidence >= threshold else REVIEW for a in given]
     return sum(spent) / len(spent)
 
 
 def promises() -> str:
-    """What can be promised at 95 % confidence, by how many labelled pictures pass and how many of these are wrong."""
+    """What can be promised at 95 % confidence, by how many labelled images pass and how many of these are wrong."""
     x = Axis(0.0, MOST_LABELS, LEFT, WIDTH - RIGHT)
     y = Axis(0.85, 1.0, HEIGHT - BOTTOM, TOP + 6)
     parts = []
@@ -115,10 +115,10 @@ def promises() -> str:
         line = polyline(x, y, [point for point in points if point[1] >= y.low], "series")
         parts.append(f'<g class="style-{4 - 2 * number}">{line}{label}{words}</text></g>')
     return svg(
-        "What can be promised, by how many labelled pictures there are",
-        "With 59 labelled pictures that pass and no error among them, 95 % can be promised; with 299, 99 %.",
+        "What can be promised, by how many labelled images there are",
+        "With 59 labelled images that pass and no error among them, 95 % can be promised; with 299, 99 %.",
         y_axis(y, [percent_tick(value) for value in ticks(0.85, 1.0)])
-        + x_axis(x, [(value, f"{value:g}") for value in ticks(0.0, MOST_LABELS)], "labelled pictures that pass")
+        + x_axis(x, [(value, f"{value:g}") for value in ticks(0.0, MOST_LABELS)], "labelled images that pass")
         + "".join(parts),
     )
 
@@ -152,7 +152,7 @@ def tell(given: Sequence[ScoredPrediction], threshold: float | None) -> None:
         right = sum(a.correct for a in passed)
         print(f"{name}: {len(passed)} of {len(given)} pass, {right} of them are right")
     for at in (0.0, 0.95, 1.01):
-        print(f"at a threshold of {at:g} a picture costs {cost(given, at):.2f} looks")
+        print(f"at a threshold of {at:g} an image costs {cost(given, at):.2f} looks")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Lambda ClassifyImageData: the normalised picture -> its label and confidence."""
+"""Lambda ClassifyImageData: the normalised image -> its label and confidence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @observed
 def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[str, object]:
-    """Ask the classifier; the picture itself is dropped here."""
+    """Ask the classifier; the image itself is dropped here."""
     image = events.serialized_image(event)
-    picture = steps.picture_of(image, backends.read_object, settings.image_policy())
-    classified = steps.classify_image_data(image, picture, backends.classifier())
+    data = steps.image_bytes(image, backends.read_object, settings.image_policy())
+    classified = steps.classify_image_data(image, data, backends.classifier())
     logger.info("classified", extra={"image_id": image.image_id, "label": classified.label})
     return classified.to_event()

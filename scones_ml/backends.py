@@ -109,7 +109,7 @@ def classifier() -> Classifier:
 
 
 def batch_classifier() -> BatchClassifier[object]:
-    """The classifier that SCONES_CLASSIFIER names, for many pictures at a time."""
+    """The classifier that SCONES_CLASSIFIER names, for many images at a time."""
     return cast("BatchClassifier[object]", classifier())
 
 

@@ -186,7 +186,7 @@ def _read_objects(store: ObjectStore, refs: Iterable[ImageRef]) -> Iterator[Capt
 
 
 def objects_by_inference_id(store: ObjectStore, bucket: str, prefix: str = "") -> Mapping[str, ImageRef]:
-    """The pictures of a bucket by the InferenceId that their requests carry, to join captures with their objects.
+    """The images of a bucket by the InferenceId that their requests carry, to join captures with their objects.
 
     The id is that of the object's current etag: of a bucket with versioning, whose ids are made of version ids, nothing
     is found here; the outcomes (``outcomes/*/ID.json``) name those objects.

@@ -6,7 +6,7 @@
     ├── ConfigurationError            a setting is missing or wrong: names the variable or the option
     │   └── MissingExtraError         an optional package is not installed: says what to install
     ├── EventError                    an event that no known shape fits
-    ├── ImageError                    the object is not a picture that can be classified
+    ├── ImageError                    the object is not an image that can be classified
     │   ├── InvalidImageError         not an image, or a broken one      -> quarantined
     │   ├── ImageTooLargeError        beyond the policy's caps           -> quarantined
     │   └── ImageNotFoundError        gone or replaced since the event   -> dropped after one retry
@@ -83,7 +83,7 @@ class EventError(SconesError):
 
 
 class ImageError(SconesError):
-    """The object is not a picture that can be classified."""
+    """The object is not an image that can be classified."""
 
 
 class InvalidImageError(ImageError):

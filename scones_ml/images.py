@@ -1,4 +1,4 @@
-"""The image policy: bytes in, normalised picture out, the same in training and in serving.
+"""The image policy: bytes in, normalised image out, the same in training and in serving.
 
 1. The first bytes decide what a file is; its name and content type do not count.
 2. Caps on bytes and pixels hold before anything is decoded.
@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image
 
-__all__ = ["ImagePolicy", "Picture", "Preview", "image_format", "normalise", "normalised_pixels", "pixels", "preview"]
+__all__ = [
+    "ImagePolicy",
+    "NormalisedImage",
+    "Preview",
+    "image_format",
+    "normalise",
+    "normalised_pixels",
+    "pixels",
+    "preview",
+]
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -44,8 +53,8 @@ _WHITE = (255, 255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A normalised picture.
+class NormalisedImage:
+    """A normalised image.
 
     Attributes:
         png: 8-bit RGB as PNG.
@@ -62,7 +71,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A picture for people's eyes.
+    """An image for people's eyes.
 
     Attributes:
         data: the file's bytes.
@@ -78,32 +87,32 @@ class Preview:
 
 
 def image_format(data: bytes) -> str | None:
-    """Name the format by its first bytes (``"PNG"``, ``"JPEG"``, ``"WEBP"``, ...); None when it is not a picture."""
+    """Name the format by its first bytes (``"PNG"``, ``"JPEG"``, ``"WEBP"``, ...); None when it is not an image."""
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
             return name
     return "WEBP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
-def normalise(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> Picture:
-    """Turn an uploaded file into the picture that the model will see.
+def normalise(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> NormalisedImage:
+    """Turn an uploaded file into the image that the model will see.
 
     Args:
         data: the object's bytes, of any of PNG, JPEG, WebP, GIF, BMP, TIFF.
         policy: caps and size.
 
     Raises:
-        InvalidImageError: not a picture, or a broken one.
+        InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
     source_format, image = _normalised(data, policy)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return Picture(buffer.getvalue(), image.width, image.height, source_format)
+    return NormalisedImage(buffer.getvalue(), image.width, image.height, source_format)
 
 
 def preview(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> Preview:
-    """A picture for people: turned and converted as for the model, but in its own proportions.
+    """An image for people: turned and converted as for the model, but in its own proportions.
 
     Small ones are exact, as PNG; of larger ones JPEG is a tenth of the work.
 
@@ -112,7 +121,7 @@ def preview(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> Preview:
         policy: caps; the longer side is reduced to ``image_size``.
 
     Raises:
-        InvalidImageError: not a picture, or a broken one.
+        InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
     image = _decode(data, policy, policy.image_size)[1]
@@ -138,14 +147,14 @@ def normalised_pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POL
         uint8 array of shape (size, size, 3), as :func:`pixels`.
 
     Raises:
-        InvalidImageError: not a picture, or a broken one.
+        InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
     return _array(_normalised(data, policy)[1], size)
 
 
 def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt.NDArray[np.uint8]:
-    """Decode a picture and stretch it to the model's square.
+    """Decode an image and stretch it to the model's square.
 
     Args:
         data: the file's bytes, under the same policy as :func:`normalise`.
@@ -156,7 +165,7 @@ def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt
         uint8 array of shape (size, size, 3): rows, columns, RGB in 0..255.
 
     Raises:
-        InvalidImageError: not a picture, or a broken one.
+        InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
     return _array(_decode(data, policy, size)[1], size)
@@ -186,10 +195,10 @@ def _decode(data: bytes, policy: ImagePolicy, size: int) -> tuple[str, Image]:
     source_format = image_format(data)
     if source_format is None:
         start = f"it starts with {data[:8]!r}" if data else "it is empty"
-        raise InvalidImageError(f"not a picture: {start}")
+        raise InvalidImageError(f"not an image: {start}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures; the caps below decide
+            warnings.simplefilter("ignore")  # Pillow warns of large images; the caps below decide
             with Image.open(io.BytesIO(data), formats=[source_format]) as image:
                 _check(image, policy)
                 image.draft(None, (2 * size, 2 * size))

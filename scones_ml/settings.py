@@ -3,7 +3,7 @@
 ======================  ==============================  ====================================================
 variable                values                          meaning
 ======================  ==============================  ====================================================
-SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where a picture is classified; MODEL is a folder, a
+SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where an image is classified; MODEL is a folder, a
                                                         model.tar.gz, or one in S3: s3://bucket/model.tar.gz
 SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:)
 SCONES_THRESHOLD        0 < number <= 1                 least confidence that is accepted
@@ -12,7 +12,7 @@ SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and out
 SCONES_STATE_MACHINE    an ARN                          what is started for each image
 SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
 SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
-SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger pictures are quarantined undecoded
+SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger images are quarantined undecoded
 SCONES_READERS          objects, 8                      of a batch that are read and decoded at a time
 SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powertools
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
@@ -24,9 +24,9 @@ On AWS the commands take what is unset from the outputs of a CloudFormation stac
 SCONES_STACK                  a name, scones              the stack that is asked
 SCONES_BUCKET                 bucket, s3://bucket/prefix  data, source, models and captures
 SCONES_ROLE                   an ARN                      the role that SageMaker takes on
-SCONES_STATE_MACHINE          an ARN                      classifies one picture
-SCONES_BATCH_STATE_MACHINE    an ARN                      classifies all pictures under a prefix
-SCONES_INPUT_BUCKET           bucket                      where pictures arrive
+SCONES_STATE_MACHINE          an ARN                      classifies one image
+SCONES_BATCH_STATE_MACHINE    an ARN                      classifies all images under a prefix
+SCONES_INPUT_BUCKET           bucket                      where images arrive
 SCONES_OUTPUT_BUCKET          bucket                      where outcomes go
 ============================  ==========================  ==============================================
 
@@ -71,9 +71,9 @@ class ImagePolicy:
 
     Attributes:
         max_bytes: larger objects are refused undecoded.
-        max_pixels: width x height beyond which a picture is refused undecoded.
+        max_pixels: width x height beyond which an image is refused undecoded.
         image_size: each side is reduced to at most this many pixels; nothing is enlarged. At the default of 224
-            any picture fits into a state's 262,144 bytes.
+            any image fits into a state's 262,144 bytes.
     """
 
     max_bytes: int = 25_000_000
@@ -100,9 +100,9 @@ class AwsNames:
     Attributes:
         bucket: ``s3://bucket`` or ``s3://bucket/prefix``, without a slash at the end.
         role: ARN of the role that SageMaker takes on.
-        state_machine: ARN of the one for one picture.
-        batch_state_machine: ARN of the one for many pictures.
-        input_bucket: where pictures arrive.
+        state_machine: ARN of the one for one image.
+        batch_state_machine: ARN of the one for many images.
+        input_bucket: where images arrive.
         output_bucket: where outcomes go.
         stack: the CloudFormation stack whose outputs say the rest.
     """
@@ -117,7 +117,7 @@ class AwsNames:
 
 
 def classifier(environ: Environ = os.environ) -> Target:
-    """Where a picture is classified: ``sagemaker:ENDPOINT`` or ``onnx:MODEL``."""
+    """Where an image is classified: ``sagemaker:ENDPOINT`` or ``onnx:MODEL``."""
     return _target(environ, "SCONES_CLASSIFIER", {"sagemaker": True, "onnx": True}, None)
 
 

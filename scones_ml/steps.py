@@ -40,21 +40,21 @@ __all__ = [
     "classify_batch",
     "classify_image_data",
     "filter_low_confidence",
+    "image_bytes",
     "json_lines",
     "most_probable",
-    "picture_of",
     "serialize_image_data",
     "start_image_classification",
 ]
 
-Picture = TypeVar("Picture")
+Pixels = TypeVar("Pixels")
 Prepared = TypeVar("Prepared")
 
 _ROOM_FOR_OTHER_FIELDS = 8_192
 
 
-class BatchClassifier(Protocol[Picture]):
-    """Turns many pictures into calibrated probabilities at a time; the same numbers as a Classifier gives."""
+class BatchClassifier(Protocol[Pixels]):
+    """Turns many images into calibrated probabilities at a time; the same numbers as a Classifier gives."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -66,32 +66,32 @@ class BatchClassifier(Protocol[Picture]):
         """Which model answers, see :attr:`scones_ml.ports.Classifier.model`."""
         ...
 
-    def prepare(self, data: bytes, policy: ImagePolicy) -> Picture:
+    def prepare(self, data: bytes, policy: ImagePolicy) -> Pixels:
         """Decode an object's bytes to what the model takes.
 
         Raises:
-            InvalidImageError: not a picture, or a broken one.
+            InvalidImageError: not an image, or a broken one.
             ImageTooLargeError: beyond the policy's caps.
         """
         ...
 
-    def predict_many(self, pictures: Sequence[Picture], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
-        """Classify prepared pictures, in order; errors as :meth:`scones_ml.ports.Classifier.predict`."""
+    def predict_many(self, images: Sequence[Pixels], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
+        """Classify prepared images, in order; errors as :meth:`scones_ml.ports.Classifier.predict`."""
         ...
 
 
 def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> SerializedImage:
-    """Turn an object into a normalised picture that fits into a state.
+    """Turn an object into a normalised image that fits into a state.
 
     Args:
         stored: the object's bytes and version.
         policy: what an image may be (see :mod:`scones_ml.images`).
 
     Returns:
-        The picture as base64 PNG; a claim check (empty ``image_data``) when it would not fit.
+        The image as base64 PNG; a claim check (empty ``image_data``) when it would not fit.
 
     Raises:
-        InvalidImageError: not a picture. The message starts with the image_id, by which the workflow files it.
+        InvalidImageError: not an image. The message starts with the image_id, by which the workflow files it.
         ImageTooLargeError: beyond the policy's caps; the message likewise.
     """
     ref = stored.ref
@@ -100,8 +100,8 @@ def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> Serialize
     return SerializedImage(**ref.model_dump(), image_id=ref.image_id, image_data=image_data if fits else "")
 
 
-def picture_of(image: SerializedImage, read: Callable[[ImageRef], StoredObject], policy: ImagePolicy) -> bytes:
-    """The picture's bytes: decoded from the event, or read anew for a claim check.
+def image_bytes(image: SerializedImage, read: Callable[[ImageRef], StoredObject], policy: ImagePolicy) -> bytes:
+    """The image's bytes: decoded from the event, or read anew for a claim check.
 
     Args:
         image: what ``serialize_image_data`` returned.
@@ -119,12 +119,12 @@ def picture_of(image: SerializedImage, read: Callable[[ImageRef], StoredObject],
         raise EventError(f"image_data of s3://{image.s3_bucket}/{image.s3_key} is not base64: {exc}") from exc
 
 
-def classify_image_data(image: SerializedImage, picture: bytes, classifier: Classifier) -> ClassifiedImage:
-    """Name what a picture shows.
+def classify_image_data(image: SerializedImage, data: bytes, classifier: Classifier) -> ClassifiedImage:
+    """Name what an image shows.
 
     Args:
-        image: which picture it is; its bytes are dropped here.
-        picture: the encoded picture.
+        image: which image it is; its bytes are dropped here.
+        data: the encoded image.
         classifier: an endpoint, or a model in this process.
 
     Returns:
@@ -134,7 +134,7 @@ def classify_image_data(image: SerializedImage, picture: bytes, classifier: Clas
         InferenceError: the answer is not one probability per label (finite, in [0, 1], sum 1 within 1e-3). Logits
             are never turned into probabilities here: a softmax would make any numbers look confident.
     """
-    probabilities = classifier.predict(picture, image_id=image.image_id)
+    probabilities = classifier.predict(data, image_id=image.image_id)
     label, confidence = most_probable(probabilities, classifier.labels)
     return ClassifiedImage(
         **image.model_dump(exclude={"image_data"}),
@@ -164,10 +164,10 @@ def most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> 
 
 
 def filter_low_confidence(image: ClassifiedImage, threshold: float) -> FilteredImage:
-    """Accept a picture whose confidence reaches the threshold.
+    """Accept an image whose confidence reaches the threshold.
 
     Args:
-        image: a classified picture.
+        image: a classified image.
         threshold: in (0, 1]; ``confidence >= threshold`` is accepted.
     """
     return FilteredImage(**image.model_dump(), threshold=threshold, accepted=image.confidence >= threshold)
@@ -227,7 +227,7 @@ def _start_all(event: dict[str, object], start: Callable[[ImageRef], None]) -> i
 def classify_batch(
     batch: Sequence[ImageRef],
     read: Callable[[ImageRef], StoredObject],
-    classifier: BatchClassifier[Picture],
+    classifier: BatchClassifier[Pixels],
     policy: ImagePolicy,
     threshold: float,
     readers: int,
@@ -250,18 +250,16 @@ def classify_batch(
         TransientServiceError: the store or the classifier is throttled: the batch may be tried again.
     """
 
-    def prepare(ref: ImageRef) -> Picture | ImageError:
+    def prepare(ref: ImageRef) -> Pixels | ImageError:
         try:
             return classifier.prepare(read(ref).data, policy)
         except ImageError as exc:
             return exc
 
     prepared = _map(prepare, batch, readers)
-    pictures = [
-        (ref, picture) for ref, picture in zip(batch, prepared, strict=True) if not isinstance(picture, ImageError)
-    ]
-    ids = [ref.image_id for ref, _ in pictures]
-    answers = iter(classifier.predict_many([picture for _, picture in pictures], ids) if pictures else ())
+    images = [(ref, image) for ref, image in zip(batch, prepared, strict=True) if not isinstance(image, ImageError)]
+    ids = [ref.image_id for ref, _ in images]
+    answers = iter(classifier.predict_many([image for _, image in images], ids) if images else ())
     return tuple(
         _unreadable(ref, found)
         if isinstance(found, ImageError)
@@ -298,7 +296,7 @@ def _map(prepare: Callable[[ImageRef], Prepared], refs: Sequence[ImageRef], read
 
 
 def _verdict(
-    ref: ImageRef, probabilities: tuple[float, ...], classifier: BatchClassifier[Picture], threshold: float
+    ref: ImageRef, probabilities: tuple[float, ...], classifier: BatchClassifier[Pixels], threshold: float
 ) -> ImageOutcome:
     label, confidence = most_probable(probabilities, classifier.labels)
     accepted = confidence >= threshold
@@ -326,7 +324,7 @@ def _unreadable(ref: ImageRef, error: ImageError) -> ImageOutcome:
     )
 
 
-def _normalise(ref: ImageRef, data: bytes, policy: ImagePolicy) -> images.Picture:
+def _normalise(ref: ImageRef, data: bytes, policy: ImagePolicy) -> images.NormalisedImage:
     try:
         return images.normalise(data, policy)
     except ImageError as exc:

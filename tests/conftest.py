@@ -60,7 +60,7 @@ def moto_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def doubtful() -> Callable[..., FilteredImage]:
-    """Writes a picture and what the workflow leaves of one that a person is to decide."""
+    """Writes an image and what the workflow leaves of one that a person is to decide."""
     return _write_doubtful
 
 
@@ -87,7 +87,7 @@ def _write_doubtful(
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that says "motorcycle" the more, the brighter a picture's red is: built by hand, in milliseconds."""
+    """A model that says "motorcycle" the more, the brighter an image's red is: built by hand, in milliseconds."""
     return _write_brightness_model(tmp_path_factory.mktemp("model"))
 
 
@@ -169,7 +169,7 @@ class _InstantTrainer:
 
     Attributes:
         requests: what it was asked for.
-        taught: the digests of the pictures of each training.
+        taught: the digests of the images of each training.
     """
 
     def __init__(self, model: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bulk workflow on Step Functions: one execution over all pictures under a prefix, followed by its map run.
+"""The bulk workflow on Step Functions: one execution over all images under a prefix, followed by its map run.
 
 Results are kept under a name that follows from source and model, so that the same command goes on with an execution
 that still runs, and computes only what is missing when none does.
@@ -124,12 +124,12 @@ class StepFunctionsBulk:
         if bucket != self._environment.input_bucket:
             raise ConfigurationError(
                 f"{request.source}: the state machine reads s3://{self._environment.input_bucket} alone: "
-                "put the pictures there"
+                "put the images there"
             )
         return bucket, prefix
 
     def _name(self, machine: str, bucket: str, prefix: str) -> str:
-        """Follows from the pictures' place and all that decides what is said of them."""
+        """Follows from the images' place and all that decides what is said of them."""
         with translated(machine):
             definition = self._states.describe_state_machine(stateMachineArn=machine)["definition"]
         facts: list[object] = [bucket, prefix, definition]

@@ -22,7 +22,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class SageMakerClassifier:
-    """A SageMaker endpoint that answers a picture with a JSON list of probabilities.
+    """A SageMaker endpoint that answers an image with a JSON list of probabilities.
 
     Args:
         endpoint: its name.
@@ -46,13 +46,13 @@ class SageMakerClassifier:
         """``"endpoint:NAME"``: which model that is, is for whoever deploys to say."""
         return f"endpoint:{self._endpoint}"
 
-    def predict(self, picture: bytes, *, image_id: str) -> tuple[float, ...]:
+    def predict(self, image: bytes, *, image_id: str) -> tuple[float, ...]:
         """See :meth:`scones_ml.ports.Classifier.predict`."""
         with translated(f"endpoint {self._endpoint}"):
             answer = self._client.invoke_endpoint(
                 EndpointName=self._endpoint,
-                ContentType="image/png" if picture.startswith(b"\x89PNG") else "application/x-image",
-                Body=picture,
+                ContentType="image/png" if image.startswith(b"\x89PNG") else "application/x-image",
+                Body=image,
                 InferenceId=image_id,
             )
             body = answer["Body"].read()
@@ -67,10 +67,10 @@ class SageMakerClassifier:
         """See :meth:`scones_ml.steps.BatchClassifier.prepare`."""
         return images.normalise(data, policy).png
 
-    def predict_many(self, pictures: Sequence[bytes], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
-        """See :meth:`scones_ml.steps.BatchClassifier.predict_many`; an endpoint takes one picture at a time."""
-        pairs = zip(pictures, image_ids, strict=True)
-        return [self.predict(picture, image_id=image_id) for picture, image_id in pairs]
+    def predict_many(self, images: Sequence[bytes], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
+        """See :meth:`scones_ml.steps.BatchClassifier.predict_many`; an endpoint takes one image at a time."""
+        pairs = zip(images, image_ids, strict=True)
+        return [self.predict(image, image_id=image_id) for image, image_id in pairs]
 
 
 def _client(url: str | None) -> SageMakerRuntimeClient:

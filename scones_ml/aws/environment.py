@@ -97,19 +97,19 @@ class AwsEnvironment:
 
     @property
     def state_machine(self) -> str:
-        """ARN of the state machine for one picture."""
+        """ARN of the state machine for one image."""
         variable = "SCONES_STATE_MACHINE"
         return self._here(self._names.state_machine or self._output(variable), variable)
 
     @property
     def batch_state_machine(self) -> str:
-        """ARN of the state machine for all pictures under a prefix."""
+        """ARN of the state machine for all images under a prefix."""
         variable = "SCONES_BATCH_STATE_MACHINE"
         return self._here(self._names.batch_state_machine or self._output(variable), variable)
 
     @property
     def input_bucket(self) -> str:
-        """The bucket that pictures arrive in."""
+        """The bucket that images arrive in."""
         return self._names.input_bucket or self._output("SCONES_INPUT_BUCKET")
 
     @property

@@ -48,10 +48,10 @@ def observed(handler: Handler) -> Handler:
 
 
 def measure_verdict(*, accepted: bool, confidence: float) -> None:
-    """With SCONES_METRICS=1, write the metrics of one picture.
+    """With SCONES_METRICS=1, write the metrics of one image.
 
-    ``Review`` is 1 for a picture that goes to a person and 0 for one that passes, so that its mean is the share of
-    reviews, its sum their number, its sample count that of all pictures. ``Confidence`` has quantiles, too.
+    ``Review`` is 1 for an image that goes to a person and 0 for one that passes, so that its mean is the share of
+    reviews, its sum their number, its sample count that of all images. ``Confidence`` has quantiles, too.
 
     Args:
         accepted: whether it passes.

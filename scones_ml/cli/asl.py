@@ -69,7 +69,7 @@ def redrive(
 ) -> None:
     """Run a failed execution again here from where it failed: downloaded from AWS, with our handlers or your own.
 
-    Pictures are read where they are; outcomes go to the workspace, and nothing on AWS is changed.
+    Images are read where they are; outcomes go to the workspace, and nothing on AWS is changed.
     """
     from scones_ml import lifecycle
     from scones_ml.local import workflow

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cost", "package"]
 
-Images = Annotated[float, typer.Option("--images", min=0, help="Pictures a month.")]
+Images = Annotated[float, typer.Option("--images", min=0, help="Images a month.")]
 Designs = Annotated[str | None, typer.Option("--design", help="Names, comma-separated; all when not given.")]
 Region = Annotated[str, typer.Option("--region", help="Whose list prices.")]
 Instance = Annotated[str, typer.Option("--instance", help="Of an endpoint that always runs.")]
@@ -67,9 +67,9 @@ def cost(
             terminal.out.print()
             lines = [(line.what, f"${line.dollars(images):,.2f}", line.formula) for line in row.lines]
             terminal.print_table((row.design, "a month", "how it is counted"), lines, right=("a month",))
-    terminal.say(f"{images:,.0f} pictures a month, list prices of {region} as of {prices.as_of}; not a quotation")
+    terminal.say(f"{images:,.0f} images a month, list prices of {region} as of {prices.as_of}; not a quotation")
     for one in break_evens[:8] if design else ():
-        terminal.say(f"from {one.images:,.0f} pictures a month on, {one.above} costs less than {one.below}")
+        terminal.say(f"from {one.images:,.0f} images a month on, {one.above} costs less than {one.below}")
 
 
 def package(

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-Data = Annotated[
-    str, typer.Option("--data", help="A folder of class folders, or synthetic: pictures drawn on the spot.")
-]
+Data = Annotated[str, typer.Option("--data", help="A folder of class folders, or synthetic: images drawn on the spot.")]
 
 
 def demo(
@@ -36,7 +34,7 @@ def demo(
     """The whole life cycle on this machine: stage, train, serve, run, evaluate, clean up."""
     if not dry_run:
         what = "drawn bicycles and motorcycles" if data == "synthetic" else data
-        terminal.say(f"scones {__version__} · {what}, from pictures to proof, on this machine", "bold")
+        terminal.say(f"scones {__version__} · {what}, from images to proof, on this machine", "bold")
         terminal.say()
     from scones_ml.lifecycle.demo import DemoRequest, plan_demo, run_demo
 

@@ -17,7 +17,7 @@ from scones_ml.cli.options import Json, On, Workspace
 
 __all__ = ["doctor"]
 
-Data = Annotated[Path | None, typer.Option("--data", help="A folder of pictures to hold against the limits.")]
+Data = Annotated[Path | None, typer.Option("--data", help="A folder of images to hold against the limits.")]
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 

@@ -52,7 +52,7 @@ FalseAlarms = Annotated[
 ]
 FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 3 when there is an alarm.")]
 Objects = Annotated[
-    str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the pictures, to name each answer's object.")
+    str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the images, to name each answer's object.")
 ]
 
 

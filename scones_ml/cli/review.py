@@ -53,7 +53,7 @@ def review(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Show doubtful pictures on a local web page, one by one, and keep what people say of them."""
+    """Show doubtful images on a local web page, one by one, and keep what people say of them."""
     from scones_ml.plans import mark_workspace
     from scones_ml.review.annotations import AnnotationFile
     from scones_ml.review.queue import read_queue
@@ -174,7 +174,7 @@ def _sum_up(asked: ReviewSession, json: bool) -> None:
     if done.skipped:
         parts.append(f"{done.skipped:,} skipped")
     if done.lost:
-        parts.append(f"{done.lost:,} without a picture")
+        parts.append(f"{done.lost:,} without an image")
     if done.conflicts:
         parts.append(f"{done.conflicts:,} in conflict")
     parts.append(f"{done.left:,} left")

@@ -1,4 +1,4 @@
-"""``scones stage``: pictures become a data set."""
+"""``scones stage``: images become a data set."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ Source = Annotated[
 Destination = Annotated[
     str, typer.Argument(help="The data set's folder, to be made, or s3://bucket/prefix.", show_default=False)
 ]
-PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic pictures of each class.")]
-ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="Side that pictures are reduced to, in pixels.")]
+PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic images of each class.")]
+ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="Side that images are reduced to, in pixels.")]
 CheckLabels = Annotated[
     bool, typer.Option("--check-labels", help="Name probable label errors and near duplicates; takes five trainings.")
 ]
@@ -56,7 +56,7 @@ def stage(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Check, split and hash pictures into a data set."""
+    """Check, split and hash images into a data set."""
     from scones_ml import dataset, lifecycle
     from scones_ml.events import parse_uri
 
@@ -96,7 +96,7 @@ def stage(
     _show_staged(result, folder)
     if answers and result.ignored:
         terminal.say(
-            f"left out: {result.ignored:,} pictures on which reviewers disagree, or agree on no class of {source}: "
+            f"left out: {result.ignored:,} images on which reviewers disagree, or agree on no class of {source}: "
             "see `scones review`"
         )
     if check:
@@ -139,7 +139,7 @@ def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | data
 def _checked_labels(data: dataset.Dataset, seed: int, workspace: Path) -> LabelCheck:
     from scones_ml.lifecycle.label_check import FOLDS, check_labels
 
-    terminal.say(f"checking labels: {FOLDS} trainings, each on the pictures that the others are asked about")
+    terminal.say(f"checking labels: {FOLDS} trainings, each on the images that the others are asked about")
     started = time.monotonic()
     with terminal.progress("labels") as progress:
         check = check_labels(backends.backend("local", workspace), data, workspace, seed=seed, progress=progress)

@@ -104,7 +104,7 @@ def train(
         _train_on_drawings(data, preset, threads, workspace)
     elif request.init and lifecycle.may_have_seen(request.init, data):
         terminal.say(
-            f"{request.init} was not trained on {data} or what it was extended from: if it has seen pictures that "
+            f"{request.init} was not trained on {data} or what it was extended from: if it has seen images that "
             f"{data} judges by, temperature and threshold flatter it"
         )
     with terminal.progress("train") as progress:

@@ -29,9 +29,9 @@ class Line:
     Attributes:
         what: its name.
         formula: how its price comes about, in numbers.
-        per_image: dollars for each picture.
-        per_month: dollars a month, however many pictures there are.
-        idle: whether ``per_month`` is also due in a month without a single picture.
+        per_image: dollars for each image.
+        per_month: dollars a month, however many images there are.
+        idle: whether ``per_month`` is also due in a month without a single image.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Line:
     idle: bool = True
 
     def dollars(self, images: float) -> float:
-        """Dollars for a month with so many pictures."""
+        """Dollars for a month with so many images."""
         return self.per_image * images + (self.per_month if self.idle or images else 0.0)
 
 
@@ -65,7 +65,7 @@ WorkflowType = Literal["STANDARD", "EXPRESS"]
 def one_by_one(
     model: Model, workflow_type: WorkflowType, machine: asl.StateMachine | None = None, *, watched: bool = True
 ) -> Design:
-    """Each picture runs through the state machine.
+    """Each image runs through the state machine.
 
     Args:
         model: where the model runs.
@@ -110,7 +110,7 @@ def bulk(machine: asl.StateMachine | None = None) -> Design:
         seconds = _billed_seconds(workload.batch_image.milliseconds * counts.size)
         rate = prices.item("express duration")
         formula = f"{seconds:g} s x 64 MB x ${_plain(rate)}{of_batch}"
-        yield _each("listing of the pictures", 1 / S3_PAGE_KEYS, prices.item("s3 put"), f"/{S3_PAGE_KEYS}")
+        yield _each("listing of the images", 1 / S3_PAGE_KEYS, prices.item("s3 put"), f"/{S3_PAGE_KEYS}")
         yield _each("start of a batch, a transition", share, prices.item("transition"), of_batch)
         yield _each("Express request", share, prices.item("express request"), of_batch)
         yield Line("Express duration", formula, seconds * _EXPRESS_GB * rate * share)
@@ -181,7 +181,7 @@ DESIGNS: Final[Mapping[str, Design]] = {
     "lambda": one_by_one("function", "STANDARD"),
     "lambda-express": one_by_one("function", "EXPRESS"),
     "bulk": bulk(),
-    "batch-transform": Design("SageMaker batch transform, one object for each picture", _transform(packed=False)),
+    "batch-transform": Design("SageMaker batch transform, one object for each image", _transform(packed=False)),
     "batch-transform-packed": Design("SageMaker batch transform, packed objects", _transform(packed=True)),
 }
 """Every design by its name."""

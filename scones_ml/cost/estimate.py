@@ -1,4 +1,4 @@
-"""What each design costs: dollars a month and for 1,000 pictures, with the formula of every line.
+"""What each design costs: dollars a month and for 1,000 images, with the formula of every line.
 
 Counted are requests, transitions, durations, instance hours, logs and alarms at list price. Not counted: storage,
 data transfer out of the region, data capture, retries, free tiers and taxes.
@@ -27,7 +27,7 @@ class DesignEstimate:
     Attributes:
         design: its name in `DESIGNS`.
         description: in a few words.
-        images: pictures a month.
+        images: images a month.
         lines: what is paid for.
     """
 
@@ -43,18 +43,18 @@ class DesignEstimate:
 
     @property
     def idle_per_month(self) -> float:
-        """Dollars for a month without a picture."""
+        """Dollars for a month without an image."""
         return _dollars(self, 0)
 
     @property
     def per_thousand(self) -> float:
-        """Dollars for 1,000 pictures more."""
+        """Dollars for 1,000 images more."""
         return _THOUSAND * sum(line.per_image for line in self.lines)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a chart: what a design costs in a month with so many pictures."""
+    """One point of a chart: what a design costs in a month with so many images."""
 
     design: str
     images: float
@@ -68,10 +68,10 @@ def estimate(
     workload: Workload | None = None,
     prices: PriceTable | None = None,
 ) -> tuple[DesignEstimate, ...]:
-    """What designs cost in a month with so many pictures.
+    """What designs cost in a month with so many images.
 
     Args:
-        images: pictures a month, 0 or more.
+        images: images a month, 0 or more.
         designs: names in `DESIGNS`; None takes them all.
         workload: how long things take.
         prices: None takes those of us-east-1.
@@ -92,11 +92,11 @@ def estimate(
 
 
 def break_evens(estimates: Sequence[DesignEstimate]) -> tuple[BreakEven, ...]:
-    """Every volume at which two designs change places, fewest pictures first."""
+    """Every volume at which two designs change places, fewest images first."""
     found = []
     for index, one in enumerate(estimates):
         for other in estimates[index + 1 :]:
-            # Start-up of jobs counts here: the comparison is of months with pictures.
+            # Start-up of jobs counts here: the comparison is of months with images.
             fixed = _fixed(other) - _fixed(one)
             slope = (one.per_thousand - other.per_thousand) / _THOUSAND
             if slope and fixed / slope > 0:
@@ -107,9 +107,9 @@ def break_evens(estimates: Sequence[DesignEstimate]) -> tuple[BreakEven, ...]:
 
 
 def instance_break_even(workload: Workload | None = None, prices: PriceTable | None = None) -> float:
-    """Pictures a month above which an instance that always runs costs less than a function's compute.
+    """Images a month above which an instance that always runs costs less than a function's compute.
 
-    ``hours x instance price / (GB-seconds of one picture x price of a GB-second)``.
+    ``hours x instance price / (GB-seconds of one image x price of a GB-second)``.
     """
     workload, prices = workload or Workload(), prices or price_table()
     inside = compute("model in the function", workload.model_inside, workload, prices)

@@ -1,4 +1,4 @@
-"""What a definition makes of one picture, counted from the definition itself, and how long each part takes."""
+"""What a definition makes of one image, counted from the definition itself, and how long each part takes."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Workload:
     Attributes:
         functions: each function of the definition.
         model_inside: classify where the model runs inside the function: decode, infer, answer on one vCPU.
-        batch_image: one picture of a bulk batch, model inside the function.
+        batch_image: one image of a bulk batch, model inside the function.
         overhead_ms: what Step Functions adds to an execution.
-        packed: pictures to one object, for batch transform.
-        transform_ms: instance time for one picture in batch transform.
+        packed: images to one object, for batch transform.
+        transform_ms: instance time for one image in batch transform.
         startup_seconds: billed start of a batch transform job.
         jobs: batch transform jobs in a month.
         payload_kb: one request to an endpoint and its answer.
@@ -81,7 +81,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Counts:
-    """What one picture takes on the longest way through a definition on which nothing fails.
+    """What one image takes on the longest way through a definition on which nothing fails.
 
     Attributes:
         transitions: what Step Functions bills a Standard execution for: each state that runs, and the start.
@@ -99,7 +99,7 @@ class BatchCounts:
     """What one batch of a distributed map takes.
 
     Attributes:
-        size: pictures to a batch.
+        size: images to a batch.
         asks: whether its function asks S3 for what an earlier run has finished.
         writes: whether its function writes the results.
     """
@@ -113,7 +113,7 @@ _START: Final = 1
 
 
 def count(machine: asl.StateMachine) -> Counts:
-    """Count what a picture takes, from the definition.
+    """Count what an image takes, from the definition.
 
     Raises:
         InvalidDefinitionError: the definition has a loop, or states that run others.

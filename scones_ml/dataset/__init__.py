@@ -1,7 +1,7 @@
-"""From labelled pictures to a checked, split and hashed data set on disk.
+"""From labelled images to a checked, split and hashed data set on disk.
 
 ``stage`` reads a source (a folder of class folders, a CIFAR-100 archive, a manifest, an ``s3://`` prefix, reviewers'
-answers, or pictures that this package draws itself), passes every picture through the policy that serving uses, drops
+answers, or images that this package draws itself), passes every image through the policy that serving uses, drops
 duplicates and leaks, splits what is left, and writes::
 
     DESTINATION/

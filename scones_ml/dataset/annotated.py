@@ -29,11 +29,11 @@ def is_annotations(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class AnnotatedImages:
-    """The pictures that reviewers agree on, under the class that they named.
+    """The images that reviewers agree on, under the class that they named.
 
     Attributes:
         path: the file of answers that ``scones review`` writes.
-        store: holds the pictures.
+        store: holds the images.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class AnnotatedImages:
         return tuple(sorted(names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The pictures of these classes, at the version that was shown; others, and those in dispute, are ignored."""
+        """The images of these classes, at the version that was shown; others, and those in dispute, are ignored."""
         found = [
             Candidate(
                 verdict.image.uri,
@@ -87,8 +87,8 @@ class AnnotatedImages:
 class ExtendedDataset:
     """A staged data set with reviewers' answers added to what it teaches.
 
-    Every picture of the data set stays in its split, so what an earlier model learned from never judges a later one.
-    The answers only teach: pictures reach a reviewer because they are doubtful, and figures from doubtful pictures
+    Every image of the data set stays in its split, so what an earlier model learned from never judges a later one.
+    The answers only teach: images reach a reviewer because they are doubtful, and figures from doubtful images
     would say nothing of the others. Answers that name no class of the data set ("neither") are left out and counted.
 
     Attributes:
@@ -124,7 +124,7 @@ class ExtendedDataset:
         return self.data.classes
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The data set's pictures and the answers'."""
+        """The data set's images and the answers'."""
         kept = [
             Candidate(record.path, record.class_name, record.split, True, partial(read_file, self.root / record.path))
             for record in self.data.records

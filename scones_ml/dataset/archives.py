@@ -1,6 +1,6 @@
 """CIFAR-100 archives as a source: checked before anything is read, and never unpacked to disk.
 
-Both forms of https://www.cs.toronto.edu/~kriz/cifar.html hold 32x32 pictures, row by row, channel by channel. The
+Both forms of https://www.cs.toronto.edu/~kriz/cifar.html hold 32x32 images, row by row, channel by channel. The
 binary one is read without a pickle: a record is the coarse label's byte, the fine label's byte and 3,072 pixels.
 """
 
@@ -74,7 +74,7 @@ class Cifar100:
         return tuple(sorted(self._names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """Pictures of these classes; the archive's test set stays the test set."""
+        """Images of these classes; the archive's test set stays the test set."""
         wanted = {self._names.index(name) for name in classes}
         candidates = [
             self._candidate(side, row, label, pixels)
@@ -129,7 +129,7 @@ class Cifar100:
             or not all(type(label) is int for label in labels)
         ):
             raise DatasetError(
-                f"{self.path}: {side} does not hold {_PIXELS} bytes and a fine label for each picture: is it CIFAR-100?"
+                f"{self.path}: {side} does not hold {_PIXELS} bytes and a fine label for each image: is it CIFAR-100?"
             )
         return pixels, labels
 

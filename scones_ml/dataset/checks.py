@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
     from scones_ml.dataset.records import Split
 
-__all__ = ["Problem", "StagedPicture", "drop_repeats"]
+__all__ = ["Problem", "StagedImage", "drop_repeats"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A picture that was left out, and why.
+    """An image that was left out, and why.
 
     Attributes:
-        name: the picture, as its source names it.
+        name: the image, as its source names it.
         kind: what is wrong with it.
-        reason: in words, naming the other pictures involved.
+        reason: in words, naming the other images involved.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class StagedPicture:
-    """A picture that was read and normalised, before it has a split.
+class StagedImage:
+    """An image that was read and normalised, before it has a split.
 
     Attributes:
         name: as its source names it, ``train/bicycle/a.jpg``.
@@ -49,38 +49,38 @@ class StagedPicture:
     file: Path
 
 
-def drop_repeats(pictures: Iterable[StagedPicture]) -> tuple[list[StagedPicture], list[Problem]]:
-    """Keep one picture of each group that shows exactly the same.
+def drop_repeats(images: Iterable[StagedImage]) -> tuple[list[StagedImage], list[Problem]]:
+    """Keep one image of each group that shows exactly the same.
 
-    A picture that is in training and in test is taken out of training. A picture under two labels on one side is left
+    An image that is in training and in test is taken out of training. An image under two labels on one side is left
     out altogether, since nobody knows which label is right. Else the first by name stays, of those that judge before
     those that teach.
 
     Returns:
-        What stays, and a problem for each picture that does not; both in the order of names.
+        What stays, and a problem for each image that does not; both in the order of names.
     """
-    groups: dict[str, list[StagedPicture]] = defaultdict(list)
-    for picture in sorted(pictures, key=lambda picture: picture.name):
-        groups[picture.digest].append(picture)
-    kept: list[StagedPicture] = []
+    groups: dict[str, list[StagedImage]] = defaultdict(list)
+    for image in sorted(images, key=lambda image: image.name):
+        groups[image.digest].append(image)
+    kept: list[StagedImage] = []
     problems: list[Problem] = []
     for group in groups.values():
-        tested = [picture for picture in group if picture.split == "test"]
-        side = tested or sorted(group, key=lambda picture: picture.split in (None, "train"))
-        problems += [_leak(picture, tested[0]) for picture in group if tested and picture.split != "test"]
-        if len({picture.class_name for picture in side}) > 1:
-            problems += [_conflict(picture, side) for picture in side]
+        tested = [image for image in group if image.split == "test"]
+        side = tested or sorted(group, key=lambda image: image.split in (None, "train"))
+        problems += [_leak(image, tested[0]) for image in group if tested and image.split != "test"]
+        if len({image.class_name for image in side}) > 1:
+            problems += [_conflict(image, side) for image in side]
             continue
         kept.append(side[0])
-        problems += [Problem(other.name, "duplicate", f"the same picture as {side[0].name}") for other in side[1:]]
-    return sorted(kept, key=lambda picture: picture.name), sorted(problems, key=lambda problem: problem.name)
+        problems += [Problem(other.name, "duplicate", f"the same image as {side[0].name}") for other in side[1:]]
+    return sorted(kept, key=lambda image: image.name), sorted(problems, key=lambda problem: problem.name)
 
 
-def _leak(picture: StagedPicture, tested: StagedPicture) -> Problem:
-    label = "" if picture.class_name == tested.class_name else f", there labelled {tested.class_name}"
-    return Problem(picture.name, "leak", f"in the test set as {tested.name}{label}")
+def _leak(image: StagedImage, tested: StagedImage) -> Problem:
+    label = "" if image.class_name == tested.class_name else f", there labelled {tested.class_name}"
+    return Problem(image.name, "leak", f"in the test set as {tested.name}{label}")
 
 
-def _conflict(picture: StagedPicture, group: Iterable[StagedPicture]) -> Problem:
-    others = ", ".join(f"{other.name} ({other.class_name})" for other in group if other is not picture)
-    return Problem(picture.name, "conflict", f"labelled {picture.class_name}, but the same picture is {others}")
+def _conflict(image: StagedImage, group: Iterable[StagedImage]) -> Problem:
+    others = ", ".join(f"{other.name} ({other.class_name})" for other in group if other is not image)
+    return Problem(image.name, "conflict", f"labelled {image.class_name}, but the same image is {others}")

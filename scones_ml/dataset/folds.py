@@ -15,7 +15,7 @@ __all__ = ["folds", "write_fold"]
 
 
 def folds(data: Dataset, count: int, seed: int = 0) -> tuple[frozenset[str], ...]:
-    """Share the pictures of all splits out among folds, each class evenly.
+    """Share the images of all splits out among folds, each class evenly.
 
     Args:
         data: the data set.
@@ -23,10 +23,10 @@ def folds(data: Dataset, count: int, seed: int = 0) -> tuple[frozenset[str], ...
         seed: another seed shares out differently; file names and their order do not matter.
 
     Returns:
-        The digests of each fold's pictures.
+        The digests of each fold's images.
 
     Raises:
-        DatasetError: a class has fewer pictures than there are folds, so that one would be trained without it.
+        DatasetError: a class has fewer images than there are folds, so that one would be trained without it.
     """
     dealt: list[set[str]] = [set() for _ in range(count)]
     first = 0
@@ -34,7 +34,7 @@ def folds(data: Dataset, count: int, seed: int = 0) -> tuple[frozenset[str], ...
         digests = sorted(record.sha256 for record in data.records if record.class_name == name)
         if len(digests) < count:
             raise DatasetError(
-                f"class {name!r} of {data.root} has {len(digests)} pictures, and {count} folds need as many: add some"
+                f"class {name!r} of {data.root} has {len(digests)} images, and {count} folds need as many: add some"
             )
         random.Random(f"{seed}/{name}").shuffle(digests)  # noqa: S311 - which fold, not a secret
         for number, digest in enumerate(digests, first):
@@ -46,7 +46,7 @@ def folds(data: Dataset, count: int, seed: int = 0) -> tuple[frozenset[str], ...
 def write_fold(data: Dataset, held: frozenset[str], destination: Path) -> Dataset:
     """A data set whose test split is one fold and whose train split is everything else.
 
-    The pictures are linked where the file system can, and copied where it cannot.
+    The images are linked where the file system can, and copied where it cannot.
 
     Args:
         data: the whole data set.

@@ -36,7 +36,7 @@ def is_list(start: bytes) -> bool:
 
 @dataclass(frozen=True)
 class ListFile:
-    """A ``.lst`` file and the pictures that it names: row, tab, label, tab, path.
+    """A ``.lst`` file and the images that it names: row, tab, label, tab, path.
 
     Paths are below the folder of the file's own name beside it (``train/`` for ``train.lst``) where there is one, else
     below the file's folder. ``train.lst`` stands for ``validation.lst``, ``calibration.lst`` and ``test.lst`` beside
@@ -64,13 +64,13 @@ class ListFile:
         return tuple(self._names.values())
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The pictures of these classes."""
+        """The images of these classes."""
         found = []
-        for file, label, picture in self._rows:
+        for file, label, image in self._rows:
             class_name = self._names[label]
             if class_name in classes:
-                name = f"{file.stem}/{picture}"
-                read = partial(read_file, _root(file) / picture)
+                name = f"{file.stem}/{image}"
+                read = partial(read_file, _root(file) / image)
                 tested = file.stem == TEST and file != self.path
                 found.append(Candidate(name, class_name, TEST if tested else None, True, read))
         return Listing(tuple(sorted(found, key=lambda candidate: candidate.name)), ignored=0)
@@ -79,7 +79,7 @@ class ListFile:
     def _names(self) -> dict[int, str]:
         labels = sorted({label for _, label, _ in self._rows})
         if not labels:
-            raise DatasetError(f"{self.path} names no pictures")
+            raise DatasetError(f"{self.path} names no images")
         if self.names and len(self.names) != len(labels):
             raise DatasetError(
                 f"{self.path} has {len(labels)} labels and {len(self.names)} names were given: "
@@ -93,7 +93,7 @@ class ListFile:
         if self.path.stem == "train":
             beside = [self.path.with_name(f"{stem}{self.path.suffix}") for stem in (*POOLED, TEST)]
             files += [file for file in beside if file != self.path and file.is_file()]
-        return tuple((file, label, picture) for file in files for label, picture in list_rows(file))
+        return tuple((file, label, image) for file in files for label, image in list_rows(file))
 
 
 def list_rows(file: Path) -> Iterator[tuple[int, str]]:
@@ -105,15 +105,15 @@ def list_rows(file: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(_lines(file), 1):
         fields = line.split("\t")
         if len(fields) > 3:
-            raise DatasetError(f"{file} line {number} has several labels: a picture has one class here")
+            raise DatasetError(f"{file} line {number} has several labels: an image has one class here")
         try:
-            _, label, picture = fields
+            _, label, image = fields
             value = Decimal(label)
         except (ValueError, InvalidOperation) as exc:
             raise DatasetError(f"{file} line {number} is not a number, a label and a path: {line[:60]!r}") from exc
         if not value.is_finite() or value < 0 or value != int(value):
             raise DatasetError(f"{file} line {number}: label {label} is not 0 or a whole number above")
-        yield int(value), _inside(file, number, picture)
+        yield int(value), _inside(file, number, image)
 
 
 def _root(file: Path) -> Path:
@@ -125,12 +125,12 @@ def _root(file: Path) -> Path:
 class JsonLines:
     """A manifest of JSON objects, one a line.
 
-    The picture is ``path`` (relative to the manifest) or ``source-ref`` (that, or an ``s3://`` URI). Its class is the
+    The image is ``path`` (relative to the manifest) or ``source-ref`` (that, or an ``s3://`` URI). Its class is the
     ``class-name`` in a ``*-metadata`` object, or else ``class`` or ``label``. ``"split": "test"`` is the test set.
 
     Attributes:
         path: the file.
-        store: where ``s3://`` pictures are read from.
+        store: where ``s3://`` images are read from.
         uri: where the file itself came from, for relative paths; the file's folder when None.
     """
 
@@ -151,26 +151,26 @@ class JsonLines:
         """
         names = {class_name for _, class_name, _ in self._rows}
         if not names:
-            raise DatasetError(f"{self.name} names no pictures")
+            raise DatasetError(f"{self.name} names no images")
         return tuple(sorted(names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The pictures of these classes; those in a store are read many at a time."""
+        """The images of these classes; those in a store are read many at a time."""
         found = [
-            Candidate(picture, class_name, TEST if split == TEST else None, True, self._reader(picture))
-            for picture, class_name, split in self._rows
+            Candidate(image, class_name, TEST if split == TEST else None, True, self._reader(image))
+            for image, class_name, split in self._rows
             if class_name in classes
         ]
         stored = any(candidate.name.startswith("s3://") for candidate in found)
         ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
         return Listing(ordered, ignored=0, at_a_time=CONCURRENT_REQUESTS if stored else 1)
 
-    def _reader(self, picture: str) -> partial[bytes]:
-        if not picture.startswith("s3://"):
-            return partial(read_file, self.path.parent / picture)
+    def _reader(self, image: str) -> partial[bytes]:
+        if not image.startswith("s3://"):
+            return partial(read_file, self.path.parent / image)
         if self.store is None:
-            raise DatasetError(f"{self.name} names {picture}, and no object store was given to read it from")
-        bucket, key = parse_object_uri(picture)
+            raise DatasetError(f"{self.name} names {image}, and no object store was given to read it from")
+        bucket, key = parse_object_uri(image)
         return partial(read_stored, self.store, ImageRef(s3_bucket=bucket, s3_key=key))
 
     @cached_property
@@ -180,23 +180,23 @@ class JsonLines:
     def _row(self, number: int, line: str) -> tuple[str, str, str]:
         try:
             row = json.loads(line)
-            picture = row.get("source-ref", row.get("path"))
+            image = row.get("source-ref", row.get("path"))
         except (ValueError, AttributeError) as exc:
             raise DatasetError(f"{self.name} line {number} is no JSON object: {line[:60]!r}") from exc
         class_name = _class_name(row)
-        if not isinstance(picture, str) or not picture or class_name is None:
-            raise DatasetError(f"{self.name} line {number} does not say which picture and which class: {line[:60]!r}")
-        return self._place(number, picture), class_name, str(row.get("split", ""))
+        if not isinstance(image, str) or not image or class_name is None:
+            raise DatasetError(f"{self.name} line {number} does not say which image and which class: {line[:60]!r}")
+        return self._place(number, image), class_name, str(row.get("split", ""))
 
-    def _place(self, number: int, picture: str) -> str:
-        """The picture's URI, or its path below the manifest's folder; below its URI where it came from a store."""
-        if picture.startswith("s3://"):
+    def _place(self, number: int, image: str) -> str:
+        """The image's URI, or its path below the manifest's folder; below its URI where it came from a store."""
+        if image.startswith("s3://"):
             try:
-                parse_object_uri(picture)
+                parse_object_uri(image)
             except ConfigurationError as exc:
                 raise DatasetError(f"{self.name} line {number}: {exc}") from exc
-            return picture
-        path = _inside(self.path, number, picture)
+            return image
+        path = _inside(self.path, number, image)
         return f"{self.uri.rpartition('/')[0]}/{path}" if self.uri else path
 
 
@@ -213,10 +213,10 @@ def _class_name(row: dict[str, object]) -> str | None:
     return str(found) if isinstance(found, str | int) and not isinstance(found, bool) and found != "" else None
 
 
-def _inside(file: Path, number: int, picture: str) -> str:
-    path = PurePosixPath(picture)
+def _inside(file: Path, number: int, image: str) -> str:
+    path = PurePosixPath(image)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise DatasetError(f"{file} line {number} names a file outside of its folder: {picture!r}")
+        raise DatasetError(f"{file} line {number} names a file outside of its folder: {image!r}")
     return str(path)
 
 

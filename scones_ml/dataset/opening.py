@@ -43,8 +43,8 @@ def open_source(
 
     Args:
         source: see ``scones_ml.dataset.stage``.
-        seed: of synthetic pictures.
-        image_size: of synthetic pictures.
+        seed: of synthetic images.
+        image_size: of synthetic images.
         names: class names for a source that has numbers only.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded.
@@ -108,7 +108,7 @@ def _open_stored(
 
 
 def _copy_listed(store: ObjectStore, bucket: str, key: str, folder: Path, progress: Progress) -> None:
-    """The other lists beside one, and the pictures below the prefixes of their names."""
+    """The other lists beside one, and the images below the prefixes of their names."""
     parent, _, own = key.rpartition("/")
     prefix = f"{parent}/" if parent else ""
     stems = [PurePosixPath(own).stem]

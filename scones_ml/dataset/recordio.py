@@ -1,11 +1,11 @@
-"""RecordIO, the file format that MXNet and SageMaker's built-in algorithms stream pictures from.
+"""RecordIO, the file format that MXNet and SageMaker's built-in algorithms stream images from.
 
 All numbers are little-endian. A file is a row of records::
 
     part     u32 magic 0xCED7230A, u32 (flag << 29 | length), data, zeros up to a multiple of 4 bytes
     record   one part of flag 0; or, split where the data holds the magic at a multiple of 4 bytes, parts of
              flags 1, 2 ..., 3: the magic between them is left out and put back on reading
-    payload  u32 flag, f32 label, u64 id, u64 id2; flag times f32 labels when flag is not 0; the picture's bytes
+    payload  u32 flag, f32 label, u64 id, u64 id2; flag times f32 labels when flag is not 0; the image's bytes
 
 The index beside it has a line for each record: its key, a tab, its offset in bytes.
 """
@@ -48,7 +48,7 @@ class LabelledImage:
     Attributes:
         labels: one label, or several; float32 each.
         id: of the record, 0 to 2**64 - 1.
-        image: the picture's file.
+        image: the image's file.
         id2: a second id, mostly 0.
     """
 
@@ -209,20 +209,20 @@ def write_split(data: Dataset, split: Split, path: Path) -> int:
         How many records were written.
 
     Raises:
-        DatasetError: the split is empty, or a picture is gone.
+        DatasetError: the split is empty, or an image is gone.
     """
     records = data.split(split)
     if not records:
-        raise DatasetError(f"{data.root} has no {split} pictures to write to {path}")
+        raise DatasetError(f"{data.root} has no {split} images to write to {path}")
     index = path.with_suffix(".idx")
     partial, lines = path.with_name(f".{path.name}.partial"), io.StringIO()
     offset = 0
     try:
         with partial.open("wb") as file:
             for key, record in enumerate(records):
-                picture = (data.root / record.path).read_bytes()
+                image = (data.root / record.path).read_bytes()
                 lines.write(f"{key}\t{offset}\n")
-                offset += write_record(file, pack(LabelledImage((float(record.label),), key, picture)))
+                offset += write_record(file, pack(LabelledImage((float(record.label),), key, image)))
         partial.replace(path)
         index.write_text(lines.getvalue(), encoding="ascii")
     except OSError as exc:

@@ -27,7 +27,7 @@ _CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
 
 @dataclass(frozen=True)
 class Record:
-    """One picture of a staged data set.
+    """One image of a staged data set.
 
     Attributes:
         path: its file, relative to the data set's root, with forward slashes: ``train/bicycle/a.png``.
@@ -55,7 +55,7 @@ class Dataset:
         hash: identity of what it holds, see ``dataset_hash``.
         seed: the seed of its split.
         image_size: side in pixels of the square that a model sees.
-        extended_from: hashes of the data sets that it was extended from, the oldest first; their pictures are still
+        extended_from: hashes of the data sets that it was extended from, the oldest first; their images are still
             in the splits that they were in there. ``grown_from`` in format 1.
     """
 
@@ -72,17 +72,17 @@ class Dataset:
         return tuple(record for record in self.records if record.split == name)
 
     def counts(self) -> dict[Split, dict[str, int]]:
-        """How many pictures each split holds of each class."""
+        """How many images each split holds of each class."""
         return count(self.records, self.classes)
 
     def arrays(self, name: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The pictures of one split as a model sees them.
+        """The images of one split as a model sees them.
 
         Returns:
             Pixels (N, S, S, 3) uint8 RGB with S = ``image_size``, and labels (N,) int64, in the order of ``split``.
 
         Raises:
-            DatasetError: a file is gone or no longer a picture.
+            DatasetError: a file is gone or no longer an image.
             MissingExtraError: numpy or Pillow is not installed.
         """
         try:
@@ -112,9 +112,9 @@ def count(records: Iterable[Record], classes: Sequence[str]) -> dict[Split, dict
 
 
 def dataset_hash(classes: Sequence[str], records: Iterable[Record]) -> str:
-    """Identity of a data set: 64 hex digits over class names, labels, splits and picture digests.
+    """Identity of a data set: 64 hex digits over class names, labels, splits and image digests.
 
-    File names and folders have no part in it: the same pictures in the same splits are the same data set.
+    File names and folders have no part in it: the same images in the same splits are the same data set.
     """
     rows = sorted((record.split, record.label, record.sha256) for record in records)
     return hashlib.sha256(json.dumps([list(classes), rows]).encode()).hexdigest()
@@ -126,10 +126,10 @@ def is_staged(root: Path) -> bool:
 
 
 def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: Mapping[str, object]) -> None:
-    """Write manifest, ``.lst`` files and ``dataset.json`` of pictures that are already in place.
+    """Write manifest, ``.lst`` files and ``dataset.json`` of images that are already in place.
 
     Args:
-        root: the folder that holds the pictures.
+        root: the folder that holds the images.
         classes: class names by label.
         records: sorted by split, label and path.
         facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored, extended_from.

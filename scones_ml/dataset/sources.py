@@ -1,4 +1,4 @@
-"""Where pictures come from. A new kind of source is one class with ``name``, ``classes`` and ``listing`` here.
+"""Where images come from. A new kind of source is one class with ``name``, ``classes`` and ``listing`` here.
 
 ``listing`` must be the same for the same source each time; it hands out readers, so that nothing is read before it is
 needed and a slow source can be read in parallel.
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["POOLED", "TEST", "Candidate", "Folder", "Listing", "Source", "Synthetic", "read_file"]
 
-_PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 TEST: Final = "test"
 POOLED = ("train", "validation", "valid", "val", "calibration")  # all but test is split anew
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may be a picture of a class.
+    """A file that may be an image of a class.
 
     Attributes:
         name: unique within the source, as shown to people: ``train/bicycle/a.jpg``.
         class_name: its class.
         split: the split that it belongs to and stays in, such as the source's own test set; drawn when None.
-        expected: whether its name says picture: one that cannot be opened is then a problem, else it is ignored.
+        expected: whether its name says image: one that cannot be opened is then a problem, else it is ignored.
         read: returns its bytes; raises OSError or ImageTooLargeError.
     """
 
@@ -62,7 +62,7 @@ class Listing:
 
 
 class Source(Protocol):
-    """Something that pictures with labels can be read from."""
+    """Something that images with labels can be read from."""
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class Synthetic:
     Attributes:
         per_class: how many of each.
         size: side in pixels.
-        seed: another seed draws other pictures; picture i of a seed is the same whatever ``per_class`` is.
+        seed: another seed draws other images; image i of a seed is the same whatever ``per_class`` is.
     """
 
     per_class: int = 600
@@ -95,17 +95,17 @@ class Synthetic:
     @property
     def name(self) -> str:
         """``synthetic`` with what was asked for."""
-        return f"synthetic, {self.per_class} pictures a class, seed {self.seed}"
+        return f"synthetic, {self.per_class} images a class, seed {self.seed}"
 
     def classes(self) -> tuple[str, ...]:
         """The kinds of vehicle that can be drawn."""
         if self.per_class < 1:
-            raise DatasetError(f"{self.per_class} synthetic pictures a class are none: ask for at least one")
+            raise DatasetError(f"{self.per_class} synthetic images a class are none: ask for at least one")
         kinds: tuple[str, ...] = _renderer().KINDS
         return kinds
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """Pictures that are drawn when they are read."""
+        """Images that are drawn when they are read."""
         renderer = _renderer()
         return Listing(
             tuple(
@@ -170,20 +170,20 @@ class Folder:
             name=_shown(path.relative_to(self.root)),
             class_name=class_name,
             split=TEST if self._split and branch.name == TEST else None,
-            expected=path.suffix.lower() in _PICTURE_SUFFIXES,
+            expected=path.suffix.lower() in _IMAGE_SUFFIXES,
             read=partial(read_file, path),
         )
 
     @cached_property
     def _split(self) -> bool:
-        # A class may be called "train" too: then its folder holds pictures, not folders.
+        # A class may be called "train" too: then its folder holds images, not folders.
         return bool(_folders(self.root / "train"))
 
     @cached_property
     def _branches(self) -> tuple[Path, ...]:
         if not self.root.exists():
             raise DatasetError(
-                f"there is no folder {self.root}: name a folder that holds one folder of pictures for each class"
+                f"there is no folder {self.root}: name a folder that holds one folder of images for each class"
             )
         if not self.root.is_dir():
             raise DatasetError(f"{self.root} is a file, not a folder of class folders")
@@ -193,13 +193,13 @@ class Folder:
 
     def _why_no_classes(self) -> str:
         files = [path for path in self.root.iterdir() if _is_file(path) and not path.name.startswith(".")]
-        if any(path.suffix.lower() in _PICTURE_SUFFIXES for path in files):
+        if any(path.suffix.lower() in _IMAGE_SUFFIXES for path in files):
             return (
-                f"{self.root} holds loose pictures, but no class folders: put them into one folder for each class, "
+                f"{self.root} holds loose images, but no class folders: put them into one folder for each class, "
                 f"like {self.root / 'bicycle'} and {self.root / 'motorcycle'}"
             )
-        what = "no pictures" if files else "nothing"
-        return f"{self.root} holds {what}: it must hold one folder of pictures for each class"
+        what = "no images" if files else "nothing"
+        return f"{self.root} holds {what}: it must hold one folder of images for each class"
 
 
 def _shown(path: Path) -> str:

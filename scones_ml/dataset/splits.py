@@ -1,4 +1,4 @@
-"""Who goes into which split: stratified by class, decided by a seed and the pictures' content."""
+"""Who goes into which split: stratified by class, decided by a seed and the images' content."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from scones_ml.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from scones_ml.dataset.checks import StagedPicture
+    from scones_ml.dataset.checks import StagedImage
     from scones_ml.dataset.records import Split
 
 __all__ = ["assign_splits", "split_sizes"]
 
-# A source that brings no test set gives one picture in five to it first; a test set that it brings is never touched.
+# A source that brings no test set gives one image in five to it first; a test set that it brings is never touched.
 _TEST_SHARE = 5
-# Validation fits the temperature, calibration chooses the threshold: one in ten of the training pictures each.
+# Validation fits the temperature, calibration chooses the threshold: one in ten of the training images each.
 _HELD_SHARE = 10
 
 
 def split_sizes(n: int, *, with_test: bool) -> dict[Split, int]:
-    """How many of ``n`` pictures of one class go where.
+    """How many of ``n`` images of one class go where.
 
     Args:
-        n: training pictures of the class, or all of its pictures when the source has no test set.
+        n: training images of the class, or all of its images when the source has no test set.
         with_test: whether the source has its own test set, so that none is taken from ``n``.
 
     Returns:
@@ -37,35 +37,33 @@ def split_sizes(n: int, *, with_test: bool) -> dict[Split, int]:
     return {"train": n - test - 2 * held, "validation": held, "calibration": held, "test": test}
 
 
-def assign_splits(
-    pictures: Sequence[StagedPicture], classes: Iterable[str], seed: int
-) -> list[tuple[StagedPicture, Split]]:
-    """Give every picture a split: the one that it must stay in, or one by lot.
+def assign_splits(images: Sequence[StagedImage], classes: Iterable[str], seed: int) -> list[tuple[StagedImage, Split]]:
+    """Give every image a split: the one that it must stay in, or one by lot.
 
-    A picture's place is drawn from seed and content alone, so neither file names nor the order of reading matter.
+    An image's place is drawn from seed and content alone, so neither file names nor the order of reading matter.
 
     Args:
-        pictures: what the checks left, each digest once.
+        images: what the checks left, each digest once.
         classes: the classes that must be in every split.
         seed: another seed gives another split.
 
     Returns:
-        Every picture with its split, in no particular order.
+        Every image with its split, in no particular order.
 
     Raises:
-        DatasetError: a class has too few pictures to be in every split.
+        DatasetError: a class has too few images to be in every split.
     """
-    with_test = any(picture.split == "test" for picture in pictures)
-    by_class: dict[str, list[StagedPicture]] = defaultdict(list)
-    assigned: list[tuple[StagedPicture, Split]] = []
-    for picture in pictures:
-        if picture.split:
-            assigned.append((picture, picture.split))
+    with_test = any(image.split == "test" for image in images)
+    by_class: dict[str, list[StagedImage]] = defaultdict(list)
+    assigned: list[tuple[StagedImage, Split]] = []
+    for image in images:
+        if image.split:
+            assigned.append((image, image.split))
         else:
-            by_class[picture.class_name].append(picture)
+            by_class[image.class_name].append(image)
     for name in classes:
-        pool = sorted(by_class[name], key=lambda picture: _lot(seed, picture.digest))
-        placed = Counter(split for picture, split in assigned if picture.class_name == name)
+        pool = sorted(by_class[name], key=lambda image: _lot(seed, image.digest))
+        placed = Counter(split for image, split in assigned if image.class_name == name)
         if placed["train"] and not pool:
             continue
         sizes = split_sizes(len(pool), with_test=with_test)
@@ -73,7 +71,7 @@ def assign_splits(
         _check_class(name, len(pool), sizes["train"], tested, with_test)
         start = 0
         for split, size in sizes.items():
-            assigned += [(picture, split) for picture in pool[start : start + size]]
+            assigned += [(image, split) for image in pool[start : start + size]]
             start += size
     return assigned
 
@@ -86,8 +84,8 @@ def _check_class(name: str, pool: int, train: int, tested: int, with_test: bool)
     needed, where = (3, "training ") if with_test else (4, "")
     if train < 1:
         raise DatasetError(
-            f"class {name!r} has {pool} usable {where}pictures and needs at least {needed} to be in every split: "
+            f"class {name!r} has {pool} usable {where}images and needs at least {needed} to be in every split: "
             "add some, or leave it out with --classes"
         )
     if not tested:
-        raise DatasetError(f"class {name!r} has no usable picture in test/: add some, or leave it out with --classes")
+        raise DatasetError(f"class {name!r} has no usable image in test/: add some, or leave it out with --classes")

@@ -22,7 +22,7 @@ from pathlib import Path
 from scones_ml import images
 from scones_ml.dataset import records as staged
 from scones_ml.dataset.annotated import ExtendedDataset
-from scones_ml.dataset.checks import Problem, StagedPicture, drop_repeats
+from scones_ml.dataset.checks import Problem, StagedImage, drop_repeats
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
 from scones_ml.dataset.sources import Candidate, Folder, Listing, Source
@@ -41,8 +41,8 @@ class StageResult:
 
     Attributes:
         dataset: the data set, as ``load`` reads it.
-        problems: every picture that was left out, with the reason; also in dataset.json.
-        ignored: how many files were no pictures and not meant to be: hidden ones, manifests, notes; or how many answers
+        problems: every image that was left out, with the reason; also in dataset.json.
+        ignored: how many files were no images and not meant to be: hidden ones, manifests, notes; or how many answers
             were in dispute or of no class here.
     """
 
@@ -64,9 +64,9 @@ def stage(
 ) -> StageResult:
     """Read, check, split and write a data set.
 
-    A source with a test set keeps it untouched; its other pictures are split 80/10/10 into train, validation and
-    calibration. A source without one gives one picture in five to test first. Splits are stratified by class and
-    depend on the seed and the pictures' content alone.
+    A source with a test set keeps it untouched; its other images are split 80/10/10 into train, validation and
+    calibration. A source without one gives one image in five to test first. Splits are stratified by class and
+    depend on the seed and the images' content alone.
 
     Args:
         source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
@@ -77,9 +77,9 @@ def stage(
         classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst``, which has
             numbers only, the names of all its labels.
         seed: decides the splits.
-        image_size: each side of a picture is reduced to at most this many pixels; models see squares of this side. A
+        image_size: each side of an image is reduced to at most this many pixels; models see squares of this side. A
             data set that is extended keeps its own.
-        progress: called with (pictures read, pictures there are); before that, with bytes or objects downloaded.
+        progress: called with (images read, images there are); before that, with bytes or objects downloaded.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded, so that it is fetched once.
 
@@ -88,7 +88,7 @@ def stage(
             left at the destination then, nor when the call is interrupted.
     """
     if image_size < 1:
-        raise DatasetError(f"pictures of {image_size} pixels a side cannot be staged: choose a positive image size")
+        raise DatasetError(f"images of {image_size} pixels a side cannot be staged: choose a positive image size")
     origin = open_source(
         source,
         seed=seed,
@@ -105,8 +105,8 @@ def stage(
         listing = origin.listing(chosen)
     target = _usable_destination(Path(destination), origin)
     with _replacing(target) as work:
-        pictures, unreadable, ignored = _read_all(listing, work, image_size, progress)
-        kept, repeats = drop_repeats(pictures)
+        images, unreadable, ignored = _read_all(listing, work, image_size, progress)
+        kept, repeats = drop_repeats(images)
         problems = sorted([*unreadable, *repeats], key=lambda problem: problem.name)
         _check_classes(origin, chosen, kept, problems)
         records = _place(assign_splits(kept, chosen, seed), chosen, work)
@@ -226,11 +226,11 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _read_all(
     listing: Listing, work: Path, image_size: int, progress: Progress
-) -> tuple[list[StagedPicture], list[Problem], int]:
-    """Read and normalise every picture into a flat folder; its place is known only when all have been seen."""
+) -> tuple[list[StagedImage], list[Problem], int]:
+    """Read and normalise every image into a flat folder; its place is known only when all have been seen."""
     incoming = work / "incoming"
     incoming.mkdir()
-    pictures: list[StagedPicture] = []
+    images: list[StagedImage] = []
     problems: list[Problem] = []
     ignored = listing.ignored
     total = len(listing.candidates)
@@ -248,9 +248,9 @@ def _read_all(
             file = incoming / f"{done}.png"
             file.write_bytes(png)
             digest = hashlib.sha256(png).hexdigest()
-            pictures.append(StagedPicture(candidate.name, candidate.class_name, candidate.split, digest, file))
+            images.append(StagedImage(candidate.name, candidate.class_name, candidate.split, digest, file))
         progress(done, total)
-    return pictures, problems, ignored
+    return images, problems, ignored
 
 
 def _bytes_of_all(listing: Listing) -> Iterator[tuple[Candidate, bytes | ImageError]]:
@@ -280,44 +280,44 @@ def _bytes_of(candidate: Candidate) -> bytes | ImageError:
 
 def _normalised(data: bytes, image_size: int) -> bytes:
     """Serving's normalisation first, then the reduction that serving leaves to the model: the pixels come out equal."""
-    picture = images.normalise(data)
-    if max(picture.width, picture.height) <= image_size:
-        return picture.png
-    return images.normalise(picture.png, images.ImagePolicy(image_size=image_size)).png
+    image = images.normalise(data)
+    if max(image.width, image.height) <= image_size:
+        return image.png
+    return images.normalise(image.png, images.ImagePolicy(image_size=image_size)).png
 
 
 def _check_classes(
-    origin: Source, classes: Iterable[str], kept: Sequence[StagedPicture], problems: Sequence[Problem]
+    origin: Source, classes: Iterable[str], kept: Sequence[StagedImage], problems: Sequence[Problem]
 ) -> None:
     if not kept and problems:
         first = problems[0]
         raise DatasetError(
-            f"none of the {len(problems)} pictures in {origin.name} can be used; {first.name}: {first.reason}"
+            f"none of the {len(problems)} images in {origin.name} can be used; {first.name}: {first.reason}"
         )
-    present = {picture.class_name for picture in kept}
+    present = {image.class_name for image in kept}
     for name in classes:
         if name not in present:
             raise DatasetError(
-                f"class {name!r} of {origin.name} has no usable pictures: add some, or leave it out with --classes"
+                f"class {name!r} of {origin.name} has no usable images: add some, or leave it out with --classes"
             )
 
 
-def _place(assigned: Iterable[tuple[StagedPicture, Split]], classes: tuple[str, ...], work: Path) -> list[Record]:
-    """Move each picture to SPLIT/CLASS/NAME.png under a name that is safe on every file system and in a URL."""
+def _place(assigned: Iterable[tuple[StagedImage, Split]], classes: tuple[str, ...], work: Path) -> list[Record]:
+    """Move each image to SPLIT/CLASS/NAME.png under a name that is safe on every file system and in a URL."""
     folders = _folder_names(classes)
     taken: set[str] = set()
     found: list[Record] = []
-    for picture, split in sorted(assigned, key=lambda pair: pair[0].name):
-        label = classes.index(picture.class_name)
-        stem = Path(picture.name).stem
+    for image, split in sorted(assigned, key=lambda pair: pair[0].name):
+        label = classes.index(image.class_name)
+        stem = Path(image.name).stem
         path = f"{split}/{folders[label]}/{_safe(stem)}.png"
         if _safe(stem) != stem or path.casefold() in taken:
-            path = f"{split}/{folders[label]}/{_safe(stem)}-{picture.digest[:16]}.png"
+            path = f"{split}/{folders[label]}/{_safe(stem)}-{image.digest[:16]}.png"
         taken.add(path.casefold())
         target = work / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        picture.file.replace(target)
-        found.append(Record(path, label, picture.class_name, split, picture.digest))
+        image.file.replace(target)
+        found.append(Record(path, label, image.class_name, split, image.digest))
     shutil.rmtree(work / "incoming")  # what was dropped is still there
     return sorted(found, key=lambda record: (SPLITS.index(record.split), record.label, record.path))
 

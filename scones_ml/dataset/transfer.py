@@ -60,9 +60,9 @@ def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_
         ConfigurationError: the URI names no bucket.
     """
     bucket, prefix = _prefix(uri)
-    pictures, cards = _names(data)
+    images, cards = _names(data)
     there, stale = _there(data, uri, store)
-    todo = [name for name in pictures if not _same(data.root / name, there.get(name))]
+    todo = [name for name in images if not _same(data.root / name, there.get(name))]
     changed = bool(todo or stale) or not all(_same(data.root / name, there.get(name)) for name in cards)
     if changed and _CARD in there:
         store.delete(bucket, prefix + _CARD)  # readers must not take a half for a whole
@@ -71,11 +71,11 @@ def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_
         content_type = _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
         store.write(bucket, prefix + name, (data.root / name).read_bytes(), content_type)
 
-    total = len(pictures) + len(cards)
-    before = len(pictures) - len(todo)
+    total = len(images) + len(cards)
+    before = len(images) - len(todo)
     _each(send, todo, lambda done, _: progress(before + done, total))
     _each(lambda name: store.delete(bucket, prefix + name), sorted(stale), no_progress)
-    for done, name in enumerate(cards if changed else (), len(pictures) + 1):
+    for done, name in enumerate(cards if changed else (), len(images) + 1):
         send(name)
         progress(done, total)
     written = len(todo) + (len(cards) if changed else 0)
@@ -96,8 +96,8 @@ def _there(data: Dataset, uri: str, store: ObjectStore) -> tuple[dict[str, Objec
     """What a prefix holds, by its name below it, and the names of those that an earlier data set left."""
     bucket, prefix = _prefix(uri)
     there = {found.key.removeprefix(prefix): found for found in store.list(bucket, prefix)}
-    pictures, cards = _names(data)
-    stale = there.keys() - {*pictures, *cards}
+    images, cards = _names(data)
+    stale = there.keys() - {*images, *cards}
     if foreign := sorted(stale - _earlier(store, bucket, prefix, there)):
         raise DatasetError(
             f"s3://{bucket}/{prefix} holds {len(foreign)} other objects, {foreign[0]} first: choose another prefix"
@@ -106,7 +106,7 @@ def _there(data: Dataset, uri: str, store: ObjectStore) -> tuple[dict[str, Objec
 
 
 def _names(data: Dataset) -> tuple[list[str], list[str]]:
-    """The files of a data set: its pictures, and what tells of them, which goes last."""
+    """The files of a data set: its images, and what tells of them, which goes last."""
     cards = [*sorted(path.name for path in data.root.glob("*.lst")), _MANIFEST, _CARD]
     return [record.path for record in data.records], cards
 
@@ -130,7 +130,7 @@ def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no
     bucket, prefix = _prefix(uri)
     found = {item.key: item for item in store.list(bucket, prefix) if not item.key.endswith("/")}
     if not found:
-        raise DatasetError(f"nothing is below s3://{bucket}/{prefix}: name a prefix that holds pictures")
+        raise DatasetError(f"nothing is below s3://{bucket}/{prefix}: name a prefix that holds images")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         notes = _Notes(folder.with_name(f".{folder.name}.downloaded.jsonl"))

@@ -1,4 +1,4 @@
-"""Pictures that show nearly the same: the same photograph re-encoded, resized, brightened, mirrored or slightly cut."""
+"""Images that show nearly the same: the same photograph re-encoded, resized, brightened, mirrored or slightly cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AT_A_TIME = 1024  # rows; the table of similarities never exceeds this many lin
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two pictures that show nearly the same.
+    """Two images that show nearly the same.
 
     Attributes:
         first: row of the one.
@@ -36,18 +36,18 @@ class NearDuplicate:
 
 
 def find_near_duplicates(pixels: npt.NDArray[np.uint8], *, similarity: float = 0.95) -> tuple[NearDuplicate, ...]:
-    """Name pairs of pictures that show nearly the same.
+    """Name pairs of images that show nearly the same.
 
-    Pictures are reduced to 16 x 16 cells, each channel's mean is taken off, and what is left is scaled to the same
+    Images are reduced to 16 x 16 cells, each channel's mean is taken off, and what is left is scaled to the same
     contrast: brightness, contrast and a cast of colour do not count.
-    All pairs are compared: 10,000 pictures take some seconds, ten times as many a hundred times as long.
+    All pairs are compared: 10,000 images take some seconds, ten times as many a hundred times as long.
 
     Args:
         pixels: uint8 (N, S, S, 3), S at least 16.
         similarity: least correlation, in (0, 1].
 
     Returns:
-        The most similar first. A picture of a single colour is like none.
+        The most similar first. An image of a single colour is like none.
 
     Raises:
         DatasetError: the pixels have another shape.

@@ -1,4 +1,4 @@
-"""Pictures as a few coarse cells: what two pictures have to have in common to be called alike."""
+"""Images as a few coarse cells: what two images have to have in common to be called alike."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def grid_means(pixels: npt.NDArray[np.uint8], cells: int) -> npt.NDArray[np.floa
         DatasetError: the pixels have another shape.
     """
     if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
-        raise DatasetError(f"pictures of shape {pixels.shape}: expected (N, S, S, 3)")
+        raise DatasetError(f"images of shape {pixels.shape}: expected (N, S, S, 3)")
     side = pixels.shape[1]
     count = min(cells, side)
     edges = np.arange(count) * side // count

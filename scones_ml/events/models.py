@@ -107,11 +107,11 @@ class ImageRef(_Wire):
 
 
 class SerializedImage(_Wire):
-    """A picture on its way to the classifier.
+    """An image on its way to the classifier.
 
     Attributes:
         image_id: identity of the object version, 40 hex digits.
-        image_data: the normalised picture as base64 PNG; empty when it is too large for a state, and the next state
+        image_data: the normalised image as base64 PNG; empty when it is too large for a state, and the next state
             reads the object itself (a claim check).
     """
 
@@ -124,12 +124,12 @@ class SerializedImage(_Wire):
 
     @property
     def ref(self) -> ImageRef:
-        """The object that the picture was read from."""
+        """The object that the image was read from."""
         return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
 
 
 class ClassifiedImage(_Wire):
-    """What the classifier said of one picture; the picture itself is dropped here.
+    """What the classifier said of one image; the image itself is dropped here.
 
     Attributes:
         inferences: one probability per class, in the model's order of labels, each in [0, 1].
@@ -150,12 +150,12 @@ class ClassifiedImage(_Wire):
 
     @property
     def ref(self) -> ImageRef:
-        """The object that the picture was read from."""
+        """The object that the image was read from."""
         return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
 
 
 class FilteredImage(ClassifiedImage):
-    """A classified picture with the verdict on its confidence.
+    """A classified image with the verdict on its confidence.
 
     Attributes:
         threshold: the least confidence that is accepted, in (0, 1].

@@ -1,6 +1,6 @@
 """A model: a folder, or a ``model.tar.gz``, that holds ``model.onnx`` and ``model.json``.
 
-``model.onnx`` takes uint8 pictures (N, S, S, 3) and returns float32 calibrated probabilities (N, K): normalisation,
+``model.onnx`` takes uint8 images (N, S, S, 3) and returns float32 calibrated probabilities (N, K): normalisation,
 temperature and softmax are inside. ``model.json`` is the :class:`ModelCard`. Training leaves ``weights.npz`` beside
 them for a later one to go on from (:mod:`scones_ml.training.weights`); nothing is served from it.
 """
@@ -98,7 +98,7 @@ class OnnxClassifier:
     Args:
         graph: the bytes of ``model.onnx``.
         card: the model's card.
-        policy: what a picture may be; the defaults when None.
+        policy: what an image may be; the defaults when None.
         name: what messages call the model, its folder or archive.
 
     Attributes:
@@ -127,21 +127,21 @@ class OnnxClassifier:
         """``"sha256:..."`` of ``model.onnx``."""
         return f"sha256:{self.sha256}"
 
-    def predict(self, picture: bytes, *, image_id: str = "") -> tuple[float, ...]:  # noqa: ARG002
-        """Classify one encoded picture.
+    def predict(self, image: bytes, *, image_id: str = "") -> tuple[float, ...]:  # noqa: ARG002
+        """Classify one encoded image.
 
         Args:
-            picture: a PNG or JPEG file's bytes.
+            image: a PNG or JPEG file's bytes.
             image_id: not needed here; part of the Classifier port.
 
         Returns:
             One probability per label.
 
         Raises:
-            InvalidImageError: not a picture.
+            InvalidImageError: not an image.
             ImageTooLargeError: beyond the policy's caps.
         """
-        square = images.pixels(picture, self.card.input_size, self._policy)
+        square = images.pixels(image, self.card.input_size, self._policy)
         return tuple(float(p) for p in self.predict_batch(square[None])[0])
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> npt.NDArray[np.uint8]:
@@ -150,16 +150,16 @@ class OnnxClassifier:
 
     def predict_many(
         self,
-        pictures: Sequence[npt.NDArray[np.uint8]],
+        images: Sequence[npt.NDArray[np.uint8]],
         image_ids: Sequence[str],  # noqa: ARG002
     ) -> Sequence[tuple[float, ...]]:
         """See :meth:`scones_ml.steps.BatchClassifier.predict_many`."""
         import numpy as np
 
-        return [tuple(row) for row in self.predict_batch(np.stack(pictures)).tolist()]
+        return [tuple(row) for row in self.predict_batch(np.stack(images)).tolist()]
 
     def predict_batch(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Classify decoded pictures.
+        """Classify decoded images.
 
         Args:
             pixels: uint8 (N, S, S, 3), S being the card's ``input_size``.
@@ -270,7 +270,7 @@ def _session(graph: bytes, name: str) -> onnxruntime.InferenceSession:
     except ModuleNotFoundError as exc:
         raise MissingExtraError("onnxruntime", "onnx") from exc
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # one small picture at a time: more threads only cost
+    options.intra_op_num_threads = 1  # one small image at a time: more threads only cost
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

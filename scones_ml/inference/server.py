@@ -2,12 +2,12 @@
 
 ==================================  ======================================================================
 ``GET /ping``                       200 when the model is loaded, 503 until then
-``POST /invocations``               a picture in, a JSON list of probabilities out (the container's own path)
+``POST /invocations``               an image in, a JSON list of probabilities out (the container's own path)
 ``POST /endpoints/NAME/invocations``  the same under the runtime API's path, so that boto3 and the AWS CLI
                                     reach it by endpoint URL
 ==================================  ======================================================================
 
-Pictures come as image/png, image/jpeg or application/x-image; their first bytes decide what they are. Errors of the
+Images come as image/png, image/jpeg or application/x-image; their first bytes decide what they are. Errors of the
 runtime path have SageMaker's shape: HTTP 424 ModelError with OriginalStatusCode, 400 ValidationError.
 
 Each answer says how long it took, in milliseconds, as SageMaker lets a container say things: the custom attribute
@@ -144,17 +144,17 @@ class _Endpoint:
         content_type = request.headers.get("content-type", "application/x-image")
         if content_type.partition(";")[0].strip() not in CONTENT_TYPES:
             raise _Answer(415, f"content type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
-        picture = await _body(request)
+        image = await _body(request)
         started = time.perf_counter()
         try:
-            probabilities = await run_in_threadpool(self._model.predict, picture)
+            probabilities = await run_in_threadpool(self._model.predict, image)
         except ImageTooLargeError as exc:
             raise _Answer(413, str(exc)) from exc
         except ImageError as exc:
             raise _Answer(400, str(exc)) from exc
         answer = json.dumps(probabilities).encode()
         latency = f"latency_ms={1000 * (time.perf_counter() - started):.2f}"
-        self._keep(request, Payload(content_type, picture), Payload("application/json", answer), latency)
+        self._keep(request, Payload(content_type, image), Payload("application/json", answer), latency)
         return Response(answer, media_type="application/json", headers={_ATTRIBUTES: latency})
 
     def _keep(self, request: Request, sent: Payload, answered: Payload, said: str) -> None:

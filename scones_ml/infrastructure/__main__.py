@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", nargs="?", choices=_PAGES, default="template", help="by default the template")
     parser.add_argument("--check", metavar="DIR", type=Path, help="compare DIR/template.yaml with the code")
     parser.add_argument("--type", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="of the state machine")
-    parser.add_argument("--below-threshold", choices=("review", "fail"), default="review", help="doubtful pictures")
+    parser.add_argument("--below-threshold", choices=("review", "fail"), default="review", help="doubtful images")
     options = parser.parse_args(arguments)
     settings = TemplateSettings(workflow_type=options.type, below_threshold=options.below_threshold)
     if options.check is None:

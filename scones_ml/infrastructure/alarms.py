@@ -11,7 +11,7 @@ __all__ = ["CUSTOM_METRICS", "metrics", "resources"]
 _PERIOD = 300
 _HOUR = 3600
 _LATENCY_LIMIT_MICROSECONDS = 1_000_000
-_LEAST_PICTURES = 20
+_LEAST_IMAGES = 20
 _NAMESPACE = "scones"
 
 _ENDED_BADLY = {
@@ -113,7 +113,7 @@ def _endpoint() -> dict[str, Value]:
         ),
         "EndpointFailedAlarm": _alarm("The endpoint fails (5XX)", "AWS/SageMaker", "Invocation5XXErrors", dimensions),
         "EndpointLatencyAlarm": _alarm(
-            "One picture in a hundred takes the model longer than a second (microseconds)",
+            "One image in a hundred takes the model longer than a second (microseconds)",
             "AWS/SageMaker",
             "ModelLatency",
             dimensions,
@@ -124,22 +124,22 @@ def _endpoint() -> dict[str, Value]:
 
 
 def _review_rate() -> dict[str, Value]:
-    """The share of doubtful pictures, from the metric that FilterLowConfidence writes for each picture.
+    """The share of doubtful images, from the metric that FilterLowConfidence writes for each image.
 
-    Hours with few pictures are let pass: a share of three pictures says nothing.
+    Hours with few images are let pass: a share of three images says nothing.
     """
     share: Value = {
         "Id": "share",
-        "Label": "pictures that go to review, percent",
+        "Label": "images that go to review, percent",
         "ReturnData": True,
-        "Expression": f"IF(FILL(pictures, 0) >= {_LEAST_PICTURES}, 100 * FILL(reviews, 0) / pictures, 0)",
+        "Expression": f"IF(FILL(images, 0) >= {_LEAST_IMAGES}, 100 * FILL(reviews, 0) / images, 0)",
     }
     return {
         "ReviewRateAlarm": {
             "Type": "AWS::CloudWatch::Alarm",
             "Properties": {
-                "AlarmDescription": "More pictures than usual are doubtful: look at them before the model goes on",
-                "Metrics": [_of_review("pictures", "SampleCount"), _of_review("reviews", "Sum"), share],
+                "AlarmDescription": "More images than usual are doubtful: look at them before the model goes on",
+                "Metrics": [_of_review("images", "SampleCount"), _of_review("reviews", "Sum"), share],
                 "Threshold": ref("ReviewRatePercent"),
                 **_COMMON,
             },

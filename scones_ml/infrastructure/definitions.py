@@ -16,9 +16,9 @@ _FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
 
 
 def machines(settings: TemplateSettings) -> dict[str, asl.StateMachine]:
-    """Every definition by the logical name of its state machine: one picture at a time, and many at once.
+    """Every definition by the logical name of its state machine: one image at a time, and many at once.
 
-    An EXPRESS machine ends when its time is over; the one for many pictures is always STANDARD, as distributed maps
+    An EXPRESS machine ends when its time is over; the one for many images is always STANDARD, as distributed maps
     have to be.
     """
     single = workflows.image_classification(settings.below_threshold)

@@ -38,7 +38,7 @@ def of_function(name: str) -> Iterator[Statement]:
     if "backends.read_object" in uses:
         # What is uploaded to be run is run one by one: no batch holds it.
         batches = "backends.batch_classifier" in uses
-        yield from _read_pictures(() if batches else (sub(f"${{InputBucket.Arn}}/{UPLOAD_PREFIX}*"),))
+        yield from _read_images(() if batches else (sub(f"${{InputBucket.Arn}}/{UPLOAD_PREFIX}*"),))
     if uses & {"backends.classifier", "backends.batch_classifier"}:
         yield from _classify()
     if "backends.result_exists" in uses:
@@ -183,18 +183,18 @@ def of_sagemaker() -> Iterator[Statement]:
     )
 
 
-def _read_pictures(more: tuple[Value, ...]) -> Iterator[Statement]:
+def _read_images(more: tuple[Value, ...]) -> Iterator[Statement]:
     yield Statement(
-        "ReadPictures",
+        "ReadImages",
         ("s3:GetObject", "s3:GetObjectVersion"),
         (sub("${InputBucket.Arn}/${InputPrefix}*"), *more),
-        "the handler reads the very version of the picture that the event names",
+        "the handler reads the very version of the image that the event names",
     )
     yield Statement(
         "TellGoneFromForbidden",
         ("s3:ListBucket",),
         (get_att("InputBucket"),),
-        "S3 answers 404 for a picture that is gone, where it would say 403; the workflow drops only the former",
+        "S3 answers 404 for an image that is gone, where it would say 403; the workflow drops only the former",
     )
 
 
@@ -203,7 +203,7 @@ def _classify() -> Iterator[Statement]:
         "AskEndpoint",
         ("sagemaker:InvokeEndpoint",),
         (_ENDPOINT,),
-        "the endpoint classifies the picture",
+        "the endpoint classifies the image",
         when="UsesEndpoint",
     )
     yield Statement(
@@ -236,7 +236,7 @@ def _writes(tasks: list[asl.Task]) -> Iterator[Statement]:
             "WriteOutcomes",
             ("s3:PutObject",),
             tuple(sub(f"${{{bucket}.Arn}}/{prefix}*") for bucket, prefix in dict.fromkeys(prefixes)),
-            "one object for each picture: accepted, review or quarantined",
+            "one object for each image: accepted, review or quarantined",
         )
 
 
@@ -249,10 +249,10 @@ def _items(state: asl.Map) -> Iterator[Statement]:
                 "infrastructure/grants.py what it needs"
             )
         yield Statement(
-            "ListPictures",
+            "ListImages",
             ("s3:ListBucket",),
             (get_att("InputBucket"),),
-            "the map runs over the pictures under a prefix",
+            "the map runs over the images under a prefix",
             condition={"StringLike": {"s3:prefix": sub("${InputPrefix}*")}},
         )
     if state.result_writer is not None:

@@ -1,4 +1,4 @@
-"""What the documentation shows of a template: its picture, parameters and permissions, in Markdown.
+"""What the documentation shows of a template: its image, parameters and permissions, in Markdown.
 
 All of it follows from the data itself, and tests hold the pages against them.
 """

@@ -21,14 +21,14 @@ class TemplateSettings(BaseModel):
     Attributes:
         workflow_type: STANDARD (exactly once, a history of each execution, failures reach the queue) or EXPRESS
             (at least once, no charge for transitions, at most 5 minutes, failures are counted and logged only).
-        below_threshold: what becomes of a doubtful picture, as in :func:`scones_ml.workflows.image_classification`.
+        below_threshold: what becomes of a doubtful image, as in :func:`scones_ml.workflows.image_classification`.
         code: the folder of the functions' code, relative to the template's.
         log_retention_days: how long logs are kept, one of the numbers that CloudWatch Logs takes.
         capture_days: how long data capture is kept.
-        upload_days: how long pictures are kept that `scones run` uploaded.
+        upload_days: how long images are kept that `scones run` uploaded.
         noncurrent_days: how long replaced and deleted objects can be brought back.
         suffixes: keys that end so start an execution, in lower or upper case.
-        image_policy: caps and the default size of pictures.
+        image_policy: caps and the default size of images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +48,7 @@ _PREFIX: Final = r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]*/$"
 _PREFIX_HINT: Final = "letters, digits, _ . - / and a / at the end"
 _GROUPS: Final = {
     "The model": ("Threshold", "EndpointName", "EndpointExpires", "Labels", "ModelUri", "ImageSize"),
-    "Where pictures arrive and who hears of trouble": ("InputPrefix", "AlarmEmail", "ReviewRatePercent"),
+    "Where images arrive and who hears of trouble": ("InputPrefix", "AlarmEmail", "ReviewRatePercent"),
     "How it runs": ("Architecture", "ReservedConcurrency", "Tracing", "Project"),
 }
 
@@ -87,11 +87,11 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
             "MinValue": 8,
             "MaxValue": 1024,
         },
-        "InputPrefix": _text("Pictures under this prefix are classified", "images/", _PREFIX, _PREFIX_HINT),
+        "InputPrefix": _text("Images under this prefix are classified", "images/", _PREFIX, _PREFIX_HINT),
         "AlarmEmail": _text("Who is told of alarms and failed executions; empty for nobody", "", r"^$|^\S+@\S+$"),
         "ReviewRatePercent": {
             "Type": "Number",
-            "Description": "Alarm when more of an hour's pictures than this percentage go to review",
+            "Description": "Alarm when more of an hour's images than this percentage go to review",
             "Default": 50,
             "MinValue": 1,
             "MaxValue": 100,

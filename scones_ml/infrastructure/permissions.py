@@ -36,7 +36,7 @@ def roles(machines: Mapping[str, asl.StateMachine]) -> tuple[Role, ...]:
         "StartExecutions",
         ("states:StartExecution",),
         (ref("ImageClassification"),),
-        "EventBridge starts one execution for each picture that arrives",
+        "EventBridge starts one execution for each image that arrives",
     )
     return (
         *(Role(f"{name}Role", "lambda.amazonaws.com", tuple(of_function(name))) for name in names),

@@ -43,7 +43,7 @@ def _image_created(settings: TemplateSettings) -> Value:
     return {
         "Type": "AWS::Events::Rule",
         "Properties": {
-            "Description": "A picture arrived: start an execution",
+            "Description": "An image arrived: start an execution",
             "EventPattern": {
                 "source": ["aws.s3"],
                 "detail-type": ["Object Created"],

@@ -1,4 +1,4 @@
-"""Buckets: pictures come in at one, outcomes and captures go to the other, so that no outcome starts an execution."""
+"""Buckets: images come in at one, outcomes and captures go to the other, so that no outcome starts an execution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CAPTURE_PREFIX = "captures/"
 """Where an endpoint's data capture belongs in the output bucket."""
 
 UPLOAD_PREFIX = "runs/"
-"""Where commands put pictures into the input bucket that they start executions for: the rule leaves them alone."""
+"""Where commands put images into the input bucket that they start executions for: the rule leaves them alone."""
 
 
 def resources(settings: TemplateSettings) -> dict[str, Value]:

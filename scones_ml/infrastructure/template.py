@@ -57,7 +57,7 @@ def template(settings: TemplateSettings | None = None) -> dict[str, Value]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
-        "Description": "scones: classify each picture that arrives in a bucket",
+        "Description": "scones: classify each image that arrives in a bucket",
         "Metadata": {"AWS::CloudFormation::Interface": interface()},
         "Parameters": parameters(settings),
         "Rules": rules(),
@@ -137,16 +137,16 @@ def _tagged(resource: Value) -> Value:
 
 def _outputs() -> Value:
     return {
-        "InputBucketName": {"Description": "Put pictures here", "Value": ref("InputBucket")},
+        "InputBucketName": {"Description": "Put images here", "Value": ref("InputBucket")},
         "InputPrefix": {"Description": "under this prefix", "Value": ref("InputPrefix")},
         "OutputBucketName": {"Description": "Outcomes are here, under outcomes/", "Value": ref("OutputBucket")},
         "CaptureUri": {
             "Description": "Where an endpoint's data capture belongs",
             "Value": sub(f"s3://${{OutputBucket}}/{storage.CAPTURE_PREFIX}"),
         },
-        "StateMachineArn": {"Description": "Runs one execution for each picture", "Value": ref("ImageClassification")},
+        "StateMachineArn": {"Description": "Runs one execution for each image", "Value": ref("ImageClassification")},
         "BatchStateMachineArn": {
-            "Description": "Runs over all pictures under a prefix",
+            "Description": "Runs over all images under a prefix",
             "Value": ref("BatchClassification"),
         },
         "SageMakerRoleArn": {

@@ -1,4 +1,4 @@
-"""The demo: the whole life cycle on one machine, from pictures to proof that nothing is left.
+"""The demo: the whole life cycle on one machine, from images to proof that nothing is left.
 
 Stage, train, choose the threshold, serve, send 60 test images and three awkward files through the state machine, read
 the captures back, evaluate, clean up. Everything is seeded: the same seed and threads give the same result, but for
@@ -61,12 +61,12 @@ class DemoRequest:
 
     Attributes:
         folder: where results go: the data set, the model, captures, ``report.html``.
-        source: a folder of class folders, or None for pictures drawn on the spot.
+        source: a folder of class folders, or None for images drawn on the spot.
         classes: which classes of the source; None takes all.
         seed: of everything random.
         threads: for training.
         images: how many test images go through the workflow.
-        per_class: how many pictures of each class are drawn.
+        per_class: how many images of each class are drawn.
     """
 
     folder: Path
@@ -240,7 +240,7 @@ def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[t
     truth = {record.path: record.class_name for record in chosen}
     some_png = files[0][1]
     files.append((BROKEN_KEY, some_png[: len(some_png) // 2]))
-    files.append((LARGE_KEY, _large_picture(request.seed)))
+    files.append((LARGE_KEY, _large_image(request.seed)))
     files.append((AWKWARD_KEY, some_png))
     truth[AWKWARD_KEY] = chosen[0].class_name
     if _LARGE_KIND in data.classes:
@@ -248,12 +248,12 @@ def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[t
     return truth, files
 
 
-def _large_picture(seed: int) -> bytes:
-    """A picture as large as a photograph."""
-    from scones_ml.dataset.synthetic import draw_picture
+def _large_image(seed: int) -> bytes:
+    """An image as large as a photograph."""
+    from scones_ml.dataset.synthetic import draw_image
 
     buffer = io.BytesIO()
-    draw_picture(_LARGE_KIND, seed, 0, _LARGE).save(buffer, "JPEG", quality=85)
+    draw_image(_LARGE_KIND, seed, 0, _LARGE).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 

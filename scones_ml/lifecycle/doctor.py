@@ -41,7 +41,7 @@ def examine(backend: Backend, workspace: Path, images: Path | None, now: datetim
     Args:
         backend: of the place that is asked about.
         workspace: the folder that holds what commands leave behind.
-        images: a folder of pictures to hold against the limits; None for none.
+        images: a folder of images to hold against the limits; None for none.
         now: with its time zone.
     """
     yield from machine(workspace)
@@ -88,18 +88,18 @@ def resources(backend: Backend, now: datetime) -> Iterator[Check]:
 
 
 def limits(policy: settings.ImagePolicy, images: Path | None) -> Iterator[Check]:
-    """What AWS takes at most, against our definitions, the image policy and, where given, pictures.
+    """What AWS takes at most, against our definitions, the image policy and, where given, images.
 
     Args:
-        policy: what pictures are reduced to.
+        policy: what images are reduced to.
         images: a folder of them; None for none.
     """
     largest = int((3 * policy.image_size + 1) * policy.image_size * 1.001 + 200)  # as noise, which no PNG makes smaller
     payload = int(largest * _BASE64) + 2 * S3_KEY_BYTES
     remedy = "set SCONES_IMAGE_SIZE to what the model takes, 224 at most"
-    yield _limit("a picture between states", payload, STATE_BYTES, remedy)
-    yield _limit("a picture to an endpoint", largest, ENDPOINT_REQUEST_BYTES, remedy)
-    yield _limit("a picture to a serverless endpoint", largest, SERVERLESS_REQUEST_BYTES, remedy)
+    yield _limit("an image between states", payload, STATE_BYTES, remedy)
+    yield _limit("an image to an endpoint", largest, ENDPOINT_REQUEST_BYTES, remedy)
+    yield _limit("an image to a serverless endpoint", largest, SERVERLESS_REQUEST_BYTES, remedy)
     for name, make in workflows.WORKFLOWS.items():
         definition = make()
         yield _limit(f"definition {name}", len(json.dumps(definition.to_json())), DEFINITION_BYTES, "make it smaller")
@@ -107,7 +107,7 @@ def limits(policy: settings.ImagePolicy, images: Path | None) -> Iterator[Check]
             size = batch * (S3_KEY_BYTES + 128)
             yield _limit(f"a batch of {name}, {batch} keys", size, STATE_BYTES, "make batches smaller")
     if images is not None:
-        yield _pictures(images, policy)
+        yield _images(images, policy)
 
 
 def _limit(name: str, size: int, most: int, remedy: str) -> Check:
@@ -123,9 +123,9 @@ def _batches(definition: asl.StateMachine) -> Iterator[int]:
                 yield most
 
 
-def _pictures(folder: Path, policy: settings.ImagePolicy) -> Check:
+def _images(folder: Path, policy: settings.ImagePolicy) -> Check:
     if not folder.is_dir():
-        return Check("pictures", "error", f"there is no folder {folder}", "name a folder of pictures")
+        return Check("images", "error", f"there is no folder {folder}", "name a folder of images")
     sizes = {
         path: path.stat().st_size for path in folder.rglob("*") if path.is_file() and events.is_image_key(path.name)
     }
@@ -133,14 +133,14 @@ def _pictures(folder: Path, policy: settings.ImagePolicy) -> Check:
     long = [path for path in sizes if len(path.relative_to(folder).as_posix().encode()) > S3_KEY_BYTES]
     if large or long:
         return Check(
-            "pictures",
+            "images",
             "warning",
             f"{len(large)} of {len(sizes):,} are larger than {policy.max_bytes:,} bytes, "
             f"{len(long)} have longer names than S3 takes; the first is {(large + long)[0]}",
             "reduce or rename them, or raise SCONES_MAX_IMAGE_BYTES: else they are quarantined",
         )
     biggest = max(sizes.values(), default=0)
-    return Check("pictures", "ok", f"{len(sizes):,}, the largest has {biggest:,} of {policy.max_bytes:,} bytes")
+    return Check("images", "ok", f"{len(sizes):,}, the largest has {biggest:,} of {policy.max_bytes:,} bytes")
 
 
 def _installed(extra: str) -> bool:

@@ -25,7 +25,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class SuspectLabel:
-    """A picture whose label is probably wrong.
+    """An image whose label is probably wrong.
 
     Attributes:
         path: its file, relative to the data set's root.
@@ -42,7 +42,7 @@ class SuspectLabel:
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicates:
-    """Two pictures that show nearly the same.
+    """Two images that show nearly the same.
 
     Attributes:
         first: the file of the one, relative to the data set's root.
@@ -62,9 +62,9 @@ class LabelCheck:
     """What a look at the labels found; nothing was changed.
 
     Attributes:
-        images: how many pictures were looked at.
+        images: how many images were looked at.
         suspects: labels that are probably wrong, the surest first.
-        near_duplicates: pairs of pictures, the most similar first.
+        near_duplicates: pairs of images, the most similar first.
     """
 
     images: int
@@ -84,7 +84,7 @@ def check_labels(
 ) -> LabelCheck:
     """Name probable label errors and near duplicates of a staged data set.
 
-    Each fifth of the pictures, of all splits, is asked of a model that was trained on the other four; what those
+    Each fifth of the images, of all splits, is asked of a model that was trained on the other four; what those
     models confidently call something else is suspect (:func:`scones_ml.evaluation.find_label_errors`). The models are
     thrown away, so looking at the test split decides nothing.
 
@@ -98,7 +98,7 @@ def check_labels(
         progress: counts epochs over all trainings.
 
     Raises:
-        DatasetError: a class has fewer pictures than there are folds.
+        DatasetError: a class has fewer images than there are folds.
         TrainingError: a training did not finish.
     """
     from scones_ml.evaluation import find_label_errors
@@ -124,7 +124,7 @@ def out_of_fold(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> lifecycle.Predictions:
-    """Every picture's probabilities, of all splits in the order of the records, by a model that did not see it.
+    """Every image's probabilities, of all splits in the order of the records, by a model that did not see it.
 
     Arguments and errors as for :func:`check_labels`.
     """
@@ -148,7 +148,7 @@ def _judged_by_a_stranger(
     request: TrainingRequest,
     progress: Progress,
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """The probabilities of one fold's pictures, by digest, from a model that was trained on the others."""
+    """The probabilities of one fold's images, by digest, from a model that was trained on the others."""
     fold = dataset.write_fold(data, held, request.model / f"fold-{number}")
     request = replace(request, data=fold.root, model=request.model / f"model-{number}")
     backend.trainer.train(request, lambda done, total: progress(number * total + done, FOLDS * total))

@@ -52,7 +52,7 @@ def label_next(
     Args:
         model: a model's folder or ``model.tar.gz``; it need not be the one that the images were doubtful to.
         store: holds the images.
-        images: to choose from; what cannot be read as a picture is passed over.
+        images: to choose from; what cannot be read as an image is passed over.
         count: how many.
         progress: counts images.
 
@@ -83,7 +83,7 @@ def label_next(
             looks.append(grid_means(batch, _CELLS))
         progress(min(start + _AT_A_TIME, len(ordered)), len(ordered))
     if not seen:
-        raise DatasetError(f"none of {len(ordered):,} images can be read as a picture: there is nothing to choose from")
+        raise DatasetError(f"none of {len(ordered):,} images can be read as an image: there is nothing to choose from")
     probabilities = np.concatenate(answers)
     return tuple(
         LabelCandidate(seen[row], classifier.labels[int(probabilities[row].argmax())], float(probabilities[row].max()))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["THUMBNAIL", "cost_estimate", "evaluation_report"]
 
 THUMBNAIL: Final = images.ImagePolicy(image_size=96)
-"""How pictures are shrunk for a page."""
+"""How images are shrunk for a page."""
 
 _VOLUMES: Final = (1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 _DRAWN: Final = (
@@ -50,7 +50,7 @@ def evaluation_report(
         data: the staged data set.
         predictions: the answers on its test split, in its order.
         title: of the page.
-        source: where the pictures come from, in words or as a path.
+        source: where the images come from, in words or as a path.
         created: what the page is dated.
 
     Raises:
@@ -112,8 +112,8 @@ def cost_estimate(region: str = "us-east-1") -> CostEstimate:
         ),
         break_evens=tuple(one for one in break_evens if _VOLUMES[0] <= one.images <= _VOLUMES[-1]),
         notes=(
-            f"The time that the model itself takes, {workload.model_inside.milliseconds:g} ms a picture, is paid less "
-            f"on an {workload.instance} that always runs than in a function from {two_digits(always_on)} pictures a "
+            f"The time that the model itself takes, {workload.model_inside.milliseconds:g} ms an image, is paid less "
+            f"on an {workload.instance} that always runs than in a function from {two_digits(always_on)} images a "
             "month on.",
             "How long each part takes is an assumption, on the dear side; “scones cost --formulas” shows every line.",
         ),

@@ -16,7 +16,7 @@ _DRAWINGS, _DRAWINGS_SEED, _DRAWINGS_EPOCHS = 2400, 20_260_101, 8  # a class; of
 
 
 def synthetic_folder(workspace: Path, preset: str, image_size: int) -> Path:
-    """Where a workspace keeps the model of drawings for a preset and a size of pictures."""
+    """Where a workspace keeps the model of drawings for a preset and a size of images."""
     return workspace / "models" / f"synthetic-{preset}-{image_size}-{__version__}"
 
 
@@ -37,7 +37,7 @@ def synthetic_model(
         backend: where it is trained.
         workspace: keeps it.
         preset: the recipe that will go on from it.
-        image_size: side of the pictures in pixels.
+        image_size: side of the images in pixels.
         threads: CPU threads; None leaves it to the trainer.
         progress: counts percent.
 

@@ -58,7 +58,7 @@ def recording(backend: Backend, plan: Plan) -> Iterator[None]:
 def plan_stage(destination: Path) -> Plan:
     """What staging into a folder of this machine makes."""
     folder = str(destination.absolute())
-    return Plan("stage", "local", (Change("create", "data set", folder, "checked and split pictures"),))
+    return Plan("stage", "local", (Change("create", "data set", folder, "checked and split images"),))
 
 
 def plan_upload(uri: str, region: str) -> Plan:
@@ -110,7 +110,7 @@ def attach(
 
 
 def may_have_seen(model: Path, data: Path) -> bool:
-    """Whether a model may have learned from pictures that a data set judges by.
+    """Whether a model may have learned from images that a data set judges by.
 
     It has not when it was trained on the data set, or on one that the data set was extended from: splits stay.
 
@@ -165,17 +165,17 @@ def plan_run(backend: Backend, inputs: bool = True) -> Plan:
         backend: where they run.
         inputs: whether images are uploaded first.
     """
-    changes = [_pictures(backend)] if inputs else []
+    changes = [_images(backend)] if inputs else []
     if not backend.buckets.shared:
         outcomes = f"s3://{backend.buckets.output}/"
-        changes.append(Change("create", "objects", outcomes, "where each picture went, and why"))
+        changes.append(Change("create", "objects", outcomes, "where each image went, and why"))
     return Plan("run", backend.place_name, tuple(changes))
 
 
-def _pictures(backend: Backend) -> Change:
+def _images(backend: Backend) -> Change:
     to = backend.buckets
     permission = "s3:PutObject" if to.shared else ""
-    return Change("create", "objects", f"s3://{to.input}/{to.uploads}", "pictures to classify", permission)
+    return Change("create", "objects", f"s3://{to.input}/{to.uploads}", "images to classify", permission)
 
 
 def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageRef, ...]:
@@ -190,7 +190,7 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
     """
     to = backend.buckets
     refs = []
-    with recording(backend, Plan("run", backend.place_name, (_pictures(backend),))):
+    with recording(backend, Plan("run", backend.place_name, (_images(backend),))):
         for name, data in files:
             key = f"{to.uploads}{name}"
             etag = backend.store.write(to.input, key, data, "application/octet-stream")

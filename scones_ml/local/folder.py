@@ -1,4 +1,4 @@
-"""A user's folder of pictures as an ObjectStore to read from: nothing is copied, nothing is written."""
+"""A user's folder of images as an ObjectStore to read from: nothing is copied, nothing is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FolderObjectStore:
         root: the folder; hidden files and folders in it are left out. One that is gone holds nothing.
 
     Attributes:
-        bucket: the one bucket's name: the folder's path, so that whoever reads a result finds the picture again.
+        bucket: the one bucket's name: the folder's path, so that whoever reads a result finds the image again.
     """
 
     def __init__(self, root: str | Path) -> None:

@@ -39,7 +39,7 @@ class AccuracyEstimate:
     Attributes:
         estimate: with its 95 % interval.
         answers: how many it is about.
-        labels: how many labelled calibration pictures it rests on; 0 for the model's own word.
+        labels: how many labelled calibration images it rests on; 0 for the model's own word.
         caveat: what it assumes, in one sentence.
     """
 
@@ -56,7 +56,7 @@ def estimate_accuracy(
 
     Args:
         stream: (512,) answers by cell of their confidence.
-        reference: (512,) calibration pictures likewise; None when there are none.
+        reference: (512,) calibration images likewise; None when there are none.
         right: (512,) those of them whose answer was right.
 
     Returns:
@@ -84,7 +84,7 @@ def estimate_accuracy(
 
 
 def _strata(reference: IntArray, labels: int) -> list[FloatArray]:
-    """Cells of like confidence, by masks; each holds about as many calibration pictures as the next."""
+    """Cells of like confidence, by masks; each holds about as many calibration images as the next."""
     wanted = min(_MOST_STRATA, max(1, labels // _IMAGES_A_STRATUM))
     middle = np.cumsum(reference) - reference / 2
     which = np.minimum(wanted - 1, (middle / labels * wanted).astype(np.int64))

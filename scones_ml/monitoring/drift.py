@@ -1,4 +1,4 @@
-"""Drift without labels: confidence, class mix and the pictures' own figures against the reference.
+"""Drift without labels: confidence, class mix and the images' own figures against the reference.
 
 Each figure has a conformal test martingale of its own. The stated level, the chance that a stream that never changed
 ever raises any alarm, is divided among the figures evenly (Bonferroni), that of the class mix once more among classes.
@@ -14,14 +14,14 @@ from datetime import datetime
 import numpy as np
 
 from scones_ml.evaluation.arrays import FloatArray, IntArray
-from scones_ml.monitoring.grids import CELLS, CONFIDENCE, PICTURE_GRIDS, Grid, histogram, quantiles
+from scones_ml.monitoring.grids import CELLS, CONFIDENCE, IMAGE_GRIDS, Grid, histogram, quantiles
 from scones_ml.monitoring.martingale import ConformalMartingale
 from scones_ml.monitoring.reference import Reference
 from scones_ml.monitoring.timeline import moment
 
 __all__ = ["Drift", "DriftWatch", "FigureDrift", "FirstAlarm"]
 
-_FIGURES = 2 + len(PICTURE_GRIDS)
+_FIGURES = 2 + len(IMAGE_GRIDS)
 _RECENT_BLOCKS = 4
 _SHARE = Grid("linear", 0.0, float(CELLS))  # cells 0 and 1: another class, this class
 
@@ -67,9 +67,9 @@ class Drift:
     Attributes:
         level: the most that the chance of any false alarm can be, over the whole stream and however often it is read.
         figures: all that is watched.
-        images: how many pictures the reference has.
-        measured: how many of the stream's pictures were measured.
-        unreadable: how many of these are not pictures that can be read.
+        images: how many images the reference has.
+        measured: how many of the stream's images were measured.
+        unreadable: how many of these are not images that can be read.
     """
 
     level: float
@@ -144,9 +144,9 @@ class DriftWatch:
             )
             for number, label in enumerate(watched)
         }
-        self._pictures = [
+        self._images = [
             _Watch(name, grid, reference.histogram(name), part, seed + 1 + number)
-            for number, (name, grid) in enumerate(PICTURE_GRIDS.items())
+            for number, (name, grid) in enumerate(IMAGE_GRIDS.items())
         ]
         self._measured = self._unreadable = 0
 
@@ -156,17 +156,17 @@ class DriftWatch:
         for label, watch in self._classes.items():
             watch.add((predicted == label).astype(np.int64), numbers, seconds)
 
-    def add_pictures(self, figures: FloatArray, numbers: IntArray, seconds: FloatArray) -> None:
-        """Add the (M, 4) figures of a block's pictures; a row of NaN is a picture that cannot be read."""
+    def add_images(self, figures: FloatArray, numbers: IntArray, seconds: FloatArray) -> None:
+        """Add the (M, 4) figures of a block's images; a row of NaN is an image that cannot be read."""
         readable = ~np.isnan(figures[:, 0])
         self._measured += len(figures)
         self._unreadable += int((~readable).sum())
-        for watch, grid, column in zip(self._pictures, PICTURE_GRIDS.values(), figures[readable].T, strict=True):
+        for watch, grid, column in zip(self._images, IMAGE_GRIDS.values(), figures[readable].T, strict=True):
             watch.add(grid.cells(column), numbers[readable], seconds[readable])
 
     def result(self) -> Drift:
         """What was found so far."""
-        watches = [self._confidence, *self._classes.values(), *self._pictures]
+        watches = [self._confidence, *self._classes.values(), *self._images]
         return Drift(
             level=self._level,
             figures=tuple(watch.result() for watch in watches),

@@ -16,7 +16,7 @@ from scones_ml.evaluation.arrays import FloatArray, IntArray
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["CELLS", "CONFIDENCE", "LATENCY", "PICTURE_GRIDS", "Grid", "histogram", "quantiles"]
+__all__ = ["CELLS", "CONFIDENCE", "IMAGE_GRIDS", "LATENCY", "Grid", "histogram", "quantiles"]
 
 CELLS = 512
 
@@ -58,7 +58,7 @@ class Grid:
 
 CONFIDENCE = Grid("log odds", -7.0, 14.0)
 LATENCY = Grid("log", 0.0, 14.0)  # milliseconds, to 20 minutes
-PICTURE_GRIDS = {
+IMAGE_GRIDS = {
     "brightness": Grid("linear", 0.0, 256.0),
     "contrast": Grid("linear", 0.0, 128.0),
     "sharpness": Grid("log", 0.0, 14.0),

@@ -20,8 +20,8 @@ _IN_PERCENT = ("confidence", "share of ")
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """One of the least sure answers with its picture."""
+class _Thumbnail:
+    """One of the least sure answers with its image."""
 
     row: Doubtful
     png: bytes | None
@@ -52,7 +52,7 @@ def render_page(found: Monitoring, created: datetime) -> str:
         style=markup(asset("report.css")),
         drawings={name: markup(svg) for name, svg in drawings.items()},
         alarms=[figure for figure in found.drift.figures if figure.first_alarm] if found.drift else [],
-        pictures=[_Picture(row, _thumbnail(row.picture)) for row in found.doubtful],
+        thumbnails=[_Thumbnail(row, _thumbnail(row.image)) for row in found.doubtful],
     )
 
 

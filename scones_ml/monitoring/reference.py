@@ -1,6 +1,6 @@
-"""What a model's answers and pictures look like while all is well: the calibration split, as histograms.
+"""What a model's answers and images look like while all is well: the calibration split, as histograms.
 
-Stored as one JSON file of some kilobytes: counts by cell of the fixed grids, no picture, no name, no label of any one
+Stored as one JSON file of some kilobytes: counts by cell of the fixed grids, no image, no name, no label of any one
 image. It is what drift is measured against, and what turns confidences into an estimate of accuracy.
 """
 
@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.evaluation.arrays import IntArray, as_labels, as_probabilities, confidences
 from scones_ml.formats import FORMAT, newer_format
-from scones_ml.monitoring.grids import CELLS, CONFIDENCE, PICTURE_GRIDS, histogram
-from scones_ml.monitoring.pictures import measure
+from scones_ml.monitoring.grids import CELLS, CONFIDENCE, IMAGE_GRIDS, histogram
+from scones_ml.monitoring.image_figures import measure
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -36,11 +36,11 @@ class Reference(BaseModel):
         labels: class names in the order of the probabilities.
         threshold: least confidence to accept, in (0, 1]; None when there is none.
         image_size: side of the model's square, in pixels.
-        images: how many pictures were seen.
+        images: how many images were seen.
         predicted: how many of them were taken for each class.
-        confidence: pictures by cell of their confidence.
+        confidence: images by cell of their confidence.
         right: those of them whose answer was right.
-        pictures: brightness, contrast, sharpness and size, pictures by cell each.
+        pictures: brightness, contrast, sharpness and size, images by cell each.
         model_sha256: of ``model.onnx``; empty when it is not known.
         dataset_hash: of the data set; empty when it is not known.
     """
@@ -65,15 +65,15 @@ class Reference(BaseModel):
             raise ValueError(f"{len(self.labels)} classes, but counts of {len(self.predicted)}")
         counted = (sum(self.predicted), sum(self.confidence.values()))
         if counted != (self.images, self.images):
-            raise ValueError(f"{self.images} pictures, but answers of {counted[0]} and confidences of {counted[1]}")
-        if set(self.pictures) != set(PICTURE_GRIDS):
-            raise ValueError(f"figures of the pictures are {', '.join(PICTURE_GRIDS)}")
+            raise ValueError(f"{self.images} images, but answers of {counted[0]} and confidences of {counted[1]}")
+        if set(self.pictures) != set(IMAGE_GRIDS):
+            raise ValueError(f"figures of the images are {', '.join(IMAGE_GRIDS)}")
         if any(count > self.confidence.get(cell, 0) for cell, count in self.right.items()):
             raise ValueError("more right answers than answers")
         return self
 
     def histogram(self, name: str) -> IntArray:
-        """The (512,) counts of ``"confidence"``, ``"right"`` or one of the pictures' figures."""
+        """The (512,) counts of ``"confidence"``, ``"right"`` or one of the images' figures."""
         counts = np.zeros(CELLS, np.int64)
         named: dict[str, dict[int, int]] = {"confidence": self.confidence, "right": self.right}
         found = (named | dict(self.pictures)).get(name, {})
@@ -85,7 +85,7 @@ def make_reference(
     probabilities: npt.ArrayLike,
     labels: npt.ArrayLike,
     classes: Sequence[str],
-    pictures: Iterable[bytes],
+    files: Iterable[bytes],
     *,
     image_size: int,
     threshold: float | None = None,
@@ -98,7 +98,7 @@ def make_reference(
         probabilities: (N, K), as the model answers.
         labels: (N,) the truth.
         classes: K names.
-        pictures: their files' bytes, in any order.
+        files: their files' bytes, in any order.
         image_size: side of the model's square, in pixels.
         threshold: least confidence to accept.
         model_sha256: identity of the model.
@@ -107,14 +107,14 @@ def make_reference(
     Raises:
         InferenceError: the probabilities are not probability vectors.
         DatasetError: the labels do not fit.
-        InvalidImageError: a picture cannot be read.
+        InvalidImageError: an image cannot be read.
     """
     matrix = as_probabilities(probabilities)
     answers = matrix.argmax(axis=1)
     cells = CONFIDENCE.cells(confidences(matrix))
-    measured = measure(list(pictures), image_size)
+    measured = measure(list(files), image_size)
     if np.isnan(measured).any():
-        raise InvalidImageError(f"{int(np.isnan(measured[:, 0]).sum())} pictures of the reference cannot be read")
+        raise InvalidImageError(f"{int(np.isnan(measured[:, 0]).sum())} images of the reference cannot be read")
     return Reference(
         labels=tuple(classes),
         threshold=threshold,
@@ -125,7 +125,7 @@ def make_reference(
         right=_sparse(histogram(cells[answers == as_labels(labels, *matrix.shape)])),
         pictures={
             name: _sparse(histogram(grid.cells(column)))
-            for (name, grid), column in zip(PICTURE_GRIDS.items(), measured.T, strict=True)
+            for (name, grid), column in zip(IMAGE_GRIDS.items(), measured.T, strict=True)
         },
         model_sha256=model_sha256,
         dataset_hash=dataset_hash,

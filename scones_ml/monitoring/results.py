@@ -74,8 +74,8 @@ class Doubtful:
         confidence: in [0, 1].
         event_id: SageMaker's id of the record.
         inference_id: the caller's id; None when none was sent.
-        object: the picture's URI, where it is known.
-        picture: what was sent.
+        object: the image's URI, where it is known.
+        image: what was sent.
     """
 
     time: datetime
@@ -84,7 +84,7 @@ class Doubtful:
     event_id: str
     inference_id: str | None
     object: str | None
-    picture: bytes
+    image: bytes
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Monitoring:
         return sum(row.count for row in self.classes)
 
     def to_json(self) -> dict[str, object]:
-        """One JSON document; the dots and the pictures stay out of it."""
+        """One JSON document; the dots and the images stay out of it."""
         return {
             "records": self.records,
             "skipped": self.skipped,
@@ -164,7 +164,7 @@ class Monitoring:
             "accepted_accuracy": _accuracy(self.accepted_accuracy),
             "drift": None if self.drift is None else _drift(self.drift),
             "least_sure": [
-                {**asdict(row), "time": row.time.isoformat(), "picture": None if not row.picture else len(row.picture)}
+                {**asdict(row), "time": row.time.isoformat(), "image": None if not row.image else len(row.image)}
                 for row in self.doubtful
             ],
         }
@@ -196,8 +196,8 @@ def _drift(drift: Drift) -> dict[str, object]:
         "alarm": drift.alarm,
         "level": drift.level,
         "reference_images": drift.images,
-        "pictures_measured": drift.measured,
-        "pictures_unreadable": drift.unreadable,
+        "images_measured": drift.measured,
+        "images_unreadable": drift.unreadable,
         "figures": [_figure(figure) for figure in drift.figures],
     }
 

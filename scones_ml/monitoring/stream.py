@@ -19,8 +19,8 @@ from scones_ml.events import ImageRef
 from scones_ml.monitoring.accuracy import estimate_accuracy
 from scones_ml.monitoring.drift import DriftWatch
 from scones_ml.monitoring.grids import CELLS, CONFIDENCE, LATENCY, histogram, quantiles
+from scones_ml.monitoring.image_figures import measure
 from scones_ml.monitoring.martingale import BLOCK
-from scones_ml.monitoring.pictures import measure
 from scones_ml.monitoring.reference import Reference
 from scones_ml.monitoring.results import ClassShare, Dot, Doubtful, Latency, Monitoring
 from scones_ml.monitoring.timeline import Timeline, moment
@@ -29,7 +29,7 @@ __all__ = ["MonitorRequest", "monitor"]
 
 _SUM_TOLERANCE = 1e-3
 _MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20
-# all of the first pictures are measured, then one in twenty: chosen by place, so that drift tests stay exact
+# all of the first images are measured, then one in twenty: chosen by place, so that drift tests stay exact
 _ALL_OF_FIRST, _ONE_IN = 2000, 20
 
 
@@ -43,7 +43,7 @@ class MonitorRequest:
         reference: what is normal; None leaves drift alone.
         since: earlier records are left out.
         level: the chance that a stream that never changed ever raises any alarm is at most this; in (0, 1).
-        objects: pictures by InferenceId, see :func:`scones_ml.captures.objects_by_inference_id`.
+        objects: images by InferenceId, see :func:`scones_ml.captures.objects_by_inference_id`.
     """
 
     labels: tuple[str, ...] | None = None
@@ -160,7 +160,7 @@ class _Stream:
         chosen = chosen[[bool(captures[place].input.data) for place in chosen]]
         size = self._request.reference.image_size
         figures = measure([captures[place].input.data for place in chosen], size)
-        self._watch.add_pictures(figures, numbers[chosen], seconds[chosen])
+        self._watch.add_images(figures, numbers[chosen], seconds[chosen])
 
     def _keep(self, captures: list[Capture], seconds: FloatArray, confidence: FloatArray, predicted: IntArray) -> None:
         """Keep an even sample of dots, and the answers that are least sure."""
@@ -244,5 +244,5 @@ class _Stream:
             event_id=capture.event_id,
             inference_id=capture.inference_id,
             object=found.uri if found else None,
-            picture=capture.input.data,
+            image=capture.input.data,
         )

@@ -18,7 +18,7 @@ from scones_ml.workflows.handlers import handler_file, handler_uses
 __all__ = ["FUNCTIONS", "Classifier", "distributions", "is_needed", "modules"]
 
 Classifier = Literal["sagemaker", "onnx"]
-"""Where pictures are classified: at an endpoint, or by a model inside the function."""
+"""Where images are classified: at an endpoint, or by a model inside the function."""
 
 _EVENTS: Final = (
     "annotated-types",
@@ -29,7 +29,7 @@ _EVENTS: Final = (
     "typing-extensions",
     "typing-inspection",
 )
-_PICTURES: Final = ("pillow",)
+_IMAGES: Final = ("pillow",)
 _MODEL: Final = ("numpy", "onnxruntime")
 _TRACING: Final = ("aws-xray-sdk", "wrapt")
 
@@ -40,7 +40,7 @@ FUNCTIONS: Final = (
     "classify_batch",
     "start_image_classification",
 )
-_READS_PICTURES: Final = ("serialize_image_data", "classify_image_data", "classify_batch")
+_READS_IMAGES: Final = ("serialize_image_data", "classify_image_data", "classify_batch")
 _CLASSIFIES: Final = ("classify_image_data", "classify_batch")
 
 _LEFT_OUT: Final = (
@@ -92,8 +92,8 @@ def distributions(function: str, classifier: Classifier, *, tracing: bool) -> tu
     if function not in FUNCTIONS:
         raise ConfigurationError(f"there is no function {function!r}: choose from {', '.join(FUNCTIONS)}")
     names = list(_EVENTS)
-    if function in _READS_PICTURES:
-        names += _PICTURES
+    if function in _READS_IMAGES:
+        names += _IMAGES
     if _model_inside(function, classifier):
         names += _MODEL
     if tracing:

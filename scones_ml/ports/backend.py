@@ -68,7 +68,7 @@ class Backend(Protocol):
 
     @property
     def buckets(self) -> Buckets:
-        """Where pictures and outcomes are."""
+        """Where images and outcomes are."""
         ...
 
     @property

@@ -8,7 +8,7 @@ __all__ = ["Classifier"]
 
 
 class Classifier(Protocol):
-    """Turns a picture into calibrated probabilities."""
+    """Turns an image into calibrated probabilities."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -20,11 +20,11 @@ class Classifier(Protocol):
         """Which model answers: ``"sha256:..."`` of its graph, or ``"endpoint:NAME"``; every answer says it."""
         ...
 
-    def predict(self, picture: bytes, *, image_id: str) -> tuple[float, ...]:
-        """Classify one encoded picture.
+    def predict(self, image: bytes, *, image_id: str) -> tuple[float, ...]:
+        """Classify one encoded image.
 
         Args:
-            picture: a PNG or JPEG file's bytes.
+            image: a PNG or JPEG file's bytes.
             image_id: travels with the request, so that its capture can be joined to the object.
 
         Returns:

@@ -70,12 +70,12 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Where a backend's pictures and outcomes are.
+    """Where a backend's images and outcomes are.
 
     Attributes:
-        input: bucket that pictures arrive in.
+        input: bucket that images arrive in.
         output: bucket that outcomes go to.
-        uploads: prefix of the keys of what is uploaded to be run; pictures under it start nothing by themselves.
+        uploads: prefix of the keys of what is uploaded to be run; images under it start nothing by themselves.
         shared: whether others write there too; then only what is below ``uploads`` is ours to remove.
     """
 

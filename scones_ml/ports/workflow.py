@@ -30,7 +30,7 @@ class WorkflowModel:
     Attributes:
         classifier: an endpoint, or a model's folder, to be loaded into this process.
         threshold: least confidence that is accepted, in (0, 1].
-        image_size: what pictures are reduced to, in pixels; the model's input size.
+        image_size: what images are reduced to, in pixels; the model's input size.
     """
 
     classifier: Endpoint | Path

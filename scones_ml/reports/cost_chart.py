@@ -19,7 +19,7 @@ _STYLES = 8  # how many kinds of line the page's style sheet knows
 
 
 def cost_chart(costs: CostEstimate) -> str:
-    """Dollars a month against pictures a month, both logarithmic; a ring where two designs cost the same.
+    """Dollars a month against images a month, both logarithmic; a ring where two designs cost the same.
 
     Args:
         costs: with two volumes or more; costs of drawn designs are above 0, and at most eight are told apart.
@@ -36,11 +36,11 @@ def cost_chart(costs: CostEstimate) -> str:
     last = costs.volumes[-1]
     return svg(
         "What a month on AWS costs",
-        f"At {last:,.0f} pictures a month: "
+        f"At {last:,.0f} images a month: "
         + ", ".join(f"{design.name} {design.dollars[-1]:,.2f} dollars" for design in drawn)
         + ".",
         y_axis(y, [(float(d), _short(10.0**d)) for d in range(int(y.low), int(y.high) + 1)])
-        + x_axis(x, [(math.log10(v), _short(v)) for v in costs.volumes], "pictures a month")
+        + x_axis(x, [(math.log10(v), _short(v)) for v in costs.volumes], "images a month")
         + _lines(drawn, costs.volumes, x, y)
         + rings,
     )
@@ -73,7 +73,7 @@ def _fine(volumes: Sequence[float]) -> list[float]:
 
 
 def _between(dollars: Sequence[float]) -> list[float]:
-    """Costs at the finer volumes; a cost is a fixed sum and a sum for each picture."""
+    """Costs at the finer volumes; a cost is a fixed sum and a sum for each image."""
     fine = [
         low + (high - low) * (10 ** (step / _STEPS) - 1) / 9
         for low, high in pairwise(dollars)
@@ -104,7 +104,7 @@ def _short(value: float) -> str:
 
 def _words(found: BreakEven) -> str:
     images = two_digits(found.images)
-    return f"from about {images} pictures a month on, {found.above} costs less than {found.below}"
+    return f"from about {images} images a month on, {found.above} costs less than {found.below}"
 
 
 def two_digits(number: float) -> str:

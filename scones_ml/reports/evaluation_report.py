@@ -1,6 +1,6 @@
 """One self-contained HTML page about a model and a run of it: the answer first, the evidence below.
 
-The page needs no network, no script and no font that is not there: drawings are inline SVG, pictures data URIs. Its
+The page needs no network, no script and no font that is not there: drawings are inline SVG, images data URIs. Its
 content security policy lets nothing else in, and only the page's own script runs (by its hash), so that an image key
 written by a stranger is text and nothing more.
 """
@@ -32,7 +32,7 @@ __all__ = ["curve_points", "hardest_examples", "render_report", "scored_predicti
 
 _MOST_DOTS = 1500
 _MOST_POINTS = 200
-_MOST_PICTURES = 48  # in each group; the rest is counted
+_MOST_IMAGES = 48  # in each group; the rest is counted
 
 
 def scored_predictions(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[ScoredPrediction, ...]:
@@ -48,7 +48,7 @@ def scored_predictions(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> t
 
 
 def hardest_examples(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24) -> tuple[int, ...]:
-    """Which pictures of a split are worth a look: the most confident errors, then the least confident hits.
+    """Which images of a split are worth a look: the most confident errors, then the least confident hits.
 
     Args:
         probabilities: (N, K), rows sum to 1.
@@ -109,7 +109,7 @@ def render_report(report: RunReport) -> str:
         groups=_groups(report.rows),
         tested=_tested(report),
         about=two_digits,
-        most=_MOST_PICTURES,
+        most=_MOST_IMAGES,
         durations=_durations(report.rows),
         total_seconds=sum(report.stage_seconds.values()),
         longest=max(report.stage_seconds.values(), default=0.0) or 1.0,
@@ -204,7 +204,7 @@ def _tested(report: RunReport) -> list[tuple[str, str, list[ClassifiedRow]]]:
 
 
 def _groups(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, list[ClassifiedRow]]]:
-    """The run's pictures, what deserves a look first."""
+    """The run's images, what deserves a look first."""
     accepted = [row for row in rows if row.outcome == "accepted"]
     review = [row for row in rows if row.outcome == "review"]
     groups = [

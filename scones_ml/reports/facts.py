@@ -42,12 +42,12 @@ class ScoredPrediction:
 
 @dataclass(frozen=True)
 class ClassifiedRow:
-    """One picture and its answer: of the run, or of the test split.
+    """One image and its answer: of the run, or of the test split.
 
     Attributes:
         key: the object's key; anybody may have written it.
         outcome: where it ended.
-        thumbnail: a small PNG, or None when there is no picture.
+        thumbnail: a small PNG, or None when there is no image.
         label: the answer, None without one.
         confidence: of the answer, in [0, 1], None without one.
         truth: what it really shows, None when nobody knows.
@@ -77,7 +77,7 @@ class DatasetFacts:
     """What the model learned from.
 
     Attributes:
-        source: where the pictures come from, in words or as a path.
+        source: where the images come from, in words or as a path.
         classes: K names.
         counts: images by split and class, ``{"train": {"bicycle": 400, ...}, ...}``.
         hash: sha256 of the data set.
@@ -119,7 +119,7 @@ class DesignCost:
     Attributes:
         name: of the design.
         description: in a few words.
-        idle: dollars for a month without a picture.
+        idle: dollars for a month without an image.
         dollars: dollars a month, at each of the estimate's volumes.
         drawn: whether it is in the chart, too, and not in the table alone.
     """
@@ -136,9 +136,9 @@ class BreakEven:
     """Where two designs cost the same.
 
     Attributes:
-        below: the design that is cheaper for fewer pictures.
+        below: the design that is cheaper for fewer images.
         above: the design that is cheaper for more.
-        images: pictures a month.
+        images: images a month.
         dollars: what both cost there, a month.
     """
 
@@ -154,7 +154,7 @@ class CostEstimate:
 
     Attributes:
         prices: whose prices they are, and of when.
-        volumes: pictures a month, each ten times the one before.
+        volumes: images a month, each ten times the one before.
         designs: their costs.
         break_evens: where drawn designs change places, within the volumes.
         notes: what else there is to know, in sentences.
@@ -183,7 +183,7 @@ class RunReport:
         stage_seconds: seconds by stage, in order.
         notes: lines on cost and on what is left, in words.
         uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
-        tested: test pictures that are worth a look, see ``hardest_examples``; may be empty.
+        tested: test images that are worth a look, see ``hardest_examples``; may be empty.
         costs: what the work would cost on AWS.
         comparison: an older model's name, and how this one fares beside it on the test images.
     """

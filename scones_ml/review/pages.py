@@ -77,20 +77,20 @@ class ReviewPages:
 
     @property
     def policy(self) -> str:
-        """The Content-Security-Policy of every page: its own style and script, pictures and forms of this server."""
+        """The Content-Security-Policy of every page: its own style and script, images and forms of this server."""
         return (
             "default-src 'none'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
             f"frame-ancestors 'none'; style-src '{_hash(self._style)}'; script-src '{_hash(self._script)}'"
         )
 
     def question(
-        self, image: FilteredImage, picture: Preview, following: FilteredImage | None, came_from: str = ""
+        self, image: FilteredImage, preview: Preview, following: FilteredImage | None, came_from: str = ""
     ) -> str:
         """The page that asks for one image.
 
         Args:
             image: which.
-            picture: as it will be shown.
+            preview: as it will be shown.
             following: the next one, fetched ahead.
             came_from: ``"conflicts"`` when its answer leads back there.
         """
@@ -99,7 +99,7 @@ class ReviewPages:
         return self._render(
             "question",
             image=image,
-            picture=picture,
+            preview=preview,
             following=following,
             choices=choices(self.classes, image),
             said=verdict.annotations if verdict else (),
@@ -115,7 +115,7 @@ class ReviewPages:
         return self._render("conflicts", verdicts=self._review.conflicts())
 
     def trouble(self, message: str) -> str:
-        """A page that says what went wrong, and how to go on; it needs neither answers nor pictures."""
+        """A page that says what went wrong, and how to go on; it needs neither answers nor images."""
         return self._page(page="trouble", message=message)
 
     def _render(self, page: str, **values: object) -> str:

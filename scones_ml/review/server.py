@@ -2,7 +2,7 @@
 
 ======================  =================================================================================
 ``GET  /KEY/``          the next image, or the one that ``?image=`` names
-``GET  /KEY/picture/ID``  its picture
+``GET  /KEY/picture/ID``  its image
 ``GET  /KEY/conflicts``  images whose reviewers do not agree
 ``POST /KEY/answer``    ``image``, ``label``: keeps an answer
 ``POST /KEY/skip``      ``image``: puts it off
@@ -69,21 +69,21 @@ def serve(app: Starlette, listener: socket.socket) -> None:
 
 
 def review_application(
-    review: ReviewSession, pages: ReviewPages, pictures: ImagePreviews, newest: Callable[[], Queue], key: str
+    review: ReviewSession, pages: ReviewPages, images: ImagePreviews, newest: Callable[[], Queue], key: str
 ) -> Starlette:
     """Build the ASGI application.
 
     Args:
         review: what is reviewed.
         pages: its pages.
-        pictures: of the queue.
+        images: of the queue.
         newest: reads the queue anew.
         key: the first segment of every path.
     """
-    site = _Site(review, pages, pictures, newest)
+    site = _Site(review, pages, images, newest)
     routes = [
         Route("/", site.ask),
-        Route("/picture/{image_id}", site.picture),
+        Route("/picture/{image_id}", site.preview),
         Route("/conflicts", site.conflicts),
         *(Route(f"/{name}", site.form(act), methods=["POST"]) for name, act in site.acts().items()),
     ]
@@ -112,11 +112,11 @@ Form = dict[str, str]
 
 class _Site:
     def __init__(
-        self, review: ReviewSession, pages: ReviewPages, pictures: ImagePreviews, newest: Callable[[], Queue]
+        self, review: ReviewSession, pages: ReviewPages, images: ImagePreviews, newest: Callable[[], Queue]
     ) -> None:
         self._review = review
         self._pages = pages
-        self._pictures = pictures
+        self._previews = images
         self._newest = newest
 
     def ask(self, request: Request) -> Response:
@@ -130,26 +130,26 @@ class _Site:
         return HTMLResponse(self._pages.nothing_left())
 
     def _question(self, image: FilteredImage, came_from: str = "") -> Response | None:
-        """The page for an image; None when its picture cannot be shown, which is remembered."""
+        """The page for an image; None when its image cannot be shown, which is remembered."""
         try:
-            picture = self._pictures.picture(image)
+            preview = self._previews.preview(image)
         except ImageError as exc:
             self._review.lose(image, str(exc))
             return None
         following = next((other for other in self._review.waiting() if other is not image), None)
-        return HTMLResponse(self._pages.question(image, picture, following, came_from))
+        return HTMLResponse(self._pages.question(image, preview, following, came_from))
 
-    def picture(self, request: Request) -> Response:
-        """One picture; a browser keeps it, for an image id never means another picture."""
+    def preview(self, request: Request) -> Response:
+        """One image; a browser keeps it, for an image id never means another image."""
         image = self._review.image(request.path_params["image_id"])
         if image is None:
             return PlainTextResponse("no such image in the queue\n", 404)
         try:
-            picture = self._pictures.picture(image)
+            preview = self._previews.preview(image)
         except ImageError as exc:
             return PlainTextResponse(f"{exc}\n", 404)
         kept = {"cache-control": "private, max-age=3600, immutable"}
-        return Response(picture.data, media_type=picture.media_type, headers=kept)
+        return Response(preview.data, media_type=preview.media_type, headers=kept)
 
     def conflicts(self, _request: Request) -> Response:
         """Where reviewers do not agree."""

@@ -29,7 +29,7 @@ class ReviewProgress:
         total: images in the queue.
         answered: that need no annotation any more.
         skipped: put off by this reviewer, until `ReviewSession.renew`.
-        lost: whose picture cannot be shown.
+        lost: whose image cannot be shown.
         conflicts: whose reviewers do not agree.
     """
 
@@ -128,7 +128,7 @@ class ReviewSession:
             self._skipped.clear()
 
     def lose(self, image: FilteredImage, reason: str) -> None:
-        """Pass over an image whose picture cannot be shown."""
+        """Pass over an image whose image cannot be shown."""
         with self._lock:
             self._lost[image.image_id] = reason
 
@@ -162,7 +162,7 @@ class ReviewSession:
             return self._conflicts(self.file.read())
 
     def lost(self) -> tuple[tuple[FilteredImage, str], ...]:
-        """Images whose picture cannot be shown, with the reason."""
+        """Images whose image cannot be shown, with the reason."""
         with self._lock:
             return tuple((self._images[name], reason) for name, reason in self._lost.items())
 
@@ -193,7 +193,7 @@ class ReviewSession:
 
 
 class ImagePreviews:
-    """The pictures of queued images, at the version that was classified; the latest few are kept.
+    """The images of queued images, at the version that was classified; the latest few are kept.
 
     Args:
         store: holds them.
@@ -204,11 +204,11 @@ class ImagePreviews:
         self._kept: OrderedDict[str, images.Preview] = OrderedDict()
         self._lock = Lock()
 
-    def picture(self, image: FilteredImage) -> images.Preview:
-        """The picture, at most 1,280 pixels a side, encoded anew: nothing else of the object reaches a browser.
+    def preview(self, image: FilteredImage) -> images.Preview:
+        """The image, at most 1,280 pixels a side, encoded anew: nothing else of the object reaches a browser.
 
         Raises:
-            ImageError: it is gone, was replaced, or is no picture.
+            ImageError: it is gone, was replaced, or is no image.
             ConfigurationError: no permission or no credentials.
             TransientServiceError: throttled or timed out.
         """

@@ -47,7 +47,7 @@ class Channel:
 
 
 def image_channels(root: str) -> tuple[Channel, ...]:
-    """Pictures and ``.lst`` files, as ``scones_ml.dataset`` writes them, below ``root``."""
+    """Images and ``.lst`` files, as ``scones_ml.dataset`` writes them, below ``root``."""
     root = root.rstrip("/")
     return (
         Channel("train", f"{root}/train/", IMAGE),
@@ -65,7 +65,7 @@ def recordio_channels(train: str, validation: str) -> tuple[Channel, ...]:
 def augmented_manifest_channels(
     train: str, validation: str, attributes: tuple[str, str] = ("source-ref", "class")
 ) -> tuple[Channel, ...]:
-    """Augmented manifests, read as a stream; the picture's attribute comes first, the label's second."""
+    """Augmented manifests, read as a stream; the image's attribute comes first, the label's second."""
     return (
         Channel("train", train, _RECORDIO, "Pipe", attributes),
         Channel("validation", validation, _RECORDIO, "Pipe", attributes),

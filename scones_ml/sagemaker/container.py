@@ -22,16 +22,16 @@ def model_fn(model_dir: str) -> OnnxClassifier:
 
 
 def input_fn(body: bytes, content_type: str) -> bytes:
-    """Take an encoded picture; its first bytes decide what it is."""
+    """Take an encoded image; its first bytes decide what it is."""
     if content_type.partition(";")[0].strip() not in _CONTENT_TYPES:
         raise _refusal(415, f"content type {content_type!r} is not one of {', '.join(_CONTENT_TYPES)}")
     return bytes(body)
 
 
-def predict_fn(picture: bytes, model: OnnxClassifier) -> tuple[float, ...]:
-    """Classify the picture; one that cannot be classified is the caller's error, not the container's."""
+def predict_fn(image: bytes, model: OnnxClassifier) -> tuple[float, ...]:
+    """Classify the image; one that cannot be classified is the caller's error, not the container's."""
     try:
-        return model.predict(picture)
+        return model.predict(image)
     except ImageError as exc:
         raise _refusal(413 if isinstance(exc, ImageTooLargeError) else 400, str(exc)) from exc
 

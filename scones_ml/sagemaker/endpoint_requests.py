@@ -53,7 +53,7 @@ CAPTURED: Final[Mapping[str, list[str]]] = {
     "CsvContentTypes": ["text/csv"],
     "JsonContentTypes": ["application/json", "application/jsonlines"],
 }
-"""What is kept as text in a capture; everything else, pictures above all, is kept in base64."""
+"""What is kept as text in a capture; everything else, images above all, is kept in base64."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ __all__ = ["Hyperparameters", "ImageClassification", "ScriptMode"]
 
 _PRETRAINED_LAYERS = (18, 34, 50, 101, 152, 200)
 _PRETRAINED_SHAPE = (3, 224, 224)
-_SMALL_SIDE = 64  # networks for large images reduce a picture 32 times: below this little is left of it
+_SMALL_SIDE = 64  # networks for large images reduce an image 32 times: below this little is left of it
 _USED_BY = {
     "momentum": ("sgd", "nag"),
     "beta_1": ("adam",),
@@ -88,12 +88,12 @@ class ImageClassification(Hyperparameters):
 
     Attributes:
         num_classes: how many classes.
-        num_training_samples: how many training pictures.
-        num_layers: depth; 18, 34, 50, 101, 152, 200 for large pictures and transfer learning, the others for small.
-        image_shape: channels, height and width that the network takes; every picture must be at least that large.
-        resize: shorter side in pixels that pictures are resized to first; larger than height and width.
-        epochs: passes over the training pictures.
-        mini_batch_size: pictures a step, over all GPUs of one machine.
+        num_training_samples: how many training images.
+        num_layers: depth; 18, 34, 50, 101, 152, 200 for large images and transfer learning, the others for small.
+        image_shape: channels, height and width that the network takes; every image must be at least that large.
+        resize: shorter side in pixels that images are resized to first; larger than height and width.
+        epochs: passes over the training images.
+        mini_batch_size: images a step, over all GPUs of one machine.
         optimizer: the rule that weights are changed by.
         learning_rate: of the first step, 0 to 1.
         momentum: of sgd and nag, 0 to 1.
@@ -104,9 +104,9 @@ class ImageClassification(Hyperparameters):
         gamma: of rmsprop, 0 to 1.
         lr_scheduler_factor: what the learning rate is multiplied by at each of ``lr_scheduler_step``, 0 to 1.
         lr_scheduler_step: the epochs at which it is.
-        augmentation_type: how training pictures are varied; not at all when None.
+        augmentation_type: how training images are varied; not at all when None.
         use_pretrained_model: 1 starts from weights learned on ImageNet.
-        multi_label: 1 allows several classes a picture.
+        multi_label: 1 allows several classes an image.
         use_weighted_loss: 1 weighs classes by how rare they are; with multi_label only.
         early_stopping: whether training ends when validation gains no more.
         early_stopping_min_epochs: epochs before that may happen.
@@ -197,7 +197,7 @@ class ImageClassification(Hyperparameters):
         if self.lr_scheduler_step and self.lr_scheduler_step[-1] >= self.epochs:
             found.append(f"lr_scheduler_step={_text(self.lr_scheduler_step)} goes past the {self.epochs} epochs")
         if self.num_layers in _PRETRAINED_LAYERS and max(self.image_shape[1:]) < _SMALL_SIDE:
-            found.append(f"num_layers={self.num_layers} is meant for pictures larger than {_text(self.image_shape)}")
+            found.append(f"num_layers={self.num_layers} is meant for images larger than {_text(self.image_shape)}")
         if self.mini_batch_size > self.num_training_samples:
             found.append(f"mini_batch_size={self.mini_batch_size} is more than num_training_samples")
         if self.top_k and self.top_k >= self.num_classes:
@@ -211,7 +211,7 @@ class ScriptMode(Hyperparameters):
     Attributes:
         source: ``s3://`` URI of the archive that ``scones_ml.sagemaker.training_source.pack`` makes.
         preset: the recipe.
-        epochs: passes over the training pictures; the preset's when None.
+        epochs: passes over the training images; the preset's when None.
         seed: of everything random.
         threads: CPU threads; 1 when None.
         target_precision: what the threshold promises of accepted answers, between 0 and 1.

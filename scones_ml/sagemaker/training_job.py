@@ -1,4 +1,4 @@
-"""Training jobs for SageMaker as data: what to run, on what, with which pictures; pure functions make the requests.
+"""Training jobs for SageMaker as data: what to run, on what, with which images; pure functions make the requests.
 
 >>> job = TrainingJob(
 ...     name="scones-1", role_arn="arn:aws:iam::123456789012:role/train", region="us-east-1", output="s3://b/models",

@@ -1,6 +1,6 @@
-"""Batch transform: a model works through every picture under a prefix, and is gone.
+"""Batch transform: a model works through every image under a prefix, and is gone.
 
-The answers go to ``DESTINATION/KEY.out``, a JSON list of probabilities for each picture.
+The answers go to ``DESTINATION/KEY.out``, a JSON list of probabilities for each image.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TransformRequest:
     Attributes:
         name: of the job and its model; new in account and region each time.
         model: the model's folder, or what the built-in algorithm has trained.
-        source: ``s3://bucket/prefix`` that holds pictures of at most 6 MB and nothing else: one that is broken fails
+        source: ``s3://bucket/prefix`` that holds images of at most 6 MB and nothing else: one that is broken fails
             the job.
         destination: ``s3://bucket/prefix`` that answers go to.
         instance_type: of the machines.
@@ -75,7 +75,7 @@ def transform_plan(request: TransformRequest, target: DeploymentTarget, package:
         "create",
         "transform job",
         request.name,
-        f"{request.instances} x {request.instance_type} until every picture is done",
+        f"{request.instances} x {request.instance_type} until every image is done",
         "sagemaker:CreateTransformJob",
         hourly_price(target.region, request.instance_type, request.instances),
         transform_request(request, model.name),
@@ -86,7 +86,7 @@ def transform_plan(request: TransformRequest, target: DeploymentTarget, package:
 
 
 def transform_request(request: TransformRequest, model_name: str) -> Request:
-    """CreateTransformJob, without its tags: one picture a request, one answer an object."""
+    """CreateTransformJob, without its tags: one image a request, one answer an object."""
     return {
         "TransformJobName": request.name,
         "ModelName": model_name,

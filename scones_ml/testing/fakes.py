@@ -58,7 +58,7 @@ class FakeClassifier:
 
     Attributes:
         model: what it says it is.
-        asked: the image_id of every picture, in order.
+        asked: the image_id of every image, in order.
     """
 
     def __init__(self, labels: tuple[str, ...], probabilities: tuple[float, ...]) -> None:
@@ -67,7 +67,7 @@ class FakeClassifier:
         self.asked: list[str] = []
         self._probabilities = probabilities
 
-    def predict(self, picture: bytes, *, image_id: str) -> tuple[float, ...]:  # noqa: ARG002
+    def predict(self, image: bytes, *, image_id: str) -> tuple[float, ...]:  # noqa: ARG002
         """See :meth:`scones_ml.ports.Classifier.predict`."""
         self.asked.append(image_id)
         return self._probabilities

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scones_ml.training", description="Train a classifier.")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="the recipe (default: fast)")
-    parser.add_argument("--epochs", type=_positive, help="passes over the training pictures (default: the preset's)")
+    parser.add_argument("--epochs", type=_positive, help="passes over the training images (default: the preset's)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--threads", type=_positive, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")

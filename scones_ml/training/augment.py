@@ -1,6 +1,6 @@
-"""Random views of the training pictures, a batch at a time.
+"""Random views of the training images, a batch at a time.
 
-Pictures are (N, S, S, 3): flips and shifts are then one gather, and the result is already in the channels-last
+Images are (N, S, S, 3): flips and shifts are then one gather, and the result is already in the channels-last
 layout that convolutions are fastest in.
 """
 
@@ -13,7 +13,7 @@ __all__ = ["color_jitter", "cutmix", "flip_and_shift"]
 
 
 def flip_and_shift(images: Tensor, flips: Tensor, max_shift: int, generator: torch.Generator) -> Tensor:
-    """Mirror the pictures that ``flips`` marks and move each by up to ``max_shift`` pixels, edges reflected.
+    """Mirror the images that ``flips`` marks and move each by up to ``max_shift`` pixels, edges reflected.
 
     Args:
         images: (N, S, S, 3).
@@ -33,12 +33,12 @@ def flip_and_shift(images: Tensor, flips: Tensor, max_shift: int, generator: tor
 
 
 def color_jitter(images: Tensor, strength: float, grayscale_probability: float, generator: torch.Generator) -> Tensor:
-    """Change each picture's contrast, brightness and tint at random; some lose their colour.
+    """Change each image's contrast, brightness and tint at random; some lose their colour.
 
     Args:
         images: normalised to deviation 1, (N, S, S, 3).
         strength: largest change of contrast, as a share, and of brightness, in deviations; tint changes half as much.
-        grayscale_probability: that a picture loses its colour.
+        grayscale_probability: that an image loses its colour.
         generator: a CPU generator.
 
     Returns:
@@ -56,16 +56,16 @@ def color_jitter(images: Tensor, strength: float, grayscale_probability: float, 
 
 
 def cutmix(images: Tensor, targets: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Paste a box of another picture into some and mix their targets by area (Yun et al., 2019).
+    """Paste a box of another image into some and mix their targets by area (Yun et al., 2019).
 
     Args:
         images: (N, S, S, 3).
         targets: (N, K), rows sum to 1.
-        chance: probability that a picture is pasted into.
+        chance: probability that an image is pasted into.
         generator: a CPU generator.
 
     Returns:
-        Mixed pictures and targets, the same shapes.
+        Mixed images and targets, the same shapes.
     """
     count, size = images.shape[:2]
     side = (torch.rand(count, 1, generator=generator).sqrt() * size).round()  # the area is uniform

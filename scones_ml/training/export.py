@@ -35,7 +35,7 @@ def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
 
     Args:
         fitted: the trained network.
-        size: side S of the pictures, in pixels.
+        size: side S of the images, in pixels.
         temperature: what the logits are divided by, above 0.
 
     Returns:
@@ -61,7 +61,7 @@ def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
 
 
 def _views(graph: _Graph, x: str, size: int) -> str:
-    """The six views of every picture, one after another along the batch; see ``views.averaged_logits``."""
+    """The six views of every image, one after another along the batch; see ``views.averaged_logits``."""
     padded = graph.add("Pad", x, graph.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="reflect")
     shifted = [
         graph.slice(padded, starts=[1 + dy, 1 + dx], ends=[1 + dy + size, 1 + dx + size], axes=[2, 3])

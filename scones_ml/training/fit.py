@@ -1,4 +1,4 @@
-"""The training loop: pictures and labels in, a trained network out.
+"""The training loop: images and labels in, a trained network out.
 
 The same seed, thread count and kind of processor give the same weights, bit for bit. No epoch is ever chosen: the
 last one is taken, so that no held-out figure is flattered by a choice.
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Epoch", "Fitted", "Training", "fit", "make_repeatable"]
 
-_WHITENING_SAMPLE = 1000  # pictures
+_WHITENING_SAMPLE = 1000  # images
 _LOOK_AHEAD_EVERY = 5  # steps
-_JUDGED_AT_ONCE = 64  # pictures
+_JUDGED_AT_ONCE = 64  # images
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Epoch:
 
     Attributes:
         number: from 0.
-        train_accuracy: share of the training pictures that were right while it ran, augmented as they were.
+        train_accuracy: share of the training images that were right while it ran, augmented as they were.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Fitted:
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits of uint8 pictures (N, S, S, 3), averaged over six views of each: float32 (N, K)."""
+        """Logits of uint8 images (N, S, S, 3), averaged over six views of each: float32 (N, K)."""
         self.network.eval()
         parts = [
             averaged_logits(self.network, _as_input(self.normalise(part.to(self.mean.device)))).cpu().numpy()
@@ -70,7 +70,7 @@ class Fitted:
 
     @torch.inference_mode()
     def quick_accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-        """Share of right answers from one view of each picture, in the precision of the training."""
+        """Share of right answers from one view of each image, in the precision of the training."""
         self.network.eval()
         right = 0
         for part, truth in zip(_batches(images), _batches(labels), strict=True):
@@ -116,7 +116,7 @@ def fit(
         recipe: how to train.
         seed: of everything random.
         device: ``"cpu"`` or ``"cuda"``.
-        init: a network for K classes and pictures of this size to go on from, itself left as it is; from scratch
+        init: a network for K classes and images of this size to go on from, itself left as it is; from scratch
             when None.
         on_epoch: called after every epoch with the network as it stands then.
 
@@ -195,7 +195,7 @@ class Training:
         # freezing the first layer spares the largest gradient of all
         cast("nn.Parameter", network.whiten.bias).requires_grad_(self._done < recipe.whiten_epochs)
         network.train()
-        self._flips = ~self._flips  # alternating: every picture is seen both ways round in any two epochs
+        self._flips = ~self._flips  # alternating: every image is seen both ways round in any two epochs
         order = torch.randperm(len(self._data), generator=generator)[: self._steps * self._batch_size]
         right = 0
         for some in torch.split(order, self._batch_size):
@@ -213,7 +213,7 @@ def _step(network: Network, optimizer: _Optimizer, x: Tensor, y: Tensor, truth: 
         logits = network(_as_input(x))
     loss = F.cross_entropy(logits.float(), y)
     if not torch.isfinite(loss):
-        raise TrainingError(f"the loss is {loss.item()}: training diverged; check the pictures and their labels")
+        raise TrainingError(f"the loss is {loss.item()}: training diverged; check the images and their labels")
     optimizer.step(loss)
     return int((logits.argmax(1) == truth).sum())
 

@@ -1,8 +1,8 @@
 """The classifier: a small convolutional network whose first layer is computed from the data, not learned.
 
-Shapes are (batch, channels, height, width); the comments follow a 32x32 picture. After Keller Jordan's
+Shapes are (batch, channels, height, width); the comments follow a 32x32 image. After Keller Jordan's
 `94 % on CIFAR-10 in 2.6 seconds <https://github.com/KellerJordan/cifar10-airbench>`_, with narrower layers for
-a thousand pictures on one CPU core.
+a thousand images on one CPU core.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def whitening_filters(images: Tensor, generator: torch.Generator, epsilon: float
     """Filters that decorrelate 2x2 patches: their eigenvectors, scaled to unit variance, each with both signs.
 
     Args:
-        images: normalised float32 pictures (N, 3, S, S), a sample of the training set.
+        images: normalised float32 images (N, 3, S, S), a sample of the training set.
         generator: draws the patches.
         epsilon: added to the eigenvalues, so that noise directions are not blown up.
 
@@ -62,7 +62,7 @@ def whitening_filters(images: Tensor, generator: torch.Generator, epsilon: float
 
 
 class Stage(nn.Module):
-    """Halves the picture: convolution, max-pool, norm, GELU, convolution, norm, GELU."""
+    """Halves the image: convolution, max-pool, norm, GELU, convolution, norm, GELU."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -78,11 +78,11 @@ class Stage(nn.Module):
 
 
 class Network(nn.Module):
-    """Normalised pictures to logits.
+    """Normalised images to logits.
 
     Args:
         classes: number of classes K, at least 2.
-        size: side of the pictures in pixels; every doubling beyond 32 adds a stage, so that the last
+        size: side of the images in pixels; every doubling beyond 32 adds a stage, so that the last
             feature map stays about 3x3.
         widths: channels of the first three stages.
     """

@@ -1,7 +1,7 @@
 """Muon for the weights of convolutions, Nesterov momentum for everything else.
 
 Muon makes its update orthogonal, so that every direction is learned at the same pace; see Keller Jordan's
-`Muon <https://kellerjordan.github.io/posts/muon/>`_. On a thousand pictures it is worth three points of accuracy over
+`Muon <https://kellerjordan.github.io/posts/muon/>`_. On a thousand images it is worth three points of accuracy over
 SGD and AdamW. Neither class derives from ``torch.optim.Optimizer``, which imports torch's compiler on first use: more
 than a second, a tenth of a short training.
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 __all__ = ["PRESETS", "Recipe", "fine_tuning"]
 
-_ENOUGH, _GENTLEST = 1000, 0.05  # pictures that bear a preset's own rates; the least share of them
+_ENOUGH, _GENTLEST = 1000, 0.05  # images that bear a preset's own rates; the least share of them
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Recipe:
     """Everything that decides how a network learns, but for the data, the seed and the threads.
 
     Attributes:
-        epochs: passes over the training pictures.
-        cutmix: probability that a box of another picture is pasted into one.
+        epochs: passes over the training images.
+        cutmix: probability that a box of another image is pasted into one.
         color_jitter: largest change of contrast (a share) and brightness (in deviations of all pixels).
-        grayscale_probability: that a picture loses its colour.
-        batch_size: pictures a step; a smaller data set is one step an epoch.
+        grayscale_probability: that an image loses its colour.
+        batch_size: images a step; a smaller data set is one step an epoch.
         max_shift: largest random shift, in pixels at 32x32.
         muon_lr: learning rate of the convolutions.
         head_lr: learning rate of the last layer.
@@ -52,16 +52,16 @@ PRESETS = {
 }
 
 
-def fine_tuning(recipe: Recipe, pictures: int) -> Recipe:
-    """The recipe of a training that goes on from a model: half the epochs, and the fewer pictures, the smaller steps.
+def fine_tuning(recipe: Recipe, images: int) -> Recipe:
+    """The recipe of a training that goes on from a model: half the epochs, and the fewer images, the smaller steps.
 
-    With the rates of a training from scratch, a few pictures would make it forget what it started from.
+    With the rates of a training from scratch, a few images would make it forget what it started from.
 
     Args:
         recipe: of a training from scratch.
-        pictures: how many it learns from.
+        images: how many it learns from.
     """
-    share = min(1.0, max(_GENTLEST, pictures / _ENOUGH))
+    share = min(1.0, max(_GENTLEST, images / _ENOUGH))
     return replace(
         recipe,
         epochs=max(1, recipe.epochs // 2),

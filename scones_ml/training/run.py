@@ -51,7 +51,7 @@ class Job:
         init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
         checkpoints: folder that a training which is cut short goes on from, bit for bit; kept nowhere when None.
         preset: a key of ``PRESETS``.
-        epochs: passes over the training pictures; None takes the preset's.
+        epochs: passes over the training images; None takes the preset's.
         seed: of everything random.
         threads: CPU threads, within the process's affinity.
         device: ``"cpu"`` or ``"cuda"``.
@@ -117,7 +117,7 @@ def _trained(job: Job, data: Dataset, recipe: Recipe, card: ModelCard, progress:
     """Train to the end, from the newest checkpoint where there is one, and keep one after every epoch."""
     images, labels = data.arrays("train")
     print(
-        f"Training: epochs={recipe.epochs} pictures={len(labels)} classes={len(data.classes)} "
+        f"Training: epochs={recipe.epochs} images={len(labels)} classes={len(data.classes)} "
         f"threads={job.threads} seed={job.seed} device={job.device}",
         flush=True,
     )
@@ -168,11 +168,9 @@ def _check(data: Dataset) -> None:
     if len(data.classes) < 2:
         raise TrainingError(f"{data.root} holds one class only, {data.classes[0]}: two or more are needed")
     if empty:
-        raise TrainingError(f"no training pictures of {', '.join(empty)} in {data.root}: add some and stage it again")
+        raise TrainingError(f"no training images of {', '.join(empty)} in {data.root}: add some and stage it again")
     if data.image_size < MINIMUM_SIZE:
-        raise TrainingError(
-            f"pictures of {data.image_size} pixels a side are too small: stage at {MINIMUM_SIZE} or more"
-        )
+        raise TrainingError(f"images of {data.image_size} pixels a side are too small: stage at {MINIMUM_SIZE} or more")
 
 
 def _judged(card: ModelCard, classifier: OnnxClassifier, data: Dataset, target_precision: float) -> ModelCard:

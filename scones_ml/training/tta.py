@@ -1,4 +1,4 @@
-"""Test-time augmentation: a picture is judged by six views of itself, in torch and in the exported graph alike."""
+"""Test-time augmentation: an image is judged by six views of itself, in torch and in the exported graph alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def averaged_logits(network: nn.Module, x: Tensor) -> Tensor:
 
     Args:
         network: (N, 3, S, S) -> (N, K).
-        x: normalised pictures (N, 3, S, S).
+        x: normalised images (N, 3, S, S).
 
     Returns:
         (N, K).

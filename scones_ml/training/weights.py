@@ -47,18 +47,18 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
     Args:
         model: its folder or ``model.tar.gz``.
         labels: K class names of the training to come.
-        size: side of its pictures, in pixels.
+        size: side of its images, in pixels.
         widths: channels of its stages.
         device: ``"cpu"`` or ``"cuda"``.
 
     Raises:
         ConfigurationError: it is no model, or was made without weights.
-        TrainingError: it takes pictures of another size, or is another network.
+        TrainingError: it takes images of another size, or is another network.
     """
     card = read_card(model)
     if card.input_size != size:
         raise TrainingError(
-            f"the model {model} takes pictures of {card.input_size} pixels, the data set's have {size}: "
+            f"the model {model} takes images of {card.input_size} pixels, the data set's have {size}: "
             f"stage it with --image-size {card.input_size}"
         )
     try:

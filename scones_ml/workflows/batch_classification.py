@@ -35,7 +35,7 @@ def batch_classification(
     max_concurrency: int = 100,
     tolerated_failure_percentage: int = 5,
 ) -> asl.StateMachine:
-    """The state machine that classifies many pictures.
+    """The state machine that classifies many images.
 
     Args:
         source: where the images are named: the objects below a prefix; a manifest in S3, JSON Lines of
@@ -76,7 +76,7 @@ def batch_classification(
         end=True,
     )
     return asl.StateMachine(
-        comment="Classify many pictures: read, classify and filter in batches, results as JSON Lines",
+        comment="Classify many images: read, classify and filter in batches, results as JSON Lines",
         start_at="ClassifyImages",
         states={"ClassifyImages": read},
         timeout_seconds=_MAP_SECONDS,

@@ -1,4 +1,4 @@
-r"""The workflow: serialize -> classify -> filter low confidence, each picture ending in exactly one outcome.
+r"""The workflow: serialize -> classify -> filter low confidence, each image ending in exactly one outcome.
 
 ::
 
@@ -34,10 +34,10 @@ _REASON = {"error.$": "$.error", "reason.$": "$.failure.errorMessage", "input.$"
 
 
 def image_classification(below_threshold: Literal["review", "fail"] = "review") -> asl.StateMachine:
-    """The state machine that classifies one picture.
+    """The state machine that classifies one image.
 
     Args:
-        below_threshold: what becomes of a picture whose confidence is below the threshold: ``review`` writes it to
+        below_threshold: what becomes of an image whose confidence is below the threshold: ``review`` writes it to
             the review queue, ``fail`` fails the execution with `THRESHOLD_ERROR`.
 
     Returns:
@@ -47,10 +47,10 @@ def image_classification(below_threshold: Literal["review", "fail"] = "review") 
     doubtful = "ReviewImage" if below_threshold == "review" else "RejectImage"
     states: dict[str, asl.State] = {
         "SerializeImageData": _function(
-            "SerializeImageData", next="ClassifyImageData", comment="Read the picture and normalise it"
+            "SerializeImageData", next="ClassifyImageData", comment="Read the image and normalise it"
         ),
         "ClassifyImageData": _function(
-            "ClassifyImageData", next="FilterLowConfidence", comment="Ask the model what the picture shows"
+            "ClassifyImageData", next="FilterLowConfidence", comment="Ask the model what the image shows"
         ),
         "FilterLowConfidence": _filter(),
         "IsConfident": asl.Choice(
@@ -64,7 +64,7 @@ def image_classification(below_threshold: Literal["review", "fail"] = "review") 
         "WriteOutcome": _write(),
     }
     return asl.StateMachine(
-        comment="Classify one picture: serialize, classify, filter low confidence, write the outcome",
+        comment="Classify one image: serialize, classify, filter low confidence, write the outcome",
         start_at="SerializeImageData",
         states=states,
         timeout_seconds=MACHINE_SECONDS,
@@ -72,7 +72,7 @@ def image_classification(below_threshold: Literal["review", "fail"] = "review") 
 
 
 def _function(name: str, *, next: str, comment: str) -> asl.Task:  # noqa: A002 - AWS's name
-    """A function that reads the picture: it may be broken, too large or gone."""
+    """A function that reads the image: it may be broken, too large or gone."""
     return asl.Task(
         comment=comment,
         resource="arn:aws:states:::lambda:invoke",
@@ -118,7 +118,7 @@ def _doubtful(below_threshold: Literal["review", "fail"]) -> asl.State:
 
 
 def _failures() -> dict[str, asl.State]:
-    """The way of a picture that cannot be read: its error's message starts with the image id."""
+    """The way of an image that cannot be read: its error's message starts with the image id."""
     return {
         "ReadFailure": asl.Pass(
             comment="The function's own error is JSON inside the cause",
@@ -149,7 +149,7 @@ def _failures() -> dict[str, asl.State]:
 
 def _write() -> asl.Task:
     return asl.Task(
-        comment="One object per picture; the same picture always writes the same key",
+        comment="One object per image; the same image always writes the same key",
         resource="arn:aws:states:::aws-sdk:s3:putObject",
         parameters={
             "Bucket": "${OutputBucketName}",

@@ -71,7 +71,7 @@ def workplace(
         request.getfixturevalue("aws")
         made = _on_aws(tiny_model, monkeypatch)
     for number in range(8):
-        made.put(f"{number}.png", picture(255 if number % 2 else 128))
+        made.put(f"{number}.png", make_image(255 if number % 2 else 128))
     made.put("page.png", b"<html>")
     made.put("list.lst", b"0\t0\ta.png")
     yield made
@@ -113,7 +113,7 @@ def _on_aws(model: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     return Workplace(runner, S3ObjectStore(), "pictures", "outcomes", None, break_model)
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -155,7 +155,7 @@ def test_the_same_request_again_does_nothing_anew(workplace: Workplace) -> None:
 def test_what_is_new_is_added(workplace: Workplace) -> None:
     """An image that arrived since is classified in the same run; what is finished is not done again."""
     first = workplace.runner.run(workplace.request())
-    workplace.put("zebra.png", picture(255))
+    workplace.put("zebra.png", make_image(255))
     second = workplace.runner.run(workplace.request())
     assert (second.run, second.images) == (first.run, 10)
     assert 0 < second.finished_before < 10
@@ -165,7 +165,7 @@ def test_what_is_new_is_added(workplace: Workplace) -> None:
 def test_a_failed_run_keeps_what_is_finished(workplace: Workplace) -> None:
     """More failed batches than are tolerated end the run by name, and results of earlier runs stay."""
     first = workplace.runner.run(workplace.request())
-    workplace.put("zebra.png", picture(255))
+    workplace.put("zebra.png", make_image(255))
     workplace.break_model()
     with pytest.raises(ExecutionFailedError, match=r"^States\.ExceedToleratedFailureThreshold"):
         workplace.runner.run(workplace.request())

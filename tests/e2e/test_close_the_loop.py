@@ -11,7 +11,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "close_the_loop.py"
 
 
 def test_the_loop_closes(tmp_path: Path) -> None:
-    """From drawn pictures, answers that were asked for and answers by chance both make models; the table shows them."""
+    """From drawn images, answers that were asked for and answers by chance both make models; the table shows them."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLE), "--scale", "0.1", "--answers", "100", "--epochs", "1"],
         cwd=tmp_path,

@@ -21,7 +21,7 @@ CELLS = re.findall(r"^# %% (\d+)\. ([^:,\n]+)", COURSE, re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What the script says, on few pictures and for two epochs."""
+    """What the script says, on few images and for two epochs."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "course.py"), "--per-class", "40", "--epochs", "2"],
         cwd=tmp_path_factory.mktemp("course"),
@@ -34,7 +34,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_the_twelve_cells_run_and_leave_nothing(printed: list[str]) -> None:
-    """From drawn pictures to an empty workspace, here and offline; every request of the endpoint was captured."""
+    """From drawn images to an empty workspace, here and offline; every request of the endpoint was captured."""
     assert len(CELLS) == 12
     assert printed[-1] == "0 resources left"
     assert any(re.fullmatch(r"outcomes \{.*\}", line) for line in printed)

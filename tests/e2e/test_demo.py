@@ -38,7 +38,7 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
 
 
 def test_the_demo_goes_through_every_stage(synthetic: tuple[Path, dict[str, Any]]) -> None:
-    """Without account, Docker or data: pictures are drawn, learned, served, judged, and nothing is left."""
+    """Without account, Docker or data: images are drawn, learned, served, judged, and nothing is left."""
     _, document = synthetic
     assert set(KEYS) <= set(document)
     assert document["resources_left"] == 0
@@ -51,7 +51,7 @@ def test_the_demo_goes_through_every_stage(synthetic: tuple[Path, dict[str, Any]
 
 
 def test_the_demo_leaves_a_self_contained_report(synthetic: tuple[Path, dict[str, Any]]) -> None:
-    """report.html refers to nothing outside itself and holds the pictures."""
+    """report.html refers to nothing outside itself and holds the images."""
     folder, _ = synthetic
     page = (folder / ".scones" / "demo" / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
@@ -84,8 +84,8 @@ def test_the_wheel_brings_the_handlers(tmp_path: Path, tiny_model: Path) -> None
         tops = {name.split("/")[0] for name in archive.namelist()}
         assert {top for top in tops if not top.endswith(".dist-info")} == {"scones_ml"}
         archive.extractall(tmp_path / "site")
-    picture = next((ROOT / "tests").rglob("*.png"), None) or _draw(tmp_path / "a.png")
-    done = scones("run", str(picture), "--model", str(tiny_model), "--json", cwd=tmp_path, path=tmp_path / "site")
+    image = _draw(tmp_path / "a.png")
+    done = scones("run", str(image), "--model", str(tiny_model), "--json", cwd=tmp_path, path=tmp_path / "site")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["outcome"] in ("accepted", "review")
 

@@ -22,7 +22,7 @@ def test_the_example_is_the_one_that_runs() -> None:
 
 
 def test_the_example_runs(tmp_path: Path) -> None:
-    """It stages, trains, classifies a picture and leaves nothing."""
+    """It stages, trains, classifies an image and leaves nothing."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "life_cycle.py")],
         cwd=tmp_path,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 HOSTILE = 'inbox/"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}.png'
 
 
-def sample_report(*, images: int = 200, target: float = 0.95, pictures: int = 63, sharp: float = 3.0) -> RunReport:
-    """A report as the demo makes it, from drawn pictures and a model whose confidence is honest."""
+def sample_report(*, images: int = 200, target: float = 0.95, rows: int = 63, sharp: float = 3.0) -> RunReport:
+    """A report as the demo makes it, from drawn images and a model whose confidence is honest."""
     generator = np.random.default_rng(11)
 
     def split(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +40,7 @@ def sample_report(*, images: int = 200, target: float = 0.95, pictures: int = 63
         title="Bicycles and motorcycles",
         created=datetime(2026, 11, 23, 10, 12, tzinfo=UTC),
         dataset=DatasetFacts(
-            source="1,200 synthetic pictures, seed 0",
+            source="1,200 synthetic images, seed 0",
             classes=KINDS,
             counts={"train": {"bicycle": 400, "motorcycle": 400}, "test": {"bicycle": 100, "motorcycle": 100}},
             hash="9f" * 32,
@@ -50,7 +50,7 @@ def sample_report(*, images: int = 200, target: float = 0.95, pictures: int = 63
         predictions=scored_predictions(test, truth),
         uncalibrated=scored_predictions(rescale(test, 1 / 0.713), truth),
         threshold=choice,
-        rows=tuple(sample_row(i, test, truth, choice.threshold) for i in range(pictures)),
+        rows=tuple(sample_row(i, test, truth, choice.threshold) for i in range(rows)),
         stage_seconds={"stage": 3.1, "train": 14.2, "choose": 0.4, "deploy": 1.3, "run": 2.6, "clean up": 0.2},
         tested=tuple(sample_row(i, test, truth, choice.threshold) for i in hardest_examples(test, truth, 6)),
         costs=cost_estimate(),
@@ -110,7 +110,7 @@ def test_the_answer_comes_first(page: str) -> None:
     headline = re.search(r"<h1>(.*?)</h1>", page)
     assert headline is not None
     assert headline[1] == (
-        f"About {100 * at.coverage.value:.0f} of 100 pictures pass on their own, "
+        f"About {100 * at.coverage.value:.0f} of 100 images pass on their own, "
         f"and {100 * at.precision.value:.0f} of 100 of those answers are right."
     )
     assert f"<b>{at.accepted} pass</b>" in page
@@ -142,8 +142,8 @@ def test_only_its_own_script_may_run(page: str) -> None:
     assert f"'sha256-{base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()}'" in page
 
 
-def test_every_drawing_and_picture_has_words(page: str) -> None:
-    """Each chart has a title and a description, each picture an alt text, each control a label; one h1."""
+def test_every_drawing_and_image_has_words(page: str) -> None:
+    """Each chart has a title and a description, each image an alt text, each control a label; one h1."""
     outline = Outline(page)
     charts = [a for tag, a in outline.tags if tag == "svg" and a.get("role") == "img"]
     identities = {a["id"] for _, a in outline.tags if "id" in a}
@@ -185,11 +185,11 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_without_a_threshold_the_page_says_why() -> None:
-    """When nothing can be promised, the headline says that no picture passes, and the reason follows."""
-    report = sample_report(target=0.999, pictures=3)
+    """When nothing can be promised, the headline says that no image passes, and the reason follows."""
+    report = sample_report(target=0.999, rows=3)
     assert report.threshold.threshold is None
     page = render_report(report)
-    assert "No picture passes on its own yet" in page
+    assert "No image passes on its own yet" in page
     assert report.threshold.reason in page
 
 
@@ -207,7 +207,7 @@ def test_the_curve_never_leaves_out_the_chosen_point(images: int) -> None:
 @pytest.mark.parametrize("images", [1, 2, 200, 3000])
 def test_a_report_of_any_size_renders(images: int) -> None:
     """One test image or 3,000, no run at all: the page is made, and stays below a megabyte."""
-    assert len(render_report(sample_report(images=images, pictures=0))) < 1_000_000
+    assert len(render_report(sample_report(images=images, rows=0))) < 1_000_000
 
 
 def test_the_same_report_gives_the_same_page(page: str) -> None:
@@ -297,7 +297,7 @@ def test_in_a_browser_a_foreign_script_is_refused(browser: Any, page: str, tmp_p
 def test_a_screenshot_follows_light_and_dark(
     browser: Any, file: Path, artefacts: Path, name: str, width: int, dark: bool, ground: tuple[int, int, int]
 ) -> None:
-    """The picture of the page has the mode's ground, and content on it; it stays among the artefacts."""
+    """The image of the page has the mode's ground, and content on it; it stays among the artefacts."""
     from PIL import Image
 
     taken = artefacts / f"report-{name}.png"

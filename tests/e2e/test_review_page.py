@@ -22,7 +22,7 @@ LABELS = ("bicycle", "motorcycle")
 
 
 class Workspace:
-    """A folder with doubtful pictures, and the servers that were started on it."""
+    """A folder with doubtful images, and the servers that were started on it."""
 
     def __init__(self, folder: Path, doubtful: Callable[..., FilteredImage]) -> None:
         self.folder = folder
@@ -33,12 +33,12 @@ class Workspace:
         self._servers: list[subprocess.Popen[str]] = []
 
     def fill(self, count: int, labels: tuple[str, ...] = LABELS, size: int | tuple[int, int] = 64) -> None:
-        """Queue pictures, the least sure first."""
+        """Queue images, the least sure first."""
         for number in range(count):
             share = (0.5 + number / 1000) if len(labels) == 2 else (1 / len(labels) + 0.01 + number / 1000)
             rest = (1 - share) / (len(labels) - 1)
             given = tuple(share if index == number % len(labels) else rest for index in range(len(labels)))
-            key = f"inbox/picture {number:02}.png"
+            key = f"inbox/image {number:02}.png"
             self.images.append(self._doubtful(self._store, key, draw_png("bicycle", 0, number, size), given, labels))
 
     def start(self, *options: str) -> tuple[subprocess.Popen[str], str]:
@@ -104,7 +104,7 @@ def test_ten_answers_by_keyboard_and_a_killed_server(workspace: Workspace, brows
     assert f"{saved + 1} of 12" in again.js("document.body.innerText")
     for number, key in enumerate(keys[saved:], start=saved + 2):
         press(again, key, f"{number} of 12")
-    expected = [(f"inbox/picture {number:02}.png", LABELS[int(key) - 1]) for number, key in enumerate(keys)]
+    expected = [(f"inbox/image {number:02}.png", LABELS[int(key) - 1]) for number, key in enumerate(keys)]
     assert workspace.labels() == expected
     assert again.errors == []
     server.send_signal(signal.SIGINT)
@@ -113,8 +113,8 @@ def test_ten_answers_by_keyboard_and_a_killed_server(workspace: Workspace, brows
     assert ", 2 left; " in summary
 
 
-def test_a_disk_that_refuses_is_said_and_the_same_picture_stays(workspace: Workspace, browser: Any) -> None:
-    """An answer that cannot be written is not counted; once it can be, the page goes on with the same picture."""
+def test_a_disk_that_refuses_is_said_and_the_same_image_stays(workspace: Workspace, browser: Any) -> None:
+    """An answer that cannot be written is not counted; once it can be, the page goes on with the same image."""
     workspace.fill(2)
     _, address = workspace.start("--reviewer", "ann")
     page = browser.page(address)
@@ -124,7 +124,7 @@ def test_a_disk_that_refuses_is_said_and_the_same_picture_stays(workspace: Works
     workspace.answers.parent.unlink()
     page.goto(page.js("document.getElementById('retry').href"))
     press(page, "1", "Saved: bicycle")
-    assert workspace.labels() == [("inbox/picture 00.png", "bicycle")]
+    assert workspace.labels() == [("inbox/image 00.png", "bicycle")]
 
 
 def test_undo_and_skip_by_keyboard(workspace: Workspace, browser: Any) -> None:
@@ -133,14 +133,14 @@ def test_undo_and_skip_by_keyboard(workspace: Workspace, browser: Any) -> None:
     _, address = workspace.start("--reviewer", "ann")
     page = browser.page(address)
     press(page, "1", "Saved: bicycle")
-    assert "picture 01" in page.js("document.querySelector('figure img').alt")
+    assert "image 01" in page.js("document.querySelector('figure img').alt")
     press(page, "u", "1 of 3")
-    assert "picture 00" in page.js("document.querySelector('figure img').alt")
+    assert "image 00" in page.js("document.querySelector('figure img').alt")
     assert workspace.labels() == []
     press(page, " ", "1 skipped")
     press(page, "u", "1 of 3")
     press(page, "2", "Saved: motorcycle")
-    assert workspace.labels() == [("inbox/picture 00.png", "motorcycle")]
+    assert workspace.labels() == [("inbox/image 00.png", "motorcycle")]
     lines = read_annotations(workspace.answers).lines
     assert [type(line).__name__ for line in lines] == ["Annotation", "Undo", "Annotation"]
     assert page.text("said").startswith("motorcycle saved. 2 of 3.")
@@ -155,12 +155,12 @@ def test_two_reviewers_see_that_they_disagree(workspace: Workspace, browser: Any
     _, other = workspace.start("--reviewer", "bob", "--second-opinion")
     bob = browser.page(other)
     press(bob, "2", "1 conflict")
-    assert workspace.labels() == [("inbox/picture 00.png", "bicycle"), ("inbox/picture 00.png", "motorcycle")]
+    assert workspace.labels() == [("inbox/image 00.png", "bicycle"), ("inbox/image 00.png", "motorcycle")]
     bob.goto(other + "conflicts")
-    shown = bob.js("document.querySelector('.pictures').innerText").split()
+    shown = bob.js("document.querySelector('.images').innerText").split()
     assert shown.index("ann") < shown.index("bicycle") < shown.index("bob") < shown.index("motorcycle")
     bob.screenshot(artefacts / "review-conflicts.png")
-    bob.goto(bob.js("document.querySelector('.pictures a').href"))
+    bob.goto(bob.js("document.querySelector('.images a').href"))
     press(bob, "1", "Everyone agrees")
     (verdict,) = read_annotations(workspace.answers).verdicts
     assert verdict.label == "bicycle"
@@ -213,6 +213,6 @@ def test_light_dark_and_phone(workspace: Workspace, browser: Any, artefacts: Pat
         assert page.js("document.getElementById('choice-1').getBoundingClientRect().bottom") < 800
         assert [url for url in page.requests if not url.startswith((address, "data:"))] == []
         assert page.errors == []
-        picture = artefacts / f"review-{name}.png"
-        page.screenshot(picture)
-        assert Image.open(picture).convert("RGB").getpixel((3, 3)) == ground
+        image = artefacts / f"review-{name}.png"
+        page.screenshot(image)
+        assert Image.open(image).convert("RGB").getpixel((3, 3)) == ground

@@ -26,7 +26,7 @@ REQUEST = BulkRequest("s3://pictures/images/")
 OPERATIONS = ["DescribeStateMachine", "ListExecutions", "StartExecution", "DescribeExecution", "ListMapRuns"]
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -34,7 +34,7 @@ def picture(red: int) -> bytes:
 
 @pytest.fixture
 def deployed(aws: StepFunctions, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunctions]:
-    """The account, ClassifyBatch deployed with a model and a threshold, and nine pictures, one of them broken."""
+    """The account, ClassifyBatch deployed with a model and a threshold, and nine images, one of them broken."""
     variables = {"SCONES_CLASSIFIER": f"onnx:{tiny_model}", "SCONES_THRESHOLD": "0.9", "SCONES_IMAGE_SIZE": "8"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -50,7 +50,7 @@ def deployed(aws: StepFunctions, tiny_model: Path, monkeypatch: pytest.MonkeyPat
     )
     s3 = boto3.client("s3")
     for number in range(8):
-        s3.put_object(Bucket="pictures", Key=f"images/{number}.png", Body=picture(255 if number % 2 else 128))
+        s3.put_object(Bucket="pictures", Key=f"images/{number}.png", Body=make_image(255 if number % 2 else 128))
     s3.put_object(Bucket="pictures", Key="images/page.png", Body=b"<html>")
     s3.put_object(Bucket="pictures", Key="images/list.lst", Body=b"0\t0\ta.png")
     yield aws
@@ -64,10 +64,10 @@ def bulk(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return result
 
 
-def test_every_picture_under_the_prefix_is_classified(
+def test_every_image_under_the_prefix_is_classified(
     deployed: StepFunctions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One execution classifies all pictures; counts come from its result files, answers are JSON Lines objects."""
+    """One execution classifies all images; counts come from its result files, answers are JSON Lines objects."""
     result = bulk(capsys)
     assert (result["images"], result["finished_before"]) == (9, 0)
     assert result["outcomes"] == {"accepted": 4, "review": 4, "quarantined": 1}
@@ -88,7 +88,7 @@ def test_every_picture_under_the_prefix_is_classified(
 def test_the_same_command_goes_on(
     deployed: StepFunctions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second run finds what is finished; one whose pictures are new computes these alone."""
+    """A second run finds what is finished; one whose images are new computes these alone."""
     first = bulk(capsys)
     monkeypatch.setattr("time.strftime", lambda *_: "20261126-080000")  # names have seconds: this one is a later one
     second = bulk(capsys)
@@ -145,7 +145,7 @@ def test_a_failed_run_keeps_what_is_finished(
     assert bulk(capsys)["images"] == 9
 
 
-def test_a_prefix_without_pictures(deployed: StepFunctions, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prefix_without_images(deployed: StepFunctions, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing under the prefix is one line."""
     assert main(["run", "s3://pictures/nothing/", "--bulk", "--on", "aws"]) == 1
     assert "s3://pictures/nothing/ holds no images" in capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_a_prefix_without_pictures(deployed: StepFunctions, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("s3://elsewhere/images/", "reads s3://pictures alone: put the pictures there"),
+        ("s3://elsewhere/images/", "reads s3://pictures alone: put the images there"),
         ("photos", "'photos' is not s3://bucket/prefix"),
     ],
 )

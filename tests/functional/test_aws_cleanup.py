@@ -29,7 +29,7 @@ ROLE = "arn:aws:iam::123456789012:role/scones"
 OURS = [{"Key": "scones:project", "Value": "scones"}]
 TEMPLATE = """
 Resources:
-  Pictures:
+  Images:
     Type: AWS::S3::Bucket
     Properties:
       BucketName: {bucket}

@@ -37,7 +37,7 @@ from scones_ml.testing import MemoryObjectStore
 ROLE = "arn:aws:iam::123456789012:role/scones-training"
 BUCKET = "scones-training"
 LOG = [
-    "Training: epochs=2 pictures=16 classes=2 threads=1 seed=0 device=cuda",
+    "Training: epochs=2 images=16 classes=2 threads=1 seed=0 device=cuda",
     "Epoch[0] Train-accuracy=0.500000",
     "Epoch[0] Validation-accuracy=0.625000",
     "Epoch[0] Time cost=0.100",
@@ -181,13 +181,13 @@ def test_a_running_job_is_followed_live() -> None:
 def test_a_failed_job_says_why() -> None:
     """A job that failed inside the container ends in one line: the reason and its last log lines."""
     failed = {"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError:\nExecuteUserScriptError"}
-    lines = ["starting", "error: no training pictures of tram in /opt/ml/input/data/training"]
+    lines = ["starting", "error: no training images of tram in /opt/ml/input/data/training"]
     jobs = TrainingJobs(Script(failed), Lines(lines, per_look=9), no_pause)
     with pytest.raises(TrainingError) as caught:
         jobs.follow("job")
     assert str(caught.value) == (
         "training job job failed: AlgorithmError: ExecuteUserScriptError; "
-        "its last lines: starting | error: no training pictures of tram in /opt/ml/input/data/training"
+        "its last lines: starting | error: no training images of tram in /opt/ml/input/data/training"
     )
 
 
@@ -262,7 +262,7 @@ def test_a_wrong_request_is_never_sent() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A staged data set of two classes, 20 pictures each: one dark, one bright."""
+    """A staged data set of two classes, 20 images each: one dark, one bright."""
     root, noise = tmp_path_factory.mktemp("source"), np.random.default_rng(0)
     for label, name in enumerate(("bicycle", "motorcycle")):
         (root / name).mkdir()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:images"
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -33,10 +33,10 @@ def picture(red: int) -> bytes:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A confident picture, a doubtful one, and a page that is none."""
+    """A confident image, a doubtful one, and a page that is none."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for name, data in {"red.png": picture(255), "half.png": picture(128), "page.png": b"<html>"}.items():
+    for name, data in {"red.png": make_image(255), "half.png": make_image(128), "page.png": b"<html>"}.items():
         (folder / name).write_bytes(data)
     return folder
 
@@ -76,7 +76,7 @@ def test_run_prints_the_same_table_as_locally(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`scones run --on aws` shows what `scones run` shows: the same pictures, labels, confidences and outcomes."""
+    """`scones run --on aws` shows what `scones run` shows: the same images, labels, confidences and outcomes."""
     assert main(["run", str(photos), "--model", str(tiny_model), "--workspace", str(tmp_path / "ws")]) == 0
     here = capsys.readouterr().out
     assert main(["run", str(photos), "--on", "aws"]) == 0
@@ -100,7 +100,7 @@ def test_outcomes_are_where_the_workflow_writes_them(deployed: StepFunctions, ph
 def test_an_execution_that_is_there_already_is_followed(deployed: StepFunctions, photos: Path) -> None:
     """The same object version is run once: what another has started is followed to the same result."""
     backend = backends.backend("aws", photos)
-    refs = lifecycle.upload(backend, [("red.png", picture(255))])
+    refs = lifecycle.upload(backend, [("red.png", make_image(255))])
     request = WorkflowRequest(refs, "outcomes")
     (first,) = runner(Clock()).run(request)
     (second,) = runner(Clock()).run(request)
@@ -139,7 +139,9 @@ def test_a_failed_execution_is_told_downloaded_and_run_again_here(
 def test_ctrl_c_lets_go_of_what_runs(deployed: StepFunctions, photos: Path) -> None:
     """Ctrl-C while executions run says how many go on, and where their outcomes will be."""
     deployed.looks = 9
-    refs = lifecycle.upload(backends.backend("aws", photos), [("red.png", picture(255)), ("half.png", picture(128))])
+    refs = lifecycle.upload(
+        backends.backend("aws", photos), [("red.png", make_image(255)), ("half.png", make_image(128))]
+    )
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
@@ -161,7 +163,7 @@ def test_an_express_machine_is_refused_before_anything_starts(deployed: StepFunc
 def test_throttling_is_waited_out(deployed: StepFunctions, photos: Path) -> None:
     """A throttled call is tried again, and the result is as ever."""
     deployed.refuse = {"StartExecution": ["ThrottlingException"], "DescribeExecution": ["ThrottlingException"]}
-    refs = lifecycle.upload(backends.backend("aws", photos), [("red.png", picture(255))])
+    refs = lifecycle.upload(backends.backend("aws", photos), [("red.png", make_image(255))])
     (result,) = runner(Clock()).run(WorkflowRequest(refs, "outcomes"))
     assert result.outcome == "accepted"
     assert deployed.operations() == [

@@ -16,7 +16,7 @@ from scones_ml.lifecycle.load_test import LoadRequest, run_load
 from scones_ml.ports import Backend, ImageResult, WorkflowRequest
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -43,7 +43,9 @@ def backend(tmp_path: Path) -> Backend:
 
 @pytest.fixture
 def refs(backend: Backend) -> tuple[ImageRef, ...]:
-    return lifecycle.upload(backend, [("red.png", picture(255)), ("half.png", picture(128)), ("page.png", b"<html>")])
+    return lifecycle.upload(
+        backend, [("red.png", make_image(255)), ("half.png", make_image(128)), ("page.png", b"<html>")]
+    )
 
 
 class SlowRunner:

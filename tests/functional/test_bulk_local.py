@@ -43,7 +43,7 @@ LOSING_ALPHA = {("JPEG", "RGBA"), ("JPEG", "P")}
 REDS = tuple(range(0, 256, 15))
 
 
-def picture(red: int, size: tuple[int, int] = (20, 20), kind: str = "PNG") -> bytes:
+def make_image(red: int, size: tuple[int, int] = (20, 20), kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, (red, 0, 0)).save(buffer, kind)
     return buffer.getvalue()
@@ -55,12 +55,12 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "my photos"
     (folder / "a#b").mkdir(parents=True)
     for red in REDS:
-        (folder / "a#b" / f"red 100%+{red}.png").write_bytes(picture(red))
-    (folder / "tall.jpg").write_bytes(picture(255, (9, 400), "JPEG"))
+        (folder / "a#b" / f"red 100%+{red}.png").write_bytes(make_image(red))
+    (folder / "tall.jpg").write_bytes(make_image(255, (9, 400), "JPEG"))
     (folder / "page.png").write_bytes(b"<html>")
-    (folder / "cut.png").write_bytes(picture(80)[:50])
+    (folder / "cut.png").write_bytes(make_image(80)[:50])
     (folder / "train.lst").write_text("0\t1\ta.png\n")
-    (folder / ".hidden.png").write_bytes(picture(1))
+    (folder / ".hidden.png").write_bytes(make_image(1))
     return folder
 
 
@@ -158,8 +158,8 @@ def test_a_second_run_does_what_is_new(
     second = runner.run(request_)
     assert (second.run, second.finished_before, second.outcomes) == (first.run, first.images, first.outcomes)
     assert asked == []
-    (photos / "new.png").write_bytes(picture(255))
-    (photos / "cut.png").write_bytes(picture(80))
+    (photos / "new.png").write_bytes(make_image(255))
+    (photos / "cut.png").write_bytes(make_image(80))
     os.utime(photos / "cut.png", ns=(1, 1))  # whatever the clock's resolution
     third = runner.run(request_)
     assert (third.images, third.finished_before, sum(asked)) == (first.images + 1, first.images - 1, 2)
@@ -310,7 +310,7 @@ def stored(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SCONES_THRESHOLD", "0.9")
     store = DirectoryObjectStore(tmp_path)
     for number in range(10):
-        store.write("photos", f"in/{number}.png", picture(255 - number), "image/png")
+        store.write("photos", f"in/{number}.png", make_image(255 - number), "image/png")
     store.write("photos", "in/broken.png", b"GIF89a", "image/gif")
     store.write("photos", "in/list.jsonl", b"{}", "application/jsonl")
     return store
@@ -393,9 +393,9 @@ def test_a_prefix_in_s3_is_read_where_it_is(
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="bulk-photos")
     for number in range(6):
-        s3.put_object(Bucket="bulk-photos", Key=f"2026/my photo+{number}.png", Body=picture(255))
+        s3.put_object(Bucket="bulk-photos", Key=f"2026/my photo+{number}.png", Body=make_image(255))
     s3.put_object(Bucket="bulk-photos", Key="2026/", Body=b"")
-    s3.put_object(Bucket="bulk-photos", Key="2025/old.png", Body=picture(0))
+    s3.put_object(Bucket="bulk-photos", Key="2025/old.png", Body=make_image(0))
     backends._object_store.cache_clear()
     result = runner.run(BulkRequest("s3://bulk-photos/2026/", request_.model))
     backends._object_store.cache_clear()
@@ -414,7 +414,7 @@ def test_sources_that_are_none_say_so(tmp_path: Path, request_: BulkRequest, run
 
 def test_a_folder_is_read_and_never_left_or_changed(photos: Path, tmp_path: Path) -> None:
     """Keys never lead out of the folder, a changed file is noticed, and nothing is written or deleted."""
-    (tmp_path / "secret.png").write_bytes(picture(7))
+    (tmp_path / "secret.png").write_bytes(make_image(7))
     store = FolderObjectStore(photos)
     for key in ("../secret.png", str(tmp_path / "secret.png"), "a#b/../../secret.png", "gone.png", "a#b"):
         with pytest.raises(ImageNotFoundError):

@@ -52,28 +52,28 @@ def test_wrong_labels_are_named_and_nothing_changes(
     assert not [path for path in (tmp_path / "workspace").iterdir() if path.is_dir()]
 
 
-def test_no_picture_is_judged_by_a_model_that_saw_it(
+def test_no_image_is_judged_by_a_model_that_saw_it(
     instant_backend: LocalBackend, data: Dataset, tmp_path: Path
 ) -> None:
-    """Each picture is missing in exactly one of the five trainings, and both classes are in every training."""
+    """Each image is missing in exactly one of the five trainings, and both classes are in every training."""
     seen: list[tuple[int, int]] = []
     check_labels(instant_backend, data, tmp_path / "workspace", progress=lambda done, total: seen.append((done, total)))
     taught = instant_backend.trainer.taught  # type: ignore[attr-defined]
     everything = {record.sha256 for record in data.records}
-    missing = [digest for pictures in taught for digest in everything - pictures]
+    missing = [digest for images in taught for digest in everything - images]
     assert sorted(missing) == sorted(everything)
-    assert [len(pictures) for pictures in taught] == [64] * 5
+    assert [len(images) for images in taught] == [64] * 5
     assert seen == [(number, 5) for number in range(1, 6)]
 
 
-def test_too_few_pictures_for_folds(instant_backend: LocalBackend, tmp_path: Path) -> None:
-    """A class with fewer pictures than folds cannot be checked; the message names it, and nothing is left behind."""
+def test_too_few_images_for_folds(instant_backend: LocalBackend, tmp_path: Path) -> None:
+    """A class with fewer images than folds cannot be checked; the message names it, and nothing is left behind."""
     for name, count in (("a", 4), ("b", 9)):
         (tmp_path / "few" / name).mkdir(parents=True)
         for number in range(count):
             Image.new("RGB", (8, 8), (number, len(name), ord(name))).save(tmp_path / "few" / name / f"{number}.png")
     data = dataset.stage(tmp_path / "few", tmp_path / "data", image_size=8).dataset
-    with pytest.raises(DatasetError, match=r"class 'a' of .* has 4 pictures, and 5 folds need as many"):
+    with pytest.raises(DatasetError, match=r"class 'a' of .* has 4 images, and 5 folds need as many"):
         check_labels(instant_backend, data, tmp_path / "workspace")
     assert not [path for path in (tmp_path / "workspace").iterdir() if path.is_dir()]
 

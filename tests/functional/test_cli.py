@@ -18,7 +18,7 @@ from scones_ml.cli import main
 from scones_ml.local.backend import LocalBackend
 
 
-def write_picture(path: Path, red: int) -> Path:
+def write_image(path: Path, red: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     Image.effect_noise((32, 32), 60).convert("RGB").point(lambda value: (value + red) % 256).save(buffer, "PNG")
@@ -35,10 +35,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def photos(folder: Path) -> Path:
-    """Twenty pictures of each of two classes."""
+    """Twenty images of each of two classes."""
     for name in ("bicycle", "motorcycle"):
         for number in range(20):
-            write_picture(folder / "photos" / name / f"{number}.png", number * 7)
+            write_image(folder / "photos" / name / f"{number}.png", number * 7)
     return folder / "photos"
 
 
@@ -111,7 +111,7 @@ def test_bad_sources_get_one_clear_line(photos: Path, capsys: pytest.CaptureFixt
 
 
 def test_unreadable_images_are_listed_and_skipped(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A broken picture is left out by name; the rest is staged."""
+    """A broken image is left out by name; the rest is staged."""
     (photos / "bicycle" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     assert main(["stage", "photos", "data"]) == 0
     captured = capsys.readouterr()
@@ -120,7 +120,7 @@ def test_unreadable_images_are_listed_and_skipped(photos: Path, capsys: pytest.C
 
 
 def test_evaluate_writes_a_page(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--html leaves one page with the answer, the errors as pictures, the bill and who the model is."""
+    """--html leaves one page with the answer, the errors as images, the bill and who the model is."""
     for name, red in (("bicycle", 40), ("motorcycle", 215)):
         for number in range(20):
             path = folder / "photos" / name / f"{number}.png"
@@ -154,7 +154,7 @@ def test_run_loads_a_model_and_shows_where_images_went(
     assert [result["image"]["s3_key"] for result in results] == paths
     assert [result["outcome"] for result in results] == ["accepted", "accepted", "review", "quarantined"]
     assert [result["label"] for result in results][:2] == ["bicycle", "motorcycle"]
-    assert "not a picture" in results[3]["reason"]
+    assert "not an image" in results[3]["reason"]
     outcomes = sorted(found.key for found in LocalBackend(folder / ".scones").store.list("scones-output"))
     ids = [(result["outcome"], result["image"]["image_id"]) for result in results]
     assert outcomes == sorted(f"outcomes/{outcome}/{image_id}.json" for outcome, image_id in ids)
@@ -165,8 +165,8 @@ def test_run_loads_a_model_and_shows_where_images_went(
 def test_files_of_one_name_are_told_apart(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two files of the same name are two images, shown with their paths; the same file twice is one."""
     for place in ("monday", "tuesday"):
-        write_picture(folder / place / "1.png", 200)
-    write_picture(folder / "2.png", 10)
+        write_image(folder / place / "1.png", 200)
+    write_image(folder / "2.png", 10)
     paths = ["monday/1.png", "tuesday/1.png", "2.png", str(folder / "2.png")]
     assert main(["run", *paths, "--model", str(tiny_model), "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
@@ -177,7 +177,7 @@ def test_files_of_one_name_are_told_apart(folder: Path, tiny_model: Path, capsys
 
 def test_running_twice_writes_the_same_outcomes(folder: Path, tiny_model: Path) -> None:
     """The same object version always writes the same key: a second run adds nothing."""
-    write_picture(folder / "a.png", 3)
+    write_image(folder / "a.png", 3)
     for _ in range(2):
         assert main(["run", "a.png", "--model", str(tiny_model)]) == 0
     assert len(list(LocalBackend(folder / ".scones").store.list("scones-output"))) == 1
@@ -186,7 +186,7 @@ def test_running_twice_writes_the_same_outcomes(folder: Path, tiny_model: Path) 
 def test_bulk_resumes_where_it_was_stopped(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder is classified in batches; a second run finds everything finished, a new image is done alone."""
     for number in range(5):
-        write_picture(folder / "inbox" / f"{number}.png", number * 40)
+        write_image(folder / "inbox" / f"{number}.png", number * 40)
     (folder / "inbox" / "page.png").write_text("<html>")
 
     def bulk() -> dict[str, object]:
@@ -198,7 +198,7 @@ def test_bulk_resumes_where_it_was_stopped(folder: Path, tiny_model: Path, capsy
     assert (first["images"], first["finished_before"]) == (6, 0)
     assert (second["images"], second["finished_before"]) == (6, 6)
     assert first["outcomes"] == second["outcomes"]
-    write_picture(folder / "inbox" / "new.png", 7)
+    write_image(folder / "inbox" / "new.png", 7)
     assert bulk()["finished_before"] == 6
 
 
@@ -206,7 +206,7 @@ def test_a_load_reports_latency_and_outcomes(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A steady stream of random images is measured: throughput, latency quantiles, outcomes."""
-    write_picture(folder / "a.png", 3)
+    write_image(folder / "a.png", 3)
     command = ["run", "a.png", "--model", str(tiny_model), "--rate", "50", "--duration", "0.4s"]
     assert main([*command, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -245,7 +245,7 @@ def test_deploy_run_cleanup_through_an_endpoint(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A deployed endpoint serves later commands until cleanup proves that nothing is left."""
-    write_picture(folder / "a.png", 3)
+    write_image(folder / "a.png", 3)
     assert main(["deploy", str(tiny_model)]) == 0
     try:
         assert main(["run", "a.png"]) == 0
@@ -267,7 +267,7 @@ def test_bad_models_and_images_get_one_clear_line(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A missing model, one without labels, a missing image and a wrong threshold are named with the remedy."""
-    write_picture(folder / "a.png", 3)
+    write_image(folder / "a.png", 3)
     assert "scones train" in complaint(capsys, "deploy", "nowhere")
     (folder / "broken").mkdir()
     (folder / "broken" / "model.json").write_text('{"input_size": 8}')
@@ -341,7 +341,7 @@ def test_a_full_disk_is_one_clear_line(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nothing more can be written, the message says what could not be written, and why."""
-    write_picture(folder / "a.png", 3)
+    write_image(folder / "a.png", 3)
 
     def full(self: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device", str(self))

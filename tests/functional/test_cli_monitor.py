@@ -24,7 +24,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 def png(red: int, seed: int) -> bytes:
-    """A noisy picture; the tiny model tells the classes apart by its red."""
+    """A noisy image; the tiny model tells the classes apart by its red."""
     noise = np.random.default_rng(seed).normal(red, 25, (32, 32, 3)).clip(0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG")
@@ -33,7 +33,7 @@ def png(red: int, seed: int) -> bytes:
 
 @pytest.fixture
 def data(tmp_path: Path, tiny_model: Path) -> Path:
-    """A staged data set of the tiny model's classes, with 60 calibration pictures; the working folder is empty."""
+    """A staged data set of the tiny model's classes, with 60 calibration images; the working folder is empty."""
     size = load_model(tiny_model).card.input_size
     for number, name in enumerate(("bicycle", "motorcycle")):
         for n in range(300):
@@ -45,16 +45,16 @@ def data(tmp_path: Path, tiny_model: Path) -> Path:
 
 
 def capture_stream(folder: Path, model: Path, count: int, darker_from: int | None = None) -> Path:
-    """Requests of one a minute until now, as the endpoint keeps them; pictures may grow darker on the way."""
+    """Requests of one a minute until now, as the endpoint keeps them; images may grow darker on the way."""
     classifier, writer = load_model(model), CaptureWriter(folder, "bikes")
     for n in range(count):
         dark = 50 if darker_from is not None and n >= darker_from else 0
-        picture = png(90 + 60 * (n % 2) + n % 20 - dark, 9000 + n)
+        image = png(90 + 60 * (n % 2) + n % 20 - dark, 9000 + n)
         time = NOW - timedelta(minutes=count - n)
-        answer = json.dumps(classifier.predict(picture)).encode()
+        answer = json.dumps(classifier.predict(image)).encode()
         inference_id = image_id("in", f"{n}.png", "etag")
         writer.write(
-            Capture(str(n), time, Payload("image/png", picture), Payload("application/json", answer), inference_id),
+            Capture(str(n), time, Payload("image/png", image), Payload("application/json", answer), inference_id),
             time,
         )
     return folder
@@ -109,7 +109,7 @@ def test_a_stream_like_the_reference_passes(
 def test_drift_is_exit_code_3_when_asked_for(
     data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Darker pictures from record 200 on: 3 with --fail-on-drift and 0 without, the same from a stored reference."""
+    """Darker images from record 200 on: 3 with --fail-on-drift and 0 without, the same from a stored reference."""
     folder = str(capture_stream(tmp_path / "captures", tiny_model, 500, darker_from=200))
     stored = str(tmp_path / "reference.json")
     built = ["--model", str(tiny_model), "--data", str(data)]

@@ -33,13 +33,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty drawn pictures, staged."""
+    """Forty drawn images, staged."""
     staged = tmp_path_factory.mktemp("staged") / "data"
     dataset.stage(Synthetic(per_class=20), staged)
     return staged
 
 
-def picture() -> bytes:
+def make_image() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20), (255, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -53,7 +53,7 @@ def test_each_verb_says_what_it_would_make(folder: Path, data: Path, tiny_model:
     """The plans of stage, train, deploy and run are the resources that they make, in order."""
     backend = LocalBackend(folder)
     assert lifecycle.plan_stage(Path("data")) == Plan(
-        "stage", "local", (Change("create", "data set", str(folder / "data"), "checked and split pictures"),)
+        "stage", "local", (Change("create", "data set", str(folder / "data"), "checked and split images"),)
     )
     assert lifecycle.plan_train(backend, TrainingRequest(data, Path("model"))) == Plan(
         "train", "local", (Change("create", "model", str(folder / "model"), f"learns from {data}"),)
@@ -191,7 +191,7 @@ def test_a_leftover_is_named_with_its_reason(folder: Path, capsys: pytest.Captur
     record = folder / ".scones" / "endpoints" / "bikes.json"
     record.parent.mkdir(parents=True)
     record.write_text("{broken")
-    lifecycle.upload(LocalBackend(folder / ".scones"), [("a.png", picture())])
+    lifecycle.upload(LocalBackend(folder / ".scones"), [("a.png", make_image())])
     assert main(["cleanup"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("endpoint bikes: ")
@@ -205,7 +205,7 @@ def test_a_leftover_is_named_with_its_reason(folder: Path, capsys: pytest.Captur
 def test_what_is_refused_for_now_is_tried_again(folder: Path) -> None:
     """Cleanup waits ever longer while a removal is refused for now, and gives up after three quarters of an hour."""
     backend = LocalBackend(folder)
-    lifecycle.upload(backend, [("a.png", picture())])
+    lifecycle.upload(backend, [("a.png", make_image())])
     remove, refusals, waits = backend.inventory.remove, 5, list[float]()
 
     def busy(change: Change) -> None:
@@ -216,7 +216,7 @@ def test_what_is_refused_for_now_is_tried_again(folder: Path) -> None:
     backend.inventory.remove = busy  # type: ignore[method-assign]
     assert lifecycle.cleanup(backend, pause=waits.append) == ()
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0]
-    lifecycle.upload(backend, [("a.png", picture())])
+    lifecycle.upload(backend, [("a.png", make_image())])
     refusals, waits[:] = 10_000, []
     (left,) = lifecycle.cleanup(backend, pause=waits.append)
     assert left.reason == "endpoint is being updated"
@@ -246,7 +246,7 @@ def test_status_tells_what_runs_and_until_when(
     assert main(["status"]) == 0
     assert capsys.readouterr().out == "nothing is there\n"
     assert main(["deploy", str(tiny_model), "--ttl", "2h"]) == 0
-    (folder / "a.png").write_bytes(picture())
+    (folder / "a.png").write_bytes(make_image())
     assert main(["run", "a.png"]) == 0
     capsys.readouterr()
     try:
@@ -336,7 +336,7 @@ def test_what_a_newer_version_made_is_not_passed_over(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a line of a newer format on record no verb says that nothing is left, removes anything or makes more."""
-    (folder / "a.png").write_bytes(picture())
+    (folder / "a.png").write_bytes(make_image())
     assert main(["run", "a.png", "--model", str(tiny_model)]) == 0
     with (folder / ".scones" / "ledger.jsonl").open("a") as file:
         file.write('{"format": 3, "made_by": "scones_ml 0.9.0"}\n')
@@ -358,7 +358,7 @@ def test_what_makes_something_marks_the_workspace(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Verbs that only look leave no marker, nor does a plan; the first that makes something does."""
-    (folder / "a.png").write_bytes(picture())
+    (folder / "a.png").write_bytes(make_image())
     run = ["run", "a.png", "--model", str(tiny_model)]
     for command in (["status"], ["cleanup"], [*run, "--dry-run"]):
         assert main(command) == 0, command

@@ -26,7 +26,7 @@ CALL = [sys.executable, "-c", "import sys; from scones_ml.cli import main; sys.e
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, doubtful: Callable[..., FilteredImage]) -> Path:
-    """A workspace with two doubtful pictures, in the folder that the command runs in."""
+    """A workspace with two doubtful images, in the folder that the command runs in."""
     monkeypatch.chdir(tmp_path)
     store = DirectoryObjectStore(tmp_path / ".scones" / "buckets")
     for number, inferences in enumerate(((0.6, 0.4), (0.3, 0.7))):
@@ -115,7 +115,7 @@ def test_a_finished_queue_says_so(queue: Path, capsys: pytest.CaptureFixture[str
 def test_what_a_run_doubts_is_queued_with_its_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`scones run` leaves doubtful pictures where the review finds them, and says which model doubted."""
+    """`scones run` leaves doubtful images where the review finds them, and says which model doubted."""
     from PIL import Image
 
     from scones_ml.inference.model import load_model
@@ -131,7 +131,7 @@ def test_what_a_run_doubts_is_queued_with_its_model(
 
 @pytest.fixture
 def in_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Path:
-    """A folder whose pictures `scones run --bulk` has read where they are: two doubtful, a sure and a broken one."""
+    """A folder whose images `scones run --bulk` has read where they are: two doubtful, a sure and a broken one."""
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
@@ -143,10 +143,10 @@ def in_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -
     return tmp_path / "my photos"
 
 
-def test_doubtful_pictures_of_a_bulk_run_are_reviewed(
+def test_doubtful_images_of_a_bulk_run_are_reviewed(
     in_bulk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pictures of a folder are shown from there, `label-next` names them, and what was answered teaches."""
+    """Images of a folder are shown from there, `label-next` names them, and what was answered teaches."""
     from scones_ml.inference.model import load_model
 
     (run,) = Path(".scones/buckets/scones-output/bulk").iterdir()
@@ -176,7 +176,7 @@ def test_doubtful_pictures_of_a_bulk_run_are_reviewed(
 def test_a_folder_that_is_gone_keeps_nobody_waiting(
     in_bulk: Path, tiny_model: Path, doubtful: Callable[..., FilteredImage]
 ) -> None:
-    """Pictures of a folder that was moved away since are passed over with their paths; the others are shown."""
+    """Images of a folder that was moved away since are passed over with their paths; the others are shown."""
     doubtful(DirectoryObjectStore(Path(".scones/buckets")), "a.png", draw_png("bicycle", 0, 1), (0.9, 0.1), LABELS)
     in_bulk.rename("elsewhere")
     process, url = start("--model", str(tiny_model), "--json")
@@ -224,7 +224,7 @@ def test_the_queue_may_be_in_s3(
     moto_url: str,
     doubtful: Callable[..., FilteredImage],
 ) -> None:
-    """Outcomes, single ones and those of bulk runs, and pictures are read from S3; answers stay on this machine."""
+    """Outcomes, single ones and those of bulk runs, and images are read from S3; answers stay on this machine."""
     import boto3
 
     from scones_ml.aws.store import S3ObjectStore

@@ -19,7 +19,7 @@ from scones_ml.inference.model import load_model, read_card
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures whose red says what they are, of which some near the middle are labelled wrong."""
+    """Images whose red says what they are, of which some near the middle are labelled wrong."""
     folder = tmp_path_factory.mktemp("threshold")
     generator = np.random.default_rng(1)
     for number in range(800):

@@ -132,22 +132,22 @@ def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert found["extra spaceship"].remedy == "pip install 'scones-ml[spaceship]' if you need it"
 
 
-def test_pictures_too_large_for_a_state_are_an_error() -> None:
-    """An image size whose pictures, as noise, exceed 262,144 bytes between states is an error with the remedy."""
+def test_images_too_large_for_a_state_are_an_error() -> None:
+    """An image size whose images, as noise, exceed 262,144 bytes between states is an error with the remedy."""
     assert all(check.level == "ok" for check in doctor.limits(ImagePolicy(), None))
-    found = by_name(doctor.limits(ImagePolicy(image_size=300), None))["a picture between states"]
+    found = by_name(doctor.limits(ImagePolicy(image_size=300), None))["an image between states"]
     assert found.level == "error"
     assert "SCONES_IMAGE_SIZE" in found.remedy
 
 
-def test_pictures_are_held_against_the_policy(tmp_path: Path) -> None:
+def test_images_are_held_against_the_policy(tmp_path: Path) -> None:
     """Files beyond the policy's bytes or with names longer than S3's keys are counted; the first is named."""
     (tmp_path / "a.png").write_bytes(b"x" * 10)
-    assert by_name(doctor.limits(ImagePolicy(max_bytes=10), tmp_path))["pictures"].level == "ok"
-    found = by_name(doctor.limits(ImagePolicy(max_bytes=9), tmp_path))["pictures"]
+    assert by_name(doctor.limits(ImagePolicy(max_bytes=10), tmp_path))["images"].level == "ok"
+    found = by_name(doctor.limits(ImagePolicy(max_bytes=9), tmp_path))["images"]
     assert found.level == "warning"
     assert "a.png" in found.found
-    assert by_name(doctor.limits(ImagePolicy(), tmp_path / "nowhere"))["pictures"].level == "error"
+    assert by_name(doctor.limits(ImagePolicy(), tmp_path / "nowhere"))["images"].level == "error"
 
 
 class Account(Resources):

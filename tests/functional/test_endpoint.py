@@ -31,7 +31,7 @@ from scones_ml.ports import DeploymentRequest, Endpoint
 LABELS = ("bicycle", "motorcycle")
 
 
-def picture(red: int, kind: str = "PNG") -> bytes:
+def make_image(red: int, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20), (red, 0, 0)).save(buffer, kind)
     return buffer.getvalue()
@@ -82,7 +82,7 @@ def test_the_answer_says_how_long_it_took(runtime: Any, endpoint: Endpoint) -> N
     """The custom attribute latency_ms comes with the answer, and the capture keeps it beside the caller's own."""
     answer = runtime.invoke_endpoint(
         EndpointName="bikes",
-        Body=picture(128),
+        Body=make_image(128),
         ContentType="image/png",
         InferenceId="timed",
         CustomAttributes="shop=17,lane=2",
@@ -97,8 +97,8 @@ def test_the_answer_says_how_long_it_took(runtime: Any, endpoint: Endpoint) -> N
     ("kind", "content_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("PNG", "application/x-image")]
 )
 def test_invocations_answer_with_a_json_list(endpoint: Endpoint, kind: str, content_type: str) -> None:
-    """A picture of each content type gives the model's probabilities as a JSON list."""
-    status, answer = post(f"{endpoint.url}/invocations", picture(255, kind), content_type)
+    """An image of each content type gives the model's probabilities as a JSON list."""
+    status, answer = post(f"{endpoint.url}/invocations", make_image(255, kind), content_type)
     assert status == 200
     assert answer[1] == pytest.approx(0.9975, abs=0.001)
     assert sum(answer) == pytest.approx(1)
@@ -106,22 +106,22 @@ def test_invocations_answer_with_a_json_list(endpoint: Endpoint, kind: str, cont
 
 def test_plain_boto3_reaches_it_by_name(runtime: Any) -> None:
     """invoke_endpoint of an unchanged boto3 client works, and the answer says which variant it came from."""
-    answer = runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=picture(0))
+    answer = runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=make_image(0))
     assert json.loads(answer["Body"].read())[0] > 0.99
     assert answer["InvokedProductionVariant"] == "AllTraffic"
     assert answer["ContentType"] == "application/json"
 
 
 def test_the_answer_is_the_models_own(endpoint: Endpoint, tiny_model: Path) -> None:
-    """Over the endpoint and in this process a picture gets the same probabilities."""
-    remote = SageMakerClassifier("bikes", LABELS, endpoint.url).predict(picture(100), image_id="0" * 40)
-    assert remote == pytest.approx(load_model(tiny_model).predict(picture(100)), abs=1e-6)
+    """Over the endpoint and in this process an image gets the same probabilities."""
+    remote = SageMakerClassifier("bikes", LABELS, endpoint.url).predict(make_image(100), image_id="0" * 40)
+    assert remote == pytest.approx(load_model(tiny_model).predict(make_image(100)), abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("data", "content_type", "status", "words"),
     [
-        (b"<html>", "image/png", 400, "not a picture"),
+        (b"<html>", "image/png", 400, "not an image"),
         (b"", "image/png", 400, "it is empty"),
         (b"\x89PNG\r\n\x1a\n123", "image/png", 400, "broken PNG"),
         (b"[1, 2]", "application/json", 415, "application/json"),
@@ -142,32 +142,32 @@ def test_boto3_sees_model_errors_as_at_aws(runtime: Any) -> None:
     with pytest.raises(runtime.exceptions.ModelError) as caught:
         runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=b"<html>")
     assert caught.value.response["OriginalStatusCode"] == 400
-    assert "not a picture" in caught.value.response["OriginalMessage"]
+    assert "not an image" in caught.value.response["OriginalMessage"]
 
 
 def test_an_unknown_endpoint_is_a_validation_error(runtime: Any) -> None:
     """Another name under the same address is refused as SageMaker refuses it."""
     with pytest.raises(botocore.exceptions.ClientError) as caught:
-        runtime.invoke_endpoint(EndpointName="trucks", ContentType="image/png", Body=picture(0))
+        runtime.invoke_endpoint(EndpointName="trucks", ContentType="image/png", Body=make_image(0))
     assert caught.value.response["Error"]["Code"] == "ValidationError"
 
 
 def test_the_classifier_translates_errors(endpoint: Endpoint) -> None:
-    """A refused picture, a wrong name and a dead address are our own errors, each naming the endpoint."""
+    """A refused image, a wrong name and a dead address are our own errors, each naming the endpoint."""
     with pytest.raises(InferenceError, match="endpoint bikes: ModelError"):
         SageMakerClassifier("bikes", LABELS, endpoint.url).predict(b"<html>", image_id="0" * 40)
     with pytest.raises(ConfigurationError, match="endpoint trucks: ValidationError"):
-        SageMakerClassifier("trucks", LABELS, endpoint.url).predict(picture(0), image_id="0" * 40)
+        SageMakerClassifier("trucks", LABELS, endpoint.url).predict(make_image(0), image_id="0" * 40)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(TransientServiceError, match="endpoint bikes"):
-            SageMakerClassifier("bikes", LABELS, url).predict(picture(0), image_id="0" * 40)
+            SageMakerClassifier("bikes", LABELS, url).predict(make_image(0), image_id="0" * 40)
 
 
 def test_captures_have_sagemakers_names_and_format(endpoint: Endpoint, runtime: Any) -> None:
     """A request is recorded under AllTraffic/YYYY/MM/DD/HH/MM-SS-mmm-uuid.jsonl, in the keys of real captures."""
-    sent = picture(77)
+    sent = make_image(77)
     runtime.invoke_endpoint(EndpointName="bikes", ContentType="image/png", Body=sent, InferenceId="order-77")
     (file,) = Path(endpoint.captures).rglob("*.jsonl")
     uuid4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -189,7 +189,7 @@ def test_an_answer_does_not_depend_on_its_record(tiny_model: Path, tmp_path: Pat
     deployer = LocalBackend(tmp_path).deployer
     made = deployer.deploy(DeploymentRequest("unrecorded", tiny_model))
     try:
-        assert post(f"{made.url}/invocations", picture(0), "image/png")[0] == 200
+        assert post(f"{made.url}/invocations", make_image(0), "image/png")[0] == 200
         assert "not captured" in (tmp_path / "endpoints" / "unrecorded.log").read_text()
     finally:
         deployer.remove("unrecorded")
@@ -199,7 +199,7 @@ def test_endpoints_are_found_and_removed(deployer: LocalDeployer, tiny_model: Pa
     """A deployed endpoint is listed until it is removed; afterwards its process, port and record are gone."""
     made = deployer.deploy(DeploymentRequest("second", tiny_model, capture_percentage=0))
     assert made in deployer.endpoints()
-    post(f"{made.url}/invocations", picture(0), "image/png")
+    post(f"{made.url}/invocations", make_image(0), "image/png")
     assert not Path(made.captures).exists()
     deployer.remove("second")
     deployer.remove("second")

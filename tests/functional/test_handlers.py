@@ -27,7 +27,7 @@ from scones_ml.testing import recorded_event, recorded_events
 BUCKET, KEY = "scones-input", "test/bicycle_s_000513.png"
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -51,7 +51,7 @@ def here(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> D
 @pytest.mark.parametrize("name", sorted(set(recorded_events("start_")) - {"start_s3_test"}))
 def test_start_events_reach_the_filter(here: DirectoryObjectStore, name: str) -> None:
     """From every start event, the three handlers lead to a verdict on the object that it names."""
-    about = ImageRef(s3_bucket=BUCKET, s3_key=KEY, etag=here.write(BUCKET, KEY, picture(255), "image/png"))
+    about = ImageRef(s3_bucket=BUCKET, s3_key=KEY, etag=here.write(BUCKET, KEY, make_image(255), "image/png"))
     event = recorded_event(name, about)
     result = call("filter_low_confidence", call("classify_image_data", call("serialize_image_data", event)))
     assert (result["label"], result["accepted"], result["threshold"]) == ("motorcycle", True, 0.9)
@@ -71,7 +71,7 @@ def test_the_same_files_run_on_s3_and_an_endpoint(
         monkeypatch.setenv(name, value)
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="photos")
-    s3.put_object(Bucket="photos", Key="my photo+1.png", Body=picture(0))
+    s3.put_object(Bucket="photos", Key="my photo+1.png", Body=make_image(0))
     deployer = LocalBackend(tmp_path).deployer
     endpoint = deployer.deploy(DeploymentRequest("handlers", tiny_model))
     backends._object_store.cache_clear()  # the store's client keeps the address it was made with
@@ -95,7 +95,7 @@ def test_errors_leave_the_handlers_by_name(here: DirectoryObjectStore) -> None:
     here.write(BUCKET, "page.png", b"<html>", "image/png")
     with pytest.raises(ImageNotFoundError):
         call("serialize_image_data", {"s3_bucket": BUCKET, "s3_key": "gone.png"})
-    with pytest.raises(InvalidImageError, match="not a picture"):
+    with pytest.raises(InvalidImageError, match="not an image"):
         call("serialize_image_data", {"s3_bucket": BUCKET, "s3_key": "page.png"})
     with pytest.raises(EventError):
         call("serialize_image_data", {"Records": []})
@@ -113,7 +113,7 @@ def test_settings_are_read_at_each_call(here: DirectoryObjectStore, monkeypatch:
 
 
 def filtered_with(inferences: list[float], **variables: str) -> list[str]:
-    """What FilterLowConfidence prints for one picture, in a process of its own; last, whether it loaded X-Ray's SDK."""
+    """What FilterLowConfidence prints for one image, in a process of its own; last, whether it loaded X-Ray's SDK."""
     code = (
         "import sys; from scones_ml.local.handlers import LambdaContext, load_handler; "
         f"load_handler('filter_low_confidence')({{'s3_bucket': 'b', 's3_key': 'k', 'inferences': {inferences}}}, "
@@ -139,7 +139,7 @@ def test_traces_and_metrics_only_when_switched_on() -> None:
 def test_the_review_alarm_watches_what_the_handler_writes(
     inferences: list[float], review: int, confidence: float
 ) -> None:
-    """Each picture leaves one line in the embedded metric format: the very metric of the template's alarm."""
+    """Each image leaves one line in the embedded metric format: the very metric of the template's alarm."""
     (line,) = (
         line
         for line in filtered_with(inferences, SCONES_METRICS="1", POWERTOOLS_SERVICE_NAME="my-stack")

@@ -149,7 +149,7 @@ def nothing_left(folder: Path) -> bool:
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_model: Path) -> Iterator[Path]:
-    """A folder with a model in it, and a picture."""
+    """A folder with a model in it, and an image."""
     place = tmp_path / "work"
     place.mkdir()
     shutil.copytree(tiny_model, place / "tiny")

@@ -278,7 +278,7 @@ def test_train(folder: Path, proxy: Proxy) -> None:
 
 
 def test_run(folder: Path, proxy: Proxy) -> None:
-    """Of a run killed at any of its calls no picture that was uploaded is left after cleanup."""
+    """Of a run killed at any of its calls no image that was uploaded is left after cleanup."""
     definition = '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'
     boto3.client("stepfunctions").create_state_machine(
         name="images", definition=definition, roleArn="arn:aws:iam::123456789012:role/scones"

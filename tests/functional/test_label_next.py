@@ -19,7 +19,7 @@ from scones_ml.testing import MemoryObjectStore
 
 
 def write(path: Path, red: int, blue: int = 0) -> bytes:
-    """A picture whose red decides what the tiny model says, and whose upper half's blue decides how it looks."""
+    """An image whose red decides what the tiny model says, and whose upper half's blue decides how it looks."""
     image = Image.new("RGB", (8, 8), (red, 0, 0))
     image.paste((red, 0, blue), (0, 0, 8, 4))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def write(path: Path, red: int, blue: int = 0) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An inbox of sure, doubtful and broken pictures; two of the doubtful ones are all but the same."""
+    """An inbox of sure, doubtful and broken images; two of the doubtful ones are all but the same."""
     monkeypatch.chdir(tmp_path)
     for name, red, blue in [
         ("sure-bicycle", 0, 250),
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("doubtful-bright", 129, 250),
     ]:
         write(tmp_path / "inbox" / f"{name}.png", red, blue)
-    (tmp_path / "inbox" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "inbox" / "broken.png").write_bytes(b"no image")
     return tmp_path
 
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(HOST is None, reason="no Lambda runtime is like 
 Start = Callable[..., LambdaProcess]
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -91,7 +91,7 @@ def aws(moto_url: str) -> Any:
     s3.create_bucket(Bucket=BUCKET)
     s3.create_bucket(Bucket="packages-output")
     for key in (KEY, "test/my photo+1.png"):
-        s3.put_object(Bucket=BUCKET, Key=key, Body=picture(255))
+        s3.put_object(Bucket=BUCKET, Key=key, Body=make_image(255))
     return s3, variables
 
 
@@ -182,7 +182,7 @@ def test_course_shapes_are_read(start: Start, name: str) -> None:
     else:
         with pytest.raises(ExecutionFailedError) as caught:
             start("classify_image_data").invoke(event)
-        assert caught.value.error == "InferenceError"  # its eight bytes are no picture, and the endpoint says so
+        assert caught.value.error == "InferenceError"  # its eight bytes are no image, and the endpoint says so
 
 
 @pytest.mark.parametrize("red", [0, 40, 128, 200, 255])
@@ -190,14 +190,14 @@ def test_a_model_inside_says_what_the_endpoint_says(start: Start, aws: Any, tiny
     """Endpoint, bundled model and model in S3 give equal probabilities within 1e-6, which are the model's own."""
     s3, _ = aws
     s3.put_object(Bucket=BUCKET, Key=MODEL_KEY, Body=archive_of(tiny_model))
-    s3.put_object(Bucket=BUCKET, Key=f"test/red-{red}.png", Body=picture(red))
+    s3.put_object(Bucket=BUCKET, Key=f"test/red-{red}.png", Body=make_image(red))
     serialized = start("serialize_image_data").invoke({"s3_bucket": BUCKET, "s3_key": f"test/red-{red}.png"})
     answers = [
         start("classify_image_data").invoke(serialized),
         start("classify_image_data+onnx", SCONES_CLASSIFIER="onnx:model").invoke(serialized),
         start("classify_image_data+onnx", SCONES_CLASSIFIER=f"onnx:s3://{BUCKET}/{MODEL_KEY}").invoke(serialized),
     ]
-    expected = load_model(tiny_model).predict(picture(red))
+    expected = load_model(tiny_model).predict(make_image(red))
     for answer in answers:
         assert isinstance(answer, Mapping)
         assert answer["inferences"] == pytest.approx(expected, abs=1e-6)
@@ -218,7 +218,7 @@ def test_a_missing_model_is_a_configuration_error(start: Start) -> None:
     [
         ("gone.png", None, "ImageNotFoundError"),
         ("page.png", b"<html>", "InvalidImageError"),
-        ("cut.png", picture(9)[:60], "InvalidImageError"),
+        ("cut.png", make_image(9)[:60], "InvalidImageError"),
     ],
 )
 def test_errors_leave_the_function_by_name(start: Start, aws: Any, key: str, body: bytes | None, error: str) -> None:
@@ -234,7 +234,7 @@ def test_errors_leave_the_function_by_name(start: Start, aws: Any, key: str, bod
 def test_a_batch_is_classified_in_one_invocation(start: Start, aws: Any, name: str) -> None:
     """Good images are filtered, a broken and a missing one are lines of their own, and nothing is done twice."""
     s3, _ = aws
-    keys = {"bulk/a.png": picture(255), "bulk/b.png": picture(128), "bulk/c.png": b"GIF89a"}
+    keys = {"bulk/a.png": make_image(255), "bulk/b.png": make_image(128), "bulk/c.png": b"GIF89a"}
     etags = {key: s3.put_object(Bucket=BUCKET, Key=key, Body=body)["ETag"] for key, body in keys.items()}
     items = [{"s3_key": key, "etag": etag} for key, etag in etags.items()]
     items += [{"s3_key": "bulk/gone.png"}, {"s3_key": "bulk/"}, {"s3_key": "bulk/list.lst"}]

@@ -22,13 +22,13 @@ def backend(tmp_path: Path) -> Backend:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hundred drawn pictures, staged."""
+    """A hundred drawn images, staged."""
     folder = tmp_path_factory.mktemp("staged") / "data"
     dataset.stage(Synthetic(per_class=50), folder)
     return folder
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -54,7 +54,7 @@ def test_a_failed_training_says_its_last_words(backend: Backend, data: Path, tmp
 
 def test_images_run_through_the_emitted_definition(backend: Backend, tiny_model: Path) -> None:
     """Each image ends in one outcome; the results are in order, with label and confidence."""
-    files = [("a.png", picture(0)), ("b.png", picture(130)), ("c.png", b"<html>"), ("d.png", b"")]
+    files = [("a.png", make_image(0)), ("b.png", make_image(130)), ("c.png", b"<html>"), ("d.png", b"")]
     refs = lifecycle.upload(backend, files)
     results = list(lifecycle.run(backend, refs, tiny_model))
     assert [(result.image.s3_key, result.outcome) for result in results] == [
@@ -64,13 +64,13 @@ def test_images_run_through_the_emitted_definition(backend: Backend, tiny_model:
         ("d.png", "quarantined"),
     ]
     assert results[0].label == "bicycle"
-    assert results[2].reason == "not a picture: it starts with b'<html>'"
+    assert results[2].reason == "not an image: it starts with b'<html>'"
 
 
 def test_an_object_replaced_since_its_event_is_dropped(backend: Backend, tiny_model: Path) -> None:
     """When the bytes under a key changed, the old event is dropped with its reason and nothing is written."""
-    (old,) = lifecycle.upload(backend, [("a.png", picture(0))])
-    lifecycle.upload(backend, [("a.png", picture(255))])
+    (old,) = lifecycle.upload(backend, [("a.png", make_image(0))])
+    lifecycle.upload(backend, [("a.png", make_image(255))])
     (result,) = lifecycle.run(backend, [old], tiny_model)
     assert result.outcome == "dropped"
     assert "was replaced since the event" in str(result.reason)
@@ -82,7 +82,7 @@ def test_a_model_without_threshold_needs_one(backend: Backend, tiny_model: Path,
     (tmp_path / "model.onnx").write_bytes((tiny_model / "model.onnx").read_bytes())
     card = load_model(tiny_model).card.model_copy(update={"threshold": None})
     (tmp_path / "model.json").write_text(card.model_dump_json())
-    refs = lifecycle.upload(backend, [("a.png", picture(0))])
+    refs = lifecycle.upload(backend, [("a.png", make_image(0))])
     with pytest.raises(ConfigurationError, match="--threshold"):
         lifecycle.run(backend, refs, tmp_path)
     (result,) = lifecycle.run(backend, refs, tmp_path, threshold=0.5)
@@ -97,7 +97,7 @@ def test_evaluation_needs_fitting_data(data: Path, tiny_model: Path) -> None:
 
 def test_cleanup_proves_that_nothing_is_left(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
     """Objects and outcomes are listed before, gone after, and the listing that follows is empty; the record stays."""
-    refs = lifecycle.upload(backend, [("a.png", picture(0))])
+    refs = lifecycle.upload(backend, [("a.png", make_image(0))])
     list(lifecycle.run(backend, refs, tiny_model))
     assert len(lifecycle.remaining_resources(backend)) == 2
     assert lifecycle.cleanup(backend) == ()

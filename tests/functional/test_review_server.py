@@ -70,7 +70,7 @@ class Site:
 
 @pytest.fixture
 def site(doubtful: Callable[..., FilteredImage], tmp_path: Path) -> Iterator[Site]:
-    """A review of three pictures, the first under a hostile key."""
+    """A review of three images, the first under a hostile key."""
     store = SlowStore()
     images = [
         doubtful(store, key, draw_png("bicycle", 0, n), (0.4 - n / 100, 0.6 + n / 100), LABELS)
@@ -158,7 +158,7 @@ def test_what_is_gone_is_said_and_passed_over(site: Site) -> None:
 
 
 def test_a_throttled_store_loses_nothing(site: Site) -> None:
-    """When pictures cannot be read now, the page says so and asks to try again; no image is passed over."""
+    """When images cannot be read now, the page says so and asks to try again; no image is passed over."""
     site.store.throttled = True
     status, page, _ = site.ask("GET", "/key/")
     assert status == 503
@@ -176,8 +176,8 @@ def test_an_answer_that_cannot_be_kept_is_said(site: Site) -> None:
     assert f"{site.review.file.path} cannot be" in page
 
 
-def test_pictures_are_ours_and_kept_by_the_browser(site: Site) -> None:
-    """A picture is a PNG that no other site may embed; an image that is not in the queue has none."""
+def test_images_are_ours_and_kept_by_the_browser(site: Site) -> None:
+    """An image is a PNG that no other site may embed; an image that is not in the queue has none."""
     status, _, headers = site.ask("GET", f"/key/picture/{site.images[0].image_id}")
     assert (status, headers["content-type"]) == (200, "image/png")
     assert headers["cross-origin-resource-policy"] == "same-origin"

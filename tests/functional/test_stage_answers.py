@@ -19,7 +19,7 @@ from scones_ml.review.annotations import Annotation, AnnotationFile
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a staged data set, twelve pictures in the workspace's bucket, and answers to all of them."""
+    """A folder with a staged data set, twelve images in the workspace's bucket, and answers to all of them."""
     monkeypatch.chdir(tmp_path)
     for name, shade in (("bicycle", 20), ("motorcycle", 200)):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_data_set_grows_by_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --answers, twelve doubtful pictures join the train split; the others are as large as before."""
+    """With --answers, twelve doubtful images join the train split; the others are as large as before."""
     before = dataset.load("data").counts()
     assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl", "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)["counts"]
@@ -54,20 +54,20 @@ def test_answers_alone_are_a_source(folder: Path, capsys: pytest.CaptureFixture[
 
 
 def test_disputes_are_left_out_and_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A picture that a second reviewer calls something else does not teach, and the command says so."""
+    """An image that a second reviewer calls something else does not teach, and the command says so."""
     file = AnnotationFile(folder / ".scones" / "reviews" / "answers.jsonl")
     first = file.read().current[0]
     file.append(dataclasses.replace(first, id="again", reviewer="bob", label="motorcycle"))
     before = dataset.load("data").counts()["train"]
     assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl"]) == 0
-    assert "left out: 1 pictures on which reviewers disagree" in capsys.readouterr().err
+    assert "left out: 1 images on which reviewers disagree" in capsys.readouterr().err
     assert dataset.load("data2").counts()["train"]["bicycle"] == before["bicycle"] + 5
 
 
-def test_pictures_of_another_bucket_are_read_from_s3(
+def test_images_of_another_bucket_are_read_from_s3(
     folder: Path, moto_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer to a picture whose bucket is not the workspace's is fetched from S3, beside those that are here."""
+    """An answer to an image whose bucket is not the workspace's is fetched from S3, beside those that are here."""
     import boto3
 
     for name, value in {

@@ -1,4 +1,4 @@
-"""Staging folders of pictures: what comes out, what is refused, and that nothing half-done is left."""
+"""Staging folders of images: what comes out, what is refused, and that nothing half-done is left."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from scones_ml.dataset import SPLITS, StageResult, load, stage
 from scones_ml.errors import DatasetError
 
 
-def picture(number: int, size: tuple[int, int] = (20, 12), kind: str = "PNG") -> bytes:
-    """A picture of noise; another number is another picture."""
+def make_image(number: int, size: tuple[int, int] = (20, 12), kind: str = "PNG") -> bytes:
+    """An image of noise; another number is another image."""
     noise = random.Random(number).randbytes(size[0] * size[1] * 3)
     buffer = io.BytesIO()
     Image.frombytes("RGB", size, noise).save(buffer, kind)
@@ -34,11 +34,11 @@ def put(path: Path, data: bytes = b"") -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Ten pictures each of a and b, without a test set."""
+    """Ten images each of a and b, without a test set."""
     root = tmp_path / "source"
     for number in range(10):
-        put(root / "a" / f"{number}.png", picture(number))
-        put(root / "b" / f"{number}.jpg", picture(100 + number, kind="JPEG"))
+        put(root / "a" / f"{number}.png", make_image(number))
+        put(root / "b" / f"{number}.jpg", make_image(100 + number, kind="JPEG"))
     return root
 
 
@@ -51,7 +51,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def test_what_lies_on_disk(source: Path, tmp_path: Path) -> None:
-    """Pictures by split and class, one manifest line and one .lst row each, and dataset.json with the facts."""
+    """Images by split and class, one manifest line and one .lst row each, and dataset.json with the facts."""
     result = stage(source, tmp_path / "out", seed=4)
     root, data = tmp_path / "out", result.dataset
     assert result == StageResult(load(root), (), 0)
@@ -121,11 +121,11 @@ def test_an_image_size_of_nothing(source: Path, tmp_path: Path) -> None:
         stage(source, tmp_path / "out", image_size=0)
 
 
-def test_large_pictures_are_reduced_as_in_serving(source: Path, tmp_path: Path) -> None:
+def test_large_images_are_reduced_as_in_serving(source: Path, tmp_path: Path) -> None:
     """A photograph is staged so that the model's square holds the pixels that serving would make of it."""
     from scones_ml import images
 
-    photograph = picture(7, (300, 240), "JPEG")
+    photograph = make_image(7, (300, 240), "JPEG")
     put(source / "a" / "photograph.jpg", photograph)
     data = stage(source, tmp_path / "out").dataset
     record = next(record for record in data.records if "photograph" in record.path)
@@ -135,7 +135,7 @@ def test_large_pictures_are_reduced_as_in_serving(source: Path, tmp_path: Path) 
 
 def test_chosen_classes_keep_their_order(source: Path, tmp_path: Path) -> None:
     """Labels follow the order in which the classes were asked for; other classes are left out."""
-    put(source / "c" / "1.png", picture(1000))
+    put(source / "c" / "1.png", make_image(1000))
     data = stage(source, tmp_path / "out", classes=["b", "a"]).dataset
     assert data.classes == ("b", "a")
     assert {(record.label, record.class_name) for record in data.records} == {(0, "b"), (1, "a")}
@@ -145,12 +145,12 @@ def test_problems_are_listed(source: Path, tmp_path: Path) -> None:
     """Broken files, duplicates and links to nowhere are left out and listed; notes are ignored and counted."""
     put(source / "a" / "empty.png")
     put(source / "a" / "page.jpg", b"<html>")
-    put(source / "a" / "cut.png", picture(1)[:100])
-    put(source / "a" / "twin.bmp", picture(3, kind="BMP"))
+    put(source / "a" / "cut.png", make_image(1)[:100])
+    put(source / "a" / "twin.bmp", make_image(3, kind="BMP"))
     put(source / "a" / "notes.txt", b"bought in May")
     put(source / "b" / ".DS_Store", b"\0")
     put(source / "train.lst", b"0\t0\tx.png\n")
-    put(source / "b" / "really_a_png.txt", picture(500))
+    put(source / "b" / "really_a_png.txt", make_image(500))
     (source / "b" / "gone.png").symlink_to("nowhere")
     result = stage(source, tmp_path / "out")
     found = {problem.name: (problem.kind, problem.reason) for problem in result.problems}
@@ -161,7 +161,7 @@ def test_problems_are_listed(source: Path, tmp_path: Path) -> None:
         "a/twin.bmp": "duplicate",
         "b/gone.png": "unreadable",
     }
-    assert found["a/twin.bmp"][1] == "the same picture as a/3.png"
+    assert found["a/twin.bmp"][1] == "the same image as a/3.png"
     assert found["b/gone.png"][1] == "No such file or directory"
     assert result.ignored == 3
     assert len(result.dataset.records) == 21
@@ -173,12 +173,12 @@ def test_problems_are_listed(source: Path, tmp_path: Path) -> None:
 def test_a_given_test_set_is_kept_and_guarded(tmp_path: Path) -> None:
     """All of test/ is the test set, and what leaks from it into train/ is taken out there."""
     for number in range(10):
-        put(tmp_path / "s/train/a" / f"{number}.png", picture(number))
-        put(tmp_path / "s/train/b" / f"{number}.png", picture(100 + number))
+        put(tmp_path / "s/train/a" / f"{number}.png", make_image(number))
+        put(tmp_path / "s/train/b" / f"{number}.png", make_image(100 + number))
     for number in range(3):
-        put(tmp_path / "s/test/a" / f"{number}.png", picture(200 + number))
-        put(tmp_path / "s/test/b" / f"{number}.png", picture(300 + number))
-    put(tmp_path / "s/train/b" / "leak.png", picture(200))
+        put(tmp_path / "s/test/a" / f"{number}.png", make_image(200 + number))
+        put(tmp_path / "s/test/b" / f"{number}.png", make_image(300 + number))
+    put(tmp_path / "s/train/b" / "leak.png", make_image(200))
     result = stage(tmp_path / "s", tmp_path / "out")
     assert [(p.name, p.kind) for p in result.problems] == [("train/b/leak.png", "leak")]
     assert "there labelled a" in result.problems[0].reason
@@ -190,10 +190,10 @@ def test_names_are_made_safe(source: Path, tmp_path: Path) -> None:
     """Names with spaces, plus signs, dots in front or nothing but case between them become safe and unique."""
     odd = ["my photo+1.png", "ümläut.png", "-dash.png", "x" * 200 + ".png", "Same.png", "same.png", "tab\there.png"]
     for number, name in enumerate(odd):
-        put(source / "a" / name, picture(600 + number))
-    put(source / "a" / "deeper" / "1.png", picture(700))
+        put(source / "a" / name, make_image(600 + number))
+    put(source / "a" / "deeper" / "1.png", make_image(700))
     for number in range(4):
-        put(source / "two words" / f"{number}.png", picture(800 + number))
+        put(source / "two words" / f"{number}.png", make_image(800 + number))
     data = stage(source, tmp_path / "out").dataset
     paths = [record.path for record in data.records]
     assert len({path.casefold() for path in paths}) == len(paths) == 32
@@ -208,7 +208,7 @@ def test_names_that_are_no_text(source: Path, tmp_path: Path) -> None:
     put(source / os.fsdecode(b"caf\xe9.png"))
     put(source / "a" / os.fsdecode(b"\xff.png"))
     for number in range(4):
-        put(source / os.fsdecode(b"cl\xe9") / f"{number}.png", picture(900 + number))
+        put(source / os.fsdecode(b"cl\xe9") / f"{number}.png", make_image(900 + number))
     result = stage(source, tmp_path / "out")
     assert result.problems[0].name == "a/\\xff.png"
     assert load(tmp_path / "out").classes == ("a", "b", os.fsdecode(b"cl\xe9"))
@@ -289,7 +289,7 @@ def test_a_write_that_the_system_refuses(source: Path, tmp_path: Path) -> None:
     """Any refusal is one line with the system's reason, and leaves nothing behind."""
     script = (
         "import resource, sys; from scones_ml.dataset import stage; from scones_ml.errors import DatasetError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"  # every picture is larger than 100 bytes
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"  # every image is larger than 100 bytes
         "try: stage(sys.argv[1], sys.argv[2])\n"
         "except DatasetError as exc: sys.exit(f'DatasetError: {exc}')\n"
     )
@@ -323,23 +323,23 @@ def test_one_class_only(source: Path, tmp_path: Path, classes: list[str]) -> Non
         stage(source, tmp_path / "out", classes=classes)
 
 
-def test_a_class_without_pictures(source: Path, tmp_path: Path) -> None:
+def test_a_class_without_images(source: Path, tmp_path: Path) -> None:
     """An empty class folder is named, with the way out."""
     put(source / "c" / "notes.txt", b"none yet")
-    with pytest.raises(DatasetError, match=r"class 'c' of .*source has no usable pictures.*--classes"):
+    with pytest.raises(DatasetError, match=r"class 'c' of .*source has no usable images.*--classes"):
         stage(source, tmp_path / "out")
     assert left(tmp_path) == {"source"}
 
 
 def test_nothing_can_be_read(tmp_path: Path) -> None:
-    """When no picture can be used, the first one's reason is given."""
+    """When no image can be used, the first one's reason is given."""
     for name in ("a/1.png", "b/1.png"):
         put(tmp_path / "s" / name, b"\x89PNG\r\n\x1a\nnothing")
-    with pytest.raises(DatasetError, match=r"none of the 2 pictures in .* can be used; a/1.png: broken PNG"):
+    with pytest.raises(DatasetError, match=r"none of the 2 images in .* can be used; a/1.png: broken PNG"):
         stage(tmp_path / "s", tmp_path / "out")
 
 
-def test_a_picture_beyond_the_caps(source: Path, tmp_path: Path) -> None:
+def test_a_image_beyond_the_caps(source: Path, tmp_path: Path) -> None:
     """A file larger than serving would take is listed without being read."""
     with put(source / "a" / "huge.png").open("wb") as file:
         file.truncate(30_000_000)

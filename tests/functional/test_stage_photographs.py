@@ -31,8 +31,8 @@ def test_a_class_called_train(test_data: Path, tmp_path: Path) -> None:
     assert {record.path.split("/")[1] for record in data.records} == {"tank", "train"}
 
 
-def test_synthetic_pictures(tmp_path: Path) -> None:
-    """Drawn pictures are staged like any others, and the same twice."""
+def test_synthetic_images(tmp_path: Path) -> None:
+    """Drawn images are staged like any others, and the same twice."""
     first = stage(Synthetic(per_class=20, seed=5), tmp_path / "one").dataset
     second = stage(Synthetic(per_class=20, seed=5), tmp_path / "two").dataset
     assert first.hash == second.hash

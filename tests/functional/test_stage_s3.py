@@ -68,7 +68,7 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
     return S3ObjectStore(client)
 
 
-def picture(seed: int) -> bytes:
+def make_image(seed: int) -> bytes:
     import io
 
     buffer = io.BytesIO()
@@ -79,7 +79,7 @@ def picture(seed: int) -> bytes:
 def fill(store: ObjectStore, prefix: str = "photos/", count: int = 8) -> None:
     for number in range(count):
         for label, name in enumerate(("bicycle", "motorcycle")):
-            store.write(BUCKET, f"{prefix}{name}/{number}.png", picture(2 * number + label), "image/png")
+            store.write(BUCKET, f"{prefix}{name}/{number}.png", make_image(2 * number + label), "image/png")
 
 
 def keys(store: ObjectStore, prefix: str = "") -> list[str]:
@@ -91,17 +91,17 @@ def staged(tmp_path: Path, seed: int = 0, count: int = 8) -> dataset.Dataset:
     for number in range(count):
         for label, name in enumerate(("bicycle", "motorcycle")):
             (root / name).mkdir(parents=True, exist_ok=True)
-            (root / name / f"{number}.png").write_bytes(picture(1_000 * seed + 2 * number + label))
+            (root / name / f"{number}.png").write_bytes(make_image(1_000 * seed + 2 * number + label))
     return dataset.stage(root, tmp_path / f"data-{seed}", image_size=8).dataset
 
 
 def test_a_prefix_is_a_source(store: ObjectStore, tmp_path: Path) -> None:
-    """Class folders below a prefix are staged; pictures are told by content, manifests beside them are not pictures."""
+    """Class folders below a prefix are staged; images are told by content, manifests beside them are not images."""
     fill(store)
-    store.write(BUCKET, "photos/bicycle/noname", picture(99), "application/octet-stream")
+    store.write(BUCKET, "photos/bicycle/noname", make_image(99), "application/octet-stream")
     store.write(BUCKET, "photos/bicycle/notes.lst", b"0\t0\ta.png\n", "image/png")
     store.write(BUCKET, "photos.lst", b"0\t0\ta.png\n", "text/plain")
-    store.write(BUCKET, "photos-other/tram/1.png", picture(98), "image/png")
+    store.write(BUCKET, "photos-other/tram/1.png", make_image(98), "image/png")
     result = dataset.stage(
         f"s3://{BUCKET}/photos", tmp_path / "out", image_size=8, store=store, downloads=tmp_path / "downloads"
     )
@@ -110,12 +110,12 @@ def test_a_prefix_is_a_source(store: ObjectStore, tmp_path: Path) -> None:
 
 
 def test_the_course_s_layout_is_a_source(store: ObjectStore, tmp_path: Path) -> None:
-    """s3://bucket/train.lst names pictures below train/, and test.lst beside it the test set."""
+    """s3://bucket/train.lst names images below train/, and test.lst beside it the test set."""
     for side, count in (("train", 12), ("test", 4)):
         rows = "".join(f"{row}\t{row % 2}\tp{row}.png\n" for row in range(count))
         store.write(BUCKET, f"{side}.lst", rows.encode(), "text/plain")
         for row in range(count):
-            store.write(BUCKET, f"{side}/p{row}.png", picture(row + 100 * len(side)), "image/png")
+            store.write(BUCKET, f"{side}/p{row}.png", make_image(row + 100 * len(side)), "image/png")
     result = dataset.stage(
         f"s3://{BUCKET}/train.lst",
         tmp_path / "out",
@@ -173,8 +173,8 @@ def test_an_upload_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert "data/dataset.json" not in there
     store.fail_after, store.written_keys = None, []
     done = dataset.upload(data, f"s3://{BUCKET}/data", store)
-    pictures = {f"data/{record.path}" for record in data.records}
-    assert set(store.written_keys) & pictures == pictures - there
+    images = {f"data/{record.path}" for record in data.records}
+    assert set(store.written_keys) & images == images - there
     assert store.written_keys[-1] == "data/dataset.json"
     assert done.written + done.skipped == 22
 
@@ -206,13 +206,13 @@ def test_a_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(store.read_keys) == 16
     assert first >= 7
     store.read_keys = []
-    store.write(BUCKET, "photos/bicycle/0.png", picture(77), "image/png")
+    store.write(BUCKET, "photos/bicycle/0.png", make_image(77), "image/png")
     store.delete(BUCKET, "photos/bicycle/1.png")
     seen: list[tuple[int, int]] = []
     dataset.download(f"s3://{BUCKET}/photos/", store, tmp_path / "copy", lambda done, total: seen.append((done, total)))
     assert store.read_keys == ["photos/bicycle/0.png"]
     assert seen == [(15, 15)]
-    assert (tmp_path / "copy/bicycle/0.png").read_bytes() == picture(77)
+    assert (tmp_path / "copy/bicycle/0.png").read_bytes() == make_image(77)
     assert not (tmp_path / "copy/bicycle/1.png").exists()
 
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_staged(tmp_path: Path) -> None:
 
 
 def test_a_manifest_in_the_store(tmp_path: Path) -> None:
-    """A manifest among the objects names its pictures by their URI, or relative to itself."""
+    """A manifest among the objects names its images by their URI, or relative to itself."""
     store = CountingStore()
     fill(store)
     rows = [

@@ -264,7 +264,7 @@ def recorded(moto_url: str, endpoint_url: str, monkeypatch: pytest.MonkeyPatch) 
         assert isinstance(output, Mapping)
         outcomes.append(output["outcome"])
         if outcomes[-1] == "accepted":
-            # Classify reads a picture itself when it was too large for a state: a claim check.
+            # Classify reads an image itself when it was too large for a state: a claim check.
             claim = {**given, "image_id": "0" * 40, "image_data": ""}
             recorder.invoke({"FunctionName": "${ClassifyImageDataFunctionArn}", "Payload": claim})
     assert outcomes == ["accepted", "accepted", "accepted", "dropped"]

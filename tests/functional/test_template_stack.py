@@ -96,7 +96,7 @@ def test_a_packaged_model_needs_no_other_service(body: str) -> None:
     """By default the function loads its own model: no endpoint to ask, no bucket of models to read, no traces."""
     stack = Stack(body, Threshold="0.93")
     assert stack.environment("ClassifyImageDataFunction")["SCONES_CLASSIFIER"] == "onnx:/var/task/model"
-    assert set(stack.statements("ClassifyImageDataRole")) == {"ReadPictures", "TellGoneFromForbidden", "WriteLogs"}
+    assert set(stack.statements("ClassifyImageDataRole")) == {"ReadImages", "TellGoneFromForbidden", "WriteLogs"}
     assert stack.environment("FilterLowConfidenceFunction")["SCONES_THRESHOLD"] == "0.93"
     assert set(stack.statements("FilterLowConfidenceRole")) == {"WriteLogs"}
 
@@ -124,11 +124,11 @@ def test_a_model_in_s3_may_be_read_alone(body: str) -> None:
     assert read["Resource"] == ["arn:aws:s3:::models/vehicles/model.tar.gz"]
 
 
-def test_pictures_are_read_under_the_prefix_that_starts_executions(body: str) -> None:
+def test_images_are_read_under_the_prefix_that_starts_executions(body: str) -> None:
     """InputPrefix moves the rule and the permission together."""
     stack = Stack(body, Threshold="0.93", InputPrefix="inbox/vehicles/")
     bucket = stack.physical("InputBucket")
-    read = stack.statements("SerializeImageDataRole")["ReadPictures"]
+    read = stack.statements("SerializeImageDataRole")["ReadImages"]
     assert read["Resource"] == [f"arn:aws:s3:::{bucket}/inbox/vehicles/*", f"arn:aws:s3:::{bucket}/runs/*"]
     rule = boto3.client("events").describe_rule(Name=stack.physical("ImageCreatedRule"))
     detail = json.loads(rule["EventPattern"])["detail"]

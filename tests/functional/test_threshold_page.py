@@ -1,4 +1,4 @@
-"""docs/threshold.md: its pictures are there and can be drawn anew, its commands exist, its counts are exact."""
+"""docs/threshold.md: its images are there and can be drawn anew, its commands exist, its counts are exact."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAGE = (ROOT / "docs" / "threshold.md").read_text(encoding="utf-8")
 PICTURES = re.findall(r"!\[([^\]]+)\]\((threshold-\w+\.svg)\)", PAGE)
 
 
-def test_every_picture_is_there_with_words() -> None:
-    """Each picture is a small SVG of its own, with an alternative text, a title and a description."""
+def test_every_image_is_there_with_words() -> None:
+    """Each image is a small SVG of its own, with an alternative text, a title and a description."""
     assert len(PICTURES) == 4
     for words, name in PICTURES:
         file = ROOT / "docs" / name
@@ -51,10 +51,10 @@ def test_the_numbers_of_labels_are_exact(labels: int, promise: float) -> None:
     assert clopper_pearson_lower(labels - 1, labels - 1, 0.95) < promise
 
 
-def test_the_pictures_can_be_drawn_for_any_model(
+def test_the_images_can_be_drawn_for_any_model(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The script draws the page's four pictures from a model and a data set, and tells their figures."""
+    """The script draws the page's four images from a model and a data set, and tells their figures."""
     generator = np.random.default_rng(0)
     for number in range(60):
         path = tmp_path / "photos" / ("bicycle", "motorcycle")[number % 2] / f"{number}.png"

@@ -56,8 +56,8 @@ def test_a_model_that_may_have_seen_the_judges_is_named(
         assert ("temperature and threshold flatter it" in capsys.readouterr().err) == warned
 
 
-def test_few_pictures_take_small_steps() -> None:
-    """The fewer pictures a training goes on with, the smaller its rates, down to a floor and up to the preset's own."""
+def test_few_images_take_small_steps() -> None:
+    """The fewer images a training goes on with, the smaller its rates, down to a floor and up to the preset's own."""
     fast = PRESETS["fast"]
     assert fine_tuning(fast, 1000) == fine_tuning(fast, 5000) == dataclasses.replace(fast, epochs=20)
     assert fine_tuning(fast, 100).muon_lr == pytest.approx(fast.muon_lr / 10)

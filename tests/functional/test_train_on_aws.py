@@ -174,7 +174,7 @@ def sagemaker(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A staged data set of two classes, 20 pictures each: one dark, one bright."""
+    """A staged data set of two classes, 20 images each: one dark, one bright."""
     root, noise = tmp_path_factory.mktemp("source"), np.random.default_rng(0)
     for label, name in enumerate(("bicycle", "motorcycle")):
         (root / name).mkdir()

@@ -40,7 +40,7 @@ def draw(root: Path, classes: dict[str, int], size: int = 16) -> Path:
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A staged data set of three classes, 30 pictures each."""
+    """A staged data set of three classes, 30 images each."""
     source = draw(tmp_path_factory.mktemp("source") / "pictures", {"car": 30, "tram": 30, "van": 30})
     return dataset.stage(source, tmp_path_factory.mktemp("staged") / "data", image_size=16).dataset.root
 
@@ -238,16 +238,16 @@ def test_a_missing_channel_is_one_line(
 def test_a_folder_that_was_not_staged_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pictures without a manifest get the command that stages them."""
+    """Images without a manifest get the command that stages them."""
     source = draw(tmp_path / "raw", {"a": 1, "b": 1})
     assert in_process(source, tmp_path, monkeypatch) == 1
     assert "scones stage" in one_line(capsys.readouterr().err)
 
 
-def test_no_pictures_left_to_train_on_is_one_line(
+def test_no_images_left_to_train_on_is_one_line(
     tmp_path: Path, staged: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A class whose pictures are all held out is named."""
+    """A class whose images are all held out is named."""
     root = tmp_path / "data"
     root.mkdir()
     data = dataset.load(staged)
@@ -265,7 +265,7 @@ def test_no_pictures_left_to_train_on_is_one_line(
     for split in dataset.SPLITS:
         (root / split).symlink_to(staged / split)
     assert in_process(root, tmp_path, monkeypatch) == 1
-    assert "no training pictures of tram" in one_line(capsys.readouterr().err)
+    assert "no training images of tram" in one_line(capsys.readouterr().err)
 
 
 def test_failures_are_written_where_sagemaker_looks(

@@ -53,7 +53,7 @@ def workplace(
     return Workplace(runner, S3ObjectStore(), None)
 
 
-def picture(red: int) -> bytes:
+def make_image(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -61,13 +61,13 @@ def picture(red: int) -> bytes:
 
 def test_each_image_has_one_result_and_one_object(workplace: Workplace) -> None:
     """What became of an image is told and written under its identity: accepted, in review or quarantined, and why."""
-    refs = [workplace.put("red.png", picture(255)), workplace.put("half.png", picture(128))]
+    refs = [workplace.put("red.png", make_image(255)), workplace.put("half.png", make_image(128))]
     refs.append(workplace.put("page.png", b"<html>"))
     results = {result.image: result for result in workplace.runner.run(workplace.request(*refs))}
     assert [results[ref].outcome for ref in refs] == ["accepted", "review", "quarantined"]
     assert (results[refs[0]].label, results[refs[2]].label) == ("motorcycle", None)
     assert results[refs[0]].confidence == pytest.approx(0.9975, abs=1e-3)
-    assert results[refs[2]].reason == "not a picture: it starts with b'<html>'"
+    assert results[refs[2]].reason == "not an image: it starts with b'<html>'"
     assert all(result.seconds > 0 for result in results.values())
     written = {found.key for found in workplace.store.list("outcomes")}
     assert written == {f"outcomes/{results[ref].outcome}/{ref.image_id}.json" for ref in refs}
@@ -75,8 +75,8 @@ def test_each_image_has_one_result_and_one_object(workplace: Workplace) -> None:
 
 def test_an_image_that_was_replaced_is_dropped(workplace: Workplace) -> None:
     """A version that is no longer there leaves no outcome: the newer one has an event of its own."""
-    old = workplace.put("a.png", picture(0))
-    workplace.put("a.png", picture(255))
+    old = workplace.put("a.png", make_image(0))
+    workplace.put("a.png", make_image(255))
     (result,) = workplace.runner.run(workplace.request(old))
     assert result.outcome == "dropped"
     assert list(workplace.store.list("outcomes")) == []
@@ -87,7 +87,7 @@ def test_a_failed_execution_tells_error_and_cause(workplace: Workplace, monkeypa
     if workplace.model:
         workplace.model = WorkflowModel(Path("/no/such/model"), threshold=0.9, image_size=8)
     monkeypatch.setenv("SCONES_CLASSIFIER", "onnx:/no/such/model")
-    (result,) = workplace.runner.run(workplace.request(workplace.put("red.png", picture(255))))
+    (result,) = workplace.runner.run(workplace.request(workplace.put("red.png", make_image(255))))
     assert (result.outcome, result.label) == (None, None)
     assert result.reason
     assert result.reason.startswith("ConfigurationError: the model /no/such/model does not exist")
@@ -100,7 +100,7 @@ def test_images_may_still_be_arriving(workplace: Workplace) -> None:
     def arriving() -> Iterator[ImageRef]:
         for name in ("a.png", "b.png"):
             taken.append(name)
-            yield workplace.put(name, picture(255))
+            yield workplace.put(name, make_image(255))
 
     results = workplace.runner.run(WorkflowRequest(arriving(), "outcomes", workplace.model))
     assert taken == []

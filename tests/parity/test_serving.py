@@ -39,7 +39,7 @@ model_server.start_model_server()
 START_SECONDS = 120
 
 
-def picture(seed: int, kind: str, size: int = 24) -> bytes:
+def make_image(seed: int, kind: str, size: int = 24) -> bytes:
     noise = np.random.default_rng(seed)
     pixels = (noise.random((size, size, 3)) * noise.integers(1, 256, 3)).astype(np.uint8)
     buffer = io.BytesIO()
@@ -112,13 +112,13 @@ def wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 def test_three_ways_to_serve_agree(
     container: str, tiny_model: Path, tmp_path: Path, kind: str, content_type: str
 ) -> None:
-    """AWS's container, our own server and the model in this process say the same within 1e-6, for every picture."""
+    """AWS's container, our own server and the model in this process say the same within 1e-6, for every image."""
     deployer = LocalDeployer(tmp_path / "endpoints", tmp_path / "captures", Ledger(tmp_path / "ledger"), Run.new())
     ours = deployer.deploy(DeploymentRequest("parity", tiny_model))
     model = load_model(tiny_model)
     try:
         for seed in range(20):
-            data = picture(seed, kind)
+            data = make_image(seed, kind)
             expected = model.predict(data)
             assert ask(container, data, content_type) == pytest.approx(expected, abs=1e-6)
             assert ask(ours.url, data, content_type) == pytest.approx(expected, abs=1e-6)
@@ -128,16 +128,16 @@ def test_three_ways_to_serve_agree(
 
 @pytest.mark.parametrize(
     ("body", "content_type", "status"),
-    [(b"<html>", "image/png", 400), (picture(0, "PNG")[:80], "image/png", 400), (b"1,2", "text/csv", 415)],
+    [(b"<html>", "image/png", 400), (make_image(0, "PNG")[:80], "image/png", 400), (b"1,2", "text/csv", 415)],
     ids=["html", "truncated", "csv"],
 )
 def test_what_cannot_be_classified(container: str, body: bytes, content_type: str, status: int) -> None:
-    """A broken picture is the caller's error in AWS's container too, and the container goes on."""
+    """A broken image is the caller's error in AWS's container too, and the container goes on."""
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(container, body, content_type)
     caught.value.close()
     assert caught.value.code == status
-    assert len(ask(container, picture(1, "PNG"), "image/png")) == 2
+    assert len(ask(container, make_image(1, "PNG"), "image/png")) == 2
 
 
 def test_the_package_brings_its_own_library(tiny_model: Path, tmp_path: Path) -> None:

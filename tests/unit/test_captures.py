@@ -245,7 +245,7 @@ def test_captures_are_read_from_a_store(tmp_path: Path) -> None:
 
 
 def test_captures_join_their_object_by_inference_id(tmp_path: Path) -> None:
-    """The InferenceId of a request leads to the picture's bucket, key and version."""
+    """The InferenceId of a request leads to the image's bucket, key and version."""
     store = DirectoryObjectStore(tmp_path)
     etag = store.write("in", "a/1.png", b"picture", "image/png")
     wanted = ImageRef(s3_bucket="in", s3_key="a/1.png", etag=etag)

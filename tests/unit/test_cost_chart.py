@@ -47,7 +47,7 @@ def test_the_chart_names_every_line() -> None:
     assert sorted(names) == sorted(design.name for design in found.designs if design.drawn)
     assert drawing.count("<polyline") == len(names)
     assert drawing.count('class="ring"') == len(found.break_evens)
-    assert "10,000,000 pictures a month" in drawing
+    assert "10,000,000 images a month" in drawing
 
 
 @given(st.lists(st.tuples(DOLLARS, DOLLARS), min_size=1, max_size=8))

@@ -29,7 +29,7 @@ def png(number: int) -> bytes:
 
 
 class Desk:
-    """Pictures 100, 101, ... in a bucket, and reviewers who answer."""
+    """Images 100, 101, ... in a bucket, and reviewers who answer."""
 
     def __init__(self, folder: Path) -> None:
         self.store = MemoryObjectStore({("photos", f"{number}.png"): png(number) for number in range(100, 130)})
@@ -56,7 +56,7 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Dataset:
-    """A staged set of forty pictures of two classes."""
+    """A staged set of forty images of two classes."""
     for index, name in enumerate(("bicycle", "motorcycle")):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(20):
@@ -69,7 +69,7 @@ def splits(data: Dataset) -> dict[str, str]:
 
 
 def test_answers_are_a_source(desk: Desk, tmp_path: Path) -> None:
-    """Answers alone make a data set: each picture is under the class that was named, split as any other."""
+    """Answers alone make a data set: each image is under the class that was named, split as any other."""
     for number in range(100, 120):
         desk.answer(number, "bicycle" if number % 2 else "motorcycle")
     data = dataset.stage(desk.source, tmp_path / "data", image_size=8).dataset
@@ -101,7 +101,7 @@ def test_only_what_holds_is_taken(desk: Desk) -> None:
 
 
 def test_a_data_set_is_extended_where_it_teaches(desk: Desk, data: Dataset, tmp_path: Path) -> None:
-    """Answers go to the train split; every older picture stays in its split, and the new data set names the old one."""
+    """Answers go to the train split; every older image stays in its split, and the new data set names the old one."""
     for number in range(100, 110):
         desk.answer(number, "motorcycle")
     extended = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended", seed=5).dataset
@@ -116,8 +116,8 @@ def test_a_data_set_is_extended_where_it_teaches(desk: Desk, data: Dataset, tmp_
 
 
 @pytest.mark.parametrize("split", ["test", "calibration", "validation"])
-def test_a_picture_that_judges_does_not_teach(desk: Desk, data: Dataset, tmp_path: Path, split: dataset.Split) -> None:
-    """An answer to a picture that is in a split which judges leaves it there, and adds nothing to train."""
+def test_a_image_that_judges_does_not_teach(desk: Desk, data: Dataset, tmp_path: Path, split: dataset.Split) -> None:
+    """An answer to an image that is in a split which judges leaves it there, and adds nothing to train."""
     judge = next(record for record in data.split(split) if record.class_name == "bicycle")
     desk.store.write("photos", "100.png", (data.root / judge.path).read_bytes(), "image/png")
     desk.answer(100, "bicycle")
@@ -127,20 +127,20 @@ def test_a_picture_that_judges_does_not_teach(desk: Desk, data: Dataset, tmp_pat
 
 
 def test_an_answer_against_a_label_is_a_conflict(desk: Desk, data: Dataset, tmp_path: Path) -> None:
-    """A picture of the train split that a reviewer calls something else is left out, with both labels named."""
+    """An image of the train split that a reviewer calls something else is left out, with both labels named."""
     taught = next(record for record in data.split("train") if record.class_name == "bicycle")
     desk.store.write("photos", "100.png", (data.root / taught.path).read_bytes(), "image/png")
     desk.answer(100, "motorcycle")
     result = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
     assert taught.sha256 not in splits(result.dataset)
     assert {problem.kind for problem in result.problems} == {"conflict"}
-    assert "labelled bicycle, but the same picture is s3://photos/100.png (motorcycle)" in {
+    assert "labelled bicycle, but the same image is s3://photos/100.png (motorcycle)" in {
         problem.reason for problem in result.problems
     }
 
 
-def test_a_picture_that_was_replaced_is_reported(desk: Desk, data: Dataset, tmp_path: Path) -> None:
-    """Answers belong to the version that was shown: a picture that is another by now is left out, with the reason."""
+def test_a_image_that_was_replaced_is_reported(desk: Desk, data: Dataset, tmp_path: Path) -> None:
+    """Answers belong to the version that was shown: an image that is another by now is left out, with the reason."""
     desk.answer(100, "bicycle")
     desk.answer(101, "bicycle")
     desk.store.write("photos", "100.png", png(7), "image/png")

@@ -49,7 +49,7 @@ def python2(value: object) -> bytes:
     return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
-def pictures(count: int, seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def make_images(count: int, seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.random.default_rng(seed).integers(0, 256, (count, 3072)).astype(np.uint8)
 
 
@@ -79,7 +79,7 @@ def side(count: int, seed: int, **changes: object) -> bytes:
         b"batch_label": b"training batch 1 of 1",
         b"fine_labels": labels(count),
         b"coarse_labels": [0] * count,
-        b"data": pictures(count, seed),
+        b"data": make_images(count, seed),
     }
     return python2(table | {name.encode(): value for name, value in changes.items()})
 
@@ -100,7 +100,7 @@ def python_archive(path: Path, train: bytes | None = None, meta: bytes = META, *
 
 
 def records(count: int, seed: int) -> bytes:
-    rows = zip(labels(count), pictures(count, seed), strict=True)
+    rows = zip(labels(count), make_images(count, seed), strict=True)
     return b"".join(bytes([0, label]) + pixels.tobytes() for label, pixels in rows)
 
 
@@ -119,8 +119,8 @@ MAKERS: dict[str, Callable[[Path], Cifar100]] = {"python": python_archive, "bina
 
 
 @pytest.mark.parametrize("form", MAKERS)
-def test_pictures_come_out_as_they_went_in(form: str, tmp_path: Path) -> None:
-    """Rows of 1,024 reds, greens and blues become pictures, with their fine label's name and their side."""
+def test_images_come_out_as_they_went_in(form: str, tmp_path: Path) -> None:
+    """Rows of 1,024 reds, greens and blues become images, with their fine label's name and their side."""
     source = MAKERS[form](tmp_path / "cifar.tar.gz")
     assert source.classes() == tuple(sorted(NAMES))
     listing = source.listing(("bicycle", "motorcycle"))
@@ -130,7 +130,7 @@ def test_pictures_come_out_as_they_went_in(form: str, tmp_path: Path) -> None:
     found = {candidate.name: candidate for candidate in listing.candidates}
     image = Image.open(io.BytesIO(found["train/motorcycle/00001.png"].read()))
     assert (image.format, image.mode, image.size) == ("PNG", "RGB", (32, 32))
-    assert np.array_equal(np.asarray(image).transpose(2, 0, 1).reshape(-1), pictures(60, 1)[1])
+    assert np.array_equal(np.asarray(image).transpose(2, 0, 1).reshape(-1), make_images(60, 1)[1])
 
 
 def test_both_archives_are_the_same_data_set(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_arrays_and_plain_containers_are_read(value: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: python_archive(path, side(6, 1, data=pictures(5, 1))), "train does not hold 3072 bytes"),
+        (lambda path: python_archive(path, side(6, 1, data=make_images(5, 1))), "train does not hold 3072 bytes"),
         (lambda path: python_archive(path, side(6, 1, fine_labels=[100] * 6)), "none of the 100 classes"),
         (lambda path: python_archive(path, side(6, 1, fine_labels=[b"8"] * 6)), "does not hold"),
         (lambda path: python_archive(path, python2([1, 2])), "train holds no table"),

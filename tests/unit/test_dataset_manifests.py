@@ -37,7 +37,7 @@ def course(root: Path) -> Path:
     return root / "train.lst"
 
 
-def test_a_list_names_label_and_picture(tmp_path: Path) -> None:
+def test_a_list_names_label_and_image(tmp_path: Path) -> None:
     """Rows of number, label and path; the folder of the list's name holds them, and test.lst is the test set."""
     source = opened(course(tmp_path), "bicycle", "motorcycle")
     assert source.classes() == ("bicycle", "motorcycle")
@@ -86,8 +86,8 @@ def test_lists_that_cannot_be_read(rows: str, message: str, tmp_path: Path) -> N
         opened(tmp_path / "a.lst")
 
 
-def test_a_listed_picture_that_is_gone(tmp_path: Path) -> None:
-    """A picture that the list names but nobody has is a problem with its name, not a failure."""
+def test_a_listed_image_that_is_gone(tmp_path: Path) -> None:
+    """An image that the list names but nobody has is a problem with its name, not a failure."""
     lists = course(tmp_path)
     (tmp_path / "train" / "bike_s_3.png").unlink()
     result = dataset.stage(lists, tmp_path / "out", image_size=8)
@@ -95,7 +95,7 @@ def test_a_listed_picture_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_our_own_manifest_is_a_source(tmp_path: Path) -> None:
-    """A staged data set's manifest.jsonl names pictures, classes and the test set."""
+    """A staged data set's manifest.jsonl names images, classes and the test set."""
     staged = dataset.stage(course(tmp_path), tmp_path / "one", classes=["bicycle", "motorcycle"], image_size=8).dataset
     again = dataset.stage(tmp_path / "one" / "manifest.jsonl", tmp_path / "two", image_size=8).dataset
     assert again.hash == staged.hash
@@ -126,23 +126,23 @@ def test_an_augmented_manifest_reads_from_the_store(tmp_path: Path) -> None:
     [
         ('{"path": "a.png", "class": "a"}\n{"path": "b.png"', "line 2 is no JSON object"),
         ('{"path": "a.png", "class": "a"}\n[1]', "line 2 is no JSON object"),
-        ('{"path": "a.png"}', "line 1 does not say which picture and which class"),
-        ('{"class": "a"}', "line 1 does not say which picture and which class"),
-        ('{"path": 3, "class": "a"}', "line 1 does not say which picture"),
+        ('{"path": "a.png"}', "line 1 does not say which image and which class"),
+        ('{"class": "a"}', "line 1 does not say which image and which class"),
+        ('{"path": 3, "class": "a"}', "line 1 does not say which image"),
         ('{"path": "../a.png", "class": "a"}', "line 1 names a file outside"),
         ('{"source-ref": "s3:///a.png", "class": "a"}', "line 1: 's3:///a.png' is not s3://bucket/prefix"),
         ('{"source-ref": "s3://photos", "class": "a"}', "line 1: 's3://photos' names a bucket alone"),
     ],
 )
 def test_json_lines_that_cannot_be_read(lines: str, message: str, tmp_path: Path) -> None:
-    """A line that is no object, or lacks picture or class, is named."""
+    """A line that is no object, or lacks image or class, is named."""
     (tmp_path / "a.jsonl").write_text(lines)
     with pytest.raises(DatasetError, match=message):
         opened(tmp_path / "a.jsonl").classes()
 
 
 def test_what_a_file_is_its_content_decides(tmp_path: Path) -> None:
-    """A list called .png is a list; a picture, or a text, called .lst is none."""
+    """A list called .png is a list; an image, or a text, called .lst is none."""
     (tmp_path / "list.png").write_text("0\t0\ta.png\n")
     assert isinstance(opened(tmp_path / "list.png"), dataset.ListFile)
     draw(tmp_path / "picture.lst", 1)

@@ -26,7 +26,7 @@ RECORDS = st.lists(
 
 @pytest.fixture
 def staged(tmp_path: Path) -> Dataset:
-    """Ten drawn pictures a class."""
+    """Ten drawn images a class."""
     return stage(Synthetic(per_class=10), tmp_path / "data").dataset
 
 
@@ -56,7 +56,7 @@ def test_arrays_of_a_file_that_is_gone(staged: Dataset) -> None:
 
 
 def test_not_staged(tmp_path: Path) -> None:
-    """A folder of pictures that nobody staged says what to run."""
+    """A folder of images that nobody staged says what to run."""
     with pytest.raises(DatasetError, match=r"no dataset\.json.*scones stage"):
         load(tmp_path)
     with pytest.raises(DatasetError, match="there is no data set"):
@@ -64,7 +64,7 @@ def test_not_staged(tmp_path: Path) -> None:
 
 
 def test_missing_files(staged: Dataset) -> None:
-    """Missing pictures are counted and the first is named."""
+    """Missing images are counted and the first is named."""
     for record in staged.split("test"):
         (staged.root / record.path).unlink()
     with pytest.raises(DatasetError, match=r"4 files of .* are missing, test/bicycle/.* first"):
@@ -116,7 +116,7 @@ def test_the_hash_ignores_order_and_paths(records: list[Record], chance: object)
 
 @given(RECORDS.filter(bool), st.sampled_from(["label", "split", "sha256", "classes", "fewer"]))
 def test_the_hash_sees_every_change(records: list[Record], what: str) -> None:
-    """Another label, split, picture, class name or number of pictures is another data set."""
+    """Another label, split, image, class name or number of images is another data set."""
     first, rest = records[0], records[1:]
     changed = {
         "label": Record(first.path, first.label + 2, first.class_name, first.split, first.sha256),

@@ -47,7 +47,7 @@ def test_train_and_test(tmp_path: Path) -> None:
 
 
 def test_a_class_called_train(tmp_path: Path) -> None:
-    """A folder train/ that holds pictures is a class: the thing on rails."""
+    """A folder train/ that holds images is a class: the thing on rails."""
     folder = fill(tmp_path, "train/1.png", "tractor/1.png", "test/1.png")
     assert folder.classes() == ("test", "tractor", "train")
     assert not [name for name, _, held_out in names_of(folder) if held_out]
@@ -60,7 +60,7 @@ def test_a_class_called_train_below_train(tmp_path: Path) -> None:
 
 
 def test_hidden_files_are_counted_only(tmp_path: Path) -> None:
-    """Hidden files and folders are no pictures, whatever they are called."""
+    """Hidden files and folders are no images, whatever they are called."""
     folder = fill(tmp_path, "a/._1.png", "a/.DS_Store", "a/.cache/3.png", ".git/x.png", "a/1.png", "b/1.png", "README")
     listing = folder.listing(("a", "b"))
     assert [c.name for c in listing.candidates] == ["a/1.png", "b/1.png"]
@@ -85,8 +85,8 @@ def test_links(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ((), "holds nothing: it must hold one folder of pictures for each class"),
-        (("1.png", "2.jpg"), "loose pictures, but no class folders"),
+        ((), "holds nothing: it must hold one folder of images for each class"),
+        (("1.png", "2.jpg"), "loose images, but no class folders"),
         ((".hidden/1.png",), "holds nothing"),
     ],
 )
@@ -113,8 +113,8 @@ def test_what_a_source_may_be(tmp_path: Path) -> None:
     assert open_source(own, seed=9, image_size=64) is own
 
 
-def test_synthetic_pictures_are_drawn_when_read() -> None:
-    """A synthetic source lists its pictures at once and draws each when it is read."""
+def test_synthetic_images_are_drawn_when_read() -> None:
+    """A synthetic source lists its images at once and draws each when it is read."""
     source = Synthetic(per_class=1_000, seed=1)
     listing = source.listing(source.classes())
     assert len(listing.candidates) == 2_000

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scones_ml.dataset.checks import StagedPicture
+from scones_ml.dataset.checks import StagedImage
 from scones_ml.dataset.splits import assign_splits, split_sizes
 from scones_ml.errors import DatasetError
 
 
-def picture(class_name: str, number: int, *, held_out: bool = False) -> StagedPicture:
+def make_image(class_name: str, number: int, *, held_out: bool = False) -> StagedImage:
     digest = hashlib.sha256(f"{class_name}{number}{held_out}".encode()).hexdigest()
-    return StagedPicture(f"{class_name}/{number}.png", class_name, "test" if held_out else None, digest, Path("unused"))
+    return StagedImage(f"{class_name}/{number}.png", class_name, "test" if held_out else None, digest, Path("unused"))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def picture(class_name: str, number: int, *, held_out: bool = False) -> StagedPi
     ],
 )
 def test_sizes(n: int, with_test: bool, sizes: tuple[int, ...]) -> None:
-    """Training pictures are split 80/10/10, after one in five went to test where the source has none."""
+    """Training images are split 80/10/10, after one in five went to test where the source has none."""
     assert tuple(split_sizes(n, with_test=with_test).values()) == sizes
 
 
@@ -47,11 +47,11 @@ def test_sizes_add_up(n: int, with_test: bool) -> None:
 
 @given(st.lists(st.integers(4, 60), min_size=2, max_size=5), st.integers(0, 10))
 def test_every_class_is_in_every_split(counts: list[int], seed: int) -> None:
-    """Every picture gets one split, and every class is in each of them by its own share."""
+    """Every image gets one split, and every class is in each of them by its own share."""
     classes = [f"class{i}" for i in range(len(counts))]
-    pictures = [picture(name, i) for name, n in zip(classes, counts, strict=True) for i in range(n)]
-    assigned = assign_splits(pictures, classes, seed)
-    assert sorted(p.name for p, _ in assigned) == sorted(p.name for p in pictures)
+    images = [make_image(name, i) for name, n in zip(classes, counts, strict=True) for i in range(n)]
+    assigned = assign_splits(images, classes, seed)
+    assert sorted(p.name for p, _ in assigned) == sorted(p.name for p in images)
     for name, n in zip(classes, counts, strict=True):
         found = Counter(split for p, split in assigned if p.class_name == name)
         assert found == Counter(split_sizes(n, with_test=False))
@@ -60,47 +60,47 @@ def test_every_class_is_in_every_split(counts: list[int], seed: int) -> None:
 @given(st.permutations(range(12)), st.text("abcxyz", min_size=1))
 def test_order_and_names_do_not_matter(order: list[int], prefix: str) -> None:
     """The split depends on seed and content, neither on file names nor on the order of reading."""
-    pictures = [picture(name, i) for name in "ab" for i in range(12)]
+    images = [make_image(name, i) for name in "ab" for i in range(12)]
     renamed = [
-        StagedPicture(prefix + pictures[i + 12 * k].name, p.class_name, False, p.digest, p.file)
+        StagedImage(prefix + images[i + 12 * k].name, p.class_name, False, p.digest, p.file)
         for k in range(2)
         for i in order
-        for p in [pictures[i + 12 * k]]
+        for p in [images[i + 12 * k]]
     ]
-    before = {p.digest: split for p, split in assign_splits(pictures, "ab", 3)}
+    before = {p.digest: split for p, split in assign_splits(images, "ab", 3)}
     after = {p.digest: split for p, split in assign_splits(renamed, "ab", 3)}
     assert before == after
 
 
 def test_another_seed_is_another_split() -> None:
     """The seed decides who is held out."""
-    pictures = [picture(name, i) for name in "ab" for i in range(50)]
-    first, second = ({p.name for p, s in assign_splits(pictures, "ab", seed) if s == "test"} for seed in (0, 1))
+    images = [make_image(name, i) for name in "ab" for i in range(50)]
+    first, second = ({p.name for p, s in assign_splits(images, "ab", seed) if s == "test"} for seed in (0, 1))
     assert first != second
     assert len(first) == len(second)
 
 
 def test_a_given_test_set_stays() -> None:
     """What the source has as its test set is the test set, all of it and nothing else."""
-    held = [picture(name, i, held_out=True) for name in "ab" for i in range(7)]
-    pool = [picture(name, i) for name in "ab" for i in range(10)]
+    held = [make_image(name, i, held_out=True) for name in "ab" for i in range(7)]
+    pool = [make_image(name, i) for name in "ab" for i in range(10)]
     assigned = assign_splits([*held, *pool], "ab", 0)
     assert {p.name for p, split in assigned if split == "test" and p.split == "test"} == {p.name for p in held}
     assert not [p for p, split in assigned if split == "test" and p.split != "test"]
 
 
 @pytest.mark.parametrize(("n", "with_test"), [(2, True), (3, False), (0, False)])
-def test_too_few_pictures(n: int, with_test: bool) -> None:
-    """A class that cannot be in every split is named, with how many pictures it needs."""
-    pictures = [picture("b", i) for i in range(20)] + [picture("a", i) for i in range(n)]
+def test_too_few_images(n: int, with_test: bool) -> None:
+    """A class that cannot be in every split is named, with how many images it needs."""
+    images = [make_image("b", i) for i in range(20)] + [make_image("a", i) for i in range(n)]
     if with_test:
-        pictures += [picture(name, 0, held_out=True) for name in "ab"]
+        images += [make_image(name, 0, held_out=True) for name in "ab"]
     with pytest.raises(DatasetError, match=f"class 'a' has {n} usable .*needs at least {3 if with_test else 4}"):
-        assign_splits(pictures, "ab", 0)
+        assign_splits(images, "ab", 0)
 
 
 def test_a_class_that_is_never_tested() -> None:
     """A class that is absent from the source's test set is named."""
-    pictures = [picture(name, i) for name in "ab" for i in range(20)] + [picture("a", 0, held_out=True)]
-    with pytest.raises(DatasetError, match="class 'b' has no usable picture in test/"):
-        assign_splits(pictures, "ab", 0)
+    images = [make_image(name, i) for name in "ab" for i in range(20)] + [make_image("a", 0, held_out=True)]
+    with pytest.raises(DatasetError, match="class 'b' has no usable image in test/"):
+        assign_splits(images, "ab", 0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scones_ml.dataset.synthetic import KINDS, draw_picture, draw_png, render
+from scones_ml.dataset.synthetic import KINDS, draw_image, draw_png, render
 from scones_ml.dataset.synthetic.background import noise
 from scones_ml.dataset.synthetic.solid import Camera
 from scones_ml.errors import DatasetError
@@ -18,32 +18,32 @@ from scones_ml.errors import DatasetError
 
 @settings(deadline=None, max_examples=20)
 @given(st.sampled_from(KINDS), st.integers(), st.integers(0, 10**9))
-def test_a_picture_depends_on_seed_kind_and_index_alone(kind: str, seed: int, index: int) -> None:
-    """The same picture comes out however many were drawn before."""
+def test_a_image_depends_on_seed_kind_and_index_alone(kind: str, seed: int, index: int) -> None:
+    """The same image comes out however many were drawn before."""
     first = draw_png(kind, seed, index)
     draw_png("bicycle", 0, 0)
     assert draw_png(kind, seed, index) == first
 
 
-def test_pictures_differ() -> None:
-    """Another index, seed or kind is another picture."""
+def test_images_differ() -> None:
+    """Another index, seed or kind is another image."""
     drawn = [draw_png(kind, seed, index) for kind in KINDS for seed in range(5) for index in range(20)]
     assert len(set(drawn)) == len(drawn)
 
 
 @pytest.mark.parametrize("size", [8, 32, 100, 256, (48, 20)])
 def test_sizes(size: int | tuple[int, int]) -> None:
-    """A picture is RGB and as large as asked for."""
-    picture = render("bicycle", random.Random(1), size)
-    assert picture.mode == "RGB"
-    assert picture.size == ((size, size) if isinstance(size, int) else size)
+    """An image is RGB and as large as asked for."""
+    image = render("bicycle", random.Random(1), size)
+    assert image.mode == "RGB"
+    assert image.size == ((size, size) if isinstance(size, int) else size)
 
 
 def test_a_photograph_of_twelve_megapixels() -> None:
-    """One renderer draws thumbnails and pictures as large as a camera's."""
-    picture = draw_picture("motorcycle", 0, 0, (4000, 3000))
-    assert picture.size == (4000, 3000)
-    assert np.asarray(picture.resize((40, 30))).std() > 10
+    """One renderer draws thumbnails and images as large as a camera's."""
+    image = draw_image("motorcycle", 0, 0, (4000, 3000))
+    assert image.size == (4000, 3000)
+    assert np.asarray(image.resize((40, 30))).std() > 10
 
 
 def test_what_cannot_be_drawn() -> None:
@@ -55,12 +55,12 @@ def test_what_cannot_be_drawn() -> None:
 
 
 def test_speed() -> None:
-    """A picture of 32x32 takes at most 4 ms of one processor; the best of five rounds, since others use it too."""
+    """An image of 32x32 takes at most 4 ms of one processor; the best of five rounds, since others use it too."""
     rounds = []
     for number in range(5):
         start = time.process_time()
         for index in range(20):
-            draw_picture(KINDS[index % 2], number, index)
+            draw_image(KINDS[index % 2], number, index)
         rounds.append((time.process_time() - start) / 20)
     assert min(rounds) < 0.004
 
@@ -68,7 +68,7 @@ def test_speed() -> None:
 def test_light_does_not_tell_the_kinds_apart() -> None:
     """Corners, where there is background, are equally bright and colourful for both kinds."""
     corners = [
-        np.stack([np.asarray(draw_picture(kind, 7, i))[:4, :4].mean((0, 1)) for i in range(300)]) for kind in KINDS
+        np.stack([np.asarray(draw_image(kind, 7, i))[:4, :4].mean((0, 1)) for i in range(300)]) for kind in KINDS
     ]
     brightness = [corner.mean(1) for corner in corners]
     colour = [corner.max(1) - corner.min(1) for corner in corners]
@@ -79,9 +79,9 @@ def test_light_does_not_tell_the_kinds_apart() -> None:
 
 def test_motorcycles_are_massive() -> None:
     """Between the wheels a motorcycle differs from its background far more than a bicycle does."""
-    pictures = [np.stack([np.asarray(draw_picture(kind, 3, i), float) for i in range(200)]) for kind in KINDS]
+    images = [np.stack([np.asarray(draw_image(kind, 3, i), float) for i in range(200)]) for kind in KINDS]
     inner, rim = (slice(None), slice(12, 22), slice(11, 21)), (slice(None), slice(0, 4))
-    away = [np.abs(p[inner].mean((1, 2)) - p[rim].mean((1, 2))).mean() for p in pictures]
+    away = [np.abs(p[inner].mean((1, 2)) - p[rim].mean((1, 2))).mean() for p in images]
     assert away[1] > 1.3 * away[0]
 
 

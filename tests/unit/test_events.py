@@ -115,7 +115,7 @@ def test_wrong_start_events_are_named(event: Mapping[str, object], words: str) -
 
 @pytest.mark.parametrize("name", recorded_events("serialized_"))
 def test_course_shapes_of_a_serialized_image(name: str) -> None:
-    """Every shape in which the course hands a picture on is read."""
+    """Every shape in which the course hands an image on is read."""
     image = events.serialized_image(recorded_event(name))
     assert (image.s3_bucket, image.s3_key, image.image_data) == (BUCKET, KEY, "iVBORw0KGgo=")
     assert image.image_id == events.image_id(BUCKET, KEY, None)

@@ -36,9 +36,9 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_every_format_becomes_an_rgb_png(kind: str) -> None:
     """Whatever comes in, an 8-bit RGB PNG goes out, and its source format is named."""
-    picture = images.normalise(encoded(noise(40, 30), kind))
-    assert (picture.source_format, picture.width, picture.height) == (kind, 40, 30)
-    assert (decoded(picture.png).format, decoded(picture.png).mode) == ("PNG", "RGB")
+    image = images.normalise(encoded(noise(40, 30), kind))
+    assert (image.source_format, image.width, image.height) == (kind, 40, 30)
+    assert (decoded(image.png).format, decoded(image.png).mode) == ("PNG", "RGB")
 
 
 @settings(max_examples=40, deadline=None)
@@ -46,17 +46,17 @@ def test_every_format_becomes_an_rgb_png(kind: str) -> None:
 def test_sides_are_reduced_and_never_enlarged(width: int, height: int, size: int) -> None:
     """Each side is at most image_size, a shorter one stays, and a second pass changes nothing."""
     policy = ImagePolicy(image_size=size)
-    picture = images.normalise(encoded(noise(width, height)), policy)
-    assert (picture.width, picture.height) == (min(width, size), min(height, size))
-    assert images.normalise(picture.png, policy).png == picture.png
+    image = images.normalise(encoded(noise(width, height)), policy)
+    assert (image.width, image.height) == (min(width, size), min(height, size))
+    assert images.normalise(image.png, policy).png == image.png
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (b"", "it is empty"),
-        (b"<!DOCTYPE html><html></html>", "not a picture: it starts with"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (b"<!DOCTYPE html><html></html>", "not an image: it starts with"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
         (b"\x89PNG\r\n\x1a\n", "broken PNG"),
         (b"\xff\xd8\xff\xe0", "broken JPEG"),
         (b"GIF89a", "broken GIF"),
@@ -65,7 +65,7 @@ def test_sides_are_reduced_and_never_enlarged(width: int, height: int, size: int
         (b"II*\x00", "broken TIFF"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, words: str) -> None:
+def test_what_is_no_image_is_named(data: bytes, words: str) -> None:
     """Empty objects, pages, vector graphics and bare headers are InvalidImageErrors in one line."""
     with pytest.raises(InvalidImageError, match=words) as caught:
         images.normalise(data)
@@ -75,18 +75,18 @@ def test_what_is_no_picture_is_named(data: bytes, words: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damage_never_escapes_as_a_foreign_error(data: st.DataObject) -> None:
-    """A truncated or corrupted file gives a picture or an ImageError, nothing else."""
+    """A truncated or corrupted file gives an image or an ImageError, nothing else."""
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]))
     whole = bytearray(encoded(noise(24, 24), kind))
     for _ in range(data.draw(st.integers(0, 6))):
         whole[data.draw(st.integers(8, len(whole) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(whole[: data.draw(st.integers(12, len(whole)))])
     try:
-        picture = images.normalise(cut, ImagePolicy(max_pixels=10_000))
+        image = images.normalise(cut, ImagePolicy(max_pixels=10_000))
     except ImageError as exc:
         assert str(exc)
     else:
-        assert decoded(picture.png).mode == "RGB"
+        assert decoded(image.png).mode == "RGB"
 
 
 def test_caps_hold_before_anything_is_decoded() -> None:
@@ -149,25 +149,25 @@ def test_animations_give_their_first_frame() -> None:
 
 
 def test_appended_bytes_and_metadata_do_not_travel_on() -> None:
-    """The pixels are encoded anew: a ZIP behind the picture and its comments are gone."""
+    """The pixels are encoded anew: a ZIP behind the image and its comments are gone."""
     data = encoded(noise(8, 8)) + b"PK\x03\x04 payload"
     assert b"payload" not in images.normalise(data).png
 
 
 def test_noise_at_the_default_size_fits_into_a_state() -> None:
     """Even noise, the worst case, stays below a state's 262,144 bytes as base64."""
-    picture = images.normalise(encoded(noise(1000, 1000)))
-    assert len(picture.png) * 4 / 3 < 262_144 - 8_192
+    image = images.normalise(encoded(noise(1000, 1000)))
+    assert len(image.png) * 4 / 3 < 262_144 - 8_192
 
 
 def test_training_and_serving_see_the_same_pixels() -> None:
-    """Reading an original at the model's size gives what reading its normalised picture gives."""
+    """Reading an original at the model's size gives what reading its normalised image gives."""
     data = encoded(noise(320, 200))
     small = images.normalise(data, ImagePolicy(image_size=32)).png
     assert np.array_equal(images.pixels(data, 32), images.pixels(small, 32))
 
 
-def test_the_course_s_pictures_keep_their_pixels(test_data: Path) -> None:
+def test_the_course_s_images_keep_their_pixels(test_data: Path) -> None:
     """The course's RGBA PNGs (alpha 255 everywhere) come out pixel for pixel."""
     files = sorted((test_data / "course-originals-rgba").glob("*.png"))
     assert len(files) == 20
@@ -184,7 +184,7 @@ def test_the_course_s_pictures_keep_their_pixels(test_data: Path) -> None:
         ((1200, 900), (1000, 750), "image/jpeg"),
     ],
 )
-def test_people_see_the_whole_picture_in_its_proportions(
+def test_people_see_the_whole_image_in_its_proportions(
     size: tuple[int, int], shown: tuple[int, int], media_type: str
 ) -> None:
     """A preview is never stretched; small ones lose nothing, large ones are JPEG."""

@@ -28,16 +28,16 @@ def dollars(design: str, images: float = MILLION, workload: Workload | None = No
     ("design", "known"),
     [("course", 272), ("course-express", 173), ("batch-transform", 6.06), ("batch-transform-packed", 0.72)],
 )
-def test_a_million_pictures_cost_what_is_known(design: str, known: float) -> None:
-    """The course's design costs $272 for a million pictures, as Express $173; batch transform $6.06, packed $0.72."""
+def test_a_million_images_cost_what_is_known(design: str, known: float) -> None:
+    """The course's design costs $272 for a million images, as Express $173; batch transform $6.06, packed $0.72."""
     assert dollars(design) == pytest.approx(known, rel=0.05)
 
 
 def test_bulk_costs_what_is_known() -> None:
-    """A million pictures in bulk cost $0.92, of which reading and computing $0.63; being resumable is extra."""
+    """A million images in bulk cost $0.92, of which reading and computing $0.63; being resumable is extra."""
     (bulk,) = cost.estimate(MILLION, ["bulk"])
     lines = {line.what: line.dollars(MILLION) for line in bulk.lines}
-    extra = lines["S3 LIST: done before?"] + lines["listing of the pictures"] + lines["logs"]
+    extra = lines["S3 LIST: done before?"] + lines["listing of the images"] + lines["logs"]
     assert bulk.per_month - extra == pytest.approx(0.92, rel=0.05)
     assert lines["S3 GET"] + lines["Lambda ClassifyBatch"] == pytest.approx(0.63, rel=0.05)
     assert extra < 0.07
@@ -53,7 +53,7 @@ def test_the_hourly_price_is_the_tables_or_none() -> None:
 
 
 def test_an_instance_pays_above_hundreds_of_millions() -> None:
-    """An instance that always runs beats compute in the function only above 427 million pictures a month."""
+    """An instance that always runs beats compute in the function only above 427 million images a month."""
     assert cost.instance_break_even() == pytest.approx(427 * MILLION, rel=0.05)
 
 
@@ -80,7 +80,7 @@ def test_the_count_is_what_an_execution_enters(accepted: bool) -> None:
 
 
 def test_a_longer_definition_costs_more() -> None:
-    """A state more is a transition more: $25 for a million pictures."""
+    """A state more is a transition more: $25 for a million images."""
     machine = workflows.image_classification()
     longer = dataclasses.replace(
         machine, start_at="First", states={"First": asl.Pass(next=machine.start_at), **machine.states}
@@ -148,7 +148,7 @@ def test_every_price_is_dated_and_sourced() -> None:
 
 
 def test_only_an_endpoint_costs_while_nothing_happens() -> None:
-    """A month without a picture costs the endpoint's hours, a dollar of alarms, or nothing at all."""
+    """A month without an image costs the endpoint's hours, a dollar of alarms, or nothing at all."""
     idle = {one.design: one.idle_per_month for one in cost.estimate(MILLION)}
     assert idle["endpoint"] == pytest.approx(730 * 0.23, rel=0.01)
     assert 0 < idle["lambda"] == idle["lambda-express"] < idle["serverless"] < 1.5
@@ -156,8 +156,8 @@ def test_only_an_endpoint_costs_while_nothing_happens() -> None:
 
 
 @given(st.sampled_from(sorted(DESIGNS)), VOLUMES, VOLUMES)
-def test_more_pictures_never_cost_less(design: str, one: float, other: float) -> None:
-    """Costs grow with the number of pictures, from the idle cost on."""
+def test_more_images_never_cost_less(design: str, one: float, other: float) -> None:
+    """Costs grow with the number of images, from the idle cost on."""
     fewer, more = sorted((one, other))
     (idle,) = {found.idle_per_month for found in cost.estimate(0, [design])}
     assert idle <= dollars(design, fewer) <= dollars(design, more)
@@ -165,7 +165,7 @@ def test_more_pictures_never_cost_less(design: str, one: float, other: float) ->
 
 @given(VOLUMES)
 def test_a_month_is_the_sum_of_its_lines(images: float) -> None:
-    """What is shown adds up: lines make the month, and 1,000 more pictures cost what is said."""
+    """What is shown adds up: lines make the month, and 1,000 more images cost what is said."""
     for one, later in zip(cost.estimate(images), cost.estimate(images + 1000), strict=True):
         assert one.per_month == pytest.approx(sum(line.dollars(images) for line in one.lines))
         if images:

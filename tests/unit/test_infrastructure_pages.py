@@ -44,8 +44,8 @@ def test_the_costs_are_what_the_code_says() -> None:
     assert block("deploy.md", "costs") == cost_table()
 
 
-def test_the_picture_shows_every_function_and_every_way() -> None:
-    """All functions, machines, buckets, rules, queue and topic are in the picture, and events lead to outcomes."""
+def test_the_image_shows_every_function_and_every_way() -> None:
+    """All functions, machines, buckets, rules, queue and topic are in the image, and events lead to outcomes."""
     text = pages.architecture()
     drawn = ("Serverless::Function", "StateMachine", "S3::Bucket", "Events::Rule", "SQS::Queue", "SNS::Topic")
     for name, held in template()["Resources"].items():  # type: ignore[union-attr]
@@ -56,7 +56,7 @@ def test_the_picture_shows_every_function_and_every_way() -> None:
         assert re.search(rf"^    {one} -.*> {other}$", text, re.MULTILINE)
 
 
-def test_every_name_in_the_picture_is_a_node() -> None:
+def test_every_name_in_the_image_is_a_node() -> None:
     """Arrows lead from node to node."""
     lines = pages.architecture().splitlines()[1:]
     nodes = {match[1] for line in lines if (match := re.fullmatch(r"    (\w+)[\[({].*", line))}

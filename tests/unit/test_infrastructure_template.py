@@ -12,8 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from scones_ml import asl, events, settings, workflows
-from scones_ml.aws import classifier as sagemaker
-from scones_ml.aws import store as s3
+from scones_ml.aws import clients
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
 from scones_ml.infrastructure import TemplateSettings, functions, grants, template
 from scones_ml.infrastructure.__main__ import main
@@ -98,16 +97,11 @@ def _conditions(value: object) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("machine", "name"), NAMES)
-def test_time_limits_are_ordered(
-    resources: Mapping[str, Resource], monkeypatch: pytest.MonkeyPatch, machine: str, name: str
-) -> None:
+def test_time_limits_are_ordered(resources: Mapping[str, Resource], machine: str, name: str) -> None:
     """A client gives up before its function, the function before its Task, the Task before the machine."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    clients = [s3._default_client(), sagemaker._client(None)]
-    configs = [client.meta.config for client in clients]
     slowest = max(
         (config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"]  # type: ignore[attr-defined]
-        for config in configs
+        for config in (clients.DATA_PLANE, clients.INFERENCE)
     )
     function = resources[f"{name}Function"]["Properties"]["Timeout"]
     task = dict(states_of(MACHINES[machine].states))[name]
@@ -137,7 +131,7 @@ def test_failures_of_standard_machines_are_kept_and_told(resources: Mapping[str,
 
 
 def test_doubt_can_fail_an_execution() -> None:
-    """below_threshold="fail" deploys the definition that fails doubtful pictures."""
+    """below_threshold="fail" deploys the definition that fails doubtful images."""
     found = document(below_threshold="fail")["Resources"]["ImageClassification"]["Properties"]["DefinitionString"]
     assert workflows.THRESHOLD_ERROR in found
 
@@ -179,7 +173,7 @@ def test_outcomes_start_no_execution(resources: Mapping[str, Resource]) -> None:
         ("images/a.png.tmp", False),
     ],
 )
-def test_the_rule_takes_pictures_under_the_prefix(resources: Mapping[str, Resource], key: str, starts: bool) -> None:
+def test_the_rule_takes_images_under_the_prefix(resources: Mapping[str, Resource], key: str, starts: bool) -> None:
     """A key starts an execution when prefix and suffix both fit, by EventBridge's rule for wildcards."""
     patterns = resources["ImageCreatedRule"]["Properties"]["EventPattern"]["detail"]["object"]["key"]
     texts = [held["wildcard"]["Fn::Sub"].replace("${InputPrefix}", "images/") for held in patterns]
@@ -193,7 +187,7 @@ def test_undelivered_events_are_kept(resources: Mapping[str, Resource]) -> None:
     assert resources["DeadLetterQueue"]["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
 
 
-def test_logs_hold_no_pictures_and_end(resources: Mapping[str, Resource]) -> None:
+def test_logs_hold_no_images_and_end(resources: Mapping[str, Resource]) -> None:
     """Execution data is not logged, and every log group has a retention."""
     for found in of_type(resources, "AWS::StepFunctions::StateMachine").values():
         assert found["LoggingConfiguration"]["IncludeExecutionData"] is False

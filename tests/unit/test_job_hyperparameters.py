@@ -159,7 +159,7 @@ def test_a_missing_one_is_named() -> None:
         ({"early_stopping_patience": 3}, "early_stopping_patience: no effect without early_stopping=True"),
         ({"lr_scheduler_factor": 0.5}, "lr_scheduler_factor has no effect without lr_scheduler_step"),
         ({"lr_scheduler_step": "10,30"}, "lr_scheduler_step=10,30 goes past the 30 epochs"),
-        ({"image_shape": "3,32,32"}, "num_layers=152 is meant for pictures larger than 3,32,32"),
+        ({"image_shape": "3,32,32"}, "num_layers=152 is meant for images larger than 3,32,32"),
         ({"image_shape": "3,32,32", "num_layers": 20}, None),
         ({"mini_batch_size": 801}, "mini_batch_size=801 is more than num_training_samples"),
         ({"top_k": 2}, "top_k=2 of 2 classes is always right"),

@@ -119,7 +119,7 @@ def test_the_course_s_job() -> None:
 
 
 def test_an_augmented_manifest_is_streamed() -> None:
-    """Manifest, wrapper, mode and attributes go together, the picture's attribute first."""
+    """Manifest, wrapper, mode and attributes go together, the image's attribute first."""
     (channel, _) = training_request(JOBS["manifest"])["InputDataConfig"]  # type: ignore[misc]
     source = channel["DataSource"]["S3DataSource"]  # type: ignore[has-type]
     assert (source["S3DataType"], source["AttributeNames"]) == ("AugmentedManifestFile", ["source-ref", "class"])

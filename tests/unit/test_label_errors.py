@@ -23,7 +23,7 @@ def test_a_confident_contradiction_is_named() -> None:
 
 
 def test_doubt_alone_is_no_error() -> None:
-    """A wrong answer below its class's usual confidence says that the picture is hard, not that its label is wrong."""
+    """A wrong answer below its class's usual confidence says that the image is hard, not that its label is wrong."""
     probabilities = [[0.95, 0.05], [0.45, 0.55], [0.1, 0.9], [0.05, 0.95]]
     assert find_label_errors(probabilities, [0, 0, 1, 1]) == ()
 
@@ -64,15 +64,15 @@ def test_suspects_are_what_they_say(seed: int, classes: int, rows: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> NDArray[np.uint8]:
-    """Thirty pictures of coloured blotches, no two of them alike."""
+def images() -> NDArray[np.uint8]:
+    """Thirty images of coloured blotches, no two of them alike."""
     blotches = np.random.default_rng(0).integers(0, 256, (30, 6, 6, 3), np.uint8)
     return np.stack([np.asarray(Image.fromarray(b).resize((32, 32), Image.Resampling.BICUBIC)) for b in blotches])
 
 
-def test_other_pictures_are_no_duplicates(pictures: NDArray[np.uint8]) -> None:
-    """Among pictures that have nothing in common no pair is named."""
-    assert find_near_duplicates(pictures) == ()
+def test_other_images_are_no_duplicates(images: NDArray[np.uint8]) -> None:
+    """Among images that have nothing in common no pair is named."""
+    assert find_near_duplicates(images) == ()
 
 
 def _as_jpeg(image: Image.Image) -> Image.Image:
@@ -90,20 +90,20 @@ def _as_jpeg(image: Image.Image) -> Image.Image:
         (lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), True),
     ],
 )
-def test_a_changed_copy_is_found(pictures: NDArray[np.uint8], change: object, mirrored: bool) -> None:
+def test_a_changed_copy_is_found(images: NDArray[np.uint8], change: object, mirrored: bool) -> None:
     """A copy that was compressed, darkened, scaled or mirrored is named with its original, and nothing else is."""
     assert callable(change)
-    copy = np.asarray(change(Image.fromarray(pictures[3])).convert("RGB"))
-    (pair,) = find_near_duplicates(np.concatenate([pictures, copy[None]]))
+    copy = np.asarray(change(Image.fromarray(images[3])).convert("RGB"))
+    (pair,) = find_near_duplicates(np.concatenate([images, copy[None]]))
     assert (pair.first, pair.second, pair.mirrored) == (3, 30, mirrored)
 
 
-def test_blank_pictures_are_like_none() -> None:
-    """Pictures of one colour have nothing to compare: none of them is a duplicate, and nothing is divided by zero."""
+def test_blank_images_are_like_none() -> None:
+    """Images of one colour have nothing to compare: none of them is a duplicate, and nothing is divided by zero."""
     assert find_near_duplicates(np.full((3, 16, 16, 3), 7, np.uint8)) == ()
 
 
-def test_pictures_of_another_shape_are_refused() -> None:
+def test_images_of_another_shape_are_refused() -> None:
     """The message says which shape was expected."""
     with pytest.raises(DatasetError, match=r"expected \(N, S, S, 3\)"):
         find_near_duplicates(np.zeros((2, 16, 16), np.uint8))

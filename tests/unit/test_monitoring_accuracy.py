@@ -22,7 +22,7 @@ def draw(
 @pytest.mark.parametrize("shift", [0.0, -1.0])
 @pytest.mark.parametrize("labels", [60, 400])
 def test_the_interval_holds_the_accuracy(honest: float, shift: float, labels: int) -> None:
-    """In at least 92 of 100 streams: calibrated or overconfident, with an easier or a harder mix of pictures."""
+    """In at least 92 of 100 streams: calibrated or overconfident, with an easier or a harder mix of images."""
     generator = np.random.default_rng(2)
     held = 0
     for _ in range(300):

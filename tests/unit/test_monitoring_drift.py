@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scones_ml.monitoring.drift import Drift, DriftWatch
-from scones_ml.monitoring.grids import CONFIDENCE, PICTURE_GRIDS, histogram, quantiles
+from scones_ml.monitoring.grids import CONFIDENCE, IMAGE_GRIDS, histogram, quantiles
 from scones_ml.monitoring.martingale import BLOCK, ConformalMartingale
 from scones_ml.monitoring.reference import Reference
 
@@ -80,7 +80,7 @@ def test_a_real_shift_is_found(shift: float, before: int, within: int) -> None:
 def test_values_that_only_spread_out_are_found() -> None:
     """A figure whose median stays but whose spread doubles raises the alarm."""
     generator = np.random.default_rng(5)
-    cells = PICTURE_GRIDS["brightness"].cells(
+    cells = IMAGE_GRIDS["brightness"].cells(
         np.concatenate((generator.normal(128, 20, 500), generator.normal(128, 45, 500))).clip(0, 255)
     )
     assert wealth(cells[:200], cells[200:]).max() >= -math.log(0.01 / 6)
@@ -108,7 +108,7 @@ def reference(generator: np.random.Generator, images: int = 100, classes: int = 
     labels = tuple(f"class {n}" for n in range(classes))
     cells = CONFIDENCE.cells(confident(generator, images))
     sparse = {int(cell): int(n) for cell, n in enumerate(histogram(cells)) if n}
-    figures = pictures(generator, images)
+    figures = make_images(generator, images)
     return Reference(
         labels=labels,
         image_size=32,
@@ -118,20 +118,20 @@ def reference(generator: np.random.Generator, images: int = 100, classes: int = 
         right=sparse,
         pictures={
             name: {int(cell): int(n) for cell, n in enumerate(histogram(grid.cells(column))) if n}
-            for (name, grid), column in zip(PICTURE_GRIDS.items(), figures.T, strict=True)
+            for (name, grid), column in zip(IMAGE_GRIDS.items(), figures.T, strict=True)
         },
     )
 
 
-def pictures(generator: np.random.Generator, count: int) -> Floats:
-    """Figures of pictures that hang together as real ones do."""
+def make_images(generator: np.random.Generator, count: int) -> Floats:
+    """Figures of images that hang together as real ones do."""
     brightness = generator.normal(120, 30, count).clip(0, 255)
     contrast = (brightness / 3 + generator.normal(10, 8, count)).clip(0, 127)
     return np.stack((brightness, contrast, np.exp(generator.normal(7, 1, count)), np.full(count, 32.0)), axis=1)
 
 
 def watched(seed: int, records: int, level: float, classes: int = 2, darker: float = 0.0) -> Drift:
-    """Watch a stream whose pictures may be darker than the reference's."""
+    """Watch a stream whose images may be darker than the reference's."""
     generator = np.random.default_rng(seed)
     watch = DriftWatch(reference(generator, classes=classes), level, seed)
     for start in range(0, records, BLOCK):
@@ -140,9 +140,9 @@ def watched(seed: int, records: int, level: float, classes: int = 2, darker: flo
         watch.add_answers(
             confident(generator, len(numbers)), generator.integers(0, classes, len(numbers)), numbers, seconds
         )
-        figures = pictures(generator, len(numbers))
+        figures = make_images(generator, len(numbers))
         figures[:, 0] = (figures[:, 0] - darker).clip(0, 255)
-        watch.add_pictures(figures, numbers, seconds)
+        watch.add_images(figures, numbers, seconds)
     return watch.result()
 
 
@@ -155,7 +155,7 @@ def test_all_figures_together_keep_the_level(classes: int) -> None:
 
 
 def test_the_figure_that_changed_is_named() -> None:
-    """Darker pictures raise the alarm of brightness and of nothing else; record, time and medians are told."""
+    """Darker images raise the alarm of brightness and of nothing else; record, time and medians are told."""
     drift = watched(1, 800, 0.01, darker=40.0)
     (figure,) = (figure for figure in drift.figures if figure.first_alarm)
     assert (figure.name, drift.alarm) == ("brightness", True)
@@ -168,13 +168,13 @@ def test_the_figure_that_changed_is_named() -> None:
     assert figure.reference - figure.recent == pytest.approx(40, abs=8)
 
 
-def test_pictures_that_cannot_be_read_are_counted_and_left_out() -> None:
-    """A row of NaN is a broken picture: it is counted, and no figure sees it."""
+def test_images_that_cannot_be_read_are_counted_and_left_out() -> None:
+    """A row of NaN is a broken image: it is counted, and no figure sees it."""
     generator = np.random.default_rng(0)
     watch = DriftWatch(reference(generator), 0.01)
-    figures = pictures(generator, 10)
+    figures = make_images(generator, 10)
     figures[:4] = math.nan
-    watch.add_pictures(figures, np.arange(10), np.arange(10.0))
+    watch.add_images(figures, np.arange(10), np.arange(10.0))
     drift = watch.result()
     assert (drift.measured, drift.unreadable) == (10, 4)
 

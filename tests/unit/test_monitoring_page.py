@@ -26,15 +26,15 @@ NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 def reference() -> Reference:
     """A small calibration split."""
     sure = np.random.default_rng(1).uniform(0.7, 0.99, 60)
-    pictures = [draw_png("bicycle", 1, n) for n in range(60)]
+    images = [draw_png("bicycle", 1, n) for n in range(60)]
     return make_reference(
-        np.stack((sure, 1 - sure), axis=1), np.zeros(60, np.int64), ("bicycle", "motorcycle"), pictures, image_size=32
+        np.stack((sure, 1 - sure), axis=1), np.zeros(60, np.int64), ("bicycle", "motorcycle"), images, image_size=32
     )
 
 
 @functools.cache
-def picture(number: int) -> bytes:
-    """One of many pictures like the reference's."""
+def make_image(number: int) -> bytes:
+    """One of many images like the reference's."""
     return draw_png("bicycle", 3, number)
 
 
@@ -49,7 +49,7 @@ def page(reference: Reference | None, *, count: int = 400, lower: float = 0.0, t
             Capture(
                 str(n),
                 NOW - timedelta(days=7 * (1 - n / count)),
-                Payload("image/png", picture(n // 2) if n % 2 else b"no picture"),
+                Payload("image/png", make_image(n // 2) if n % 2 else b"no image"),
                 Payload("application/json", json.dumps([sure, 1 - sure]).encode()),
                 ref.image_id,
                 ("latency_ms=20",),
@@ -85,7 +85,7 @@ def test_nothing_is_loaded_from_elsewhere(reference: Reference) -> None:
 
 
 def test_every_drawing_has_words(reference: Reference) -> None:
-    """Each SVG drawing with a role has a title and a description, each picture an alt text."""
+    """Each SVG drawing with a role has a title and a description, each image an alt text."""
     text = page(reference)
     assert text.count('role="img" aria-labelledby') == text.count("<desc id=") == 3
     assert all(alt for alt in re.findall(r'<img [^>]*alt="([^"]*)"', text))
@@ -100,7 +100,7 @@ def test_streams_of_any_length_render(count: int) -> None:
 def test_in_a_browser_it_loads_without_a_complaint(
     browser: Any, reference: Reference, tmp_path: Path, artefacts: Path
 ) -> None:
-    """On a phone Chromium shows all three drawings, asks for nothing else and complains of nothing; a picture stays."""
+    """On a phone Chromium shows all three drawings, asks for nothing else and complains of nothing; an image stays."""
     file = tmp_path / "monitoring.html"
     file.write_text(page(reference, lower=0.2), encoding="utf-8")
     opened = browser.page(file.as_uri(), width=390)
@@ -112,7 +112,7 @@ def test_in_a_browser_it_loads_without_a_complaint(
 
 
 def test_the_least_sure_answers_show_where_they_go() -> None:
-    """Below the threshold a picture has the colour of what goes to a person, from it up of what passes."""
+    """Below the threshold an image has the colour of what goes to a person, from it up of what passes."""
     rims = re.compile(r'class="rim-(\w+)"')
     assert rims.findall(page(None)) == ["review"] * 12
     assert rims.findall(page(None, threshold=0.6)) == ["accepted"] * 12

@@ -18,25 +18,25 @@ from scones_ml.captures import Capture, Payload, Skipped, read_captures
 from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.events import ImageRef
 from scones_ml.monitoring import MonitorRequest, Reference, make_reference, monitor, read_reference, write_reference
-from scones_ml.monitoring.pictures import measure, measure_pixels
+from scones_ml.monitoring.image_figures import measure, measure_pixels
 from scones_ml.monitoring.timeline import Timeline
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def png(brightness: int = 128, side: int = 32, seed: int = 0) -> bytes:
-    """A noisy grey picture."""
+    """A noisy grey image."""
     noise = np.random.default_rng(seed).normal(brightness, 30, (side, side, 3)).clip(0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def capture(answer: object = (0.25, 0.75), minutes: float = 0.0, picture: bytes = b"", latency: str = "") -> Capture:
+def capture(answer: object = (0.25, 0.75), minutes: float = 0.0, image: bytes = b"", latency: str = "") -> Capture:
     return Capture(
         "e",
         START + timedelta(minutes=minutes),
-        Payload("image/png", picture),
+        Payload("image/png", image),
         Payload("application/json", json.dumps(answer).encode()),
         f"id-{minutes}",
         (f"latency_ms={latency}",) if latency else (),
@@ -113,7 +113,7 @@ def test_review_rate_latency_and_classes() -> None:
 
 
 def test_captures_are_joined_to_their_objects() -> None:
-    """An InferenceId that is known names the picture's object among the least sure answers."""
+    """An InferenceId that is known names the image's object among the least sure answers."""
     ref = ImageRef(s3_bucket="in", s3_key="a.png", etag="e")
     row = Capture("e", START, Payload("", b""), Payload("", b"[0.5, 0.5]"), ref.image_id)
     found = monitor([row, capture()], MonitorRequest(objects={ref.image_id: ref}))
@@ -163,16 +163,16 @@ def test_a_stream_like_the_reference_raises_no_alarm_and_a_darker_one_does() -> 
     assert dark.accuracy.labels == 80
 
 
-def test_broken_and_missing_pictures_do_not_stop_it() -> None:
-    """Bytes that are no picture are counted; records of answers alone have none to measure."""
-    rows = [capture(minutes=1, picture=b"\x89PNG rubbish"), capture(minutes=2), capture(minutes=3, picture=png())]
+def test_broken_and_missing_images_do_not_stop_it() -> None:
+    """Bytes that are no image are counted; records of answers alone have none to measure."""
+    rows = [capture(minutes=1, image=b"\x89PNG rubbish"), capture(minutes=2), capture(minutes=3, image=png())]
     found = monitor(rows, MonitorRequest(reference=make(20)))
     assert found.drift is not None
     assert (found.drift.measured, found.drift.unreadable) == (2, 1)
 
 
 def test_a_reference_is_kept_in_a_file(tmp_path: Path) -> None:
-    """Written and read back it is the same, a few kilobytes, without a picture in it."""
+    """Written and read back it is the same, a few kilobytes, without an image in it."""
     reference, path = make(), tmp_path / "a" / "reference.json"
     write_reference(reference, path)
     assert read_reference(path) == reference
@@ -184,10 +184,10 @@ def test_a_reference_is_kept_in_a_file(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": 0}, "format"),
-        ({"images": 7}, "7 pictures"),
+        ({"images": 7}, "7 images"),
         ({"predicted": [1]}, "2 classes"),
         ({"right": {"500": 1}}, "more right answers"),
-        ({"pictures": {}}, "figures of the pictures are brightness"),
+        ({"pictures": {}}, "figures of the images are brightness"),
         ({"confidence": {"900": 80}}, "confidence"),
     ],
 )
@@ -211,7 +211,7 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     def peak(count: int) -> int:
         tracemalloc.start()
         monitor(
-            (capture([0.3, 0.7], minutes=n * 7, picture=bytes(2000)) for n in range(count)),
+            (capture([0.3, 0.7], minutes=n * 7, image=bytes(2000)) for n in range(count)),
             MonitorRequest(threshold=0.8),
         )
         found = tracemalloc.get_traced_memory()[1]
@@ -248,8 +248,8 @@ def test_times_at_the_ends_of_the_calendar_are_taken() -> None:
     assert (found.first.year, found.last.year) == (1, 9999)
 
 
-def test_pictures_are_measured_as_the_model_sees_them() -> None:
-    """Darker, flatter, blurred and smaller pictures move their own figure the right way."""
+def test_images_are_measured_as_the_model_sees_them() -> None:
+    """Darker, flatter, blurred and smaller images move their own figure the right way."""
     picture = Image.open(io.BytesIO(png(128, side=64)))
 
     def measured(image: Image.Image) -> tuple[float, float, float, float]:
@@ -266,6 +266,6 @@ def test_pictures_are_measured_as_the_model_sees_them() -> None:
     assert measured(picture.resize((64, 8)))[3] == 16
     flat = np.full((32, 32, 3), 7, np.uint8)
     assert measure_pixels(flat[None])[0] == pytest.approx((7.0, 0.0, 0.0), abs=1e-3)
-    assert np.isnan(measure([b"no picture"], 32)).all()
-    with pytest.raises(InvalidImageError, match="1 pictures of the reference"):
-        make_reference([[0.5, 0.5]], [0], ("a", "b"), [b"no picture"], image_size=32)
+    assert np.isnan(measure([b"no image"], 32)).all()
+    with pytest.raises(InvalidImageError, match="1 images of the reference"):
+        make_reference([[0.5, 0.5]], [0], ("a", "b"), [b"no image"], image_size=32)

@@ -139,7 +139,7 @@ def test_payloads_that_cannot_be() -> None:
 
 
 def test_a_split_as_recordio(tmp_path: Path) -> None:
-    """A staged split becomes .rec and .idx: every picture with its label, found by the index, the same each time."""
+    """A staged split becomes .rec and .idx: every image with its label, found by the index, the same each time."""
     noise = np.random.default_rng(0)
     for name in ("bicycle", "motorcycle"):
         (tmp_path / "source" / name).mkdir(parents=True)
@@ -161,13 +161,13 @@ def test_a_split_as_recordio(tmp_path: Path) -> None:
 
 
 def test_a_split_that_cannot_be_written(tmp_path: Path) -> None:
-    """A picture that is gone is named, and no file is left; an empty split is refused."""
+    """An image that is gone is named, and no file is left; an empty split is refused."""
     record = dataset.Record("train/a/1.png", 0, "a", "train", "0" * 64)
     data = dataset.Dataset(tmp_path, ("a", "b"), (record,), "0" * 64, 0, 8)
     with pytest.raises(DatasetError, match=r"cannot write .*train\.rec: .*1\.png No such file"):
         write_split(data, "train", tmp_path / "train.rec")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DatasetError, match="has no test pictures"):
+    with pytest.raises(DatasetError, match="has no test images"):
         write_split(data, "test", tmp_path / "test.rec")
 
 

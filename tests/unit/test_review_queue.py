@@ -31,7 +31,7 @@ def store() -> MemoryObjectStore:
 
 @pytest.fixture
 def images(store: MemoryObjectStore, doubtful: Doubtful) -> dict[str, FilteredImage]:
-    """Four queued pictures, a to d, ever surer."""
+    """Four queued images, a to d, ever surer."""
     return {
         key: doubtful(store, key, draw_png("bicycle", 0, index), (0.5 + index / 10, 0.5 - index / 10), LABELS)
         for index, key in enumerate("abcd")
@@ -238,20 +238,20 @@ def test_nine_classes_keep_their_keys_and_more_are_ranked(store: MemoryObjectSto
     assert {choice.key for choice in offered[9:]} == {None}
 
 
-def test_a_picture_is_the_version_that_was_classified(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+def test_a_image_is_the_version_that_was_classified(store: MemoryObjectStore, doubtful: Doubtful) -> None:
     """A replaced, a gone and a broken object are errors of their own; what is shown is encoded by us."""
     image = doubtful(store, "a", draw_png("bicycle", 0, 0), (0.6, 0.4), LABELS)
-    pictures = ImagePreviews(store)
-    assert pictures.picture(image).data.startswith(b"\x89PNG")
+    images = ImagePreviews(store)
+    assert images.preview(image).data.startswith(b"\x89PNG")
     store.write("scones-input", "a", draw_png("bicycle", 0, 1), "")
-    assert pictures.picture(image).data.startswith(b"\x89PNG"), "kept"
+    assert images.preview(image).data.startswith(b"\x89PNG"), "kept"
     with pytest.raises(ImageNotFoundError, match="replaced"):
-        ImagePreviews(store).picture(image)
+        ImagePreviews(store).preview(image)
     store.delete("scones-input", "a")
     with pytest.raises(ImageNotFoundError, match="does not exist"):
-        ImagePreviews(store).picture(image)
+        ImagePreviews(store).preview(image)
     with pytest.raises(InvalidImageError):
-        ImagePreviews(store).picture(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
+        ImagePreviews(store).preview(doubtful(store, "b", b"<svg onload=alert(1)>", (0.6, 0.4), LABELS))
 
 
 def test_an_empty_queue_has_nothing_waiting(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from scones_ml.inference.model import OnnxClassifier, load_model
 from scones_ml.inference.server import CaptureOptions, application
 
 
-def picture() -> bytes:
+def make_image() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
     return buffer.getvalue()
@@ -65,13 +65,13 @@ def test_503_until_the_model_is_loaded(tiny_model: Path) -> None:
         async with app.router.lifespan_context(app):
             for path, body in (
                 ("/ping", b""),
-                ("/invocations", picture()),
-                ("/endpoints/bikes/invocations", picture()),
+                ("/invocations", make_image()),
+                ("/endpoints/bikes/invocations", make_image()),
             ):
                 assert await call(app, path, body) == 503
             may_load.set()
             await loaded(app)
-            assert await call(app, "/invocations", picture()) == 200
+            assert await call(app, "/invocations", make_image()) == 200
 
     asyncio.run(check())
 
@@ -103,7 +103,7 @@ def test_a_share_of_the_requests_is_recorded(
         async with app.router.lifespan_context(app):
             await loaded(app)
             for _ in range(200):
-                assert await call(app, "/invocations", picture()) == 200
+                assert await call(app, "/invocations", make_image()) == 200
 
     asyncio.run(check())
     records = sum(len(path.read_text().splitlines()) for path in tmp_path.rglob("*.jsonl"))

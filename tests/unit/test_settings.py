@@ -75,7 +75,7 @@ def test_places_on_aws_are_read_as_documented() -> None:
     [
         ("SCONES_BUCKET", "/data"),
         ("SCONES_BUCKET", "s3://"),
-        ("SCONES_INPUT_BUCKET", "s3://pictures"),
+        ("SCONES_INPUT_BUCKET", "s3://images"),
         ("SCONES_OUTPUT_BUCKET", "Outcomes"),
         ("SCONES_ROLE", "sagemaker"),
         ("SCONES_STATE_MACHINE", "images"),

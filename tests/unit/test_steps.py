@@ -42,8 +42,8 @@ def classified(confidence: float) -> ClassifiedImage:
     )
 
 
-def test_serialize_names_the_object_and_carries_the_picture() -> None:
-    """The picture travels as base64 PNG together with bucket, key, etag and identity."""
+def test_serialize_names_the_object_and_carries_the_image() -> None:
+    """The image travels as base64 PNG together with bucket, key, etag and identity."""
     image = serialized(png(40, 30))
     assert (image.s3_bucket, image.s3_key, image.etag, image.image_id) == ("photos", "a b/ü.png", "e1", REF.image_id)
     assert base64.b64decode(image.image_data).startswith(b"\x89PNG")
@@ -51,40 +51,40 @@ def test_serialize_names_the_object_and_carries_the_picture() -> None:
 
 def test_errors_start_with_the_identity() -> None:
     """A broken image's message starts with its image_id, by which the workflow files it, then names the object."""
-    with pytest.raises(InvalidImageError, match=f"^{REF.image_id} s3://photos/a b/ü.png: not a picture"):
+    with pytest.raises(InvalidImageError, match=f"^{REF.image_id} s3://photos/a b/ü.png: not an image"):
         serialized(b"<html>")
     with pytest.raises(ImageTooLargeError, match=f"^{REF.image_id} "):
         serialized(png(40, 30), ImagePolicy(max_pixels=100))
 
 
-def test_a_picture_too_large_for_a_state_is_a_claim_check() -> None:
-    """When the policy lets large pictures through, only the reference travels, and the next step reads the object."""
+def test_a_image_too_large_for_a_state_is_a_claim_check() -> None:
+    """When the policy lets large images through, only the reference travels, and the next step reads the object."""
     policy = ImagePolicy(image_size=2000)
     data = png(600, 600)
     image = serialized(data, policy)
     assert image.image_data == ""
-    picture = steps.picture_of(image, lambda ref: StoredObject(ref, data), policy)
+    picture = steps.image_bytes(image, lambda ref: StoredObject(ref, data), policy)
     assert Image.open(io.BytesIO(picture)).size == (600, 600)
 
 
-def test_picture_of_reads_nothing_when_the_picture_is_there() -> None:
-    """A picture in the event is decoded without asking the store."""
+def test_image_of_reads_nothing_when_the_image_is_there() -> None:
+    """An image in the event is decoded without asking the store."""
 
     def never(ref: ImageRef) -> StoredObject:
         raise AssertionError(f"{ref} was read")
 
-    assert steps.picture_of(serialized(png(8, 8)), never, ImagePolicy()).startswith(b"\x89PNG")
+    assert steps.image_bytes(serialized(png(8, 8)), never, ImagePolicy()).startswith(b"\x89PNG")
 
 
 def test_image_data_that_is_not_base64_is_named() -> None:
     """Broken base64 is an EventError that names the object."""
     image = SerializedImage(s3_bucket="photos", s3_key="a.png", image_id="0" * 40, image_data="%%%")
     with pytest.raises(EventError, match=r"image_data of s3://photos/a.png is not base64"):
-        steps.picture_of(image, lambda ref: StoredObject(ref, b""), ImagePolicy())
+        steps.image_bytes(image, lambda ref: StoredObject(ref, b""), ImagePolicy())
 
 
 def test_classify_names_the_most_probable_label() -> None:
-    """The answer carries label and confidence, all probabilities and the identity, but no picture."""
+    """The answer carries label and confidence, all probabilities and the identity, but no image."""
     classifier = FakeClassifier(LABELS, (0.25, 0.75))
     image = steps.classify_image_data(serialized(png(8, 8)), b"", classifier)
     assert (image.label, image.confidence, image.inferences) == ("motorcycle", 0.75, (0.25, 0.75))

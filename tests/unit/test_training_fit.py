@@ -30,7 +30,7 @@ def _repeatable() -> None:
 
 
 def stripes(count: int, classes: int, size: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Noisy pictures whose class is the place of a bright stripe."""
+    """Noisy images whose class is the place of a bright stripe."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % classes
     images = random.integers(0, 120, (count, size, size, 3))
@@ -40,7 +40,7 @@ def stripes(count: int, classes: int, size: int, seed: int = 0) -> tuple[NDArray
 
 
 def run(graph: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What ONNX Runtime makes of the pictures."""
+    """What ONNX Runtime makes of the images."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     (probabilities,) = session.run(["probabilities"], {"image": images})
     return np.asarray(probabilities)
@@ -70,7 +70,7 @@ def test_the_global_random_state_is_left_alone() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_it_learns(preset: str) -> None:
-    """Every preset's recipe tells three classes of unseen noisy pictures apart after few epochs."""
+    """Every preset's recipe tells three classes of unseen noisy images apart after few epochs."""
     recipe = dataclasses.replace(PRESETS[preset], epochs=12, batch_size=20, widths=(24, 24, 24))
     # bands of brightness from top to bottom: mirroring does not change the class
     images, labels = stripes(120, 3, 16)
@@ -102,8 +102,8 @@ def test_a_full_size_network_exports_exactly(preset: str) -> None:
     np.testing.assert_allclose(run(to_onnx(fitted, 32), images), softmax(fitted.logits(images)), atol=1e-4)
 
 
-def test_a_picture_is_judged_alone() -> None:
-    """A picture's probabilities do not depend on what else is in the batch."""
+def test_a_image_is_judged_alone() -> None:
+    """An image's probabilities do not depend on what else is in the batch."""
     graph = to_onnx(trained(), 16)
     images, _ = stripes(6, 2, 16)
     together = run(graph, images)
@@ -119,15 +119,15 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
 
 
 def test_every_epoch_is_reported_once() -> None:
-    """The callback sees epochs 0, 1, ... with the accuracy on the training pictures."""
+    """The callback sees epochs 0, 1, ... with the accuracy on the training images."""
     seen: list[Epoch] = []
     fit(*stripes(24, 2, 16), 2, TINY, on_epoch=lambda epoch, _fitted: seen.append(epoch))
     assert [epoch.number for epoch in seen] == [0, 1]
     assert all(0.0 <= epoch.train_accuracy <= 1.0 for epoch in seen)
 
 
-def test_fewer_pictures_than_a_batch_are_enough() -> None:
-    """A handful of pictures is one step an epoch."""
+def test_fewer_images_than_a_batch_are_enough() -> None:
+    """A handful of images is one step an epoch."""
     fitted = fit(*stripes(3, 2, 16), 2, dataclasses.replace(TINY, batch_size=100))
     assert np.isfinite(fitted.logits(stripes(3, 2, 16)[0])).all()
 

@@ -14,12 +14,12 @@ from scones_ml.training.optimizer import Muon, Nesterov, orthogonalise
 @pytest.mark.parametrize("size", [MINIMUM_SIZE, 32, 33, 48, 64, 224])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_any_size_and_any_number_of_classes(size: int, classes: int) -> None:
-    """Pictures from 16 pixels up give one logit per class."""
+    """Images from 16 pixels up give one logit per class."""
     network = Network(classes, size, widths=(24, 24, 24)).eval()
     assert network(torch.zeros(2, 3, size, size)).shape == (2, classes)
 
 
-def test_larger_pictures_get_more_stages() -> None:
+def test_larger_images_get_more_stages() -> None:
     """Every doubling beyond 32 pixels adds a stage."""
     assert [len(Network(2, size).stages) for size in (16, 32, 63, 64, 224)] == [3, 3, 3, 4, 5]
 

@@ -34,7 +34,7 @@ def _repeatable() -> None:
     make_repeatable(threads=1)
 
 
-def pictures(classes: int = 2) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def make_images(classes: int = 2) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Noise, brighter from class to class."""
     labels = np.arange(24) % classes
     noise = np.random.default_rng(0).integers(0, 120, (24, 16, 16, 3))
@@ -43,7 +43,7 @@ def pictures(classes: int = 2) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 def training(init: Fitted | None = None) -> Training:
     """A training that has not begun."""
-    return Training(*pictures(), 2, RECIPE, seed=3, init=init)
+    return Training(*make_images(), 2, RECIPE, seed=3, init=init)
 
 
 def save(folder: Path, fitted: Fitted) -> Path:
@@ -84,7 +84,7 @@ def test_a_state_is_a_copy() -> None:
 
 def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
     """A network read from weights.npz exports to the very same graph, and the same network to the same bytes."""
-    fitted = fit(*pictures(), 2, RECIPE)
+    fitted = fit(*make_images(), 2, RECIPE)
     again = initial(save(tmp_path, fitted), LABELS, 16, WIDTHS)
     assert to_onnx(again, 16) == to_onnx(fitted, 16)
     assert to_weights(again) == to_weights(fitted)
@@ -93,7 +93,7 @@ def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["", "./"])
 def test_weights_are_read_from_an_archive(tmp_path: Path, prefix: str) -> None:
     """A model.tar.gz serves as well as a folder, also one that was packed with `tar -C model .`."""
-    fitted = fit(*pictures(), 2, RECIPE)
+    fitted = fit(*make_images(), 2, RECIPE)
     (tmp_path / "model").mkdir()
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         for file in save(tmp_path / "model", fitted).iterdir():
@@ -103,11 +103,11 @@ def test_weights_are_read_from_an_archive(tmp_path: Path, prefix: str) -> None:
 
 def test_going_on_starts_from_the_model(tmp_path: Path) -> None:
     """With rates of zero a training from a model ends as that model; the model that was given is left as it is."""
-    fitted = fit(*pictures(), 2, RECIPE)
+    fitted = fit(*make_images(), 2, RECIPE)
     init = initial(save(tmp_path, fitted), LABELS, 16, WIDTHS)
     still = dataclasses.replace(RECIPE, muon_lr=0.0, head_lr=1e-30, bias_lr=1e-30)
-    after = fit(*pictures(), 2, still, init=init)
-    trained = fit(*pictures(), 2, RECIPE, init=init)
+    after = fit(*make_images(), 2, still, init=init)
+    trained = fit(*make_images(), 2, RECIPE, init=init)
     assert torch.equal(after.network.whiten.weight, fitted.network.whiten.weight)
     decayed = 1e-3  # what weight decay takes in so few steps
     torch.testing.assert_close(after.network.head.weight, fitted.network.head.weight, atol=decayed, rtol=decayed)
@@ -117,22 +117,22 @@ def test_going_on_starts_from_the_model(tmp_path: Path) -> None:
 
 def test_classes_find_their_place(tmp_path: Path) -> None:
     """A class that the model knows keeps its weights at its new place; a class that is new starts from zero."""
-    fitted = fit(*pictures(), 2, RECIPE)
+    fitted = fit(*make_images(), 2, RECIPE)
     head = initial(save(tmp_path, fitted), ("motorcycle", "tram", "bicycle"), 16, WIDTHS).network.head.weight
     known = fitted.network.head.weight
     assert torch.equal(head, torch.stack([known[1], torch.zeros_like(known[0]), known[0]]))
 
 
-def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
+def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
     """The message says how to stage the data set."""
-    save(tmp_path, fit(*pictures(), 2, RECIPE))
-    with pytest.raises(TrainingError, match=r"takes pictures of 16 pixels, the data set's have 32: .*--image-size 16"):
+    save(tmp_path, fit(*make_images(), 2, RECIPE))
+    with pytest.raises(TrainingError, match=r"takes images of 16 pixels, the data set's have 32: .*--image-size 16"):
         initial(tmp_path, LABELS, 32, WIDTHS)
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:
     """Weights of other widths are not forced into a network."""
-    save(tmp_path, fit(*pictures(), 2, RECIPE))
+    save(tmp_path, fit(*make_images(), 2, RECIPE))
     with pytest.raises(TrainingError, match="is another network"):
         initial(tmp_path, LABELS, 16, (24, 48, 96))
 
@@ -140,7 +140,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", [b"", b"PK", b"\x80\x04cos\nsystem\n"])
 def test_weights_that_are_none(tmp_path: Path, weights: bytes) -> None:
     """A file that is no archive of arrays is one line, and no pickle is ever read."""
-    save(tmp_path, fit(*pictures(), 2, RECIPE))
+    save(tmp_path, fit(*make_images(), 2, RECIPE))
     (tmp_path / MODEL_WEIGHTS).write_bytes(weights)
     with pytest.raises(TrainingError, match=r"weights\.npz cannot be read; train the model anew"):
         initial(tmp_path, LABELS, 16, WIDTHS)

@@ -68,7 +68,7 @@ class Backend:
 
 
 def test_a_confident_answer_is_accepted_and_written_under_its_identity() -> None:
-    """An accepted picture ends in outcomes/accepted/<image_id>.json with everything that is known of it."""
+    """An accepted image ends in outcomes/accepted/<image_id>.json with everything that is known of it."""
     backend = Backend()
     execution = backend.run()
     assert execution.status == "SUCCEEDED"
@@ -89,7 +89,7 @@ def test_a_confident_answer_is_accepted_and_written_under_its_identity() -> None
 
 
 def test_a_doubtful_answer_goes_to_review() -> None:
-    """Below the threshold the execution still succeeds, and the picture is written to the review queue."""
+    """Below the threshold the execution still succeeds, and the image is written to the review queue."""
     backend = Backend(accepted=False)
     execution = backend.run()
     assert execution.status == "SUCCEEDED"
@@ -106,7 +106,7 @@ def test_a_doubtful_answer_fails_the_run_when_asked_to() -> None:
 
 
 def test_failing_below_the_threshold_leaves_confident_answers_alone() -> None:
-    """With below_threshold="fail" an accepted picture is written as ever."""
+    """With below_threshold="fail" an accepted image is written as ever."""
     backend = Backend()
     assert backend.run(image_classification("fail")).status == "SUCCEEDED"
     assert list(backend.written) == [f"outcomes/accepted/{ID}.json"]
@@ -114,8 +114,8 @@ def test_failing_below_the_threshold_leaves_confident_answers_alone() -> None:
 
 @pytest.mark.parametrize("state", FUNCTIONS[:2])
 @pytest.mark.parametrize("error", [InvalidImageError, ImageTooLargeError])
-def test_a_broken_picture_is_quarantined_with_its_reason(state: str, error: type[SconesError]) -> None:
-    """A picture that cannot be read ends in quarantine without a retry, named by the id in the error's message."""
+def test_a_broken_image_is_quarantined_with_its_reason(state: str, error: type[SconesError]) -> None:
+    """An image that cannot be read ends in quarantine without a retry, named by the id in the error's message."""
     backend = Backend(**{state: [error(f"{ID} is truncated: send it again")]})
     execution = backend.run()
     assert execution.status == "SUCCEEDED"
@@ -134,7 +134,7 @@ def test_a_broken_picture_is_quarantined_with_its_reason(state: str, error: type
 
 @pytest.mark.parametrize("state", FUNCTIONS[:2])
 def test_an_object_that_is_gone_is_dropped_after_one_retry(state: str) -> None:
-    """A picture that is gone twice is dropped: the run succeeds, says why, and writes nothing."""
+    """An image that is gone twice is dropped: the run succeeds, says why, and writes nothing."""
     backend = Backend(**{state: [ImageNotFoundError(f"{ID} is gone")] * 2})
     execution = backend.run()
     assert execution.status == "SUCCEEDED"

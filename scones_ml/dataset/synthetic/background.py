@@ -44,7 +44,7 @@ def noise(rng: random.Random, cells: int, size: Size, contrast: float, *, mode: 
     Args:
         rng: source of chance.
         cells: how many random values across; few give soft light, many give texture.
-        size: of the picture in pixels.
+        size: of the image in pixels.
         contrast: 0 (none) to 1.
         mode: ``L`` for light and shade, ``RGB`` for coloured.
     """

@@ -1,4 +1,4 @@
-"""One picture from nothing: background, shadow, vehicle, then what a camera and a web site do to it."""
+"""One image from nothing: background, shadow, vehicle, then what a camera and a web site do to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scones_ml.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KINDS", "Kind", "draw_picture", "draw_png", "render"]
+__all__ = ["KINDS", "Kind", "draw_image", "draw_png", "render"]
 
 Kind = Literal["bicycle", "motorcycle"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -36,22 +36,22 @@ _SMALLEST = 8
 _FINE_FROM = 128  # pixels from which curves get more points
 
 
-def draw_picture(kind: str, seed: int, index: int, size: int | tuple[int, int] = 32) -> Image.Image:
-    """Draw picture number ``index`` of a seed; each is drawn alone, so the order does not matter.
+def draw_image(kind: str, seed: int, index: int, size: int | tuple[int, int] = 32) -> Image.Image:
+    """Draw image number ``index`` of a seed; each is drawn alone, so the order does not matter.
 
     Args:
         kind: one of ``KINDS``.
-        seed: another seed gives other pictures.
-        index: which picture of its kind.
+        seed: another seed gives other images.
+        index: which image of its kind.
         size: side, or width and height, in pixels.
     """
-    return render(kind, random.Random(f"{seed}/{kind}/{index}"), size)  # noqa: S311 - pictures, not secrets
+    return render(kind, random.Random(f"{seed}/{kind}/{index}"), size)  # noqa: S311 - images, not secrets
 
 
 def draw_png(kind: str, seed: int, index: int, size: int | tuple[int, int] = 32) -> bytes:
-    """``draw_picture`` as the bytes of a PNG file."""
+    """``draw_image`` as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    draw_picture(kind, seed, index, size).save(buffer, "PNG")
+    draw_image(kind, seed, index, size).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -60,11 +60,11 @@ def render(kind: str, rng: random.Random, size: int | tuple[int, int] = 32) -> I
 
     Args:
         kind: one of ``KINDS``.
-        rng: source of all chance: the same state gives the same picture.
+        rng: source of all chance: the same state gives the same image.
         size: side, or width and height, in pixels; 32 takes about 3 ms, 4000 x 3000 one second.
 
     Returns:
-        An RGB picture of that size.
+        An RGB image of that size.
 
     Raises:
         DatasetError: no such kind, or a size below 8.
@@ -73,7 +73,7 @@ def render(kind: str, rng: random.Random, size: int | tuple[int, int] = 32) -> I
         raise DatasetError(f"no synthetic {kind!r}: there are {', '.join(KINDS)}")
     final = (size, size) if isinstance(size, int) else size
     if min(final) < _SMALLEST:
-        raise DatasetError(f"a synthetic picture of {final[0]} x {final[1]} shows nothing: {_SMALLEST} is the least")
+        raise DatasetError(f"a synthetic image of {final[0]} x {final[1]} shows nothing: {_SMALLEST} is the least")
     # Thumbnails are drawn four times as large and reduced, so that spokes turn into the grey veil that they are.
     factor = 4 if max(final) <= 64 else 3 if max(final) <= 512 else 1
     scene = _scene(kind, rng, (final[0] * factor, final[1] * factor))
@@ -103,7 +103,7 @@ def _scene(kind: str, rng: random.Random, size: tuple[int, int]) -> Image.Image:
 
 def _framing(rng: random.Random) -> tuple[float, float, tuple[float, float]]:
     """Fill, squeeze and shift of a ``View``: mostly the whole vehicle, at times small, at times a part of it."""
-    squeeze = rng.uniform(1.0, 1.45)  # web sites force broad pictures into squares
+    squeeze = rng.uniform(1.0, 1.45)  # web sites force broad images into squares
     chance = rng.random()
     if chance < 0.76:
         return rng.uniform(0.88, 1.06), squeeze, (rng.gauss(0, 0.02), rng.gauss(0, 0.02))
@@ -140,34 +140,34 @@ def _camera(rng: random.Random) -> Camera:
 
 def _photographed(scene: Image.Image, rng: random.Random, size: tuple[int, int]) -> Image.Image:
     """Reduce to size, and vary what lenses, film, scanners and web sites vary."""
-    picture = _reduced(scene, rng, size)
+    image = _reduced(scene, rng, size)
     grey = rng.random() < 0.06
-    picture = Image.blend(picture.convert("L").convert("RGB"), picture, 0.0 if grey else rng.uniform(0.5, 1.2))
-    picture = _grained(picture.point(_tone(rng)), rng, rng.uniform(0, 4))
-    return _bordered(picture, rng) if rng.random() < 0.08 else picture
+    image = Image.blend(image.convert("L").convert("RGB"), image, 0.0 if grey else rng.uniform(0.5, 1.2))
+    image = _grained(image.point(_tone(rng)), rng, rng.uniform(0, 4))
+    return _bordered(image, rng) if rng.random() < 0.08 else image
 
 
 def _reduced(scene: Image.Image, rng: random.Random, size: tuple[int, int]) -> Image.Image:
     resampling = rng.choice(_RESAMPLINGS)
-    if rng.random() < 0.3 and max(size) <= 64:  # many a small picture was enlarged from an even smaller one
+    if rng.random() < 0.3 and max(size) <= 64:  # many a small image was enlarged from an even smaller one
         soft = rng.uniform(0.6, 1.0)
         scene = scene.resize((round(size[0] * soft), round(size[1] * soft)), resampling)
         resampling = Image.Resampling.BICUBIC
     return scene.resize(size, resampling)
 
 
-def _bordered(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """Pad with bars, as web sites do to make a picture square."""
-    width, height = picture.size
+def _bordered(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Pad with bars, as web sites do to make an image square."""
+    width, height = image.size
     share = rng.uniform(0.05, 0.16)
     colour = (255, 255, 255) if rng.random() < 0.85 else (0, 0, 0)
-    frame = Image.new("RGB", picture.size, colour)
+    frame = Image.new("RGB", image.size, colour)
     if rng.random() < 0.75:
         bar = max(1, round(height * share))
-        frame.paste(picture.resize((width, height - 2 * bar)), (0, bar))
+        frame.paste(image.resize((width, height - 2 * bar)), (0, bar))
     else:
         bar = max(1, round(width * share))
-        frame.paste(picture.resize((width - 2 * bar, height)), (bar, 0))
+        frame.paste(image.resize((width - 2 * bar, height)), (bar, 0))
     return frame
 
 
@@ -180,8 +180,8 @@ def _tone(rng: random.Random) -> list[int]:
     return levels
 
 
-def _grained(picture: Image.Image, rng: random.Random, amount: float) -> Image.Image:
+def _grained(image: Image.Image, rng: random.Random, amount: float) -> Image.Image:
     """Add noise of this amplitude to every pixel."""
-    grain = Image.frombytes("RGB", picture.size, rng.randbytes(picture.width * picture.height * 3))
-    grain = Image.blend(Image.new("RGB", picture.size, (128, 128, 128)), grain, amount / 128)
-    return ImageChops.add(picture, grain, 1, -128)
+    grain = Image.frombytes("RGB", image.size, rng.randbytes(image.width * image.height * 3))
+    grain = Image.blend(Image.new("RGB", image.size, (128, 128, 128)), grain, amount / 128)
+    return ImageChops.add(image, grain, 1, -128)

@@ -1,4 +1,4 @@
-"""A drawing in three dimensions: shapes are collected first, then seen by a camera, fitted into a picture and painted.
+"""A drawing in three dimensions: shapes are collected first, then seen by a camera, fitted into an image and painted.
 
 The world's unit is about the length of a vehicle: x runs from its tail to its front, y up from the ground, z away from
 the viewer. Shapes are painted in the order in which they were added, so what is near is added last.
@@ -42,7 +42,7 @@ class Camera:
         yaw: radians that the vehicle's front is turned towards the viewer; 0 is the plain side view.
         elevation: radians that the viewer looks down.
         distance: of the viewer, in lengths of a vehicle; a small one gives a strong perspective.
-        roll: radians that the picture is tilted.
+        roll: radians that the image is tilted.
         mirrored: whether the vehicle faces left.
     """
 
@@ -80,7 +80,7 @@ class Drawing:
     """Shapes in the order of painting.
 
     Args:
-        fine: more points on curves and more layers in solids, for pictures larger than thumbnails.
+        fine: more points on curves and more layers in solids, for images larger than thumbnails.
     """
 
     def __init__(self, *, fine: bool = False) -> None:
@@ -164,15 +164,15 @@ class Drawing:
 
 
 class View:
-    """A drawing as a camera sees it, fitted into a picture.
+    """A drawing as a camera sees it, fitted into an image.
 
     Args:
         drawing: what is seen.
         camera: who looks.
-        size: width and height of the picture in pixels.
-        fill: the share of the picture's width or height that the drawing takes; above 1 it is cut off.
-        squeeze: how many times as high as broad the picture may be made where that fills it better, 1 for never.
-        shift: moves the drawing right and down, in shares of the picture's size.
+        size: width and height of the image in pixels.
+        fill: the share of the image's width or height that the drawing takes; above 1 it is cut off.
+        squeeze: how many times as high as broad the image may be made where that fills it better, 1 for never.
+        shift: moves the drawing right and down, in shares of the image's size.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class View:
         """Paint the shadow on the ground as grey values.
 
         Args:
-            draw: a picture that is ``zoom`` times as large as the view's.
+            draw: an image that is ``zoom`` times as large as the view's.
             zoom: that size.
             slant: how far the shadow of something one unit high falls towards the front.
             strength: the grey value.

@@ -1,4 +1,4 @@
-"""Simple figures of a picture as the model sees it: brightness, contrast, sharpness, size."""
+"""Simple figures of an image as the model sees it: brightness, contrast, sharpness, size."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = ["measure", "measure_pixels"]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def measure(pictures: Sequence[bytes], size: int) -> FloatArray:
-    """Measure encoded pictures.
+def measure(files: Sequence[bytes], size: int) -> FloatArray:
+    """Measure encoded images.
 
     Args:
-        pictures: N files' bytes.
+        files: N files' bytes.
         size: side of the model's square in pixels, at least 3.
 
     Returns:
         (N, 4): brightness, contrast and sharpness as :func:`measure_pixels` has them, and the size: the square root
         of the number of pixels, each side counted up to ``size``; what lies beyond, the model never sees. A row of
-        NaN is a picture that cannot be read.
+        NaN is an image that cannot be read.
     """
-    figures = np.full((len(pictures), 4), np.nan)
-    squares = np.zeros((len(pictures), size, size, 3), np.uint8)
-    readable = np.zeros(len(pictures), np.bool_)
-    for number, data in enumerate(pictures):
+    figures = np.full((len(files), 4), np.nan)
+    squares = np.zeros((len(files), size, size, 3), np.uint8)
+    readable = np.zeros(len(files), np.bool_)
+    for number, data in enumerate(files):
         try:
             squares[number] = images.pixels(data, size)
         except ImageError:
@@ -51,7 +51,7 @@ def measure_pixels(pixels: npt.NDArray[np.uint8]) -> FloatArray:
 
     Returns:
         (N, 3): brightness (mean luma, 0..255), contrast (its standard deviation, 0..127.5) and sharpness (the variance
-        of its Laplacian; small where the picture is blurred).
+        of its Laplacian; small where the image is blurred).
     """
     luma = pixels.astype(np.float32) @ _LUMA
     middle = luma[:, 1:-1, 1:-1]
@@ -64,5 +64,5 @@ def measure_pixels(pixels: npt.NDArray[np.uint8]) -> FloatArray:
 def _size(data: bytes, size: int) -> float:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as picture:
-        return math.sqrt(min(picture.width, size) * min(picture.height, size))
+    with Image.open(io.BytesIO(data)) as image:
+        return math.sqrt(min(image.width, size) * min(image.height, size))
