@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names, new_run
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
@@ -67,6 +67,7 @@ Threshold = Annotated[
 
 
 def deploy(
+    context: typer.Context,
     model: Model,
     name: Name = "scones",
     capture_percentage: Percentage = None,
@@ -100,6 +101,7 @@ def deploy(
         _variant(instance_type, instances, serverless, memory),
         container,
     )
+    backends = backends_of(context)
     backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
     plan = lifecycle.plan_deploy(backend, request)
     if dry_run:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef
-    from scones_ml.ports import ObjectStore
+    from scones_ml.ports import Backend, ObjectStore
 
 __all__ = ["label_next"]
 
@@ -33,6 +33,7 @@ Answers = Annotated[
 
 
 def label_next(
+    context: typer.Context,
     count: Count,
     source: Source = None,
     model: Model = None,
@@ -45,7 +46,9 @@ def label_next(
     from scones_ml.lifecycle import label_next as choosing
     from scones_ml.review.annotations import AnswerFile
 
-    store, images = _queued(on, workspace) if source is None else _listed(source)
+    store, images = (
+        _queued(backends_of(context).backend(on, workspace), on, workspace) if source is None else _listed(source)
+    )
     file = AnswerFile(answers or workspace / "reviews" / "answers.jsonl")
     answered = {answer.image_id for answer in file.reviews().standing}
     waiting = [image for image in images if image.image_id not in answered]
@@ -73,16 +76,17 @@ def _name(image: ImageRef, source: str | None) -> str:
     return image.uri if source is None or source.startswith("s3://") else str(Path(source) / image.s3_key)
 
 
-def _queued(on: str, workspace: Path) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
+def _queued(backend: Backend, on: str, workspace: Path) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
+    from scones_ml import backends
     from scones_ml.review.queue import read_queue
 
-    backend = backends.backend(on, workspace)
     with terminal.progress("queue") as progress:
         queue = read_queue(backend.store, backend.buckets.output, progress=progress)
     return backends.bucket_stores(workspace, on), [image.ref for image in queue.images]
 
 
 def _listed(source: str) -> tuple[Callable[[str], ObjectStore], list[ImageRef]]:
+    from scones_ml import backends
     from scones_ml.events import ImageRef, is_image_key
 
     store, bucket, prefix = backends.image_source(source)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scones_ml.cli import terminal
-from scones_ml.cost.designs import HOURS
 from scones_ml.cost.prices import price_table
 from scones_ml.errors import ConfigurationError
-from scones_ml.plans import Plan
+
+if TYPE_CHECKING:
+    from scones_ml.plans import Plan
 
 __all__ = ["cost_line", "dollars", "prices_as_of", "show_plans"]
 
@@ -42,6 +44,8 @@ def cost_line(per_hour: float | None, place: str) -> str:
         return "on this machine: costs nothing"
     if per_hour is None:
         return "the price of some of it is not known: see https://aws.amazon.com/pricing"
+    from scones_ml.cost.designs import HOURS
+
     line = f"{dollars(per_hour)} an hour, {dollars(HOURS * per_hour)} a month"
     as_of = prices_as_of(place)
     return f"{line}; list prices as of {as_of}, requests and storage not counted" if as_of else line
@@ -72,6 +76,8 @@ def _show(plan: Plan) -> None:
 
 
 def _document(plan: Plan) -> dict[str, object]:
+    from scones_ml.cost.designs import HOURS
+
     per_hour = plan.dollars_per_hour
     return {
         "verb": plan.verb,

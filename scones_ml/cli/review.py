@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Classes, Json, On, Workspace, names
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from scones_ml.ports import ObjectStore
+    from scones_ml.ports import Backend, ObjectStore
     from scones_ml.review.queue import Queue, Review
 
 __all__ = ["review"]
@@ -40,6 +40,7 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser."
 
 
 def review(
+    context: typer.Context,
     source: Source = None,
     answers: Answers = None,
     reviewer: Reviewer = None,
@@ -53,10 +54,11 @@ def review(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Show doubtful pictures on a local web page, one by one, and keep what people say of them."""
+    from scones_ml import backends
     from scones_ml.review.annotations import AnswerFile
     from scones_ml.review.queue import Review, read_queue
 
-    on, bucket, prefixes = _outcomes(source, on, workspace)
+    on, bucket, prefixes = _outcomes(backends_of(context).backend(on, workspace), source, on)
     stores = backends.bucket_stores(workspace, on)
     newest = functools.partial(read_queue, stores(bucket), bucket, prefixes)
     with terminal.progress("review") as progress:
@@ -76,12 +78,11 @@ def review(
 
 
 def _outcomes(
-    source: str | None, on: Literal["local", "aws"], workspace: Path
+    backend: Backend, source: str | None, on: Literal["local", "aws"]
 ) -> tuple[Literal["local", "aws"], str, tuple[str, ...]]:
     """Where they are, the bucket that holds them, and their keys' prefixes."""
     from scones_ml.review.queue import REVIEW_PREFIXES
 
-    backend = backends.backend(on, workspace)
     if source is None:
         return on, backend.buckets.output, REVIEW_PREFIXES
     bucket, _, prefix = source.removeprefix("s3://").partition("/")
@@ -175,6 +176,6 @@ def _sum_up(asked: Review, json: bool) -> None:
         parts.append(f"{standing.conflicts:,} in conflict")
     parts.append(f"{standing.left:,} left")
     answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
-    terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.answers.path}", markup=False)
+    terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.answers.path}")
     if given:
         terminal.say(f"next: scones stage DATA GROWN --answers {asked.answers.path}")

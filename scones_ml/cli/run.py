@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import DryRun, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
@@ -35,6 +35,7 @@ Duration = Annotated[str, typer.Option("--duration", help="How long, with --rate
 
 
 def run(
+    context: typer.Context,
     paths: Paths,
     model: Model = None,
     endpoint: EndpointName = None,
@@ -59,6 +60,7 @@ def run(
             "--model, --endpoint and --threshold are for this machine: on AWS the stack's functions hold the model and "
             "the threshold; deploy others (docs/deploy.md)"
         )
+    backends = backends_of(context)
     backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
     if dry_run:
         from scones_ml import lifecycle
@@ -118,6 +120,8 @@ def _one_by_one(
 
 def _in_bulk(backend: Backend | None, source: str, model: Path | None, threshold: float | None, json: bool) -> None:
     """On AWS where there is no backend of this machine."""
+    from scones_ml import backends
+
     with terminal.progress("bulk", "images") as progress:
         if backend is None:
             result = backends.cloud_bulk().run(source, progress)
@@ -140,7 +144,7 @@ def _in_bulk(backend: Backend | None, source: str, model: Path | None, threshold
 def _bulk_here(
     backend: Backend, source: str, model: Path | None, threshold: float | None, progress: Progress
 ) -> BulkResult:
-    from scones_ml import lifecycle
+    from scones_ml import backends, lifecycle
     from scones_ml.inference.model import read_card
     from scones_ml.local.bulk import BulkRequest, run_bulk
 

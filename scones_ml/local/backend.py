@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scones_ml.errors import DeploymentError
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.inventory import LocalInventory
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
-from scones_ml.local.workflow import LocalWorkflowRunner
 from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Buckets, Check
+
+if TYPE_CHECKING:
+    from scones_ml.local.workflow import LocalWorkflowRunner
 
 __all__ = ["LocalBackend"]
 
@@ -29,6 +33,7 @@ class LocalBackend:
     place_name = "local"
 
     def __init__(self, workspace: Path, run: Run | None = None) -> None:
+        self._workspace = workspace
         self.ledger = Ledger(workspace / "ledger.jsonl")
         self.current_run = run or Run.new()
         self.buckets = Buckets("scones-input", "scones-output")
@@ -36,8 +41,14 @@ class LocalBackend:
         self.store = DirectoryObjectStore(workspace / "buckets")
         self.trainer = LocalTrainer(self.ledger, self.current_run)
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)
-        self.runner = LocalWorkflowRunner(workspace / "buckets")
         self.inventory = LocalInventory(self.store, self.deployer, self.ledger)
+
+    @cached_property
+    def runner(self) -> LocalWorkflowRunner:
+        """See :attr:`scones_ml.ports.Backend.runner`; the interpreter is imported by those who run."""
+        from scones_ml.local.workflow import LocalWorkflowRunner
+
+        return LocalWorkflowRunner(self._workspace / "buckets")
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from scones_ml.events import ImageRef, Outcome
 from scones_ml.ports.deployment import Endpoint
+
+if TYPE_CHECKING:
+    from scones_ml.events import ImageRef, Outcome
 
 __all__ = ["BulkResult", "ImageResult", "WorkflowModel", "WorkflowRequest", "WorkflowRunner"]
 
