@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.aws import training_jobs
 from scones_ml.cli import main
+from scones_ml.cli.context import Backends
 
 if TYPE_CHECKING:
     from conftest import StepFunctions
@@ -76,7 +76,6 @@ def recorder(
         Code={"ZipFile": b"code"},
         Environment={"Variables": variables},
     )
-    monkeypatch.setattr(training_jobs, "_POLL_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
     recorder = Recorder(aws, tiny_model)
@@ -89,7 +88,7 @@ def recorder(
 
 
 def test_the_page_lists_the_calls_of_each_verb(
-    aws: StepFunctions, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aws: StepFunctions, recorder: Recorder, hurried: Backends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From staging to cleaning up, each command's calls and their order are those on the page."""
     photos = tmp_path / "photos"
@@ -101,7 +100,7 @@ def test_the_page_lists_the_calls_of_each_verb(
 
     def command(shown: str, *arguments: str, code: int = 0) -> None:
         recorder.calls.clear()
-        assert main(list(arguments)) == code
+        assert main(arguments, hurried) == code
         calls = ", ".join(f"`{call}`" for call in dict.fromkeys(recorder.calls))
         rows.append(f"| `scones {shown}` | {calls} |")
 
