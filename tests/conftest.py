@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scones_ml.events import FilteredImage, ImageRef
-from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
+from scones_ml.ports import Backend, ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
 
 if TYPE_CHECKING:
+    from scones_ml.cli.context import Backends
     from scones_ml.local.backend import LocalBackend
+    from scones_ml.plans import Run
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +165,22 @@ def instant_backend(tmp_path: Path, tiny_model: Path) -> LocalBackend:
     backend = LocalBackend(tmp_path / "workspace")
     backend.trainer = _InstantTrainer(tiny_model)  # type: ignore[assignment]
     return backend
+
+
+@pytest.fixture(scope="session")
+def only() -> Callable[[Backend], Backends]:
+    """Makes what ``main`` takes for its backends: whatever ``--on`` names, it is this one."""
+    return _OneBackend
+
+
+@dataclass(frozen=True)
+class _OneBackend:
+    one: Backend
+
+    def backend(self, name: str, workspace: Path, run: Run | None = None) -> Backend:
+        return self.one
+
+    planner = backend
 
 
 class _InstantTrainer:

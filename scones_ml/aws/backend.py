@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,10 +33,17 @@ class AwsBackend:
         workspace: the folder that holds what commands leave behind on this machine.
         run: that what is made belongs to; None starts a new one, which never expires.
         environment: region, buckets, role and state machines; None asks the variables and the stack.
+        pause: waits so many seconds between two looks at a training job.
     """
 
-    def __init__(self, workspace: Path, run: Run | None = None, environment: AwsEnvironment | None = None) -> None:
-        self.workspace = workspace
+    def __init__(
+        self,
+        workspace: Path,
+        run: Run | None = None,
+        environment: AwsEnvironment | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.workspace, self._pause = workspace, pause
         self.ledger = Ledger(workspace / "ledger.jsonl")
         self.current_run = run or Run.new()
         self.environment = environment or AwsEnvironment()
@@ -73,7 +81,8 @@ class AwsBackend:
         from scones_ml.aws.trainer import SageMakerTrainer
         from scones_ml.aws.training_jobs import TrainingJobs
 
-        return SageMakerTrainer(self.environment, self.store, TrainingJobs(), self.ledger, self.current_run)
+        jobs = TrainingJobs(pause=self._pause)
+        return SageMakerTrainer(self.environment, self.store, jobs, self.ledger, self.current_run)
 
     @cached_property
     def deployer(self) -> SageMakerDeployer:

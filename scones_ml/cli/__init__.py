@@ -9,23 +9,28 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scones_ml.errors import MissingExtraError, SconesError
+
+if TYPE_CHECKING:
+    from scones_ml.cli.context import Backends
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, backends: Backends | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
         arguments: what follows ``scones``; None takes the process's own.
+        backends: from the name that ``--on`` gives to its backend; None for :mod:`scones_ml.backends`.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end, like Ctrl-C
     try:
-        _run(arguments)
+        _run(arguments, backends)
     except SconesError as exc:
         return _complain(str(exc), _INTERRUPTED if isinstance(exc.__cause__, KeyboardInterrupt) else 1)
     except BrokenPipeError:
@@ -41,15 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(arguments: Sequence[str] | None) -> None:
+def _run(arguments: Sequence[str] | None, backends: Backends | None) -> None:
     try:
         from scones_ml.cli.app import app
+
+        app(args=arguments, prog_name="scones", obj=backends)
     except ModuleNotFoundError as exc:
         missing = str(exc.name).partition(".")[0]
         if missing in ("rich", "typer"):
             raise MissingExtraError(missing, "cli") from exc
         raise
-    app(args=arguments, prog_name="scones")
 
 
 def _interrupted() -> int:

@@ -8,18 +8,27 @@ import json as json_module
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from scones_ml import asl, backends
 from scones_ml.cli import terminal
+from scones_ml.cli.help import Group
 from scones_ml.cli.options import Json, Workspace
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidDefinitionError
 
+if TYPE_CHECKING:
+    from scones_ml import asl
+
 __all__ = ["app", "graph", "redrive", "run", "validate"]
 
-app = typer.Typer(no_args_is_help=True, help="Run, validate and draw any Amazon States Language definition.")
+app = typer.Typer(
+    cls=Group,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Run, validate and draw any Amazon States Language definition.",
+)
 
 Definition = Annotated[Path, typer.Argument(help="A definition as JSON.", show_default=False)]
 Definitions = Annotated[list[Path], typer.Argument(help="Definitions as JSON.", show_default=False)]
@@ -50,6 +59,8 @@ Threshold = Annotated[float | None, typer.Option("--threshold", min=0, max=1, he
 @app.command()
 def run(definition: Definition, input: Input = "{}", resource: Resources = None, json: Json = False) -> None:  # noqa: A002
     """Run a state machine here, your own functions behind its Resources."""
+    from scones_ml import asl
+
     text = _read(definition)
     document = _document(input)
     functions = dict(_function(spec) for spec in resource or ())
@@ -71,7 +82,7 @@ def redrive(
 
     Images are read where they are; outcomes go to the workspace, and nothing on AWS is changed.
     """
-    from scones_ml import lifecycle
+    from scones_ml import backends, lifecycle
     from scones_ml.local import workflow
     from scones_ml.plans import mark_workspace
 
@@ -116,6 +127,8 @@ def _end(execution: asl.Execution, json: bool) -> None:
 @app.command()
 def validate(files: Definitions, json: Json = False) -> None:
     """Find what AWS would refuse, and what it should have refused; exit code 1 when there is an error."""
+    from scones_ml import asl
+
     found = {str(path): asl.validate(_read(path)) for path in files}
     if json:
         terminal.print_json({name: [dataclasses.asdict(item) for item in items] for name, items in found.items()})
@@ -131,6 +144,8 @@ def validate(files: Definitions, json: Json = False) -> None:
 @app.command()
 def graph(definition: Definition, execution: ExecutionFile = None) -> None:
     """Draw a state machine as Mermaid text; with an execution, states are coloured by what became of them."""
+    from scones_ml import asl
+
     typer.echo(asl.mermaid(_read(definition), _history(execution) if execution else None), nl=False)
 
 

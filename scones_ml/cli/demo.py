@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import __version__, backends
+from scones_ml import __version__
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Classes, DryRun, Json, Seed, Threads, Workspace, names
 from scones_ml.cli.plans import dollars, show_plans
 from scones_ml.cost.prices import price_table
@@ -23,6 +24,7 @@ Data = Annotated[str, typer.Option("--data", help="A folder of class folders, or
 
 
 def demo(
+    context: typer.Context,
     data: Data = "synthetic",
     classes: Classes = None,
     seed: Seed = 0,
@@ -46,7 +48,7 @@ def demo(
         seed=seed,
         threads=threads,
     )
-    backend = backends.backend("local", folder)
+    backend = backends_of(context).backend("local", folder)
     if dry_run:
         show_plans([plan_demo(backend, request)], json)
         return

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names, new_run
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
@@ -68,6 +68,7 @@ Threshold = Annotated[
 
 
 def deploy(
+    context: typer.Context,
     model: Model,
     name: Name = "scones",
     capture_percentage: Percentage = None,
@@ -101,7 +102,7 @@ def deploy(
         _variant(instance_type, instances, serverless, memory),
         container,
     )
-    backend = backends.backend(on, workspace, new_run(ttl))
+    backend = backends_of(context).backend(on, workspace, new_run(ttl))
     if dry_run:
         plan = lifecycle.preview_deploy(backend, request)
         show_plans([plan], json)

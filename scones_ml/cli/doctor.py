@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Json, On, Workspace
 
 __all__ = ["doctor"]
@@ -22,6 +21,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def doctor(
+    context: typer.Context,
     data: Data = None,
     on: On = "local",
     json: Json = False,
@@ -30,16 +30,14 @@ def doctor(
     """Whether all is as it should be, line by line, each with its remedy; exits with 1 when something is wrong."""
     from scones_ml.lifecycle.doctor import examine
 
-    checks = list(examine(backends.backend(on, workspace), workspace, data, datetime.now(UTC)))
+    checks = list(examine(backends_of(context).backend(on, workspace), workspace, data, datetime.now(UTC)))
     counts = Counter(check.level for check in checks)
     if json:
         terminal.print_json([dataclasses.asdict(check) for check in checks])
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            line = Text(f"{check.level:<8}", style=_STYLES[check.level])
-            line.append(f"{check.name:<{width}}  {check.found}", style="not bold default")
-            terminal.out.print(line)
+            terminal.out.print((f"{check.level:<8}", _STYLES[check.level]), f"{check.name:<{width}}  {check.found}")
             if check.remedy:
                 terminal.out.print(f"        {'':<{width}}  -> {check.remedy}")
         terminal.say(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['error']} errors")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef
-    from scones_ml.ports import ObjectStore
+    from scones_ml.ports import Backend, ObjectStore
 
 __all__ = ["label_next"]
 
@@ -32,6 +32,7 @@ Answers = Annotated[
 
 
 def label_next(
+    context: typer.Context,
     count: Count,
     source: Source = None,
     model: Model = None,
@@ -44,7 +45,8 @@ def label_next(
     from scones_ml.lifecycle import label_next as choosing
     from scones_ml.review.annotations import AnnotationFile
 
-    store, images = _queued(on, workspace) if source is None else _listed(source, workspace)
+    backend = backends_of(context).backend("local" if source else on, workspace)
+    store, images = _queued(backend) if source is None else _listed(source, backend)
     file = AnnotationFile(answers or workspace / "reviews" / "answers.jsonl")
     answered = {answer.image_id for answer in file.read().current}
     waiting = [image for image in images if image.image_id not in answered]
@@ -72,23 +74,21 @@ def _name(image: ImageRef, source: str | None) -> str:
     return image.uri if source is None or source.startswith("s3://") else str(Path(source) / image.s3_key)
 
 
-def _queued(on: str, workspace: Path) -> tuple[ObjectStore, list[ImageRef]]:
+def _queued(backend: Backend) -> tuple[ObjectStore, list[ImageRef]]:
     from scones_ml.review.queue import read_queue
 
-    backend = backends.backend(on, workspace)
     with terminal.progress("queue") as progress:
         queue = read_queue(backend.store, backend.buckets.output, progress=progress)
     return backend.store, [image.ref for image in queue.images]
 
 
-def _listed(source: str, workspace: Path) -> tuple[ObjectStore, list[ImageRef]]:
+def _listed(source: str, backend: Backend) -> tuple[ObjectStore, list[ImageRef]]:
     from scones_ml.events import ImageRef, is_image_key
     from scones_ml.local.workspace import image_location
 
-    store = backends.backend("local", workspace).store
     bucket, prefix = image_location(source)
-    return store, [
+    return backend.store, [
         ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag)
-        for found in store.list(bucket, prefix)
+        for found in backend.store.list(bucket, prefix)
         if is_image_key(found.key)
     ]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends, captures
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Html, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 from scones_ml.settings import check_threshold
@@ -57,6 +57,7 @@ Objects = Annotated[
 
 
 def monitor(
+    context: typer.Context,
     paths: Paths = None,
     since: Since = None,
     model: ModelOption = None,
@@ -73,14 +74,16 @@ def monitor(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Look at captured requests: volume, classes, confidence, reviews, drift, and how often the model is right."""
-    from scones_ml import monitoring
+    from scones_ml import backends
     from scones_ml.inference.model import read_card
 
     if threshold is not None:
         check_threshold(threshold, "--threshold")
-    sources = paths or [backends.backend(on, workspace).captures]
+    sources = paths or [backends_of(context).backend(on, workspace).captures]
     rows = chain.from_iterable([backends.capture_records(source) for source in sources])
     card = read_card(model) if model else None
+    from scones_ml import monitoring  # and numpy: a source that is not there is told before
+
     normal = _reference(model, data, reference)
     if save_reference:
         if normal is None:
@@ -112,6 +115,7 @@ def monitor(
 
 
 def _objects(uri: str) -> Mapping[str, ImageRef]:
+    from scones_ml import backends, captures
     from scones_ml.events import parse_uri
 
     return captures.objects_by_inference_id(backends.object_store(), *parse_uri(uri, "--objects"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.plans import Run
+
+if TYPE_CHECKING:
+    from scones_ml.plans import Run
 
 __all__ = [
     "Classes",
@@ -57,6 +59,8 @@ def seconds(text: str, option: str) -> float:
 
 def new_run(ttl: str | None) -> Run:
     """The run of a command that was given ``--ttl``, or was not."""
+    from scones_ml.plans import Run
+
     return Run.new(None if ttl is None else timedelta(seconds=seconds(ttl, "--ttl")))
 
 

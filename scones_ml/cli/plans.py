@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scones_ml.cli import terminal
 from scones_ml.cost.prices import HOURS_A_MONTH, price_table
 from scones_ml.errors import ConfigurationError
-from scones_ml.plans import Change, Plan
+
+if TYPE_CHECKING:
+    from scones_ml.plans import Change, Plan
 
 __all__ = ["cost_line", "dollars", "prices_as_of", "show_plans"]
 
@@ -73,6 +76,7 @@ def _show(plan: Plan) -> None:
 
 
 def _document(plan: Plan) -> dict[str, object]:
+
     per_hour = plan.dollars_per_hour
     return {
         "verb": plan.verb,

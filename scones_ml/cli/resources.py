@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import Backends, backends_of
 from scones_ml.cli.options import DryRun, Json, On, Workspace, span
 from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
 from scones_ml.errors import DeploymentError
@@ -31,6 +31,7 @@ All = Annotated[
 
 
 def cleanup(
+    context: typer.Context,
     run: RunId = None,
     everything: All = False,
     on: On = "local",
@@ -44,7 +45,7 @@ def cleanup(
     """
     from scones_ml import lifecycle
 
-    places = _backends(on, workspace, run)
+    places = _backends(backends_of(context), on, workspace, run)
     if dry_run:
         show_plans([lifecycle.plan_cleanup(backend, run, everything) for backend in places], json)
         return
@@ -70,6 +71,7 @@ def cleanup(
 
 
 def status(
+    context: typer.Context,
     everything: All = False,
     on: On = "local",
     json: Json = False,
@@ -81,7 +83,7 @@ def status(
     now = datetime.now(UTC)
     rows: list[Resource] = []
     so_far = 0.0
-    places = _backends(on, workspace)
+    places = _backends(backends_of(context), on, workspace)
     for backend in places:
         rows += lifecycle.resources(backend, everything)
         so_far += lifecycle.spent(backend, now)
@@ -162,7 +164,7 @@ def _say_what_may_be_missed(places: Sequence[Backend]) -> None:
             )
 
 
-def _backends(on: str, workspace: Path, run: str | None = None) -> list[Backend]:
+def _backends(backends: Backends, on: str, workspace: Path, run: str | None = None) -> list[Backend]:
     """The workspace's backend and, on this machine, that of the demo; with a run those that know it, if any does."""
     folders = [workspace, workspace / "demo"] if on == "local" else [workspace]
     found = [backends.backend(on, folder) for folder in folders]

@@ -8,17 +8,17 @@ import webbrowser
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Classes, Json, On, Workspace, names
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from scones_ml.ports import ObjectStore
+    from scones_ml.ports import Backend, ObjectStore
     from scones_ml.review.queue import Queue
     from scones_ml.review.session import ReviewSession
 
@@ -41,6 +41,7 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser."
 
 
 def review(
+    context: typer.Context,
     source: Source = None,
     answers: Answers = None,
     reviewer: Reviewer = None,
@@ -59,8 +60,10 @@ def review(
     from scones_ml.review.queue import read_queue
     from scones_ml.review.session import ReviewSession
 
-    on, bucket, prefixes = _outcomes(source, on, workspace)
-    store = backends.backend(on, workspace).store
+    backend = backends_of(context).backend(on, workspace)
+    bucket, prefixes = _outcomes(source, backend)
+    here = on == "aws" or bucket == backend.buckets.output  # elsewhere, what outcomes name is of S3 too
+    store = (backend if here else backends_of(context).backend("aws", workspace)).store
     newest = functools.partial(read_queue, store, bucket, prefixes)
     with terminal.progress("review") as progress:
         queue = newest(progress=progress)
@@ -80,19 +83,15 @@ def review(
     _sum_up(asked, json)
 
 
-def _outcomes(
-    source: str | None, on: Literal["local", "aws"], workspace: Path
-) -> tuple[Literal["local", "aws"], str, tuple[str, ...]]:
-    """Where they are, the bucket that holds them, and their keys' prefixes."""
+def _outcomes(source: str | None, backend: Backend) -> tuple[str, tuple[str, ...]]:
+    """The bucket that holds them, and their keys' prefixes."""
     from scones_ml.events import parse_uri
     from scones_ml.review.queue import REVIEW_PREFIXES
 
-    backend = backends.backend(on, workspace)
     if source is None:
-        return on, backend.buckets.output, REVIEW_PREFIXES
+        return backend.buckets.output, REVIEW_PREFIXES
     bucket, prefix = parse_uri(source)
-    here = on == "local" and bucket == backend.buckets.output
-    return "local" if here else "aws", bucket, (prefix,) if prefix else REVIEW_PREFIXES
+    return bucket, (prefix,) if prefix else REVIEW_PREFIXES
 
 
 def _login_name() -> str:
@@ -179,6 +178,6 @@ def _sum_up(asked: ReviewSession, json: bool) -> None:
         parts.append(f"{done.conflicts:,} in conflict")
     parts.append(f"{done.left:,} left")
     answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
-    terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.file.path}", markup=False)
+    terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.file.path}")
     if given:
         terminal.say(f"next: scones stage DATA EXTENDED --answers {asked.file.path}")

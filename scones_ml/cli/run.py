@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import DryRun, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
@@ -36,6 +36,7 @@ Duration = Annotated[str, typer.Option("--duration", help="How long, with --rate
 
 
 def run(
+    context: typer.Context,
     paths: Paths,
     model: Model = None,
     endpoint: EndpointName = None,
@@ -60,6 +61,7 @@ def run(
             "--model, --endpoint and --threshold are for this machine: on AWS the stack's functions hold the model and "
             "the threshold; deploy others (docs/deploy.md)"
         )
+    backends = backends_of(context)
     backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
     if dry_run:
         from scones_ml import lifecycle

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Classes, DryRun, Json, Seed, Workspace, names
 from scones_ml.cli.plans import show_plans
 
 if TYPE_CHECKING:
     from scones_ml import dataset
     from scones_ml.lifecycle.label_check import LabelCheck
-    from scones_ml.ports import ObjectStore
+    from scones_ml.ports import Backend, ObjectStore
 
 __all__ = ["stage"]
 
@@ -44,6 +44,7 @@ AnswersFile = Annotated[
 
 
 def stage(
+    context: typer.Context,
     source: Source,
     destination: Destination,
     classes: Classes = None,
@@ -57,7 +58,7 @@ def stage(
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Check, split and hash images into a data set."""
-    from scones_ml import dataset, lifecycle
+    from scones_ml import backends, dataset, lifecycle
     from scones_ml.events import parse_uri
 
     remote = destination.startswith("s3://")
@@ -66,7 +67,7 @@ def stage(
     if dry_run:
         show_plans([plan, *([lifecycle.plan_upload(destination, backends.region())] if remote else [])], json)
         return
-    backend = backends.backend("local", workspace)
+    backend = backends_of(context).backend("local", workspace)
     store = backends.s3_store() if remote or source.startswith("s3://") else None
     synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size)
     origin = synthetic if source == "synthetic" and not answers else _origin(source, answers, backend.store)
@@ -89,7 +90,7 @@ def stage(
         terminal.say(
             f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"
         )
-    check = _checked_labels(result.dataset, seed, workspace) if check_labels else None
+    check = _checked_labels(backend, result.dataset, seed, workspace) if check_labels else None
     if json:
         terminal.print_json(_document(result) | ({"label_check": dataclasses.asdict(check)} if check else {}))
         return
@@ -136,13 +137,13 @@ def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | data
     return source
 
 
-def _checked_labels(data: dataset.Dataset, seed: int, workspace: Path) -> LabelCheck:
+def _checked_labels(backend: Backend, data: dataset.Dataset, seed: int, workspace: Path) -> LabelCheck:
     from scones_ml.lifecycle.label_check import FOLDS, check_labels
 
     terminal.say(f"checking labels: {FOLDS} trainings, each on the images that the others are asked about")
     started = time.monotonic()
     with terminal.progress("labels") as progress:
-        check = check_labels(backends.backend("local", workspace), data, workspace, seed=seed, progress=progress)
+        check = check_labels(backend, data, workspace, seed=seed, progress=progress)
     terminal.say(f"looked at {check.images:,} labels in {time.monotonic() - started:.0f} s; nothing was changed")
     return check
 

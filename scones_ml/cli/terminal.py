@@ -1,44 +1,77 @@
-"""How things look: results on standard output, everything else on standard error."""
+"""How things look: results on standard output, everything else on standard error.
+
+Styles and progress bars are a terminal's: elsewhere lines are plain text, and rich is not even imported.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from scones_ml.ports import Progress as ProgressCallback
+from scones_ml.ports import Progress, no_progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from scones_ml.evaluation import Estimate
 
-__all__ = ["StageLines", "bar", "figure", "out", "print_json", "print_table", "progress", "say", "steps"]
+__all__ = ["Lines", "StageLines", "figure", "out", "print_json", "print_table", "progress", "say", "steps"]
 
-out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
 _NAME = 11
 
 
-def say(text: str = "", style: str | None = None) -> None:
+class Lines:
+    """One of the standard streams, line by line.
+
+    Args:
+        stderr: standard error instead of standard output.
+    """
+
+    def __init__(self, stderr: bool) -> None:
+        self._stderr = stderr
+
+    @property
+    def console(self) -> Console | None:
+        """What draws on the terminal; None where there is none, and nobody asked for colours all the same."""
+        stream = sys.stderr if self._stderr else sys.stdout
+        asked = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE")  # both are understood by rich
+        return self._console if asked or stream.isatty() else None
+
+    @cached_property
+    def _console(self) -> Console:
+        from scones_ml.cli.screen import console
+
+        return console(self._stderr)
+
+    def print(self, *parts: str | tuple[str, str]) -> None:
+        """Print one line.
+
+        Args:
+            parts: texts, or texts with their styles.
+        """
+        if self.console:
+            from scones_ml.cli.screen import print_styled
+
+            print_styled(self.console, parts)
+        else:
+            typer.echo("".join(part if isinstance(part, str) else part[0] for part in parts), err=self._stderr)
+
+
+out = Lines(stderr=False)
+_err = Lines(stderr=True)
+
+
+def say(text: str = "", style: str = "") -> None:
     """One line on standard error: what goes on, not what was asked for."""
-    _err.print(Text(text, style=style or ""))
+    _err.print((text, style))
 
 
 def print_json(document: object) -> None:
@@ -54,13 +87,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
         rows: cells, as they are to be read.
         right: headings of the columns that are aligned to the right (numbers).
     """
-    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    widths = [max(map(_width, cells)) for cells in zip(columns, *rows, strict=True)]
     for number, cells in enumerate((columns, *rows)):
         padded = [
-            " " * (width - cell_len(cell)) + cell if column in right else cell + " " * (width - cell_len(cell))
+            " " * (width - _width(cell)) + cell if column in right else cell + " " * (width - _width(cell))
             for cell, width, column in zip(cells, widths, columns, strict=True)
         ]
-        out.print(Text("   ".join(padded).rstrip(), style="bold" if number == 0 else ""))
+        out.print(("   ".join(padded).rstrip(), "bold" if number == 0 else ""))
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: an ideograph takes two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def figure(estimate: Estimate) -> tuple[str, str]:
@@ -69,14 +111,21 @@ def figure(estimate: Estimate) -> tuple[str, str]:
 
 
 @contextmanager
-def progress(what: str, unit: str = "") -> Iterator[ProgressCallback]:
+def progress(what: str, unit: str = "", console: Console | None = None) -> Iterator[Progress]:
     """A progress bar on standard error while the block runs; silent where it is no terminal.
 
     Args:
         what: goes on.
         unit: what is counted; where it is given, the bar tells how many of them there are in a second.
+        console: shows it; None for standard error.
     """
-    with bar(unit) as shown:
+    console = console or _err.console
+    if console is None:
+        yield no_progress
+        return
+    from scones_ml.cli.screen import bar
+
+    with bar(console, unit) as shown:
         task = shown.add_task(what, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)
 
@@ -84,42 +133,19 @@ def progress(what: str, unit: str = "") -> Iterator[ProgressCallback]:
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
     """A line for each step on standard error; on a terminal a clock runs below the present one."""
-    clock = Progress(SpinnerColumn(), TimeElapsedColumn(), console=_err, transient=True, disable=not _err.is_terminal)
-    with clock:
-        task = clock.add_task("", total=None)
+    if _err.console is None:
+        yield lambda text: say(f"  {text}")
+        return
+    from scones_ml.cli.screen import clock
+
+    with clock(_err.console) as shown:
+        task = shown.add_task("", total=None)
 
         def step(text: str) -> None:
             say(f"  {text}")
-            clock.reset(task)
+            shown.reset(task)
 
         yield step
-
-
-def bar(unit: str = "") -> Progress:
-    """A bar that disappears when it is done: how much, how fast where ``unit`` says of what, how long still."""
-    return Progress(
-        TextColumn("  {task.description:<9}"),
-        BarColumn(bar_width=32),
-        MofNCompleteColumn(),
-        *([_Speed(unit)] if unit else []),
-        TimeRemainingColumn(compact=True),
-        console=_err,
-        transient=True,
-        disable=not _err.is_terminal,
-    )
-
-
-class _Speed(ProgressColumn):
-    """How many a second; what an earlier run had finished does not count."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Empty until there are two figures to tell it from."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
 
 
 class StageLines:
@@ -129,16 +155,14 @@ class StageLines:
         self._text = ""
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[ProgressCallback]:
+    def stage(self, name: str) -> Iterator[Progress]:
         """Show a bar, then the finished line; a stage that fails leaves no line."""
         started = time.perf_counter()
         self._text = ""
         with progress(name) as callback:
             yield callback
-        line = Text(f"  {name:<{_NAME}}", style="bold")
-        line.append(f"{time.perf_counter() - started:6.1f} s   ", style="dim")
-        line.append(self._text, style="not bold")
-        _err.print(line)
+        took = f"{time.perf_counter() - started:6.1f} s   "
+        _err.print((f"  {name:<{_NAME}}", "bold"), (took, "dim"), self._text)
 
     def said(self, text: str) -> None:
         """What the finished line will say."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scones_ml import backends
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import DryRun, Json, On, Seed, Threads, TimeToLive, Workspace, new_run
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError
@@ -16,6 +16,7 @@ from scones_ml.ports import TrainingRequest
 
 if TYPE_CHECKING:
     from scones_ml.inference.model import ModelCard
+    from scones_ml.ports import Backend
 
 __all__ = ["train"]
 
@@ -45,6 +46,7 @@ Attach = Annotated[
 
 
 def train(
+    context: typer.Context,
     data: Data = None,
     model: Model = None,
     preset: Preset = "fast",
@@ -70,6 +72,7 @@ def train(
     if on == "local" and (instance_type or spot or attach):
         raise ConfigurationError("--instance-type, --spot and --attach are for jobs on AWS: add --on aws")
     target = model or workspace / "model"
+    backends = backends_of(context)
     backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
     if attach:
         with terminal.progress("train") as progress:
@@ -101,7 +104,7 @@ def train(
         show_plans([lifecycle.plan_train(backend, request)], json)
         return
     if init == _SYNTHETIC:
-        _train_on_drawings(data, preset, threads, workspace)
+        _train_on_drawings(backends.backend("local", workspace), data, preset, threads, workspace)
     elif request.init and lifecycle.may_have_seen(request.init, data):
         terminal.say(
             f"{request.init} was not trained on {data} or what it was extended from: if it has seen images that "
@@ -131,11 +134,10 @@ def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:
     return synthetic_folder(workspace, preset, dataset.load(data).image_size)
 
 
-def _train_on_drawings(data: Path, preset: str, threads: int, workspace: Path) -> None:
+def _train_on_drawings(backend: Backend, data: Path, preset: str, threads: int, workspace: Path) -> None:
     from scones_ml import dataset
     from scones_ml.lifecycle.synthetic_model import synthetic_model
 
-    backend = backends.backend("local", workspace)
     size = dataset.load(data).image_size
     terminal.say("starting from a model that has seen drawings only; made on first use, in a minute or two")
     with terminal.progress("drawings") as progress:

@@ -16,15 +16,20 @@ and from an object store. A new kind of source is one class beside those in ``so
 
 from __future__ import annotations
 
-from scones_ml.dataset.annotated import AnnotatedImages, ExtendedDataset, is_annotations
-from scones_ml.dataset.archives import Cifar100
-from scones_ml.dataset.checks import Problem
-from scones_ml.dataset.folds import folds, write_fold
-from scones_ml.dataset.manifests import JsonLines, ListFile
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from scones_ml.dataset.folds import folds, write_fold  # now: later the name would be the module's
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
-from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
-from scones_ml.dataset.staging import StageResult, recover, remnants, stage
-from scones_ml.dataset.transfer import Upload, check_upload, download, upload
+
+if TYPE_CHECKING:
+    from scones_ml.dataset.annotated import AnnotatedImages, ExtendedDataset, is_annotations
+    from scones_ml.dataset.archives import Cifar100
+    from scones_ml.dataset.checks import Problem
+    from scones_ml.dataset.manifests import JsonLines, ListFile
+    from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
+    from scones_ml.dataset.staging import StageResult, recover, remnants, stage
+    from scones_ml.dataset.transfer import Upload, check_upload, download, upload
 
 __all__ = [
     "SPLITS",
@@ -55,3 +60,14 @@ __all__ = [
     "upload",
     "write_fold",
 ]
+
+_ON_USE = ("sources", "checks", "manifests", "archives", "annotated", "transfer", "staging")
+"""Modules that are imported when one of their names is asked for: who only loads a data set waits for none."""
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in map(import_module, (f"{__name__}.{part}" for part in _ON_USE)):
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ What a file is, its first bytes decide: an archive, JSON Lines or a ``.lst``, wh
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
@@ -136,13 +137,16 @@ def _copy(store: ObjectStore, bucket: str, key: str, folder: Path) -> Path:
     return path
 
 
-def fetch(url: str, folder: Path, progress: Progress = no_progress) -> Path:
+def fetch(
+    url: str, folder: Path, progress: Progress = no_progress, checksums: Mapping[str, str] = CIFAR100_MD5
+) -> Path:
     """Download a file once; an archive whose checksum is known is downloaded again when it is broken.
 
     Args:
         url: http or https.
         folder: is made.
         progress: counts bytes.
+        checksums: names of published archives to the MD5 of each.
 
     Returns:
         The file, named as in the URL.
@@ -154,7 +158,7 @@ def fetch(url: str, folder: Path, progress: Progress = no_progress) -> Path:
 
     name = PurePosixPath(urlsplit(url).path).name or "download"
     path = folder / name
-    if name in CIFAR100_MD5 and path.is_file() and _md5(path) == CIFAR100_MD5[name]:
+    if name in checksums and path.is_file() and _md5(path) == checksums[name]:
         return path
     partial = folder / f".{name}.partial"
     try:

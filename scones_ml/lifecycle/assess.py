@@ -46,8 +46,6 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
         ConfigurationError: ``model`` is not a model.
         DatasetError: ``data`` is not a staged data set, has other classes than the model, or the split is empty.
     """
-    import numpy as np
-
     classifier = load_model(model)
     staged = dataset.load(data)
     if staged.classes != classifier.labels:
@@ -63,6 +61,8 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
     pixels, labels = staged.arrays(split)
     if not len(labels):
         raise DatasetError(f"{data} has no {split} images: stage a source that has some")
+    import numpy as np
+
     probabilities = []
     for start in range(0, len(labels), _BATCH):
         probabilities.append(classifier.predict_batch(pixels[start : start + _BATCH]))

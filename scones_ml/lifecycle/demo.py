@@ -24,7 +24,6 @@ from scones_ml.dataset import Dataset, StageResult, Synthetic
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard
-from scones_ml.lifecycle.report_data import THUMBNAIL, evaluation_report
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 from scones_ml.reports.facts import ClassifiedRow
@@ -280,6 +279,7 @@ def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Captu
 def _write_report(
     request: DemoRequest, result: DemoResult, predictions: lifecycle.Predictions, files: dict[str, bytes]
 ) -> None:
+    from scones_ml.lifecycle.report_data import evaluation_report
     from scones_ml.reports.evaluation_report import render_report
 
     data = result.staged.dataset
@@ -309,6 +309,8 @@ def _write_report(
 
 
 def _row(found: ImageResult, truth: dict[str, str], files: dict[str, bytes]) -> ClassifiedRow:
+    from scones_ml.lifecycle.report_data import THUMBNAIL
+
     key = found.image.s3_key
     try:
         thumbnail = images.normalise(files[key], THUMBNAIL).png

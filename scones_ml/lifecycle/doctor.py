@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,14 @@ _EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "report", "serve", "tra
 _BASE64: Final = 4 / 3
 
 
+def _requirements() -> Sequence[str]:
+    return importlib.metadata.requires("scones-ml") or ()
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
 def examine(backend: Backend, workspace: Path, images: Path | None, now: datetime) -> Iterator[Check]:
     """Everything, one finding after the other; what cannot be examined is an error, and the rest goes on.
 
@@ -53,10 +61,21 @@ def examine(backend: Backend, workspace: Path, images: Path | None, now: datetim
     yield from backend.checks()
 
 
-def machine(workspace: Path) -> Iterator[Check]:
-    """Python, the extras, and room on the disk."""
+def machine(
+    workspace: Path,
+    requirements: Callable[[], Sequence[str]] = _requirements,
+    free_bytes: Callable[[Path], int] = _free_bytes,
+) -> Iterator[Check]:
+    """Python, the extras, and room on the disk.
+
+    Args:
+        workspace: the folder that holds what commands leave behind.
+        requirements: what the package's metadata requires, a line each: ``boto3>=1.35; extra == 'aws'``.
+        free_bytes: room on the disk of a folder.
+    """
     yield Check("Python", "ok", platform.python_version())
-    missing = [extra for extra in _EXTRAS if not _installed(extra)]
+    required = requirements()
+    missing = [extra for extra in _EXTRAS if not _installed(extra, required)]
     there = ", ".join(extra for extra in _EXTRAS if extra not in missing)
     yield Check("extras", "ok", there)
     for extra in missing:
@@ -65,7 +84,7 @@ def machine(workspace: Path) -> Iterator[Check]:
     if not os.access(folder, os.W_OK):
         yield Check("workspace", "error", f"{folder} cannot be written to", "choose another one with --workspace")
         return
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     found = f"{free / _GIGABYTE:,.1f} GB free in {folder}"
     if free < 2 * _GIGABYTE:
         yield Check("disk", "error" if free < _GIGABYTE / 5 else "warning", found, "free some space")
@@ -143,11 +162,11 @@ def _images(folder: Path, policy: settings.ImagePolicy) -> Check:
     return Check("images", "ok", f"{len(sizes):,}, the largest has {biggest:,} of {policy.max_bytes:,} bytes")
 
 
-def _installed(extra: str) -> bool:
+def _installed(extra: str, requirements: Sequence[str]) -> bool:
     """Whether every distribution that an extra names is there; its version is the installer's business."""
     named = [
         match[1]
-        for line in importlib.metadata.requires("scones-ml") or ()
+        for line in requirements
         if (match := re.match(r"([A-Za-z0-9._-]+)", line)) and re.search(rf"extra == ['\"]{extra}['\"]", line)
     ]
     try:

@@ -9,10 +9,10 @@ from scones_ml.inference.model import MODEL_CARD
 from scones_ml.lifecycle.scratch import scratch
 from scones_ml.ports import Backend, Progress, TrainingRequest, no_progress
 
-__all__ = ["synthetic_folder", "synthetic_model"]
+__all__ = ["DRAWINGS", "synthetic_folder", "synthetic_model"]
 
 # Out of fold, 3,000 drawings did as well as 12,000: 0.91 and 0.90 right on 1,000 photographs, unlike any of a user's.
-_DRAWINGS, _DRAWINGS_SEED, _DRAWINGS_EPOCHS = 2400, 20_260_101, 8  # a class; of which 64 % are learned from
+DRAWINGS, _DRAWINGS_SEED, _DRAWINGS_EPOCHS = 2400, 20_260_101, 8  # a class; of which 64 % are learned from
 
 
 def synthetic_folder(workspace: Path, preset: str, image_size: int) -> Path:
@@ -27,6 +27,7 @@ def synthetic_model(
     preset: str = "fast",
     image_size: int = 32,
     threads: int | None = None,
+    drawings: int = DRAWINGS,
     progress: Progress = no_progress,
 ) -> Path:
     """A model that has seen drawn bicycles and motorcycles only, to go on from with few photographs.
@@ -39,6 +40,7 @@ def synthetic_model(
         preset: the recipe that will go on from it.
         image_size: side of the images in pixels.
         threads: CPU threads; None leaves it to the trainer.
+        drawings: how many of each class it sees.
         progress: counts percent.
 
     Returns:
@@ -51,7 +53,7 @@ def synthetic_model(
     if (model / MODEL_CARD).is_file():
         return model
     with scratch(workspace / "drawings") as work:
-        source = dataset.Synthetic(_DRAWINGS, image_size, _DRAWINGS_SEED)
+        source = dataset.Synthetic(drawings, image_size, _DRAWINGS_SEED)
         drawn = dataset.stage(
             source,
             work / "data",

@@ -13,13 +13,13 @@ from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.inventory import LocalInventory
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
-from scones_ml.local.workflow import LocalWorkflowRunner
 from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore
 from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Check
 
 if TYPE_CHECKING:
     from scones_ml.local.bulk import LocalBulkRunner
+    from scones_ml.local.workflow import LocalWorkflowRunner
     from scones_ml.ports import ObjectStore
 
 __all__ = ["LocalBackend"]
@@ -39,6 +39,7 @@ class LocalBackend:
     def __init__(
         self, workspace: Path, run: Run | None = None, elsewhere: Callable[[], ObjectStore] | None = None
     ) -> None:
+        self._workspace = workspace
         self.ledger = Ledger(workspace / "ledger.jsonl")
         self.current_run = run or Run.new()
         self.buckets = BUCKETS
@@ -46,12 +47,18 @@ class LocalBackend:
         self.store = WorkspaceObjectStore(workspace / "buckets", elsewhere)
         self.trainer = LocalTrainer(self.ledger, self.current_run)
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)
-        self.runner = LocalWorkflowRunner(workspace / "buckets")
         self.inventory = LocalInventory(DirectoryObjectStore(workspace / "buckets"), self.deployer, self.ledger)
 
     @cached_property
+    def runner(self) -> LocalWorkflowRunner:
+        """See :attr:`scones_ml.ports.Backend.runner`; the interpreter is imported by those who run."""
+        from scones_ml.local.workflow import LocalWorkflowRunner
+
+        return LocalWorkflowRunner(self._workspace / "buckets")
+
+    @cached_property
     def bulk(self) -> LocalBulkRunner:
-        """Batches in this process; the interpreter is imported by those who run."""
+        """See :attr:`scones_ml.ports.Backend.bulk`; so too."""
         from scones_ml.local.bulk import LocalBulkRunner
 
         return LocalBulkRunner(self.store)

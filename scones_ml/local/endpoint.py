@@ -11,8 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -213,16 +211,19 @@ def _confirm(child: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    from urllib.error import HTTPError, URLError  # slow to import, and only a start needs them
+    from urllib.request import urlopen
+
     deadline = time.monotonic() + _START_SECONDS
     pause = 0.01
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{url}/ping", timeout=5):  # noqa: S310
+            with urlopen(f"{url}/ping", timeout=5):  # noqa: S310
                 return
-        except urllib.error.HTTPError as exc:
+        except HTTPError as exc:
             if exc.code != 503:
                 raise DeploymentError(json.loads(exc.read())["message"]) from exc
-        except (urllib.error.URLError, TimeoutError):
+        except (URLError, TimeoutError):
             pass
         if child.poll() is not None:
             raise DeploymentError(_last_words(log, child.returncode))

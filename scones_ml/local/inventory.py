@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scones_ml.dataset import recover, remnants
+from scones_ml import dataset
 from scones_ml.events import parse_uri
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.store import DirectoryObjectStore
@@ -30,6 +30,14 @@ class _Result:
     tidy: Callable[[Path], None]
 
 
+def _half_data_set(folder: Path) -> Sequence[Path]:
+    return dataset.remnants(folder)
+
+
+def _tidy_data_set(folder: Path) -> None:
+    dataset.recover(folder)
+
+
 def _half_report(report: Path) -> list[Path]:
     return [half for half in [report.with_suffix(".part")] if half.exists()]
 
@@ -39,7 +47,7 @@ def _tidy_report(report: Path) -> None:
 
 
 _RESULTS = {
-    "data set": _Result(remnants, recover),
+    "data set": _Result(_half_data_set, _tidy_data_set),
     "model": _Result(half_trained, forget_training),
     "report": _Result(_half_report, _tidy_report),
 }

@@ -13,7 +13,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -33,10 +33,11 @@ class DirectoryObjectStore:
 
     Args:
         root: the folder that holds one folder per bucket; made when something is written.
+        write_file: writes the bytes of one.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self._root = Path(root)
+    def __init__(self, root: str | Path, write_file: Callable[[Path, bytes], object] = Path.write_bytes) -> None:
+        self._root, self._write_file = Path(root), write_file
 
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
         """See :meth:`scones_ml.ports.ObjectStore.read`; the etag is the MD5 of the bytes, as S3's mostly is."""
@@ -57,7 +58,7 @@ class DirectoryObjectStore:
         temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
+            self._write_file(temporary, data)
             temporary.replace(path)
         except OSError as exc:
             with contextlib.suppress(OSError):

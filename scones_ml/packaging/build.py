@@ -51,16 +51,19 @@ class Package:
     compiled: bool
 
 
-def build(plan: PackagePlan, progress: Progress = no_progress) -> tuple[Package, ...]:
+def build(
+    plan: PackagePlan, progress: Progress = no_progress, most_bytes: int = LAMBDA_UNZIPPED_BYTES
+) -> tuple[Package, ...]:
     """Build every package; the same plan gives the same bytes.
 
     Args:
         plan: what to build.
         progress: counts packages.
+        most_bytes: of a package, unzipped.
 
     Raises:
-        ConfigurationError: a wheel is missing, a folder is not ours to replace, or a package is larger than Lambda
-            takes.
+        ConfigurationError: a wheel is missing, a folder is not ours to replace, or a package is larger than
+            ``most_bytes``.
     """
     built = []
     with tempfile.TemporaryDirectory(prefix="scones-package-") as scratch:
@@ -72,7 +75,7 @@ def build(plan: PackagePlan, progress: Progress = no_progress) -> tuple[Package,
         compiled = _compile(pool, plan.target.python)
         for number, function in enumerate(plan.functions, 1):
             wanted = [name for pin in function.pins for name in files[pin]] + [name for name, _ in function.files]
-            built.append(_package(function, pool, wanted, compiled))
+            built.append(_package(function, pool, wanted, compiled, most_bytes))
             progress(number, len(plan.functions))
     return tuple(built)
 
@@ -128,17 +131,20 @@ def _compile(pool: Path, python: str) -> Callable[[str], str] | None:
 
 
 def _package(
-    function: FunctionPlan, pool: Path, wanted: Iterable[str], bytecode: Callable[[str], str] | None
+    function: FunctionPlan,
+    pool: Path,
+    wanted: Iterable[str],
+    bytecode: Callable[[str], str] | None,
+    most_bytes: int,
 ) -> Package:
     names = set(wanted)
     if bytecode is not None:
         names |= {bytecode(name) for name in names if name.endswith(".py")}
     ordered = sorted(names)
     unzipped = sum((pool / name).stat().st_size for name in ordered)
-    if unzipped > LAMBDA_UNZIPPED_BYTES:
+    if unzipped > most_bytes:
         raise ConfigurationError(
-            f"{function.name} has {unzipped:,} bytes unzipped, and Lambda takes {LAMBDA_UNZIPPED_BYTES:,}: "
-            "leave the model in S3"
+            f"{function.name} has {unzipped:,} bytes unzipped, and Lambda takes {most_bytes:,}: leave the model in S3"
         )
     _replace_folder(function, pool, ordered)
     _zip(function, ordered)

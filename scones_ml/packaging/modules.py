@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 __all__ = ["needed_modules"]
@@ -36,7 +37,7 @@ def needed_modules(program: str, loaded_by_name: Iterable[str] = ()) -> dict[str
             name = path.relative_to(_LIBRARY.parent).as_posix()
             if name not in found:
                 found[name] = path
-                waiting += _imported(path.read_text(encoding="utf-8"))
+                waiting += _imports_of(path)
     return dict(sorted(found.items()))
 
 
@@ -46,6 +47,12 @@ def _file(parts: list[str]) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+@cache
+def _imports_of(path: Path) -> tuple[str, ...]:
+    """Of a file of the library; five functions are planned at a time, and most carry the same files."""
+    return tuple(_imported(path.read_text(encoding="utf-8")))
 
 
 def _imported(source: str) -> Iterator[str]:

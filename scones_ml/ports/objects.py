@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from scones_ml.events import ImageRef
+if TYPE_CHECKING:  # pydantic is slow to import, and a request holds no event
+    from scones_ml.events import ImageRef
 
 __all__ = ["CONCURRENT_REQUESTS", "Buckets", "ObjectStore", "ObjectSummary", "StoredObject"]
 

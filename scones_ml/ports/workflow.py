@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from scones_ml.events import ImageRef, Outcome
 from scones_ml.ports.deployment import Endpoint
 from scones_ml.ports.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from scones_ml.events import ImageRef, Outcome
 
 __all__ = [
     "BulkRequest",

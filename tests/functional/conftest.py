@@ -13,12 +13,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from scones_ml import asl, backends
 from scones_ml.workflows import batch_classification, image_classification
+
+if TYPE_CHECKING:
+    from scones_ml.cli.context import Backends
+    from scones_ml.plans import Run
+    from scones_ml.ports import Backend
 
 ACCOUNT = "123456789012"
 STATES = f"arn:aws:states:us-east-1:{ACCOUNT}"
@@ -209,10 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunctions]:
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[StepFunctions]:
     """An account with our buckets and state machine; the environment says where they are, as after `sam deploy`."""
     import boto3
 
+    from scones_ml.aws.observability import logger
     from scones_ml.aws.store import S3ObjectStore
     from scones_ml.local.resources import task_resources
 
@@ -238,7 +245,7 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunction
     for name in ("pictures", "outcomes"):
         s3.create_bucket(Bucket=name)
     backends._object_store.cache_clear()
-    monkeypatch.setattr("scones_ml.aws.observability.logger.info", lambda *_, **__: None)  # Lambda's log, not ours
+    caplog.set_level("CRITICAL", logger.name)  # Lambda's log, not ours
     machines = {"images": image_classification(), "batches": batch_classification(batch_size=4)}
     state.machines = {name: _deployed(machine.to_text()) for name, machine in machines.items()}
     state.resources = {**task_resources(S3ObjectStore(), {}), **_optimized_s3()}
@@ -273,3 +280,21 @@ def _optimized_s3() -> dict[str, Callable[[asl.Json], object]]:
         return {"ETag": s3.put_object(**parameters)["ETag"]}
 
     return {"arn:aws:states:::s3:listObjectsV2": list_objects, "arn:aws:states:::s3:putObject": put_object}
+
+
+@pytest.fixture(scope="session")
+def hurried() -> Backends:
+    """The real backends, but training jobs on AWS are looked at again after a tenth of a second at the latest."""
+    return _Hurried()
+
+
+class _Hurried:
+    def backend(self, name: str, workspace: Path, run: Run | None = None) -> Backend:
+        if name != "aws":
+            return backends.backend(name, workspace, run)
+        from scones_ml.aws.backend import AwsBackend
+
+        return AwsBackend(workspace, run, pause=lambda seconds: time.sleep(min(seconds, 0.1)))
+
+    def planner(self, name: str, workspace: Path, run: Run | None = None) -> Backend:
+        return backends.planner(name, workspace, run)

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.aws import clients, training_jobs
+from scones_ml.aws import clients
 from scones_ml.cli import main
+from scones_ml.cli.context import Backends
 
 if TYPE_CHECKING:
     from conftest import StepFunctions
@@ -76,7 +77,6 @@ def recorder(
         Code={"ZipFile": b"code"},
         Environment={"Variables": variables},
     )
-    monkeypatch.setattr(training_jobs, "_POLL_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
     recorder = Recorder(aws, tiny_model)
     clients.session().register("before-call", recorder)
@@ -87,7 +87,7 @@ def recorder(
 
 
 def test_the_page_lists_the_calls_of_each_verb(
-    aws: StepFunctions, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aws: StepFunctions, recorder: Recorder, hurried: Backends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From staging to cleaning up, each command's calls and their order are those on the page."""
     photos = tmp_path / "photos"
@@ -99,7 +99,7 @@ def test_the_page_lists_the_calls_of_each_verb(
 
     def command(shown: str, *arguments: str, code: int = 0) -> None:
         recorder.calls.clear()
-        assert main(list(arguments)) == code
+        assert main(arguments, hurried) == code
         calls = ", ".join(f"`{call}`" for call in dict.fromkeys(recorder.calls))
         rows.append(f"| `scones {shown}` | {calls} |")
 

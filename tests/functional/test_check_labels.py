@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from scones_ml import backends, dataset
+from scones_ml import dataset
 from scones_ml.cli import main
+from scones_ml.cli.context import Backends
 from scones_ml.dataset import Dataset
 from scones_ml.errors import DatasetError
 from scones_ml.lifecycle.label_check import check_labels
@@ -82,13 +84,12 @@ def test_stage_prints_what_it_suspects(
     photos: Path,
     tmp_path: Path,
     instant_backend: LocalBackend,
+    only: Callable[[LocalBackend], Backends],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The command prints file, label, suggestion and confidence, says how long it took, and the same as JSON."""
-    monkeypatch.setattr(backends, "backend", lambda *_: instant_backend)
     command = ["stage", str(photos), str(tmp_path / "data"), "--image-size", "8", "--check-labels"]
-    assert main(command) == 0
+    assert main(command, only(instant_backend)) == 0
     captured = capsys.readouterr()
     rows = [line.split() for line in captured.out.splitlines()]
     assert ["probable", "label", "error", "label", "suggested", "confidence"] in rows
@@ -96,7 +97,7 @@ def test_stage_prints_what_it_suspects(
     assert row[0].endswith("/motorcycle/motorcycle-12.png")
     assert float(row[3]) > 0.9
     assert "looked at 80 labels in " in captured.err
-    assert main([*command, "--json"]) == 0
+    assert main([*command, "--json"], only(instant_backend)) == 0
     document = json.loads(capsys.readouterr().out)["label_check"]
     assert document["images"] == 80
     assert [set(suspect) for suspect in document["suspects"]] == [{"path", "given", "suggested", "confidence"}] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from scones_ml.cli import main
+from scones_ml.cli.context import Backends
 from scones_ml.local.backend import LocalBackend
+from scones_ml.local.store import DirectoryObjectStore
 
 
 def write_image(path: Path, red: int) -> Path:
@@ -42,9 +46,9 @@ def photos(folder: Path) -> Path:
     return folder / "photos"
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str, backends: Backends | None = None) -> str:
     """Run a command that must fail with exit code 1 and one line, and return that line."""
-    assert main(arguments) == 1
+    assert main(arguments, backends) == 1
     captured = capsys.readouterr()
     lines = captured.err.strip().splitlines()
     assert len(lines) == 1, captured.err
@@ -338,15 +342,16 @@ def processes_in(folder: Path) -> list[str]:
 
 
 def test_a_full_disk_is_one_clear_line(
-    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, tiny_model: Path, only: Callable[[LocalBackend], Backends], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """When nothing more can be written, the message says what could not be written, and why."""
     write_image(folder / "a.png", 3)
 
-    def full(self: Path, data: bytes) -> int:
-        raise OSError(28, "No space left on device", str(self))
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    line = complaint(capsys, "run", "a.png", "--model", str(tiny_model))
+    backend = LocalBackend(folder / ".scones")
+    backend.store = DirectoryObjectStore(folder / ".scones" / "buckets", full)
+    line = complaint(capsys, "run", "a.png", "--model", str(tiny_model), backends=only(backend))
     assert "No space left on device" in line
     assert "free some space" in line

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -110,26 +109,19 @@ def test_an_endpoint_that_died_is_named(folder: Path, capsys: pytest.CaptureFixt
     assert "is not the record of an endpoint" in capsys.readouterr().out
 
 
-class _Usage(NamedTuple):
-    total: int
-    used: int
-    free: int
-
-
 @pytest.mark.parametrize(("free", "level"), [(10**8, "error"), (10**9, "warning"), (10**10, "ok")])
-def test_room_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch, free: int, level: str) -> None:
+def test_room_on_the_disk(folder: Path, free: int, level: str) -> None:
     """Less than 200 MB is an error, less than 2 GB a warning."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: _Usage(0, 0, free))
-    assert by_name(doctor.machine(folder))["disk"].level == level
+    assert by_name(doctor.machine(folder, free_bytes=lambda _: free))["disk"].level == level
 
 
-def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(folder: Path) -> None:
     """An extra whose packages are not installed is a warning with the command that installs it."""
-    monkeypatch.setattr(doctor, "_EXTRAS", ("asl", "spaceship"))
-    monkeypatch.setattr("importlib.metadata.requires", lambda name: ["no-such-package>=1; extra == 'spaceship'"])
-    found = by_name(doctor.machine(folder))
-    assert found["extras"].found == "asl"
-    assert found["extra spaceship"].remedy == "pip install 'scones-ml[spaceship]' if you need it"
+    lines = ["no-such-package>=1; extra == 'report'", "numpy>=2; extra == 'onnx'"]
+    found = by_name(doctor.machine(folder, requirements=lambda: lines))
+    assert "onnx" in found["extras"].found.split(", ")
+    assert "report" not in found["extras"].found
+    assert found["extra report"].remedy == "pip install 'scones-ml[report]' if you need it"
 
 
 def test_images_too_large_for_a_state_are_an_error() -> None:

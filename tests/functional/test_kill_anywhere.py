@@ -24,6 +24,7 @@ from PIL import Image
 
 from scones_ml import dataset
 from scones_ml.cli import main
+from scones_ml.cli.app import VERBS
 from scones_ml.cli.terminal import StageLines
 from scones_ml.lifecycle.demo import DemoRequest, run_demo
 from scones_ml.local.backend import LocalBackend
@@ -31,7 +32,13 @@ from scones_ml.plans import Entry, Ledger
 from scones_ml.ports import TrainingRequest
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["scones_ml.cli.app", "scones_ml.lifecycle.demo", "scones_ml.local.backend", __name__])
+_FORKS.set_forkserver_preload(
+    [
+        *sorted({f"scones_ml.cli.{verb.target.partition(':')[0]}" for verb in VERBS.values()}),
+        *("scones_ml.dataset.staging", "scones_ml.lifecycle.demo", "scones_ml.local.backend", "scones_ml.local.bulk"),
+        *("scones_ml.local.workflow", __name__),
+    ]
+)
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.kill", "subprocess.Popen"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 

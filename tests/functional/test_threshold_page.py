@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -52,7 +51,7 @@ def test_the_numbers_of_labels_are_exact(labels: int, promise: float) -> None:
 
 
 def test_the_images_can_be_drawn_for_any_model(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The script draws the page's four images from a model and a data set, and tells their figures."""
     generator = np.random.default_rng(0)
@@ -62,9 +61,8 @@ def test_the_images_can_be_drawn_for_any_model(
         red = int(generator.integers(0, 160)) + 90 * (number % 2)
         Image.new("RGB", (8, 8), (red, number, 0)).save(path)
     dataset.stage(str(tmp_path / "photos"), tmp_path / "data", image_size=8)
-    arguments = ["threshold_pictures.py", str(tiny_model), str(tmp_path / "data"), str(tmp_path / "drawn")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    runpy.run_path(str(ROOT / "examples" / "threshold_pictures.py"), run_name="__main__")
+    script = runpy.run_path(str(ROOT / "examples" / "threshold_pictures.py"))
+    script["main"]([str(tiny_model), str(tmp_path / "data"), str(tmp_path / "drawn")])
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == sorted(name for _, name in PICTURES)
     for path in (tmp_path / "drawn").iterdir():
         ElementTree.parse(path)

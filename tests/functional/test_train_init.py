@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from scones_ml import backends, dataset
+from scones_ml import dataset
 from scones_ml.cli import main
+from scones_ml.cli.context import Backends
 from scones_ml.inference.model import MODEL_CARD, read_card
-from scones_ml.lifecycle.synthetic_model import synthetic_folder
+from scones_ml.lifecycle.synthetic_model import synthetic_model
 from scones_ml.local.backend import LocalBackend
 from scones_ml.training.presets import PRESETS, fine_tuning
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instant_backend: LocalBackend) -> Path:
-    """A small staged data set; trainings take no time, and few drawings are made."""
-    monkeypatch.setattr(backends, "backend", lambda *_: instant_backend)
-    monkeypatch.setattr("scones_ml.lifecycle.synthetic_model._DRAWINGS", 6)
+def data(tmp_path: Path) -> Path:
+    """A small staged data set."""
     for name, shade in (("bicycle", 20), ("motorcycle", 200)):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(6):
@@ -29,22 +29,36 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instant_backend: Local
     return dataset.stage(tmp_path / "photos", tmp_path / "data", image_size=8).dataset.root
 
 
-def test_the_model_of_drawings_is_made_once(data: Path, tmp_path: Path, instant_backend: LocalBackend) -> None:
-    """The first training from drawings makes their model, the second finds it; no drawing is left in the workspace."""
-    requests = instant_backend.trainer.requests  # type: ignore[attr-defined]
+def test_the_model_of_drawings_is_made_once(tmp_path: Path, instant_backend: LocalBackend) -> None:
+    """The first use trains the model on drawings, the second finds it; no drawing is left in the workspace."""
     workspace = tmp_path / "workspace"
-    for number in range(2):
-        command = ["train", str(data), "--model", str(tmp_path / f"model{number}"), "--init", "synthetic"]
-        assert main([*command, "--workspace", str(workspace)]) == 0
-    kept = synthetic_folder(workspace, "fast", 8)
-    assert [request.model for request in requests] == [kept, tmp_path / "model0", tmp_path / "model1"]
-    assert [request.init for request in requests] == [None, kept, kept]
-    assert (kept / MODEL_CARD).is_file()
+    made = [synthetic_model(instant_backend, workspace, image_size=8, drawings=6) for _ in range(2)]
+    (request,) = instant_backend.trainer.requests  # type: ignore[attr-defined]
+    assert made == [request.model] * 2
+    assert request.init is None
+    assert (request.model / MODEL_CARD).is_file()
     assert [path.name for path in workspace.iterdir() if "drawings" in path.name] == []
 
 
+def test_a_training_goes_on_from_the_model_of_drawings(
+    data: Path, tmp_path: Path, instant_backend: LocalBackend, only: Callable[[LocalBackend], Backends]
+) -> None:
+    """``--init synthetic`` starts from the workspace's model of drawings, of the data set's own size of images."""
+    workspace = tmp_path / "workspace"
+    kept = synthetic_model(instant_backend, workspace, image_size=8, drawings=6)
+    command = ["train", str(data), "--model", str(tmp_path / "model"), "--init", "synthetic"]
+    assert main([*command, "--workspace", str(workspace)], only(instant_backend)) == 0
+    requests = instant_backend.trainer.requests  # type: ignore[attr-defined]
+    assert [(request.model, request.init) for request in requests] == [(kept, None), (tmp_path / "model", kept)]
+
+
 def test_a_model_that_may_have_seen_the_judges_is_named(
-    data: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    data: Path,
+    tmp_path: Path,
+    tiny_model: Path,
+    instant_backend: LocalBackend,
+    only: Callable[[LocalBackend], Backends],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Going on from a model of another data set is warned about; from one of this, or of what it grew from, is not."""
     own = tmp_path / "own"
@@ -52,7 +66,8 @@ def test_a_model_that_may_have_seen_the_judges_is_named(
     card = read_card(tiny_model).model_copy(update={"dataset_hash": dataset.load(data).hash})
     (own / MODEL_CARD).write_text(card.model_dump_json())
     for number, (model, warned) in enumerate([(tiny_model, True), (own, False)]):
-        assert main(["train", str(data), "--model", str(tmp_path / f"new{number}"), "--init", str(model)]) == 0
+        command = ["train", str(data), "--model", str(tmp_path / f"new{number}"), "--init", str(model)]
+        assert main(command, only(instant_backend)) == 0
         assert ("temperature and threshold flatter it" in capsys.readouterr().err) == warned
 
 

@@ -25,6 +25,7 @@ from scones_ml import backends, dataset, lifecycle
 from scones_ml.aws import training_jobs
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.cli import main
+from scones_ml.cli.context import Backends
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import load_model, read_card
 from scones_ml.plans import Ledger, Run
@@ -159,7 +160,6 @@ def sagemaker(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "SCONES_BUCKET": f"{BUCKET}/here",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(training_jobs, "_POLL_SECONDS", 0.1)
     monkeypatch.chdir(tmp_path)
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -184,9 +184,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dataset.stage(root, tmp_path_factory.mktemp("data") / "staged", image_size=16).dataset.root
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
+def complaint(
+    capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1, through: Backends | None = None
+) -> str:
     """The one line that a failing command ends with."""
-    assert main([*arguments]) == code
+    assert main(arguments, through) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Traceback" not in captured.err
@@ -194,9 +196,11 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1
     return last
 
 
-def test_models_are_trained_by_jobs(sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_trained_by_jobs(
+    sagemaker: SageMaker, data: Path, hurried: Backends, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Data and source go up, the job trains from them, its log is shown, its model arrives; a second job goes on."""
-    assert main(["train", str(data), "--on", "aws", "--epochs", "2", "--seed", "3", "--json"]) == 0
+    assert main(["train", str(data), "--on", "aws", "--epochs", "2", "--seed", "3", "--json"], hurried) == 0
     captured = capsys.readouterr()
     (name,) = sagemaker.jobs
     assert json.loads(captured.out)["seed"] == 3
@@ -208,18 +212,18 @@ def test_models_are_trained_by_jobs(sagemaker: SageMaker, data: Path, capsys: py
     assert left == {"object", "objects"}  # the job has ended: it is no longer on record
 
     command = ["train", str(data), "--on", "aws", "--epochs", "1", "--init", ".scones/model", "--model", "second"]
-    assert main(command) == 0
+    assert main(command, hurried) == 0
     assert read_card("second").base_model == load_model(".scones/model").sha256
     capsys.readouterr()
-    assert main(["train", "--on", "aws", "--attach", name, "--model", "again"]) == 0
+    assert main(["train", "--on", "aws", "--attach", name, "--model", "again"], hurried) == 0
     assert capsys.readouterr().out == "again\n"
     assert load_model("again").sha256 == load_model(".scones/model").sha256
 
 
 @pytest.fixture(params=["local", "aws"])
-def backend(request: pytest.FixtureRequest, sagemaker: SageMaker, tmp_path: Path) -> Backend:
+def backend(request: pytest.FixtureRequest, sagemaker: SageMaker, hurried: Backends, tmp_path: Path) -> Backend:
     """Each place that has a trainer."""
-    return backends.backend(request.param, tmp_path / "workspace")
+    return hurried.backend(request.param, tmp_path / "workspace")
 
 
 def test_either_trainer_keeps_its_plan(backend: Backend, data: Path, tmp_path: Path) -> None:
@@ -247,10 +251,10 @@ def test_either_trainer_says_a_job_s_last_words(backend: Backend, data: Path, tm
 
 
 def test_a_failure_in_the_container_is_one_line(
-    sagemaker: SageMaker, data: Path, capsys: pytest.CaptureFixture[str]
+    sagemaker: SageMaker, data: Path, hurried: Backends, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The job's own reason, and its last log lines."""
-    line = complaint(capsys, "train", str(data), "--on", "aws", "--device", "cuda")
+    line = complaint(capsys, "train", str(data), "--on", "aws", "--device", "cuda", through=hurried)
     (name,) = sagemaker.jobs
     reason = "--device cuda: torch finds no CUDA device here; use --device cpu"
     assert line == f"scones: training job {name} failed: {reason}; its last lines: error: {reason}"

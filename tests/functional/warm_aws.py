@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scones_ml.aws import clients, deployer, inventory, requests, store, trainer  # noqa: F401 - for what follows
-from scones_ml.cli import app  # noqa: F401
+from scones_ml.cli import deploy, resources, stage, train  # noqa: F401
+from scones_ml.dataset import staging  # noqa: F401
 
 for _service in ("application-autoscaling", "cloudwatch", "logs", "s3", "sagemaker", "sagemaker-runtime"):
     clients.session().create_client(

@@ -12,24 +12,45 @@ from scones_ml.cli import terminal
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def written() -> io.StringIO:
     """What is written to a terminal."""
-    written = io.StringIO()
-    monkeypatch.setattr(terminal, "_err", Console(file=written, force_terminal=True, width=100, color_system=None))
-    return written
+    return io.StringIO()
 
 
-def test_a_bar_tells_how_many_images_a_second(screen: io.StringIO) -> None:
+@pytest.fixture
+def screen(written: io.StringIO) -> Console:
+    """A terminal."""
+    return Console(file=written, force_terminal=True, width=100, color_system=None)
+
+
+def test_a_bar_tells_how_many_images_a_second(screen: Console, written: io.StringIO) -> None:
     """Where a unit is counted, the bar shows how much is done, how fast, and the time that is left."""
-    with terminal.progress("bulk", "images") as progress:
+    with terminal.progress("bulk", "images", screen) as progress:
         progress(100, 1000)
         progress(400, 1000)
-    assert re.search(r"bulk .* 400/1000 [\d,]+ images/s [\d:]+", screen.getvalue())
+    assert re.search(r"bulk .* 400/1000 [\d,]+ images/s [\d:]+", written.getvalue())
 
 
-def test_what_was_finished_before_is_no_speed(screen: io.StringIO) -> None:
+def test_what_was_finished_before_is_no_speed(screen: Console, written: io.StringIO) -> None:
     """Work that an earlier run had finished moves the bar, but makes no one believe that this run is fast."""
-    with terminal.progress("bulk", "images") as progress:
+    with terminal.progress("bulk", "images", screen) as progress:
         progress(500, 1000)
-    assert "500/1000" in screen.getvalue()
-    assert "images/s" not in screen.getvalue()
+    assert "500/1000" in written.getvalue()
+    assert "images/s" not in written.getvalue()
+
+
+def test_styles_are_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A styled line is plain text in a pipe, whatever it holds; it has its style where colours are asked for."""
+    terminal.Lines(stderr=False).print(("[ok]", "bold"), " :smile: [1]")
+    assert capsys.readouterr().out == "[ok] :smile: [1]\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal.Lines(stderr=False).print(("[ok]", "bold"), " :smile: [1]")
+    assert capsys.readouterr().out == "\x1b[1m[ok]\x1b[0m :smile: [1]\n"
+
+
+def test_columns_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table stays aligned where a name has ideographs, each as wide as two letters."""
+    terminal.print_table(("class", "images"), [("自転車", "12"), ("truck", "3")], right=("images",))
+    assert capsys.readouterr().out == "class    images\n自転車       12\ntruck         3\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 import zipfile
@@ -140,13 +139,12 @@ def test_a_missing_wheel_is_named(shelf: Path, tmp_path: Path) -> None:
         list(unpack_wheels([Pin("demo-pkg", "1.0")], Target("3.14", "arm64"), tmp_path / "down"))
 
 
-def test_a_package_that_lambda_would_refuse_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_lambda_would_refuse_is_not_built(tmp_path: Path) -> None:
     """Beyond Lambda's limit the build stops and says what to do."""
     assert HOST is not None
-    monkeypatch.setattr(importlib.import_module("scones_ml.packaging.build"), "LAMBDA_UNZIPPED_BYTES", 1000)
     request = PackageRequest(folder=tmp_path, target=HOST, functions=("filter_low_confidence",))
     with pytest.raises(ConfigurationError, match="leave the model in S3"):
-        build(plan(request))
+        build(plan(request), most_bytes=1000)
     assert not (tmp_path / "filter_low_confidence").exists()
 
 
