@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scones_ml.inference.model import ModelCard, OnnxClassifier, load_model
     from scones_ml.steps import classify_image_data, filter_low_confidence, serialize_image_data
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ClassifiedImage",
@@ -29,21 +29,13 @@ __all__ = [
     "serialize_image_data",
 ]
 
-_HOME = {
-    "ClassifiedImage": "events",
-    "FilteredImage": "events",
-    "ImageRef": "events",
-    "ModelCard": "inference.model",
-    "OnnxClassifier": "inference.model",
-    "SerializedImage": "events",
-    "classify_image_data": "steps",
-    "filter_low_confidence": "steps",
-    "load_model": "inference.model",
-    "serialize_image_data": "steps",
-}
+_HOMES = ("events", "steps", "inference.model")
+"""Modules that hold the names above, the one that takes longest to import last."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in __all__:
+        for module in map(import_module, (f"{__name__}.{home}" for home in _HOMES)):
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ import gc
 import importlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -54,8 +54,9 @@ _CLASSIFIERS = {
     "onnx": "scones_ml.inference.model:load_model",
     "sagemaker": "scones_ml.aws.classifier:SageMakerClassifier",
 }
-_MODEL_SECONDS = 60
+_MODEL_SECONDS = 60  # one request a minute, and a new model answers within it
 """How long a model in the store is used before asking whether it was replaced."""
+_versions: dict[str, tuple[ImageRef, float]] = {}  # of models in the store, and when each was asked for
 _loading = threading.Lock()  # threads share one model: the first loads it, the others wait for it
 
 
@@ -97,13 +98,17 @@ def read_object(ref: ImageRef) -> StoredObject:
     return object_store().read(ref, settings.image_policy().max_bytes + 1)
 
 
-def classifier() -> Classifier:
-    """The classifier that SCONES_CLASSIFIER names."""
+def classifier(clock: Callable[[], float] = time.monotonic) -> Classifier:
+    """The classifier that SCONES_CLASSIFIER names.
+
+    Args:
+        clock: seconds; whether a model in the store was replaced is asked once a minute.
+    """
     target = settings.classifier()
     if target.kind == "sagemaker":
         return _classifier(target, settings.labels(), settings.runtime_url())
     if target.name.startswith("s3://"):
-        return _stored_model(_newest(target.name, int(time.monotonic() / _MODEL_SECONDS)))
+        return _stored_model(_newest(target.name, clock()))
     with _loading:
         return _local_model(target.name, _written(Path(target.name)))
 
@@ -164,12 +169,13 @@ def _object_store(target: settings.Target) -> ObjectStore:
     return cast("ObjectStore", _load(_OBJECT_STORES[target.kind], *filter(None, [target.name]), *elsewhere))
 
 
-@lru_cache(maxsize=8)
-def _newest(uri: str, minute: int) -> ImageRef:  # noqa: ARG001 - a new minute asks anew
+def _newest(uri: str, now: float) -> ImageRef:
     """The archive's present version; kept by its etag alone, so that reading it needs no right to older versions."""
-    bucket, key = parse_object_uri(uri, "SCONES_CLASSIFIER")
-    found = _read_model(ImageRef(s3_bucket=bucket, s3_key=key), limit=0).ref
-    return found.model_copy(update={"version_id": None})
+    if uri not in _versions or now >= _versions[uri][1] + _MODEL_SECONDS:
+        bucket, key = parse_object_uri(uri, "SCONES_CLASSIFIER")
+        found = _read_model(ImageRef(s3_bucket=bucket, s3_key=key), limit=0).ref
+        _versions[uri] = found.model_copy(update={"version_id": None}), now
+    return _versions[uri][0]
 
 
 @lru_cache(maxsize=2)
@@ -211,13 +217,13 @@ def _classifier(target: settings.Target, *details: object) -> Classifier:
 def _load(spec: str, *arguments: object) -> object:
     """Import ``module:name`` and call it.
 
-    The garbage collector pauses: what is made here stays, and looking for garbage in between would be a fifth of the
-    time that a cold start spends on an AWS client.
+    The garbage collector pauses: what is made here stays, and looking for garbage in between would make a function's
+    first answer through AWS's client 8 % later (benchmarks/cold_start.py).
     """
+    module, name = spec.split(":")
     collecting = gc.isenabled()
     gc.disable()
     try:
-        module, name = spec.split(":")
         return getattr(importlib.import_module(module), name)(*arguments)
     finally:
         if collecting:

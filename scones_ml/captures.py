@@ -151,7 +151,7 @@ def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Cap
             continue
         try:
             record = json.loads(line if isinstance(line, str) else line.decode())
-        except (ValueError, RecursionError) as exc:
+        except (ValueError, RecursionError) as exc:  # the latter for deep nesting
             whole = line[-1:] in ("\n", b"\n")
             reason = f"not JSON: {exc}" if whole else f"cut off after {len(line):,} characters"
             yield Skipped(number, reason, file)
@@ -165,7 +165,7 @@ def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Cap
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(path.rglob(f"*{_SUFFIX}"))
+        files = sorted(path.rglob(f"*{_SUFFIX}"))  # names are times: the oldest first, as S3 lists them
         if not files:
             raise ConfigurationError(f"the folder {path} holds no capture files (*{_SUFFIX})")
         return files

@@ -4,7 +4,7 @@
 format  written by  what is new
 ======  ==========  ===============================================================================================
 1       0.1.0       files carry no ``format``
-2       since then  ``started_from`` is ``base_model``, ``grown_from`` is ``extended_from``; a workspace has a marker
+2       0.2.0       ``started_from`` is ``base_model``, ``grown_from`` is ``extended_from``; a workspace has a marker
 ======  ==========  ===============================================================================================
 
 A reader takes every format up to its own, a renamed field under each of its names, and ignores fields that it does not
@@ -21,7 +21,7 @@ from scones_ml import __version__
 
 __all__ = ["FORMAT", "MADE_BY", "newer_format"]
 
-FORMAT: Final = 2
+FORMAT: Final = 2  # the last row of the table above
 MADE_BY: Final = f"scones_ml {__version__}"
 
 

@@ -199,7 +199,7 @@ def image_policy(environ: Environ = os.environ) -> ImagePolicy:
 
 def readers(environ: Environ = os.environ) -> int:
     """How many objects of a batch are read and decoded at a time."""
-    return _positive(environ, "SCONES_READERS", 8)
+    return _positive(environ, "SCONES_READERS", 8)  # botocore keeps ten connections to a service
 
 
 def tracing_enabled(environ: Environ = os.environ) -> bool:
@@ -258,7 +258,7 @@ def _target(environ: Environ, variable: str, kinds: Mapping[str, bool], default:
 
 def _positive(environ: Environ, variable: str, default: int) -> int:
     text = environ.get(variable, str(default))
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and int(text) > 0):  # isdigit alone takes "²", which int refuses
         raise ConfigurationError(f"{variable} is {text!r}: give a whole number above 0")
     return int(text)
 

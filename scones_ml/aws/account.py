@@ -10,6 +10,9 @@ from typing import Any, Final
 from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.infrastructure.definitions import machines
+from scones_ml.infrastructure.functions import reserved_concurrency
+from scones_ml.infrastructure.parameters import RESERVED_CONCURRENCY, TemplateSettings
 from scones_ml.limits import LAMBDA_UNRESERVED_CONCURRENCY
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Check, RealTime
@@ -17,9 +20,7 @@ from scones_ml.sagemaker.training_job import Compute
 
 __all__ = ["account_checks", "idle_endpoints"]
 
-_DAY: Final = timedelta(days=1)
-_FUNCTIONS: Final = 4
-_RESERVED: Final = 20
+_DAY: Final = timedelta(days=1)  # an instance idle for so long is worth a warning; one period of GetMetricStatistics
 
 _READING: Final[Mapping[str, tuple[str, ...]]] = {
     "stage": ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
@@ -57,6 +58,7 @@ def account_checks(environment: AwsEnvironment, aws: Resources, plans: Iterable[
         caller = aws.call("sts", "GetCallerIdentity", {}, "credentials")
         yield Check("credentials", "ok", f"{caller['Arn']} in {environment.region}")
     except SconesError as exc:
+        # Without credentials every other check would only fail the same way.
         yield Check("credentials", "error", str(exc), "aws configure, or AWS_PROFILE; docs/deploy.md")
         return
     yield from _asked("bucket and role", lambda: _bucket_and_role(environment))
@@ -172,12 +174,13 @@ def _quotas(aws: Resources) -> Iterator[Check]:
 
 def _concurrency(aws: Resources) -> Iterator[Check]:
     most = aws.call("lambda", "GetAccountSettings", {}, "quota of Lambda")["AccountLimit"]["ConcurrentExecutions"]
-    needed = _FUNCTIONS * _RESERVED + LAMBDA_UNRESERVED_CONCURRENCY
+    reserved = reserved_concurrency(machines(TemplateSettings()), RESERVED_CONCURRENCY)
+    needed = reserved + LAMBDA_UNRESERVED_CONCURRENCY
     if most < needed:
         yield Check(
             "quota of Lambda",
             "warning",
-            f"{most} functions at a time, and the stack reserves {_FUNCTIONS * _RESERVED} of {needed}",
+            f"{most} functions at a time, and the stack reserves {reserved} of {needed}",
             "deploy with ReservedConcurrency=0, or ask for more in Service Quotas",
         )
     else:

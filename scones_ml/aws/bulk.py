@@ -26,14 +26,14 @@ from scones_ml.ports import BulkRequest, BulkResult, ObjectStore, Progress, no_p
 
 __all__ = ["StepFunctionsBulk"]
 
-_LOOK_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 3.0  # often enough to look live; a look is three calls, far below the API's request rates
 _FUNCTION: Final = re.compile(r'"(arn:[^"]+:lambda:[^"]+:function:[^"]+)"')
 
 
 class _StepFunctions(Protocol):
     """What we need of a Step Functions client."""
 
-    def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803
+    def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """What a state machine is."""
         ...
 
@@ -45,15 +45,15 @@ class _StepFunctions(Protocol):
         """Start an execution."""
         ...
 
-    def describe_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803
+    def describe_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """How an execution stands."""
         ...
 
-    def list_map_runs(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803
+    def list_map_runs(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """The map runs of an execution."""
         ...
 
-    def describe_map_run(self, *, mapRunArn: str) -> Mapping[str, Any]:  # noqa: N803
+    def describe_map_run(self, *, mapRunArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """How a map run stands."""
         ...
 
@@ -61,7 +61,7 @@ class _StepFunctions(Protocol):
 class _Lambda(Protocol):
     """What we need of a Lambda client."""
 
-    def get_function_configuration(self, *, FunctionName: str) -> Mapping[str, Any]:  # noqa: N803
+    def get_function_configuration(self, *, FunctionName: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """How a function is configured."""
         ...
 

@@ -79,5 +79,5 @@ def _client(url: str | None) -> SageMakerRuntimeClient:
 
     config = clients.INFERENCE
     if url and urlsplit(url).hostname in _LOOPBACK:
-        config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))
+        config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))  # any: botocore asks for one
     return cast("SageMakerRuntimeClient", clients.client("sagemaker-runtime", config, url))

@@ -76,6 +76,7 @@ def caller() -> str:
     """ARN of whose credentials are used; "the caller" where that cannot be had quickly."""
     try:
         with translated("caller"):
+            # botocore adds a client's operations at run time.
             return str(client("sts", _IDENTITY).get_caller_identity()["Arn"])  # type: ignore[attr-defined]
     except SconesError:
         return "the caller"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from scones_ml.aws.endpoint_logs import last_lines, log_group
 from scones_ml.aws.environment import AwsEnvironment
-from scones_ml.aws.packages import is_stored, store_package
+from scones_ml.aws.objects import is_stored, store_package
 from scones_ml.aws.resources import MOVING, Resources
 from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
@@ -22,9 +22,10 @@ from scones_ml.sagemaker.model_package import pack_model
 
 __all__ = ["SageMakerDeployer"]
 
-_POLL_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 10.0  # an endpoint takes minutes to come up, and each new status is shown
+# Both take minutes; half an hour points to a fault, and the same command waits on.
 _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
-_LONGEST_UPDATE: Final = 5_400
+_LONGEST_UPDATE: Final = 5_400  # the hour that our update plan allows AWS, and half an hour to roll back
 _VERSIONED: Final = ("endpoint config", "model")
 
 Wait = Callable[[str], Mapping[str, Any] | None]
@@ -122,6 +123,7 @@ class SageMakerDeployer:
         """
         changes = wanted.changes if wanted else ()
         endpoint = self._resources.find_ours("endpoint", name)
+        # Before anything else is looked up: an update or a rollback that ends changes what is there.
         if endpoint and endpoint["EndpointStatus"] in MOVING:
             endpoint = wait(name)
         needed = {(change.kind, change.name) for change in changes if change.kind in ("alarm", *_VERSIONED)}

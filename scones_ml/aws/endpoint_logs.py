@@ -15,8 +15,8 @@ from scones_ml.errors import SconesError
 
 __all__ = ["delete_logs", "has_logs", "last_lines", "log_group"]
 
-_LAST_LINES: Final = 5
-_CLOCKS_DIFFER: Final = timedelta(minutes=10)
+_LAST_LINES: Final = 5  # they are joined into one error line
+_CLOCKS_DIFFER: Final = timedelta(minutes=10)  # `since` can be this machine's clock, creation times are AWS's
 
 
 def log_group(endpoint: str) -> str:
@@ -37,7 +37,7 @@ def last_lines(aws: Resources, endpoint: str) -> str:
         request["logGroupName"] = group
         streams = aws.call("logs", "DescribeLogStreams", request, group)["logStreams"]
         request = {"logGroupName": group, "logStreamName": streams[0]["logStreamName"], "limit": _LAST_LINES}
-        events = aws.call("logs", "GetLogEvents", request, group)["events"]
+        events = aws.call("logs", "GetLogEvents", request, group)["events"]  # newest: startFromHead is off by default
     except (SconesError, IndexError):
         return f"; its log is {group}"
     lines = [" ".join(event["message"].split()) for event in events]

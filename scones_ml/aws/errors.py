@@ -25,7 +25,7 @@ try:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
-        ConnectionError,  # noqa: A004
+        ConnectionError,  # noqa: A004 - botocore's own, no subclass of Python's
         EndpointConnectionError,
         HTTPClientError,
         NoCredentialsError,

@@ -26,11 +26,11 @@ class _Client(Protocol):
         """Start an execution, or raise ClientError."""
         ...
 
-    def describe_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803
+    def describe_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """How an execution stands, or raise ClientError."""
         ...
 
-    def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803
+    def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """What a state machine is, or raise ClientError."""
         ...
 
@@ -110,7 +110,7 @@ class StateMachineExecutions:
         except ConfigurationError as exc:
             if exc.code != "ExecutionAlreadyExists":
                 raise
-        *place, _, machine = self._arn.split(":")[:7]
+        *place, _, machine = self._arn.split(":")[:7]  # no version or alias; AWS returns no ARN for a duplicate
         return ":".join([*place, "execution", machine, name])
 
     def check(self) -> None:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
+from scones_ml.aws.objects import delete_objects, has_objects
 from scones_ml.aws.resources import MOVING, PROJECT, RUNNING, Resources, status_of
 from scones_ml.aws.stacks import Stacks
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price

@@ -43,6 +43,7 @@ def observed(handler: Handler) -> Handler:
             from aws_lambda_powertools import Tracer
         except ModuleNotFoundError as exc:
             raise MissingExtraError("aws-xray-sdk", "tracing") from exc
+        # A response can hold the image: it goes into no trace.
         handler = Tracer(service=_SERVICE).capture_lambda_handler(handler, capture_response=False)
     return handler
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scones_ml.aws.emptying import delete_objects
+from scones_ml.aws.objects import delete_objects
 from scones_ml.aws.resources import PROJECT, Resources
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
 
@@ -68,6 +68,7 @@ class Stacks:
         if found is None:
             return
         status = found["StackStatus"]
+        # A deletion that failed before our own is tried again; after ours the failure is final.
         if status == "DELETE_FAILED" and name in self._tried:
             raise DeploymentError(
                 f"stack {name} cannot be deleted: {found.get('StackStatusReason', 'no reason given')}"

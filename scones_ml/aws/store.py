@@ -32,6 +32,7 @@ class S3ObjectStore:
         """See :meth:`scones_ml.ports.ObjectStore.read`."""
         wanted = {"VersionId": ref.version_id} if ref.version_id else {"IfMatch": ref.etag} if ref.etag else {}
         with _translated(ref.uri):
+            # The stubs type every parameter, and to them `wanted` could be any of these.
             answer = self._client.get_object(Bucket=ref.s3_bucket, Key=ref.s3_key, **wanted)  # type: ignore[arg-type]
             data = answer["Body"].read(limit)
         found = ref.model_copy(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SageMakerTrainer"]
 
-_MOST_BYTES: Final = 1 << 30
+_MOST_BYTES: Final = 1 << 30  # of the archive and of its files, all held in memory; models of ours are far smaller
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _JOB: Final = "training job"
 
@@ -87,7 +87,7 @@ class SageMakerTrainer:
         try:
             done = self._jobs.follow(job, progress, steps)
         except TrainingError as exc:
-            if not isinstance(exc.__cause__, KeyboardInterrupt):
+            if not isinstance(exc.__cause__, KeyboardInterrupt):  # after Ctrl-C the job goes on: it still costs
                 self._record_end(job)
             raise
         self._record_end(job)
@@ -112,6 +112,7 @@ class SageMakerTrainer:
         compute = Compute(
             instance_type=request.instance_type or DEFAULT_INSTANCE,
             max_runtime_seconds=request.max_seconds,
+            # Twice: as long again to wait for spare capacity.
             spot=Spot(f"{root}/checkpoints/{name}/", 2 * request.max_seconds) if request.spot else None,
         )
         job = TrainingJob(

@@ -22,8 +22,8 @@ from scones_ml.sagemaker.tuning import Tuning, tuning_request
 __all__ = ["LOG_GROUP", "FinishedJob", "TrainingJobs"]
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-_POLL_SECONDS = 10.0
-_LAST_LINES = 5
+_POLL_SECONDS = 10.0  # a job takes minutes; a look is three calls or more
+_LAST_LINES = 5  # they are joined into one error line
 _MOST_MISSES = 30  # polls in a row that fail before a job is given up: five minutes
 _REMEDIES = {
     "MaxRuntimeExceeded": "give it longer with --max-hours",
@@ -45,11 +45,11 @@ class _SageMaker(Protocol):
         """Start a tuning job."""
         ...
 
-    def describe_training_job(self, *, TrainingJobName: str) -> Mapping[str, Any]:  # noqa: N803
+    def describe_training_job(self, *, TrainingJobName: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
         """How a training job stands."""
         ...
 
-    def stop_training_job(self, *, TrainingJobName: str) -> object:  # noqa: N803
+    def stop_training_job(self, *, TrainingJobName: str) -> object:  # noqa: N803 - AWS's spelling
         """Have a training job stopped."""
         ...
 
@@ -249,6 +249,7 @@ class _Log:
                 logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **known
             )
             yield from (event["message"].rstrip() for event in answer["events"])
+            # At the end of a stream GetLogEvents returns the token that it was given.
             ended = not answer["events"] or self._tokens.get(stream) == answer["nextForwardToken"]
             self._tokens[stream] = answer["nextForwardToken"]
             if ended:

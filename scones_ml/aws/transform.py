@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from scones_ml.aws.environment import AwsEnvironment
-from scones_ml.aws.packages import is_stored, store_package
+from scones_ml.aws.objects import is_stored, store_package
 from scones_ml.aws.resources import Resources, status_of
 from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import DeploymentError
@@ -20,7 +20,7 @@ from scones_ml.sagemaker.transform import TransformRequest, transform_plan
 
 __all__ = ["BatchTransforms"]
 
-_POLL_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 30.0  # a job takes minutes to start, and only its status is shown
 
 
 class BatchTransforms:

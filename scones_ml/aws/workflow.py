@@ -21,11 +21,11 @@ __all__ = ["StepFunctionsRunner", "refuse_model"]
 
 _CALLS_AT_ONCE = 100
 _CALLS_A_SECOND = 10.0
-"""Below what every region grants for DescribeExecution: 250 at once, 10 a second."""
-_FIRST_POLL_SECONDS = 0.5
+"""No more than what every region grants for DescribeExecution: 250 at once, 10 a second."""
+_FIRST_POLL_SECONDS = 0.5  # half of what an execution takes when its functions are warm
 _PATIENCE = 1.5
 """How much longer each wait is than the one before; an execution takes a second when its functions are warm."""
-_SLOWEST_POLL_SECONDS = 10.0
+_SLOWEST_POLL_SECONDS = 10.0  # no result is seen later than this; slow executions leave the calls to others
 
 
 def refuse_model(model: WorkflowModel | None) -> None:
@@ -95,7 +95,7 @@ class StepFunctionsRunner:
         pace.wait()
         one = running[0]
         ended = self._executions.ended(one.arn)
-        heapq.heappop(running)
+        heapq.heappop(running)  # only after the call: Ctrl-C during it must still count this execution
         if ended is None:
             later = min(_PATIENCE * one.interval, _SLOWEST_POLL_SECONDS)
             heapq.heappush(running, replace(one, due=self._clock() + later, interval=later))

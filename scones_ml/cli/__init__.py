@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
+_INTERRUPTED = 130  # a shell's own: 128 and the number of SIGINT, 2
 
 
 def main(arguments: Sequence[str] | None = None, backends: Backends | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, backends: Backends | None = Non
         _run(arguments, backends)
     except SconesError as exc:
         return _complain(str(exc), _INTERRUPTED if isinstance(exc.__cause__, KeyboardInterrupt) else 1)
-    except BrokenPipeError:
+    except BrokenPipeError:  # before OSError, of which it is one
         sys.stderr.close()  # whoever read us has left; Python would complain of the rest
         return 1
     except OSError as exc:
@@ -63,5 +63,5 @@ def _interrupted() -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"scones: {message}", file=sys.stderr)  # noqa: T201
+    print(f"scones: {message}", file=sys.stderr)  # noqa: T201 - typer may not be installed
     return code

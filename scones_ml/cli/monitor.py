@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["monitor"]
 
-_ALARM = 3
+_ALARM = 3  # exit code; 1 is an error, 2 wrong usage
 _AGE = re.compile(r"(\d+)([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 

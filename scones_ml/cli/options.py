@@ -42,7 +42,7 @@ Classes = Annotated[str | None, typer.Option("--classes", help="Class names, com
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training.")]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 
 
 def seconds(text: str, option: str) -> float:

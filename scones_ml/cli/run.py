@@ -96,7 +96,7 @@ def _one_by_one(
             results.append(result)
             progress(len(results), len(refs))
     order = {ref.image_id: number for number, ref in enumerate(refs)}
-    results.sort(key=lambda result: order[result.image.image_id])
+    results.sort(key=lambda result: order[result.image.image_id])  # executions end in any order
     if json:
         terminal.print_json([_document(result) for result in results])
         return

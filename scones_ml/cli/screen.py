@@ -37,7 +37,7 @@ def clock(to: Console) -> Progress:
 def bar(to: Console, unit: str = "") -> Progress:
     """A bar that disappears when it is done: how much, how fast where ``unit`` says of what, how long still."""
     return Progress(
-        TextColumn("  {task.description:<9}"),
+        TextColumn("  {task.description:<9}"),  # as wide as the longest, "calibrate" and "reference"
         BarColumn(bar_width=32),
         MofNCompleteColumn(),
         *([_Speed(unit)] if unit else []),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lines", "StageLines", "figure", "out", "print_json", "print_table", "progress", "say", "steps"]
 
-_NAME = 11
+_NAME = 11  # characters: the longest stage, "threshold", and two spaces
 
 
 class Lines:

@@ -16,8 +16,8 @@ from scones_ml.limits import S3_PAGE_KEYS
 
 __all__ = ["DESIGNS", "Design", "Line", "bulk", "compute", "one_by_one"]
 
-_GB_KB = 1024 * 1024
-_COURSE_MB = 128
+_GB_KB = 1024 * 1024  # KB in a GB
+_COURSE_MB = 128  # Lambda's default, which the course leaves as it is
 _COURSE_KB = 3  # a PNG of 32 x 32 pixels, and two numbers
 _EXPRESS_GB = 64 / 1024  # what Express workflows are billed in
 

@@ -17,7 +17,7 @@ from scones_ml.reports.facts import BreakEven
 
 __all__ = ["DesignEstimate", "Point", "break_evens", "chart", "estimate", "instance_break_even"]
 
-_THOUSAND = 1000
+_THOUSAND = 1000  # images that a rate is shown for: that of one image is mostly zeros
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _nearest(word: str, known: Mapping[str, object]) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
-_MILLION: Final = 1_000_000
+_MILLION: Final = 1_000_000  # the table's unit for requests and transitions; AWS lists some by the thousand
 _STATES = "https://aws.amazon.com/step-functions/pricing/"
 _LAMBDA = "https://aws.amazon.com/lambda/pricing/"
 _S3 = "https://aws.amazon.com/s3/pricing/"

@@ -109,7 +109,7 @@ class BatchCounts:
     writes: bool
 
 
-_START: Final = 1
+_START: Final = 1  # the start of an execution is billed like a state
 
 
 def count(machine: asl.StateMachine) -> Counts:

@@ -36,9 +36,9 @@ CIFAR100_MD5: Final[Mapping[str, str]] = {
 
 _SIDE, _CHANNELS = 32, 3
 _PIXELS = _SIDE * _SIDE * _CHANNELS
-_LABEL_BYTES = 2
+_LABEL_BYTES = 2  # the coarse and the fine label
 _MOST_BYTES = 1 << 30  # unpacked; the real ones have 161 and 185 million
-_GZIP = b"\x1f\x8b"
+_GZIP = b"\x1f\x8b"  # ID1 and ID2 of RFC 1952
 _SIDES = ("train", "test")
 _FILES = ("train", "test", "meta", "train.bin", "test.bin", "fine_label_names.txt")
 
@@ -183,7 +183,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
                 file = archive.extractfile(member) if name in _FILES and member.isreg() else None
                 if file is not None:
                     found[name] = file.read()
-    except (tarfile.TarError, EOFError, OSError, ValueError, MemoryError) as exc:
+    except (tarfile.TarError, EOFError, OSError, ValueError, MemoryError) as exc:  # a broken header announces any size
         raise DatasetError(f"{path} is no whole .tar.gz archive: download it again") from exc
     return found
 

@@ -24,10 +24,10 @@ __all__ = ["DOWNLOADS", "fetch", "open_source"]
 DOWNLOADS: Final = Path(".scones/downloads")
 """Where downloads are kept unless something else is asked for."""
 
-_START = 4_096
-_CHUNK = 1 << 20
-_MOST_BYTES = 1 << 30
-_SECONDS = 30
+_START = 4_096  # bytes: enough for the first line of a list, which tells what a file is
+_CHUNK = 1 << 20  # bytes between two steps of the progress bar
+_MOST_BYTES = 1 << 30  # far above CIFAR-100; objects are read into memory, downloads fill the disk
+_SECONDS = 30  # without a byte; the whole download may take longer
 
 
 def open_source(

@@ -81,6 +81,7 @@ class _NumberType:
 
     def __call__(self, code: object, _align: object = False, _copy: object = True) -> np.dtype[np.generic]:
         text = code.decode("ascii") if isinstance(code, bytes) else code
+        # "<f8" has three characters; longer texts describe structures and shapes.
         if not isinstance(text, str) or len(text) > 3 or np.dtype(text).kind not in _KINDS:
             raise ValueError("no type of numbers")
         return np.dtype(text, False, True)  # a copy, since state may be set on it

@@ -33,10 +33,10 @@ __all__ = [
     "write_split",
 ]
 
-_MAGIC = struct.pack("<I", 0xCED7230A)
+_MAGIC = struct.pack("<I", 0xCED7230A)  # kMagic of dmlc-core's recordio.h
 _PART = struct.Struct("<4sI")
 _HEADER = struct.Struct("<IfQQ")
-_LENGTH_BITS = 29
+_LENGTH_BITS = 29  # the three bits above hold the flag
 _LONGEST = (1 << _LENGTH_BITS) - 1
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
@@ -198,7 +198,7 @@ def read_index(path: Path) -> dict[int, int]:
 def write_split(data: Dataset, split: Split, path: Path) -> int:
     """Write one split of a staged data set as ``PATH`` and its index, ``.idx`` instead of ``.rec``.
 
-    Both take their place when they are whole.
+    The file takes its place when it is whole, then its index is written.
 
     Args:
         data: a staged data set.

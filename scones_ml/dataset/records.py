@@ -155,6 +155,7 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         **facts,
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    # Last: a folder that has a card is a whole data set.
     (root / _CARD).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

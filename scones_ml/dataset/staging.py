@@ -32,7 +32,7 @@ from scones_ml.ports import ObjectStore, Progress, no_progress
 
 __all__ = ["StageResult", "recover", "remnants", "stage"]
 
-_LONGEST_NAME = 100
+_LONGEST_NAME = 100  # with the hash and .png still far below the 255 bytes that file systems take
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _replacing(target: Path) -> Iterator[Path]:
         hint = ": free some space, or choose another disk" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise DatasetError(f"cannot write {target}: {exc.strerror or exc}{hint}") from exc
     finally:
-        _restore(old, target)
+        _restore(old, target)  # the earlier data set comes back unless the new one took its place
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -262,7 +262,7 @@ def _bytes_of_all(listing: Listing) -> Iterator[tuple[Candidate, bytes | ImageEr
         ahead: deque[tuple[Candidate, Future[bytes | ImageError]]] = deque()
         for candidate in listing.candidates:
             ahead.append((candidate, pool.submit(_bytes_of, candidate)))
-            if len(ahead) > 2 * listing.at_a_time:
+            if len(ahead) > 2 * listing.at_a_time:  # one being read and one waiting for each thread
                 first, future = ahead.popleft()
                 yield first, future.result()
         for first, future in ahead:

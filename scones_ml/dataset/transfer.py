@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 _CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
 _TYPES = {".png": "image/png", ".json": "application/json", ".jsonl": "application/jsonl", ".lst": "text/plain"}
-_LONGEST_NAME = 200
+_LONGEST_NAME = 200  # bytes; with the dot and .partial around it below the 255 that file systems take
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no
         raise DatasetError(f"nothing is below s3://{bucket}/{prefix}: name a prefix that holds images")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Beside the folder: what is in it counts as the source's own.
         notes = _Notes(folder.with_name(f".{folder.name}.downloaded.jsonl"))
         for key in notes.etags.keys() - found.keys():
             (folder / _local(key.removeprefix(prefix))).unlink(missing_ok=True)
@@ -149,7 +150,7 @@ def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no
             partial = path.with_name(f".{path.name}.partial")
             partial.write_bytes(data)
             partial.replace(path)
-            notes.add(item)
+            notes.add(item)  # after the rename: a note stands for a whole file
 
         before = len(found) - len(todo)
         _each(receive, todo, lambda done, _: progress(before + done, len(found)))

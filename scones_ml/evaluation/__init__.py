@@ -25,7 +25,7 @@ from scones_ml.evaluation.metrics import (
     evaluate,
     top_k_accuracy,
 )
-from scones_ml.evaluation.near_duplicates import NearDuplicate, find_near_duplicates
+from scones_ml.evaluation.near_duplicates import NearDuplicate, find_near_duplicates, grid_means
 from scones_ml.evaluation.selection import choose_to_label
 from scones_ml.evaluation.threshold import (
     ThresholdChoice,
@@ -33,7 +33,6 @@ from scones_ml.evaluation.threshold import (
     choose_threshold_cross_fitted,
     choose_thresholds_per_class,
 )
-from scones_ml.evaluation.thumbnails import grid_means
 
 __all__ = [
     "Acceptance",

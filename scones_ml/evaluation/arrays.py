@@ -14,12 +14,12 @@ from scones_ml.errors import DatasetError, InferenceError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["FloatArray", "IntArray", "as_labels", "as_logits", "as_probabilities", "confidences"]
+__all__ = ["SUM_TOLERANCE", "FloatArray", "IntArray", "as_labels", "as_logits", "as_probabilities", "confidences"]
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
-_SUM_TOLERANCE = 1e-3  # float32 softmax and probabilities that travelled as short decimals
+SUM_TOLERANCE = 1e-3  # float32 softmax and probabilities that travelled as short decimals
 
 
 def as_logits(logits: npt.ArrayLike) -> FloatArray:
@@ -41,7 +41,7 @@ def as_probabilities(probabilities: npt.ArrayLike) -> FloatArray:
     """
     matrix = _matrix(probabilities, "probabilities")
     sums = matrix.sum(axis=1)
-    wrong = np.flatnonzero((matrix < 0).any(axis=1) | (abs(sums - 1) > _SUM_TOLERANCE))
+    wrong = np.flatnonzero((matrix < 0).any(axis=1) | (abs(sums - 1) > SUM_TOLERANCE))
     if wrong.size:
         row = int(wrong[0])
         raise InferenceError(

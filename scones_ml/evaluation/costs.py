@@ -67,7 +67,7 @@ def threshold_for_coverage(probabilities: npt.ArrayLike, labels: npt.ArrayLike, 
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
     ordered = -np.sort(-confidences(matrix))
-    last = int(np.ceil(coverage * len(ordered) - 1e-9)) - 1
+    last = int(np.ceil(coverage * len(ordered) - 1e-9)) - 1  # 0.07 * 100 is 7.000000000000001: no eighth image
     return acceptance(confidences(matrix), correct, float(ordered[last]))
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates", "first_powerful", "tolerances"]
 
-_ENOUGH_STEPS = 10
-_START_SHARE = 0.5
-_START_POWER = 0.9
+_ENOUGH_STEPS = 10  # sharp numbers; with fewer the steps are coarse
+_START_SHARE = 0.5  # of the images, at most: half of them are left to search
+_START_POWER = 0.9  # a model that errs half as often as permitted passes nine times in ten
 
 
 def candidates(confidence: FloatArray, target_precision: float, confidence_level: float) -> tuple[int, ...]:

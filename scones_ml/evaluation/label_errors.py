@@ -62,6 +62,6 @@ def find_label_errors(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tu
     suggested = others.argmax(axis=1)
     best, own = others.max(axis=1), matrix[np.arange(rows), given]
     suspects = np.flatnonzero(best > own)
-    confidence = best / np.maximum(best + own, 1e-12)
+    confidence = best / np.maximum(best + own, 1e-12)  # 0 / 0 where neither class is possible; no suspects
     order = suspects[np.argsort(-confidence[suspects], kind="stable")]
     return tuple(LabelError(int(i), int(given[i]), int(suggested[i]), float(confidence[i])) for i in order)

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _SMALLEST = 1e-12  # a probability of zero for the true class costs -log of this, not infinity
-_CHANCE_DRAWS = 400
+_CHANCE_DRAWS = 400  # ten of them lie beyond what chance exceeds once in forty times
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scones_ml.evaluation.thumbnails import grid_means
+from scones_ml.errors import DatasetError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["NearDuplicate", "find_near_duplicates"]
+__all__ = ["NearDuplicate", "find_near_duplicates", "grid_means"]
 
 _GRID = 16  # cells a side: what re-encoding and a shift of a pixel leave alone
 _AT_A_TIME = 1024  # rows; the table of similarities never exceeds this many lines
@@ -72,3 +72,27 @@ def _vectors(grids: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """(N, D) of mean 0 and length 1, so that a product of two is their correlation; 0 where all pixels are equal."""
     flat = (grids - grids.mean(axis=(1, 2), keepdims=True)).reshape(len(grids), -1)
     return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1.0), np.float32)
+
+
+def grid_means(pixels: npt.NDArray[np.uint8], cells: int) -> npt.NDArray[np.float32]:
+    """The mean colour of each cell of a grid.
+
+    Args:
+        pixels: uint8 (N, S, S, 3).
+        cells: cells a side, nearly equal in size; S where that is smaller.
+
+    Returns:
+        float32 (N, C, C, 3) in 0..255.
+
+    Raises:
+        DatasetError: the pixels have another shape.
+    """
+    if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
+        raise DatasetError(f"images of shape {pixels.shape}: expected (N, S, S, 3)")
+    side = pixels.shape[1]
+    count = min(cells, side)
+    edges = np.arange(count) * side // count
+    widths = np.diff(np.append(edges, side)).astype(np.float32)
+    rows = np.add.reduceat(pixels.astype(np.float32), edges, axis=1)
+    sums = np.add.reduceat(rows, edges, axis=2)
+    return np.asarray(sums / (widths[:, None, None] * widths[None, :, None]), np.float32)

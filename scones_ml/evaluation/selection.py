@@ -40,6 +40,7 @@ def choose_to_label(probabilities: npt.ArrayLike, thumbnails: npt.ArrayLike, cou
         DatasetError: as many thumbnails as images are needed.
     """
     doubt = 1.0 - confidences(as_probabilities(probabilities))
+    # An ArrayLike may be a scalar, which has no length; thumbnails are none.
     looks = np.asarray(thumbnails, np.float32).reshape(len(thumbnails), -1)  # type: ignore[arg-type]
     if len(looks) != len(doubt):
         raise DatasetError(f"{len(looks)} thumbnails for {len(doubt)} images: one each is needed")
@@ -50,5 +51,5 @@ def choose_to_label(probabilities: npt.ArrayLike, thumbnails: npt.ArrayLike, cou
         row = int(distance.argmax())
         chosen.append(row)
         distance = np.minimum(distance, np.square(points - points[row]).sum(axis=1))
-        distance[chosen] = -1.0
+        distance[chosen] = -1.0  # below the 0 of their copies: no row is chosen twice
     return np.array(chosen, np.int64)

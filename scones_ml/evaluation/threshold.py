@@ -40,7 +40,7 @@ __all__ = [
     "shortest_between",
 ]
 
-_NEEDED_POWER = 0.8
+_NEEDED_POWER = 0.8  # usual when a sample size is planned: the advice holds four times in five
 _MOST_LABELS = 20_000  # beyond this "more labels" is no advice
 
 
@@ -292,6 +292,7 @@ def _labels_needed(errors: IntArray, precision: float, level: float) -> int | No
     if not images:
         return next(iter(tolerances(_MOST_LABELS, precision, 1 - level)), None)
     needed: list[int] = []
+    # A hundred shares are fine enough for an "about".
     for accepted in np.unique(np.linspace(1, images, min(images, 100)).astype(int)):
         rate = int(errors[accepted - 1]) / int(accepted)
         if rate < 1 - precision and (count := first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):

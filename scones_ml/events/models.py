@@ -33,6 +33,7 @@ def image_id(bucket: str, key: str, version: str | None) -> str:
 
     It is the endpoint's InferenceId, the execution's name where we start it, and the outcome's key.
     """
+    # 160 bits: no collisions, and short enough for an InferenceId (64 characters) and an execution's name (80).
     return hashlib.sha256(json.dumps([bucket, key, version]).encode()).hexdigest()[:40]
 
 

@@ -198,7 +198,7 @@ def _record(record: object) -> tuple[ImageRef, ...]:
         key = _dig(record, "s3", "object", "key")
         fields = {
             "s3_bucket": _dig(record, "s3", "bucket", "name"),
-            "s3_key": unquote_plus(key) if isinstance(key, str) else key,
+            "s3_key": unquote_plus(key) if isinstance(key, str) else key,  # form-encoded here, and here alone
             "version_id": _dig(record, "s3", "object", "versionId"),
             "etag": _dig(record, "s3", "object", "eTag"),
         }

@@ -24,10 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C; returns the exit code."""
     options = _options(arguments)
     try:
-        read_card(options.model)
+        read_card(options.model)  # refused here, before a port is told
         listener = listen(options.host, options.port)
-        print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201
-        if options.confirm and not sys.stdin.readline():
+        print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - our starter waits for it
+        if options.confirm and not sys.stdin.readline():  # whoever started us died before we were on record
             return 1
         _serve(options, listener)
     except KeyboardInterrupt:

@@ -21,11 +21,11 @@ def listen(host: str, port: int) -> socket.socket:
     """
     # asyncio switches Nagle's algorithm off only where the protocol is named: without it an answer takes 40 ms more.
     listener = socket.socket(proto=socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that has just been left is free
     try:
         listener.bind((host, port))
     except OSError as exc:
         listener.close()
         raise DeploymentError(f"port {port} on {host} is not free ({exc.strerror}): choose another one") from exc
-    listener.listen(128)
+    listener.listen(128)  # clients that wait while the model loads; older kernels take no more (somaxconn)
     return listener

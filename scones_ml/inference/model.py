@@ -168,7 +168,7 @@ class OnnxClassifier:
             float32 (N, K); rows are probabilities.
         """
         (probabilities,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
-        return probabilities  # type: ignore[no-any-return]
+        return probabilities  # type: ignore[no-any-return] # ONNX Runtime has no types
 
 
 def load_model(path: str | Path) -> OnnxClassifier:
@@ -271,7 +271,7 @@ def _session(graph: bytes, name: str) -> onnxruntime.InferenceSession:
         raise MissingExtraError("onnxruntime", "onnx") from exc
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # one small image at a time: more threads only cost
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only: warnings about this machine's devices say nothing of the model
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # ONNX Runtime's own classes have no common base

@@ -8,10 +8,10 @@ from scones_ml.infrastructure.intrinsics import Value, get_att, ref
 
 __all__ = ["CUSTOM_METRICS", "metrics", "resources"]
 
-_PERIOD = 300
-_HOUR = 3600
-_LATENCY_LIMIT_MICROSECONDS = 1_000_000
-_LEAST_IMAGES = 20
+_PERIOD = 300  # seconds: several failures of one cause are one alarm, and it is told within minutes
+_HOUR = 3600  # seconds: a share needs more images than five minutes may bring
+_LATENCY_LIMIT_MICROSECONDS = 1_000_000  # a healthy answer takes milliseconds, InvokeEndpoint gives up after 60 s
+_LEAST_IMAGES = 20  # of fewer the share is chance: even of 20 it is known to 22 points either way only
 _NAMESPACE = "scones"
 
 _ENDED_BADLY = {
@@ -98,7 +98,7 @@ def _alarm(
 _COMMON: Mapping[str, Value] = {
     "ComparisonOperator": "GreaterThanThreshold",
     "EvaluationPeriods": 1,
-    "TreatMissingData": "notBreaching",
+    "TreatMissingData": "notBreaching",  # no images is no trouble
     "AlarmActions": [ref("AlarmTopic")],
     "OKActions": [ref("AlarmTopic")],
 }

@@ -16,7 +16,16 @@ from scones_ml.infrastructure.intrinsics import NO_VALUE, Value, either, get_att
 from scones_ml.infrastructure.parameters import TemplateSettings
 from scones_ml.workflows.handlers import handler_name, handler_uses
 
-__all__ = ["DECODING_MB", "ONE_VCPU_MB", "SMALL_MB", "check_uses", "environment", "log_group", "resources"]
+__all__ = [
+    "DECODING_MB",
+    "ONE_VCPU_MB",
+    "SMALL_MB",
+    "check_uses",
+    "environment",
+    "log_group",
+    "reserved_concurrency",
+    "resources",
+]
 
 BUNDLED_MODEL = "onnx:/var/task/model"
 """Where ``scones package`` puts a model that travels with the function."""
@@ -35,10 +44,10 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What each function that a handler may use reads from the environment."""
 
-ONE_VCPU_MB = 1769
+ONE_VCPU_MB = 1769  # the memory that comes with one whole vCPU (AWS: Configure Lambda function memory)
 DECODING_MB = 1024  # 50 million pixels are 150 MB, held up to three times while they are converted
-SMALL_MB = 256
-_TASK_MARGIN_SECONDS = 30
+SMALL_MB = 256  # no image is held; with the least, 128, imports would have half the processor
+_TASK_MARGIN_SECONDS = 30  # for a cold start: the function ends first, and its Task hears of it
 
 
 def check_uses(handler: str, used: frozenset[str]) -> frozenset[str]:
@@ -106,6 +115,16 @@ def resources(machines: Mapping[str, asl.StateMachine], settings: TemplateSettin
                 },
             }
     return found
+
+
+def reserved_concurrency(machines: Mapping[str, asl.StateMachine], default: int) -> int:
+    """How many copies of functions a stack reserves in all.
+
+    Args:
+        machines: that it deploys.
+        default: the parameter ReservedConcurrency, for each function that its definition says nothing of.
+    """
+    return sum(_max_concurrency(machine) or default for machine in machines.values() for _ in function_names(machine))
 
 
 def _function(name: str, machine: asl.StateMachine, settings: TemplateSettings) -> Value:

@@ -10,7 +10,10 @@ from scones_ml.infrastructure.intrinsics import Value, ref
 from scones_ml.limits import BUCKET_NAME
 from scones_ml.settings import ImagePolicy
 
-__all__ = ["TemplateSettings", "conditions", "interface", "parameters", "rules"]
+__all__ = ["RESERVED_CONCURRENCY", "TemplateSettings", "conditions", "interface", "parameters", "rules"]
+
+RESERVED_CONCURRENCY: Final = 20
+"""Copies of a function, where nothing else is asked for: a burst of images does not take all that an account has."""
 
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
 
@@ -105,7 +108,7 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
         "ReservedConcurrency": {
             "Type": "Number",
             "Description": "Most copies of each function at a time, reserved for it; 0 reserves none (new accounts)",
-            "Default": 20,
+            "Default": RESERVED_CONCURRENCY,
             "MinValue": 0,
         },
         "Tracing": {

@@ -100,7 +100,7 @@ def _execution_failed(machines: list[Value]) -> Value:
                 },
             },
             "Targets": [
-                {"Id": "KeepFailure", "Arn": get_att("DeadLetterQueue")},
+                {"Id": "KeepFailure", "Arn": get_att("DeadLetterQueue")},  # it is the dead-letter queue
                 {
                     "Id": "TellFailure",
                     "Arn": ref("AlarmTopic"),

@@ -39,7 +39,7 @@ def _bucket(settings: TemplateSettings, lifecycle: list[Value], properties: dict
     tidy: Value = {
         "Id": "TidyUp",
         "Status": "Enabled",
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},  # parts are paid for, and no listing shows them
         "NoncurrentVersionExpiration": {"NoncurrentDays": settings.noncurrent_days},
     }
     return {

@@ -17,6 +17,7 @@ from scones_ml.infrastructure.intrinsics import Value
 __all__ = ["to_yaml"]
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./+-]*(?:[: ][A-Za-z0-9_./+:(),-]*[A-Za-z0-9_./+)-])*")
+# CloudFormation reads YAML 1.1 (AWS: CloudFormation template format), where these are truth values or null.
 _MEANS_MORE = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictions", "compare", "evaluate", "predict", "set_threshold"]
 
-_BATCH = 64
+_BATCH = 64  # images: enough to keep the processor busy, few enough to show progress and to bound memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)

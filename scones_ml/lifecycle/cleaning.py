@@ -22,7 +22,7 @@ __all__ = [
     "spent",
 ]
 
-_PATIENCE = 2700.0
+_PATIENCE = 2700.0  # AWS removes no endpoint before its creation or update has ended, which takes many minutes
 """Seconds for which something that is refused for now is tried again."""
 
 
@@ -84,7 +84,7 @@ def cleanup(
         try:
             with recorded(change, plan.place, backend.ledger, backend.current_run):
                 retry_while_transient(partial(backend.inventory.remove, change), pause, steps)
-        except SconesError as exc:
+        except SconesError as exc:  # one that stays keeps no other from being removed: what remains costs money
             reasons[change.kind, change.name] = str(exc)
         progress(done, len(plan.changes))
     left = [
@@ -122,6 +122,7 @@ def retry_while_transient(call: Callable[[], None], pause: Callable[[float], Non
                 told = str(exc)
                 steps(told)
         pause(seconds)
+        # At most 30 s: soon enough for people who wait, far below the rates of the API.
         waited, seconds = waited + seconds, min(2 * seconds, 30.0)
 
 

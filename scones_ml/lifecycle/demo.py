@@ -37,7 +37,7 @@ ENDPOINT = "scones-demo"
 BROKEN_KEY = "truncated.png"
 LARGE_KEY = "twelve-megapixels.jpg"
 AWKWARD_KEY = "my photo+1.png"
-_LARGE = (4000, 3000)
+_LARGE = (4000, 3000)  # pixels: twelve million, as a phone takes them
 _LARGE_KIND = "motorcycle"
 
 
@@ -196,6 +196,7 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
             left = lifecycle.cleanup(backend)
             observer.said(f"{len(left)} resources left")
     result = DemoResult(staged, card, evaluation, threshold, results, truth, captured, left, clock.seconds)
+    # After clean-up: the report says what is left.
     with clock.stage("report"), lifecycle.recording(backend, Plan("demo", "local", (_report(request),))):
         _write_report(request, result, predictions, dict(files))
         observer.said(str(request.folder / "report.html"))
@@ -303,6 +304,7 @@ def _write_report(
         )
     )
     report_path = Path(_report(request).name)
+    # Under another name until it is whole: clean-up knows it, and removes what a killed demo left.
     half = report_path.with_suffix(".part")
     half.write_text(page, encoding="utf-8")
     half.replace(report_path)

@@ -30,9 +30,9 @@ from scones_ml.ports import Backend, Check
 
 __all__ = ["examine", "limits", "machine", "resources"]
 
-_GIGABYTE: Final = 1_000_000_000
+_GIGABYTE: Final = 1_000_000_000  # decimal, as makers of disks count
 _EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "report", "serve", "train")
-_BASE64: Final = 4 / 3
+_BASE64: Final = 4 / 3  # four characters for three bytes
 
 
 def _requirements() -> Sequence[str]:
@@ -123,7 +123,7 @@ def limits(policy: settings.ImagePolicy, images: Path | None) -> Iterator[Check]
         definition = make()
         yield _limit(f"definition {name}", len(json.dumps(definition.to_json())), DEFINITION_BYTES, "make it smaller")
         for batch in _batches(definition):
-            size = batch * (S3_KEY_BYTES + 128)
+            size = batch * (S3_KEY_BYTES + 128)  # the longest key, and room for its etag and the JSON around both
             yield _limit(f"a batch of {name}, {batch} keys", size, STATE_BYTES, "make batches smaller")
     if images is not None:
         yield _images(images, policy)
@@ -171,7 +171,7 @@ def _installed(extra: str, requirements: Sequence[str]) -> bool:
     ]
     try:
         for name in named:
-            if name != "scones-ml":
+            if name != "scones-ml":  # an extra that is made of others names us
                 importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDS", "LabelCheck", "NearDuplicates", "SuspectLabel", "check_labels", "out_of_fold"]
 
-FOLDS = 5
+FOLDS = 5  # each model learns from 80 % of the images; more folds would cost a training each
 """How many models a label check trains."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import OnnxClassifier, load_model
-from scones_ml.ports import ObjectStore, Progress, no_progress
+from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelCandidate", "label_next"]
 
-_READERS, _AT_A_TIME = 16, 256  # images
+_AT_A_TIME = 256  # images in memory
 _CELLS = 8  # a side of the thumbnails that are to differ
 
 
@@ -68,12 +68,13 @@ def label_next(
     from scones_ml.evaluation import choose_to_label, grid_means
 
     classifier = load_model(model)
+    # The choice depends on the order: whatever it came in, the same images give the same choice.
     ordered = sorted(images, key=lambda ref: (ref.uri, ref.version_id or "", ref.etag or ""))
     seen: list[ImageRef] = []
     answers: list[npt.NDArray[np.float32]] = []
     looks: list[npt.NDArray[np.float32]] = []
     for start in range(0, len(ordered), _AT_A_TIME):
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
             read = list(pool.map(partial(_pixels, classifier, store), ordered[start : start + _AT_A_TIME]))
         found = [(ref, pixels) for ref, pixels in zip(ordered[start:], read, strict=False) if pixels is not None]
         if found:

@@ -20,7 +20,7 @@ from scones_ml.ports import Backend, Endpoint, ImageResult, Progress, no_progres
 
 __all__ = ["LoadReport", "LoadRequest", "run_load"]
 
-_QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "max": 1.0}
+_QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "max": 1.0}  # max shows what p99 leaves out: the one that hung
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ def run_load(
     Raises:
         ConfigurationError: a rate or a duration that is not above 0, or no images to draw from.
     """
+    # 1e-9: a product that rounding left a hair below a whole number counts as that number.
     count = int(request.rate * request.duration + 1e-9) if min(request.rate, request.duration) > 0 else 0
     if count < 1 or not request.images:
         raise ConfigurationError("a load needs images, a rate and a duration above 0, and room for one image at least")
@@ -105,7 +106,7 @@ def run_load(
 def _arrivals(
     request: LoadRequest, due: Sequence[float], clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> Iterator[ImageRef]:
-    draw = random.Random(request.seed)  # noqa: S311
+    draw = random.Random(request.seed)  # noqa: S311 - to be repeated, not to be secret
     begin = clock()  # when the first image is asked for, as results count from there
     for arrival in due:
         if (wait := begin + arrival - clock()) > 0:

@@ -27,6 +27,7 @@ __all__ = ["THUMBNAIL", "cost_estimate", "evaluation_report"]
 THUMBNAIL: Final = images.ImagePolicy(image_size=96)
 """How images are shrunk for a page."""
 
+# Images a month, from a trial to a large service; each ten times the one before, which the chart relies on.
 _VOLUMES: Final = (1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 _DRAWN: Final = (
     "endpoint",

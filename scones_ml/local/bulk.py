@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 from scones_ml import asl, events, workflows
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError
@@ -24,11 +24,9 @@ from scones_ml.inference.model import load_model
 from scones_ml.local.resources import task_resources
 from scones_ml.local.workflow import handler_environment, variables
 from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore, image_location
-from scones_ml.ports import BulkRequest, BulkResult, Progress, WorkflowModel, no_progress
+from scones_ml.ports import CONCURRENT_REQUESTS, BulkRequest, BulkResult, Progress, WorkflowModel, no_progress
 
 __all__ = ["LocalBulkRunner"]
-
-_CONNECTIONS: Final = 10  # that botocore keeps: readers beyond them would open others, and drop them
 
 
 class LocalBulkRunner:
@@ -88,7 +86,7 @@ class LocalBulkRunner:
 
     def _environment(self, model: WorkflowModel, bucket: str) -> Mapping[str, str]:
         """Batches keep the processors busy by themselves: more readers of files would only be in each other's way."""
-        readers = 1 if self._store.is_here(bucket) else max(1, _CONNECTIONS // self._workers)
+        readers = 1 if self._store.is_here(bucket) else max(1, CONCURRENT_REQUESTS // self._workers)
         return handler_environment(model, self._store.root) | {"SCONES_READERS": str(readers)}
 
     def _execute(self, document: asl.Json, tasks: Mapping[str, asl.Resource]) -> None:
@@ -97,7 +95,7 @@ class LocalBulkRunner:
             machine.to_text().replace("${OutputBucketName}", BUCKETS.output),
             document,
             resources=tasks,
-            history=False,
+            history=False,  # nobody reads it, and it would grow with every batch
             max_workers=self._workers,
         )
         if execution.status != "SUCCEEDED":

@@ -25,8 +25,8 @@ __all__ = ["LocalDeployer"]
 
 _FILES = (".json", ".part", ".log")
 _ENDPOINT_FIELDS = frozenset(field.name for field in dataclasses.fields(Endpoint))
-_START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_START_SECONDS = 60.0  # a model loads in seconds; the rest is for a machine that is busy
+_STOP_SECONDS = 10.0  # for the answers under way, then SIGKILL
 
 # Servers that this process started: they outlive it, but while it lives it has to collect those that end.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -98,7 +98,7 @@ class LocalDeployer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                start_new_session=True,
+                start_new_session=True,  # it outlives this command, and the terminal's Ctrl-C is not meant for it
             )
         try:
             url = f"http://127.0.0.1:{_port(child, log)}"
@@ -218,12 +218,12 @@ def _wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> No
     pause = 0.01
     while time.monotonic() < deadline:
         try:
-            with urlopen(f"{url}/ping", timeout=5):  # noqa: S310
+            with urlopen(f"{url}/ping", timeout=5):  # noqa: S310 - our own server on loopback
                 return
         except HTTPError as exc:
-            if exc.code != 503:
+            if exc.code != 503:  # 503 while the model loads
                 raise DeploymentError(json.loads(exc.read())["message"]) from exc
-        except (URLError, TimeoutError):
+        except (URLError, TimeoutError):  # it listens before it answers
             pass
         if child.poll() is not None:
             raise DeploymentError(_last_words(log, child.returncode))

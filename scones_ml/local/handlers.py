@@ -69,7 +69,7 @@ def load_handler(name: str) -> Handler:
     if spec is None or spec.loader is None:
         raise ConfigurationError(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    sys.modules[spec.name] = module  # before it runs: pydantic and dataclasses look up the module of a class
     spec.loader.exec_module(module)
     handler = cast("Handler", module.lambda_handler)
 

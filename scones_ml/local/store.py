@@ -84,6 +84,7 @@ class DirectoryObjectStore:
                 path = Path(folder, name)
                 if not name.startswith(_TEMPORARY):
                     found.append((_decode(path.relative_to(top).parts), path))
+        # S3 lists in the order of UTF-8 bytes; that of str, and of the encoded names, is another one.
         for key, path in sorted(found, key=lambda pair: pair[0].encode()):
             if key.startswith(prefix):
                 data = path.read_bytes()

@@ -66,6 +66,7 @@ class LocalTrainer:
             "SM_OUTPUT_DATA_DIR": str(model),
             "SM_CHANNEL_MODEL": str(request.init.absolute()) if request.init else "",
         }
+        # A line at a time (buffering=1), so that whoever watches the log sees each epoch as it ends.
         with log.open("w", encoding="utf-8", buffering=1) as file, _process(_command(request), environment) as job:
             _follow(job, file.write, progress)
             if job.wait():
@@ -120,7 +121,7 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator[subpro
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
             try:
-                child.wait(timeout=10)
+                child.wait(timeout=10)  # SIGTERM ends it like Ctrl-C: it has to tidy up its half files
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()

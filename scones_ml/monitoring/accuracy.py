@@ -19,8 +19,8 @@ from scones_ml.monitoring.grids import CELLS, CONFIDENCE
 
 __all__ = ["AccuracyEstimate", "estimate_accuracy"]
 
-_Z = 1.959964
-_MOST_STRATA, _IMAGES_A_STRATUM = 5, 40
+_Z = 1.959964  # 97.5 % quantile of the normal distribution: two-sided 95 %
+_MOST_STRATA, _IMAGES_A_STRATUM = 5, 40  # finer strata follow confidence more closely, fewer labels in each say less
 
 _WITH_REFERENCE = (
     "estimated, not measured: it holds while an answer said to be 90 % sure is right as often as it was on the "

@@ -25,7 +25,8 @@ from scones_ml.reports.drawing import (
 
 __all__ = ["bands", "scatter", "volume"]
 
-_DAY = 86_400
+_DAY = 86_400  # seconds
+# Seconds: what people count time in, so that ticks fall on round moments.
 _STEPS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, _DAY, 2 * _DAY, 7 * _DAY, 28 * _DAY, 91 * _DAY, 365 * _DAY)
 
 

@@ -21,8 +21,8 @@ from scones_ml.monitoring.timeline import moment
 
 __all__ = ["Drift", "DriftWatch", "FigureDrift", "FirstAlarm"]
 
-_FIGURES = 2 + len(IMAGE_GRIDS)
-_RECENT_BLOCKS = 4
+_FIGURES = 2 + len(IMAGE_GRIDS)  # confidence and the class mix, and what is measured of the images
+_RECENT_BLOCKS = 4  # of 256 records: about the last 1,000
 _SHARE = Grid("linear", 0.0, float(CELLS))  # cells 0 and 1: another class, this class
 
 
@@ -109,7 +109,7 @@ class _Watch:
         recent = sum(self._recent, start=np.zeros(CELLS, np.int64))
         return FigureDrift(
             name=self._name,
-            evidence=math.exp(min(self._most, 700.0)),
+            evidence=math.exp(min(self._most, 700.0)),  # exp(710) is beyond a float
             needed=1 / self._level,
             first_alarm=self._first,
             reference=self._typical(self._reference),

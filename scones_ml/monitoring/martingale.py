@@ -20,12 +20,13 @@ from scones_ml.evaluation.arrays import FloatArray, IntArray
 
 __all__ = ["BLOCK", "ConformalMartingale"]
 
-BLOCK = 256
+BLOCK = 256  # ranks within a block are compared pair by pair: time and memory grow with its square
 """Records that are taken at a time; the wealth is known after each single one."""
 
 _ON_MEAN = np.array([-0.95, -0.5, -0.2, 0.2, 0.5, 0.95])  # in (-1, 1): the bet 1 + e (2 p - 1) stays positive
 _ON_SPREAD = np.array([-0.9, -0.4, 0.7, 1.6])  # in (-1, 2): 1 + e (6 p^2 - 6 p + 1) does
 _IDLE = 0.5  # of the wealth is not bet at first
+# The other half is spread evenly over the ten bets.
 _PRIOR = np.concatenate(([_IDLE], np.full(len(_ON_MEAN) + len(_ON_SPREAD), (1 - _IDLE) / 10)))
 
 
@@ -84,5 +85,5 @@ def _log_bets(ranks: FloatArray) -> FloatArray:
 
 
 def _log_sum(values: FloatArray) -> FloatArray:
-    peak = values.max(axis=-1, keepdims=True)
+    peak = values.max(axis=-1, keepdims=True)  # taken out, so that no exponential overflows
     return np.asarray((peak + np.log(np.exp(values - peak).sum(axis=-1, keepdims=True)))[..., 0])

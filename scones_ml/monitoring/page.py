@@ -15,7 +15,7 @@ from scones_ml.reports.page import asset, environment
 
 __all__ = ["render_page"]
 
-_THUMBNAIL = images.ImagePolicy(image_size=96)
+_THUMBNAIL = images.ImagePolicy(image_size=96)  # pixels: enough to recognise, some kilobytes each
 _IN_PERCENT = ("confidence", "share of ")
 
 

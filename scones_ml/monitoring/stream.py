@@ -13,7 +13,7 @@ import numpy as np
 
 from scones_ml.captures import Capture, Skipped
 from scones_ml.errors import ConfigurationError
-from scones_ml.evaluation.arrays import FloatArray, IntArray
+from scones_ml.evaluation.arrays import SUM_TOLERANCE, FloatArray, IntArray
 from scones_ml.evaluation.intervals import clopper_pearson
 from scones_ml.events import ImageRef
 from scones_ml.monitoring.accuracy import estimate_accuracy
@@ -27,8 +27,7 @@ from scones_ml.monitoring.timeline import Timeline, moment
 
 __all__ = ["MonitorRequest", "monitor"]
 
-_SUM_TOLERANCE = 1e-3
-_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20
+_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20  # whatever the stream's length: they bound memory and the page
 # all of the first images are measured, then one in twenty: chosen by place, so that drift tests stay exact
 _ALL_OF_FIRST, _ONE_IN = 2000, 20
 
@@ -115,7 +114,7 @@ class _Stream:
         probabilities = row.probabilities()
         if probabilities is None:
             self._unanswered["the answer is not a list of numbers"] += 1
-        elif len(probabilities) < 2 or min(probabilities) < 0 or not abs(sum(probabilities) - 1) <= _SUM_TOLERANCE:
+        elif len(probabilities) < 2 or min(probabilities) < 0 or not abs(sum(probabilities) - 1) <= SUM_TOLERANCE:
             self._unanswered["the answer is not a probability vector"] += 1
         elif self._labels is not None and len(probabilities) != len(self._labels):
             self._unanswered[f"the answer is of {len(probabilities)} classes"] += 1

@@ -12,15 +12,15 @@ from scones_ml.monitoring.grids import CELLS, CONFIDENCE, histogram, quantiles
 
 __all__ = ["Span", "Timeline", "moment"]
 
-_MOST_SPANS = 60
+_MOST_SPANS = 60  # each is then seven units wide or more in the chart, enough to point at
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # each divides the next, so that spans merge without a rest
 _WIDTHS = (1, 5, 15, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, _DAY, 7 * _DAY, 28 * _DAY)
-_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the chart's outer band, its inner band and the median
 
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC).timestamp()
-_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
+_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()  # its microseconds would round up to year 10000
 
 
 def moment(seconds: float) -> datetime:

@@ -21,10 +21,8 @@ from scones_ml.ports import Progress, no_progress
 
 __all__ = ["Package", "build"]
 
-"""Lambda takes no package that is larger once it is unzipped."""
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_EPOCH_SECONDS = 315_532_800
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
+_EPOCH_SECONDS = 315_532_800  # the same, for files: zips made of the folder have the same dates
 _TASK_ROOT = "/var/task"
 
 
@@ -113,7 +111,9 @@ def _compile(pool: Path, python: str) -> Callable[[str], str] | None:
     if path is None:
         return None
     command = [path, "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash"]
+    # Tracebacks name the path that the file has on Lambda, and no bytes depend on this machine's.
     command += ["-s", str(pool), "-p", _TASK_ROOT, str(pool)]
+    # PYTHONOPTIMIZE, PYTHONPYCACHEPREFIX and their like would change what is written, or where.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment["PYTHONHASHSEED"] = "0"
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
@@ -165,7 +165,7 @@ def _replace_folder(function: FunctionPlan, pool: Path, names: Iterable[str]) ->
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(pool / name, target)
-        target.chmod(0o644)
+        target.chmod(0o644)  # Lambda runs as another user, who has to read it
         os.utime(target, (_EPOCH_SECONDS, _EPOCH_SECONDS))
 
 
@@ -179,4 +179,5 @@ def _zip(function: FunctionPlan, names: Iterable[str]) -> None:
             entry.create_system = 3  # Unix, wherever it is built
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, (function.folder / name).read_bytes(), compresslevel=6)
+    # Last: an archive that is there is whole.
     temporary.replace(function.archive)

@@ -21,7 +21,7 @@ def installed_files(pin: Pin) -> Iterator[tuple[str, bytes]]:
     """The needed files of a distribution as it is installed here: path in the package, and bytes."""
     for file in distribution(pin.name).files or ():
         path = file.as_posix()
-        if is_needed(path) and not path.endswith(".pyc"):
+        if is_needed(path) and not path.endswith(".pyc"):  # compiled anew, see build
             yield path, Path(str(file.locate())).read_bytes()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["needed_modules"]
 
-_LIBRARY = Path(__file__).parents[1]
+_LIBRARY = Path(__file__).parents[1]  # scones_ml/
 
 
 def needed_modules(program: str, loaded_by_name: Iterable[str] = ()) -> dict[str, Path]:

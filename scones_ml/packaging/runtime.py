@@ -37,7 +37,7 @@ _RUNTIME = (
     "urllib3",
 )
 _PREFIX = "/2018-06-01/runtime"
-_SECONDS = 60.0
+_SECONDS = 60.0  # far beyond any cold start: what takes longer hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +168,12 @@ def lambda_process(
     with tempfile.TemporaryDirectory(prefix="scones-runtime-") as scratch:
         runtime, log, api = Path(scratch, "runtime"), Path(scratch, "log"), _RuntimeApi()
         _link_runtime(runtime)
+        # shutdown() waits for a poll to end; by default half a second.
         thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         paths = [folder.absolute(), *([modules] if modules else []), runtime]
         variables = {
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",  # as the template has it for a model
             "AWS_LAMBDA_FUNCTION_NAME": handler.partition(".")[0],
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_address[1]}",
@@ -183,6 +184,7 @@ def lambda_process(
             "PYTHONPATH": ":".join(map(str, paths)),
             **environment,
         }
+        # -S: no site-packages of this environment, only what PYTHONPATH names.
         command = [sys.executable, "-S", "-m", "awslambdaric", handler]
         started = time.perf_counter()
         with log.open("wb") as output:
@@ -194,7 +196,7 @@ def lambda_process(
         finally:
             process.kill()
             process.wait()
-            api.events.put(None)
+            api.events.put(None)  # lets go of the request that waits for an event
             api.shutdown()
             thread.join()
             api.server_close()

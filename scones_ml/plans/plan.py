@@ -147,5 +147,6 @@ def recorded(change: Change, place: str, ledger: Ledger, run: Run) -> Iterator[N
         )
 
     note("deleting" if removes else "creating")
+    # No finally: what has failed halfway may exist, so it stays on record as begun.
     yield
     note("deleted" if removes else "created")

@@ -126,6 +126,7 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
     x = Axis(floor, 1.0, LEFT, WIDTH - RIGHT)
     middle = 190.0
     up = Axis(0, max(*right, 1), middle, TOP + 6)
+    # At least 4: a single error is no tower.
     down = Axis(0, max(*wrong, 4), middle + 1, HEIGHT - BOTTOM)
     width = (WIDTH - LEFT - RIGHT) / bins
     bars = []
@@ -178,6 +179,7 @@ def coverage_curve(
     Returns:
         The drawing, and the marker's ``"x y"`` at each point.
     """
+    # The precision of fewer than ten jumps, and would stretch the axis.
     steady = [point.precision for point in points if point.accepted >= min(10, points[-1].accepted)]
     least = min(steady if target is None else [*steady, target])
     floor = max(0.0, math.floor((least - 0.02) * 20) / 20)

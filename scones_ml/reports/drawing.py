@@ -28,8 +28,8 @@ __all__ = [
     "y_labels",
 ]
 
-WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 44
+WIDTH, HEIGHT = 480, 300  # units of the viewBox: the page scales them
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 44  # room for ticks and the name of the axis
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["curve_points", "hardest_examples", "render_report", "scored_predictions"]
 
-_MOST_DOTS = 1500
-_MOST_POINTS = 200
+_MOST_DOTS = 1500  # more would hide each other, and each is a hundred bytes of the page and more
+_MOST_POINTS = 200  # one for every two units of the chart: a finer slider would move nothing
 _MOST_IMAGES = 48  # in each group; the rest is counted
 
 

@@ -153,7 +153,7 @@ class Annotations:
         latest: dict[tuple[str, str], Annotation] = {}
         for line in self.lines:
             if isinstance(line, Annotation) and line.id not in undone:
-                latest.pop((line.reviewer, line.image_id), None)
+                latest.pop((line.reviewer, line.image_id), None)  # to the end: the order is that of the latest
                 latest[line.reviewer, line.image_id] = line
         return tuple(latest.values())
 

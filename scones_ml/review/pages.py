@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "ReviewPages", "choices"]
 
-_KEYS = 9
+_KEYS = 9  # digits from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ def choices(classes: tuple[str, ...], image: FilteredImage) -> tuple[Choice, ...
     if len(image.inferences) == len(classes):
         probabilities = dict(zip(classes, image.inferences, strict=True))
         best.sort(key=lambda label: -probabilities[label])
+    # A stable sort: the answer comes first, the others stay in their order.
     best.sort(key=lambda label: label != image.label)
     keys = {label: str(number) for number, label in enumerate(best[:_KEYS], start=1)}
     return tuple(Choice(label, keys[label]) for label in best[:_KEYS]) + tuple(

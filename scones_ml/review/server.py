@@ -46,7 +46,7 @@ except ModuleNotFoundError as exc:
 
 __all__ = ["new_key", "review_application", "serve"]
 
-_MAX_FORM_BYTES = 16_384
+_MAX_FORM_BYTES = 16_384  # ours hold an image id and a label: some hundred bytes
 _HERE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -63,7 +63,7 @@ def serve(app: Starlette, listener: socket.socket) -> None:
         log_level="error",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=2,  # seconds: an answer is kept in milliseconds, what hangs is not waited for
     )
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -169,6 +169,7 @@ class _Site:
                 if len(body) > _MAX_FORM_BYTES:
                     return PlainTextResponse("the form is too large\n", 413)
             fields = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+            # In a thread, since an answer waits for the disk; 303, so that a reload does not answer twice.
             return RedirectResponse(await run_in_threadpool(act, fields), 303)
 
         return endpoint

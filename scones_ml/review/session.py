@@ -117,7 +117,7 @@ class ReviewSession:
     def skip(self, image: FilteredImage) -> None:
         """Put an image off until this session's end, or `renew`."""
         with self._lock:
-            self._skipped.pop(image.image_id, None)
+            self._skipped.pop(image.image_id, None)  # to the end: undo takes the last one back
             self._skipped[image.image_id] = self.now()
 
     def renew(self, queue: Queue) -> None:
@@ -216,6 +216,7 @@ class ImagePreviews:
             if image.image_id in self._kept:
                 self._kept.move_to_end(image.image_id)
                 return self._kept[image.image_id]
+        # Outside the lock: a store may take seconds, and other images need not wait.
         read = self._store.read(image.ref, _SHOWN.max_bytes + 1)
         made = images.preview(read.data, _SHOWN)
         with self._lock:

@@ -45,4 +45,4 @@ def _refusal(status: int, message: str) -> Exception:
     """The toolkit's own error: another one would be answered as 500."""
     from sagemaker_inference.errors import BaseInferenceToolkitError
 
-    return BaseInferenceToolkitError(status, message, message)  # type: ignore[no-any-return]
+    return BaseInferenceToolkitError(status, message, message)  # type: ignore[no-any-return] # the toolkit has no types

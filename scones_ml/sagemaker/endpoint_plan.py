@@ -41,7 +41,7 @@ _NEVER_CHANGE: Final = ("object", "model", "endpoint config")
 _ONE_FOR_EACH_VERSION: Final = ("endpoint config", "model")
 _ONLY_IF_SCALED: Final = ("scaling policy", "scaling target")
 _BAKE_SECONDS: Final = 300  # long enough for the alarm, which looks at whole minutes
-_UPDATE_SECONDS: Final = 3_600
+_UPDATE_SECONDS: Final = 3_600  # room for new machines and both waits; AWS takes 600 to 28,800
 _BEYOND_REPAIR: Final = ("Failed", "OutOfService")
 
 
@@ -134,6 +134,7 @@ def changes_needed(request: DeploymentRequest, wanted: Plan, found: Found) -> Pl
     changes = [
         *_removals(left, _ONLY_IF_SCALED),
         *(needed for change in wanted.changes for needed in _needed(change, request, there)),
+        # Last: the endpoint uses the old ones until its update has ended.
         *_removals(left, _ONE_FOR_EACH_VERSION),
     ]
     return Plan(wanted.verb, wanted.place, tuple(changes))
@@ -146,6 +147,7 @@ def removal_plan(place: str, found: Found) -> Plan:
         place: ``"aws:REGION"``.
         found: what is there.
     """
+    # What uses something goes before it: scaling, the endpoint, its configuration, the model.
     order = (*_ONLY_IF_SCALED, "endpoint", *_ONE_FOR_EACH_VERSION, "alarm")
     return Plan("remove", place, tuple(_removals(list(found), order)))
 
@@ -197,6 +199,7 @@ def _update_request(name: str, config_name: str, variant: RealTime | Serverless)
     }
     if variant.most_instances:
         request["RetainAllVariantProperties"] = True
+        # All that is retained is the size: data capture is as the new configuration says.
         request["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DataCaptureConfig"}]
     return request
 

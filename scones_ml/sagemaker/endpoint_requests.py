@@ -288,7 +288,7 @@ def scaling_policy_request(endpoint: str, invocations: int) -> Request:
         "TargetTrackingScalingPolicyConfiguration": {
             "TargetValue": float(invocations),
             "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-            "ScaleOutCooldown": 60,
+            "ScaleOutCooldown": 60,  # seconds: out at once, in late, since a machine takes minutes to start
             "ScaleInCooldown": 300,
         },
     }

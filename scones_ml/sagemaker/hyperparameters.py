@@ -18,8 +18,8 @@ from scones_ml.errors import ConfigurationError
 
 __all__ = ["Hyperparameters", "ImageClassification", "ScriptMode"]
 
-_PRETRAINED_LAYERS = (18, 34, 50, 101, 152, 200)
-_PRETRAINED_SHAPE = (3, 224, 224)
+_PRETRAINED_LAYERS = (18, 34, 50, 101, 152, 200)  # for transfer learning (AWS: IC-Hyperparameter, num_layers)
+_PRETRAINED_SHAPE = (3, 224, 224)  # the one that pretrained models take
 _SMALL_SIDE = 64  # networks for large images reduce an image 32 times: below this little is left of it
 _USED_BY = {
     "momentum": ("sgd", "nag"),

@@ -113,7 +113,7 @@ PYTORCH_ACCOUNTS: Final[Mapping[str, str]] = {
 }
 
 PYTORCH_INFERENCE_VERSION: Final = "2.6.0"
-_TRAINING_ONLY = ("eu-isoe-", "eusc-", "us-iso-", "us-isob-", "us-isof-")
+_TRAINING_ONLY = ("eu-isoe-", "eusc-", "us-iso-", "us-isob-", "us-isof-")  # no image for inference there
 
 _DOMAINS = {  # by the region's first part; all others end in amazonaws.com
     "cn": "amazonaws.com.cn",

@@ -68,6 +68,7 @@ def pack_model(model: Path | BuiltInModel) -> ModelPackage | None:
         **{f"code/{name}": path.read_bytes() for name, path in modules.items()},
     }
     content = _tar(files)
+    # mtime=0: the time of packing is no part of the bytes. The hash is of the tar: versions of zlib differ.
     return ModelPackage(gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest(), card)
 
 

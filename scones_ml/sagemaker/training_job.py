@@ -45,6 +45,7 @@ METRICS: Final[Mapping[str, str]] = {
 print the same lines."""
 
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
+# What the built-in algorithm trains on (AWS: Image Classification - MXNet, EC2 instances).
 _GPU_FAMILIES = ("ml.g4dn.", "ml.g5.", "ml.p2.", "ml.p3.")
 _CPU_FAMILIES = ("ml.c", "ml.m", "ml.r", "ml.t3.")
 

@@ -22,7 +22,7 @@ from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = ["TransformRequest", "transform_plan", "transform_request"]
 
-_PAYLOAD_MB: Final = 6
+_PAYLOAD_MB: Final = 6  # AWS's default (AWS: CreateTransformJob); an endpoint takes no larger image either
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["to_onnx"]
 
 _OPSET, _IR_VERSION = 20, 9  # the first operator set with Gelu; ONNX Runtime 1.17 and newer read both
-_INT64_MIN = -(2**63)
+_INT64_MIN = -(2**63)  # the end of a Slice backwards that takes index 0, too; -1 would mean the last
 
 
 def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:

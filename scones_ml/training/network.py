@@ -114,6 +114,6 @@ def _identity_convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
     """Batch norm with a learned shift and no scale: a positive scale commutes with the max-pool on export."""
-    layer = nn.BatchNorm2d(channels, eps=1e-5, momentum=0.4)
+    layer = nn.BatchNorm2d(channels, eps=1e-5, momentum=0.4)  # the new batch's share: 0.6 of the old stays
     layer.weight.requires_grad_(False)
     return layer

@@ -30,7 +30,7 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
     """
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
+    x: Tensor = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)  # no division by a norm of 0
     # A step maps x to q @ x with q = a + b (x x') + c (x x')^2. The steps run on the small square matrix x x' alone,
     # their product p meets x once at the end: half of the work.
     identity = torch.eye(len(x), dtype=x.dtype, device=x.device)

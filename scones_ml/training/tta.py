@@ -11,7 +11,7 @@ __all__ = ["SHIFTS", "SHIFT_WEIGHTS", "averaged_logits"]
 SHIFTS = ((0, 0), (-1, -1), (1, 1))
 """Pixels down and right; each view counts with its mirror image."""
 
-SHIFT_WEIGHTS = (0.5, 0.25, 0.25)
+SHIFT_WEIGHTS = (0.5, 0.25, 0.25)  # half for the image where it is, half for both moved ones, as in cifar10-airbench
 
 
 def averaged_logits(network: nn.Module, x: Tensor) -> Tensor:

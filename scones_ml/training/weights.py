@@ -80,6 +80,7 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
         raise TrainingError(f"the model {model} is another network: train anew, or with the preset that made it")
     network.load_state_dict(found)
     return Fitted(
+        # mypy: torch's types know memory_format for tensors, not for a module.
         network.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         *(value.to(device) for value in statistics),
     )

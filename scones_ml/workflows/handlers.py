@@ -15,7 +15,7 @@ from scones_ml.errors import ConfigurationError
 
 __all__ = ["handler_file", "handler_files", "handler_name", "handler_uses"]
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[1]  # scones_ml/
 _FOLDERS = (_PACKAGE / "_handlers", _PACKAGE.parent / "handlers")  # in the wheel, in a checkout
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 _CONFIGURED_BY = ("backends", "settings")

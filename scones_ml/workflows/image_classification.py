@@ -26,7 +26,7 @@ THRESHOLD_ERROR = "THRESHOLD_CONFIDENCE_NOT_MET"
 
 TASK_SECONDS = 90
 """Longer than a function's own limit of 60 s, which is longer than its client's."""
-WRITE_SECONDS = 30
+WRITE_SECONDS = 30  # for an object of some kilobytes: a call that hangs is tried again
 MACHINE_SECONDS = 900
 """Longer than three tasks with their retries."""
 

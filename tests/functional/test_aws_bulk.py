@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FUNCTION = "scones-ClassifyBatchFunction-aB3dE5fG7h"
 REQUEST = BulkRequest("s3://pictures/images/")
+LATER = 4_000_000_000.0  # executions are named by the second in which they start
 OPERATIONS = ["DescribeStateMachine", "ListExecutions", "StartExecution", "DescribeExecution", "ListMapRuns"]
 
 
@@ -85,15 +86,12 @@ def test_every_image_under_the_prefix_is_classified(
     assert len(lines) == 9
 
 
-def test_the_same_command_goes_on(
-    deployed: StepFunctions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_command_goes_on(deployed: StepFunctions, capsys: pytest.CaptureFixture[str]) -> None:
     """A second run finds what is finished; one whose images are new computes these alone."""
     first = bulk(capsys)
-    monkeypatch.setattr("time.strftime", lambda *_: "20261126-080000")  # names have seconds: this one is a later one
-    second = bulk(capsys)
-    assert second["run"] == first["run"]
-    assert (second["images"], second["finished_before"], second["outcomes"]) == (9, 9, {})
+    second = StepFunctionsBulk(clock=lambda: LATER).run(REQUEST)
+    assert second.run == first["run"]
+    assert (second.images, second.finished_before, second.outcomes) == (9, 9, {})
 
 
 def test_another_model_is_another_run(deployed: StepFunctions, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,16 +131,13 @@ def test_what_still_runs_is_followed_not_started_again(deployed: StepFunctions) 
     assert (result.images, seen[-1]) == (9, (10, 10))
 
 
-def test_a_failed_run_keeps_what_is_finished(
-    deployed: StepFunctions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_run_keeps_what_is_finished(deployed: StepFunctions, monkeypatch: pytest.MonkeyPatch) -> None:
     """More failed batches than are tolerated end the run with error and cause; the same command does the rest."""
     monkeypatch.setenv("SCONES_THRESHOLD", "93 %")
     with pytest.raises(ExecutionFailedError, match=r"^States\.ExceedToleratedFailureThreshold: .*does the rest$"):
         StepFunctionsBulk().run(REQUEST)
     monkeypatch.setenv("SCONES_THRESHOLD", "0.9")
-    monkeypatch.setattr("time.strftime", lambda *_: "20261126-080000")
-    assert bulk(capsys)["images"] == 9
+    assert StepFunctionsBulk(clock=lambda: LATER).run(REQUEST).images == 9
 
 
 def test_a_prefix_without_images(deployed: StepFunctions, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from scones_ml import lifecycle
 from scones_ml.aws.backend import AwsBackend
-from scones_ml.aws.emptying import delete_objects, has_objects
 from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
 from scones_ml.aws.inventory import AwsInventory
+from scones_ml.aws.objects import delete_objects, has_objects
 from scones_ml.aws.resources import Resources
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError

@@ -9,10 +9,12 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -24,17 +26,15 @@ from scones_ml.errors import (
     ConfigurationError,
     ExecutionFailedError,
     ImageNotFoundError,
-    InferenceError,
     InvalidImageError,
     TransientServiceError,
 )
 from scones_ml.events import ImageBatch, ImageOutcome, ImageRef
-from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.inference.model import load_model
 from scones_ml.local.bulk import LocalBulkRunner
-from scones_ml.local.folder import FolderObjectStore
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.local.workspace import WorkspaceObjectStore, image_location
+from scones_ml.local.workspace import FolderObjectStore, WorkspaceObjectStore, image_location
 from scones_ml.ports import BulkRequest, WorkflowModel
 from scones_ml.settings import ImagePolicy
 from scones_ml.workflows.batch_classification import ImageSource
@@ -143,26 +143,22 @@ def test_the_result_writer_holds_counts_only(
 
 
 def test_a_second_run_does_what_is_new(
-    request_: BulkRequest, runner: LocalBulkRunner, photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore, photos: Path, tiny_model: Path
 ) -> None:
-    """Finished images are never classified again; new and changed ones are."""
+    """Finished images are in no later batch; new and changed ones are."""
     first = runner.run(request_)
-    asked: list[int] = []
-    predict = OnnxClassifier.predict_batch
-
-    def counting(self: OnnxClassifier, pixels: Any) -> Any:
-        asked.append(len(pixels))
-        return predict(self, pixels)
-
-    monkeypatch.setattr(OnnxClassifier, "predict_batch", counting)
+    written = result_objects(store, f"bulk/{first.run}/")
     second = runner.run(request_)
     assert (second.run, second.finished_before, second.outcomes) == (first.run, first.images, first.outcomes)
-    assert asked == []
+    assert result_objects(store, f"bulk/{first.run}/") == written
     (photos / "new.png").write_bytes(make_image(255))
     (photos / "cut.png").write_bytes(make_image(80))
     os.utime(photos / "cut.png", ns=(1, 1))  # whatever the clock's resolution
     third = runner.run(request_)
-    assert (third.images, third.finished_before, sum(asked)) == (first.images + 1, first.images - 1, 2)
+    assert (third.images, third.finished_before) == (first.images + 1, first.images - 1)
+    batches = result_objects(store, f"bulk/{first.run}/")
+    lines = b"".join(batches[key] for key in batches.keys() - written.keys()).splitlines()
+    assert sorted(json.loads(line)["s3_key"] for line in lines) == ["cut.png", "new.png"]
     another = BulkRequest(request_.source, WorkflowModel(tiny_model, threshold=0.5, image_size=8))
     assert runner.run(another).finished_before == 0
 
@@ -218,21 +214,19 @@ def test_a_model_that_was_trained_anew_is_loaded_anew(
     assert told == [{load_model(tiny_model).model}, {load_model(folder).model}]
 
 
-def test_one_model_serves_all_threads(
-    request_: BulkRequest, store: WorkspaceObjectStore, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many batches run at a time, the handlers load the model once."""
-    loaded: list[str] = []
-    init = OnnxClassifier.__init__
-
-    def counting(self: OnnxClassifier, *arguments: Any, **named: Any) -> None:
-        loaded.append(threading.current_thread().name)
-        init(self, *arguments, **named)
-
-    monkeypatch.setattr(OnnxClassifier, "__init__", counting)
+def test_one_model_serves_all_threads(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many batches ask for the model at the same time, all get one and the same."""
+    monkeypatch.setenv("SCONES_CLASSIFIER", f"onnx:{tiny_model}")
     os.utime(tiny_model / "model.onnx")  # no earlier test has loaded this one
-    LocalBulkRunner(store, batch_size=1, workers=8).run(request_)
-    assert len(loaded) == 2, "once to name the run, once to classify"
+    together = threading.Barrier(8)
+
+    def ask(_number: int) -> object:
+        together.wait(10)
+        return backends.batch_classifier()
+
+    with ThreadPoolExecutor(8) as pool:
+        models = list(pool.map(ask, range(8)))
+    assert all(model is models[0] for model in models)
 
 
 def test_bulk_says_what_one_by_one_says(
@@ -350,14 +344,16 @@ def test_aws_would_take_every_definition(source: ImageSource) -> None:
 
 
 def test_failing_batches_beyond_the_tolerance_fail_the_run(
-    request_: BulkRequest, runner: LocalBulkRunner, monkeypatch: pytest.MonkeyPatch
+    request_: BulkRequest, runner: LocalBulkRunner, tiny_model: Path, tmp_path: Path
 ) -> None:
     """A model that answers nonsense fails its batches, and with them the run, by name."""
-
-    def nonsense(self: OnnxClassifier, pixels: Any) -> Any:
-        raise InferenceError("nonsense")
-
-    monkeypatch.setattr(OnnxClassifier, "predict_batch", nonsense)
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    graph = onnx.load(folder / "model.onnx")
+    (bias,) = (value for value in graph.graph.initializer if value.name == "bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(2, np.nan, np.float32), "bias"))
+    onnx.save(graph, folder / "model.onnx")
+    request_ = BulkRequest(request_.source, WorkflowModel(folder, threshold=0.9, image_size=8))
     with pytest.raises(ExecutionFailedError, match="ExceedToleratedFailureThreshold"):
         runner.run(request_)
 
@@ -444,15 +440,13 @@ def test_a_replaced_model_in_the_store_is_noticed(
                 file.addfile(entry, io.BytesIO(data))
         return buffer.getvalue()
 
-    minutes = iter((0.0, 59.0, 120.0, 180.0))
-    monkeypatch.setattr(backends.time, "monotonic", lambda: next(minutes))
     monkeypatch.setenv("SCONES_CLASSIFIER", "onnx:s3://models/model.tar.gz")
-    backends._newest.cache_clear()
+    backends._versions.clear()
     stored.write("models", "model.tar.gz", archive("motorcycle"), "application/gzip")
-    first = backends.classifier()
+    first = backends.classifier(lambda: 0.0)
     assert first.labels == ("bicycle", "motorcycle")
     stored.write("models", "model.tar.gz", archive("motorbike"), "application/gzip")
-    assert backends.classifier() is first
-    second = backends.classifier()
+    assert backends.classifier(lambda: 59.0) is first
+    second = backends.classifier(lambda: 120.0)
     assert second.labels == ("bicycle", "motorbike")
-    assert backends.classifier() is second
+    assert backends.classifier(lambda: 180.0) is second

@@ -227,6 +227,7 @@ def test_quotas_that_would_refuse_are_named(folder: Path) -> None:
     assert found["quota ml.m5.large for endpoint usage"].level == "error"
     assert found["quota ml.g4dn.xlarge for training job usage"].level == "warning"
     assert "ReservedConcurrency=0" in found["quota of Lambda"].remedy
+    assert "the stack reserves 160 of 260" in found["quota of Lambda"].found  # 3 functions 20, batches 100
 
 
 def test_what_cannot_be_asked_is_a_warning(folder: Path) -> None:

@@ -36,7 +36,7 @@ _FORKS.set_forkserver_preload(
     [
         *sorted({f"scones_ml.cli.{verb.target.partition(':')[0]}" for verb in VERBS.values()}),
         *("scones_ml.dataset.staging", "scones_ml.lifecycle.demo", "scones_ml.local.backend", "scones_ml.local.bulk"),
-        *("scones_ml.local.workflow", __name__),
+        *("scones_ml.local.workflow", "numpy", "onnxruntime", "PIL.Image", "aws_lambda_powertools", __name__),
     ]
 )
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.kill", "subprocess.Popen"}

@@ -37,7 +37,7 @@ def machine(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         monkeypatch.setenv(name, value)
     client = boto3.client("stepfunctions")
     role = "arn:aws:iam::123456789012:role/machine"
-    arn = client.create_state_machine(name="images", definition=DEFINITION, roleArn=role)["stateMachineArn"]
+    arn = client.create_state_machine(name="started", definition=DEFINITION, roleArn=role)["stateMachineArn"]
     monkeypatch.setenv("SCONES_STATE_MACHINE", arn)
     backends._executions.cache_clear()  # the client keeps the address it was made with
 

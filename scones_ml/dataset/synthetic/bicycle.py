@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["add_bicycle"]
 
 _KINDS = ("city", "road", "mountain", "step-through", "child", "folding", "penny-farthing")
-_WEIGHTS = (20, 22, 26, 14, 9, 4, 5)
+_WEIGHTS = (20, 22, 26, 14, 9, 4, 5)  # percent: everyday kinds most, the others often enough to be learned
 Spot = tuple[float, float]
 
 

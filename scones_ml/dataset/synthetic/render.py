@@ -32,7 +32,7 @@ _RESAMPLINGS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
-_SMALLEST = 8
+_SMALLEST = 8  # pixels: with fewer a vehicle is a blot; the least --image-size, too
 _FINE_FROM = 128  # pixels from which curves get more points
 
 

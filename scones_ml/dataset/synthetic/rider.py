@@ -62,7 +62,7 @@ def add_bystander(drawing: Drawing, rng: random.Random) -> None:
     drawing.disc((x, 0.91 * tall), 0.05, dark(rng), z, 1.1)
 
 
-_ARCH = [math.radians(angle) for angle in range(10, 221, 15)]
+_ARCH = [math.radians(angle) for angle in range(10, 221, 15)]  # from the brow over the crown to the neck
 
 
 def _trunk(hip: Spot, shoulder: Spot) -> list[Spot]:

@@ -31,7 +31,7 @@ def _unit_circle(n: int) -> npt.NDArray[np.float64]:
     return np.stack([np.cos(angles), np.sin(angles), np.zeros(n + 1)], axis=1)
 
 
-_COARSE_CIRCLE, _FINE_CIRCLE = _unit_circle(24), _unit_circle(128)
+_COARSE_CIRCLE, _FINE_CIRCLE = _unit_circle(24), _unit_circle(128)  # corners, in thumbnails and larger images
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Objects in S3, deleted with all their versions."""
+"""Objects in S3 as plans have them: stored, looked for, and deleted with all their versions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from collections.abc import Iterator
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import parse_uri
+from scones_ml.plans import Change
+from scones_ml.ports import ObjectStore
 
-__all__ = ["delete_objects", "has_objects"]
+__all__ = ["delete_objects", "has_objects", "is_stored", "store_package"]
+
+
+def is_stored(store: ObjectStore, change: Change) -> bool:
+    """Whether a plan's object is there; its name says what it holds."""
+    bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
+    return any(item.key == key for item in store.list(bucket, key))
+
+
+def store_package(store: ObjectStore, change: Change) -> None:
+    """Upload a plan's object."""
+    request = change.request
+    store.write(str(request["Bucket"]), str(request["Key"]), change.content, str(request["ContentType"]))
 
 
 def has_objects(resources: Resources, uri: str) -> bool:
@@ -34,7 +48,7 @@ def delete_objects(resources: Resources, uri: str) -> None:
     """
     bucket, _ = parse_uri(uri)
     for versions in _versions(resources, uri):
-        request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}
+        request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}  # the answer names errors only
         answer = resources.call("s3", "DeleteObjects", request, uri)
         for error in answer.get("Errors", ()):
             code = str(error.get("Code", ""))
