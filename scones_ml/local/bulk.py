@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from pydantic import ValidationError
+
 from scones_ml import asl, events, workflows
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError
 from scones_ml.events import ImageOutcome, ImageRef
@@ -81,8 +83,15 @@ class LocalBulkRunner:
     def _outcomes(self, run: str) -> Iterator[ImageOutcome]:
         """Every result that earlier runs of this name have left."""
         for found in self._store.list(BUCKETS.output, f"bulk/{run}/"):
-            lines = self._store.read(ImageRef(s3_bucket=BUCKETS.output, s3_key=found.key)).data.splitlines()
-            yield from map(ImageOutcome.model_validate_json, lines)
+            ref = ImageRef(s3_bucket=BUCKETS.output, s3_key=found.key)
+            for number, line in enumerate(self._store.read(ref).data.splitlines(), start=1):
+                try:
+                    yield ImageOutcome.model_validate_json(line)
+                except ValidationError as exc:
+                    raise ConfigurationError(
+                        f"{ref.uri}, line {number}: no result that this version can read: update scones_ml, or move "
+                        "the file away to classify its images anew"
+                    ) from exc
 
     def _environment(self, model: WorkflowModel, bucket: str) -> Mapping[str, str]:
         """Batches keep the processors busy by themselves: more readers of files would only be in each other's way."""

@@ -163,6 +163,17 @@ def test_a_second_run_does_what_is_new(
     assert runner.run(another).finished_before == 0
 
 
+def test_results_that_cannot_be_read_are_named(
+    request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore
+) -> None:
+    """A line that a newer version wrote is one error line that names it; nothing is classified a second time."""
+    first = runner.run(request_)
+    key = f"bulk/{first.run}/newer.jsonl"
+    store.write("scones-output", key, b'{"outcome": "undreamt"}\n', "application/jsonl")
+    with pytest.raises(ConfigurationError, match=rf"^s3://scones-output/{key}, line 1: .* update scones_ml"):
+        runner.run(request_)
+
+
 def test_an_interrupted_run_is_resumed(
     request_: BulkRequest, runner: LocalBulkRunner, store: WorkspaceObjectStore
 ) -> None:
