@@ -69,10 +69,11 @@ def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
         run: that what is made belongs to; None starts a new one, which never expires.
 
     Raises:
-        ConfigurationError: there is no such backend.
+        ConfigurationError: there is no such backend, or the workspace is of a newer format.
     """
     if name not in _BACKENDS:
         raise ConfigurationError(f"there is no backend {name!r}: choose {' or '.join(_BACKENDS)}")
+    _load("scones_ml.plans.workspace:check_workspace", workspace)
     elsewhere = [s3_store] if name == "local" else []
     return cast("Backend", _load(_BACKENDS[name], workspace, run, *elsewhere))
 

@@ -33,8 +33,10 @@ def newer_format(file: str, document: Mapping[str, object]) -> str | None:
         document: its fields; ``format`` is 1 where it is missing.
     """
     number = document.get("format", 1)
-    if not isinstance(number, int) or number <= FORMAT:
+    if isinstance(number, int) and 1 <= number <= FORMAT:
         return None
+    if not isinstance(number, int) or number < 1:
+        return f"{file}: the format {number!r} is none from 1 to {FORMAT}: the file is damaged, or scones_ml too old"
     version = document.get("library_version")
     made_by = document.get("made_by") or (f"scones_ml {version}" if version else "a newer scones_ml")
     return f"{file}: made by {made_by} (format {number}): update scones_ml to read it"

@@ -43,7 +43,7 @@ class Lines:
         """What draws on the terminal; None where there is none, and nobody asked for colours all the same."""
         stream = sys.stderr if self._stderr else sys.stdout
         asked = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE")  # both are understood by rich
-        return self._console if asked or stream.isatty() else None
+        return self._console if stream and (asked or stream.isatty()) else None  # a closed stream is None
 
     @cached_property
     def _console(self) -> Console:

@@ -163,6 +163,9 @@ def _parse(document: object) -> Entry | None:
         return None
     try:
         times = {name: datetime.fromisoformat(document[name]) for name in ("time", "expires") if document[name]}
-        return Entry(**{name: value for name, value in document.items() if name in _FIELDS} | times)
+        entry = Entry(**{name: value for name, value in document.items() if name in _FIELDS} | times)
     except (ValueError, TypeError, KeyError):
         return None
+    texts = (entry.run, entry.state, entry.place, entry.kind, entry.name)
+    sound = all(isinstance(text, str) for text in texts) and all(time.tzinfo for time in times.values())
+    return entry if sound and isinstance(entry.dollars_per_hour, float | int | None) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scones_ml import __version__, dataset
+from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.inference.model import ModelCard, read_card, write_card
 from scones_ml.local.backend import LocalBackend
@@ -90,9 +91,11 @@ def test_a_reference_of_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, -1, "two", 1.5, None])
 def test_a_format_that_is_none_is_refused(model: Path, number: object) -> None:
-    """A model whose format is no number of a format is refused by the field's name."""
+    """A model whose format is no number of a format is refused in one line that says so."""
     (model / "model.json").write_text(json.dumps(CARD | {"format": number}))
-    with pytest.raises(ConfigurationError, match=r"model\.json: format: .*; train the model anew"):
+    with pytest.raises(
+        ConfigurationError, match=r"model\.json: the format .* is none from 1 to 2: the file is damaged, or scones_ml"
+    ):
         read_card(model)
 
 
@@ -184,6 +187,18 @@ def test_a_newer_workspace_is_refused(ledger: Ledger) -> None:
         execute(ENDPOINT, lambda change: None, Ledger(ledger.path), Run.new())
     assert marker.read_text() == newer
     assert len(ledger.path.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("verb", [["label-next", "3"], ["monitor"], ["review"], ["status"]])
+def test_no_verb_reads_a_newer_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    """What only reads is refused, too: a newer version may keep elsewhere what this one would say is not there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".scones").mkdir()
+    (tmp_path / ".scones" / "workspace.json").write_text('{"format": "3", "made_by": "scones_ml 0.9.0"}')
+    assert main(verb) == 1
+    assert "workspace.json: the format '3' is none from 1 to 2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ['{"version": 2, "projects": {}}', "projects: []", '{"format": 9, "made_by": "nx"}'])

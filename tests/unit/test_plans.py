@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from datetime import timedelta
 from pathlib import Path
@@ -62,6 +63,21 @@ def test_half_a_line_costs_nothing_but_itself(tmp_path: Path) -> None:
         file.write(b'{"time": "2026-11-2')
     execute(Plan("deploy", "local", (ENDPOINT,)), lambda change: None, ledger, Run.new())
     assert [found.name for found in ledger.resources()] == ["scones", "scones-1"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"kind": {}}, {"name": None}, {"run": 5}, {"dollars_per_hour": "x"}, {"time": "2026-11-28T08:00:00"}, {"time": 5}],
+)
+def test_a_damaged_line_says_nothing(tmp_path: Path, damage: dict[str, object]) -> None:
+    """A line whose fields are of another kind is counted as unreadable, and keeps no other from being read."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    execute(Plan("deploy", "local", (MODEL,)), lambda change: None, ledger, Run.new())
+    line = json.loads(ledger.path.read_text().splitlines()[0])
+    with ledger.path.open("a") as file:
+        file.write(json.dumps(line | damage) + "\n")
+    assert ledger.unreadable() == 1
+    assert len(ledger.resources()) == 1
 
 
 def _write_many(path: Path, writer: int) -> None:
