@@ -122,7 +122,7 @@ class Ledger:
         try:
             documents, _ = journal.read(self.path)
         except OSError as exc:
-            raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}") from exc
+            raise ConfigurationError(f"{self.path} cannot be read: {exc.strerror}; choose another --workspace") from exc
         for document in documents:
             refusal = newer_format(str(self.path), document) if isinstance(document, dict) else None
             if refusal:

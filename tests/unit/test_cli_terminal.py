@@ -56,8 +56,10 @@ def test_columns_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "class    images\n自転車       12\ntruck         3\n"
 
 
-def test_a_closed_stream_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stream_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Where standard output is closed, what would be printed there is dropped, and the command goes on."""
     monkeypatch.setattr("sys.stdout", None)
     terminal.out.print("nobody reads this")
     terminal.print_table(("a",), [("b",)])
+    terminal.say("this goes on")
+    assert capsys.readouterr() == ("", "this goes on\n")
