@@ -21,6 +21,7 @@ from scones_ml.events import ImageRef, parse_object_uri
 if TYPE_CHECKING:
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
     from scones_ml.captures import Capture, Skipped
+    from scones_ml.inference.model import OnnxClassifier
     from scones_ml.plans import Run
     from scones_ml.ports import Backend, Classifier, ObjectStore, StoredObject
     from scones_ml.steps import BatchClassifier
@@ -109,9 +110,22 @@ def classifier(clock: Callable[[], float] = time.monotonic) -> Classifier:
     if target.kind == "sagemaker":
         return _classifier(target, settings.labels(), settings.runtime_url())
     if target.name.startswith("s3://"):
-        return _stored_model(_newest(target.name, clock()))
+        return _fitting(_stored_model(_newest(target.name, clock())))
     with _loading:
-        return _local_model(target.name, _written(Path(target.name)))
+        return _fitting(_local_model(target.name, _written(Path(target.name))))
+
+
+def _fitting(model: OnnxClassifier) -> OnnxClassifier:
+    """The model, once the functions are known to be set as it reads images: the one that serializes knows no model."""
+    found, wanted = settings.image_policy(), model.card.image_policy()
+    same = found.version == wanted.version and (wanted.version == 1 or found.image_size == wanted.image_size)
+    if not same or found.fit != wanted.fit:
+        fit, size = model.card.fit or "", model.card.input_size
+        raise ConfigurationError(
+            f"the functions are not set as the model reads images: set SCONES_IMAGE_SIZE={size} and "
+            f"SCONES_IMAGE_FIT={fit} (the stack's parameters ImageSize and ImageFit)"
+        )
+    return model
 
 
 def batch_classifier() -> BatchClassifier[object]:
@@ -180,8 +194,8 @@ def _newest(uri: str, now: float) -> ImageRef:
 
 
 @lru_cache(maxsize=2)
-def _stored_model(ref: ImageRef) -> Classifier:
-    return cast("Classifier", _load("scones_ml.inference.model:load_archive", _read_model(ref).data, ref.uri))
+def _stored_model(ref: ImageRef) -> OnnxClassifier:
+    return cast("OnnxClassifier", _load("scones_ml.inference.model:load_archive", _read_model(ref).data, ref.uri))
 
 
 def _read_model(ref: ImageRef, limit: int | None = None) -> StoredObject:
@@ -206,8 +220,8 @@ def _written(model: Path) -> tuple[tuple[int, int], ...]:
 
 
 @lru_cache(maxsize=2)
-def _local_model(path: str, written: object) -> Classifier:  # noqa: ARG001 - a model that was trained anew is loaded anew
-    return cast("Classifier", _load(_CLASSIFIERS["onnx"], path))
+def _local_model(path: str, written: object) -> OnnxClassifier:  # noqa: ARG001 - a model trained anew is loaded anew
+    return cast("OnnxClassifier", _load(_CLASSIFIERS["onnx"], path))
 
 
 @lru_cache(maxsize=8)

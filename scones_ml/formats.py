@@ -4,7 +4,8 @@
 format  written by  what is new
 ======  ==========  ===============================================================================================
 1       0.1.0       files carry no ``format``
-2       0.2.0       ``started_from`` is ``base_model``, ``grown_from`` is ``extended_from``; a workspace has a marker
+2       0.2.0       ``started_from`` is ``base_model``, ``grown_from`` is ``extended_from``; a workspace has a marker;
+                    ``policy`` of images, 1 where it is missing
 ======  ==========  ===============================================================================================
 
 A reader takes every format up to its own, a renamed field under each of its names, and ignores fields that it does not

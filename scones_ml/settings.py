@@ -10,9 +10,11 @@ SCONES_THRESHOLD        0 < number <= 1                 least confidence that is
 SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go; a workspace's buckets also
                         | workspace:PATH                find images in S3 and in folders of this machine
 SCONES_STATE_MACHINE    an ARN                          what is started for each image
-SCONES_IMAGE_SIZE       pixels, 224                     a longer side is reduced to it
-SCONES_MAX_IMAGE_BYTES  bytes, 25000000                 larger objects are quarantined undecoded
-SCONES_MAX_IMAGE_PIXELS pixels, 50000000                larger images are quarantined undecoded
+SCONES_IMAGE_SIZE       pixels, 224                     side of the square that the model takes, its input_size
+SCONES_IMAGE_FIT        crop | pad | stretch            what makes a square of an image, the model's fit; unset for a
+                                                        model of policy 1, which version 0.1 trained
+SCONES_MAX_IMAGE_BYTES  bytes, 80000000                 larger objects are quarantined undecoded
+SCONES_MAX_IMAGE_PIXELS pixels, 64000000                larger images are quarantined undecoded
 SCONES_READERS          objects, 8                      of a batch that are read and decoded at a time
 SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powertools
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
@@ -39,18 +41,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.limits import BUCKET_NAME
 
 __all__ = [
     "AwsNames",
+    "Fit",
     "ImagePolicy",
     "Target",
     "aws_names",
     "check_threshold",
     "classifier",
+    "image_fit",
     "image_policy",
     "labels",
     "metrics_enabled",
@@ -64,6 +69,9 @@ __all__ = [
 
 Environ = Mapping[str, str]
 
+Fit = Literal["crop", "pad", "stretch"]
+"""What makes a square of an image: its middle, all of it on white, or all of it out of proportion."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImagePolicy:
@@ -71,14 +79,30 @@ class ImagePolicy:
 
     Attributes:
         max_bytes: larger objects are refused undecoded.
-        max_pixels: width x height beyond which an image is refused undecoded.
-        image_size: each side is reduced to at most this many pixels; nothing is enlarged. At the default of 224
-            any image fits into a state's 262,144 bytes.
+        max_pixels: width x height beyond which an image is refused undecoded; see :mod:`scones_ml.images` for the
+            other caps.
+        image_size: side of the model's square, in pixels. At the default of 224 any image fits into a state's
+            262,144 bytes.
+        fit: what makes a square of an image; policy 1 stretches always.
+        version: of the policy that the model was trained by, 1 or 2; see :mod:`scones_ml.images`.
     """
 
-    max_bytes: int = 25_000_000
-    max_pixels: int = 50_000_000
+    max_bytes: int = 80_000_000
+    max_pixels: int = 64_000_000
     image_size: int = 224
+    fit: Fit = "crop"
+    version: Literal[1, 2] = 2
+
+    def of_model(self, image_size: int, fit: Fit | None) -> ImagePolicy:
+        """These caps with a model's reading.
+
+        Args:
+            image_size: side of the model's square, in pixels.
+            fit: what makes the square; None for a model of policy 1.
+        """
+        if fit is None:
+            return replace(self, image_size=image_size, fit="stretch", version=1)
+        return replace(self, image_size=image_size, fit=fit, version=2)
 
 
 _DEFAULTS = ImagePolicy()
@@ -189,12 +213,26 @@ def check_threshold(value: float, name: str) -> float:
 
 
 def image_policy(environ: Environ = os.environ) -> ImagePolicy:
-    """The image policy, with the defaults of :class:`ImagePolicy` for what is unset."""
-    return ImagePolicy(
+    """The image policy, with the defaults of :class:`ImagePolicy` for what is unset.
+
+    Without SCONES_IMAGE_FIT it is policy 1, so that functions which version 0.1 deployed go on as they did.
+
+    Raises:
+        ConfigurationError: a value that is none.
+    """
+    caps = ImagePolicy(
         max_bytes=_positive(environ, "SCONES_MAX_IMAGE_BYTES", _DEFAULTS.max_bytes),
         max_pixels=_positive(environ, "SCONES_MAX_IMAGE_PIXELS", _DEFAULTS.max_pixels),
-        image_size=_positive(environ, "SCONES_IMAGE_SIZE", _DEFAULTS.image_size),
     )
+    return caps.of_model(_positive(environ, "SCONES_IMAGE_SIZE", _DEFAULTS.image_size), image_fit(environ))
+
+
+def image_fit(environ: Environ = os.environ) -> Fit | None:
+    """What makes a square of an image; None for a model of policy 1."""
+    fit = environ.get("SCONES_IMAGE_FIT") or None
+    if fit is not None and fit not in get_args(Fit):
+        raise ConfigurationError(f"SCONES_IMAGE_FIT is {fit!r}: give {', '.join(get_args(Fit))}, the fit in model.json")
+    return cast("Fit | None", fit)
 
 
 def readers(environ: Environ = os.environ) -> int:

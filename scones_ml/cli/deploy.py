@@ -15,7 +15,7 @@ from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
-from scones_ml.settings import check_threshold
+from scones_ml.settings import Fit, check_threshold
 
 if TYPE_CHECKING:
     from scones_ml.ports import Endpoint
@@ -61,6 +61,14 @@ ClassNames = Annotated[
 ImageSize = Annotated[
     int, typer.Option("--image-size", min=8, help="Pixels that it was trained on.", rich_help_panel=_BUILT_IN)
 ]
+ModelFit = Annotated[
+    Fit | None,
+    typer.Option(
+        "--fit",
+        help="What makes a square of an image; none for a data set staged by version 0.1.",
+        rich_help_panel=_BUILT_IN,
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", help="Least confidence to accept, above 0 and at most 1.", rich_help_panel=_BUILT_IN),
@@ -80,6 +88,7 @@ def deploy(
     container: Container = None,
     classes: ClassNames = None,
     image_size: ImageSize = 224,
+    fit: ModelFit = None,
     threshold: Threshold = None,
     ttl: TimeToLive = None,
     on: On = "local",
@@ -96,7 +105,7 @@ def deploy(
         _only_on_aws(instance_type, instances, serverless, memory, container)
     request = DeploymentRequest(
         name,
-        _model(model, names(classes) or (), image_size, threshold),
+        _model(model, names(classes) or (), image_size, threshold, fit),
         capture_percentage,
         port,
         _variant(instance_type, instances, serverless, memory),
@@ -123,16 +132,20 @@ def deploy(
     _say_next(endpoint, request, on)
 
 
-def _model(model: str, labels: tuple[str, ...], image_size: int, threshold: float | None) -> Path | BuiltInModel:
+def _model(
+    model: str, labels: tuple[str, ...], image_size: int, threshold: float | None, fit: Fit | None
+) -> Path | BuiltInModel:
     if not model.startswith("s3://"):
-        if labels or threshold is not None:
-            raise ConfigurationError(f"{model} knows its classes and threshold: leave --classes and --threshold out")
+        if labels or threshold is not None or fit:
+            raise ConfigurationError(
+                f"{model} knows its classes, threshold and fit: leave --classes, --threshold and --fit out"
+            )
         return Path(model)
     if not labels:
         raise ConfigurationError(f"{model} does not say its classes: give --classes, in the order of their numbers")
     if threshold is not None:
         check_threshold(threshold, "--threshold")
-    return BuiltInModel(model, labels, image_size, threshold)
+    return BuiltInModel(model, labels, image_size, threshold, fit)
 
 
 def _variant(
@@ -179,6 +192,7 @@ def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
         "Labels": ",".join(endpoint.labels),
         "Threshold": endpoint.threshold or "...",
         "ImageSize": endpoint.image_size,
+        **({"ImageFit": endpoint.fit} if endpoint.fit else {}),
     }
     overrides = " ".join(f"{key}={value}" for key, value in parameters.items())
     terminal.say(f"next: sam deploy ... --parameter-overrides {overrides}; scones cleanup --on aws")

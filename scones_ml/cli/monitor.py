@@ -149,6 +149,7 @@ def _make_reference(model: Path, data: Path) -> Reference:
         answers.classes,
         ((staged.root / record.path).read_bytes() for record in staged.split("calibration")),
         image_size=classifier.card.input_size,
+        fit=classifier.card.fit,
         threshold=answers.threshold,
         model_sha256=classifier.sha256,
         dataset_hash=staged.hash,

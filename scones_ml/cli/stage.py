@@ -33,7 +33,7 @@ Destination = Annotated[
     str, typer.Argument(help="The data set's folder, to be made, or s3://bucket/prefix.", show_default=False)
 ]
 PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic images of each class.")]
-ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="Side that images are reduced to, in pixels.")]
+ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="What shorter sides are reduced to, in pixels.")]
 CheckLabels = Annotated[
     bool, typer.Option("--check-labels", help="Name probable label errors and near duplicates; takes five trainings.")
 ]
@@ -119,6 +119,9 @@ def _show_staged(result: dataset.StageResult, folder: Path) -> None:
     counts = result.dataset.counts()
     rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
     terminal.print_table(("class", *counts), rows, right=tuple(counts))
+    size = result.dataset.image_size
+    larger = f"; {result.larger:,} images are larger: see --image-size" if result.larger else ""
+    terminal.say(f"a model will see {size} x {size} pixels of each image{larger}")
     for problem in result.problems[:10]:
         terminal.say(f"left out: {problem.name}: {problem.reason}")
     if len(result.problems) > 10:

@@ -62,7 +62,7 @@ def write_fold(data: Dataset, held: frozenset[str], destination: Path) -> Datase
             os.link(origins[record.sha256], target)
         except OSError:
             shutil.copyfile(origins[record.sha256], target)
-    write(destination, data.classes, records, {"seed": data.seed, "image_size": data.image_size})
+    write(destination, data.classes, records, {"seed": data.seed, "image_size": data.image_size, "policy": data.policy})
     return load(destination)
 
 

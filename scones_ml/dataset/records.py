@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from scones_ml.errors import DatasetError, MissingExtraError
 from scones_ml.formats import FORMAT, MADE_BY, newer_format
+from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +56,7 @@ class Dataset:
         hash: identity of what it holds, see ``dataset_hash``.
         seed: the seed of its split.
         image_size: side in pixels of the square that a model sees.
+        policy: by which its images were read, see :mod:`scones_ml.images`; 1 where dataset.json does not say it.
         extended_from: hashes of the data sets that it was extended from, the oldest first; their images are still
             in the splits that they were in there. ``grown_from`` in format 1.
     """
@@ -66,6 +68,7 @@ class Dataset:
     seed: int
     image_size: int
     extended_from: tuple[str, ...] = ()
+    policy: Literal[1, 2] = 1
 
     def split(self, name: Split) -> tuple[Record, ...]:
         """The records of one split, in the manifest's order."""
@@ -75,8 +78,12 @@ class Dataset:
         """How many images each split holds of each class."""
         return count(self.records, self.classes)
 
-    def arrays(self, name: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def arrays(self, name: Split, policy: ImagePolicy | None = None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The images of one split as a model sees them.
+
+        Args:
+            name: which split.
+            policy: how the model reads them; None crops them to the data set's size, or stretches by policy 1.
 
         Returns:
             Pixels (N, S, S, 3) uint8 RGB with S = ``image_size``, and labels (N,) int64, in the order of ``split``.
@@ -93,11 +100,12 @@ class Dataset:
             raise MissingExtraError(str(exc.name), "onnx") from exc
         from scones_ml.errors import ImageError
 
+        policy = policy or ImagePolicy().of_model(self.image_size, None if self.policy == 1 else "crop")
         records = self.split(name)
         pixels = np.empty((len(records), self.image_size, self.image_size, 3), np.uint8)
         for row, record in zip(pixels, records, strict=True):
             try:
-                row[:] = images.pixels((self.root / record.path).read_bytes(), self.image_size)
+                row[:] = images.pixels((self.root / record.path).read_bytes(), self.image_size, policy)
             except (OSError, ImageError) as exc:
                 raise DatasetError(f"{self.root / record.path}: {exc}: stage the data set again") from exc
         return pixels, np.array([record.label for record in records], np.int64)
@@ -132,7 +140,7 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         root: the folder that holds the images.
         classes: class names by label.
         records: sorted by split, label and path.
-        facts: what else ``dataset.json`` says: seed, image_size, source, problems, ignored, extended_from.
+        facts: what else ``dataset.json`` says: seed, image_size, policy, source, problems, ignored, extended_from.
     """
     # A class folder's name may be no UTF-8; what backslashreplace makes of it is JSON's own escape.
     with (root / _MANIFEST).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
@@ -195,11 +203,20 @@ def load(path: str | Path) -> Dataset:
             seed=int(card["seed"]),
             image_size=int(card["image_size"]),
             extended_from=tuple(card.get("extended_from", card.get("grown_from", ()))),
+            policy=_policy(card.get("policy", 1)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise DatasetError(f"{root} cannot be read ({type(exc).__name__}: {exc}): stage it again") from exc
     _check(dataset)
     return dataset
+
+
+def _policy(value: object) -> Literal[1, 2]:
+    if value == 1:
+        return 1
+    if value == 2:
+        return 2
+    raise ValueError(f"there is no image policy {value!r}")
 
 
 def _read_manifest(path: Path) -> Iterable[Record]:

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from scones_ml import images
 from scones_ml.dataset import records as staged
@@ -42,12 +43,14 @@ class StageResult:
     Attributes:
         dataset: the data set, as ``load`` reads it.
         problems: every image that was left out, with the reason; also in dataset.json.
+        larger: how many images were reduced.
         ignored: how many files were no images and not meant to be: hidden ones, manifests, notes; or how many answers
             were in dispute or of no class here.
     """
 
     dataset: Dataset
     problems: tuple[Problem, ...]
+    larger: int
     ignored: int
 
 
@@ -66,7 +69,8 @@ def stage(
 
     A source with a test set keeps it untouched; its other images are split 80/10/10 into train, validation and
     calibration. A source without one gives one image in five to test first. Splits are stratified by class and
-    depend on the seed and the images' content alone.
+    depend on the seed and the images' content alone. Every image keeps its proportions: what makes a square of it is
+    the model's own affair.
 
     Args:
         source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
@@ -77,8 +81,8 @@ def stage(
         classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst``, which has
             numbers only, the names of all its labels.
         seed: decides the splits.
-        image_size: each side of an image is reduced to at most this many pixels; models see squares of this side. A
-            data set that is extended keeps its own.
+        image_size: the shorter side of an image is reduced to at most this many pixels; models see squares of this
+            side. A data set that is extended keeps its own, and the image policy that it was staged by.
         progress: called with (images read, images there are); before that, with bytes or objects downloaded.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded, so that it is fetched once.
@@ -98,28 +102,30 @@ def stage(
         downloads=Path(downloads),
         progress=progress,
     )
+    reading = _Reading(image_size)
     if isinstance(origin, ExtendedDataset):
-        image_size = origin.data.image_size
+        reading = _Reading(origin.data.image_size, origin.data.policy)
     with _reading(origin):
         chosen = _choose_classes(origin, classes)
         listing = origin.listing(chosen)
     target = _usable_destination(Path(destination), origin)
     with _replacing(target) as work:
-        images, unreadable, ignored = _read_all(listing, work, image_size, progress)
+        images, unreadable, ignored = _read_all(listing, work, reading, progress)
         kept, repeats = drop_repeats(images)
         problems = sorted([*unreadable, *repeats], key=lambda problem: problem.name)
         _check_classes(origin, chosen, kept, problems)
         records = _place(assign_splits(kept, chosen, seed), chosen, work)
         facts = {
             "seed": seed,
-            "image_size": image_size,
+            "image_size": reading.size,
+            "policy": reading.policy,
             "source": origin.name,
             "ignored": ignored,
             "problems": [asdict(problem) for problem in problems],
             "extended_from": _extended_from(origin),
         }
         staged.write(work, chosen, records, facts)
-    return StageResult(staged.load(target), tuple(problems), ignored)
+    return StageResult(staged.load(target), tuple(problems), reading.larger, ignored)
 
 
 def _extended_from(origin: Source) -> list[str]:
@@ -224,8 +230,37 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+class _Reading:
+    """How images are read: as serving reads them, so that the model's pixels come out equal.
+
+    Attributes:
+        size: what their shorter side is reduced to, in pixels.
+        policy: of images, 1 or 2.
+        larger: how many were reduced so far.
+    """
+
+    def __init__(self, size: int, policy: Literal[1, 2] = 2) -> None:
+        self.size, self.policy, self.larger = size, policy, 0
+
+    def png(self, data: bytes) -> bytes:
+        if self.policy == 1:
+            return self._by_first_policy(data)
+        image = images.reduce(data, self.size)
+        self.larger += min(image.stored) > self.size
+        return image.png
+
+    def _by_first_policy(self, data: bytes) -> bytes:
+        """Serving's normalisation first, then the reduction that serving left to the model."""
+        caps = images.ImagePolicy()
+        image = images.normalise(data, caps.of_model(caps.image_size, None))
+        if max(image.width, image.height) <= self.size:
+            return image.png
+        self.larger += 1
+        return images.normalise(image.png, caps.of_model(self.size, None)).png
+
+
 def _read_all(
-    listing: Listing, work: Path, image_size: int, progress: Progress
+    listing: Listing, work: Path, reading: _Reading, progress: Progress
 ) -> tuple[list[StagedImage], list[Problem], int]:
     """Read and normalise every image into a flat folder; its place is known only when all have been seen."""
     incoming = work / "incoming"
@@ -238,7 +273,7 @@ def _read_all(
         try:
             if isinstance(data, ImageError):
                 raise data
-            png = _normalised(data, image_size)
+            png = reading.png(data)
         except ImageError as exc:
             if candidate.expected:
                 problems.append(Problem(candidate.name, "unreadable", str(exc)))
@@ -276,14 +311,6 @@ def _bytes_of(candidate: Candidate) -> bytes | ImageError:
         return exc
     except OSError as exc:
         return ImageError(exc.strerror or str(exc))
-
-
-def _normalised(data: bytes, image_size: int) -> bytes:
-    """Serving's normalisation first, then the reduction that serving leaves to the model: the pixels come out equal."""
-    image = images.normalise(data)
-    if max(image.width, image.height) <= image_size:
-        return image.png
-    return images.normalise(image.png, images.ImagePolicy(image_size=image_size)).png
 
 
 def _check_classes(

@@ -13,15 +13,16 @@ import json
 import tarfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from scones_ml import images
 from scones_ml.errors import ConfigurationError, MissingExtraError
 from scones_ml.formats import FORMAT, newer_format
-from scones_ml.settings import ImagePolicy
+from scones_ml.settings import Fit, ImagePolicy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +56,9 @@ class ModelCard(BaseModel):
         format: of the file that the card is written to, see :mod:`scones_ml.formats`; the newest, whatever was read.
         labels: class names in the order of the probabilities.
         input_size: side of the square that the model takes, in pixels.
+        policy: of images, by which its training images were read, 1 or 2, see :mod:`scones_ml.images`; 1 where a card
+            does not say it. It is read so in every door.
+        fit: what makes a square of an image by policy 2; None by policy 1.
         threshold: least confidence to accept, in (0, 1]; None when no threshold could keep its promise.
         threshold_choice: how the threshold was chosen, and what it promises.
         temperature: what the logits were divided by; it is already inside ``model.onnx``.
@@ -74,6 +78,8 @@ class ModelCard(BaseModel):
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     labels: tuple[str, ...] = Field(min_length=2)
     input_size: int = Field(gt=0)
+    policy: Literal[1, 2] = 1
+    fit: Fit | None = None
     threshold: float | None = Field(default=None, gt=0.0, le=1.0)
     threshold_choice: dict[str, object] = {}
     temperature: float = Field(default=1.0, gt=0.0)
@@ -90,6 +96,16 @@ class ModelCard(BaseModel):
     @classmethod
     def _is_written_in_the_newest(cls, _: int) -> int:
         return FORMAT
+
+    @model_validator(mode="after")
+    def _policy_and_fit_agree(self) -> ModelCard:
+        if (self.policy == 2) != (self.fit is not None):
+            raise ValueError(f"policy {self.policy} and fit {self.fit!r} do not go together")
+        return self
+
+    def image_policy(self, caps: ImagePolicy | None = None) -> ImagePolicy:
+        """How the model's images are read, within these caps; the defaults when None."""
+        return (caps or ImagePolicy()).of_model(self.input_size, self.fit)
 
 
 class OnnxClassifier:
@@ -114,7 +130,7 @@ class OnnxClassifier:
         self.card = card
         self.sha256 = hashlib.sha256(graph).hexdigest()
         self.file_bytes = len(graph)
-        self._policy = policy or ImagePolicy()
+        self._policy = card.image_policy(policy)
         self._session = _session(graph, f"{name}/{MODEL_GRAPH}" if name else MODEL_GRAPH)
 
     @property
@@ -145,8 +161,10 @@ class OnnxClassifier:
         return tuple(float(p) for p in self.predict_batch(square[None])[0])
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> npt.NDArray[np.uint8]:
-        """See :meth:`scones_ml.steps.BatchClassifier.prepare`."""
-        return images.normalised_pixels(data, self.card.input_size, policy)
+        """See :meth:`scones_ml.steps.BatchClassifier.prepare`; of the policy the caps count, the rest is the card's."""
+        if self.card.policy == 1:  # reduced first to what the functions are set to, as the workflow does
+            return images.normalised_pixels(data, self.card.input_size, replace(policy, version=1))
+        return images.pixels(data, self.card.input_size, self.card.image_policy(policy))
 
     def predict_many(
         self,

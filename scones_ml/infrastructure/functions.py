@@ -30,7 +30,7 @@ __all__ = [
 BUNDLED_MODEL = "onnx:/var/task/model"
 """Where ``scones package`` puts a model that travels with the function."""
 
-_IMAGE_POLICY: Final = ("SCONES_IMAGE_SIZE", "SCONES_MAX_IMAGE_BYTES", "SCONES_MAX_IMAGE_PIXELS")
+_IMAGE_POLICY: Final = ("SCONES_IMAGE_SIZE", "SCONES_IMAGE_FIT", "SCONES_MAX_IMAGE_BYTES", "SCONES_MAX_IMAGE_PIXELS")
 _CLASSIFIER: Final = ("SCONES_CLASSIFIER", "SCONES_LABELS", "SCONES_OBJECT_STORE")
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "backends.batch_classifier": _CLASSIFIER,
@@ -81,6 +81,7 @@ def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
         "SCONES_LABELS": either("UsesEndpoint", ref("Labels"), NO_VALUE),
         "SCONES_OBJECT_STORE": "s3",
         "SCONES_IMAGE_SIZE": ref("ImageSize"),
+        "SCONES_IMAGE_FIT": ref("ImageFit"),
         "SCONES_MAX_IMAGE_BYTES": str(policy.max_bytes),
         "SCONES_MAX_IMAGE_PIXELS": str(policy.max_pixels),
         "SCONES_THRESHOLD": ref("Threshold"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from scones_ml.infrastructure.intrinsics import Value, ref
 from scones_ml.limits import BUCKET_NAME
-from scones_ml.settings import ImagePolicy
+from scones_ml.settings import Fit, ImagePolicy
 
 __all__ = ["RESERVED_CONCURRENCY", "TemplateSettings", "conditions", "interface", "parameters", "rules"]
 
@@ -43,14 +43,17 @@ class TemplateSettings(BaseModel):
     capture_days: int = Field(default=30, ge=1)
     upload_days: int = Field(default=30, ge=1)
     noncurrent_days: int = Field(default=30, ge=1)
-    suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+    suffixes: tuple[str, ...] = (
+        *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+        *(".avif", ".heic", ".heif"),
+    )
     image_policy: ImagePolicy = ImagePolicy()
 
 
 _PREFIX: Final = r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]*/$"
 _PREFIX_HINT: Final = "letters, digits, _ . - / and a / at the end"
 _GROUPS: Final = {
-    "The model": ("Threshold", "EndpointName", "EndpointExpires", "Labels", "ModelUri", "ImageSize"),
+    "The model": ("Threshold", "EndpointName", "EndpointExpires", "Labels", "ModelUri", "ImageSize", "ImageFit"),
     "Where images arrive and who hears of trouble": ("InputPrefix", "AlarmEmail", "ReviewRatePercent"),
     "How it runs": ("Architecture", "ReservedConcurrency", "Tracing", "Project"),
 }
@@ -85,10 +88,16 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
         ),
         "ImageSize": {
             "Type": "Number",
-            "Description": "Longer sides are reduced to this many pixels; the model's input size is enough",
+            "Description": "Side of the square that the model takes, in pixels: input_size in model.json",
             "Default": settings.image_policy.image_size,
             "MinValue": 8,
             "MaxValue": 1024,
+        },
+        "ImageFit": {
+            "Type": "String",
+            "Description": "What makes a square of an image: fit in model.json; empty for a model that has none there",
+            "Default": "",
+            "AllowedValues": ["", *get_args(Fit)],
         },
         "InputPrefix": _text("Images under this prefix are classified", "images/", _PREFIX, _PREFIX_HINT),
         "AlarmEmail": _text("Who is told of alarms and failed executions; empty for nobody", "", r"^$|^\S+@\S+$"),

@@ -58,7 +58,7 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
             f"{data} was staged at {staged.image_size} pixels, but the model takes {size}: "
             f"stage it with --image-size {size}"
         )
-    pixels, labels = staged.arrays(split)
+    pixels, labels = staged.arrays(split, classifier.card.image_policy())
     if not len(labels):
         raise DatasetError(f"{data} has no {split} images: stage a source that has some")
     import numpy as np

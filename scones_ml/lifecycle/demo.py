@@ -315,7 +315,7 @@ def _row(found: ImageResult, truth: dict[str, str], files: dict[str, bytes]) -> 
 
     key = found.image.s3_key
     try:
-        thumbnail = images.normalise(files[key], THUMBNAIL).png
+        thumbnail = images.preview(files[key], THUMBNAIL).data
     except ImageError:
         thumbnail = None
     return ClassifiedRow(

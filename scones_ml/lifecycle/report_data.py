@@ -167,6 +167,6 @@ def _tested(staged: dataset.Dataset, predictions: Predictions) -> tuple[Classifi
 
 def _thumbnail(path: Path) -> bytes | None:
     try:
-        return images.normalise(path.read_bytes(), THUMBNAIL).png
+        return images.preview(path.read_bytes(), THUMBNAIL).data
     except ImageError:
         return None

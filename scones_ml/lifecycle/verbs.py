@@ -272,10 +272,10 @@ def workflow_model(classifier: Endpoint | Path, threshold: float | None = None) 
     """
     if isinstance(classifier, Path):
         card = read_card(classifier)
-        own, image_size = card.threshold, card.input_size
+        own, image_size, fit = card.threshold, card.input_size, card.fit
     else:
-        own, image_size = classifier.threshold, classifier.image_size
+        own, image_size, fit = classifier.threshold, classifier.image_size, classifier.fit
     threshold = own if threshold is None else threshold
     if threshold is None:
         raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
-    return WorkflowModel(classifier, threshold, image_size)
+    return WorkflowModel(classifier, threshold, image_size, fit)

@@ -103,7 +103,7 @@ class LocalDeployer:
         try:
             url = f"http://127.0.0.1:{_port(child, log)}"
             captures = str(self._captures / request.name)
-            endpoint = Endpoint(request.name, url, card.labels, card.input_size, card.threshold, captures)
+            endpoint = Endpoint(request.name, url, card.labels, card.input_size, card.threshold, captures, card.fit)
             record = {"pid": child.pid, "endpoint": dataclasses.asdict(endpoint)}
             half = self._record(request.name).with_suffix(".part")
             half.write_text(json.dumps(record, indent=2), encoding="utf-8")

@@ -87,7 +87,11 @@ def handler_environment(model: WorkflowModel, buckets: Path) -> dict[str, str]:
 
 
 def _model_environment(model: WorkflowModel) -> dict[str, str]:
-    environment = {"SCONES_THRESHOLD": repr(model.threshold), "SCONES_IMAGE_SIZE": str(model.image_size)}
+    environment = {
+        "SCONES_THRESHOLD": repr(model.threshold),
+        "SCONES_IMAGE_SIZE": str(model.image_size),
+        "SCONES_IMAGE_FIT": model.fit or "",
+    }
     if isinstance(model.classifier, Path):
         return environment | {"SCONES_CLASSIFIER": f"onnx:{model.classifier.absolute()}"}
     return environment | {

@@ -21,24 +21,25 @@ __all__ = ["measure", "measure_pixels"]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def measure(files: Sequence[bytes], size: int) -> FloatArray:
+def measure(files: Sequence[bytes], policy: images.ImagePolicy) -> FloatArray:
     """Measure encoded images.
 
     Args:
         files: N files' bytes.
-        size: side of the model's square in pixels, at least 3.
+        policy: how the model reads them; ``image_size`` is at least 3.
 
     Returns:
         (N, 4): brightness, contrast and sharpness as :func:`measure_pixels` has them, and the size: the square root
-        of the number of pixels, each side counted up to ``size``; what lies beyond, the model never sees. A row of
-        NaN is an image that cannot be read.
+        of the number of pixels, each side counted up to ``image_size``; what lies beyond, the model never sees. A row
+        of NaN is an image that cannot be read.
     """
+    size = policy.image_size
     figures = np.full((len(files), 4), np.nan)
     squares = np.zeros((len(files), size, size, 3), np.uint8)
     readable = np.zeros(len(files), np.bool_)
     for number, data in enumerate(files):
         try:
-            squares[number] = images.pixels(data, size)
+            squares[number] = images.pixels(data, size, policy)
         except ImageError:
             continue
         readable[number], figures[number, 3] = True, _size(data, size)

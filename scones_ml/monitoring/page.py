@@ -64,6 +64,6 @@ def _figure(figure: FigureDrift, value: float | None) -> str:
 
 def _thumbnail(data: bytes) -> bytes | None:
     try:
-        return images.normalise(data, _THUMBNAIL).png
+        return images.preview(data, _THUMBNAIL).data
     except ImageError:
         return None

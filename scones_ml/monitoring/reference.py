@@ -19,6 +19,7 @@ from scones_ml.evaluation.arrays import IntArray, as_labels, as_probabilities, c
 from scones_ml.formats import FORMAT, newer_format
 from scones_ml.monitoring.grids import CELLS, CONFIDENCE, IMAGE_GRIDS, histogram
 from scones_ml.monitoring.image_figures import measure
+from scones_ml.settings import Fit, ImagePolicy
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -36,6 +37,7 @@ class Reference(BaseModel):
         labels: class names in the order of the probabilities.
         threshold: least confidence to accept, in (0, 1]; None when there is none.
         image_size: side of the model's square, in pixels.
+        fit: what makes the square, see :class:`scones_ml.images.ImagePolicy`; None for a model of policy 1.
         images: how many images were seen.
         predicted: how many of them were taken for each class.
         confidence: images by cell of their confidence.
@@ -51,6 +53,7 @@ class Reference(BaseModel):
     labels: tuple[str, ...] = Field(min_length=2)
     threshold: float | None = Field(default=None, gt=0.0, le=1.0)
     image_size: int = Field(ge=3)
+    fit: Fit | None = None
     images: int = Field(gt=0)
     predicted: tuple[Annotated[int, Field(ge=0)], ...]
     confidence: Counts
@@ -88,6 +91,7 @@ def make_reference(
     files: Iterable[bytes],
     *,
     image_size: int,
+    fit: Fit | None = None,
     threshold: float | None = None,
     model_sha256: str = "",
     dataset_hash: str = "",
@@ -100,6 +104,7 @@ def make_reference(
         classes: K names.
         files: their files' bytes, in any order.
         image_size: side of the model's square, in pixels.
+        fit: what makes the square; None for a model of policy 1.
         threshold: least confidence to accept.
         model_sha256: identity of the model.
         dataset_hash: identity of the data set.
@@ -112,13 +117,14 @@ def make_reference(
     matrix = as_probabilities(probabilities)
     answers = matrix.argmax(axis=1)
     cells = CONFIDENCE.cells(confidences(matrix))
-    measured = measure(list(files), image_size)
+    measured = measure(list(files), ImagePolicy().of_model(image_size, fit))
     if np.isnan(measured).any():
         raise InvalidImageError(f"{int(np.isnan(measured[:, 0]).sum())} images of the reference cannot be read")
     return Reference(
         labels=tuple(classes),
         threshold=threshold,
         image_size=image_size,
+        fit=fit,
         images=len(matrix),
         predicted=tuple(np.bincount(answers, minlength=matrix.shape[1]).tolist()),
         confidence=_sparse(histogram(cells)),

@@ -24,6 +24,7 @@ from scones_ml.monitoring.martingale import BLOCK
 from scones_ml.monitoring.reference import Reference
 from scones_ml.monitoring.results import ClassShare, Dot, Doubtful, Latency, Monitoring
 from scones_ml.monitoring.timeline import Timeline, moment
+from scones_ml.settings import ImagePolicy
 
 __all__ = ["MonitorRequest", "monitor"]
 
@@ -157,8 +158,9 @@ class _Stream:
         assert self._watch is not None and self._request.reference is not None  # noqa: S101, PT018
         chosen = np.flatnonzero((numbers < _ALL_OF_FIRST) | (numbers % _ONE_IN == 0))
         chosen = chosen[[bool(captures[place].input.data) for place in chosen]]
-        size = self._request.reference.image_size
-        figures = measure([captures[place].input.data for place in chosen], size)
+        reference = self._request.reference
+        policy = ImagePolicy().of_model(reference.image_size, reference.fit)
+        figures = measure([captures[place].input.data for place in chosen], policy)
         self._watch.add_images(figures, numbers[chosen], seconds[chosen])
 
     def _keep(self, captures: list[Capture], seconds: FloatArray, confidence: FloatArray, predicted: IntArray) -> None:

@@ -29,7 +29,7 @@ _EVENTS: Final = (
     "typing-extensions",
     "typing-inspection",
 )
-_IMAGES: Final = ("pillow",)
+_IMAGES: Final = ("pi-heif", "pillow")
 _MODEL: Final = ("numpy", "onnxruntime")
 _TRACING: Final = ("aws-xray-sdk", "wrapt")
 
@@ -56,11 +56,14 @@ _LEFT_OUT: Final = (
     "*.dist-info/REQUESTED",
     "*.dist-info/direct_url.json",
     "*.dist-info/entry_points.txt",
-    # AVIF is no format of the image policy; Pillow does without.
-    "PIL/_avif.*",
-    "pillow.libs/libavif-*",
+    # Nothing is written on images, and there is no desktop.
     "PIL/ImageTk.py",
+    "PIL/_imagingft.*",
     "PIL/_imagingtk.*",
+    "pillow.libs/libbrotli*",
+    "pillow.libs/libfreetype-*",
+    "pillow.libs/libharfbuzz-*",
+    "pillow.libs/libpng16-*",
     "numpy/_core/include/*",
     "numpy/f2py/*",
     # ONNX Runtime for C: the Python module holds a copy of its own. The folders are tools for making models.

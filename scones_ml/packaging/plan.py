@@ -14,7 +14,14 @@ from scones_ml.workflows.handlers import handler_file
 __all__ = ["FunctionPlan", "PackagePlan", "PackageRequest", "Pin", "plan"]
 
 _MODEL_FILES = ("model.json", "model.onnx")
-_EXTRAS = {"numpy": "onnx", "onnxruntime": "onnx", "pillow": "onnx", "aws-xray-sdk": "tracing", "wrapt": "tracing"}
+_EXTRAS = {
+    "aws-xray-sdk": "tracing",
+    "numpy": "onnx",
+    "onnxruntime": "onnx",
+    "pi-heif": "heif",
+    "pillow": "onnx",
+    "wrapt": "tracing",
+}
 
 
 @dataclass(frozen=True, slots=True)

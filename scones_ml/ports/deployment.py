@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from scones_ml.errors import ConfigurationError
 from scones_ml.limits import SERVERLESS_CONCURRENCY, SERVERLESS_MEMORY_MB
 from scones_ml.ports.progress import Steps, no_steps
-from scones_ml.settings import check_threshold
+from scones_ml.settings import Fit, check_threshold
 
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
     from scones_ml.plans import Plan
@@ -27,12 +27,14 @@ class BuiltInModel:
         labels: class names in the order of its answers, which the archive does not hold.
         image_size: side of the square that it was trained on, in pixels.
         threshold: least confidence to accept, in (0, 1]; None when none was chosen.
+        fit: what makes a square of an image; None where its data set was staged by policy 1.
     """
 
     uri: str
     labels: tuple[str, ...]
     image_size: int = 224
     threshold: float | None = None
+    fit: Fit | None = None
 
     def __post_init__(self) -> None:
         if not (self.uri.startswith("s3://") and self.uri.endswith("/model.tar.gz")):
@@ -122,6 +124,7 @@ class Endpoint:
         image_size: side of the square that its model takes, in pixels.
         threshold: its model's threshold, in (0, 1]; None when no threshold could keep its promise.
         captures: the folder or prefix that holds its data capture.
+        fit: what makes a square of an image for its model; None for a model of policy 1.
     """
 
     name: str
@@ -130,6 +133,7 @@ class Endpoint:
     image_size: int
     threshold: float | None
     captures: str
+    fit: Fit | None = None
 
 
 class Deployer(Protocol):

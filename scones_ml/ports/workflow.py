@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from scones_ml.ports.deployment import Endpoint
 from scones_ml.ports.progress import Progress, no_progress
+from scones_ml.settings import Fit
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef, Outcome
@@ -33,11 +34,13 @@ class WorkflowModel:
         classifier: an endpoint, or a model's folder, to be loaded into this process.
         threshold: least confidence that is accepted, in (0, 1].
         image_size: what images are reduced to, in pixels; the model's input size.
+        fit: what makes a square of an image; None for a model of policy 1.
     """
 
     classifier: Endpoint | Path
     threshold: float
     image_size: int
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,8 @@ def model_request(
         size = model.input_size
         code = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
     environment = {**code, "SCONES_LABELS": ",".join(model.labels), "SCONES_IMAGE_SIZE": str(size)}
+    if model.fit is not None:
+        environment["SCONES_IMAGE_FIT"] = model.fit
     if model.threshold is not None:
         environment["SCONES_THRESHOLD"] = repr(model.threshold)
     found: Request = {

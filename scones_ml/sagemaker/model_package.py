@@ -32,7 +32,7 @@ __all__ = ["ModelPackage", "archive", "pack_model", "requirements"]
 
 _PROGRAM: Final = Path(__file__).with_name("container.py")
 # Versions are those installed here, so that what runs there is what was tested.
-_REQUIREMENTS: Final = ("numpy", "onnxruntime", "pillow", "pydantic")
+_REQUIREMENTS: Final = ("numpy", "onnxruntime", "pi-heif", "pillow", "pydantic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def requirements(packages: tuple[str, ...], extra: str) -> str:
     try:
         return "".join(f"{name}=={metadata.version(name)}\n" for name in packages)
     except metadata.PackageNotFoundError as exc:
-        raise MissingExtraError(str(exc.name), extra) from exc
+        raise MissingExtraError(str(exc.name), "heif" if exc.name == "pi-heif" else extra) from exc
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:

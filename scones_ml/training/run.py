@@ -89,6 +89,8 @@ def run(job: Job) -> ModelCard:
     card = ModelCard(
         labels=data.classes,
         input_size=data.image_size,
+        policy=data.policy,
+        fit=None if data.policy == 1 else "crop",
         dataset_hash=data.hash,
         preset=job.preset,
         epochs=recipe.epochs,
@@ -97,7 +99,7 @@ def run(job: Job) -> ModelCard:
         base_model=hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
         library_version=__version__,
     )
-    progress = _Progress(*data.arrays("validation"))
+    progress = _Progress(*data.arrays("validation", card.image_policy()))
     fitted = _trained(job, data, recipe, card, progress)
     card = card.model_copy(update={"temperature": progress.temperature(fitted)})
     graph = to_onnx(fitted, card.input_size, card.temperature)
@@ -115,7 +117,7 @@ def run(job: Job) -> ModelCard:
 
 def _trained(job: Job, data: Dataset, recipe: Recipe, card: ModelCard, progress: _Progress) -> Fitted:
     """Train to the end, from the newest checkpoint where there is one, and keep one after every epoch."""
-    images, labels = data.arrays("train")
+    images, labels = data.arrays("train", card.image_policy())
     print(
         f"Training: epochs={recipe.epochs} images={len(labels)} classes={len(data.classes)} "
         f"threads={job.threads} seed={job.seed} device={job.device}",
@@ -188,7 +190,7 @@ def _judged(card: ModelCard, classifier: OnnxClassifier, data: Dataset, target_p
 
 
 def _predict(classifier: OnnxClassifier, data: Dataset, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    images, labels = data.arrays(split)
+    images, labels = data.arrays(split, classifier.card.image_policy())
     parts = [classifier.predict_batch(images[start : start + 64]) for start in range(0, len(images), 64)]
     return np.concatenate(parts) if parts else np.empty((0, len(data.classes)), np.float32), labels
 

@@ -129,7 +129,7 @@ def test_evaluate_writes_a_page(folder: Path, tiny_model: Path, capsys: pytest.C
         for number in range(20):
             path = folder / "photos" / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            odd = 255 - red if number == 3 else red
+            odd = 255 - red if number % 3 == 0 else red
             Image.new("RGB", (20, 20), (odd, 10 * number, 0)).save(path)
     assert main(["stage", "photos", "data", "--image-size", "8"]) == 0
     assert main(["evaluate", str(tiny_model), "data", "--html", "out/page.html"]) == 0

@@ -153,7 +153,7 @@ def test_a_threshold_out_of_range_is_named_by_its_option(capsys: pytest.CaptureF
         (["--on", "aws", "--instances", "many"], "--instances 'many': give a number, or two as in 2-6"),
         (["--on", "aws", "--instances", "4-2"], "instances 4-2: the second must be larger"),
         (["--on", "aws", "--instance-type", "ml.m9.huge"], "InstanceType is 'ml.m9.huge', not one of"),
-        (["--on", "aws", "--classes", "a,b"], "knows its classes and threshold"),
+        (["--on", "aws", "--classes", "a,b"], "knows its classes, threshold and fit"),
         (["--on", "aws", "--name", "two words"], "is no endpoint's name"),
         (["--on", "aws"], "SCONES_ROLE is not set"),
     ],

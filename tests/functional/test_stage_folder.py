@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from scones_ml import images
 from scones_ml.dataset import SPLITS, StageResult, load, stage
 from scones_ml.errors import DatasetError
 
@@ -54,7 +55,7 @@ def test_what_lies_on_disk(source: Path, tmp_path: Path) -> None:
     """Images by split and class, one manifest line and one .lst row each, and dataset.json with the facts."""
     result = stage(source, tmp_path / "out", seed=4)
     root, data = tmp_path / "out", result.dataset
-    assert result == StageResult(load(root), (), 0)
+    assert result == StageResult(load(root), (), 0, 0)
     assert data.counts() == {
         "train": {"a": 6, "b": 6},
         "validation": {"a": 1, "b": 1},
@@ -123,14 +124,17 @@ def test_an_image_size_of_nothing(source: Path, tmp_path: Path) -> None:
 
 def test_large_images_are_reduced_as_in_serving(source: Path, tmp_path: Path) -> None:
     """A photograph is staged so that the model's square holds the pixels that serving would make of it."""
-    from scones_ml import images
-
     photograph = make_image(7, (300, 240), "JPEG")
     put(source / "a" / "photograph.jpg", photograph)
     data = stage(source, tmp_path / "out").dataset
     record = next(record for record in data.records if "photograph" in record.path)
-    served = images.pixels(images.normalise(photograph).png, 32)
-    assert (images.pixels((data.root / record.path).read_bytes(), 32) == served).all()
+    staged = (data.root / record.path).read_bytes()
+    for fit in ("crop", "pad", "stretch"):
+        policy = images.ImagePolicy(image_size=32, fit=fit)
+        served = images.pixels(images.normalise(photograph, policy).png, 32, policy)
+        assert (images.pixels(staged, 32, policy) == served).all()
+    with Image.open(io.BytesIO(staged)) as image:
+        assert image.size == (40, 32)
 
 
 def test_chosen_classes_keep_their_order(source: Path, tmp_path: Path) -> None:
@@ -342,8 +346,8 @@ def test_nothing_can_be_read(tmp_path: Path) -> None:
 def test_a_image_beyond_the_caps(source: Path, tmp_path: Path) -> None:
     """A file larger than serving would take is listed without being read."""
     with put(source / "a" / "huge.png").open("wb") as file:
-        file.truncate(30_000_000)
+        file.truncate(90_000_000)
     problems = stage(source, tmp_path / "out").problems
     assert [(p.name, p.reason) for p in problems] == [
-        ("a/huge.png", "30,000,000 bytes are more than the 25,000,000 allowed")
+        ("a/huge.png", "90,000,000 bytes are more than the 80,000,000 allowed")
     ]

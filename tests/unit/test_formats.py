@@ -139,7 +139,7 @@ def test_unknown_fields_of_an_endpoints_record_are_ignored(tmp_path: Path, tiny_
     try:
         record = tmp_path / "endpoints" / "bikes.json"
         fields = json.loads(record.read_text())
-        change(record, started="now", endpoint=fields["endpoint"] | {"fit": "crop"})
+        change(record, started="now", endpoint=fields["endpoint"] | {"region": "here"})
         assert backend.deployer.endpoints() == [endpoint]
     finally:
         backend.deployer.remove("bikes")

@@ -260,7 +260,9 @@ def test_handlers_read_what_was_deployed() -> None:
     environ = deployed("ClassifyImageData", EndpointName="scones", Labels="bicycle,motorcycle")
     assert settings.classifier(environ) == settings.Target("sagemaker", "scones")
     assert settings.labels(environ) == ("bicycle", "motorcycle")
-    assert settings.image_policy(environ) == settings.ImagePolicy(image_size=32)
+    assert settings.image_policy(environ) == settings.ImagePolicy().of_model(32, None)
+    cropped = deployed("SerializeImageData", ImageFit="crop")
+    assert settings.image_policy(cropped) == settings.ImagePolicy(image_size=32, fit="crop")
     assert settings.object_store(environ) == settings.Target("s3")
     assert not settings.tracing_enabled(environ)
     assert settings.threshold(deployed("FilterLowConfidence")) == 0.93

@@ -20,6 +20,7 @@ from scones_ml.events import ImageRef
 from scones_ml.monitoring import MonitorRequest, Reference, make_reference, monitor, read_reference, write_reference
 from scones_ml.monitoring.image_figures import measure, measure_pixels
 from scones_ml.monitoring.timeline import Timeline
+from scones_ml.settings import ImagePolicy
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -248,6 +249,9 @@ def test_times_at_the_ends_of_the_calendar_are_taken() -> None:
     assert (found.first.year, found.last.year) == (1, 9999)
 
 
+READING = ImagePolicy(image_size=32)
+
+
 def test_images_are_measured_as_the_model_sees_them() -> None:
     """Darker, flatter, blurred and smaller images move their own figure the right way."""
     picture = Image.open(io.BytesIO(png(128, side=64)))
@@ -255,7 +259,7 @@ def test_images_are_measured_as_the_model_sees_them() -> None:
     def measured(image: Image.Image) -> tuple[float, float, float, float]:
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
-        brightness, contrast, sharpness, size = measure([buffer.getvalue()], 32)[0]
+        brightness, contrast, sharpness, size = measure([buffer.getvalue()], READING)[0]
         return brightness, contrast, sharpness, size
 
     plain = measured(picture)
@@ -266,6 +270,6 @@ def test_images_are_measured_as_the_model_sees_them() -> None:
     assert measured(picture.resize((64, 8)))[3] == 16
     flat = np.full((32, 32, 3), 7, np.uint8)
     assert measure_pixels(flat[None])[0] == pytest.approx((7.0, 0.0, 0.0), abs=1e-3)
-    assert np.isnan(measure([b"no image"], 32)).all()
+    assert np.isnan(measure([b"no image"], READING)).all()
     with pytest.raises(InvalidImageError, match="1 images of the reference"):
         make_reference([[0.5, 0.5]], [0], ("a", "b"), [b"no image"], image_size=32)

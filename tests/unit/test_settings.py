@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_unset_settings_have_stated_defaults() -> None:
-    """With nothing set the store is S3, the policy is the default one, and nothing is traced."""
+    """With nothing set the store is S3, images are read by policy 1, and nothing is traced."""
     assert settings.object_store({}) == Target("s3")
-    assert settings.image_policy({}) == ImagePolicy()
+    assert settings.image_policy({}) == ImagePolicy().of_model(224, None)
     assert settings.readers({}) == 8
     assert not settings.tracing_enabled({})
     assert not settings.metrics_enabled({})
@@ -32,6 +32,7 @@ def test_settings_are_read_as_documented() -> None:
         "SCONES_THRESHOLD": "0.93",
         "SCONES_STATE_MACHINE": "arn:aws:states:us-east-1:111122223333:stateMachine:images",
         "SCONES_IMAGE_SIZE": "32",
+        "SCONES_IMAGE_FIT": "pad",
         "SCONES_MAX_IMAGE_BYTES": "1000",
         "SCONES_MAX_IMAGE_PIXELS": "2000",
         "SCONES_READERS": "2",
@@ -43,7 +44,7 @@ def test_settings_are_read_as_documented() -> None:
     assert settings.labels(environ) == ("bicycle", "motorcycle")
     assert settings.threshold(environ) == 0.93
     assert settings.state_machine(environ).endswith(":stateMachine:images")
-    assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32)
+    assert settings.image_policy(environ) == ImagePolicy(1000, 2000, 32, "pad")
     assert settings.readers(environ) == 2
     assert settings.object_store({"SCONES_OBJECT_STORE": "workspace:/data"}) == Target("workspace", "/data")
     assert settings.tracing_enabled(environ)

@@ -60,11 +60,11 @@ def test_errors_start_with_the_identity() -> None:
 def test_a_image_too_large_for_a_state_is_a_claim_check() -> None:
     """When the policy lets large images through, only the reference travels, and the next step reads the object."""
     policy = ImagePolicy(image_size=2000)
-    data = png(600, 600)
+    data = png(2000, 2000)
     image = serialized(data, policy)
     assert image.image_data == ""
     picture = steps.image_bytes(image, lambda ref: StoredObject(ref, data), policy)
-    assert Image.open(io.BytesIO(picture)).size == (600, 600)
+    assert Image.open(io.BytesIO(picture)).size == (2000, 2000)
 
 
 def test_image_of_reads_nothing_when_the_image_is_there() -> None:

@@ -1,0 +1,180 @@
+"""From a file's bytes to upright pixels within bounds of memory and time; the only place that opens an image.
+
+Every file that is let in takes at most 200 MB and 2 seconds of one processor beyond the interpreter
+(``benchmarks/image_bounds.py``): its structure is read first, JPEGs are reduced while they are decoded, and of other
+formats a band at a time is converted and reduced. As many images are decoded at a time as there are processors.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from scones_ml.errors import ImageError, ImageTooLargeError, InvalidImageError, MissingExtraError
+from scones_ml.images import webp
+from scones_ml.images.colour import to_eight_bits, to_srgb
+from scones_ml.images.completeness import check_complete
+from scones_ml.images.header import MEMORY, Header, draft_scale, reduction
+from scones_ml.images.headers import read_header, without_ancillary
+from scones_ml.images.orientation import upright
+from scones_ml.images.signatures import require_format
+from scones_ml.settings import ImagePolicy
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Decoded", "decode", "opened"]
+
+_BAND: Final = 1_000_000  # pixels
+_BYTES_A_PIXEL: Final = {"AVIF": 14, "HEIF": 14}  # planes, RGB, Pillow's copy and its image
+_decoding: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image's pixels.
+
+    Attributes:
+        source_format: what the bytes were, ``"JPEG"``.
+        image: 8-bit sRGB, upright. Its sides are the file's, divided by a whole number where that leaves enough.
+        stored: width and height of the file, in pixels, before it is turned.
+    """
+
+    source_format: str
+    image: Image
+    stored: tuple[int, int]
+
+
+def decode(data: bytes, policy: ImagePolicy, size: int) -> Decoded:
+    """Decode an image to at least twice ``size`` a side, where it has as many pixels.
+
+    For every ``size`` up to 224 the result is the same.
+
+    Args:
+        data: the file's bytes.
+        policy: caps.
+        size: of what it will be reduced to, in pixels.
+
+    Raises:
+        InvalidImageError: not an image, a broken one, or one whose pixels have no stated meaning.
+        ImageTooLargeError: beyond the caps.
+    """
+    with opened(data, policy, size) as (source_format, header, image):
+        if source_format == "JPEG":
+            scale = draft_scale(*image.size, size)
+            image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
+        reduced = _scaled(data, image, header, size) if header.scaled else _loaded(data, image, header, size)
+        shown = upright(to_srgb(reduced, image.info.get("icc_profile")), image)
+        return Decoded(source_format, shown, (header.width, header.height))
+
+
+@contextmanager
+def opened(data: bytes, policy: ImagePolicy, size: int) -> Iterator[tuple[str, Header, Image]]:
+    """An image within the caps, opened but not decoded; what its decoder raises comes out as ours.
+
+    Args:
+        data: the file's bytes.
+        policy: caps.
+        size: least side in pixels that a JPEG will be decoded to.
+
+    Raises:
+        InvalidImageError: not an image, or a broken one.
+        ImageTooLargeError: beyond the caps.
+    """
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("Pillow", "onnx") from exc
+    if len(data) > policy.max_bytes:
+        raise ImageTooLargeError(f"more than the {policy.max_bytes:,} bytes allowed")
+    source_format = require_format(data)
+    header = read_header(data, source_format, size)
+    if header is not None:
+        _check(header, len(data), policy)
+    try:
+        with _decoding, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large images; the caps decide
+            with _open(data, source_format) as image:
+                if header is None:
+                    header = Header(*image.size, _BYTES_A_PIXEL[source_format] * image.width * image.height)
+                    _check(header, len(data), policy)
+                if image.width * image.height > header.width * header.height:
+                    raise InvalidImageError(f"broken {source_format}: it states its size twice")
+                yield source_format, header, image
+    except ImageError:
+        raise
+    except (MemoryError, Image.DecompressionBombError) as exc:
+        most = f"{policy.max_pixels:,} allowed"
+        raise ImageTooLargeError(f"more memory than there is, or more pixels than the {most}") from exc
+    except Exception as exc:  # whatever a damaged field leads a decoder to
+        raise InvalidImageError(f"broken {source_format}: {_reason(exc)}") from exc
+
+
+def _open(data: bytes, source_format: str) -> Image:
+    from PIL import Image
+
+    if source_format == "PNG":
+        data = without_ancillary(data)
+    if source_format != "HEIF":
+        return Image.open(io.BytesIO(data), formats=[source_format])
+    try:
+        from pi_heif.as_plugin import HeifImageFile
+    except ModuleNotFoundError as exc:
+        hint = 'pip install "scones_ml[heif]", or save it as JPEG (on an iPhone: Settings, Camera, Most Compatible)'
+        raise InvalidImageError(f"a HEIC image, which is not read without the extra heif: {hint}") from exc
+    image: Image.Image = HeifImageFile(io.BytesIO(data))
+    return image
+
+
+def _check(header: Header, length: int, policy: ImagePolicy) -> None:
+    sides = f"{header.width} x {header.height} pixels"
+    if header.width * header.height > policy.max_pixels:
+        raise ImageTooLargeError(f"{sides} are more than the {policy.max_pixels:,} allowed")
+    if header.memory + 8 * header.height + length > MEMORY:  # Pillow keeps a pointer to each row
+        raise ImageTooLargeError(
+            f"{sides} of this kind take more than {MEMORY // 1_000_000} MB to decode: make it smaller, "
+            "or save it as JPEG without progressive scans"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """A foreign error in a few words, without addresses of objects."""
+    text = " ".join(str(error).split())
+    if not text or " at 0x" in text:
+        return "it is damaged, or of a kind that is not read"
+    return text.encode("ascii", "backslashreplace").decode()[:200]
+
+
+def _loaded(data: bytes, image: Image, header: Header, size: int) -> Image:
+    image.load()
+    check_complete(data, image)
+    return _reduced(image, header, size)
+
+
+def _scaled(data: bytes, image: Image, header: Header, size: int) -> Image:
+    factor = reduction(*image.size, size)
+    sides = (-(-side // factor) for side in image.size)
+    return to_eight_bits(webp.scaled(data, *sides), header)
+
+
+def _reduced(image: Image, header: Header, size: int) -> Image:
+    """8-bit grey, RGB or CMYK, both sides divided by a whole number; what is large passes in bands."""
+    from PIL import Image
+
+    factor = reduction(*image.size, size)
+    if factor == 1:
+        return to_eight_bits(image, header)
+    width, height = image.size
+    rows = max(1, _BAND // (width * factor)) * factor
+    mode = to_eight_bits(image.crop((0, 0, 1, 1)), header).mode
+    reduced = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(height, top + rows)))
+        reduced.paste(to_eight_bits(band, header).reduce(factor), (0, top // factor))
+    return reduced
