@@ -20,11 +20,13 @@
         └── ExecutionFailedError      an execution that ended without a result
 
 Class names are a wire contract: the Lambda runtime reports them, and Step Functions' Retry and Catch match on them.
-Messages are one line that names the thing and the remedy. An error that a service answered keeps the service's own code
-in ``code``: programs decide by class and code, never by the message.
+Messages are one line that names the thing and the remedy; what is not to be printed is escaped in them. An error that a
+service answered keeps the service's own code in ``code``: programs decide by class and code, never by the message.
 """
 
 from __future__ import annotations
+
+from scones_ml.printable import printable
 
 __all__ = [
     "ConfigurationError",
@@ -50,7 +52,7 @@ class SconesError(Exception):
     """Base of every error that scones_ml raises on purpose.
 
     Args:
-        message: one line.
+        message: one line; names in it may hold anything.
         code: the error code of the service that answered, ``"NoSuchBucket"``; empty when no service did.
 
     Attributes:
@@ -58,7 +60,7 @@ class SconesError(Exception):
     """
 
     def __init__(self, message: str = "", *, code: str = "") -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.code = code
 
 

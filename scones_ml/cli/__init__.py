@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scones_ml.errors import MissingExtraError, SconesError
+from scones_ml.printable import printable
 
 if TYPE_CHECKING:
     from scones_ml.cli.context import Backends
@@ -63,5 +64,5 @@ def _interrupted() -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"scones: {message}", file=sys.stderr)  # noqa: T201 - typer may not be installed
+    print(f"scones: {printable(message)}", file=sys.stderr)  # noqa: T201 - typer may not be installed
     return code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,8 +26,8 @@ def console(stderr: bool) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
-def print_styled(to: Console, parts: tuple[str | tuple[str, str], ...]) -> None:
-    """Print one line, whose parts are texts, or texts with their styles."""
+def print_styled(to: Console, parts: Iterable[tuple[str, str]]) -> None:
+    """Print one line, whose parts are texts with their styles."""
     to.print(Text.assemble(*parts))
 
 

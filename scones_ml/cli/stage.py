@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
+from scones_ml.cli.left_out import left_out
 from scones_ml.cli.options import Classes, DryRun, Json, Seed, Workspace, names
 from scones_ml.cli.plans import show_plans
 
@@ -24,8 +25,8 @@ __all__ = ["stage"]
 Source = Annotated[
     str,
     typer.Argument(
-        help="A folder of class folders, a CIFAR-100 archive or its URL, a manifest, answers of a review, "
-        "s3://bucket/prefix, or synthetic.",
+        help="A folder of class folders, a manifest (JSON Lines, CSV, .lst), a RecordIO file, a CIFAR-100 archive or "
+        "its URL, answers of a review, s3://bucket/prefix, or synthetic.",
         show_default=False,
     ),
 ]
@@ -41,6 +42,14 @@ AnswersFile = Annotated[
     Path | None,
     typer.Option("--answers", help="What `scones review` wrote: it extends SOURCE, a staged data set, to train on."),
 ]
+LabelAttribute = Annotated[
+    str | None,
+    typer.Option("--label-attribute", help="The field of a manifest that holds the labels, where there are several."),
+]
+Format = Annotated[
+    Literal["folders", "recordio"],
+    typer.Option("--format", help="recordio adds train.rec, validation.rec and so on, for SageMaker's own algorithm."),
+]
 
 
 def stage(
@@ -53,6 +62,8 @@ def stage(
     per_class: PerClass = 600,
     answers: AnswersFile = None,
     check_labels: CheckLabels = False,
+    label_attribute: LabelAttribute = None,
+    written_as: Format = "folders",
     dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
@@ -81,7 +92,10 @@ def stage(
             progress=progress,
             store=store,
             downloads=workspace / "downloads",
+            label_attribute=label_attribute,
         )
+        if written_as == "recordio":
+            dataset.write_recordio(result.dataset)
     if remote and store:
         plan = lifecycle.plan_upload(destination, backends.region())
         dataset.check_upload(result.dataset, destination, store)  # cleanup empties what is on record
@@ -102,6 +116,8 @@ def stage(
         )
     if check:
         _show_label_check(check)
+    if written_as == "recordio":
+        terminal.say(f"for SageMaker's Image Classification: {folder / 'train.rec'}, {folder / 'validation.rec'}")
     terminal.say(f"next: scones train {folder}")
 
 
@@ -112,6 +128,7 @@ def _document(result: dataset.StageResult) -> dict[str, object]:
         "hash": result.dataset.hash,
         "problems": [dataclasses.asdict(problem) for problem in result.problems],
         "ignored": result.ignored,
+        "ignored_by_kind": dict(result.ignored_by_kind),
     }
 
 
@@ -122,10 +139,8 @@ def _show_staged(result: dataset.StageResult, folder: Path) -> None:
     size = result.dataset.image_size
     larger = f"; {result.larger:,} images are larger: see --image-size" if result.larger else ""
     terminal.say(f"a model will see {size} x {size} pixels of each image{larger}")
-    for problem in result.problems[:10]:
-        terminal.say(f"left out: {problem.name}: {problem.reason}")
-    if len(result.problems) > 10:
-        terminal.say(f"left out: {len(result.problems) - 10} more, listed in {folder / 'dataset.json'}")
+    for line in left_out(result, folder):
+        terminal.say(line)
 
 
 def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | dataset.Source:

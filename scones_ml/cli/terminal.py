@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from scones_ml.ports import Progress, no_progress
+from scones_ml.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,17 +53,19 @@ class Lines:
         return console(self._stderr)
 
     def print(self, *parts: str | tuple[str, str]) -> None:
-        """Print one line.
+        """Print one line; what is not to be printed is escaped.
 
         Args:
             parts: texts, or texts with their styles.
         """
+        styled = [(part, "") if isinstance(part, str) else part for part in parts]
+        clean = [("\n".join(map(printable, text.split("\n"))), style) for text, style in styled]
         if self.console:
             from scones_ml.cli.screen import print_styled
 
-            print_styled(self.console, parts)
+            print_styled(self.console, clean)
         else:
-            typer.echo("".join(part if isinstance(part, str) else part[0] for part in parts), err=self._stderr)
+            typer.echo("".join(text for text, _ in clean), err=self._stderr)
 
 
 out = Lines(stderr=False)
@@ -75,8 +78,11 @@ def say(text: str = "", style: str = "") -> None:
 
 
 def print_json(document: object) -> None:
-    """The one document of ``--json`` on standard output."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """The one document of ``--json`` on standard output; what is not to be printed is in JSON's own escapes."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(c if c == "\n" or printable(c) == c else json.dumps(c)[1:-1] for c in text)
+    typer.echo(text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:

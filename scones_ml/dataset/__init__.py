@@ -1,8 +1,8 @@
 """From labelled images to a checked, split and hashed data set on disk.
 
-``stage`` reads a source (a folder of class folders, a CIFAR-100 archive, a manifest, an ``s3://`` prefix, reviewers'
-answers, or images that this package draws itself), passes every image through the policy that serving uses, drops
-duplicates and leaks, splits what is left, and writes::
+``stage`` reads a source (a folder of class folders, a manifest or a table, a RecordIO file, a CIFAR-100 archive, an
+``s3://`` prefix, reviewers' answers, or images that this package draws itself), passes every image through the policy
+that serving uses, drops duplicates and leaks, splits what is left, and writes::
 
     DESTINATION/
       dataset.json                       classes, counts, hash, seed, what was skipped and why
@@ -10,8 +10,9 @@ duplicates and leaks, splits what is left, and writes::
       train.lst validation.lst ...       what SageMaker's built-in algorithm reads
       SPLIT/CLASS/NAME.png               SPLIT: train, validation (temperature), calibration (threshold), test
 
-``load`` reads it back, ``recover`` tidies up after a staging that was killed; ``upload`` and ``download`` move it to
-and from an object store. A new kind of source is one class beside those in ``sources.py``.
+``load`` reads it back, ``recover`` tidies up after a staging that was killed; ``write_recordio`` adds RecordIO files;
+``upload`` and ``download`` move it to and from an object store. A new kind of source is one class with the methods of
+:class:`Source`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from scones_ml.dataset.annotated import AnnotatedImages, ExtendedDataset, is_annotations
     from scones_ml.dataset.archives import Cifar100
     from scones_ml.dataset.checks import Problem
-    from scones_ml.dataset.manifests import JsonLines, ListFile
-    from scones_ml.dataset.sources import Candidate, Folder, Listing, Source, Synthetic
+    from scones_ml.dataset.folders import Folder
+    from scones_ml.dataset.lists import ListFile
+    from scones_ml.dataset.manifests import JsonLines, Table
+    from scones_ml.dataset.record_files import RecordFile
+    from scones_ml.dataset.recordio import write_recordio
+    from scones_ml.dataset.sources import Candidate, Listing, Source, Synthetic
     from scones_ml.dataset.staging import StageResult, recover, remnants, stage
     from scones_ml.dataset.transfer import Upload, check_upload, download, upload
 
@@ -44,10 +49,12 @@ __all__ = [
     "Listing",
     "Problem",
     "Record",
+    "RecordFile",
     "Source",
     "Split",
     "StageResult",
     "Synthetic",
+    "Table",
     "Upload",
     "check_upload",
     "download",
@@ -59,9 +66,22 @@ __all__ = [
     "stage",
     "upload",
     "write_fold",
+    "write_recordio",
 ]
 
-_ON_USE = ("sources", "checks", "manifests", "archives", "annotated", "transfer", "staging")
+_ON_USE = (
+    "sources",
+    "checks",
+    "folders",
+    "lists",
+    "manifests",
+    "recordio",
+    "record_files",
+    "archives",
+    "annotated",
+    "transfer",
+    "staging",
+)
 """Modules that are imported when one of their names is asked for: who only loads a data set waits for none."""
 
 

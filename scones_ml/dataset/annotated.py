@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AnnotatedImages", "ExtendedDataset", "is_annotations"]
 
+_UNDECIDED = "answers in dispute, or of no class here"
+
 
 def is_annotations(path: Path) -> bool:
     """Whether a file holds reviewers' answers, see :mod:`scones_ml.review.annotations`; its first line says so."""
@@ -69,7 +71,9 @@ class AnnotatedImages:
             if label in classes
         ]
         ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
-        return Listing(ordered, ignored=len(self._verdicts) - len(found), at_a_time=CONCURRENT_REQUESTS)
+        ignored = len(self._verdicts) - len(found)
+        kinds = {_UNDECIDED: ignored} if ignored else {}
+        return Listing(ordered, ignored, CONCURRENT_REQUESTS, kinds)
 
     @cached_property
     def _verdicts(self) -> tuple[Verdict, ...]:
@@ -134,4 +138,4 @@ class ExtendedDataset:
         taught = [
             Candidate(found.name, found.class_name, "train", found.expected, found.read) for found in added.candidates
         ]
-        return Listing((*kept, *taught), added.ignored, added.at_a_time)
+        return Listing((*kept, *taught), added.ignored, added.at_a_time, added.ignored_by_kind)

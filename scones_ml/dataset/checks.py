@@ -26,7 +26,7 @@ class Problem:
     """
 
     name: str
-    kind: Literal["conflict", "duplicate", "leak", "unreadable"]
+    kind: Literal["conflict", "duplicate", "leak", "unlabelled", "unreadable"]
     reason: str
 
 

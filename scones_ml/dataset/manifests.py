@@ -1,169 +1,112 @@
-"""Manifests as sources: ``.lst`` files, and JSON Lines (our own manifest, or SageMaker's augmented one)."""
+"""Manifests as sources: JSON Lines (our own manifest, or SageMaker's augmented one) and tables in CSV."""
 
 from __future__ import annotations
 
+import csv
 import json
+from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from scones_ml.dataset.sources import POOLED, TEST, Candidate, Listing, read_file
+from scones_ml.dataset.checks import Problem
+from scones_ml.dataset.lines import first_line, inside, read_lines, start_of_text
+from scones_ml.dataset.rows import (
+    FIELDS,
+    IMAGE_FIELDS,
+    LABEL_FIELDS,
+    Labelled,
+    Row,
+    image_of,
+    label_attribute,
+    read_label,
+)
+from scones_ml.dataset.sources import TEST, Candidate, Listing, read_file
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.events import ImageRef, parse_object_uri
 from scones_ml.images import ImagePolicy
 from scones_ml.ports import CONCURRENT_REQUESTS
+from scones_ml.printable import printable
 
 if TYPE_CHECKING:
     from scones_ml.ports import ObjectStore
 
-__all__ = ["JsonLines", "ListFile", "is_json_lines", "is_list", "list_rows", "read_stored"]
+__all__ = ["HEADERS", "JsonLines", "Table", "is_json_lines", "is_table", "read_stored"]
+
+HEADERS: Final = f"one of {', '.join(IMAGE_FIELDS)}, and one of {', '.join(LABEL_FIELDS)}, as in path,label"
+"""What the header of a table must name, in words."""
+
+_DELIMITERS = (",", ";", "\t")
+_QUOTED = 60  # characters of a line in a message
 
 
 def is_json_lines(start: bytes) -> bool:
     """Whether a file that begins like this holds JSON objects, line by line."""
-    return start.lstrip().startswith(b"{")
+    return start_of_text(start).startswith(b"{")
 
 
-def is_list(start: bytes) -> bool:
-    """Whether a file that begins like this is a ``.lst``: number, tab, label, tab, path."""
-    first, newline, _ = start.partition(b"\n")
-    fields = first.rstrip(b"\r").split(b"\t")
-    return len(fields) >= 3 and fields[0].isdigit() and (bool(newline) or len(start) == len(first))
-
-
-@dataclass(frozen=True)
-class ListFile:
-    """A ``.lst`` file and the images that it names: row, tab, label, tab, path.
-
-    Paths are below the folder of the file's own name beside it (``train/`` for ``train.lst``) where there is one, else
-    below the file's folder. ``train.lst`` stands for ``validation.lst``, ``calibration.lst`` and ``test.lst`` beside
-    it too; what ``test.lst`` names is the test set.
-
-    Attributes:
-        path: the file.
-        names: class names in the order of the labels; the labels themselves when empty.
-    """
-
-    path: Path
-    names: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The file, as given."""
-        return str(self.path)
-
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of their labels.
-
-        Raises:
-            DatasetError: a row that cannot be read, or another number of names than of labels.
-        """
-        return tuple(self._names.values())
-
-    def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes."""
-        found = []
-        for file, label, image in self._rows:
-            class_name = self._names[label]
-            if class_name in classes:
-                name = f"{file.stem}/{image}"
-                read = partial(read_file, _root(file) / image)
-                tested = file.stem == TEST and file != self.path
-                found.append(Candidate(name, class_name, TEST if tested else None, True, read))
-        return Listing(tuple(sorted(found, key=lambda candidate: candidate.name)), ignored=0)
-
-    @cached_property
-    def _names(self) -> dict[int, str]:
-        labels = sorted({label for _, label, _ in self._rows})
-        if not labels:
-            raise DatasetError(f"{self.path} names no images")
-        if self.names and len(self.names) != len(labels):
-            raise DatasetError(
-                f"{self.path} has {len(labels)} labels and {len(self.names)} names were given: "
-                "name every class, in the order of the labels, with --classes"
-            )
-        return dict(zip(labels, self.names or map(str, labels), strict=True))
-
-    @cached_property
-    def _rows(self) -> tuple[tuple[Path, int, str], ...]:
-        files = [self.path]
-        if self.path.stem == "train":
-            beside = [self.path.with_name(f"{stem}{self.path.suffix}") for stem in (*POOLED, TEST)]
-            files += [file for file in beside if file != self.path and file.is_file()]
-        return tuple((file, label, image) for file in files for label, image in list_rows(file))
-
-
-def list_rows(file: Path) -> Iterator[tuple[int, str]]:
-    """Label and path of each row of a ``.lst`` file.
-
-    Raises:
-        DatasetError: names the line that is something else.
-    """
-    for number, line in enumerate(_lines(file), 1):
-        fields = line.split("\t")
-        if len(fields) > 3:
-            raise DatasetError(f"{file} line {number} has several labels: an image has one class here")
-        try:
-            _, label, image = fields
-            value = Decimal(label)
-        except (ValueError, InvalidOperation) as exc:
-            raise DatasetError(f"{file} line {number} is not a number, a label and a path: {line[:60]!r}") from exc
-        if not value.is_finite() or value < 0 or value != int(value):
-            raise DatasetError(f"{file} line {number}: label {label} is not 0 or a whole number above")
-        yield int(value), _inside(file, number, image)
-
-
-def _root(file: Path) -> Path:
-    own = file.with_suffix("")
-    return own if own.is_dir() else file.parent
+def is_table(start: bytes) -> bool:
+    """Whether a file that begins like this is a table whose header names images."""
+    return _delimiter(first_line(start)) is not None
 
 
 @dataclass(frozen=True)
-class JsonLines:
-    """A manifest of JSON objects, one a line.
-
-    The image is ``path`` (relative to the manifest) or ``source-ref`` (that, or an ``s3://`` URI). Its class is the
-    ``class-name`` in a ``*-metadata`` object, or else ``class`` or ``label``. ``"split": "test"`` is the test set.
+class _Manifest:
+    """Rows of fields, each about one image.
 
     Attributes:
         path: the file.
         store: where ``s3://`` images are read from.
         uri: where the file itself came from, for relative paths; the file's folder when None.
+        label_attribute: the field that holds the labels; the one that there is when None.
     """
 
     path: Path
     store: ObjectStore | None = None
     uri: str | None = None
+    label_attribute: str | None = None
 
     @property
     def name(self) -> str:
         """The file, as given."""
-        return self.uri or str(self.path)
+        return printable(self.uri or str(self.path))
 
     def classes(self) -> tuple[str, ...]:
         """Class names, sorted.
 
         Raises:
-            DatasetError: a line that cannot be read.
+            DatasetError: a row that cannot be read, or no label in any.
         """
-        names = {class_name for _, class_name, _ in self._rows}
+        names = {label.class_name for _, label in self._labelled}
         if not names:
-            raise DatasetError(f"{self.name} names no images")
+            first = f": {self._problems[0].name}: {self._problems[0].reason}" if self._problems else ""
+            raise DatasetError(f"{self.name} names no images with a label{first}")
         return tuple(sorted(names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes; those in a store are read many at a time."""
+        """The images of these classes, and those without one; those in a store are read many at a time."""
         found = [
-            Candidate(image, class_name, TEST if split == TEST else None, True, self._reader(image))
-            for image, class_name, split in self._rows
-            if class_name in classes
+            Candidate(
+                printable(image),
+                label.class_name,
+                TEST if label.tested else None,
+                True,
+                self._reader(image),
+                label.columns,
+            )
+            for image, label in self._labelled
+            if label.class_name in classes
         ]
         stored = any(candidate.name.startswith("s3://") for candidate in found)
         ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
-        return Listing(ordered, ignored=0, at_a_time=CONCURRENT_REQUESTS if stored else 1)
+        return Listing(ordered, 0, CONCURRENT_REQUESTS if stored else 1, problems=self._problems)
+
+    @abstractmethod
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        """Every row with the number of its line."""
 
     def _reader(self, image: str) -> partial[bytes]:
         if not image.startswith("s3://"):
@@ -173,57 +116,117 @@ class JsonLines:
         bucket, key = parse_object_uri(image)
         return partial(read_stored, self.store, ImageRef(s3_bucket=bucket, s3_key=key))
 
+    @property
+    def _labelled(self) -> tuple[tuple[str, Labelled], ...]:
+        return self._read[0]
+
+    @property
+    def _problems(self) -> tuple[Problem, ...]:
+        return self._read[1]
+
     @cached_property
-    def _rows(self) -> tuple[tuple[str, str, str], ...]:
-        return tuple(self._row(number, line) for number, line in enumerate(_lines(self.path), 1) if line.strip())
+    def _read(self) -> tuple[tuple[tuple[str, Labelled], ...], tuple[Problem, ...]]:
+        # Twice over the file rather than all of its rows in memory.
+        attribute = label_attribute((row for _, row in self._rows()), self.label_attribute, self.name)
+        labelled, problems = [], []
+        for number, row in self._rows():
+            where = f"{self.name} line {number}"
+            image = self._place(where, image_of(row, where))
+            label = read_label(row, attribute, where)
+            if isinstance(label, Labelled):
+                labelled.append((image, label))
+            else:
+                problems.append(Problem(printable(image), "unlabelled", label.reason))
+        return tuple(labelled), tuple(problems)
 
-    def _row(self, number: int, line: str) -> tuple[str, str, str]:
-        try:
-            row = json.loads(line)
-            image = row.get("source-ref", row.get("path"))
-        except (ValueError, AttributeError) as exc:
-            raise DatasetError(f"{self.name} line {number} is no JSON object: {line[:60]!r}") from exc
-        class_name = _class_name(row)
-        if not isinstance(image, str) or not image or class_name is None:
-            raise DatasetError(f"{self.name} line {number} does not say which image and which class: {line[:60]!r}")
-        return self._place(number, image), class_name, str(row.get("split", ""))
-
-    def _place(self, number: int, image: str) -> str:
+    def _place(self, where: str, image: str) -> str:
         """The image's URI, or its path below the manifest's folder; below its URI where it came from a store."""
         if image.startswith("s3://"):
             try:
                 parse_object_uri(image)
             except ConfigurationError as exc:
-                raise DatasetError(f"{self.name} line {number}: {exc}") from exc
+                raise DatasetError(f"{where}: {exc}") from exc
             return image
-        path = _inside(self.path, number, image)
+        path = inside(None if self.uri else self.path.parent, image, where)
         return f"{self.uri.rpartition('/')[0]}/{path}" if self.uri else path
+
+
+@dataclass(frozen=True)
+class JsonLines(_Manifest):
+    """A manifest of JSON objects, one a line.
+
+    The image is ``path`` (relative to the manifest) or ``source-ref`` (that, or an ``s3://`` URI). Its class is what
+    the one label attribute says: the ``class-name`` in a ``NAME-metadata`` object, or else ``class`` or ``label``.
+    ``"split": "test"`` is the test set. Lines without a label, or whose labelling failed, are left out and named.
+    """
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        for number, line in read_lines(self.path, self.name):
+            if line.strip():
+                yield number, self._object(number, line)
+
+    def _object(self, number: int, line: str) -> Row:
+        where, start = f"{self.name} line {number}", line.strip()[:_QUOTED]
+        try:
+            row = json.loads(line, parse_constant=_nothing)
+        except RecursionError as exc:
+            raise DatasetError(f"{where} is nested too deep: {start!r}") from exc
+        except ValueError as exc:
+            raise DatasetError(f"{where} is no JSON object, of which each line holds one: {start!r}") from exc
+        if not isinstance(row, dict):
+            raise DatasetError(f"{where} is no JSON object, of which each line holds one: {start!r}")
+        return row
+
+
+def _nothing(_constant: str) -> None:
+    """NaN and Infinity, which Python writes for a label that is not there."""
+
+
+@dataclass(frozen=True)
+class Table(_Manifest):
+    """A table in CSV whose header names the columns: ``path,label``, or others for the same.
+
+    The image is ``path``, ``filename``, ``file_name``, ``image``, ``file`` or ``source-ref``; its class ``class`` or
+    ``label``, or the only other column; ``split`` says what is the test set. Commas, semicolons or tabs separate.
+    """
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        lines = read_lines(self.path, self.name)
+        first, header = next((found for found in lines if found[1].strip()), (1, ""))
+        delimiter = _delimiter(header)
+        if delimiter is None:
+            raise DatasetError(f"{self.name} has no header that names the images: {HEADERS}")
+        columns = _columns(header, delimiter)
+        if twice := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
+            raise DatasetError(f"{self.name} names the column {twice[0][:_QUOTED]!r} twice: rename one of them")
+        cells = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True, strict=True)
+        try:
+            for fields in cells:
+                if any(field.strip() for field in fields):
+                    yield first + cells.line_num, self._fields(first + cells.line_num, columns, fields)
+        except csv.Error as exc:
+            raise DatasetError(f"{self.name} line {first + cells.line_num} is no row of a table: {exc}") from exc
+
+    def _fields(self, number: int, columns: list[str], fields: list[str]) -> Row:
+        if any(fields[len(columns) :]):
+            raise DatasetError(
+                f"{self.name} line {number} has {len(fields)} fields, and the header {len(columns)}: "
+                "put quotes round a name that holds the separator"
+            )
+        return {name: field.strip() for name, field in zip(columns, fields, strict=False) if name}
+
+
+def _delimiter(header: str) -> str | None:
+    """What separates the columns of a header that names images; None when it is no such header."""
+    return next((mark for mark in _DELIMITERS if set(IMAGE_FIELDS) & set(_columns(header, mark))), None)
+
+
+def _columns(header: str, delimiter: str) -> list[str]:
+    """The names in a header; those that have a meaning are known in any case."""
+    names = [name.strip() for name in next(csv.reader([header.strip()], delimiter=delimiter), [])]
+    return [name.casefold() if name.casefold() in FIELDS else name for name in names]
 
 
 def read_stored(store: ObjectStore, ref: ImageRef) -> bytes:
     """An object's bytes, but no more than one byte past the image policy's cap, which is what it is refused by."""
     return store.read(ref, ImagePolicy().max_bytes + 1).data
-
-
-def _class_name(row: dict[str, object]) -> str | None:
-    for name, value in row.items():
-        if name.endswith("-metadata") and isinstance(value, dict) and isinstance(value.get("class-name"), str):
-            return str(value["class-name"])
-    found = row.get("class", row.get("label"))
-    return str(found) if isinstance(found, str | int) and not isinstance(found, bool) and found != "" else None
-
-
-def _inside(file: Path, number: int, image: str) -> str:
-    path = PurePosixPath(image)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise DatasetError(f"{file} line {number} names a file outside of its folder: {image!r}")
-    return str(path)
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except OSError as exc:
-        raise DatasetError(f"cannot read {file}: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise DatasetError(f"{file} is no text in UTF-8") from exc

@@ -1,10 +1,11 @@
 """From what a user names to a source: a folder, a file, a URL, an object or a prefix in a store.
 
-What a file is, its first bytes decide: an archive, JSON Lines or a ``.lst``, whatever it is called.
+What a file is, its first bytes decide: an archive, RecordIO, JSON Lines, a ``.lst`` or a table, whatever it is called.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -12,11 +13,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from scones_ml.dataset.archives import CIFAR100_BINARY, CIFAR100_MD5, Cifar100, is_archive
-from scones_ml.dataset.manifests import JsonLines, ListFile, is_json_lines, is_list
-from scones_ml.dataset.sources import POOLED, TEST, Folder, Source, Synthetic
+from scones_ml.dataset.folders import Folder
+from scones_ml.dataset.lines import first_line
+from scones_ml.dataset.lists import ListFile, is_list
+from scones_ml.dataset.manifests import HEADERS, JsonLines, Table, is_json_lines, is_table
+from scones_ml.dataset.record_files import RecordFile
+from scones_ml.dataset.recordio import is_recordio
+from scones_ml.dataset.sources import SPLIT_NAMES, Source, Synthetic, split_named
 from scones_ml.dataset.transfer import download
 from scones_ml.errors import DatasetError, ImageNotFoundError
 from scones_ml.events import ImageRef, parse_uri
+from scones_ml.images import image_format
 from scones_ml.ports import ObjectStore, Progress, no_progress
 
 __all__ = ["DOWNLOADS", "fetch", "open_source"]
@@ -27,6 +34,7 @@ DOWNLOADS: Final = Path(".scones/downloads")
 _START = 4_096  # bytes: enough for the first line of a list, which tells what a file is
 _CHUNK = 1 << 20  # bytes between two steps of the progress bar
 _MOST_BYTES = 1 << 30  # far above CIFAR-100; objects are read into memory, downloads fill the disk
+_ZIP = b"PK\x03\x04"  # of a local file header
 _SECONDS = 30  # without a byte; the whole download may take longer
 
 
@@ -39,6 +47,7 @@ def open_source(
     store: ObjectStore | None = None,
     downloads: Path = DOWNLOADS,
     progress: Progress = no_progress,
+    label_attribute: str | None = None,
 ) -> Source:
     """Find out what is meant; a source object is taken as it is.
 
@@ -46,31 +55,37 @@ def open_source(
         source: see ``scones_ml.dataset.stage``.
         seed: of synthetic images.
         image_size: of synthetic images.
-        names: class names for a source that has numbers only.
+        names: class names, for a source that has numbers only, or whose folders may mean several things.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded.
         progress: of downloads.
+        label_attribute: the field of a manifest that holds the labels.
 
     Raises:
-        DatasetError: no such thing, or a file that is none of those that are known.
+        DatasetError: no such thing, a file that is none of those that are known, or one without label attributes.
         ConfigurationError: an ``s3://`` URI that names no bucket.
     """
     if not isinstance(source, str | Path):
-        return source
-    text = str(source)
-    if text == "synthetic":
-        return Synthetic(seed=seed, size=image_size)
-    if text == "cifar100":
-        return Cifar100(fetch(CIFAR100_BINARY, downloads, progress))
-    if text.startswith(("https://", "http://")):
-        return _open_file(fetch(text, downloads, progress), names, store)
-    if text.startswith("s3://"):
-        return _open_stored(text, names, store, downloads, progress)
-    path = Path(source)
-    return _open_file(path, names, store) if path.is_file() else Folder(path)
+        found = source
+    elif (text := str(source)) == "synthetic":
+        found = Synthetic(seed=seed, size=image_size)
+    elif text == "cifar100":
+        found = Cifar100(fetch(CIFAR100_BINARY, downloads, progress))
+    elif text.startswith(("https://", "http://")):
+        found = _open_file(fetch(text, downloads, progress), names, store, label_attribute)
+    elif text.startswith("s3://"):
+        found = _open_stored(text, names, store, label_attribute, downloads, progress)
+    else:
+        path = Path(source)
+        found = _open_file(path, names, store, label_attribute) if path.is_file() else Folder(path, names)
+    if label_attribute is not None and not isinstance(found, JsonLines | Table):
+        raise DatasetError(f"{found.name} has no label attributes, as JSON Lines and tables have: leave it out")
+    return found
 
 
-def _open_file(path: Path, names: tuple[str, ...], store: ObjectStore | None, uri: str | None = None) -> Source:
+def _open_file(
+    path: Path, names: tuple[str, ...], store: ObjectStore | None, attribute: str | None, uri: str | None = None
+) -> Source:
     try:
         with path.open("rb") as file:
             start = file.read(_START)
@@ -78,49 +93,94 @@ def _open_file(path: Path, names: tuple[str, ...], store: ObjectStore | None, ur
         raise DatasetError(f"cannot read {path}: {exc.strerror}") from exc
     if is_archive(start):
         return Cifar100(path)
+    if is_recordio(start):
+        return _numbered(RecordFile(path), RecordFile(path, names))
     if is_json_lines(start):
-        return JsonLines(path, store, uri)
+        return JsonLines(path, store, uri, attribute)
     if is_list(start):
-        found = ListFile(path)
-        numbers = found.classes()
-        return found if not names or set(names) <= set(numbers) else ListFile(path, names)
-    raise DatasetError(
-        f"{uri or path} is neither a CIFAR-100 archive nor a .lst nor a JSON Lines manifest: "
+        return _numbered(ListFile(path), ListFile(path, names))
+    if is_table(start):
+        return Table(path, store, uri, attribute)
+    raise DatasetError(f"{uri or path} {_why_none(start)}")
+
+
+def _numbered(plain: ListFile | RecordFile, named: ListFile | RecordFile) -> ListFile | RecordFile:
+    """A source whose classes are numbers: names that were given are its classes' names, or choose among the numbers."""
+    return plain if set(named.names) <= set(plain.classes()) else named
+
+
+def _why_none(start: bytes) -> str:
+    """Why a file that begins like this is no source, and what is one."""
+    if not start:
+        return "is empty: name a folder of class folders, a manifest or an archive"
+    if start.startswith(_ZIP):
+        return "is a ZIP archive: unpack it, and name its folder"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "is text in UTF-16: save it as UTF-8"
+    if image_format(start):
+        return "is an image: name the folder that holds the class folders"
+    first = first_line(start)
+    if first.isprintable() and any(mark in first for mark in ",;\t"):
+        return f"has no header that names images and classes: {HEADERS}"
+    return (
+        "is neither a CIFAR-100 archive nor RecordIO nor a .lst, nor a JSON Lines or CSV manifest: "
         "name one, or a folder of class folders"
     )
 
 
 def _open_stored(
-    uri: str, names: tuple[str, ...], store: ObjectStore | None, downloads: Path, progress: Progress
+    uri: str,
+    names: tuple[str, ...],
+    store: ObjectStore | None,
+    attribute: str | None,
+    downloads: Path,
+    progress: Progress,
 ) -> Source:
     if store is None:
         raise DatasetError(f"{uri}: no object store was given to read it from")
     bucket, key = parse_uri(uri)
     folder = downloads / "s3" / bucket
     if not key or key.endswith("/") or not any(found.key == key for found in store.list(bucket, key)):
-        return Folder(download(uri, store, folder / hashlib.sha256(key.strip("/").encode()).hexdigest()[:16], progress))
+        copy = download(uri, store, folder / hashlib.sha256(key.strip("/").encode()).hexdigest()[:16], progress)
+        return Folder(copy, names)
     folder = folder / hashlib.sha256(f"{key}:object".encode()).hexdigest()[:16]
     path = _copy(store, bucket, key, folder)
     with path.open("rb") as file:
-        listed = is_list(file.read(_START))
-    if listed:
-        _copy_listed(store, bucket, key, folder, progress)
-    return _open_file(path, names, store, uri)
+        start = file.read(_START)
+    if is_recordio(start):
+        _copy_beside(store, bucket, key, folder, (PurePosixPath(key).suffix, ".lst"))
+    elif is_list(start):
+        for stem in _copy_beside(store, bucket, key, folder, (PurePosixPath(key).suffix,)):
+            download(f"s3://{bucket}/{_parent(key)}{stem}", store, folder / stem, progress)
+    return _open_file(path, names, store, attribute, uri)
 
 
-def _copy_listed(store: ObjectStore, bucket: str, key: str, folder: Path, progress: Progress) -> None:
-    """The other lists beside one, and the images below the prefixes of their names."""
-    parent, _, own = key.rpartition("/")
-    prefix = f"{parent}/" if parent else ""
-    stems = [PurePosixPath(own).stem]
-    if stems[0] == "train":
-        for stem in (*POOLED, TEST):
-            beside = f"{prefix}{stem}{PurePosixPath(own).suffix}"
-            if stem not in stems and any(found.key == beside for found in store.list(bucket, beside)):
-                _copy(store, bucket, beside, folder)
-                stems.append(stem)
+def _copy_beside(store: ObjectStore, bucket: str, key: str, folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Copy what belongs to an object: of these suffixes, of its own stem and the other splits' where it is "train".
+
+    Returns:
+        The stems, its own first.
+    """
+    own = PurePosixPath(key).stem
+    stems = [own]
+    if split_named(own) == "train":
+        spelled = str.upper if own.isupper() else str.title if own.istitle() else str.lower
+        stems += [stem for stem in map(spelled, SPLIT_NAMES) if stem != own]
+    there = []
     for stem in stems:
-        download(f"s3://{bucket}/{prefix}{stem}", store, folder / stem, progress)
+        beside = [f"{_parent(key)}{stem}{suffix}" for suffix in suffixes]
+        keys = {found.key for found in store.list(bucket, f"{_parent(key)}{stem}.")}
+        for other in keys.intersection(beside) - {key}:
+            _copy(store, bucket, other, folder)
+        if keys.intersection(beside):
+            there.append(stem)
+    return there
+
+
+def _parent(key: str) -> str:
+    """The prefix that an object lies at, with its slash; empty at the top of the bucket."""
+    parent, slash, _ = key.rpartition("/")
+    return parent + slash
 
 
 def _copy(store: ObjectStore, bucket: str, key: str, folder: Path) -> Path:

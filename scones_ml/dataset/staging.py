@@ -12,11 +12,11 @@ import os
 import re
 import shutil
 import uuid
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,11 +24,14 @@ from scones_ml import images
 from scones_ml.dataset import records as staged
 from scones_ml.dataset.annotated import ExtendedDataset
 from scones_ml.dataset.checks import Problem, StagedImage, drop_repeats
+from scones_ml.dataset.folders import Folder
+from scones_ml.dataset.kinds import file_kind
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
-from scones_ml.dataset.sources import Candidate, Folder, Listing, Source
+from scones_ml.dataset.sources import Candidate, Listing, Source, match_name
 from scones_ml.dataset.splits import assign_splits
 from scones_ml.errors import DatasetError, ImageError
+from scones_ml.images import image_format
 from scones_ml.ports import ObjectStore, Progress, no_progress
 
 __all__ = ["StageResult", "recover", "remnants", "stage"]
@@ -46,12 +49,14 @@ class StageResult:
         larger: how many images were reduced.
         ignored: how many files were no images and not meant to be: hidden ones, manifests, notes; or how many answers
             were in dispute or of no class here.
+        ignored_by_kind: how many of each kind, in words: ``{"videos": 2}``; also in dataset.json.
     """
 
     dataset: Dataset
     problems: tuple[Problem, ...]
     larger: int
     ignored: int
+    ignored_by_kind: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 def stage(
@@ -64,6 +69,7 @@ def stage(
     progress: Progress = no_progress,
     store: ObjectStore | None = None,
     downloads: str | Path = DOWNLOADS,
+    label_attribute: str | None = None,
 ) -> StageResult:
     """Read, check, split and write a data set.
 
@@ -74,18 +80,21 @@ def stage(
 
     Args:
         source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
-            ``"cifar100"`` for the published one, a ``.lst`` or JSON Lines manifest, ``s3://`` and a prefix or one of
-            these files, ``"synthetic"``, or a Source, such as :class:`AnnotatedImages` of reviewers or an
-            :class:`ExtendedDataset`. What a file is, its content decides, not its name.
+            ``"cifar100"`` for the published one, a ``.lst``, JSON Lines or CSV manifest, a RecordIO file, ``s3://`` and
+            a prefix or one of these files, ``"synthetic"``, or a Source, such as :class:`AnnotatedImages` of reviewers
+            or an :class:`ExtendedDataset`. What a file is, its content decides, not its name.
         destination: the folder to make. An earlier data set there is replaced, anything else is left alone.
-        classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst``, which has
-            numbers only, the names of all its labels.
+        classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst`` and for
+            RecordIO, which have numbers only, the names of all labels. Where folders hold folders, those of these names
+            are the class folders.
         seed: decides the splits.
         image_size: the shorter side of an image is reduced to at most this many pixels; models see squares of this
             side. A data set that is extended keeps its own, and the image policy that it was staged by.
         progress: called with (images read, images there are); before that, with bytes or objects downloaded.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded, so that it is fetched once.
+        label_attribute: the field of a manifest that holds the labels, such as that of a SageMaker Ground Truth job;
+            the one that there is when None.
 
     Raises:
         DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
@@ -101,6 +110,7 @@ def stage(
         store=store,
         downloads=Path(downloads),
         progress=progress,
+        label_attribute=label_attribute,
     )
     reading = _Reading(image_size)
     if isinstance(origin, ExtendedDataset):
@@ -110,9 +120,9 @@ def stage(
         listing = origin.listing(chosen)
     target = _usable_destination(Path(destination), origin)
     with _replacing(target) as work:
-        images, unreadable, ignored = _read_all(listing, work, reading, progress)
+        images, left_out, ignored = _read_all(listing, work, reading, progress)
         kept, repeats = drop_repeats(images)
-        problems = sorted([*unreadable, *repeats], key=lambda problem: problem.name)
+        problems = sorted([*left_out, *repeats], key=lambda problem: problem.name)
         _check_classes(origin, chosen, kept, problems)
         records = _place(assign_splits(kept, chosen, seed), chosen, work)
         facts = {
@@ -120,12 +130,14 @@ def stage(
             "image_size": reading.size,
             "policy": reading.policy,
             "source": origin.name,
-            "ignored": ignored,
+            "ignored": ignored.total(),
+            "ignored_by_kind": dict(sorted(ignored.items())),
             "problems": [asdict(problem) for problem in problems],
             "extended_from": _extended_from(origin),
         }
         staged.write(work, chosen, records, facts)
-    return StageResult(staged.load(target), tuple(problems), reading.larger, ignored)
+    by_kind = dict(sorted(ignored.items()))
+    return StageResult(staged.load(target), tuple(problems), reading.larger, ignored.total(), by_kind)
 
 
 def _extended_from(origin: Source) -> list[str]:
@@ -134,7 +146,7 @@ def _extended_from(origin: Source) -> list[str]:
 
 def _choose_classes(origin: Source, wanted: Sequence[str] | None) -> tuple[str, ...]:
     there = origin.classes()
-    chosen = there if wanted is None else tuple(dict.fromkeys(wanted))
+    chosen = there if wanted is None else tuple(dict.fromkeys(match_name(name, there) for name in wanted))
     for name in chosen:
         if name not in there:
             near = difflib.get_close_matches(name, there, 1)
@@ -261,13 +273,15 @@ class _Reading:
 
 def _read_all(
     listing: Listing, work: Path, reading: _Reading, progress: Progress
-) -> tuple[list[StagedImage], list[Problem], int]:
+) -> tuple[list[StagedImage], list[Problem], Counter[str]]:
     """Read and normalise every image into a flat folder; its place is known only when all have been seen."""
     incoming = work / "incoming"
     incoming.mkdir()
     images: list[StagedImage] = []
-    problems: list[Problem] = []
-    ignored = listing.ignored
+    problems = list(listing.problems)
+    ignored = Counter(listing.ignored_by_kind)
+    if rest := listing.ignored - ignored.total():
+        ignored["other files"] += rest
     total = len(listing.candidates)
     for done, (candidate, data) in enumerate(_bytes_of_all(listing), 1):
         try:
@@ -275,10 +289,10 @@ def _read_all(
                 raise data
             png = reading.png(data)
         except ImageError as exc:
-            if candidate.expected:
+            if candidate.expected or (isinstance(data, bytes) and image_format(data)):
                 problems.append(Problem(candidate.name, "unreadable", str(exc)))
             else:
-                ignored += 1
+                ignored[file_kind(candidate.name)] += 1
         else:
             file = incoming / f"{done}.png"
             file.write_bytes(png)

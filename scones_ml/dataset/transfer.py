@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TypeVar
 
 from scones_ml.dataset.manifests import read_stored
-from scones_ml.dataset.records import Dataset
+from scones_ml.dataset.records import SPLITS, Dataset
 from scones_ml.errors import DatasetError, ImageNotFoundError
 from scones_ml.events import ImageRef, parse_uri
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, ObjectSummary, Progress, no_progress
@@ -22,7 +22,14 @@ __all__ = ["Upload", "check_upload", "download", "upload"]
 Item = TypeVar("Item")
 
 _CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
-_TYPES = {".png": "image/png", ".json": "application/json", ".jsonl": "application/jsonl", ".lst": "text/plain"}
+_TYPES = {
+    ".png": "image/png",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".lst": "text/plain",
+    ".rec": "application/x-recordio",
+}
+_BESIDE = (".lst", ".rec", ".idx")  # of each split, where there is one
 _LONGEST_NAME = 200  # bytes; with the dot and .partial around it below the 255 that file systems take
 
 
@@ -107,7 +114,8 @@ def _there(data: Dataset, uri: str, store: ObjectStore) -> tuple[dict[str, Objec
 
 def _names(data: Dataset) -> tuple[list[str], list[str]]:
     """The files of a data set: its images, and what tells of them, which goes last."""
-    cards = [*sorted(path.name for path in data.root.glob("*.lst")), _MANIFEST, _CARD]
+    beside = [f"{split}{suffix}" for split in SPLITS for suffix in _BESIDE]
+    cards = [*sorted(name for name in beside if (data.root / name).is_file()), _MANIFEST, _CARD]
     return [record.path for record in data.records], cards
 
 
@@ -204,14 +212,15 @@ def _prefix(uri: str) -> tuple[str, str]:
 
 
 def _earlier(store: ObjectStore, bucket: str, prefix: str, there: dict[str, ObjectSummary]) -> set[str]:
-    """What an earlier data set's own manifest says is its."""
+    """What an earlier data set's own manifest says is its, and the lists and RecordIO files that go with it."""
     if _MANIFEST not in there:
         return set()
     try:
         data = store.read(ImageRef(s3_bucket=bucket, s3_key=prefix + _MANIFEST)).data
-        return {str(json.loads(line)["path"]) for line in data.decode().splitlines()}
+        named = {str(json.loads(line)["path"]) for line in data.decode().split("\n") if line}
     except (ImageNotFoundError, ValueError, KeyError, TypeError):
         return set()
+    return named | {f"{split}{suffix}" for split in SPLITS for suffix in _BESIDE}
 
 
 def _same(path: Path, found: ObjectSummary | None) -> bool:

@@ -172,6 +172,8 @@ def test_problems_are_listed(source: Path, tmp_path: Path) -> None:
     card = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert [problem["name"] for problem in card["problems"]] == [problem.name for problem in result.problems]
     assert card["ignored"] == 3
+    kinds = {"hidden and system files": 1, "lists and manifests": 1, "notes and documents": 1}
+    assert card["ignored_by_kind"] == result.ignored_by_kind == kinds
 
 
 def test_a_given_test_set_is_kept_and_guarded(tmp_path: Path) -> None:
@@ -215,7 +217,8 @@ def test_names_that_are_no_text(source: Path, tmp_path: Path) -> None:
         put(source / os.fsdecode(b"cl\xe9") / f"{number}.png", make_image(900 + number))
     result = stage(source, tmp_path / "out")
     assert result.problems[0].name == "a/\\xff.png"
-    assert load(tmp_path / "out").classes == ("a", "b", os.fsdecode(b"cl\xe9"))
+    assert load(tmp_path / "out").classes == ("a", "b", "cl\\xe9")
+    assert stage(source, tmp_path / "two", classes=["a", os.fsdecode(b"cl\xe9")]).dataset.classes == ("a", "cl\\xe9")
 
 
 def test_progress(source: Path, tmp_path: Path) -> None:

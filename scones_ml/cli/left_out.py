@@ -1,0 +1,57 @@
+"""What staging left out, and why, in a few lines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from scones_ml.dataset import Problem, StageResult
+
+__all__ = ["left_out"]
+
+_REASONS: Final = 4  # shown of each kind; all are in dataset.json
+
+
+def left_out(result: StageResult, folder: Path) -> Iterator[str]:
+    """The lines that tell what was left out: images with their reasons, and files that are none, by kind.
+
+    Args:
+        result: of staging.
+        folder: the data set's, for the place where all are listed.
+    """
+    kinds: dict[str, list[Problem]] = defaultdict(list)
+    for problem in result.problems:
+        kinds[problem.kind].append(problem)
+    counts = [*map(len, kinds.values()), *result.ignored_by_kind.values()]
+    digits = max((len(f"{count:,}") for count in counts), default=0)
+    if result.problems:
+        yield f"left out: {_counted(len(result.problems), 'image')}, listed in {folder / 'dataset.json'}"
+    for kind in sorted(kinds):
+        first, *others = _reasons(kinds[kind])
+        yield f"  {len(kinds[kind]):>{digits},}  {kind:<10}  {first}"
+        yield from (f"  {'':{digits}}  {'':10}  {line}" for line in others)
+    if result.ignored:
+        yield f"ignored: {_counted(result.ignored, 'file')}"
+    for kind, count in sorted(result.ignored_by_kind.items(), key=lambda item: (-item[1], item[0])):
+        yield f"  {count:>{digits},}  {kind}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count > 1)}"
+
+
+def _reasons(problems: Sequence[Problem]) -> list[str]:
+    """One line for each reason, with the first image that it holds for and how many more, the most frequent first."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        alike[problem.reason].append(problem.name)
+    ordered = sorted(alike.items(), key=lambda item: -len(item[1]))
+    lines = [
+        f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}: {reason}"
+        for reason, names in ordered[:_REASONS]
+    ]
+    rest = sum(len(names) for _, names in ordered[_REASONS:])
+    return [*lines, f"and {rest:,} more"] if rest else lines

@@ -1,0 +1,285 @@
+"""A folder of class folders as a source, however it was packed: split folders, wrappers, leftovers of other systems."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from scones_ml.dataset.kinds import file_kind, says_image
+from scones_ml.dataset.records import Split
+from scones_ml.dataset.sources import TEST, Candidate, Listing, match_name, read_file, split_named
+from scones_ml.errors import DatasetError
+from scones_ml.printable import printable
+
+__all__ = ["Folder"]
+
+_HIDDEN, _LOOSE = "hidden and system files", "images outside of class folders"
+_SYSTEM_FILES: Final = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+_SYSTEM_FOLDERS: Final = {"__macosx", "$recycle.bin", "system volume information", "lost+found", "@eadir"}
+_PLAIN: Final = {"image", "images", "img", "imgs", "jpg", "jpeg", "png", "photos", "pictures"}
+_DEEPEST = 8  # levels of folders that are entered in search of the classes; a link may lead round in a circle
+_SHOWN = 5  # names in a message
+
+
+class _Branch(NamedTuple):
+    """A folder that holds class folders, and the split that it stands for."""
+
+    folder: Path
+    split: Split | None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of class folders, or one with ``train/`` and maybe ``test/`` that hold the class folders.
+
+    Split folders are known in any case and their usual spellings (``Training``, ``val``, ``dev``, ``test_set``); all
+    but the test set are pooled. A folder that holds nothing but one folder of folders is entered. Links to files are
+    read, links to folders inside of a class are not followed.
+
+    Attributes:
+        root: the folder.
+        named: the classes, where they are known: it is their folders that count then, also further down.
+    """
+
+    root: Path
+    named: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The folder, as given."""
+        return printable(str(self.root))
+
+    def classes(self) -> tuple[str, ...]:
+        """Names of the class folders.
+
+        Raises:
+            DatasetError: there are none, or it is not clear which folders are the classes.
+        """
+        if not self._folders:
+            raise DatasetError(self._why_no_classes())
+        if refusal := _why_not_these(self.name, self._folders, self.named) or self._spelled_differently():
+            raise DatasetError(refusal)
+        return tuple(sorted(self._folders))
+
+    def listing(self, classes: tuple[str, ...]) -> Listing:
+        """All regular files below the class folders."""
+        candidates: list[Candidate] = []
+        known = {branch.folder for found in self._folders.values() for branch in found}
+        ignored = _outside(self.root, known)
+        for class_name in classes:
+            for branch in self._folders.get(class_name, ()):
+                visible, left = _walk(branch.folder)
+                ignored += left
+                split: Split | None = TEST if branch.split == TEST else None
+                candidates += [self._candidate(path, class_name, split) for path in visible]
+        ordered = tuple(sorted(candidates, key=lambda candidate: candidate.name))
+        return Listing(ordered, ignored.total(), ignored_by_kind=dict(sorted(ignored.items())))
+
+    def _candidate(self, path: Path, class_name: str, split: Split | None) -> Candidate:
+        name = _shown(path.relative_to(self.root))
+        return Candidate(name, class_name, split, says_image(path.name), partial(read_file, path))
+
+    @cached_property
+    def _folders(self) -> dict[str, list[_Branch]]:
+        """The class folders of each class, with the split that each is in."""
+        found: dict[str, list[_Branch]] = defaultdict(list)
+        for folder, split in self._branches:
+            for path in _subfolders(folder):
+                found[_shown(Path(path.name))].append(_Branch(path, split))
+        return dict(found)
+
+    @cached_property
+    def _branches(self) -> tuple[_Branch, ...]:
+        if not self.root.exists():
+            raise DatasetError(
+                f"there is no folder {self.name}: name a folder that holds one folder of images for each class"
+            )
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.name} is a file, not a folder of class folders")
+        first = level = _entered((_Branch(self.root, None),))
+        for _ in range(_DEEPEST if self.named else 0):
+            below = tuple(_Branch(path, split) for folder, split in level for path in _subfolders(folder))
+            there = {_shown(Path(branch.folder.name)) for branch in below}
+            if all(match_name(name, there) in there for name in self.named):
+                return level
+            level = _entered(below)
+        return first
+
+    def _spelled_differently(self) -> str:
+        """Why ``train/Bike`` and ``test/bike`` are no two classes; empty when there is nothing of the kind."""
+        alike: dict[str, str] = {}
+        for name, found in self._folders.items():
+            other = alike.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+            parents = {branch.folder.parent for branch in found}
+            if other != name and parents.isdisjoint(branch.folder.parent for branch in self._folders[other]):
+                return f"{self.name} holds {other!r} in one split and {name!r} in another: give both folders one name"
+        return ""
+
+    def _why_no_classes(self) -> str:
+        files = [path for path in self.root.iterdir() if _is_file(path) and not _is_system(path.name)]
+        if any(says_image(path.name) for path in files):
+            return (
+                f"{self.name} holds loose images, but no class folders: put them into one folder for each class, "
+                f"like {self.root / 'bicycle'} and {self.root / 'motorcycle'}"
+            )
+        what = "no images" if files else "nothing"
+        return f"{self.name} holds {what}: it must hold one folder of images for each class"
+
+
+def _entered(branches: tuple[_Branch, ...]) -> tuple[_Branch, ...]:
+    """The folders that hold the class folders: split folders and wrappers are entered, as long as there are any."""
+    for _ in range(_DEEPEST):
+        splits = [_splits(branch) for branch in branches]
+        if any(splits):
+            branches = tuple(
+                inner for branch, found in zip(branches, splits, strict=True) for inner in found or [branch]
+            )
+        elif branches and all(_wraps(branch.folder) for branch in branches):
+            branches = tuple(_Branch(_subfolders(folder)[0], split) for folder, split in branches)
+        else:
+            break
+    return branches
+
+
+def _splits(branch: _Branch) -> list[_Branch]:
+    """The split folders in a folder; none unless they hold folders: a class may be called "train" too."""
+    if branch.split:
+        return []
+    named = [_Branch(path, split_named(path.name)) for path in _subfolders(branch.folder)]
+    found = [inner for inner in named if inner.split]
+    holding = {inner.split for inner in found if _subfolders(inner.folder)}
+    return found if "train" in holding or len(holding) > 1 else []
+
+
+def _wraps(folder: Path) -> bool:
+    inner = _subfolders(folder)
+    if len(inner) != 1 or not _subfolders(inner[0]):
+        return False
+    return not _holds_images(inner[0]) or bool(_splits(_Branch(inner[0], None)))
+
+
+def _why_not_these(root: str, classes: dict[str, list[_Branch]], named: Collection[str]) -> str:
+    """Why the folders look like something else than classes, and what to do; empty when they look like classes."""
+    if any(_holds_images(branch.folder) for found in classes.values() for branch in found):
+        return ""
+    below = {name: [b for branch in found for b in _entered((branch,))] for name, found in classes.items()}
+    inner = {
+        name: {_shown(Path(path.name)) for branch in found for path in _subfolders(branch.folder)}
+        for name, found in below.items()
+    }
+    inner = {name: names for name, names in inner.items() if names}
+    if len(inner) < 2:
+        return ""
+    every = set().union(*inner.values())
+    outer = _some(inner)
+    if all(map(split_named, every)):
+        first, split = next(iter(inner)), min(every)
+        return (
+            f"{root}: the class folders {outer} hold split folders ({_some(every)}): put the splits outside, "
+            f"{split}/{first} instead of {first}/{split}, or name images, classes and splits in a CSV file"
+        )
+    if named or not _look_like_containers(inner):
+        return ""
+    remedy = f"the inner ones with --classes {_some(every, ',')}, or the outer ones with" if len(every) > 1 else "with"
+    return (
+        f"{root}: it is not clear which folders are the classes, as {outer} hold {_some(every)} and no images of "
+        f"their own: name the classes, {remedy} --classes {_some(inner, ',')}"
+    )
+
+
+def _look_like_containers(inner: dict[str, set[str]]) -> bool:
+    """Whether folders of folders are years, parts or batches rather than classes."""
+    every = set().union(*inner.values())
+    if (len(every) == 1 and every <= _PLAIN) or all(names == {name} for name, names in inner.items()):
+        return False  # bike/images, moto/images; bike/bike, moto/moto
+    seen = Counter(name.casefold() for names in inner.values() for name in {n.casefold(): n for n in names})
+    share = all(any(seen[name.casefold()] > 1 for name in names) for names in inner.values())
+    numbered = {re.sub(r"\d+", "0", name) for name in inner}
+    single = all(len(names) == 1 for names in inner.values())
+    return share or single or (len(numbered) == 1 and "0" in numbered.pop())
+
+
+def _some(names: Collection[str], separator: str = ", ") -> str:
+    ordered = sorted(names)
+    return separator.join([*ordered[:_SHOWN], *(["..."] if len(ordered) > _SHOWN else [])])
+
+
+def _shown(path: Path) -> str:
+    """A path as text that can be printed; another path gives another text, be its bytes UTF-8 or not."""
+    return printable(path.as_posix().replace("\\", "\\\\"))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a loop of links
+        return False
+
+
+def _is_system(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in _SYSTEM_FILES | _SYSTEM_FOLDERS
+
+
+def _subfolders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    with os.scandir(root) as entries:
+        return sorted(root / entry.name for entry in entries if not _is_system(entry.name) and entry.is_dir())
+
+
+def _holds_images(root: Path) -> bool:
+    with os.scandir(root) as entries:
+        return any(says_image(e.name) and not _is_system(e.name) and not e.is_dir() for e in entries)
+
+
+def _walk(root: Path) -> tuple[list[Path], Counter[str]]:
+    """The files below a class folder that may be images, and how many others there are of each kind."""
+    visible: list[Path] = []
+    ignored: Counter[str] = Counter()
+    for path, hidden in _files(root, onerror=_raise):
+        # A broken link is kept, so that it is reported; a pipe or a device is not, since reading it could block.
+        if not hidden and (_is_file(path) or not (path.is_dir() or path.exists())):
+            visible.append(path)
+        else:
+            ignored[_kind(path, hidden)] += 1
+    return visible, ignored
+
+
+def _outside(root: Path, class_folders: Collection[Path]) -> Counter[str]:
+    """How many files of each kind are in no class folder."""
+    return Counter(_kind(path, hidden) for path, hidden in _files(root, class_folders))
+
+
+def _kind(path: Path, hidden: bool) -> str:
+    if hidden:
+        return _HIDDEN
+    if path.is_dir():
+        return "links to folders"
+    if not _is_file(path):
+        return "pipes, devices and broken links"
+    return _LOOSE if says_image(path.name) else file_kind(path.name)
+
+
+def _files(
+    root: Path, without: Collection[Path] = (), onerror: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, bool]]:
+    """All that is below a folder and is no folder itself, in order, and whether it is hidden or a system's own."""
+    hidden = {root: False}
+    for parent, folders, names in os.walk(root, onerror=onerror):
+        folder = Path(parent)
+        folders[:] = sorted(name for name in folders if folder / name not in without)
+        hidden |= {folder / name: hidden[folder] or _is_system(name) for name in folders}
+        links = [name for name in folders if (folder / name).is_symlink()]
+        for name in sorted([*names, *links]):
+            yield folder / name, hidden[folder] or _is_system(name)
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would pass over a folder that it may not read
