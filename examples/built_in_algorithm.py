@@ -2,7 +2,7 @@
 
 Requests are data: without ``--send`` they are printed, with it the data set goes to S3 and both are started::
 
-    scones stage photos data
+    scones stage photos data --format recordio   # or without: then the algorithm reads images and .lst files
     python examples/built_in_algorithm.py data s3://BUCKET/data --role arn:aws:iam::123456789012:role/ROLE
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scones_ml import backends, dataset
 from scones_ml.aws.training_jobs import TrainingJobs
-from scones_ml.sagemaker.channels import image_channels
+from scones_ml.sagemaker.channels import image_channels, recordio_channels
 from scones_ml.sagemaker.hyperparameters import ImageClassification
 from scones_ml.sagemaker.training_job import Compute, Spot, TrainingJob, training_request
 from scones_ml.sagemaker.tuning import IMAGE_CLASSIFICATION_RANGES, Tuning, tuning_request
@@ -27,6 +27,7 @@ parser.add_argument("--send", action="store_true", help="start both, and pay for
 options = parser.parse_args()
 
 data = dataset.load(options.data)
+packed = (options.data / "train.rec").is_file()
 job = TrainingJob(
     name=options.name,
     role_arn=options.role,
@@ -38,7 +39,11 @@ job = TrainingJob(
         num_layers=20,  # of the networks for small images
         image_shape=(3, data.image_size, data.image_size),
     ),
-    channels=image_channels(options.uri),
+    channels=(
+        recordio_channels(f"{options.uri}/train.rec", f"{options.uri}/validation.rec")
+        if packed
+        else image_channels(options.uri)
+    ),
     compute=Compute(spot=Spot(f"{options.uri}-checkpoints", max_wait_seconds=7_200)),
 )
 tuning = Tuning(

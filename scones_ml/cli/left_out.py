@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from scones_ml.dataset import Problem, StageResult
 
-__all__ = ["left_out"]
+__all__ = ["ignored", "left_out"]
 
+_DIGITS: Final = 7  # characters of a count: up to 999,999
 _REASONS: Final = 4  # shown of each kind; all are in dataset.json
 
 
 def left_out(result: StageResult, folder: Path) -> Iterator[str]:
-    """The lines that tell what was left out: images with their reasons, and files that are none, by kind.
+    """The lines that tell which images were left out, by kind, and why.
 
     Args:
         result: of staging.
@@ -25,22 +26,21 @@ def left_out(result: StageResult, folder: Path) -> Iterator[str]:
     kinds: dict[str, list[Problem]] = defaultdict(list)
     for problem in result.problems:
         kinds[problem.kind].append(problem)
-    counts = [*map(len, kinds.values()), *result.ignored_by_kind.values()]
-    digits = max((len(f"{count:,}") for count in counts), default=0)
-    if result.problems:
-        yield f"left out: {_counted(len(result.problems), 'image')}, listed in {folder / 'dataset.json'}"
+    if kinds:
+        count = len(result.problems)
+        yield f"left out: {count:,} image{'s' * (count > 1)}, listed in {folder / 'dataset.json'}"
     for kind in sorted(kinds):
         first, *others = _reasons(kinds[kind])
-        yield f"  {len(kinds[kind]):>{digits},}  {kind:<10}  {first}"
-        yield from (f"  {'':{digits}}  {'':10}  {line}" for line in others)
+        yield f"{len(kinds[kind]):>{_DIGITS},}  {kind:<10}  {first}"
+        yield from (f"{'':{_DIGITS}}  {'':10}  {line}" for line in others)
+
+
+def ignored(result: StageResult) -> Iterator[str]:
+    """The lines that tell how much was no image of a class, by kind, the most frequent first."""
     if result.ignored:
-        yield f"ignored: {_counted(result.ignored, 'file')}"
+        yield f"ignored: {result.ignored:,}"
     for kind, count in sorted(result.ignored_by_kind.items(), key=lambda item: (-item[1], item[0])):
-        yield f"  {count:>{digits},}  {kind}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count > 1)}"
+        yield f"{count:>{_DIGITS},}  {kind}"
 
 
 def _reasons(problems: Sequence[Problem]) -> list[str]:

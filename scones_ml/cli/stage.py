@@ -11,7 +11,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
-from scones_ml.cli.left_out import left_out
+from scones_ml.cli.left_out import ignored, left_out
 from scones_ml.cli.options import Classes, DryRun, Json, Seed, Workspace, names
 from scones_ml.cli.plans import show_plans
 
@@ -114,10 +114,14 @@ def stage(
             f"left out: {result.ignored:,} images on which reviewers disagree, or agree on no class of {source}: "
             "see `scones review`"
         )
+    else:
+        for line in ignored(result):
+            terminal.say(line)
     if check:
         _show_label_check(check)
     if written_as == "recordio":
-        terminal.say(f"for SageMaker's Image Classification: {folder / 'train.rec'}, {folder / 'validation.rec'}")
+        place = destination.rstrip("/")
+        terminal.say(f"for SageMaker's Image Classification: {place}/train.rec and {place}/validation.rec")
     terminal.say(f"next: scones train {folder}")
 
 

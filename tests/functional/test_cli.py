@@ -123,6 +123,71 @@ def test_unreadable_images_are_listed_and_skipped(photos: Path, capsys: pytest.C
     assert "broken.png" in captured.err
 
 
+def test_what_was_left_out_is_told_by_kind(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images that were left out are grouped by reason, other files are counted by kind; no name forges a line."""
+    for number in range(5):
+        (photos / "bicycle" / f"cut{number}.png").write_bytes(b"more")
+    (photos / "bicycle" / "a\n\x1b[31m\u202eb.jpg").write_bytes(b"none")
+    (photos / "bicycle" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"none")
+    for name in ("cover.jpg", "notes.txt", ".DS_Store", "bicycle/clip.mp4", "bicycle/labels.csv", "bicycle/Thumbs.db"):
+        (photos / name).write_bytes(b"\0")
+    assert main(["stage", "photos", "data"]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+    assert lines[0] == "left out: 7 images, listed in data/dataset.json"
+    assert lines[1].startswith("      7  unreadable  bicycle/cut0.png and 4 more: ")
+    assert lines[2].startswith("                     bicycle/a\\n\\x1b[31m\\u202eb.jpg and 1 more: ")
+    assert lines[3:] == [
+        "ignored: 6",
+        "      2  hidden and system files",
+        "      1  images outside of class folders",
+        "      1  lists and manifests",
+        "      1  notes and documents",
+        "      1  videos",
+        "next: scones train data",
+    ]
+    assert main(["stage", "photos", "data", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["ignored"], document["ignored_by_kind"]["videos"]) == (6, 1)
+
+
+def test_names_of_any_bytes_are_shown_escaped(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder whose name is no UTF-8, with a control character in it, becomes a class that can be told and typed."""
+    (photos / "bicycle").rename(photos / os.fsdecode(b"v\xe9lo\x1b"))
+    assert main(["stage", "photos", "data"]) == 0
+    assert "v\\xe9lo\\x1b" in capsys.readouterr().out
+    assert main(["stage", "photos", "data", "--json", "--classes", "motorcycle,v\\xe9lo\\x1b"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == ["motorcycle", "v\\xe9lo\\x1b"]
+    assert "no\\udc80\\nwhere" in complaint(capsys, "stage", "no\\udc80\nwhere", "data")
+
+
+def test_stage_as_recordio(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--format recordio adds a file for each split, whose names the last lines tell; the data set trains as before."""
+    assert main(["stage", "photos", "data", "--format", "recordio"]) == 0
+    assert "data/train.rec and data/validation.rec" in capsys.readouterr().err
+    assert sorted(path.name for path in (photos.parent / "data").glob("*.rec")) == [
+        "calibration.rec",
+        "test.rec",
+        "train.rec",
+        "validation.rec",
+    ]
+    assert main(["stage", "data/train.rec", "again", "--classes", "bicycle,motorcycle", "--json"]) == 0
+    first = json.loads((photos.parent / "data" / "dataset.json").read_text())
+    assert json.loads(capsys.readouterr().out)["hash"] == first["hash"]
+
+
+def test_stage_chooses_a_label_attribute(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a manifest has several label attributes, --label-attribute says which."""
+    rows = [
+        {"path": f"{name}/{number}.png", "first": name, "second": "ab"[number % 2]}
+        for name in ("bicycle", "motorcycle")
+        for number in range(20)
+    ]
+    (photos / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert "first, second" in complaint(capsys, "stage", "photos/a.jsonl", "data")
+    assert main(["stage", "photos/a.jsonl", "data", "--label-attribute", "second", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == ["a", "b"]
+
+
 def test_evaluate_writes_a_page(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--html leaves one page with the answer, the errors as images, the bill and who the model is."""
     for name, red in (("bicycle", 40), ("motorcycle", 215)):

@@ -128,6 +128,27 @@ def test_the_course_s_layout_is_a_source(store: ObjectStore, tmp_path: Path) -> 
     assert len(result.dataset.records) == 16
 
 
+def test_recordio_in_the_store(store: ObjectStore, tmp_path: Path) -> None:
+    """A data set in RecordIO goes to a prefix with its folders, and its train.rec there stands for its other splits."""
+    data = staged(tmp_path)
+    dataset.write_recordio(data)
+    uri = f"s3://{BUCKET}/data"
+    dataset.upload(data, uri, store)
+    assert {f"data/{split}.rec" for split in dataset.SPLITS} <= set(keys(store))
+    again = dataset.stage(
+        f"{uri}/train.rec",
+        tmp_path / "out",
+        classes=data.classes,
+        image_size=8,
+        store=store,
+        downloads=tmp_path / "downloads",
+    ).dataset
+    assert again.hash == data.hash
+    for file in data.root.glob("*.rec"):
+        file.unlink()
+    assert dataset.upload(data, uri, store).removed == len(dataset.SPLITS)
+
+
 def test_there_and_back(store: ObjectStore, tmp_path: Path) -> None:
     """A data set goes to a prefix and comes back the same; the second time nothing is written."""
     data = staged(tmp_path)

@@ -15,7 +15,7 @@ from scones_ml.cli import main
 from scones_ml.cli.app import VERBS
 
 HEAVY = ["PIL", "boto3", "botocore", "jinja2", "numpy", "onnxruntime", "rich", "scones_ml.asl", "starlette", "torch"]
-LIGHT = {"cli", "cost", "errors", "limits", "ports", "settings"}  # rooms that need the standard library alone
+LIGHT = {"cli", "cost", "errors", "limits", "ports", "printable", "settings"}  # rooms that need the standard library alone
 LOADED = """
 import os, sys
 before = set(sys.modules)
@@ -39,7 +39,7 @@ def test_help_loads_no_verb(tmp_path: Path) -> None:
     """``scones --help``, ``--version`` and a typing error load the table of verbs, typer and nothing else of ours."""
     found = loaded([["--help"], ["--version"], ["stauts"]], tmp_path)
     own = {name for name in found if name.startswith("scones_ml.")}
-    assert own == {"scones_ml.cli", "scones_ml.cli.app", "scones_ml.cli.help", "scones_ml.errors"}
+    assert own == {f"scones_ml.{name}" for name in ("cli", "cli.app", "cli.help", "errors", "printable")}
     assert not found & {"pydantic", *HEAVY}
 
 

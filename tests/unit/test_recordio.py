@@ -17,13 +17,14 @@ from scones_ml.dataset.recordio import (
     LabelledImage,
     pack,
     read_at,
+    read_heads,
     read_index,
     read_records,
     unpack,
     write_record,
     write_split,
 )
-from scones_ml.errors import DatasetError
+from scones_ml.errors import DatasetError, ImageTooLargeError
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 
@@ -158,6 +159,93 @@ def test_a_split_as_recordio(tmp_path: Path) -> None:
     first = (tmp_path / "train.rec").read_bytes()
     write_split(data, "train", tmp_path / "train.rec")
     assert (tmp_path / "train.rec").read_bytes() == first
+
+
+images = st.builds(LabelledImage, st.lists(float32, min_size=1, max_size=3).map(tuple), st.integers(0, 9), payloads)
+
+
+@given(st.lists(images, max_size=6))
+def test_heads_say_what_records_hold(records: list[LabelledImage]) -> None:
+    """Offset, labels, id and size are read without the images, also where magic words split a record."""
+    file = io.BytesIO(written(*map(pack, records)))
+    heads = list(read_heads(file))
+    assert [(head.labels, head.id, head.size) for head in heads] == [
+        (len(record.labels), record.id, len(record.image)) for record in records
+    ]
+    assert [head.label for head in heads if head.labels == 1] == [r.labels[0] for r in records if len(r.labels) == 1]
+    assert [unpack(read_at(file, head.offset)) for head in heads] == records
+
+
+def packed(root: Path, split: str, *records: LabelledImage) -> Path:
+    (root / f"{split}.rec").write_bytes(written(*map(pack, records)))
+    return root / f"{split}.rec"
+
+
+def drawn(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_recordio_file_is_a_source(tmp_path: Path) -> None:
+    """train.rec and test.rec beside it are staged like images in folders; a list beside them names the images."""
+    packed(tmp_path, "Test", *(LabelledImage((float(n % 2),), n, drawn(100 + n)) for n in range(4)))
+    rec = packed(tmp_path, "Train", *(LabelledImage((float(n % 2),), n, drawn(n)) for n in range(12)))
+    (tmp_path / "Train.lst").write_text("".join(f"{n}\t{n % 2}\tbike_{n}.png\n" for n in range(12)))
+    result = dataset.stage(rec, tmp_path / "out", classes=["bike", "moto"], image_size=8)
+    assert result.dataset.counts()["test"] == {"bike": 2, "moto": 2}
+    assert len(result.dataset.records) == 16
+    names = {record.path.rsplit("/", 1)[1] for record in result.dataset.records}
+    assert names == {*(f"bike_{n}.png" for n in range(12)), *(f"{n:08d}.png" for n in range(4))}
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (pack(LabelledImage((0.0, 1.0), 7, b"")), "record 7 at byte 0 has 2 labels: an image has one class here"),
+        (pack(LabelledImage((0.5,), 7, b"")), "label 0.5 is not 0 or a whole number above"),
+        (pack(LabelledImage((float("nan"),), 7, b"")), "label nan is not"),
+        (pack(LabelledImage((-1.0,), 7, b"")), "label -1 is not"),
+        (pack(LabelledImage((3e38,), 7, b"")), r"label 3e\+38 is not"),
+        (b"short", "record at byte 0 has 5 bytes, and its header alone 24"),
+        (struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0), "cannot hold the 4,294,967,295 labels"),
+    ],
+)
+def test_records_that_are_no_images_of_a_class(record: bytes, message: str, tmp_path: Path) -> None:
+    """Several labels, labels that are none, and records too short are refused by name."""
+    (tmp_path / "a.rec").write_bytes(written(record))
+    with pytest.raises(DatasetError, match=message):
+        dataset.RecordFile(tmp_path / "a.rec").classes()
+
+
+def test_a_recordio_file_cut_short(tmp_path: Path) -> None:
+    """A file that ends within its last record is refused before anything is read."""
+    whole = written(pack(LabelledImage((0.0,), 1, b"x" * 40)), pack(LabelledImage((1.0,), 2, b"y" * 40)))
+    (tmp_path / "a.rec").write_bytes(whole[:-8])
+    with pytest.raises(DatasetError, match=r"a\.rec is cut short at byte 72: copy or write it again"):
+        dataset.RecordFile(tmp_path / "a.rec").classes()
+
+
+def test_a_record_beyond_the_caps(tmp_path: Path) -> None:
+    """An image larger than the policy allows is a problem with its name; it is not read."""
+    big = written(pack(LabelledImage((0.0,), 5, b"\xff\xd8\xff" + bytes(26_000_000))))
+    (tmp_path / "a.rec").write_bytes(big)
+    source = dataset.RecordFile(tmp_path / "a.rec")
+    (found,) = source.listing(("0",)).candidates
+    assert found.name == "a/00000005"
+    with pytest.raises(ImageTooLargeError, match="26,000,003 bytes are more than"):
+        found.read()
+
+
+def test_a_data_set_as_recordio(tmp_path: Path) -> None:
+    """A staged data set gets one file for each split, stays what it is, and is a source in this form, too."""
+    data = dataset.stage(dataset.Synthetic(per_class=20), tmp_path / "data").dataset
+    files = dataset.write_recordio(data)
+    assert [file.name for file in files] == [f"{split}.rec" for split in dataset.SPLITS]
+    assert dataset.load(data.root) == data
+    again = dataset.stage(files[0], tmp_path / "again", classes=data.classes).dataset
+    assert again.hash == data.hash
 
 
 def test_a_split_that_cannot_be_written(tmp_path: Path) -> None:
