@@ -142,7 +142,7 @@ def _json(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json] | Map
 
 
 def _json_lines(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json]:  # noqa: ARG001
-    return [json.loads(line) for line in body.decode("utf-8-sig").splitlines() if line.strip()]
+    return [json.loads(line) for line in body.decode("utf-8-sig").split("\n") if line.strip()]
 
 
 def _csv(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json]:  # noqa: ARG001

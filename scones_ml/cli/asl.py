@@ -151,7 +151,7 @@ def graph(definition: Definition, execution: ExecutionFile = None) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as exc:
         raise InvalidDefinitionError(f"there is no file {path}") from exc
     except UnicodeDecodeError as exc:
@@ -163,7 +163,7 @@ def _document(text: str) -> asl.Json:
     if text.startswith("@"):
         source = text[1:]
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            text = Path(source).read_text(encoding="utf-8-sig")
         except FileNotFoundError as exc:
             raise ConfigurationError(f"--input: there is no file {source}") from exc
     try:

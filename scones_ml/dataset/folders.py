@@ -103,14 +103,14 @@ class Folder:
             )
         if not self.root.is_dir():
             raise DatasetError(f"{self.name} is a file, not a folder of class folders")
-        first = level = _entered((_Branch(self.root, None),))
-        for _ in range(_DEEPEST if self.named else 0):
-            below = tuple(_Branch(path, split) for folder, split in level for path in _subfolders(folder))
-            there = {_shown(Path(branch.folder.name)) for branch in below}
-            if all(match_name(name, there) in there for name in self.named):
-                return level
-            level = _entered(below)
-        return first
+        levels = [_entered((_Branch(self.root, None),))]
+        while self._found(levels[-1]) < len(self.named) and len(levels) < _DEEPEST:
+            levels.append(_entered(_below(levels[-1])))
+        return max(levels, key=self._found)  # the outermost of those that hold as many
+
+    def _found(self, level: tuple[_Branch, ...]) -> int:
+        there = {_shown(Path(branch.folder.name)) for branch in _below(level)}
+        return sum(match_name(name, there) in there for name in self.named)
 
     def _spelled_differently(self) -> str:
         """Why ``train/Bike`` and ``test/bike`` are no two classes; empty when there is nothing of the kind."""
@@ -131,6 +131,10 @@ class Folder:
             )
         what = "no images" if files else "nothing"
         return f"{self.name} holds {what}: it must hold one folder of images for each class"
+
+
+def _below(branches: tuple[_Branch, ...]) -> tuple[_Branch, ...]:
+    return tuple(_Branch(path, split) for folder, split in branches for path in _subfolders(folder))
 
 
 def _entered(branches: tuple[_Branch, ...]) -> tuple[_Branch, ...]:
@@ -169,12 +173,7 @@ def _why_not_these(root: str, classes: dict[str, list[_Branch]], named: Collecti
     """Why the folders look like something else than classes, and what to do; empty when they look like classes."""
     if any(_holds_images(branch.folder) for found in classes.values() for branch in found):
         return ""
-    below = {name: [b for branch in found for b in _entered((branch,))] for name, found in classes.items()}
-    inner = {
-        name: {_shown(Path(path.name)) for branch in found for path in _subfolders(branch.folder)}
-        for name, found in below.items()
-    }
-    inner = {name: names for name, names in inner.items() if names}
+    inner = _inner_names({name: tuple(found) for name, found in classes.items()})
     if len(inner) < 2:
         return ""
     every = set().union(*inner.values())
@@ -192,6 +191,23 @@ def _why_not_these(root: str, classes: dict[str, list[_Branch]], named: Collecti
         f"{root}: it is not clear which folders are the classes, as {outer} hold {_some(every)} and no images of "
         f"their own: name the classes, {remedy} --classes {_some(inner, ',')}"
     )
+
+
+def _inner_names(level: dict[str, tuple[_Branch, ...]]) -> dict[str, set[str]]:
+    """Names of the folders in each class folder that has any; further in where all hold folders of one name alone."""
+    names: dict[str, set[str]] = {}
+    for _ in range(_DEEPEST):
+        level = {
+            name: tuple(b for branch in found for b in _splits(branch) or [branch]) for name, found in level.items()
+        }
+        below = {name: _below(found) for name, found in level.items()}
+        if not any(below.values()):
+            break
+        names = {name: {_shown(Path(b.folder.name)) for b in found} for name, found in below.items() if found}
+        if len(set().union(*names.values())) > 1:
+            break
+        level = below
+    return names
 
 
 def _look_like_containers(inner: dict[str, set[str]]) -> bool:

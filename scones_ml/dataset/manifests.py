@@ -127,17 +127,21 @@ class _Manifest:
     @cached_property
     def _read(self) -> tuple[tuple[tuple[str, Labelled], ...], tuple[Problem, ...]]:
         # Twice over the file rather than all of its rows in memory.
-        attribute = label_attribute((row for _, row in self._rows()), self.label_attribute, self.name)
+        attribute = label_attribute((row for _, _, row in self._entries()), self.label_attribute, self.name)
         labelled, problems = [], []
-        for number, row in self._rows():
-            where = f"{self.name} line {number}"
-            image = self._place(where, image_of(row, where))
+        for where, image, row in self._entries():
             label = read_label(row, attribute, where)
             if isinstance(label, Labelled):
                 labelled.append((image, label))
             else:
                 problems.append(Problem(printable(image), "unlabelled", label.reason))
         return tuple(labelled), tuple(problems)
+
+    def _entries(self) -> Iterator[tuple[str, str, Row]]:
+        """Every row, with where it stands and the place of its image."""
+        for number, row in self._rows():
+            where = f"{self.name} line {number}"
+            yield where, self._place(where, image_of(row, where)), row
 
     def _place(self, where: str, image: str) -> str:
         """The image's URI, or its path below the manifest's folder; below its URI where it came from a store."""

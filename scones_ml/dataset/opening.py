@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from scones_ml.dataset.archives import CIFAR100_BINARY, CIFAR100_MD5, Cifar100, is_archive
 from scones_ml.dataset.folders import Folder
-from scones_ml.dataset.lines import first_line
+from scones_ml.dataset.lines import first_line, start_of_text
 from scones_ml.dataset.lists import ListFile, is_list
 from scones_ml.dataset.manifests import HEADERS, JsonLines, Table, is_json_lines, is_table
 from scones_ml.dataset.record_files import RecordFile
@@ -119,6 +119,8 @@ def _why_none(start: bytes) -> str:
         return "is text in UTF-16: save it as UTF-8"
     if image_format(start):
         return "is an image: name the folder that holds the class folders"
+    if start_of_text(start).startswith(b"["):
+        return "is one JSON array: write its objects one a line, as JSON Lines"
     first = first_line(start)
     if first.isprintable() and any(mark in first for mark in ",;\t"):
         return f"has no header that names images and classes: {HEADERS}"

@@ -192,7 +192,7 @@ def load(path: str | Path) -> Dataset:
     if not is_staged(root):
         raise DatasetError(f"{root} is not a staged data set (no {_CARD}): run `scones stage {root} DESTINATION` first")
     try:
-        card = json.loads((root / _CARD).read_text(encoding="utf-8"))
+        card = json.loads((root / _CARD).read_text(encoding="utf-8-sig"))
         if refusal := newer_format(str(root / _CARD), card):
             raise DatasetError(refusal)
         dataset = Dataset(
@@ -220,7 +220,7 @@ def _policy(value: object) -> Literal[1, 2]:
 
 
 def _read_manifest(path: Path) -> Iterable[Record]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for line in lines:
             row = json.loads(line)
             yield Record(row["path"], int(row["label"]), row["class"], row["split"], row["sha256"])

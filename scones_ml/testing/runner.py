@@ -72,5 +72,5 @@ class StateMachineRunner:
 def _definition(definition: asl.Definition | Path) -> asl.Definition:
     """The definition, read if it is a file's path."""
     if isinstance(definition, Path) or (isinstance(definition, str) and not definition.lstrip().startswith("{")):
-        return Path(definition).read_text(encoding="utf-8")
+        return Path(definition).read_text(encoding="utf-8-sig")
     return definition

@@ -38,8 +38,9 @@ def test_run_puts_your_functions_behind_resources(machine: str, capsys: pytest.C
 
 
 def test_input_comes_from_a_file_too(machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """--input @FILE reads the document from a file."""
-    (tmp_path / "input.json").write_text('{"number": 4}')
+    """--input @FILE reads the document from a file; a byte order mark in front of it or of a definition is no harm."""
+    (tmp_path / "input.json").write_text('\ufeff{"number": 4}')
+    (tmp_path / machine).write_text("\ufeff" + (tmp_path / machine).read_text())
     assert main(["asl", "run", machine, "--input", "@input.json", "--resource", f"{ARN}=my_functions:double"]) == 0
     assert json.loads(capsys.readouterr().out) == 8
 

@@ -15,7 +15,7 @@ from scones_ml.cli import main
 from scones_ml.cli.app import VERBS
 
 HEAVY = ["PIL", "boto3", "botocore", "jinja2", "numpy", "onnxruntime", "rich", "scones_ml.asl", "starlette", "torch"]
-LIGHT = {"cli", "cost", "errors", "limits", "ports", "printable", "settings"}  # rooms that need the standard library alone
+LIGHT = {"cli", "cost", "errors", "limits", "ports", "printable", "settings"}  # need the standard library alone
 LOADED = """
 import os, sys
 before = set(sys.modules)

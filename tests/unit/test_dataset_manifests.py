@@ -152,7 +152,8 @@ def test_an_augmented_manifest_reads_from_the_store(tmp_path: Path) -> None:
         ('{"a":' * 100_000, "line 1 is nested too deep"),
         ('{"path": "a.png", "class": "' + "x" * 2_000_000 + '"}', "line 1 is longer than 1,048,576 bytes"),
         ("{\n", "line 1 is no JSON object, of which each line holds one: '{'"),
-        ("{}", "names no images"),
+        ("{}", "line 1 does not say which image"),
+        ('{"images": [], "annotations": []}', "line 1 does not say which image"),
         ('{"path": "../a.png", "class": "a"}', "line 1 names a file outside"),
         ('{"source-ref": "s3:///a.png", "class": "a"}', "line 1: 's3:///a.png' is not s3://bucket/prefix"),
         ('{"source-ref": "s3://photos", "class": "a"}', "line 1: 's3://photos' names a bucket alone"),
@@ -181,6 +182,7 @@ def test_what_a_file_is_its_content_decides(tmp_path: Path) -> None:
     ("start", "message"),
     [
         (b"", "is empty: name a folder"),
+        (b' [{"path": "a.png"},', "is one JSON array: write its objects one a line"),
         (b"PK\x03\x04", "is a ZIP archive: unpack it"),
         ("path,label".encode("utf-16"), "is text in UTF-16: save it as UTF-8"),
         (b"name,kind\na.png,0\n", "has no header that names images and classes: one of source-ref, path, filename,"),

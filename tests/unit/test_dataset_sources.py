@@ -145,6 +145,8 @@ def test_each_split_may_be_wrapped(tmp_path: Path) -> None:
         (("north/bike", "south/moto"), "the inner ones with --classes bike,moto"),
         (("Train/2023/bike", "Train/2023/moto", "Train/2024/bike", "Test/2023/moto"), "--classes bike,moto"),
         (("a/train/bike", "a/test/bike", "b/train/moto", "b/test/moto"), "inner ones with --classes bike,moto"),
+        (("a/2023/bike", "a/2024/bike", "b/2023/moto"), "a, b hold 2023, 2024 and no images"),
+        (("2023/set/bike", "2024/set/moto"), "2023, 2024 hold bike, moto and no images of their own"),
         (("bike/train", "bike/test", "moto/train", "moto/test"), "put the splits outside, test/bike instead of"),
         (("Train/Bike", "Train/moto", "Test/bike", "Test/moto"), "'bike' in one split and 'Bike' in another"),
     ],
@@ -179,7 +181,7 @@ def test_named_classes_decide_which_folders_count(tmp_path: Path) -> None:
     assert inner.classes() == ("bike", "moto")
     assert sum(candidate.split == "test" for candidate in inner.listing(("bike", "moto")).candidates) == 4
     assert Folder(tmp_path, ("a", "b")).classes() == ("a", "b")
-    assert open_source(tmp_path, seed=0, image_size=8, names=("moto",)).classes() == ("bike", "moto")
+    assert open_source(tmp_path, seed=0, image_size=8, names=("moto", "bkie")).classes() == ("bike", "moto")
 
 
 NAMES = st.lists(st.binary(min_size=1, max_size=12).filter(lambda name: not set(name) & set(b"/\0.")), unique=True)
