@@ -133,6 +133,7 @@ def test_what_was_left_out_is_told_by_kind(photos: Path, capsys: pytest.CaptureF
         (photos / name).write_bytes(b"\0")
     assert main(["stage", "photos", "data"]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+    assert lines.pop(0) == "a model will see 32 x 32 pixels of each image"
     assert lines[0] == "left out: 7 images, listed in data/dataset.json"
     assert lines[1].startswith("      7  unreadable  bicycle/cut0.png and 4 more: ")
     assert lines[2].startswith("                     bicycle/a\\n\\x1b[31m\\u202eb.jpg and 1 more: ")

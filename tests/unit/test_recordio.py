@@ -229,12 +229,12 @@ def test_a_recordio_file_cut_short(tmp_path: Path) -> None:
 
 def test_a_record_beyond_the_caps(tmp_path: Path) -> None:
     """An image larger than the policy allows is a problem with its name; it is not read."""
-    big = written(pack(LabelledImage((0.0,), 5, b"\xff\xd8\xff" + bytes(26_000_000))))
+    big = written(pack(LabelledImage((0.0,), 5, b"\xff\xd8\xff" + bytes(80_000_000))))
     (tmp_path / "a.rec").write_bytes(big)
     source = dataset.RecordFile(tmp_path / "a.rec")
     (found,) = source.listing(("0",)).candidates
     assert found.name == "a/00000005"
-    with pytest.raises(ImageTooLargeError, match="26,000,003 bytes are more than"):
+    with pytest.raises(ImageTooLargeError, match="80,000,003 bytes are more than"):
         found.read()
 
 
