@@ -5,7 +5,8 @@ Locally, offline, with drawn images::
     python examples/course.py
 
 With the course's own archive (the course's URL, or a file that you have), or on AWS, after the five commands of
-docs/deploy.md, the stack deployed with ``EndpointName=scones-course Labels=bicycle,motorcycle ImageSize=32``::
+docs/deploy.md, the stack deployed with ``EndpointName=scones-course Labels=bicycle,motorcycle ImageSize=32
+ImageFit=crop``::
 
     python examples/course.py --data cifar-100-python.tar.gz
     python examples/course.py --data cifar-100-python.tar.gz --on aws
@@ -65,7 +66,7 @@ answer = classifier.predict(photo.read_bytes(), image_id="cell-7")
 print("answer", dict(zip(classifier.labels, answer, strict=True)))
 
 # %% 8. The three Lambdas: pure functions on events, and the course's own event shapes are still read
-policy = ImagePolicy(image_size=endpoint.image_size)
+policy = ImagePolicy().of_model(endpoint.image_size, endpoint.fit)
 (image,) = lifecycle.upload(backend, [(photo.name, photo.read_bytes())])
 serialized = steps.serialize_image_data(backend.store.read(image), policy)
 data = steps.image_bytes(serialized, backend.store.read, policy)

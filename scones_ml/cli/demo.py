@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 Data = Annotated[str, typer.Option("--data", help="A folder of class folders, or synthetic: images drawn on the spot.")]
+ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="What shorter sides are reduced to, in pixels.")]
 
 
 def demo(
@@ -29,6 +30,7 @@ def demo(
     classes: Classes = None,
     seed: Seed = 0,
     threads: Threads = 1,
+    image_size: ImageSize = 32,
     dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
@@ -47,6 +49,7 @@ def demo(
         classes=names(classes),
         seed=seed,
         threads=threads,
+        image_size=image_size,
     )
     backend = backends_of(context).backend("local", folder)
     if dry_run:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scones_ml.errors import ImageError, ImageTooLargeError, InvalidImageError, MissingExtraError
-from scones_ml.images import webp
 from scones_ml.images.colour import to_eight_bits, to_srgb
 from scones_ml.images.completeness import check_complete
 from scones_ml.images.header import MEMORY, Header, draft_scale, reduction
@@ -158,6 +157,8 @@ def _loaded(data: bytes, image: Image, header: Header, size: int) -> Image:
 
 
 def _scaled(data: bytes, image: Image, header: Header, size: int) -> Image:
+    from scones_ml.images import webp
+
     factor = reduction(*image.size, size)
     sides = (-(-side // factor) for side in image.size)
     return to_eight_bits(webp.scaled(data, *sides), header)

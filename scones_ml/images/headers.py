@@ -17,7 +17,6 @@ from typing import Final
 from scones_ml.errors import ImageTooLargeError, InvalidImageError
 from scones_ml.images.directories import tiff_header
 from scones_ml.images.header import MEMORY, Header, check_metadata, draft_scale
-from scones_ml.images.webp import can_scale
 
 __all__ = ["read_header", "scan_end", "without_ancillary"]
 
@@ -261,10 +260,16 @@ def _webp(data: bytes, _size: int) -> Header:
     check_metadata(metadata)
     pixels = width * height
     memory = _PILLOW_WEBP * pixels
-    if memory + len(data) > MEMORY and b"ANIM" not in names and can_scale():
+    if memory + len(data) > MEMORY and b"ANIM" not in names and _scales_webp():
         plain = 4 if b"VP8L" in names else 1  # all of a lossless image, or the transparency of another
         return Header(width, height, plain * pixels, scaled=True)
     return Header(width, height, memory)
+
+
+def _scales_webp() -> bool:
+    from scones_ml.images.webp import can_scale  # ctypes is slow to import, and large WebP images are rare
+
+    return can_scale()
 
 
 _WALKS: Final[Mapping[str, Callable[[bytes, int], Header]]] = {

@@ -66,6 +66,7 @@ class DemoRequest:
         threads: for training.
         images: how many test images go through the workflow.
         per_class: how many images of each class are drawn.
+        image_size: side of the square that the model sees, in pixels.
     """
 
     folder: Path
@@ -75,6 +76,7 @@ class DemoRequest:
     threads: int = 1
     images: int = 60
     per_class: int = 600
+    image_size: int = 32
 
 
 @dataclass(frozen=True)
@@ -219,15 +221,24 @@ class _Clock:
 
 
 def _stage(request: DemoRequest, progress: Progress) -> StageResult:
-    source = request.source or Synthetic(per_class=request.per_class, seed=request.seed)
-    return dataset.stage(source, request.folder / "data", classes=request.classes, seed=request.seed, progress=progress)
+    source = request.source or Synthetic(request.per_class, request.image_size, request.seed)
+    return dataset.stage(
+        source,
+        request.folder / "data",
+        classes=request.classes,
+        seed=request.seed,
+        image_size=request.image_size,
+        progress=progress,
+    )
 
 
 def _describe(staged: StageResult) -> str:
     counts = staged.dataset.counts()
     sizes = ", ".join(f"{sum(by_class.values()):,} {split}" for split, by_class in counts.items())
     skipped = f"; {len(staged.problems)} left out (see dataset.json)" if staged.problems else ""
-    return f"{' and '.join(staged.dataset.classes)}: {sizes}{skipped}"
+    size = staged.dataset.image_size
+    larger = f", {staged.larger:,} reduced (--image-size)" if staged.larger else ""
+    return f"{' and '.join(staged.dataset.classes)}: {sizes}; {size} x {size} pixels{larger}{skipped}"
 
 
 def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
