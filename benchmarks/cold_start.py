@@ -127,6 +127,8 @@ def _variables(endpoint: Endpoint) -> dict[str, str]:
         "SCONES_CLASSIFIER": "sagemaker:bikes",
         "SCONES_LABELS": ",".join(endpoint.labels),
         "SCONES_THRESHOLD": "0.9",
+        "SCONES_IMAGE_SIZE": str(endpoint.image_size),
+        "SCONES_IMAGE_FIT": endpoint.fit or "",
         "SCONES_STATE_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:images",
     }
 
