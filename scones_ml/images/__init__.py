@@ -29,10 +29,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scones_ml.errors import MissingExtraError
-from scones_ml.images import first_policy
-from scones_ml.images.decoding import decode
-from scones_ml.images.fitting import resized, square, whole
-from scones_ml.images.header import DECODED_SIDE
 from scones_ml.images.signatures import image_format
 from scones_ml.settings import Fit, ImagePolicy
 
@@ -57,7 +53,7 @@ __all__ = [
 
 _DEFAULT_POLICY: Final = ImagePolicy()
 _EXACT_PIXELS: Final = 512 * 512
-_COMPRESSION: Final = 1  # of PNG: 6 takes four times as long for a tenth less
+_COMPRESSION: Final = {1: 6, 2: 1}  # of PNG, by policy: 6 takes four times as long for a tenth less
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +127,10 @@ def normalise(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> NormalisedI
         InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
-    if policy.version == 1:
-        source_format, image = first_policy.normalised(data, policy)
-        return NormalisedImage(_png(image, None), image.width, image.height, source_format)
-    found = decode(data, policy, policy.image_size)
-    image = square(whole(found.image, policy.image_size), policy.image_size, policy.fit)
-    return NormalisedImage(_png(image), image.width, image.height, found.source_format)
+    from scones_ml.images import reading
+
+    source_format, image = reading.normalised(data, policy)
+    return NormalisedImage(_png(image, policy), image.width, image.height, source_format)
 
 
 def reduce(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> ReducedImage:
@@ -151,9 +145,9 @@ def reduce(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> Red
         InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
-    found = decode(data, policy, size)
-    image = whole(found.image, size)
-    decoded = found.image if 2 * size <= DECODED_SIDE else decode(data, policy, 1).image
+    from scones_ml.images import reading
+
+    found, image, decoded = reading.reduced(data, size, policy)
     return ReducedImage(_png(image), image.width, image.height, found.source_format, found.stored, decoded)
 
 
@@ -170,8 +164,9 @@ def preview(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> Preview:
         InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
-    found = decode(data, policy, policy.image_size).image
-    image = resized(found, min(1.0, policy.image_size / max(found.size)))
+    from scones_ml.images import reading
+
+    image = reading.shown(data, policy)
     if image.width * image.height <= _EXACT_PIXELS:
         return Preview(_png(image), "image/png", image.width, image.height)
     buffer = io.BytesIO()
@@ -194,11 +189,9 @@ def normalised_pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POL
         InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
-    if policy.version == 1:
-        return _array(first_policy.stretched(first_policy.normalised(data, policy)[1], size))
-    first = policy.image_size
-    image = square(whole(decode(data, policy, first).image, first), first, policy.fit)
-    return _array(square(whole(image, size), size, policy.fit))
+    from scones_ml.images import reading
+
+    return _array(reading.renormalised(data, size, policy))
 
 
 def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt.NDArray[np.uint8]:
@@ -216,15 +209,15 @@ def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt
         InvalidImageError: not an image, or a broken one.
         ImageTooLargeError: beyond the policy's caps.
     """
-    if policy.version == 1:
-        return _array(first_policy.stretched(first_policy.decoded(data, policy, size)[1], size))
-    return _array(square(whole(decode(data, policy, size).image, size), size, policy.fit))
+    from scones_ml.images import reading
+
+    return _array(reading.model_square(data, size, policy))
 
 
-def _png(image: Image, level: int | None = _COMPRESSION) -> bytes:
+def _png(image: Image, policy: ImagePolicy = _DEFAULT_POLICY) -> bytes:
     image.info = {}  # a profile, a text or a transparent colour of the source would be written along
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", **({} if level is None else {"compress_level": level}))
+    image.save(buffer, "PNG", compress_level=_COMPRESSION[policy.version])
     return buffer.getvalue()
 
 
