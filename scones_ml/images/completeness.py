@@ -32,8 +32,8 @@ def check_complete(data: bytes, image: Image) -> None:
     Raises:
         InvalidImageError: the stream ends early.
     """
-    complete = {"PNG": lambda: _png_is_complete(data), "JPEG": lambda: _jpeg_is_complete(data, image)}
-    if (check := complete.get(image.format or "")) and not check():
+    png, jpeg = image.format == "PNG", image.format in ("JPEG", "MPO")  # MPO: several JPEGs in one file
+    if (png and not _png_is_complete(data)) or (jpeg and not _jpeg_is_complete(data, image)):
         raise InvalidImageError(f"broken {image.format}: its pixels end early: copy or save it again")
 
 
