@@ -154,10 +154,12 @@ def _check(header: Header, length: int, policy: ImagePolicy) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """A foreign error in a few words, without addresses of objects."""
+    """A foreign error in a few words that a person understands, without addresses of objects."""
     text = " ".join(str(error).split())
-    if not text or " at 0x" in text:
-        return "it is damaged, or of a kind that is not read"
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return "it is cut short: copy or save it again"
+    if not text or " at 0x" in text or "decoder error" in text or "data stream" in text:
+        return "it is damaged, or of a kind that is not read: save it again as JPEG or PNG"
     return text.encode("ascii", "backslashreplace").decode()[:200]
 
 

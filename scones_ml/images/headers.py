@@ -50,7 +50,7 @@ def read_header(data: bytes, source_format: str, size: int) -> Header | None:
     try:
         return walk(data, size)
     except (struct.error, LookupError, ValueError, ArithmeticError) as exc:
-        raise InvalidImageError(f"broken {source_format}: it is cut short") from exc
+        raise InvalidImageError(f"broken {source_format}: it is cut short: copy or save it again") from exc
 
 
 @dataclass(frozen=True, slots=True)
