@@ -11,7 +11,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -28,9 +28,9 @@ from scones_ml.settings import ImagePolicy
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Decoded", "decode", "opened"]
+__all__ = ["Decoded", "decode", "in_bands", "opened", "scaled"]
 
-_BAND: Final = 1_000_000  # pixels
+_BAND: Final = 1_000_000  # pixels; what is not four times as large is converted at once
 # Bytes a pixel, measured: planes, RGB, Pillow's copy and its image.
 _AVIF: Final = 14.0
 _HEIF: Final = 12.0
@@ -71,7 +71,7 @@ def decode(data: bytes, policy: ImagePolicy, size: int) -> Decoded:
         if source_format == "JPEG":
             scale = draft_scale(*image.size, size)
             image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
-        reduced = _scaled(data, image, header, size) if header.scaled else _loaded(data, image, header, size)
+        reduced = scaled(data, image, header, size) if header.scaled else _loaded(data, image, header, size)
         shown = upright(to_srgb(reduced, image.info.get("icc_profile")), image)
         return Decoded(source_format, shown, (header.width, header.height))
 
@@ -169,7 +169,8 @@ def _loaded(data: bytes, image: Image, header: Header, size: int) -> Image:
     return _reduced(image, header, size)
 
 
-def _scaled(data: bytes, image: Image, header: Header, size: int) -> Image:
+def scaled(data: bytes, image: Image, header: Header, size: int) -> Image:
+    """A large WebP, reduced while it is decoded."""
     from scones_ml.images import webp
 
     factor = reduction(*image.size, size)
@@ -178,17 +179,29 @@ def _scaled(data: bytes, image: Image, header: Header, size: int) -> Image:
 
 
 def _reduced(image: Image, header: Header, size: int) -> Image:
-    """8-bit grey, RGB or CMYK, both sides divided by a whole number; what is large passes in bands."""
+    """8-bit grey, RGB or CMYK, both sides divided by a whole number."""
+    factor = reduction(*image.size, size)
+    return in_bands(image, (factor, factor), lambda band: to_eight_bits(band, header))
+
+
+def in_bands(image: Image, factors: tuple[int, int], convert: Callable[[Image], Image]) -> Image:
+    """Convert an image and divide its sides by whole numbers; a large one a band at a time, with the same result.
+
+    Args:
+        image: decoded.
+        factors: what width and height are divided by.
+        convert: of each pixel by itself.
+    """
     from PIL import Image
 
-    factor = reduction(*image.size, size)
-    if factor == 1:
-        return to_eight_bits(image, header)
     width, height = image.size
-    rows = max(1, _BAND // (width * factor)) * factor
-    mode = to_eight_bits(image.crop((0, 0, 1, 1)), header).mode
-    reduced = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    if width * height <= 4 * _BAND:
+        converted = convert(image)
+        return converted if factors == (1, 1) else converted.reduce(factors)
+    across, down = factors
+    rows = max(1, _BAND // (width * down)) * down
+    reduced = Image.new(convert(image.crop((0, 0, 1, 1))).mode, (-(-width // across), -(-height // down)))
     for top in range(0, height, rows):
-        band = image.crop((0, top, width, min(height, top + rows)))
-        reduced.paste(to_eight_bits(band, header).reduce(factor), (0, top // factor))
+        band = convert(image.crop((0, top, width, min(height, top + rows))))
+        reduced.paste(band if factors == (1, 1) else band.reduce(factors), (0, top // down))
     return reduced

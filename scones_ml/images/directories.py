@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from scones_ml.errors import InvalidImageError
+from scones_ml.errors import ImageTooLargeError, InvalidImageError
 from scones_ml.images.header import Header, check_metadata
 
 __all__ = ["tiff_header"]
@@ -15,12 +15,14 @@ __all__ = ["tiff_header"]
 _MOST_ENTRIES: Final = 1_000
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _FORMATS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}
+_MOST_STRIPS: Final = 100_000  # or tiles: one for each row of the tallest image that is let in
 _MOST_VALUES: Final = 16  # of one tag that is looked at; none of those below has more that count
 
 (_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS) = (
     254, 256, 257, 258, 259, 262, 277, 278,
 )  # fmt: skip
 _COLORMAP, _TILE_WIDTH, _TILE_HEIGHT, _SUB_DIRECTORIES, _SAMPLE_FORMAT, _DNG = 320, 322, 323, 330, 339, 50706
+_STRIPS: Final = {273, 279, 324, 325}  # offsets and lengths of strips and tiles
 _WHITE_IS_ZERO, _PALETTE = 0, 3
 
 
@@ -82,6 +84,8 @@ def _directory(data: bytes) -> _Directory:
     first = start + (8 if big else 2)
     for at in range(first, first + entry * count, entry):
         tag, kind, values = struct.unpack_from(f"{order}HH{number}", data, at)
+        if tag in _STRIPS and values > _MOST_STRIPS:
+            raise ImageTooLargeError(f"{values:,} strips are more than the {_MOST_STRIPS:,} allowed: save it anew")
         size = _SIZES.get(kind, 1) * values
         length += size
         value = at + entry - inline

@@ -6,11 +6,12 @@ reduced first to the policy's size and then to the model's; ICC profiles are not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scones_ml.images.colour import over_white
 from scones_ml.images.completeness import check_complete
-from scones_ml.images.decoding import opened
+from scones_ml.images.decoding import in_bands, opened, scaled
 from scones_ml.images.fitting import resized_to
 from scones_ml.images.orientation import upright
 from scones_ml.settings import ImagePolicy
@@ -20,28 +21,51 @@ if TYPE_CHECKING:
 
     from scones_ml.images.header import Header
 
-__all__ = ["decoded", "normalised", "stretched"]
+__all__ = ["model_square", "normalised", "stretched"]
+
+_GAP = 3.0  # Pillow's reducing_gap: first by whole numbers, then smoothly
+Sides = Callable[[int, int], tuple[int, int]]
 
 
 def normalised(data: bytes, policy: ImagePolicy) -> tuple[str, Image]:
     """The format, and the image with each side at most the policy's ``image_size``; errors as ``images.normalise``."""
-    source_format, image = decoded(data, policy, policy.image_size)
-    sides = min(image.width, policy.image_size), min(image.height, policy.image_size)
-    return source_format, resized_to(image, *sides)
+    size = policy.image_size
+    return _read(data, policy, size, lambda width, height: (min(width, size), min(height, size)))
+
+
+def model_square(data: bytes, size: int, policy: ImagePolicy) -> Image:
+    """The model's square of a file."""
+    return _read(data, policy, size, lambda _width, _height: (size, size))[1]
 
 
 def stretched(image: Image, size: int) -> Image:
-    """The model's square."""
+    """The model's square of a normalised image."""
     return resized_to(image, size, size)
 
 
-def decoded(data: bytes, policy: ImagePolicy, size: int) -> tuple[str, Image]:
-    """The format, and upright RGB pixels; JPEGs are decoded at a scale not below ``size``."""
+def _read(data: bytes, policy: ImagePolicy, size: int, sides: Sides) -> tuple[str, Image]:
     with opened(data, policy, size) as (source_format, header, image):
-        image.draft(None, (2 * size, 2 * size))
-        image.load()
-        check_complete(data, image)
-        return source_format, _rgb(upright(image, image), header)
+        if header.scaled:
+            whole = upright(scaled(data, image, header, size), image)
+        else:
+            image.draft(None, (2 * size, 2 * size))
+            image.load()
+            check_complete(data, image)
+            whole = upright(image, image)
+        return source_format, _resized(whole, header, *sides(*whole.size))
+
+
+def _resized(image: Image, header: Header, width: int, height: int) -> Image:
+    """As Pillow's resize of the whole RGB image, which large ones are not turned into at once."""
+    across = max(1, int(image.width / width / _GAP))
+    down = max(1, int(image.height / height / _GAP))
+    if (across, down) == (1, 1):
+        return resized_to(in_bands(image, (1, 1), lambda band: _rgb(band, header)), width, height)
+    from PIL import Image
+
+    reduced = in_bands(image, (across, down), lambda band: _rgb(band, header))
+    box = (0.0, 0.0, image.width / across, image.height / down)
+    return reduced.resize((width, height), Image.Resampling.BICUBIC, box)
 
 
 def _rgb(image: Image, header: Header) -> Image:

@@ -27,7 +27,7 @@ def normalised(data: bytes, policy: ImagePolicy) -> tuple[str, Image]:
 def model_square(data: bytes, size: int, policy: ImagePolicy) -> Image:
     """The model's square of a file."""
     if policy.version == 1:
-        return first_policy.stretched(first_policy.decoded(data, policy, size)[1], size)
+        return first_policy.model_square(data, size, policy)
     return square(whole(decode(data, policy, size).image, size), size, policy.fit)
 
 
@@ -48,5 +48,5 @@ def reduced(data: bytes, size: int, policy: ImagePolicy) -> tuple[Decoded, Image
 
 def shown(data: bytes, policy: ImagePolicy) -> Image:
     """A file in its own proportions, the longer side reduced to the policy's ``image_size``."""
-    image = decode(data, policy, policy.image_size).image
+    image = decode(data, policy, 3 * policy.image_size // 8).image  # the longer side of a photograph stays large enough
     return resized(image, min(1.0, policy.image_size / max(image.size)))
