@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoded", "decode", "in_bands", "opened", "scaled"]
 
+_SIDE: Final = 65_535  # pixels, as in JPEG
 _BAND: Final = 1_000_000  # pixels; what is not four times as large is converted at once
 # Bytes a pixel, measured: planes, RGB, Pillow's copy and its image.
 _AVIF: Final = 14.0
@@ -146,6 +147,8 @@ def _check(header: Header, length: int, policy: ImagePolicy) -> None:
     sides = f"{header.width} x {header.height} pixels"
     if header.width * header.height > policy.max_pixels:
         raise ImageTooLargeError(f"{sides} are more than the {policy.max_pixels:,} allowed")
+    if max(header.width, header.height) > _SIDE:
+        raise ImageTooLargeError(f"{sides}: a side is longer than the {_SIDE:,} allowed: cut it into pieces")
     if header.memory + 8 * header.height + length > MEMORY:  # Pillow keeps a pointer to each row
         raise ImageTooLargeError(
             f"{sides} of this kind take more than {MEMORY // 1_000_000} MB to decode: make it smaller, "

@@ -193,7 +193,7 @@ def test_caps_hold_before_anything_is_decoded() -> None:
     """Small files that claim many pixels, endless rows or a gigabyte are refused by their headers."""
     with pytest.raises(ImageTooLargeError, match="9400 x 9400 pixels are more than the 64,000,000 allowed"):
         images.normalise(png(9400, 9400, 8, 2, (b"IDAT", b"")))
-    with pytest.raises(ImageTooLargeError, match="1 x 50000000 pixels of this kind take more than 190 MB to decode"):
+    with pytest.raises(ImageTooLargeError, match="1 x 50000000 pixels: a side is longer than the 65,535 allowed"):
         images.normalise(png(1, 50_000_000, 1, 0, (b"IDAT", b"")))
     with pytest.raises(ImageTooLargeError, match="7071 x 7071 pixels of this kind"):
         images.normalise(png(7071, 7071, 8, 6, (b"IDAT", b"")))
