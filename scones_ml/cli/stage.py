@@ -50,6 +50,14 @@ Format = Annotated[
     Literal["folders", "recordio"],
     typer.Option("--format", help="recordio adds train.rec, validation.rec and so on, for SageMaker's own algorithm."),
 ]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        help="Keep images that belong together in one split: a manifest's column, or a pattern in their names, "
+        "such as '^(veh[0-9]+)_'.",
+    ),
+]
 
 
 def stage(
@@ -63,6 +71,7 @@ def stage(
     answers: AnswersFile = None,
     check_labels: CheckLabels = False,
     label_attribute: LabelAttribute = None,
+    group_by: GroupBy = None,
     written_as: Format = "folders",
     dry_run: DryRun = False,
     json: Json = False,
@@ -93,6 +102,7 @@ def stage(
             store=store,
             downloads=workspace / "downloads",
             label_attribute=label_attribute,
+            group_by=group_by,
         )
         if written_as == "recordio":
             dataset.write_recordio(result.dataset)
@@ -133,6 +143,7 @@ def _document(result: dataset.StageResult) -> dict[str, object]:
         "problems": [dataclasses.asdict(problem) for problem in result.problems],
         "ignored": result.ignored,
         "ignored_by_kind": dict(result.ignored_by_kind),
+        "kept_together": dataclasses.asdict(result.together),
     }
 
 
@@ -143,8 +154,17 @@ def _show_staged(result: dataset.StageResult, folder: Path) -> None:
     size = result.dataset.image_size
     larger = f"; {result.larger:,} images are larger: see --image-size" if result.larger else ""
     terminal.say(f"a model will see {size} x {size} pixels of each image{larger}")
+    _show_kept_together(result.together)
     for line in left_out(result, folder):
         terminal.say(line)
+
+
+def _show_kept_together(together: dataset.KeptTogether) -> None:
+    """Say why splits are not by lot alone; without groups there is nothing to say."""
+    if together.named:
+        terminal.say(f"kept together: {together.named:,} images of {together.named_groups:,} groups, by --group-by")
+    if together.alike:
+        terminal.say(f"kept together: {together.alike:,} images, nearly the same in {together.alike_groups:,} groups")
 
 
 def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | dataset.Source:

@@ -2,7 +2,7 @@
 
 ``stage`` reads a source (a folder of class folders, a manifest or a table, a RecordIO file, a CIFAR-100 archive, an
 ``s3://`` prefix, reviewers' answers, or images that this package draws itself), passes every image through the policy
-that serving uses, drops duplicates and leaks, splits what is left, and writes::
+that serving uses, drops duplicates and leaks, splits what is left with near duplicates on one side, and writes::
 
     DESTINATION/
       dataset.json                       classes, counts, hash, seed, what was skipped and why
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scones_ml.dataset.archives import Cifar100
     from scones_ml.dataset.checks import Problem
     from scones_ml.dataset.folders import Folder
+    from scones_ml.dataset.grouping import KeptTogether
     from scones_ml.dataset.lists import ListFile
     from scones_ml.dataset.manifests import JsonLines, Table
     from scones_ml.dataset.record_files import RecordFile
@@ -45,6 +46,7 @@ __all__ = [
     "ExtendedDataset",
     "Folder",
     "JsonLines",
+    "KeptTogether",
     "ListFile",
     "Listing",
     "Problem",
@@ -72,6 +74,7 @@ __all__ = [
 _ON_USE = (
     "sources",
     "checks",
+    "grouping",
     "folders",
     "lists",
     "manifests",

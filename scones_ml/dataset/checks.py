@@ -40,6 +40,10 @@ class StagedImage:
         split: the split that it stays in; drawn when None.
         digest: sha256 of the normalised file, hex: equal for equal pixels.
         file: where the normalised file lies.
+        canonical: sha256 of its pixels as they are at every image size, hex.
+        source: sha256 of the file that it was read from, hex; of its name where it was drawn.
+        signature: what it is recognised by, see :mod:`scones_ml.evaluation.signatures`; None where it is like none.
+        group: what the caller's groups call the one that it is of.
     """
 
     name: str
@@ -47,21 +51,31 @@ class StagedImage:
     split: Split | None
     digest: str
     file: Path
+    canonical: str
+    source: str
+    signature: bytes | None = None
+    group: str | None = None
 
 
-def drop_repeats(images: Iterable[StagedImage]) -> tuple[list[StagedImage], list[Problem]]:
+def drop_repeats(
+    images: Iterable[StagedImage], by: Literal["canonical", "digest"] = "canonical"
+) -> tuple[list[StagedImage], list[Problem]]:
     """Keep one image of each group that shows exactly the same.
 
     An image that is in training and in test is taken out of training. An image under two labels on one side is left
     out altogether, since nobody knows which label is right. Else the first by name stays, of those that judge before
     those that teach.
 
+    Args:
+        images: as they were read, or with the splits that they were given.
+        by: whether what is the same is so at every image size, so that no size decides who stays, or in this data set.
+
     Returns:
         What stays, and a problem for each image that does not; both in the order of names.
     """
     groups: dict[str, list[StagedImage]] = defaultdict(list)
     for image in sorted(images, key=lambda image: image.name):
-        groups[image.digest].append(image)
+        groups[getattr(image, by)].append(image)
     kept: list[StagedImage] = []
     problems: list[Problem] = []
     for group in groups.values():

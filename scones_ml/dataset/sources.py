@@ -80,6 +80,7 @@ class Candidate:
         expected: whether its name says image: one that cannot be opened is then a problem, else it is ignored.
         read: returns its bytes; raises OSError or ImageTooLargeError.
         columns: what else a manifest says of it, as text: its line's other cells, by their names.
+        identity: what it is where its bytes do not tell: drawn images differ from size to size.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Candidate:
     expected: bool
     read: Callable[[], bytes]
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    identity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class Synthetic:
                     None,
                     True,
                     partial(renderer.draw_png, kind, self.seed, i, self.size),
+                    identity=f"{self.seed}/{kind}/{i}",
                 )
                 for kind in renderer.KINDS
                 if kind in classes

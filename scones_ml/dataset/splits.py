@@ -1,20 +1,23 @@
-"""Who goes into which split: stratified by class, decided by a seed and the images' content."""
+"""Who goes into which split: stratified by class, decided by a seed and the images' sources."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from scones_ml.dataset.checks import drop_repeats
+from scones_ml.dataset.records import SPLITS
 from scones_ml.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from scones_ml.dataset.checks import StagedImage
+    from scones_ml.dataset.checks import Problem, StagedImage
     from scones_ml.dataset.records import Split
 
-__all__ = ["assign_splits", "split_sizes"]
+__all__ = ["assign_splits", "split_images", "split_sizes"]
 
 # A source that brings no test set gives one image in five to it first; a test set that it brings is never touched.
 _TEST_SHARE = 5
@@ -37,47 +40,157 @@ def split_sizes(n: int, *, with_test: bool) -> dict[Split, int]:
     return {"train": n - test - 2 * held, "validation": held, "calibration": held, "test": test}
 
 
-def assign_splits(images: Sequence[StagedImage], classes: Iterable[str], seed: int) -> list[tuple[StagedImage, Split]]:
+def split_images(
+    images: Sequence[StagedImage],
+    classes: Iterable[str],
+    seed: int,
+    groups: Iterable[Sequence[StagedImage]] = (),
+) -> tuple[list[StagedImage], list[Problem]]:
+    """Images with their splits, see :func:`assign_splits`, each digest once.
+
+    Images that are the same at this image size only are dropped after all have their splits, so that none moves.
+
+    Returns:
+        What stays, and a problem for each image that does not; both in the order of names.
+
+    Raises:
+        DatasetError: a class is not in every split.
+    """
+    assigned = assign_splits(images, classes, seed, groups)
+    kept, problems = drop_repeats((replace(image, split=split) for image, split in assigned), by="digest")
+    there = {(image.class_name, image.split) for image in kept}
+    for name, split in sorted({(image.class_name, split) for image, split in assigned} - there):
+        raise DatasetError(
+            f"class {name!r} has no image left in {split}: at this size they are the same as others: choose a larger "
+            "--image-size, or leave the class out with --classes"
+        )
+    return kept, problems
+
+
+def assign_splits(
+    images: Sequence[StagedImage],
+    classes: Iterable[str],
+    seed: int,
+    groups: Iterable[Sequence[StagedImage]] = (),
+) -> list[tuple[StagedImage, Split]]:
     """Give every image a split: the one that it must stay in, or one by lot.
 
-    An image's place is drawn from seed and content alone, so neither file names nor the order of reading matter.
+    An image's place is drawn from the seed and the bytes of its source alone, so neither file names nor the order of
+    reading nor the image size matter. Groups stay whole: the largest are placed first, into a split that has room for
+    them, by lot where several have; then the other images fill each class's splits to their sizes. A split exceeds its
+    size only where no split has room for a group, and by less than that group.
 
     Args:
-        images: what the checks left, each digest once.
+        images: what the checks left, each source once.
         classes: the classes that must be in every split.
         seed: another seed gives another split.
+        groups: images among these, without a split, that are to be in one; no image is in two groups.
 
     Returns:
         Every image with its split, in no particular order.
 
     Raises:
-        DatasetError: a class has too few images to be in every split.
+        DatasetError: a class has too few images, or groups, to be in every split.
     """
-    with_test = any(image.split == "test" for image in images)
-    by_class: dict[str, list[StagedImage]] = defaultdict(list)
-    assigned: list[tuple[StagedImage, Split]] = []
-    for image in images:
-        if image.split:
-            assigned.append((image, image.split))
-        else:
-            by_class[image.class_name].append(image)
-    for name in classes:
-        pool = sorted(by_class[name], key=lambda image: _lot(seed, image.digest))
-        placed = Counter(split for image, split in assigned if image.class_name == name)
-        if placed["train"] and not pool:
-            continue
-        sizes = split_sizes(len(pool), with_test=with_test)
-        tested = sizes["test"] + placed["test"]
-        _check_class(name, len(pool), sizes["train"], tested, with_test)
+    assigned = [(image, image.split) for image in images if image.split]
+    pool = [image for image in images if not image.split]
+    room = _sizes(assigned, pool, classes)
+    whole = [sorted(group, key=lambda image: image.source) for group in groups]
+    grouped = {image for group in whole for image in group}
+    singles: dict[str, list[StagedImage]] = {name: [] for name in room}
+    for image in pool:
+        if image not in grouped:
+            singles[image.class_name].append(image)
+    assigned += _placed_groups(whole, {name: len(found) for name, found in singles.items()}, room, seed)
+    for name, found in singles.items():
+        found.sort(key=lambda image: _lot(seed, image.source))
         start = 0
-        for split, size in sizes.items():
-            assigned += [(image, split) for image in pool[start : start + size]]
+        for split, size in _filled(room[name], len(found)).items():
+            assigned += [(image, split) for image in found[start : start + size]]
             start += size
+    _check_splits(assigned, room)
     return assigned
 
 
-def _lot(seed: int, digest: str) -> str:
-    return hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()
+def _sizes(
+    assigned: Iterable[tuple[StagedImage, Split]], pool: Iterable[StagedImage], classes: Iterable[str]
+) -> dict[str, dict[Split, int]]:
+    """How many images of each class each split is to get, for classes and splits that get any."""
+    placed = Counter((image.class_name, split) for image, split in assigned)
+    with_test = any(split == "test" for _, split in placed)
+    counts = Counter(image.class_name for image in pool)
+    found: dict[str, dict[Split, int]] = {}
+    for name in classes:
+        if placed[name, "train"] and not counts[name]:
+            continue
+        sizes = split_sizes(counts[name], with_test=with_test)
+        _check_class(name, counts[name], sizes["train"], sizes["test"] + placed[name, "test"], with_test)
+        found[name] = {split: size for split, size in sizes.items() if size}
+    return found
+
+
+def _placed_groups(
+    groups: Iterable[Sequence[StagedImage]],
+    singles: Mapping[str, int],
+    room: dict[str, dict[Split, int]],
+    seed: int,
+) -> list[tuple[StagedImage, Split]]:
+    """A split for each group; what it takes is taken off ``room``, which becomes negative where it did not fit."""
+    counted = [(group, Counter(image.class_name for image in group)) for group in groups]
+    counted.sort(key=lambda pair: (-len(pair[0]), _lot(seed, pair[0][0].source)))
+    left = Counter(singles)
+    for _, counts in counted:
+        left.update(counts.keys())
+    empty = {name: set(free) for name, free in room.items()}
+    assigned: list[tuple[StagedImage, Split]] = []
+    for group, counts in counted:
+        split = _drawn(counts, left, empty, room, _lot(seed, group[0].source))
+        left.subtract(counts.keys())
+        for name, count in counts.items():
+            room[name][split] -= count
+            empty[name].discard(split)
+        assigned += [(image, split) for image in group]
+    return assigned
+
+
+def _drawn(
+    counts: Mapping[str, int],
+    left: Mapping[str, int],
+    empty: Mapping[str, set[Split]],
+    room: Mapping[str, Mapping[Split, int]],
+    lot: str,
+) -> Split:
+    """A group's split: by lot among those with room for it, else the one that it exceeds least.
+
+    Where as many of a class's splits are empty as there are groups and images left for it, one of these.
+    """
+    allowed = [split for split in SPLITS if all(split in room[name] for name in counts)]
+    for name in counts:
+        if left[name] <= len(empty[name]):
+            allowed = [split for split in allowed if split in empty[name]] or allowed
+    excess = {split: sum(max(0, n - room[name][split]) for name, n in counts.items()) for split in allowed}
+    least = min(excess.values())
+    if least:
+        return min(allowed, key=lambda split: excess[split])
+    fitting = [split for split in allowed if not excess[split]]
+    draw = int(lot, 16) % sum(room[name][split] for split in fitting for name in counts)
+    for split in fitting:
+        draw -= sum(room[name][split] for name in counts)
+        if draw < 0:
+            return split
+    raise AssertionError("a draw is below the sum of what it is drawn from")
+
+
+def _filled(room: Mapping[Split, int], count: int) -> dict[Split, int]:
+    """How many of ``count`` images go where there is room; what groups took too much of is missing in the largest."""
+    sizes = {split: max(0, size) for split, size in room.items()}
+    for _ in range(sum(sizes.values()) - count):
+        sizes[max(sizes, key=lambda split: sizes[split])] -= 1
+    return sizes
+
+
+def _lot(seed: int, source: str) -> str:
+    return hashlib.sha256(f"{seed}:{source}".encode()).hexdigest()
 
 
 def _check_class(name: str, pool: int, train: int, tested: int, with_test: bool) -> None:
@@ -89,3 +202,15 @@ def _check_class(name: str, pool: int, train: int, tested: int, with_test: bool)
         )
     if not tested:
         raise DatasetError(f"class {name!r} has no usable image in test/: add some, or leave it out with --classes")
+
+
+def _check_splits(assigned: Iterable[tuple[StagedImage, Split]], room: Mapping[str, Mapping[Split, int]]) -> None:
+    there = {(image.class_name, split) for image, split in assigned}
+    for name, sizes in room.items():
+        missing = [split for split in sizes if (name, split) not in there]
+        if missing:
+            raise DatasetError(
+                f"class {name!r} has too few groups of images to be in every split, {missing[0]} has none: near "
+                "duplicates and what --group-by names stay together; add images that differ, group by less, or leave "
+                "the class out with --classes"
+            )

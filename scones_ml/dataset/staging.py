@@ -25,11 +25,12 @@ from scones_ml.dataset import records as staged
 from scones_ml.dataset.annotated import ExtendedDataset
 from scones_ml.dataset.checks import Problem, StagedImage, drop_repeats
 from scones_ml.dataset.folders import Folder
+from scones_ml.dataset.grouping import KeptTogether, drop_leaks, group_names, keep_together, sign, signature_version
 from scones_ml.dataset.kinds import file_kind
 from scones_ml.dataset.opening import DOWNLOADS, open_source
-from scones_ml.dataset.records import SPLITS, Dataset, Record, Split
+from scones_ml.dataset.records import SPLITS, Dataset, Record
 from scones_ml.dataset.sources import Candidate, Listing, Source, match_name
-from scones_ml.dataset.splits import assign_splits
+from scones_ml.dataset.splits import split_images
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.images import image_format
 from scones_ml.ports import ObjectStore, Progress, no_progress
@@ -50,6 +51,7 @@ class StageResult:
         ignored: how many files were no images and not meant to be: hidden ones, manifests, notes; or how many answers
             were in dispute or of no class here.
         ignored_by_kind: how many of each kind, in words: ``{"videos": 2}``; also in dataset.json.
+        together: how many images were kept in one split, and why.
     """
 
     dataset: Dataset
@@ -57,6 +59,7 @@ class StageResult:
     larger: int
     ignored: int
     ignored_by_kind: Mapping[str, int] = field(default_factory=dict, hash=False)
+    together: KeptTogether = field(default_factory=KeptTogether)
 
 
 def stage(
@@ -70,13 +73,15 @@ def stage(
     store: ObjectStore | None = None,
     downloads: str | Path = DOWNLOADS,
     label_attribute: str | None = None,
+    group_by: str | None = None,
 ) -> StageResult:
     """Read, check, split and write a data set.
 
     A source with a test set keeps it untouched; its other images are split 80/10/10 into train, validation and
     calibration. A source without one gives one image in five to test first. Splits are stratified by class and
-    depend on the seed and the images' content alone. Every image keeps its proportions: what makes a square of it is
-    the model's own affair.
+    depend on the seed and the bytes of the source's files alone, neither on their names nor on the image size. Images
+    that are nearly the same stay in one split, and none is trained on that is nearly the same as an image of the
+    source's test set. Every image keeps its proportions: what makes a square of it is the model's own affair.
 
     Args:
         source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
@@ -95,6 +100,9 @@ def stage(
         downloads: the folder that keeps what was downloaded, so that it is fetched once.
         label_attribute: the field of a manifest that holds the labels, such as that of a SageMaker Ground Truth job;
             the one that there is when None.
+        group_by: which images belong together and stay in one split, such as several of one vehicle: a manifest's
+            column, or a regular expression that is searched in the images' names and whose first group, or else all
+            that it matches, names theirs. Images without a name are split one by one.
 
     Raises:
         DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
@@ -118,13 +126,18 @@ def stage(
     with _reading(origin):
         chosen = _choose_classes(origin, classes)
         listing = origin.listing(chosen)
+    groups = group_names(listing.candidates, group_by)
     target = _usable_destination(Path(destination), origin)
     with _replacing(target) as work:
-        images, left_out, ignored = _read_all(listing, work, reading, progress)
-        kept, repeats = drop_repeats(images)
-        problems = sorted([*left_out, *repeats], key=lambda problem: problem.name)
-        _check_classes(origin, chosen, kept, problems)
-        records = _place(assign_splits(kept, chosen, seed), chosen, work)
+        images, left_out, ignored = _read_all(listing, groups, work, reading, progress)
+        # The splits of a data set that is extended are there already, and its images at its size are all there is.
+        kept, repeats = drop_repeats(images, by="digest" if isinstance(origin, ExtendedDataset) else "canonical")
+        kept, leaks = drop_leaks(kept, _untouched(origin))
+        _check_classes(origin, chosen, kept, [*left_out, *repeats, *leaks])
+        kept_together, together = keep_together(kept)
+        kept, same = split_images(kept, chosen, seed, kept_together)
+        problems = sorted([*left_out, *repeats, *leaks, *same], key=lambda problem: problem.name)
+        records = _place(kept, chosen, work)
         facts = {
             "seed": seed,
             "image_size": reading.size,
@@ -134,10 +147,19 @@ def stage(
             "ignored_by_kind": dict(sorted(ignored.items())),
             "problems": [asdict(problem) for problem in problems],
             "extended_from": _extended_from(origin),
+            "group_by": group_by,
+            "signature_version": signature_version(),
+            "near_duplicate_groups": together.alike_groups,
         }
         staged.write(work, chosen, records, facts)
     by_kind = dict(sorted(ignored.items()))
-    return StageResult(staged.load(target), tuple(problems), reading.larger, ignored.total(), by_kind)
+    return StageResult(staged.load(target), tuple(problems), reading.larger, ignored.total(), by_kind, together)
+
+
+def _untouched(origin: Source) -> frozenset[str]:
+    """Images that stay in their splits whatever they are like: those of a data set that is extended."""
+    records = origin.data.records if isinstance(origin, ExtendedDataset) else ()
+    return frozenset(record.path for record in records)
 
 
 def _extended_from(origin: Source) -> list[str]:
@@ -254,12 +276,24 @@ class _Reading:
     def __init__(self, size: int, policy: Literal[1, 2] = 2) -> None:
         self.size, self.policy, self.larger = size, policy, 0
 
-    def png(self, data: bytes) -> bytes:
-        if self.policy == 1:
-            return self._by_first_policy(data)
-        image = images.reduce(data, self.size)
-        self.larger += min(image.stored) > self.size
-        return image.png
+    def image(self, candidate: Candidate, data: bytes, group: str | None, file: Path) -> StagedImage:
+        """Write what is kept of an image to a file, and note what it is told from others by."""
+        found = images.reduce(data, self.size)
+        self.larger += min(found.stored) > self.size
+        png = found.png if self.policy == 2 else self._by_first_policy(data)
+        file.write_bytes(png)
+        drawn = candidate.identity is not None
+        return StagedImage(
+            name=candidate.name,
+            class_name=candidate.class_name,
+            split=candidate.split,
+            digest=hashlib.sha256(png).hexdigest(),
+            file=file,
+            canonical=found.decoded_digest,
+            source=hashlib.sha256((candidate.identity or "").encode() if drawn else data).hexdigest(),
+            signature=None if drawn else sign(found.decoded),
+            group=group,
+        )
 
     def _by_first_policy(self, data: bytes) -> bytes:
         """Serving's normalisation first, then the reduction that serving left to the model."""
@@ -267,17 +301,16 @@ class _Reading:
         image = images.normalise(data, caps.of_model(caps.image_size, None))
         if max(image.width, image.height) <= self.size:
             return image.png
-        self.larger += 1
         return images.normalise(image.png, caps.of_model(self.size, None)).png
 
 
 def _read_all(
-    listing: Listing, work: Path, reading: _Reading, progress: Progress
+    listing: Listing, groups: Sequence[str | None], work: Path, reading: _Reading, progress: Progress
 ) -> tuple[list[StagedImage], list[Problem], Counter[str]]:
     """Read and normalise every image into a flat folder; its place is known only when all have been seen."""
     incoming = work / "incoming"
     incoming.mkdir()
-    images: list[StagedImage] = []
+    found: list[StagedImage] = []
     problems = list(listing.problems)
     ignored = Counter(listing.ignored_by_kind)
     if rest := listing.ignored - ignored.total():
@@ -287,19 +320,14 @@ def _read_all(
         try:
             if isinstance(data, ImageError):
                 raise data
-            png = reading.png(data)
+            found.append(reading.image(candidate, data, groups[done - 1], incoming / f"{done}.png"))
         except ImageError as exc:
             if candidate.expected or (isinstance(data, bytes) and image_format(data)):
                 problems.append(Problem(candidate.name, "unreadable", str(exc)))
             else:
                 ignored[file_kind(candidate.name)] += 1
-        else:
-            file = incoming / f"{done}.png"
-            file.write_bytes(png)
-            digest = hashlib.sha256(png).hexdigest()
-            images.append(StagedImage(candidate.name, candidate.class_name, candidate.split, digest, file))
         progress(done, total)
-    return images, problems, ignored
+    return found, problems, ignored
 
 
 def _bytes_of_all(listing: Listing) -> Iterator[tuple[Candidate, bytes | ImageError]]:
@@ -343,12 +371,13 @@ def _check_classes(
             )
 
 
-def _place(assigned: Iterable[tuple[StagedImage, Split]], classes: tuple[str, ...], work: Path) -> list[Record]:
+def _place(assigned: Iterable[StagedImage], classes: tuple[str, ...], work: Path) -> list[Record]:
     """Move each image to SPLIT/CLASS/NAME.png under a name that is safe on every file system and in a URL."""
     folders = _folder_names(classes)
     taken: set[str] = set()
     found: list[Record] = []
-    for image, split in sorted(assigned, key=lambda pair: pair[0].name):
+    for image in sorted(assigned, key=lambda image: image.name):
+        split = image.split or "train"
         label = classes.index(image.class_name)
         stem = Path(image.name).stem
         path = f"{split}/{folders[label]}/{_safe(stem)}.png"

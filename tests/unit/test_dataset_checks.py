@@ -11,7 +11,7 @@ from scones_ml.dataset.checks import Problem, StagedImage, drop_repeats
 
 
 def make_image(name: str, digest: str, class_name: str = "a", *, held_out: bool = False) -> StagedImage:
-    return StagedImage(name, class_name, "test" if held_out else None, digest, Path("unused"))
+    return StagedImage(name, class_name, "test" if held_out else None, digest, Path("unused"), digest, name)
 
 
 def test_the_second_of_two_equal_images_is_dropped() -> None:
