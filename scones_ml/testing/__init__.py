@@ -1,4 +1,4 @@
-"""For your own tests: fakes of the ports, a runner of state machines, a bucket on the disk, recorded events.
+"""For your own tests: fakes of the ports, a runner of state machines, a bucket on the disk, recorded events, kinds of images.
 
 >>> store = MemoryObjectStore({("photos", "a.png"): b"..."})
 >>> classifier = FakeClassifier(("bicycle", "motorcycle"), (0.9, 0.1))
@@ -17,15 +17,18 @@ from pathlib import Path
 from scones_ml.local.handlers import LambdaContext
 from scones_ml.testing.bucket import LocalBucket
 from scones_ml.testing.fakes import FakeClassifier, MemoryObjectStore
+from scones_ml.testing.kinds import ImageKind, image_kinds
 from scones_ml.testing.recorded import recorded_event, recorded_events
 from scones_ml.testing.runner import StateMachineRunner
 
 __all__ = [
     "FakeClassifier",
+    "ImageKind",
     "LambdaContext",
     "LocalBucket",
     "MemoryObjectStore",
     "StateMachineRunner",
+    "image_kinds",
     "recorded_event",
     "recorded_events",
 ]
