@@ -76,9 +76,9 @@ def _lies() -> Iterator[ImageKind]:
         yield ImageKind(name, expectation, "dimensions that lie", partial(bytes, data))  # type: ignore[arg-type] # a literal
     for name, data in {
         "type-alone": whole[:32],
-        "box-of-4-gb": whole[:28] + b"\xff\xff\xff\xff" + whole[32:],
+        "box-of-4-gb": whole[:32] + b"\xff\xff\xff\xff" + whole[36:],
         "no-pixels": whole[: whole.index(b"mdat") + 4],
-        "nested-boxes": whole[:28] + _nested(3_000),
+        "nested-boxes": whole[:32] + _nested(3_000),
     }.items():
         yield ImageKind(f"avif/{name}", "refused", "boxes that lie", partial(bytes, data))
     for name, data in {

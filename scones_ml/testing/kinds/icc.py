@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,7 +32,8 @@ def srgb() -> bytes:
 
 
 def _red_is_blue(profile: bytes) -> bytes:
-    """A profile whose red and blue primaries are exchanged: the tags' names are, in the tag table."""
+    """A profile whose red and blue primaries are exchanged, by their tags' names; it is not called sRGB."""
+    profile = profile.replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
     return profile.replace(b"rXYZ", b"?XYZ", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"?XYZ", b"bXYZ", 1)
 
 
@@ -43,7 +43,7 @@ def _grown(profile: bytes, size: int) -> bytes:
 
 def _of_another_space(space: str) -> bytes:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB" if space == "LAB" else "XYZ"))  # type: ignore[arg-type]
-    return io.BytesIO(profile.tobytes()).getvalue()
+    return profile.tobytes()
 
 
 def profiles() -> Iterator[Profile]:
