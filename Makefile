@@ -2,6 +2,9 @@
 # make test    lint, types, import contract and all tests
 # make parity  AWS's and MXNet's own packages on our requests, source, models and files, each in its own environment;
 #              make parity-sdk, -training, -serving (needs Java 17) or -recordio alone
+# make reliability   what takes longer than `make test` may (12 minutes): every kind of image with its peak of memory and
+#              time, tests marked `reliability`, and every reader fuzzed for 20 seconds
+# make fuzz    readers of foreign files, fed with damaged input; options: SECONDS=600 for each target, TARGET=images, SEED=7
 #
 # Each sets up .venv first (Python 3.11 or newer), and only when something changed.
 # TORCH_INDEX=URL takes the CPU build of PyTorch from there (https://pytorch.org/get-started/locally).
@@ -15,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PARITIES := recordio sdk training serving
 SOURCES := scones_ml handlers examples benchmarks tests
 
-.PHONY: demo test lint types contract unit parity $(PARITIES:%=parity-%) format clean
+.PHONY: demo test lint types contract unit reliability fuzz parity $(PARITIES:%=parity-%) format clean
 .PRECIOUS: $(VENV)/parity-%/.installed
 
 demo: $(LOCAL)
@@ -35,6 +38,14 @@ contract: $(DEV)
 
 unit: $(DEV)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+reliability: $(DEV)
+	@$(BIN)/python benchmarks/image_bounds.py
+	@$(BIN)/pytest -m reliability $(ARGS)
+	@$(BIN)/python tests/fuzz/run.py all
+
+fuzz: $(DEV)
+	@$(BIN)/python tests/fuzz/run.py $(or $(TARGET),all) --seconds $(or $(SECONDS),20) $(if $(SEED),--seed $(SEED))
 
 parity: $(PARITIES:%=parity-%)
 

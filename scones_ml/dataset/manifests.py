@@ -227,7 +227,10 @@ def _delimiter(header: str) -> str | None:
 
 def _columns(header: str, delimiter: str) -> list[str]:
     """The names in a header; those that have a meaning are known in any case."""
-    names = [name.strip() for name in next(csv.reader([header.strip()], delimiter=delimiter), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([header.strip()], delimiter=delimiter), [])]
+    except csv.Error:  # a return inside of it, say
+        return []
     return [name.casefold() if name.casefold() in FIELDS else name for name in names]
 
 

@@ -177,10 +177,12 @@ def read_at(file: BinaryIO, offset: int) -> bytes:
     Raises:
         DatasetError: no record begins there.
     """
-    file.seek(offset)
-    payload = _read_record(file)
+    end, payload = file.seek(0, os.SEEK_END), None
+    if 0 <= offset < end:  # an index may say anything
+        file.seek(offset)
+        payload = _read_record(file)
     if payload is None:
-        raise DatasetError(f"{_name(file)}: there is no record at byte {offset}, the file ends there")
+        raise DatasetError(f"{_name(file)}: there is no record at byte {offset}, the file ends at byte {end}")
     return payload
 
 

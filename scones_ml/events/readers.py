@@ -47,10 +47,13 @@ def queued(event: Event) -> dict[str, object] | None:
     records = event.get("Records")
     if not isinstance(records, list) or not records or _dig(records[0], "eventSource") != "aws:sqs":
         return None
-    messages = {_dig(record, "messageId"): _dig(record, "body") for record in records}
-    if not all(isinstance(name, str) and name for name in messages):
-        raise EventError("an SQS record has no messageId")
-    return {str(name): body for name, body in messages.items()}
+    messages: dict[str, object] = {}
+    for record in records:
+        name = _dig(record, "messageId")
+        if not isinstance(name, str) or not name:
+            raise EventError("an SQS record has no messageId")
+        messages[name] = _dig(record, "body")
+    return messages
 
 
 def image_batch(event: Event) -> ImageBatch:

@@ -209,6 +209,7 @@ def _recordio() -> Target:
 
     def read(data: bytes) -> None:
         _refused(lambda: [recordio.unpack(payload) for payload in recordio.read_records(io.BytesIO(data))])
+        _refused(lambda: list(recordio.read_heads(io.BytesIO(data))))
         path = folder / "given.idx"
         path.write_bytes(data)
         _refused(partial(_indexed, path, data))

@@ -187,6 +187,7 @@ def test_what_a_file_is_its_content_decides(tmp_path: Path) -> None:
         (b' [{"path": "a.png"},', "is one JSON array: write its objects one a line"),
         (b"PK\x03\x04", "is a ZIP archive: unpack it"),
         ("path,label".encode("utf-16"), "is text in UTF-16: save it as UTF-8"),
+        (b"path,lab\rel\na.png,0\n", "neither a CIFAR-100 archive"),
         (b"name,kind\na.png,0\n", "has no header that names images and classes: one of source-ref, path, filename,"),
     ],
 )

@@ -181,3 +181,11 @@ def test_image_id_tells_versions_and_buckets_apart(first: str, second: str) -> N
         events.image_id(first, "", second),
     }
     assert len(ids) == 3
+
+
+@pytest.mark.parametrize("name", [None, "", 1, ["m"], {}])
+def test_a_queued_message_without_a_name_is_refused(name: object) -> None:
+    """Messages are answered by their id: one that has none, or something else for it, is an EventError."""
+    record = {"eventSource": "aws:sqs", "messageId": name, "body": "{}"}
+    with pytest.raises(EventError, match="an SQS record has no messageId"):
+        events.queued({"Records": [record]})

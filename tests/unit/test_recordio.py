@@ -268,3 +268,10 @@ def test_a_broken_index(tmp_path: Path) -> None:
         read_index(tmp_path / "a.idx")
     with pytest.raises(DatasetError, match="no record at byte 0"):
         read_at(io.BytesIO(b""), 0)
+
+
+@pytest.mark.parametrize("offset", [-1, 28, 2**63, 10**30])
+def test_an_index_that_leads_out_of_the_file(offset: int) -> None:
+    """An offset before the file or beyond its end is refused, however large it is."""
+    with pytest.raises(DatasetError, match=f"there is no record at byte {offset}, the file ends at byte 28"):
+        read_at(io.BytesIO(written(bytes(20))), offset)
