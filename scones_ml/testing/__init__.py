@@ -1,4 +1,4 @@
-"""For your own tests: fakes of the ports, a runner of state machines, a bucket on the disk, recorded events, kinds of images.
+"""For your own tests: fakes of the ports, a runner of state machines, a bucket, recorded events, hostile images.
 
 >>> store = MemoryObjectStore({("photos", "a.png"): b"..."})
 >>> classifier = FakeClassifier(("bicycle", "motorcycle"), (0.9, 0.1))

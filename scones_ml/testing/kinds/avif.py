@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from PIL import Image, features
 
-from scones_ml.testing.kinds import Corners, ImageKind, icc
+from scones_ml.testing.kinds import Corners, Expectation, ImageKind, icc
 from scones_ml.testing.kinds.drawing import COLOURS, GREYS, LOSSY, WHITE, encoded, photo, quadrants, shown_grey
 
 __all__ = ["box", "kinds", "large"]
@@ -55,8 +55,8 @@ def kinds() -> Iterator[ImageKind]:
     for profile in icc.profiles():
         if profile.data:
             build = partial(_pillow, icc_profile=profile.data, subsampling="4:4:4")
-            must = "read" if profile.name in ("srgb", "red-is-blue") else "either"
-            yield ImageKind(f"avif/icc-{profile.name}", must, profile.why, build, profile.corners, LOSSY)  # type: ignore[arg-type] # a literal
+            must: Expectation = "read" if profile.name in ("srgb", "red-is-blue") else "either"
+            yield ImageKind(f"avif/icc-{profile.name}", must, profile.why, build, profile.corners, LOSSY)
     yield from _lies()
 
 
@@ -71,9 +71,9 @@ def _lies() -> Iterator[ImageKind]:
     dimensions = struct.pack(">II", *_SIZE)
     for width, height in ((7_000, 7_000), (30_000, 30_000), (2**31, 2**31), (0, 64)):
         data = whole.replace(dimensions, struct.pack(">II", width, height))
-        expectation = "either" if width == 7_000 else "refused"
+        expectation: Expectation = "either" if width == 7_000 else "refused"
         name = f"avif/claims-{width}x{height}"
-        yield ImageKind(name, expectation, "dimensions that lie", partial(bytes, data))  # type: ignore[arg-type] # a literal
+        yield ImageKind(name, expectation, "dimensions that lie", partial(bytes, data))
     for name, data in {
         "type-alone": whole[:32],
         "box-of-4-gb": whole[:32] + b"\xff\xff\xff\xff" + whole[36:],

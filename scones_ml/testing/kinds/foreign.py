@@ -9,7 +9,7 @@ from functools import partial
 from scones_ml.testing.kinds import Expectation, ImageKind
 from scones_ml.testing.kinds.avif import box
 from scones_ml.testing.kinds.drawing import COLOURS, LOSSY, SIZE, encoded, quadrants
-from scones_ml.testing.kinds.jpeg import segment, with_segments
+from scones_ml.testing.kinds.jpeg_writer import segment, with_segments
 from scones_ml.testing.kinds.png import zeros
 from scones_ml.testing.kinds.tiff import tiff
 

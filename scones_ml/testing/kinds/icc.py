@@ -42,7 +42,7 @@ def _grown(profile: bytes, size: int) -> bytes:
 
 
 def _of_another_space(space: str) -> bytes:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB" if space == "LAB" else "XYZ"))  # type: ignore[arg-type]
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB" if space == "LAB" else "XYZ"))
     return profile.tobytes()
 
 

@@ -1,10 +1,10 @@
-"""JPEG: a small writer of flat blocks for what Pillow cannot write, segments that lie, scans without end."""
+"""JPEG: samplings, colour spaces and coders, segments that lie, scans without end."""
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -21,128 +21,26 @@ from scones_ml.testing.kinds.drawing import (
     quadrants,
     shown_grey,
 )
+from scones_ml.testing.kinds.jpeg_writer import (
+    ADOBE,
+    BASELINE,
+    EOI,
+    JFIF,
+    PROGRESSIVE,
+    SOI,
+    Factors,
+    flat,
+    frame,
+    nothing,
+    scan,
+    segment,
+    tables,
+    with_segments,
+)
 
-__all__ = ["kinds", "large", "segment", "with_segments"]
+__all__ = ["kinds", "large"]
 
 _SIZE = (64, 64)
-_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
-_JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"
-_ADOBE = b"Adobe\0d\0\0\0\0"  # and the transform: 0 none, 1 YCbCr, 2 YCCK
-_BASELINE, _PROGRESSIVE = 0xC0, 0xC2
-_EOB_RUN = 14  # the longest run of blocks that are done: 2**14 and 14 bits more
-Factors = Sequence[tuple[int, int]]
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    """A marker segment: FF, marker, length, body of at most 65,533 bytes."""
-    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
-
-
-def with_segments(data: bytes, *segments: bytes) -> bytes:
-    """A JPEG file with these segments behind its first two bytes."""
-    return data[:2] + b"".join(segments) + data[2:]
-
-
-class _Bits:
-    """Bits, the highest first, as entropy-coded data: filled up with ones, zeros stuffed behind FF."""
-
-    def __init__(self) -> None:
-        self._bits: list[str] = []
-
-    def add(self, value: int, length: int) -> None:
-        if length:
-            self._bits.append(format(value, f"0{length}b"))
-
-    def bytes(self) -> bytes:
-        text = "".join(self._bits)
-        text += "1" * (-len(text) % 8)
-        return int(text or "0", 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\0")
-
-
-def _tables(dc_classes: int = 12) -> bytes:
-    """Quantisation by 1; DC codes of four bits; AC codes of one bit: end of block, and of two: the longest run."""
-    dc = segment(0xC4, b"\0" + bytes([0, 0, 0, dc_classes, *[0] * 12]) + bytes(range(dc_classes)))
-    ac = segment(0xC4, b"\x10" + bytes([1, 1, *[0] * 14]) + bytes([0, _EOB_RUN << 4]))
-    return segment(0xDB, b"\0" + b"\1" * 64) + dc + ac
-
-
-def _frame(
-    marker: int, size: tuple[int, int], factors: Factors, ids: Sequence[int] = (1, 2, 3, 4), bits: int = 8
-) -> bytes:
-    components = b"".join(bytes([ids[n], h << 4 | v, 0]) for n, (h, v) in enumerate(factors))
-    return segment(marker, struct.pack(">BHHB", bits, size[1], size[0], len(factors)) + components)
-
-
-def _scan(ids: Sequence[int], first: int = 0, last: int = 63, approximation: int = 0) -> bytes:
-    body = bytes([len(ids)]) + b"".join(bytes([one, 0]) for one in ids) + bytes([first, last, approximation])
-    return segment(0xDA, body)
-
-
-def _add_block(bits: _Bits, difference: int, baseline: bool) -> None:
-    category = abs(difference).bit_length()
-    bits.add(category, 4)
-    bits.add(difference if difference > 0 else difference + (1 << category) - 1, category)
-    if baseline:
-        bits.add(0, 1)  # end of block
-
-
-def _levels(plane: Array, factor: tuple[int, int], most: tuple[int, int]) -> Array:
-    """One level for each block of a component (rows, columns), of the full plane."""
-    step_x, step_y = 8 * most[0] // factor[0], 8 * most[1] // factor[1]
-    return plane[step_y // 2 :: step_y, step_x // 2 :: step_x]
-
-
-def _entropy(levels: Sequence[Array], factors: Factors, baseline: bool, restart: int) -> bytes:
-    """Interleaved blocks of all components, MCU by MCU."""
-    bits, last, parts = _Bits(), [128] * len(levels), []
-    rows, columns = (levels[0].shape[axis] // factors[0][1 - axis] for axis in (0, 1))
-    for mcu in range(rows * columns):
-        if restart and mcu and mcu % restart == 0:
-            parts.append(bits.bytes() + bytes([0xFF, 0xD0 + (mcu // restart - 1) % 8]))
-            bits, last = _Bits(), [128] * len(levels)
-        row, column = divmod(mcu, columns)
-        for n, (h, v) in enumerate(factors):
-            for block in range(h * v):
-                level = int(levels[n][row * v + block // h, column * h + block % h])
-                _add_block(bits, 8 * (level - last[n]), baseline)
-                last[n] = level
-    return b"".join(parts) + bits.bytes()
-
-
-def _flat(
-    planes: Array,
-    factors: Factors,
-    marker: int = _BASELINE,
-    app: Sequence[bytes] = (segment(0xE0, _JFIF),),
-    ids: Sequence[int] = (1, 2, 3, 4),
-    restart: int = 0,
-    apart: bool = False,
-) -> bytes:
-    """A file of planes (H, W, C) whose 8x8 blocks are flat.
-
-    Args:
-        factors: sampling factors of each component, horizontal and vertical.
-        marker: of the frame: baseline, progressive, ...
-        app: segments at the start.
-        ids: of the components.
-        restart: MCUs between two restart markers.
-        apart: a scan for each component.
-    """
-    size = (planes.shape[1], planes.shape[0])
-    most = (max(h for h, _ in factors), max(v for _, v in factors))
-    levels = [_levels(planes[..., n], factor, most) for n, factor in enumerate(factors)]
-    start = _SOI + b"".join(app) + _tables() + _frame(marker, size, factors, ids)
-    if restart:
-        start += segment(0xDD, struct.pack(">H", restart))
-    baseline = marker != _PROGRESSIVE
-    last = 63 if baseline else 0
-    if apart:
-        scans = [_scan([ids[n]], 0, last) + _entropy([one], [(1, 1)], baseline, 0) for n, one in enumerate(levels)]
-    else:
-        scans = [_scan(ids[: len(factors)], 0, last) + _entropy(levels, factors, baseline, restart)]
-    if not baseline:  # without these a decoder smooths the blocks
-        scans += [_scan([ids[n]], 1, 63) + _nothing(one.size) for n, one in enumerate(levels)]
-    return start + b"".join(scans) + _EOI
 
 
 def _ycc(colours: Corners = COLOURS, size: tuple[int, int] = _SIZE) -> Array:
@@ -177,22 +75,22 @@ def _samplings() -> Iterator[ImageKind]:
             yield ImageKind(label, "read", "as cameras and programs write it", build, COLOURS, LOSSY)
     factors = {"411": (4, 1), "440": (1, 2), "410": (4, 2), "441": (1, 4), "424": (2, 4)}
     for name, luma in factors.items():
-        for marker in (_BASELINE, _PROGRESSIVE):
+        for marker in (BASELINE, PROGRESSIVE):
             build = partial(_flat_ycc, [luma, (1, 1), (1, 1)], marker)
-            label = f"jpeg/flat-{name}" + ("-progressive" if marker == _PROGRESSIVE else "")
+            label = f"jpeg/flat-{name}" + ("-progressive" if marker == PROGRESSIVE else "")
             yield ImageKind(label, "read", "a rare sampling of colour", build, COLOURS, LOSSY)
     for name, odd in {"chroma-denser": [(1, 1), (2, 2), (2, 2)], "mixed": [(2, 2), (2, 1), (1, 2)]}.items():
-        build = partial(_flat_ycc, odd, _BASELINE)
+        build = partial(_flat_ycc, odd, BASELINE)
         yield ImageKind(f"jpeg/flat-{name}", "either", "a sampling that hardly anyone writes", build, COLOURS, LOSSY)
     for restart in (1, 3):
-        build = partial(_flat_ycc, [(2, 2), (1, 1), (1, 1)], _BASELINE, restart=restart)
+        build = partial(_flat_ycc, [(2, 2), (1, 1), (1, 1)], BASELINE, restart=restart)
         yield ImageKind(f"jpeg/restart-{restart}", "read", "restart markers", build, COLOURS, LOSSY)
-    build = partial(_flat_ycc, [(1, 1)] * 3, _BASELINE, apart=True)
+    build = partial(_flat_ycc, [(1, 1)] * 3, BASELINE, apart=True)
     yield ImageKind("jpeg/scan-for-each-component", "read", "baseline, not interleaved", build, COLOURS, LOSSY)
 
 
 def _flat_ycc(factors: Factors, marker: int, restart: int = 0, apart: bool = False) -> bytes:
-    return _flat(_ycc(), factors, marker, restart=restart, apart=apart)
+    return flat(_ycc(), factors, marker, restart=restart, apart=apart)
 
 
 def _colour_spaces() -> Iterator[ImageKind]:
@@ -204,20 +102,20 @@ def _colour_spaces() -> Iterator[ImageKind]:
     rgb = quadrants(COLOURS, _SIZE)
     cmyk = np.concatenate([255 - rgb, np.zeros((*rgb.shape[:2], 1), np.uint8)], axis=2)
     for name, planes, app, ids in (
-        ("rgb-by-adobe", rgb, (segment(0xEE, _ADOBE + b"\0"),), (1, 2, 3)),
+        ("rgb-by-adobe", rgb, (segment(0xEE, ADOBE + b"\0"),), (1, 2, 3)),
         ("rgb-by-names", rgb, (), b"RGB"),
-        ("ycc-by-adobe", _ycc(), (segment(0xEE, _ADOBE + b"\1"),), (1, 2, 3)),
+        ("ycc-by-adobe", _ycc(), (segment(0xEE, ADOBE + b"\1"),), (1, 2, 3)),
         ("ycc-without-marker", _ycc(), (), (1, 2, 3)),
-        ("cmyk", 255 - cmyk, (segment(0xEE, _ADOBE + b"\0"),), (1, 2, 3, 4)),
-        ("ycck", _ycck(), (segment(0xEE, _ADOBE + b"\2"),), (1, 2, 3, 4)),
+        ("cmyk", 255 - cmyk, (segment(0xEE, ADOBE + b"\0"),), (1, 2, 3, 4)),
+        ("ycck", _ycck(), (segment(0xEE, ADOBE + b"\2"),), (1, 2, 3, 4)),
     ):
-        for marker in (_BASELINE, _PROGRESSIVE):
-            build = partial(_flat, planes, [(1, 1)] * planes.shape[2], marker, app, ids)
-            label = f"jpeg/{name}" + ("-progressive" if marker == _PROGRESSIVE else "")
+        for marker in (BASELINE, PROGRESSIVE):
+            build = partial(flat, planes, [(1, 1)] * planes.shape[2], marker, app, ids)
+            label = f"jpeg/{name}" + ("-progressive" if marker == PROGRESSIVE else "")
             yield ImageKind(label, "read", "a colour space of the standard", build, COLOURS, LOSSY)
-    build = partial(_flat, cmyk, [(1, 1)] * 4, _BASELINE, ())
+    build = partial(flat, cmyk, [(1, 1)] * 4, BASELINE, ())
     yield ImageKind("jpeg/cmyk-without-marker", "either", "who knows whether it is inverted", build)
-    build = partial(_flat, rgb[..., :2], [(1, 1)] * 2)
+    build = partial(flat, rgb[..., :2], [(1, 1)] * 2)
     yield ImageKind("jpeg/two-components", "either", "no colour space has two", build)
     build = partial(encoded, Image.fromarray(cmyk, "CMYK"), "JPEG", quality=95)
     yield ImageKind("jpeg/cmyk-by-pillow", "read", "as printers have it", build, COLOURS, LOSSY)
@@ -278,14 +176,14 @@ def _segments() -> Iterator[ImageKind]:
         "no-quantisation": _without(whole, 0xDB),
         "length-0": with_segments(whole, b"\xff\xe1\0\0"),
         "length-beyond": with_segments(whole, b"\xff\xe1\xff\xff"),
-        "two-frames": whole[:entropy] + _frame(_BASELINE, _SIZE, [(1, 1)] * 3) + whole[entropy:],
-        "many-tables": whole[:entropy] + _tables() * 20_000 + whole[entropy:],
+        "two-frames": whole[:entropy] + frame(BASELINE, _SIZE, [(1, 1)] * 3) + whole[entropy:],
+        "many-tables": whole[:entropy] + tables() * 20_000 + whole[entropy:],
     }.items():
         yield ImageKind(f"jpeg/{name}", "either", "segments that lie", partial(bytes, data))
     for name, data in {
         "start-alone": whole[:3],
         "tables-alone": whole[:entropy],
-        "end-at-once": whole[:4] + _EOI,
+        "end-at-once": whole[:4] + EOI,
     }.items():
         yield ImageKind(f"jpeg/{name}", "refused", "no pixels", partial(bytes, data))
 
@@ -339,7 +237,7 @@ def _thumbnails() -> Iterator[ImageKind]:
         block = exif.tobytes() + thumbnail[:60_000]
         data = with_segments(whole, segment(0xE1, block))
         yield ImageKind(f"jpeg/thumbnail-{name}", "read", "a preview inside", partial(bytes, data), COLOURS, LOSSY)
-    jfif = with_segments(whole, segment(0xE0, _JFIF[:-2] + b"\x10\x10" + bytes(768)))
+    jfif = with_segments(whole, segment(0xE0, JFIF[:-2] + b"\x10\x10" + bytes(768)))
     yield ImageKind("jpeg/thumbnail-jfif", "read", "a preview inside", partial(bytes, jfif), COLOURS, LOSSY)
     for frames in (2, 40):
         build = partial(_mpo, frames)
@@ -371,24 +269,14 @@ def _frames_that_lie() -> Iterator[ImageKind]:
         yield ImageKind(name, expectation, "dimensions that lie", partial(bytes, data))  # type: ignore[arg-type] # a literal
 
 
-def _nothing(blocks: int) -> bytes:
-    """A scan that has nothing to say of so many blocks."""
-    bits, longest = _Bits(), (1 << _EOB_RUN + 1) - 1  # the code 10, and 14 ones
-    for _ in range(blocks // longest):
-        bits.add((0b11 << _EOB_RUN) - 1, _EOB_RUN + 2)
-    for _ in range(blocks % longest):
-        bits.add(0, 1)
-    return bits.bytes()
-
-
 def _scans(size: tuple[int, int], scans: int, components: int = 1) -> bytes:
     """Progressive, flat grey: one scan that matters, and many that pass over every block with nothing in it."""
     blocks = -(-size[0] // 8) * -(-size[1] // 8)
-    first = _scan(range(1, components + 1), 0, 0) + bytes(-(-blocks * components * 4 // 8))
-    empty = _nothing(blocks)
-    start = _SOI + _tables() + _frame(_PROGRESSIVE, size, [(1, 1)] * components)
-    many = b"".join(_scan([1 + n % components], 1 + n % 63, 1 + n % 63) + empty for n in range(scans))
-    return start + first + many + _EOI
+    first = scan(range(1, components + 1), 0, 0) + bytes(-(-blocks * components * 4 // 8))
+    empty = nothing(blocks)
+    start = SOI + tables() + frame(PROGRESSIVE, size, [(1, 1)] * components)
+    many = b"".join(scan([1 + n % components], 1 + n % 63, 1 + n % 63) + empty for n in range(scans))
+    return start + first + many + EOI
 
 
 def _many_scans() -> Iterator[ImageKind]:

@@ -11,7 +11,7 @@ from PIL import features
 
 from scones_ml.testing.kinds import Expectation, ImageKind
 from scones_ml.testing.kinds.drawing import COLOURS, LOSSY, Array, encoded, quadrants
-from scones_ml.testing.kinds.jpeg import segment, with_segments
+from scones_ml.testing.kinds.jpeg_writer import segment, with_segments
 from scones_ml.testing.kinds.png import chunk
 from scones_ml.testing.kinds.tiff import BYTES, directory, tiff
 
@@ -44,11 +44,9 @@ def _turned(orientation: int) -> Array:
         4: shown[::-1],
         5: shown.transpose(1, 0, 2),
         6: np.rot90(shown, 1),
-        7: np.rot90(shown, 1)[:, ::-1][::-1, ::-1].copy()[:, :],
+        7: shown.transpose(1, 0, 2)[::-1, ::-1],
         8: np.rot90(shown, -1),
     }.get(orientation, shown)
-    if orientation == 7:
-        stored = shown.transpose(1, 0, 2)[::-1, ::-1]
     return np.ascontiguousarray(stored)
 
 
@@ -98,7 +96,11 @@ def _formats() -> Iterator[ImageKind]:
 
 
 def _by_pillow(file_format: str, orientation: int, block: bytes) -> bytes:
-    options = {"PNG": {}, "WEBP": {"lossless": True}, "AVIF": {"quality": 95, "speed": 10, "max_threads": 1}}
+    options: dict[str, dict[str, object]] = {
+        "PNG": {},
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 95, "speed": 10, "max_threads": 1},
+    }
     return encoded(_turned(orientation), file_format, exif=block, **options[file_format])
 
 

@@ -19,7 +19,6 @@ from scones_ml.testing.kinds.drawing import (
     GREYS,
     SIZE,
     WHITE,
-    Array,
     encoded,
     photo,
     quadrants,
@@ -82,12 +81,12 @@ def _samples(colour: int, depth: int, alpha: int = 255) -> npt.NDArray[np.unsign
     if colour == _PALETTE:
         return quadrants([0, 1, 2 if depth > 1 else 1, 3 if depth > 1 else 0])[..., None]
     if colour in (_RGB, _RGBA):
-        values: Array = quadrants(COLOURS)
+        values = quadrants(COLOURS)
     else:
         values = quadrants(BLACK_WHITE if depth == 1 else _two_bits(GREYS) if depth == 2 else GREYS)[..., None]
     if colour in (_GREY_ALPHA, _RGBA):
         values = np.concatenate([values, np.full((*values.shape[:2], 1), alpha, np.uint8)], axis=2)
-    return values.astype(np.uint16) * 257 if depth == 16 else values >> (8 - depth)
+    return values.astype(np.uint16) * np.uint16(257) if depth == 16 else values >> np.uint8(8 - depth)
 
 
 def _two_bits(levels: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scones_ml.testing.kinds import Corners, ImageKind, icc
+from scones_ml.testing.kinds import Corners, Expectation, ImageKind, icc
 from scones_ml.testing.kinds.drawing import (
     BLACK_WHITE,
     COLOURS,
@@ -28,7 +28,7 @@ from scones_ml.testing.kinds.drawing import (
 )
 from scones_ml.testing.kinds.png import zeros
 
-__all__ = ["BYTES", "directory", "entry", "kinds", "large", "tiff"]
+__all__ = ["BYTES", "directory", "kinds", "large", "tiff"]
 
 BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 """Of one value of each type."""
@@ -36,12 +36,6 @@ _CODES: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC, _LAB = 0, 1, 2, 3, 5, 6, 8
 Tags = Mapping[int, tuple[int, ...]]
 Samples = npt.NDArray[np.generic]
-
-
-def entry(tag: int, kind: int, count: int, value: bytes, order: str = "<") -> tuple[int, int, int, bytes]:
-    """A directory entry: its value as bytes, which go elsewhere where they are more than fit."""
-    del order
-    return tag, kind, count, value
 
 
 def directory(
@@ -120,7 +114,7 @@ def _image(samples: Samples, photometric: int, tags: Tags | None = None, order: 
     bits = samples.dtype.itemsize * 8
     kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
     fields = {258: (bits,) * many, 262: (photometric,), 277: (many,), 339: (kind,) * many}
-    data = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
+    data = samples.astype(samples.dtype.newbyteorder("<" if order == "<" else ">")).tobytes()
     return tiff([data], (samples.shape[1], samples.shape[0]), fields | dict(tags or {}), order, big)
 
 
@@ -144,8 +138,8 @@ def _sample_formats() -> Iterator[ImageKind]:
             for bits, factor in ((8, 1), (16, 257), (32, 16_843_009)):
                 samples = stored.astype(f"u{bits // 8}") * np.uint64(factor)
                 build = partial(_image, samples.astype(f"u{bits // 8}"), photometric, None, order)
-                must = "read" if bits < 32 and (bits < 16 or zero == "black") else "either"
-                yield ImageKind(name.format(f"uint{bits}"), must, "grey of so many bits", build, shown)  # type: ignore[arg-type] # a literal
+                must: Expectation = "read" if bits < 32 and (bits < 16 or zero == "black") else "either"
+                yield ImageKind(name.format(f"uint{bits}"), must, "grey of so many bits", build, shown)
             for dtype in ("u8", "i1", "i2", "i4", "f2", "f4", "f8"):
                 levels = stored.astype(np.float64) / (1 if dtype[0] != "f" else 255)
                 build = partial(
@@ -162,8 +156,8 @@ def _few_bits() -> Iterator[ImageKind]:
     for bits in (1, 2, 4):
         levels = BLACK_WHITE if bits == 1 else tuple(round(level / 85) * 85 for level in GREYS) if bits == 2 else GREYS
         for zero, photometric in (("black", _BLACK_IS_ZERO), ("white", _WHITE_IS_ZERO)):
-            samples = quadrants(levels) >> (8 - bits)
-            stored = samples if zero == "black" else (1 << bits) - 1 - samples
+            samples = quadrants(levels) >> np.uint8(8 - bits)
+            stored = samples if zero == "black" else np.uint8((1 << bits) - 1) - samples
             for fill in (1, 2):
                 packed = np.packbits(
                     np.unpackbits(stored[..., None], axis=2)[..., 8 - bits :].reshape(SIZE[1], -1), axis=1
@@ -174,7 +168,7 @@ def _few_bits() -> Iterator[ImageKind]:
                     )
                 build = partial(tiff, [packed.tobytes()], SIZE, {258: (bits,), 262: (photometric,), 266: (fill,)})
                 name = f"tiff/grey-{bits}-{zero}-is-zero" + ("-bits-reversed" if fill == 2 else "")
-                must = "read" if fill == 1 else "either"
+                must: Expectation = "read" if fill == 1 else "either"
                 yield ImageKind(name, must, "grey of few bits", build, shown_grey(levels))  # type: ignore[arg-type] # four
     indices = quadrants([0, 1, 2, 3])
     for bits in (4, 8):
@@ -200,9 +194,9 @@ def _colours() -> Iterator[ImageKind]:
         build = partial(_image, rgb.astype(dtype), _RGB)
         yield ImageKind(f"tiff/rgb-{dtype}", "either", "its range is not stated", build)
     opaque = np.full((*rgb.shape[:2], 1), 255, np.uint8)
-    for name, alpha, shown in (("opaque", opaque, COLOURS), ("clear", 0 * opaque, (WHITE,) * 4)):
+    for name, alpha, over in (("opaque", opaque, COLOURS), ("clear", 0 * opaque, (WHITE,) * 4)):
         build = partial(_image, np.concatenate([rgb, alpha], axis=2), _RGB, {338: (2,)})
-        yield ImageKind(f"tiff/alpha-{name}", "read", "laid over white", build, shown)
+        yield ImageKind(f"tiff/alpha-{name}", "read", "laid over white", build, over)
     half = np.concatenate([rgb // 2, opaque // 2], axis=2)
     build = partial(_image, half, _RGB, {338: (1,)})
     shown: Corners = tuple(tuple(level // 2 + 128 for level in colour) for colour in COLOURS)  # type: ignore[assignment] # four
@@ -250,8 +244,8 @@ def _compressions() -> Iterator[ImageKind]:
     rgb = quadrants(COLOURS)
     for name in ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma"):
         build = partial(encoded, rgb, "TIFF", compression=name)
-        must = "either" if name in ("zstd", "lzma") else "read"
-        yield ImageKind(f"tiff/{name.removeprefix('tiff_')}", must, "compressed", build, COLOURS, LOSSY)  # type: ignore[arg-type] # a literal
+        must: Expectation = "either" if name in ("zstd", "lzma") else "read"
+        yield ImageKind(f"tiff/{name.removeprefix('tiff_')}", must, "compressed", build, COLOURS, LOSSY)
     build = partial(encoded, rgb, "TIFF", compression="jpeg", quality=95)
     yield ImageKind("tiff/jpeg", "read", "compressed", build, COLOURS, LOSSY)
     build = partial(encoded, rgb, "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
@@ -276,13 +270,10 @@ def _deflate_bomb(size: tuple[int, int], inflated: int) -> bytes:
 
 def _directories() -> Iterator[ImageKind]:
     rgb = quadrants(COLOURS)
-    single = _image(rgb, _RGB)
-    at = struct.unpack_from("<I", single, 4)[0]
-    itself = single[: at + 2 + 12 * 13 + 4]
+    at = struct.unpack_from("<I", _image(rgb, _RGB), 4)[0]
     for name, following in {"itself": at, "beyond": 2**31, "start": 0, "odd": 3}.items():
         data = tiff([rgb.tobytes()], SIZE, {258: (8, 8, 8), 262: (_RGB,), 277: (3,)}, following=following)
         yield ImageKind(f"tiff/next-directory-{name}", "read", "the first page counts", partial(bytes, data), COLOURS)
-    del itself
     for pages in (3, 300):
         build = partial(_pages, pages)
         yield ImageKind(f"tiff/pages-{pages}", "read", "the first page counts", build, COLOURS)
@@ -321,7 +312,7 @@ def _lies() -> Iterator[ImageKind]:
         ("tile-0", {322: (0,), 323: (16,)}, "either"),
         ("planar-9", {284: (9,)}, "either"),
     ):
-        build = partial(tiff, [rgb.tobytes()], SIZE, three | fields)  # type: ignore[operator] # of one type
+        build = partial(tiff, [rgb.tobytes()], SIZE, three | fields)
         yield ImageKind(f"tiff/{name}", expectation, "a directory that lies", build)  # type: ignore[arg-type] # a literal
     for kind in BYTES:
         long = [(270, kind, 2**32 - 1, b"\xff\xff\xff\x7f!")]
@@ -394,4 +385,4 @@ def large() -> Iterator[ImageKind]:
 
 def _photograph(width: int, height: int, compression: str) -> bytes:
     pixels = photo(width, height)
-    return encoded(pixels if compression == "jpeg" else pixels & 0xE0, "TIFF", compression=compression)
+    return encoded(pixels if compression == "jpeg" else pixels & np.uint8(0xE0), "TIFF", compression=compression)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from scones_ml.testing.kinds import Corners, ImageKind, icc
+from scones_ml.testing.kinds import Corners, Expectation, ImageKind, icc
 from scones_ml.testing.kinds.drawing import COLOURS, LOSSY, WHITE, Array, encoded, photo, quadrants
 
 __all__ = ["kinds", "large", "riff"]
@@ -107,9 +107,9 @@ def _lies() -> Iterator[ImageKind]:
     still = whole[12:]
     for width, height in ((7_071, 7_071), (16_383, 16_383), (2**24, 200), (2**24, 2**24 - 1)):
         animated = riff(_canvas(width, height, 2), (b"ANIM", bytes(6)), _frame(still))
-        expectation = "either" if width == 7_071 else "refused"
+        expectation: Expectation = "either" if width == 7_071 else "refused"
         name = f"webp/canvas-{width}x{height}"
-        yield ImageKind(name, expectation, "a canvas without measure", partial(bytes, animated))  # type: ignore[arg-type] # a literal
+        yield ImageKind(name, expectation, "a canvas without measure", partial(bytes, animated))
     animated = riff(_canvas(*_SIZE, 2), (b"ANIM", bytes(6)), _frame(still, (10_000, 10_000)))
     yield ImageKind("webp/frame-beyond", "either", "a frame beyond its canvas", partial(bytes, animated))
     frames = [_frame(still)] * 20_000
@@ -136,9 +136,9 @@ def large() -> Iterator[ImageKind]:
     for name, width, height in (("12mp", 4000, 3000), ("24mp", 6000, 4000)):
         yield ImageKind(f"webp/{name}-photograph", "read", "as cameras have it", partial(_photograph, width, height, 3))
         for mode, lossless in (("RGB", False), ("RGB", True), ("RGBA", False), ("RGBA", True)):
-            must = "read" if name == "12mp" or mode == "RGB" else "either"
+            must: Expectation = "read" if name == "12mp" or mode == "RGB" else "either"
             label = f"webp/{name}-{mode.lower()}-{'lossless' if lossless else 'lossy'}"
-            yield ImageKind(label, must, "many pixels", partial(_flat, width, height, mode, lossless))  # type: ignore[arg-type] # a literal
+            yield ImageKind(label, must, "many pixels", partial(_flat, width, height, mode, lossless))
     for mode, lossless in (("RGB", False), ("RGBA", True), ("RGBA", False)):
         label = f"webp/49mp-{mode.lower()}-{'lossless' if lossless else 'lossy'}"
         yield ImageKind(label, "either", "49 megapixels in a small file", partial(_flat, 7000, 7000, mode, lossless))
