@@ -99,8 +99,8 @@ def _change(value: object, random: Random, depth: int) -> object:
         at = random.randrange(len(value) + 1)
         if value[0] in "{[" and random.random() < 0.7:  # JSON inside of JSON
             try:
-                return json.dumps(_change(json.loads(value), random, 4))
-            except ValueError:
+                return as_json(_change(json.loads(value), random, 4), random).decode("utf-8", "surrogatepass")
+            except (ValueError, RecursionError):
                 pass
         return value[:at] + random.choice(_TEXTS) + value[at + random.randrange(3) :]
     if random.random() < 0.03:
@@ -141,7 +141,7 @@ def mutated_lines(data: bytes, others: Sequence[bytes], tokens: Sequence[bytes],
         case _:
             try:
                 lines[at] = as_json(mutated_json(json.loads(lines[at]), random), random)
-            except ValueError:
+            except (ValueError, RecursionError):
                 lines[at] = mutated(lines[at], others, tokens, random)
     return b"\n".join(lines)
 

@@ -29,9 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from targets import TARGETS, Target, check_line, target
-
-from scones_ml.errors import SconesError
+from targets import TARGETS, Target, target
 
 _SECONDS, _MEGABYTES, _ADDRESS_SPACE = 10, 400, 3_000_000_000
 _ROOM = 1 << 22  # bytes shared with the process that reads
@@ -67,17 +65,12 @@ def _place(error: BaseException) -> str:
 
 
 def answer(read: Target, data: bytes) -> str:
-    """What a reader says of an input: nothing, or our error's text without its numbers.
+    """What a reader says of an input, without numbers, names and what it quotes.
 
     Raises:
         Exception: whatever is a finding.
     """
-    try:
-        read.read(data)
-    except SconesError as exc:
-        check_line(str(exc))
-        return type(exc).__name__ + re.sub(r"\d+|'[^']*'|b'.*'", "#", str(exc))[:80]
-    return ""
+    return re.sub(r"\d+|/\S*/|'[^']*'|\"[^\"]*\"", "#", read.read(data))[:200]
 
 
 class _Shared:
@@ -128,6 +121,8 @@ def _until_it_ends(read: Target, shared: _Shared, until: float, seed: str) -> tu
         time.sleep(0.02 if ended == 0 else 0)
     with os.fdopen(reader, "rb") as pipe:
         reason = pipe.read().decode("utf-8", "backslashreplace")
+    if os.waitstatus_to_exitcode(status) > 0:
+        reason = reason or "the process ended by itself"
     if os.WIFSIGNALED(status):
         reason = f"the process was ended by {signal.Signals(os.WTERMSIG(status)).name}"
     return reason, data, number
@@ -176,7 +171,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of everything random; another at each run unless given")
     options = parser.parse_args()
     if options.file:
-        print(answer(target(options.target), options.file.read_bytes()) or "read")
+        print(target(options.target).read(options.file.read_bytes()))
         return 0
     seed = options.seed if options.seed is not None else int(time.time())
     found = 0

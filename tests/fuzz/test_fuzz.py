@@ -38,6 +38,7 @@ def test_a_finding_is_saved_and_read_again(tmp_path: Path) -> None:
         "import run, targets\n"
         "def read(data):\n"
         "    if b'x' in data: raise ZeroDivisionError('x')\n"
+        "    return 'read'\n"
         "def change(data, others, random): return data\n"
         "targets.TARGETS['events'] = lambda: targets.Target((b'abcdef', b'xyz'), change, read)\n"
         "sys.exit(run.main())\n"
