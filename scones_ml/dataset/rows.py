@@ -159,7 +159,7 @@ def read_label(row: Row, attribute: str, where: str) -> Labelled | Unlabelled:
         return Unlabelled(printable(f"labelling failed: {str(failure)[:200]}"))
     class_name = _class_name(row.get(attribute), told, attribute, f"{where}: {attribute}")
     if class_name is None:
-        return Unlabelled(printable(f"no label: {attribute} is not given"))
+        return Unlabelled(printable(f"no label: {attribute:.60} is not given"))
     return Labelled(printable(class_name), _tested(row, where), _columns(row, attribute))
 
 

@@ -232,7 +232,7 @@ def _json(text: str, field: str) -> object:
 
 
 def _keys(event: Event) -> str:
-    return ", ".join(sorted(map(str, event))[:8]) or "none"
+    return ", ".join(f"{name:.40}" for name in sorted(map(str, event))[:8]) or "none"
 
 
 def _parse(model: type[Model], fields: Event) -> Model:
@@ -241,4 +241,4 @@ def _parse(model: type[Model], fields: Event) -> Model:
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise EventError(f"{model.__name__}: {where}: {first['msg']}") from exc
+        raise EventError(f"{model.__name__}: {where:.80}: {first['msg']}") from exc

@@ -266,8 +266,8 @@ def _gzipped(data: bytes, others: Sequence[bytes], random: Random) -> bytes:
 
 
 def _archives() -> Target:
-    names = {"fine_label_names": ["apple", "bicycle"], "coarse_label_names": ["fruit", "vehicle"]}
-    rows = {"data": np.zeros((2, 3072), np.uint8), "fine_labels": [0, 1], "filenames": ["a.png", "b.png"]}
+    names = {b"fine_label_names": [b"apple", b"bicycle"]}
+    rows = {b"data": np.zeros((2, 3072), np.uint8), b"fine_labels": [0, 1], b"filenames": [b"a.png", b"b.png"]}
     python = {
         "cifar/meta": pickle.dumps(names, 3),
         "cifar/train": pickle.dumps(rows, 3),

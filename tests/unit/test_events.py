@@ -189,3 +189,11 @@ def test_a_queued_message_without_a_name_is_refused(name: object) -> None:
     record = {"eventSource": "aws:sqs", "messageId": name, "body": "{}"}
     with pytest.raises(EventError, match="an SQS record has no messageId"):
         events.queued({"Records": [record]})
+
+
+def test_long_names_are_shortened_in_messages() -> None:
+    """An event's keys may be of any length; the line that names them is not."""
+    for event in ({"k" * 50_000: 1}, {"s3_bucket": "b", "s3_key": "k", "k" * 50_000: 1}):
+        with pytest.raises(EventError, match="k" * 40) as caught:
+            events.image_refs(event)
+        assert len(str(caught.value)) < 400
