@@ -1,0 +1,133 @@
+"""JSON from outside: a document, or one a line, read strictly.
+
+Whoever wrote it, the answer is a value that the rest can work with, or a ValueError with one plain reason: deep
+nesting, numbers beyond a double, fields that stand twice and halves of characters included, which Python's own reader
+lets through or answers with other errors.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final, NoReturn
+
+__all__ = ["MAX_DEPTH", "lines", "parse", "parse_names"]
+
+MAX_DEPTH: Final = 100
+"""Levels of lists and objects in each other."""
+
+_BOM = "\ufeff"
+_DOUBLE_DIGITS = 309  # of the largest double, before its point
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half a character in UTF-16; two of them may be a whole one
+
+
+def parse(document: str | bytes) -> object:
+    """Read one document; a byte order mark before it is passed over.
+
+    Raises:
+        ValueError: it is not JSON in UTF-8 (or UTF-16 or -32), is nested deeper than `MAX_DEPTH`, names a field twice,
+            or holds a number beyond a double's range or half a character. The message is one line, and starts so that
+            ``f"{file}: {message}"`` reads well.
+    """
+    text = _text(document)
+    value = _value(text)
+    try:
+        if isinstance(document, str):
+            document.encode()
+        if _ESCAPED_HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as exc:
+        half = ord(exc.object[exc.start])
+        raise ValueError(f"holds half a character (\\u{half:04x}), which is no text") from exc
+    return value
+
+
+def parse_names(document: str | bytes) -> object:
+    """As :func:`parse`, but half a character passes: Python holds those bytes of a file's name so that are no UTF-8."""
+    return _value(_text(document))
+
+
+def lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    r"""The lines of JSON Lines that are not blank, each with its number from 1.
+
+    Args:
+        file: a binary file, or ``io.BytesIO``; lines end at ``\n`` alone: U+2028 and its like stand in texts.
+    """
+    for number, line in enumerate(file, 1):
+        content = line.removeprefix(b"\xef\xbb\xbf").strip()
+        if content:
+            yield number, content
+
+
+def _text(document: str | bytes) -> str:
+    if isinstance(document, str):
+        return document.removeprefix(_BOM)
+    encoding = json.detect_encoding(document)
+    try:
+        return document.decode(encoding).removeprefix(_BOM)
+    except UnicodeDecodeError as exc:
+        wrong = document[exc.start : exc.start + 1].hex()
+        raise ValueError(f"not text in {encoding.removesuffix('-sig').upper()}: byte 0x{wrong} at {exc.start}") from exc
+
+
+def _value(text: str) -> object:
+    try:
+        value = _decode(text)
+    except RecursionError as exc:
+        raise ValueError(_TOO_DEEP) from exc
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"not JSON: {exc}") from exc
+    if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be deeper
+        _check_depth(value)
+    return value
+
+
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the field {name!a:.80} stands twice")
+    return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) >= _DOUBLE_DIGITS:
+        _decimal(digits)
+    return int(digits)
+
+
+def _decimal(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"the number {digits:.12} is beyond the range of a double")
+    return number
+
+
+def _constant(word: str) -> NoReturn:
+    raise ValueError(f"not JSON: {word} is no number there")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_whole, parse_float=_decimal, parse_constant=_constant
+).decode
