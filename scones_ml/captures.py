@@ -9,17 +9,20 @@ Readers are generators: they hold one line at a time (of an object in a store: o
 from __future__ import annotations
 
 import base64
+import io
 import json
+import math
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, Final
 
-from scones_ml.errors import ConfigurationError
+from scones_ml import strict_json
+from scones_ml.answers import read_probabilities
+from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef, parse_uri
 from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 from scones_ml.ports import ObjectStore
@@ -35,8 +38,9 @@ __all__ = [
     "read_captures",
 ]
 
-_JSON_TYPES = ("application/json", "text/csv")
+_TEXT_TYPES = {"application/json": "JSON", "text/csv": "CSV"}
 _SUFFIX = ".jsonl"
+_BLANK: Final = ("", "\ufeff", b"", b"\xef\xbb\xbf")
 _LONGEST_LINE = 2 * 2 * ENDPOINT_REQUEST_BYTES * 4 // 3
 """Bytes: a request and its answer, a third longer in base64, and as much again for what JSON escapes."""
 _BUFFER = 2**18  # bytes; lines are long
@@ -76,26 +80,27 @@ class Capture:
     inference_id: str | None = None
     custom_attributes: tuple[str, ...] = ()
 
-    def probabilities(self) -> tuple[float, ...] | None:
-        """The answer as numbers, from a JSON list (or a batch of one) or a line of CSV; None when it is neither."""
+    def probabilities(self, labels: Sequence[str] | None = None) -> tuple[float, ...] | None:
+        """The answer as probabilities, in any form that :doc:`monitoring` lists; None when it is in none.
+
+        Args:
+            labels: class names in the order that is wanted. An answer that names its classes in an order of its own
+                is None without them, and when it names others.
+        """
         try:
-            answer = json.loads(self.output.data.decode())
+            return read_probabilities(self.output.data, labels)
         except ValueError:
-            return _csv_numbers(self.output.data)
-        if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
-            answer = answer[0]
-        if isinstance(answer, list) and all(type(p) in (int, float) for p in answer):
-            return tuple(map(float, answer))
-        return None
+            return None
 
     def latency_ms(self) -> float | None:
         """How long the model took, where the container said so (the custom attribute ``latency_ms``)."""
         for attribute in self.custom_attributes:
             if attribute.startswith(_LATENCY):
                 try:
-                    return float(attribute.removeprefix(_LATENCY))
+                    latency = float(attribute.removeprefix(_LATENCY))
                 except ValueError:
                     return None
+                return latency if math.isfinite(latency) else None
         return None
 
 
@@ -104,7 +109,7 @@ class Skipped:
     """A line that is not a capture record.
 
     Attributes:
-        line: its number in the file, from 1.
+        line: its number in the file, from 1; 0 stands for a file that cannot be read at all.
         reason: why it cannot be read.
         file: the file's path or URI; empty when lines were read that have none.
     """
@@ -147,42 +152,59 @@ def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Cap
         file: its path or URI, for the lines that cannot be read.
     """
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if line.strip() in _BLANK:
             continue
         try:
-            record = json.loads(line if isinstance(line, str) else line.decode())
-        except (ValueError, RecursionError) as exc:  # the latter for deep nesting
+            record = strict_json.parse(line)
+        except ValueError as exc:
             whole = line[-1:] in ("\n", b"\n")
-            reason = f"not JSON: {exc}" if whole else f"cut off after {len(line):,} characters"
-            yield Skipped(number, reason, file)
+            yield Skipped(number, str(exc) if whole else f"cut off after {len(line):,} characters", file)
             continue
         try:
             yield _parse(record)
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            reason = f"it has no {exc}" if isinstance(exc, KeyError) else str(exc)
-            yield Skipped(number, f"not a capture record: {reason}", file)
+        except (ValueError, OverflowError) as exc:
+            yield Skipped(number, f"not a capture record: {exc}", file)
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(path.rglob(f"*{_SUFFIX}"))  # names are times: the oldest first, as S3 lists them
+        # Names are times: the oldest first, as S3 lists them.
+        files = sorted(file for file in path.rglob(f"*{_SUFFIX}") if not file.is_dir())
         if not files:
             raise ConfigurationError(f"the folder {path} holds no capture files (*{_SUFFIX})")
         return files
     if not path.exists():
         raise ConfigurationError(f"there is no file or folder {path}")
+    if path.is_char_device() or path.is_block_device():  # one that never ends would be read for ever
+        raise ConfigurationError(f"{path} is a device: name capture files or a folder of them")
     return [path]
 
 
 def _read_files(files: Iterable[Path]) -> Iterator[Capture | Skipped]:
     for path in files:
-        with path.open("rb", buffering=_BUFFER) as file:
-            yield from parse_captures(iter(partial(file.readline, _LONGEST_LINE), b""), str(path))
+        try:
+            with path.open("rb", buffering=_BUFFER) as file:
+                yield from parse_captures(_bounded(file), str(path))
+        except OSError as exc:
+            yield Skipped(0, f"cannot be read: {exc.strerror or exc}", str(path))
+
+
+def _bounded(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of one that is too long its start, so that it reads as cut off."""
+    while line := file.readline(_LONGEST_LINE):
+        yield line
+        while line and not line.endswith(b"\n"):
+            line = file.readline(_LONGEST_LINE)
 
 
 def _read_objects(store: ObjectStore, refs: Iterable[ImageRef]) -> Iterator[Capture | Skipped]:
     for ref in refs:
-        yield from parse_captures(store.read(ref).data.splitlines(keepends=True), ref.uri)
+        try:
+            data = store.read(ref).data
+        except ImageNotFoundError:
+            yield Skipped(0, "gone since it was listed", ref.uri)
+            continue
+        yield from parse_captures(io.BytesIO(data), ref.uri)
 
 
 def objects_by_inference_id(store: ObjectStore, bucket: str, prefix: str = "") -> Mapping[str, ImageRef]:
@@ -232,42 +254,50 @@ class CaptureWriter:
         return self._file
 
 
-def _parse(record: Mapping[str, Mapping[str, object]]) -> Capture:
-    data = cast("Mapping[str, Mapping[str, str]]", record["captureData"])
-    metadata = record["eventMetadata"]
-    time = datetime.fromisoformat(str(metadata["inferenceTime"]))
+def _parse(record: object) -> Capture:
+    data, metadata = _object(record, "captureData"), _object(record, "eventMetadata")
+    time = datetime.fromisoformat(_text(metadata, "inferenceTime"))
     inference_id = metadata.get("inferenceId")
-    sent = data.get("endpointInput")  # not there where only answers are captured
+    answers_only = not data.get("endpointInput")
     return Capture(
-        event_id=str(metadata["eventId"]),
-        inference_time=time if time.tzinfo else time.replace(tzinfo=UTC),
-        input=_payload(sent) if sent else Payload("", b""),
-        output=_payload(data["endpointOutput"]),
+        event_id=_text(metadata, "eventId"),
+        inference_time=time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC),
+        input=Payload("", b"") if answers_only else _payload(_object(data, "endpointInput")),
+        output=_payload(_object(data, "endpointOutput")),
         inference_id=None if inference_id is None else str(inference_id),
-        custom_attributes=_attributes(metadata.get("customAttributes", ())),
+        custom_attributes=_attributes(metadata.get("customAttributes")),
     )
 
 
+def _object(fields: object, name: str) -> Mapping[str, object]:
+    found = fields.get(name) if isinstance(fields, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError(f"it has no {name!r}")
+    return found
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    found = fields.get(name)
+    if not isinstance(found, str):
+        raise ValueError(f"it has no {name!r}")
+    return found
+
+
 def _attributes(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else tuple(str(value).split(","))
+    if value is None:
+        return ()
+    return tuple(map(str, value)) if isinstance(value, list) else tuple(str(value).split(","))
 
 
-def _payload(side: Mapping[str, str]) -> Payload:
-    text, encoding = side["data"], side["encoding"]
+def _payload(side: Mapping[str, object]) -> Payload:
+    text, encoding = _text(side, "data"), _text(side, "encoding")
     if encoding == "BASE64":
-        data = base64.b64decode(text, validate=True)
+        data = base64.b64decode("".join(text.split()), validate=True)  # without the line breaks of MIME
     elif encoding in ("JSON", "CSV"):
         data = text.encode()
     else:
-        raise ValueError(f"there is no encoding {encoding!r}")
-    return Payload(side.get("observedContentType", ""), data)
-
-
-def _csv_numbers(data: bytes) -> tuple[float, ...] | None:
-    try:
-        return tuple(map(float, data.decode("ascii").strip().split(",")))
-    except ValueError:
-        return None
+        raise ValueError(f"there is no encoding {encoding!a:.40}")
+    return Payload(str(side.get("observedContentType") or ""), data)
 
 
 def _line(capture: Capture) -> str:
@@ -290,8 +320,8 @@ def _line(capture: Capture) -> str:
 
 def _side(payload: Payload, mode: str) -> dict[str, str]:
     kind = payload.content_type.partition(";")[0]
-    if kind in _JSON_TYPES:
-        data, encoding = payload.data.decode(), "JSON" if kind == "application/json" else "CSV"
-    else:
+    try:
+        data, encoding = payload.data.decode(), _TEXT_TYPES[kind]
+    except (KeyError, UnicodeDecodeError):  # not every client sends what it says
         data, encoding = base64.b64encode(payload.data).decode(), "BASE64"
     return {"observedContentType": payload.content_type, "mode": mode, "data": data, "encoding": encoding}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from scones_ml import images
+from scones_ml.answers import read_probabilities
 from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
 from scones_ml.errors import InferenceError
@@ -22,7 +22,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class SageMakerClassifier:
-    """A SageMaker endpoint that answers an image with a JSON list of probabilities.
+    """A SageMaker endpoint that answers an image with probabilities, in any form of :mod:`scones_ml.answers`.
 
     Args:
         endpoint: its name.
@@ -57,11 +57,13 @@ class SageMakerClassifier:
             )
             body = answer["Body"].read()
         try:
-            numbers = json.loads(body)
-            return tuple(float(number) for number in numbers)
-        except (ValueError, TypeError) as exc:
+            return read_probabilities(body, self._labels)
+        except ValueError as exc:
             start = body[:60].decode(errors="replace")
-            raise InferenceError(f"endpoint {self._endpoint} answered {start!r}, not a JSON list of numbers") from exc
+            raise InferenceError(
+                f"endpoint {self._endpoint} answered {start!r}: the answer {exc}; "
+                f"expected are probabilities of {', '.join(self._labels)}"
+            ) from exc
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> bytes:
         """See :meth:`scones_ml.steps.BatchClassifier.prepare`."""

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scones_ml.answers import SUM_TOLERANCE
 from scones_ml.errors import DatasetError, InferenceError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["SUM_TOLERANCE", "FloatArray", "IntArray", "as_labels", "as_logits", "as_probabilities", "confidences"]
+__all__ = ["FloatArray", "IntArray", "as_labels", "as_logits", "as_probabilities", "confidences"]
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-
-SUM_TOLERANCE = 1e-3  # float32 softmax and probabilities that travelled as short decimals
 
 
 def as_logits(logits: npt.ArrayLike) -> FloatArray:

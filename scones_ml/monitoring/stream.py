@@ -11,9 +11,10 @@ from datetime import datetime
 
 import numpy as np
 
+from scones_ml.answers import read_probabilities
 from scones_ml.captures import Capture, Skipped
 from scones_ml.errors import ConfigurationError
-from scones_ml.evaluation.arrays import SUM_TOLERANCE, FloatArray, IntArray
+from scones_ml.evaluation.arrays import FloatArray, IntArray
 from scones_ml.evaluation.intervals import clopper_pearson
 from scones_ml.events import ImageRef
 from scones_ml.monitoring.accuracy import estimate_accuracy
@@ -112,20 +113,17 @@ class _Stream:
             self._earlier += 1
             return
         self._records += 1
-        probabilities = row.probabilities()
-        if probabilities is None:
-            self._unanswered["the answer is not a list of numbers"] += 1
-        elif len(probabilities) < 2 or min(probabilities) < 0 or not abs(sum(probabilities) - 1) <= SUM_TOLERANCE:
-            self._unanswered["the answer is not a probability vector"] += 1
-        elif self._labels is not None and len(probabilities) != len(self._labels):
-            self._unanswered[f"the answer is of {len(probabilities)} classes"] += 1
-        else:
-            if self._labels is None:
-                self._labels = tuple(f"class {number}" for number in range(len(probabilities)))
-            self._block.captures.append(row)
-            self._block.probabilities.append(probabilities)
-            if len(self._block.captures) == BLOCK:
-                self._count()
+        try:
+            probabilities = read_probabilities(row.output.data, self._labels)
+        except ValueError as exc:
+            self._unanswered[f"the answer {exc}"] += 1
+            return
+        if self._labels is None:
+            self._labels = tuple(f"class {number}" for number in range(len(probabilities)))
+        self._block.captures.append(row)
+        self._block.probabilities.append(probabilities)
+        if len(self._block.captures) == BLOCK:
+            self._count()
 
     def _count(self) -> None:
         """Count one block of answers."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scones_ml import captures
 from scones_ml.captures import (
     Capture,
     CaptureWriter,
@@ -110,10 +114,14 @@ def test_answers_that_are_no_numbers_give_none() -> None:
     assert capture().probabilities() == (0.75, 0.25)
 
 
-def test_answers_in_csv_and_in_batches_of_one_are_read() -> None:
-    """A line of CSV and a JSON list within a list give the same numbers as a plain list."""
+def test_answers_of_every_form_are_read() -> None:
+    """An answer that names its classes is put into the order of the labels, and is None without them."""
     assert capture(answer=b"0.75,0.25\n").probabilities() == (0.75, 0.25)
-    assert capture(answer=b"[[0.75, 0.25]]").probabilities() == (0.75, 0.25)
+    assert capture(answer=b'{"predictions": [[0.75, 0.25]]}').probabilities(("a", "b")) == (0.75, 0.25)
+    named = capture(answer=b'[{"label": "b", "score": 0.75}, {"label": "a", "score": 0.25}]')
+    assert named.probabilities(("a", "b")) == (0.25, 0.75)
+    assert named.probabilities() is None
+    assert named.probabilities(("a", "c")) is None
 
 
 def record(**changes: object) -> dict[str, object]:
@@ -200,6 +208,104 @@ def test_hostile_lines_do_not_stop_the_reader() -> None:
         )
     )
     assert [type(row) for row in rows] == [Skipped, Skipped, Skipped]
+
+
+def test_lines_end_at_the_line_feed_alone(tmp_path: Path) -> None:
+    """A byte order mark, CRLF, blank lines and U+2028 within a text break no record, in a file and in a store."""
+    document = record(
+        endpointOutput={"data": "[0.75,\u20280.25]", "encoding": "JSON", "observedContentType": "\x85\x1c"}
+    )
+    line = json.dumps(document, ensure_ascii=False)
+    data = f"\ufeff{line}\r\n\r\n  \n\ufeff\n{line}".encode()
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    store = DirectoryObjectStore(tmp_path / "store")
+    store.write("b", "a.jsonl", data, "application/jsonl")
+    for rows in (read(path), list(read_captures("s3://b/", store)), list(parse_captures(data.decode().split("\n")))):
+        assert [type(row) for row in rows] == [Capture, Capture]
+
+
+def test_base64_with_line_breaks_is_read() -> None:
+    """BASE64 in lines of 76 characters, as MIME has it, gives the same bytes."""
+    data = bytes(range(256))
+    row = only(record(endpointInput={"data": base64.encodebytes(data).decode(), "encoding": "BASE64"}))
+    assert isinstance(row, Capture)
+    assert row.input == Payload("", data)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"eventId": "e", "inferenceTime": 1728999912}, "it has no 'inferenceTime'"),
+        ({"eventId": "e", "inferenceTime": "yesterday"}, "yesterday"),
+        ({"eventId": "e", "inferenceTime": "0001-01-01T00:00:00+23:59"}, "date value out of range"),
+        ({"eventId": {}, "inferenceTime": "2024-10-15T14:05:12Z"}, "it has no 'eventId'"),
+        ([], "it has no 'eventMetadata'"),
+    ],
+)
+def test_odd_metadata_are_reported(metadata: object, reason: str) -> None:
+    """A time that is none, or of no calendar, and metadata of another type are skipped with the reason."""
+    row = only(record() | {"eventMetadata": metadata})
+    assert isinstance(row, Skipped)
+    assert reason in row.reason
+
+
+def test_a_line_of_any_length_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a line beyond the longest that a record can have only the start is held, and the next one is read."""
+    monkeypatch.setattr(captures, "_LONGEST_LINE", 1_000)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"[" * 5_500 + b"\n" + json.dumps(record()).encode() + b"\n")
+    rows = read(path)
+    assert rows[0] == Skipped(1, "cut off after 1,000 characters", str(path))
+    assert isinstance(rows[1], Capture)
+    assert len(rows) == 2
+
+
+def test_files_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
+    """A link to nothing is skipped with its reason and the others are read; a device is refused before it is read."""
+    CaptureWriter(tmp_path, "bikes").write(capture(), NOW)
+    (tmp_path / "a.jsonl").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    rows = read(tmp_path)
+    assert [row.reason for row in rows if isinstance(row, Skipped)] == [
+        "cannot be read: No such file or directory",
+        "cannot be read: Too many levels of symbolic links",
+    ]
+    assert sum(isinstance(row, Capture) for row in rows) == 1
+    with pytest.raises(ConfigurationError, match="/dev/zero is a device"):
+        read_captures("/dev/zero")
+
+
+def test_an_object_that_is_gone_is_reported(tmp_path: Path) -> None:
+    """An object that was deleted after it was listed is skipped, and the others are read."""
+    store = DirectoryObjectStore(tmp_path)
+    for name in "ab":
+        store.write("b", f"{name}.jsonl", json.dumps(record()).encode(), "application/jsonl")
+    rows = read_captures("s3://b/", store)
+    store.delete("b", "a.jsonl")
+    assert [type(row) for row in rows] == [Skipped, Capture]
+
+
+def test_what_is_not_the_text_that_it_says_travels_as_bytes(tmp_path: Path) -> None:
+    """A request that says JSON and holds other bytes is written, and comes back as it was."""
+    odd = replace(capture(), input=Payload("application/json", b"\xff\x00"))
+    assert read(CaptureWriter(tmp_path, "bikes").write(odd, NOW)) == [odd]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_damaged_records_are_read_or_skipped(data: st.DataObject) -> None:
+    """Whatever a few bytes of a record are changed to, it is a capture or is skipped with a reason."""
+    line = bytearray(json.dumps(record()).encode())
+    for place in data.draw(st.lists(st.integers(0, len(line) - 1), min_size=1, max_size=8)):
+        line[place] = data.draw(st.sampled_from(b'{}[]",:0e-NI\\u\x00\xff\n '))
+    for row in parse_captures(io.BytesIO(bytes(line))):
+        if isinstance(row, Capture):
+            row.probabilities(("a", "b"))
+            row.latency_ms()
+        else:
+            assert row.reason
 
 
 def test_times_without_a_zone_are_utc() -> None:
