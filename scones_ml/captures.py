@@ -81,7 +81,7 @@ class Capture:
     custom_attributes: tuple[str, ...] = ()
 
     def probabilities(self, labels: Sequence[str] | None = None) -> tuple[float, ...] | None:
-        """The answer as probabilities, in any form that :doc:`monitoring` lists; None when it is in none.
+        """The answer as probabilities, in any form of :mod:`scones_ml.answers`; None when it is in none.
 
         Args:
             labels: class names in the order that is wanted. An answer that names its classes in an order of its own
@@ -158,7 +158,7 @@ def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Cap
             record = strict_json.parse(line)
         except ValueError as exc:
             whole = line[-1:] in ("\n", b"\n")
-            yield Skipped(number, str(exc) if whole else f"cut off after {len(line):,} characters", file)
+            yield Skipped(number, f"the line {exc}" if whole else f"cut off after {len(line):,} characters", file)
             continue
         try:
             yield _parse(record)

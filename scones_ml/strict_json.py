@@ -29,8 +29,8 @@ def parse(document: str | bytes) -> object:
 
     Raises:
         ValueError: it is not JSON in UTF-8 (or UTF-16 or -32), is nested deeper than `MAX_DEPTH`, names a field twice,
-            or holds a number beyond a double's range or half a character. The message is one line, and starts so that
-            ``f"{file}: {message}"`` reads well.
+            or holds a number beyond a double's range or half a character. The message is one line that goes on after
+            the document's name: ``f"{file} {message}"``.
     """
     text = _text(document)
     value = _value(text)
@@ -69,8 +69,8 @@ def _text(document: str | bytes) -> str:
     try:
         return document.decode(encoding).removeprefix(_BOM)
     except UnicodeDecodeError as exc:
-        wrong = document[exc.start : exc.start + 1].hex()
-        raise ValueError(f"not text in {encoding.removesuffix('-sig').upper()}: byte 0x{wrong} at {exc.start}") from exc
+        name, wrong = encoding.removesuffix("-sig").upper(), document[exc.start : exc.start + 1].hex()
+        raise ValueError(f"is not text in {name}: byte 0x{wrong} at {exc.start}") from exc
 
 
 def _value(text: str) -> object:
@@ -79,13 +79,13 @@ def _value(text: str) -> object:
     except RecursionError as exc:
         raise ValueError(_TOO_DEEP) from exc
     except json.JSONDecodeError as exc:
-        raise ValueError(f"not JSON: {exc}") from exc
+        raise ValueError(f"is not JSON: {exc}") from exc
     if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be deeper
         _check_depth(value)
     return value
 
 
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 
 def _check_depth(value: object) -> None:
@@ -107,7 +107,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the field {name!a:.80} stands twice")
+        raise ValueError(f"names the field {name!a:.80} twice")
     return found
 
 
@@ -120,12 +120,12 @@ def _whole(digits: str) -> int:
 def _decimal(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise ValueError(f"the number {digits:.12} is beyond the range of a double")
+        raise ValueError(f"holds the number {digits:.12}, which is beyond the range of a double")
     return number
 
 
 def _constant(word: str) -> NoReturn:
-    raise ValueError(f"not JSON: {word} is no number there")
+    raise ValueError(f"holds {word}, which is no number of JSON")
 
 
 _decode = json.JSONDecoder(

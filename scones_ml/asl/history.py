@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
+from scones_ml import strict_json
 from scones_ml.asl.timestamps import format_timestamp
 from scones_ml.asl.values import Json, text
 from scones_ml.errors import WorkflowError
@@ -101,11 +102,17 @@ def _snake(name: str) -> str:
 
 def _document(name: str, value: Json) -> Json:
     if name in ("input", "output", "parameters") and isinstance(value, str):
-        parsed: Json = json.loads(value)
-        return parsed
+        return _parsed(value)
     if name == "assignedVariables" and isinstance(value, Mapping):
-        return {key: json.loads(str(item)) for key, item in value.items()}
+        return {key: _parsed(str(item)) for key, item in value.items()}
     return value
+
+
+def _parsed(document: str) -> Json:
+    try:
+        return cast("Json", strict_json.parse(document))
+    except ValueError as error:
+        raise WorkflowError(f"an event of the history {error}: pass the JSON of GetExecutionHistory") from error
 
 
 def _seconds(timestamp: object) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import cast
 
+from scones_ml import strict_json
 from scones_ml.asl.codec import decode, encode
 from scones_ml.asl.parts import Branch
 from scones_ml.asl.values import Json
@@ -64,9 +66,10 @@ def document_of(definition: Definition) -> Mapping[str, Json]:
         return definition.to_json()
     if isinstance(definition, str):
         try:
-            definition = json.loads(definition)
+            document = strict_json.parse(definition)
         except ValueError as error:
-            raise InvalidDefinitionError(f"the definition is not JSON: {error}") from error
+            raise InvalidDefinitionError(f"the definition {error}") from error
+        definition = cast("Mapping[str, Json]", document)
     if not isinstance(definition, Mapping):
         raise InvalidDefinitionError("the definition is not a JSON object")
     return definition

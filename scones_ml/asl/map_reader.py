@@ -11,10 +11,10 @@ import csv
 import gzip
 import io
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
+from scones_ml import strict_json
 from scones_ml.asl.failures import RUNTIME, EvaluationFailed, StateFailed
 from scones_ml.asl.parts import ItemReader, ReaderConfig
 from scones_ml.asl.resources import body_of, call_service
@@ -130,7 +130,7 @@ Load = Callable[[str], bytes]
 
 
 def _json(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json] | Mapping[str, Json]:  # noqa: ARG001
-    document: Json = json.loads(body)
+    document = cast("Json", strict_json.parse(body))
     for name in (config.items_pointer or "").split("/")[1:]:
         name = name.replace("~1", "/").replace("~0", "~")
         document = document.get(name) if isinstance(document, Mapping) else None
@@ -142,7 +142,7 @@ def _json(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json] | Map
 
 
 def _json_lines(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json]:  # noqa: ARG001
-    return [json.loads(line) for line in body.decode("utf-8-sig").split("\n") if line.strip()]
+    return [cast("Json", strict_json.parse(line)) for _, line in strict_json.lines(io.BytesIO(body))]
 
 
 def _csv(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json]:  # noqa: ARG001
@@ -160,7 +160,7 @@ def _csv(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json]:  # no
 
 def _manifest(body: bytes, config: ReaderConfig, load: Load) -> Iterator[Json]:  # noqa: ARG001
     """An S3 Inventory report: its manifest names the columns and the compressed CSV files."""
-    manifest = json.loads(body)
+    manifest: Any = strict_json.parse(body)
     columns = [name.strip() for name in manifest["fileSchema"].split(",")]
     for file in manifest["files"]:
         data = load(file["key"])

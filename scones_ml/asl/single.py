@@ -3,12 +3,12 @@
 # ruff: noqa: PT028 - test_state is no test
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
+from scones_ml import strict_json
 from scones_ml.asl.clock import Clock
 from scones_ml.asl.execution import Frame, Shared
 from scones_ml.asl.failures import StateFailed
@@ -122,7 +122,7 @@ def _node(state: State | Mapping[str, Json] | str) -> Node:
     if isinstance(state, State):
         document: Json = state.to_json()
     else:
-        document = json.loads(state) if isinstance(state, str) else state
+        document = _parse(state) if isinstance(state, str) else state
     if not isinstance(document, Mapping):
         raise InvalidDefinitionError("a state is a JSON object")
     targets = {str(target) for target in _targets(document)} - {"State"}
@@ -131,6 +131,13 @@ def _node(state: State | Mapping[str, Json] | str) -> Node:
     if not ends and "End" not in document and document.get("Type") not in ("Succeed", "Fail"):
         machine["States"] = {"State": {**document, "End": True}}
     return load(machine).nodes["State"]
+
+
+def _parse(state: str) -> Json:
+    try:
+        return cast("Json", strict_json.parse(state))
+    except ValueError as error:
+        raise InvalidDefinitionError(f"the state {error}") from error
 
 
 def _targets(document: Json) -> list[Json]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json as json_module
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from scones_ml import strict_json
+from scones_ml.bounded import read_at_most
 from scones_ml.cli import terminal
 from scones_ml.cli.help import Group
 from scones_ml.cli.options import Json, Workspace
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from scones_ml import asl
 
 __all__ = ["app", "graph", "redrive", "run", "validate"]
+
+_LONGEST_FILE = 200_000_000  # bytes; a definition has one megabyte at most, a history what 25,000 events say
 
 app = typer.Typer(
     cls=Group,
@@ -151,11 +154,9 @@ def graph(definition: Definition, execution: ExecutionFile = None) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as exc:
-        raise InvalidDefinitionError(f"there is no file {path}") from exc
-    except UnicodeDecodeError as exc:
-        raise InvalidDefinitionError(f"{path} is not a text file") from exc
+        return _text(path)
+    except (OSError, ValueError) as exc:
+        raise InvalidDefinitionError(_reason(path, exc)) from exc
 
 
 def _document(text: str) -> asl.Json:
@@ -163,13 +164,27 @@ def _document(text: str) -> asl.Json:
     if text.startswith("@"):
         source = text[1:]
         try:
-            text = Path(source).read_text(encoding="utf-8-sig")
-        except FileNotFoundError as exc:
-            raise ConfigurationError(f"--input: there is no file {source}") from exc
+            text = _text(Path(source))
+        except (OSError, ValueError) as exc:
+            raise ConfigurationError(f"--input: {_reason(Path(source), exc)}") from exc
     try:
-        return cast("asl.Json", json_module.loads(text))
+        return cast("asl.Json", strict_json.parse(text))
     except ValueError as exc:
-        raise ConfigurationError(f"{source} is not JSON: {exc}") from exc
+        raise ConfigurationError(f"{source} {exc}") from exc
+
+
+def _text(path: Path) -> str:
+    data = read_at_most(path, _LONGEST_FILE)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ValueError("is not a text file in UTF-8") from exc
+
+
+def _reason(path: Path, exc: OSError | ValueError) -> str:
+    if isinstance(exc, FileNotFoundError):
+        return f"there is no file {path}"
+    return f"{path} cannot be read: {exc.strerror}" if isinstance(exc, OSError) else f"{path} {exc}"
 
 
 def _function(spec: str) -> tuple[str, Callable[[asl.Json], object]]:
@@ -199,9 +214,9 @@ def _show(event: asl.Event) -> None:
 
 def _history(path: Path) -> dict[str, asl.Json]:
     try:
-        document = json_module.loads(_read(path))
+        document = strict_json.parse(_read(path))
     except ValueError as exc:
-        raise ConfigurationError(f"{path} is not JSON: {exc}") from exc
+        raise ConfigurationError(f"{path} {exc}") from exc
     if not isinstance(document, dict) or not isinstance(document.get("events"), list):
         raise ConfigurationError(f"{path} is not what `scones asl run --json` or AWS's get-execution-history printed")
     return document

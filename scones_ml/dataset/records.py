@@ -6,14 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from scones_ml import strict_json
+from scones_ml.bounded import read_at_most
 from scones_ml.errors import DatasetError, MissingExtraError
 from scones_ml.formats import FORMAT, MADE_BY, newer_format
 from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,6 +26,7 @@ Split = Literal["train", "validation", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 _CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
+_LONGEST_CARD: Final = 100_000_000  # bytes; it names every file that was left out
 
 
 @dataclass(frozen=True)
@@ -191,10 +194,8 @@ def load(path: str | Path) -> Dataset:
         raise DatasetError(f"there is no data set {root}: make one with `scones stage SOURCE {root}`")
     if not is_staged(root):
         raise DatasetError(f"{root} is not a staged data set (no {_CARD}): run `scones stage {root} DESTINATION` first")
+    card = _read_card(root / _CARD)
     try:
-        card = json.loads((root / _CARD).read_text(encoding="utf-8-sig"))
-        if refusal := newer_format(str(root / _CARD), card):
-            raise DatasetError(refusal)
         dataset = Dataset(
             root=root,
             classes=tuple(card["classes"]),
@@ -205,8 +206,9 @@ def load(path: str | Path) -> Dataset:
             extended_from=tuple(card.get("extended_from", card.get("grown_from", ()))),
             policy=_policy(card.get("policy", 1)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise DatasetError(f"{root} cannot be read ({type(exc).__name__}: {exc}): stage it again") from exc
+    except (ValueError, KeyError, TypeError, OverflowError) as exc:
+        reason = f"has no field {exc}" if isinstance(exc, KeyError) else f"holds a field of another kind: {exc}"
+        raise DatasetError(f"{root / _CARD} {reason}: stage it again") from exc
     _check(dataset)
     return dataset
 
@@ -219,11 +221,35 @@ def _policy(value: object) -> Literal[1, 2]:
     raise ValueError(f"there is no image policy {value!r}")
 
 
-def _read_manifest(path: Path) -> Iterable[Record]:
-    with path.open(encoding="utf-8-sig") as lines:
-        for line in lines:
-            row = json.loads(line)
-            yield Record(row["path"], int(row["label"]), row["class"], row["split"], row["sha256"])
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = strict_json.parse_names(read_at_most(path, _LONGEST_CARD))
+    except OSError as exc:
+        raise DatasetError(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise DatasetError(f"{path} {exc}: stage it again") from exc
+    if not isinstance(card, dict):
+        raise DatasetError(f"{path} is no JSON object: stage it again")
+    if refusal := newer_format(str(path), card):
+        raise DatasetError(refusal)
+    return card
+
+
+def _read_manifest(path: Path) -> Iterator[Record]:
+    try:
+        with path.open("rb") as file:
+            for number, line in strict_json.lines(file):
+                yield _record(path, number, line)
+    except OSError as exc:
+        raise DatasetError(f"{path} cannot be read: {exc.strerror}: stage it again") from exc
+
+
+def _record(path: Path, number: int, line: bytes) -> Record:
+    try:
+        row: Any = strict_json.parse_names(line)
+        return Record(row["path"], int(row["label"]), row["class"], row["split"], row["sha256"])
+    except (ValueError, KeyError, TypeError, OverflowError) as exc:
+        raise DatasetError(f"{path} line {number} is no record of an image ({exc}): stage it again") from exc
 
 
 def _check(dataset: Dataset) -> None:

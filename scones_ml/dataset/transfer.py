@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import TypeVar
 
+from scones_ml import strict_json
 from scones_ml.dataset.manifests import read_stored
 from scones_ml.dataset.records import SPLITS, Dataset
 from scones_ml.errors import DatasetError, ImageNotFoundError
@@ -175,13 +178,12 @@ class _Notes:
         self._path = path
         self._lock = Lock()
         self.etags: dict[str, str] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        for line in lines:
-            try:
-                row = json.loads(line)
-                self.etags[row["key"]] = row["etag"]
-            except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
-                continue
+        data = path.read_bytes() if path.is_file() else b""
+        for _, line in strict_json.lines(io.BytesIO(data)):
+            with contextlib.suppress(ValueError):  # the last line of a run that was killed
+                match strict_json.parse_names(line):
+                    case {"key": str(key), "etag": str(etag)}:
+                        self.etags[key] = etag
 
     def add(self, item: ObjectSummary) -> None:
         with self._lock, self._path.open("a", encoding="utf-8") as file:
@@ -217,9 +219,10 @@ def _earlier(store: ObjectStore, bucket: str, prefix: str, there: dict[str, Obje
         return set()
     try:
         data = store.read(ImageRef(s3_bucket=bucket, s3_key=prefix + _MANIFEST)).data
-        named = {str(json.loads(line)["path"]) for line in data.decode().split("\n") if line}
-    except (ImageNotFoundError, ValueError, KeyError, TypeError):
+        rows = [strict_json.parse_names(line) for _, line in strict_json.lines(io.BytesIO(data))]
+    except (ImageNotFoundError, ValueError):
         return set()
+    named = {str(row["path"]) for row in rows if isinstance(row, dict) and "path" in row}
     return named | {f"{split}{suffix}" for split in SPLITS for suffix in _BESIDE}
 
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, ValidationError
 
+from scones_ml import strict_json
 from scones_ml.errors import EventError
 from scones_ml.events.models import ClassifiedImage, ImageBatch, ImageRef, SerializedImage, image_id
 
@@ -226,9 +227,9 @@ def _dig(event: object, *path: str) -> object:
 
 def _json(text: str, field: str) -> object:
     try:
-        return json.loads(text)
+        return strict_json.parse(text)
     except ValueError as exc:
-        raise EventError(f"{field} is a string that is not JSON: {text[:60]!r}") from exc
+        raise EventError(f"{field} is a string that {exc}: {text[:60]!a}") from exc
 
 
 def _keys(event: Event) -> str:

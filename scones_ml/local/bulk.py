@@ -8,6 +8,7 @@ of the same name reads them, and classifies what is new.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import threading
@@ -19,7 +20,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from scones_ml import asl, events, workflows
+from scones_ml import asl, events, strict_json, workflows
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError
 from scones_ml.events import ImageOutcome, ImageRef
 from scones_ml.inference.model import load_model
@@ -84,7 +85,7 @@ class LocalBulkRunner:
         """Every result that earlier runs of this name have left."""
         for found in self._store.list(BUCKETS.output, f"bulk/{run}/"):
             ref = ImageRef(s3_bucket=BUCKETS.output, s3_key=found.key)
-            for number, line in enumerate(self._store.read(ref).data.splitlines(), start=1):
+            for number, line in strict_json.lines(io.BytesIO(self._store.read(ref).data)):
                 try:
                     yield ImageOutcome.model_validate_json(line)
                 except ValidationError as exc:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scones_ml import strict_json
+from scones_ml.bounded import read_at_most
 from scones_ml.errors import DeploymentError
 from scones_ml.inference.model import read_card
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
@@ -25,6 +27,7 @@ __all__ = ["LocalDeployer"]
 
 _FILES = (".json", ".part", ".log")
 _ENDPOINT_FIELDS = frozenset(field.name for field in dataclasses.fields(Endpoint))
+_LONGEST_RECORD = 10_000_000  # bytes
 _START_SECONDS = 60.0  # a model loads in seconds; the rest is for a machine that is busy
 _STOP_SECONDS = 10.0  # for the answers under way, then SIGKILL
 
@@ -172,9 +175,9 @@ def _folder(request: DeploymentRequest) -> Path:
 def _read(path: Path) -> tuple[int, dict[str, Any]]:
     """The process of a record, and the fields of its endpoint."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record: Any = strict_json.parse(read_at_most(path, _LONGEST_RECORD))
         return int(record["pid"]), dict(record["endpoint"])
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, OverflowError) as exc:
         raise _no_record(path) from exc
 
 

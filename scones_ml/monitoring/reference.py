@@ -6,7 +6,6 @@ image. It is what drift is measured against, and what turns confidences into an 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from scones_ml import strict_json
+from scones_ml.bounded import read_at_most
 from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.evaluation.arrays import IntArray, as_labels, as_probabilities, confidences
 from scones_ml.formats import FORMAT, newer_format
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reference", "make_reference", "read_reference", "write_reference"]
 
-Counts = dict[Annotated[int, Field(ge=0, lt=CELLS)], Annotated[int, Field(gt=0)]]
+_LONGEST = 10_000_000  # bytes; one has some kilobytes
+_REMEDY = "make one with --model MODEL --data DATA --save-reference"
+Counts = dict[Annotated[int, Field(ge=0, lt=CELLS)], Annotated[int, Field(gt=0, le=2**53)]]
 
 
 class Reference(BaseModel):
@@ -52,7 +55,7 @@ class Reference(BaseModel):
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     labels: tuple[str, ...] = Field(min_length=2)
     threshold: float | None = Field(default=None, gt=0.0, le=1.0)
-    image_size: int = Field(ge=3)
+    image_size: int = Field(ge=3, le=4_096)
     fit: Fit | None = None
     images: int = Field(gt=0)
     predicted: tuple[Annotated[int, Field(ge=0)], ...]
@@ -145,20 +148,21 @@ def read_reference(path: Path) -> Reference:
         ConfigurationError: it is not there, not a reference, or of a newer format.
     """
     try:
-        fields = json.loads(path.read_bytes())
+        fields = strict_json.parse(read_at_most(path, _LONGEST))
         if isinstance(fields, dict) and (refusal := newer_format(str(path), fields)):
             raise ConfigurationError(refusal)
         return Reference.model_validate(fields)
     except FileNotFoundError as exc:
-        raise ConfigurationError(
-            f"there is no reference {path}: make one with --model MODEL --data DATA --save-reference {path}"
-        ) from exc
+        raise ConfigurationError(f"there is no reference {path}: {_REMEDY} {path}") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"the reference {path} cannot be read: {exc.strerror}") from exc
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(f"{path} is not a reference: {where + ': ' if where else ''}{first['msg']}") from exc
+        reason = f"{where + ': ' if where else ''}{first['msg']}"
+        raise ConfigurationError(f"{path} is not a reference: {reason}; {_REMEDY} {path}") from exc
     except ValueError as exc:
-        raise ConfigurationError(f"{path} is not a reference: it is not JSON: {exc}") from exc
+        raise ConfigurationError(f"{path} is not a reference: it {exc}; {_REMEDY} {path}") from exc
 
 
 def write_reference(reference: Reference, path: Path) -> None:

@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from scones_ml import strict_json
+
 __all__ = ["append", "read"]
 
 
@@ -83,6 +85,6 @@ def read(path: Path, start: int = 0) -> tuple[list[object], int]:
 
 def _parse(line: bytes) -> object:
     try:
-        return json.loads(line)
+        return strict_json.parse(line)
     except ValueError:
         return None

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from scones_ml import strict_json
+from scones_ml.bounded import read_at_most
 from scones_ml.errors import ConfigurationError
 from scones_ml.formats import FORMAT, MADE_BY, newer_format
 
 __all__ = ["check_workspace", "mark_workspace"]
 
 _MARKER: Final = "workspace.json"
+_LONGEST_MARKER: Final = 100_000  # bytes; ours has 60
 
 
 def check_workspace(folder: Path) -> None:
@@ -65,10 +68,11 @@ def mark_workspace(folder: Path) -> None:
 def _marker(folder: Path) -> Mapping[str, object]:
     """The marker's fields; none when there is no marker, or when a file of that name is somebody else's."""
     try:
-        document = json.loads((folder / _MARKER).read_bytes())
+        document = strict_json.parse(read_at_most(folder / _MARKER, _LONGEST_MARKER))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     except OSError as exc:
         raise ConfigurationError(f"{folder / _MARKER} cannot be read: {exc.strerror}") from exc
-    ours = isinstance(document, dict) and str(document.get("made_by", "")).startswith("scones_ml ")
-    return document if ours else {}
+    if not isinstance(document, dict) or not str(document.get("made_by", "")).startswith("scones_ml "):
+        return {}
+    return document

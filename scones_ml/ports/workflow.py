@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from scones_ml import strict_json
 from scones_ml.ports.deployment import Endpoint
 from scones_ml.ports.progress import Progress, no_progress
 from scones_ml.settings import Fit
@@ -121,9 +121,10 @@ class ImageResult:
 def _message(cause: str | None) -> str:
     """The message inside a Lambda's Cause, or the cause as it is."""
     try:
-        return str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause or ""
+        found = strict_json.parse(cause or "")
+    except ValueError:
+        found = None
+    return str(found["errorMessage"]) if isinstance(found, dict) and "errorMessage" in found else cause or ""
 
 
 class WorkflowRunner(Protocol):

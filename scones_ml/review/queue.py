@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +11,7 @@ from functools import partial
 
 from pydantic import ValidationError
 
+from scones_ml import strict_json
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
@@ -89,7 +90,7 @@ def _read(store: ObjectStore, bucket: str, key: str) -> Queue:
     if key.endswith(".json"):
         outcomes = {ref.uri: data}
     else:  # of a batch most images are accepted
-        lines = enumerate(data.splitlines(), start=1)
+        lines = strict_json.lines(io.BytesIO(data))
         outcomes = {f"{ref.uri}, line {number}": line for number, line in lines if not _DECIDED.search(line)}
     images: list[FilteredImage] = []
     passed_over: list[str] = []
@@ -107,7 +108,10 @@ def _outcome(data: bytes) -> FilteredImage:
     Raises:
         ValueError: it is something else.
     """
-    fields = json.loads(data)
+    try:
+        fields = strict_json.parse(data)
+    except ValueError as exc:
+        raise ValueError(f"the document {exc}") from exc
     if not isinstance(fields, dict) or fields.pop("outcome", None) != "review":
         raise ValueError("no outcome of a review")
     try:

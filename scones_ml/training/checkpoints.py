@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from scones_ml import strict_json
 from scones_ml.training.weights import BROKEN, read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ class Checkpoints:
         """The checkpoint; None when there is none, it cannot be read, or it is another training's."""
         try:
             arrays = read_arrays((self.folder / _FILE).read_bytes())
-            about = json.loads(str(arrays.pop(_ABOUT)))
+            about = strict_json.parse(str(arrays.pop(_ABOUT)))
         except (*BROKEN, KeyError):
             return None
-        if about["training"] != json.loads(json.dumps(self.training)):
+        if not isinstance(about, dict) or about.get("training") != json.loads(json.dumps(self.training)):
             return None
         return Checkpoint({name: torch.from_numpy(value) for name, value in arrays.items()}, about["history"])

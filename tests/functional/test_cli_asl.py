@@ -86,6 +86,20 @@ def test_the_graph_reads_a_history_of_aws(machine: str, capsys: pytest.CaptureFi
     assert "class m0 failed" in capsys.readouterr().out
 
 
+def test_a_definition_may_begin_with_a_byte_order_mark(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Definition, input and history are read as Windows writes them; a field that stands twice is an error."""
+    text = Path(machine).read_text()
+    Path("bom.json").write_bytes(("\ufeff" + text.replace("\n", "\r\n")).encode())
+    Path("input.json").write_bytes(b'\xef\xbb\xbf{"number": 21}\r\n')
+    assert main(["asl", "validate", "bom.json"]) == 0
+    resource = f"{ARN}=my_functions:double"
+    assert main(["asl", "run", "bom.json", "--input", "@input.json", "--resource", resource]) == 0
+    capsys.readouterr()
+    Path("twice.json").write_text('{"StartAt": "A", "States": {"A": {"Type": "Succeed"}, "A": {"Type": "Fail"}}}')
+    assert main(["asl", "validate", "twice.json"]) == 1
+    assert "names the field 'A' twice" in capsys.readouterr().out
+
+
 def test_validate_lists_problems_with_their_place(
     machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -103,6 +117,12 @@ def test_validate_lists_problems_with_their_place(
         (["run", "gone.json"], "there is no file gone.json"),
         (["run", "machine.json", "--input", "{"], "--input is not JSON"),
         (["run", "machine.json", "--input", "@gone.json"], "there is no file gone.json"),
+        (["run", "machine.json", "--input", "[" * 1_000], "--input is nested deeper than 100 levels"),
+        (["run", "machine.json", "--input", '{"a": 1, "a": 2}'], "--input names the field 'a' twice"),
+        (["run", "machine.json", "--input", "1e999"], "--input holds the number 1e999"),
+        (["run", "/dev/zero"], "/dev/zero is no regular file"),
+        (["run", "."], ". cannot be read: Is a directory"),
+        (["graph", "machine.json", "--execution", "latin.json"], "latin.json is not a text file in UTF-8"),
         (["run", "machine.json", "--resource", "nothing"], "ARN=module:function"),
         (["run", "machine.json", "--resource", f"{ARN}=nowhere:f"], "there is no module nowhere"),
         (["run", "machine.json", "--resource", f"{ARN}=my_functions:f"], "has no function f"),
@@ -114,6 +134,7 @@ def test_bad_input_is_one_clear_line(
     machine: str, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     """Missing files, broken JSON and unknown functions are named, each in one line."""
+    Path("latin.json").write_bytes('{"a": "\u00e9"}'.encode("latin-1"))
     assert main(["asl", *arguments]) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("scones: ")

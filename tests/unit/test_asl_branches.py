@@ -170,7 +170,7 @@ def test_the_context_object_knows_the_item() -> None:
         ({"InputType": "JSON", "MaxItems": 1}, b"[1, 2]", [1]),
         ({"InputType": "JSON", "ItemsPointer": "/a/b"}, b'{"a": {"b": [7]}}', [7]),
         ({"InputType": "JSONL"}, b'{"a": 1}\n\n{"a": 2}\n', [{"a": 1}, {"a": 2}]),
-        ({"InputType": "JSONL"}, '\ufeff{"a": "b\u2028c"}\r\n'.encode(), [{"a": "b\u2028c"}]),
+        ({"InputType": "JSONL"}, '\ufeff{"a": "\u2028\x85"}\r\n{"a": 2}'.encode(), [{"a": "\u2028\x85"}, {"a": 2}]),
         (
             {"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"},
             b'\xef\xbb\xbfa,b\r\n1,"x, y"\r\n2\r\n',

@@ -76,8 +76,9 @@ def test_missing_files(staged: Dataset) -> None:
     [
         ({"format": 99}, r"\(format 99\): update scones_ml to read it"),
         ({"hash": "0" * 64}, "was altered"),
-        ({"classes": None}, "cannot be read"),
-        ({"seed": "x"}, "cannot be read"),
+        ({"classes": None}, r"dataset\.json holds a field of another kind.*: stage it again"),
+        ({"seed": "x"}, r"dataset\.json holds a field of another kind.*: stage it again"),
+        ({"image_size": 1e308, "seed": []}, r"dataset\.json holds a field of another kind.*: stage it again"),
     ],
 )
 def test_altered_card(staged: Dataset, change: dict[str, object], message: str) -> None:
@@ -88,11 +89,32 @@ def test_altered_card(staged: Dataset, change: dict[str, object], message: str) 
         load(staged.root)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{"])
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, "{}", '{"seed": 1e999}', '{"seed": 1, "seed": 2}'])
 def test_broken_card(staged: Dataset, text: str) -> None:
-    """A dataset.json that is no JSON object is one clear line, not a traceback."""
+    """A dataset.json that is no JSON object is one clear line that names the file, not a traceback."""
     (staged.root / "dataset.json").write_text(text)
-    with pytest.raises(DatasetError, match=r"cannot be read.*stage it again"):
+    with pytest.raises(DatasetError, match=r"^\S*/dataset\.json .*: stage it again$"):
+        load(staged.root)
+
+
+def test_files_that_never_end_are_refused(staged: Dataset) -> None:
+    """A dataset.json that links to itself or to a device is refused before it is read."""
+    path = staged.root / "dataset.json"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DatasetError, match="not a staged data set"):
+        load(staged.root)
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "[]", '{"path": "a"}', '{"path": "a", "label": 1e308}', "\x00"])
+def test_a_broken_line_of_the_manifest_is_named(staged: Dataset, line: str) -> None:
+    """A line of manifest.jsonl that is no record is named by its number; blank lines and byte order marks are read."""
+    manifest = staged.root / "manifest.jsonl"
+    text = manifest.read_text()
+    manifest.write_text("\ufeff" + text.replace("\n", "\r\n\r\n"))
+    assert load(staged.root) == staged
+    manifest.write_text(text + line)
+    with pytest.raises(DatasetError, match=rf"manifest\.jsonl line {text.count(chr(10)) + 1} is no record"):
         load(staged.root)
 
 

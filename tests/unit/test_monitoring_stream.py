@@ -190,6 +190,8 @@ def test_a_reference_is_kept_in_a_file(tmp_path: Path) -> None:
         ({"right": {"500": 1}}, "is not a reference: .*more right answers"),
         ({"pictures": {}}, "is not a reference: .*figures of the images are brightness"),
         ({"confidence": {"900": 80}}, "is not a reference: .*confidence"),
+        ({"pictures": {"brightness": {"1": 10**300}}}, "is not a reference: .*pictures"),
+        ({"image_size": 30_000}, "is not a reference: image_size"),
     ],
 )
 def test_a_broken_reference_is_one_clear_line(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -198,6 +200,19 @@ def test_a_broken_reference_is_one_clear_line(tmp_path: Path, change: dict[str, 
     path.write_text(json.dumps(make().model_dump(mode="json") | change))
     with pytest.raises(ConfigurationError, match=rf"reference\.json:? {message}"):
         read_reference(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, '{"images": 1e999}', '{"images": ' + "9" * 5_000 + "}", "\x00"]
+)
+def test_a_reference_that_is_no_json_says_the_remedy(tmp_path: Path, text: str) -> None:
+    """A file that is no JSON is one line with the command that makes another; a device is not read."""
+    path = tmp_path / "reference.json"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"^{path} is not a reference: it .*--save-reference {path}$"):
+        read_reference(path)
+    with pytest.raises(ConfigurationError, match="/dev/zero is not a reference: it is no regular file"):
+        read_reference(Path("/dev/zero"))
 
 
 def test_a_missing_reference_says_how_to_make_one(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def test_a_damaged_line_says_nothing(tmp_path: Path, damage: dict[str, object]) 
         file.write(json.dumps(line | damage) + "\n")
     assert ledger.unreadable() == 1
     assert len(ledger.resources()) == 1
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"kind": 1e999}', b'{"name": "\\ud800"}', b"\xff", b"NaN"])
+def test_a_hostile_line_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    """A line that only a lenient reader takes is counted as unreadable; a text may hold U+2028."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    change = replace(MODEL, name="a\u2028b")
+    execute(Plan("deploy", "local", (change,)), lambda change: None, ledger, Run.new())
+    with ledger.path.open("ab") as file:
+        file.write(line + b"\n")
+    assert ledger.unreadable() == 1
+    assert [found.name for found in ledger.resources()] == ["a\u2028b"]
 
 
 def _write_many(path: Path, writer: int) -> None:

@@ -104,7 +104,10 @@ def test_results_of_bulk_runs_wait_as_well(store: MemoryObjectStore, images: dic
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        (b"{", "Expecting"),
+        (b"{", "the document is not JSON: Expecting"),
+        (b"[" * 100_000, "the document is nested deeper than 100 levels"),
+        (b'{"outcome": "review", "confidence": 1e999}', "the document holds the number 1e999"),
+        (b'{"label": "\\ud800"}', "the document holds half a character"),
         (b"[]", "no outcome"),
         (b'{"outcome": "accepted"}', "no outcome"),
         (b'{"outcome": "review"}', "Field required"),
@@ -119,6 +122,15 @@ def test_documents_of_others_are_named_and_passed_over(
     assert len(queue.images) == 4
     assert queue.passed_over[0].startswith("s3://scones-output/outcomes/review/x.json: ")
     assert reason in queue.passed_over[0]
+
+
+def test_a_line_of_results_ends_at_the_line_feed_alone(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+    """U+2028 in an object's key, CRLF and a byte order mark break no line of a batch's results."""
+    image = doubtful(store, "a", b"1", (0.6, 0.4), LABELS).to_event() | {"outcome": "review", "s3_key": "a\u2028\x85b"}
+    line = json.dumps({**image, "image_id": "f" * 40}, ensure_ascii=False)
+    store.write("scones-output", "bulk/november/1.jsonl", f"\ufeff{line}\r\n\r\n".encode(), "")
+    queue = read_queue(store, "scones-output")
+    assert ({image.s3_key for image in queue.images}, queue.passed_over) == ({"a", "a\u2028\x85b"}, ())
 
 
 def test_an_answer_names_object_and_model(
