@@ -15,7 +15,8 @@ from scones_ml.cli import main
 from scones_ml.cli.app import VERBS
 
 HEAVY = ["PIL", "boto3", "botocore", "jinja2", "numpy", "onnxruntime", "rich", "scones_ml.asl", "starlette", "torch"]
-LIGHT = {"cli", "cost", "errors", "limits", "ports", "printable", "settings"}  # need the standard library alone
+# These need the standard library alone.
+LIGHT = {"bounded", "cli", "cost", "errors", "limits", "ports", "printable", "settings", "strict_json"}
 LOADED = """
 import os, sys
 before = set(sys.modules)
