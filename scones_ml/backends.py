@@ -55,6 +55,7 @@ _CLASSIFIERS = {
     "onnx": "scones_ml.inference.model:load_model",
     "sagemaker": "scones_ml.aws.classifier:SageMakerClassifier",
 }
+_MOST_BYTES = 400_000_000  # of a model's archive
 _MODEL_SECONDS = 60  # one request a minute, and a new model answers within it
 """How long a model in the store is used before asking whether it was replaced."""
 _versions: dict[str, tuple[ImageRef, float]] = {}  # of models in the store, and when each was asked for
@@ -195,10 +196,12 @@ def _newest(uri: str, now: float) -> ImageRef:
 
 @lru_cache(maxsize=2)
 def _stored_model(ref: ImageRef) -> OnnxClassifier:
-    return cast("OnnxClassifier", _load("scones_ml.inference.model:load_archive", _read_model(ref).data, ref.uri))
+    return cast(
+        "OnnxClassifier", _load("scones_ml.inference.model:load_archive", _read_model(ref, _MOST_BYTES).data, ref.uri)
+    )
 
 
-def _read_model(ref: ImageRef, limit: int | None = None) -> StoredObject:
+def _read_model(ref: ImageRef, limit: int) -> StoredObject:
     try:
         return object_store().read(ref, limit)
     except ImageNotFoundError as exc:  # an image that is gone is dropped; a model that is gone is a fault

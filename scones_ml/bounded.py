@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["read_at_most"]
+__all__ = ["open_regular", "read_at_most"]
 
 
 def read_at_most(path: Path, limit: int) -> bytes:
-    """The contents of a regular file; of a pipe, a device or a larger file not a byte is read.
+    """The contents of a regular file; of a larger one not a byte is read.
 
     Args:
         path: of the file; a link is followed.
@@ -20,14 +21,24 @@ def read_at_most(path: Path, limit: int) -> bytes:
         OSError: it is not there, or cannot be opened.
         ValueError: it is no regular file, or larger. The message goes on after the file's name.
     """
-    with open(path, "rb", opener=_without_waiting) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is no regular file")
-        data = file.read(limit + 1) if status.st_size <= limit else None
+    with open_regular(path) as file:
+        data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
     if data is None or len(data) > limit:
         raise ValueError(f"is larger than {limit:,} bytes")
     return data
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes; pipes and devices, which may never end, are refused at once.
+
+    Raises:
+        OSError, ValueError: as :func:`read_at_most`.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("is no regular file")
+    return file
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import tarfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from scones_ml.aws.resources import tags_of
 from scones_ml.cost.prices import hourly_price
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.events import ImageRef, parse_object_uri
+from scones_ml.inference.archive import root_files
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, read_file
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SageMakerTrainer"]
 
-_MOST_BYTES: Final = 1 << 30  # of the archive and of its files, all held in memory; models of ours are far smaller
+_MOST_BYTES: Final = 400_000_000  # of the archive and of its files, all held in memory; models of ours are far smaller
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _JOB: Final = "training job"
 
@@ -187,20 +187,10 @@ def _hash(content: bytes) -> str:
 
 def _unpack(archive: bytes, uri: str, folder: Path) -> None:
     """Write the archive's files, all or none; what lies in folders is left out, links are refused."""
-    files: dict[str, bytes] = {}
-    size = 0
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as members:
-            for member in members:
-                size += member.size
-                if size > _MOST_BYTES or not (member.isreg() or member.isdir()):
-                    raise TrainingError(f"{uri} holds {member.name!r}, which is no plain file of a model: not unpacked")
-                name = member.name.removeprefix("./")
-                content = members.extractfile(member) if member.isreg() and _FILE.fullmatch(name) else None
-                if content is not None:
-                    files[name] = content.read()
-    except (tarfile.TarError, EOFError, OSError) as exc:
-        raise TrainingError(f"{uri} is no whole model archive: {exc}") from exc
+        files = root_files(io.BytesIO(archive), lambda name: _MOST_BYTES if _FILE.fullmatch(name) else 0)
+    except ValueError as exc:
+        raise TrainingError(f"{uri} {exc}: not unpacked") from exc
     if MODEL_CARD not in files:
         raise TrainingError(f"{uri} holds no {MODEL_CARD}; what the built-in algorithm leaves, `scones deploy` takes")
     try:

@@ -83,9 +83,12 @@ def package(
     json: Json = False,
 ) -> None:
     """Build the Lambda functions as the template names them, byte for byte reproducible."""
+    from scones_ml.inference.model import read_card
     from scones_ml.packaging import PackageRequest, Target, build, plan
 
     planned = plan(PackageRequest(folder, Target(python, architecture), classifier, model, tracing))
+    if model is not None:
+        read_card(model)  # a broken one is told before anything is built
     if dry_run:
         for function in planned.functions:
             terminal.out.print(f"{function.folder}: {', '.join(map(str, function.pins)) or 'our own code'}")

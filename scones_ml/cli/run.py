@@ -18,6 +18,7 @@ from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
+    from scones_ml.events import ImageRef
     from scones_ml.ports import Backend, Endpoint, ImageResult
 
 __all__ = ["run"]
@@ -84,12 +85,22 @@ def run(
     _one_by_one(backend, paths, classifier, threshold, json)
 
 
+def _sent(
+    backend: Backend, paths: Sequence[str], classifier: Endpoint | Path | None, threshold: float | None
+) -> Sequence[ImageRef]:
+    from scones_ml import lifecycle
+
+    if classifier is not None:
+        lifecycle.workflow_model(classifier, threshold)  # a broken model is told before any image is sent
+    return lifecycle.upload(backend, _files(paths))
+
+
 def _one_by_one(
     backend: Backend, paths: Sequence[str], classifier: Endpoint | Path | None, threshold: float | None, json: bool
 ) -> None:
     from scones_ml import lifecycle
 
-    refs = lifecycle.upload(backend, _files(paths))
+    refs = _sent(backend, paths, classifier, threshold)
     results: list[ImageResult] = []
     with terminal.progress("run") as progress:
         for result in lifecycle.run(backend, refs, classifier, threshold):
@@ -148,10 +159,9 @@ def _as_load(
     seed: int,
     json: bool,
 ) -> None:
-    from scones_ml import lifecycle
     from scones_ml.lifecycle.load_test import LoadRequest, run_load
 
-    refs = lifecycle.upload(backend, _files(paths))
+    refs = _sent(backend, paths, classifier, threshold)
     request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)
     with terminal.progress("load", "images") as progress:
         report = run_load(backend, request, progress)

@@ -7,21 +7,25 @@ them for a later one to go on from (:mod:`scones_ml.training.weights`); nothing 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-import json
-import tarfile
-import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Final, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from scones_ml import images
-from scones_ml.errors import ConfigurationError, MissingExtraError
+from scones_ml import images, strict_json
+from scones_ml.bounded import open_regular, read_at_most
+from scones_ml.errors import ConfigurationError, InferenceError, MissingExtraError
 from scones_ml.formats import FORMAT, newer_format
+from scones_ml.inference.archive import root_files
+from scones_ml.inference.graph import check_graph
+from scones_ml.printable import printable
 from scones_ml.settings import Fit, ImagePolicy
 
 if TYPE_CHECKING:
@@ -45,6 +49,11 @@ __all__ = [
 MODEL_GRAPH = "model.onnx"
 MODEL_CARD = "model.json"
 MODEL_WEIGHTS = "weights.npz"
+
+_MOST_BYTES: Final = {MODEL_GRAPH: 110_000_000, MODEL_CARD: 4_000_000, MODEL_WEIGHTS: 220_000_000}
+_LONGEST_SIDE, _MOST_LABELS, _LONGEST_LABEL = 4_096, 10_000, 200
+_MOST_MEMORY: Final = 2_000_000_000  # bytes that the models of a process may take while they answer
+_PIXELS_AT_A_TIME: Final = 2**16  # 64 images of 32 x 32; a network may take 5 kB for each
 
 
 class ModelCard(BaseModel):
@@ -76,13 +85,13 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
-    labels: tuple[str, ...] = Field(min_length=2)
-    input_size: int = Field(gt=0)
+    labels: tuple[str, ...] = Field(min_length=2, max_length=_MOST_LABELS)
+    input_size: int = Field(gt=0, le=_LONGEST_SIDE)
     policy: Literal[1, 2] = 1
     fit: Fit | None = None
     threshold: float | None = Field(default=None, gt=0.0, le=1.0)
     threshold_choice: dict[str, object] = {}
-    temperature: float = Field(default=1.0, gt=0.0)
+    temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     metrics: dict[str, object] = {}
     dataset_hash: str = ""
     preset: str = ""
@@ -96,6 +105,17 @@ class ModelCard(BaseModel):
     @classmethod
     def _is_written_in_the_newest(cls, _: int) -> int:
         return FORMAT
+
+    @field_validator("labels")
+    @classmethod
+    def _are_names(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        for label in labels:
+            if not label.strip() or len(label) > _LONGEST_LABEL or printable(label) != label:
+                raise ValueError(f"{printable(label[:40])!r} is no name of 1 to {_LONGEST_LABEL} printable characters")
+        if len(set(labels)) < len(labels):
+            (label, _), *_ = Counter(labels).most_common(1)
+            raise ValueError(f"{label!r} stands there twice")
+        return labels
 
     @model_validator(mode="after")
     def _policy_and_fit_agree(self) -> ModelCard:
@@ -123,7 +143,8 @@ class OnnxClassifier:
         file_bytes: size of ``model.onnx``.
 
     Raises:
-        ConfigurationError: ONNX Runtime cannot load the graph.
+        ConfigurationError: the graph holds what a classifier does not need, ONNX Runtime cannot load it, or it does not
+            fit the card.
     """
 
     def __init__(self, graph: bytes, card: ModelCard, *, policy: ImagePolicy | None = None, name: str = "") -> None:
@@ -131,7 +152,9 @@ class OnnxClassifier:
         self.sha256 = hashlib.sha256(graph).hexdigest()
         self.file_bytes = len(graph)
         self._policy = card.image_policy(policy)
-        self._session = _session(graph, f"{name}/{MODEL_GRAPH}" if name else MODEL_GRAPH)
+        self._name = f"{name}/{MODEL_GRAPH}" if name else MODEL_GRAPH
+        self._session = _session(graph, self._name)
+        _check_fit(self._session, card, self._name)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -184,9 +207,27 @@ class OnnxClassifier:
 
         Returns:
             float32 (N, K); rows are probabilities.
+
+        Raises:
+            InferenceError: the graph cannot be run, takes more memory than is let in, or gives something else.
         """
-        (probabilities,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
-        return probabilities  # type: ignore[no-any-return] # ONNX Runtime has no types
+        import numpy as np
+
+        at_a_time = max(1, _PIXELS_AT_A_TIME // self.card.input_size**2)
+        starts = range(0, max(1, len(pixels)), at_a_time)
+        answers = [self._answer(pixels[start : start + at_a_time]) for start in starts]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def _answer(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        import numpy as np
+
+        try:
+            (found,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
+        except Exception as exc:  # ONNX Runtime's own classes have no common base
+            raise InferenceError(f"{self._name} cannot be run ({type(exc).__name__}): train the model anew") from exc
+        if found.shape != (len(pixels), len(self.labels)) or not np.isfinite(found).all():
+            raise InferenceError(f"{self._name} gives no finite probability for each label: train the model anew")
+        return found  # type: ignore[no-any-return] # ONNX Runtime has no types
 
 
 def load_model(path: str | Path) -> OnnxClassifier:
@@ -195,8 +236,8 @@ def load_model(path: str | Path) -> OnnxClassifier:
     Raises:
         ConfigurationError: it is not there, or one of its two files is missing or wrong; the message names it.
     """
-    path = Path(path)
-    return OnnxClassifier(read_file(path, MODEL_GRAPH), read_card(path), name=str(path))
+    card = read_card(path)  # first: it is small, and says at once what is wrong
+    return OnnxClassifier(read_file(Path(path), MODEL_GRAPH), card, name=str(path))
 
 
 def load_archive(archive: bytes, name: str) -> OnnxClassifier:
@@ -209,8 +250,8 @@ def load_archive(archive: bytes, name: str) -> OnnxClassifier:
     Raises:
         ConfigurationError: it is no archive, or one of its two files is missing or wrong.
     """
-    graph = _member(io.BytesIO(archive), MODEL_GRAPH, name)
-    return OnnxClassifier(graph, _card(_member(io.BytesIO(archive), MODEL_CARD, name), name), name=name)
+    graph, card = (_member(io.BytesIO(archive), file, name) for file in (MODEL_GRAPH, MODEL_CARD))
+    return OnnxClassifier(graph, _card(card, name), name=name)
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -241,9 +282,9 @@ def write_card(path: str | Path, card: ModelCard) -> None:
 def _card(document: bytes, name: str) -> ModelCard:
     file = f"{name}/{MODEL_CARD}"
     try:
-        fields = json.loads(document)
+        fields = strict_json.parse(document)
     except ValueError as exc:
-        raise ConfigurationError(f"{file} is not JSON: {exc}; train the model anew") from exc
+        raise ConfigurationError(f"{file} {exc}; train the model anew") from exc
     if isinstance(fields, dict) and (refusal := newer_format(file, fields)):
         raise ConfigurationError(refusal)
     try:
@@ -258,28 +299,31 @@ def read_file(path: Path, name: str) -> bytes:
     """One file of a model, from its folder or ``model.tar.gz``.
 
     Raises:
-        ConfigurationError: there is no such model, or no such file in it.
+        ConfigurationError: there is no such model, no such file in it, or the file is larger than a model's can be.
     """
     try:
         if path.is_dir():
-            return (path / name).read_bytes()
-        with path.open("rb") as archive:
+            return read_at_most(path / name, _MOST_BYTES[name])
+        with open_regular(path) as archive:
             return _member(archive, name, str(path))
     except FileNotFoundError as exc:
         what = f"holds no {name}" if path.exists() else "does not exist"
         raise ConfigurationError(f"the model {path} {what}: train one with `scones train DATA`") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"the model {path} cannot be read: {exc.strerror or exc}") from exc
+    except ValueError as exc:
+        raise ConfigurationError(f"the model {path}: {name} {exc}; train the model anew") from exc
 
 
 def _member(archive: IO[bytes], name: str, model: str) -> bytes:
     """One file of an archive; nothing is ever extracted."""
     try:
-        with tarfile.open(fileobj=archive) as files:
-            member = files.extractfile(name if name in files.getnames() else f"./{name}")  # as `tar -C model .` has it
-            return member.read() if member else b""
-    except KeyError as exc:
-        raise ConfigurationError(f"the model {model} holds no {name}: train one with `scones train DATA`") from exc
-    except (tarfile.TarError, EOFError, zlib.error) as exc:
-        raise ConfigurationError(f"the model {model} is neither a folder nor a model.tar.gz") from exc
+        found = root_files(archive, lambda file: _MOST_BYTES[name] if file == name else 0)
+    except ValueError as exc:
+        raise ConfigurationError(f"the model {model} {exc}: give a model's folder or its model.tar.gz") from exc
+    if name not in found:
+        raise ConfigurationError(f"the model {model} holds no {name}: train one with `scones train DATA`")
+    return found[name]
 
 
 def _session(graph: bytes, name: str) -> onnxruntime.InferenceSession:
@@ -287,11 +331,53 @@ def _session(graph: bytes, name: str) -> onnxruntime.InferenceSession:
         import onnxruntime
     except ModuleNotFoundError as exc:
         raise MissingExtraError("onnxruntime", "onnx") from exc
+    try:
+        check_graph(graph)
+    except ValueError as exc:
+        raise ConfigurationError(f"{name} {exc}; train the model anew") from exc
+    _limit_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # one small image at a time: more threads only cost
-    options.log_severity_level = 3  # errors only: warnings about this machine's devices say nothing of the model
+    options.log_severity_level = 4  # what fails is raised
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["ConstantFolding"],  # it would compute while it loads, for as long as the graph likes
+        )
     except Exception as exc:  # ONNX Runtime's own classes have no common base
-        reason = str(exc).splitlines()[0]
+        reason = printable(str(exc).splitlines()[0])
         raise ConfigurationError(f"{name} cannot be loaded: {reason}; train the model anew") from exc
+
+
+@cache
+def _limit_memory() -> None:
+    """Bound what graphs allocate: a few bytes of one can ask for any number of gigabytes."""
+    import onnxruntime as ort
+
+    cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    with contextlib.suppress(Exception):  # whoever shares the process has set a bound of their own
+        ort.create_and_register_allocator(cpu, ort.OrtArenaCfg({"max_mem": _MOST_MEMORY}))
+
+
+def _check_fit(session: onnxruntime.InferenceSession, card: ModelCard, name: str) -> None:
+    """Refuse a graph of other images or other classes than its card's."""
+    size, classes = card.input_size, len(card.labels)
+    for what, values, expected in (
+        ("takes", session.get_inputs(), f"uint8 (N, {size}, {size}, 3)"),
+        ("gives", session.get_outputs(), f"float (N, {classes})"),
+    ):
+        found = ", ".join(_described(value) for value in values[:4])
+        if found != expected:
+            raise ConfigurationError(
+                f"{name} {what} {printable(found)[:200]}, not {expected} as {MODEL_CARD} says; train the model anew"
+            )
+
+
+def _described(value: onnxruntime.NodeArg) -> str:
+    """Type and shape as text; N where a batch may have any size."""
+    first, *rest = value.shape or [""]
+    batch = first if isinstance(first, int) else "N"
+    return f"{value.type.removeprefix('tensor(').removesuffix(')')} ({', '.join(map(str, [batch, *rest]))})"

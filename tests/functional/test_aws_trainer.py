@@ -294,7 +294,7 @@ def attach(store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        (b"no archive", "is no whole model archive"),
+        (b"no archive", "is no whole tar archive"),
         (archive({}), "holds no model"),
         (archive({"code/inference.py": b"x"}), "holds no model"),
         (archive({"image-classification-0005.params": b"x"}), r"holds no model\.json; what the built-in algorithm"),

@@ -1,0 +1,191 @@
+"""What a stranger's ``model.onnx`` may hold, checked in its bytes before ONNX Runtime reads them.
+
+ONNX is a protocol buffer. The fields that a classifier needs are known by number, everything else is refused: weights
+in other files, operators from other libraries, functions, control flow, sparse tensors, and what would grow when it is
+read. The numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from scones_ml.printable import printable
+
+__all__ = ["check_graph"]
+
+_MOST_FIELDS: Final = 200_000  # a graph of a thousand nodes has 30,000
+_MOST_TEXT: Final = 16_000_000  # bytes of everything but weights
+_MOST_NUMBERS: Final = 2**31  # in a tensor
+_DOMAINS: Final = (b"", b"ai.onnx")
+_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
+
+# What a field holds: one of these, or the message of that name.
+_NUMBER, _TEXT, _WEIGHTS, _DOMAIN = "number", "text", "weights", "domain"
+_KNOWN: Final[Mapping[str, Mapping[int, str]]] = {
+    "model": {
+        **dict.fromkeys((1, 5), _NUMBER),
+        **dict.fromkeys((2, 3, 4, 6), _TEXT),
+        7: "graph",
+        8: "operator set",
+        14: "entry",
+    },
+    "operator set": {1: _TEXT, 2: _NUMBER},
+    "graph": {
+        **dict.fromkeys((2, 10), _TEXT),
+        **dict.fromkeys((11, 12, 13), "value"),
+        1: "node",
+        5: "tensor",
+        14: "annotation",
+        16: "entry",
+    },
+    "node": {**dict.fromkeys((1, 2, 3, 4, 6, 8), _TEXT), 5: "attribute", 7: _DOMAIN, 9: "entry"},
+    "attribute": {
+        **dict.fromkeys((2, 3, 7, 8, 20), _NUMBER),
+        **dict.fromkeys((1, 4, 9, 13, 21), _TEXT),
+        **dict.fromkeys((5, 10), "tensor"),
+    },
+    "tensor": {
+        **dict.fromkeys((1, 2, 5, 7, 11, 14), _NUMBER),
+        **dict.fromkeys((6, 8, 12), _TEXT),
+        **dict.fromkeys((4, 9, 10), _WEIGHTS),
+        16: "entry",
+    },
+    "value": {**dict.fromkeys((1, 3), _TEXT), 2: "type", 4: "entry"},
+    "type": {1: "tensor type", 6: _TEXT},
+    "tensor type": {1: _NUMBER, 2: "shape"},
+    "shape": {1: "dimension"},
+    "dimension": {1: _NUMBER, **dict.fromkeys((2, 3), _TEXT)},
+    "annotation": {1: _TEXT, 2: "entry"},
+    "entry": dict.fromkeys((1, 2), _TEXT),
+}
+_REFUSED: Final[Mapping[tuple[str, int], str]] = {
+    ("model", 25): "functions of its own",
+    ("graph", 15): "sparse tensors",
+    **dict.fromkeys((("attribute", 6), ("attribute", 11)), "a graph within a node (If, Loop, Scan)"),
+    **dict.fromkeys((("attribute", 22), ("attribute", 23)), "sparse tensors"),
+    ("tensor", 13): "weights in another file",
+    **dict.fromkeys((("type", 4), ("type", 5), ("type", 8), ("type", 9)), "values that are no tensors"),
+}
+_ONCE: Final = (("model", 7), ("attribute", 5), ("value", 2), ("type", 1), ("tensor type", 2))  # a second one is merged
+_LONGEST_SHAPE: Final = 320  # bytes
+_DIMENSIONS, _ELEMENT_TYPE, _RAW, _LOCATION = 1, 2, 9, 14  # fields of a tensor
+_BITS: Final = {  # of an element, by its type
+    **dict.fromkeys((2, 3, 9, 17, 18, 19, 20, 24), 8),
+    **dict.fromkeys((4, 5, 10, 16), 16),
+    **dict.fromkeys((1, 6, 12), 32),
+    **dict.fromkeys((7, 11, 13, 14), 64),
+    15: 128,
+    **dict.fromkeys((21, 22, 23), 4),
+}
+
+_Field = tuple[int, int, int, int]
+
+
+def check_graph(graph: bytes) -> None:
+    """Refuse a graph that ONNX Runtime should not read.
+
+    Args:
+        graph: the bytes of ``model.onnx``.
+
+    Raises:
+        ValueError: it holds what a classifier does not need, or is no ONNX. The message goes on after the file's name.
+    """
+    _Check(graph).message("model", 0, len(graph))
+
+
+class _Check:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._fields_left, self._text_left = _MOST_FIELDS, _MOST_TEXT
+
+    def message(self, kind: str, start: int, end: int) -> None:
+        """Check a message; how deep they are in each other is bounded by what is known."""
+        known, seen = _KNOWN[kind], set[int]()
+        fields = self._tensor(start, end) if kind == "tensor" else self._fields(start, end)
+        for number, wire, value, stop in fields:
+            holds = known.get(number)
+            if holds is None:
+                raise ValueError(
+                    f"holds {_REFUSED.get((kind, number), f'field {number} of a {kind}, which is unknown')}"
+                )
+            if wire != _LENGTH:
+                if holds not in (_NUMBER, _WEIGHTS):
+                    raise ValueError(_NO_ONNX)
+            elif holds in _KNOWN:
+                if number in seen and (kind, number) in _ONCE:
+                    raise ValueError(_NO_ONNX)
+                seen.add(number)
+                self.message(holds, value, stop)
+            elif holds != _WEIGHTS:
+                self._text_left -= stop - value
+                if holds == _DOMAIN and self._data[value:stop] not in _DOMAINS:
+                    domain = printable(self._data[value:stop][:80].decode(errors="replace"))
+                    raise ValueError(f"needs operators of {domain}: only ONNX's own are let in")
+        if self._text_left < 0:
+            raise ValueError(f"holds more than {_MOST_TEXT:,} bytes besides its weights")
+
+    def _tensor(self, start: int, end: int) -> Iterator[_Field]:
+        """The fields of a tensor, held against each other: what it says of its size, and what is there."""
+        numbers, bits, raw, there = 1, 0, None, 0
+        for field in self._fields(start, end):
+            number, wire, value, stop = field
+            if number == _DIMENSIONS:
+                shape = self._varints(value, min(stop, value + _LONGEST_SHAPE)) if wire == _LENGTH else (value,)
+                for size in shape:
+                    numbers = min(numbers * size, _MOST_NUMBERS)
+            elif number == _ELEMENT_TYPE:
+                bits = _BITS.get(value, 0)
+            elif number == _LOCATION and value:
+                raise ValueError("holds weights in another file")
+            elif number == _RAW:
+                raw = stop - value
+            else:
+                there += stop - value if wire == _LENGTH else 1
+            yield field
+        fits = numbers <= there if raw is None else bits and (numbers * bits + 7) // 8 == raw
+        if not fits or numbers == _MOST_NUMBERS:
+            raise ValueError("holds a tensor that is not as large as it says")
+
+    def _fields(self, start: int, end: int) -> Iterator[_Field]:
+        """Number, way of writing, and value: a varint's own, else where it begins and ends."""
+        at = start
+        while at < end:
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise ValueError(f"holds more than {_MOST_FIELDS:,} fields")
+            key, at = self._varint(at, end)
+            wire = key & 7
+            if wire == _VARINT:
+                value, at = self._varint(at, end)
+                yield key >> 3, wire, value, 0
+                continue
+            if wire == _LENGTH:
+                length, at = self._varint(at, end)
+            elif wire in (_EIGHT_BYTES, _FOUR_BYTES):
+                length = 8 if wire == _EIGHT_BYTES else 4
+            else:
+                raise ValueError(_NO_ONNX)
+            if at + length > end:
+                raise ValueError(_NO_ONNX)
+            yield key >> 3, wire, at, at + length
+            at += length
+
+    def _varints(self, start: int, end: int) -> Iterator[int]:
+        while start < end:
+            value, start = self._varint(start, end)
+            yield value
+
+    def _varint(self, at: int, end: int) -> tuple[int, int]:
+        value = shift = 0
+        while at < end and shift < 70:
+            byte = self._data[at]
+            value |= (byte & 0x7F) << shift
+            at += 1
+            if byte < 0x80:
+                return value, at
+            shift += 7
+        raise ValueError(_NO_ONNX)
+
+
+_NO_ONNX: Final = "is no ONNX graph, or cut off"
