@@ -55,7 +55,7 @@ _CLASSIFIERS = {
     "onnx": "scones_ml.inference.model:load_model",
     "sagemaker": "scones_ml.aws.classifier:SageMakerClassifier",
 }
-_MOST_BYTES = 400_000_000  # of a model's archive
+_MOST_BYTES = 200_000_000  # of a model's archive
 _MODEL_SECONDS = 60  # one request a minute, and a new model answers within it
 """How long a model in the store is used before asking whether it was replaced."""
 _versions: dict[str, tuple[ImageRef, float]] = {}  # of models in the store, and when each was asked for

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import torch
@@ -31,9 +32,11 @@ __all__ = ["BROKEN", "initial", "read_arrays", "to_weights", "write_arrays"]
 BROKEN: Final = (ValueError, KeyError, OSError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error)
 """What :func:`read_arrays` raises for anything but a whole archive of arrays."""
 
-_MOST_BYTES: Final = 220_000_000  # of all arrays
 _LONGEST_DIRECTORY: Final = 100_000  # bytes of a zip's list of members
 _DIRECTORY_END: Final = 22
+_HEADER: Final = re.compile(  # of NPY, of numbers, truths and texts
+    rb"\{'descr': '([<|][biufU]\d{1,9})', 'fortran_order': (False|True), 'shape': \(([0-9, ]{0,200})\), \}\s*"
+)
 
 _STATISTICS = ("mean", "deviation")
 
@@ -74,6 +77,12 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
     if not {*_STATISTICS, "head.weight"} <= set(arrays):
         raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not whole; train the model anew")
     known = arrays["head.weight"]
+    if (
+        known.ndim != 2
+        or len(known) != len(card.labels)
+        or any(value.dtype.kind not in "fi" for value in arrays.values())
+    ):
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not the card's; train the model anew")
     head = np.zeros((len(labels), known.shape[1]), known.dtype)
     for row, label in enumerate(labels):
         if label in card.labels:
@@ -100,18 +109,18 @@ def write_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
 
 
 def read_arrays(archive: bytes) -> dict[str, NDArray[np.generic]]:
-    """The arrays of an ``.npz`` file's bytes, by name; nothing is unpickled, nor inflated beyond what weights take.
+    """The arrays of an ``.npz`` file's bytes, by name; nothing is unpickled or inflated.
 
     Raises:
-        BROKEN: it is no whole archive of arrays, or larger than weights are.
+        BROKEN: it is no whole archive of arrays as :func:`write_arrays` makes it.
     """
     directory = archive[-_DIRECTORY_END:]  # NumPy writes no comment after it
     listed = int.from_bytes(directory[12:16], "little")
     if directory[:4] != b"PK\5\6" or listed > _LONGEST_DIRECTORY or archive[-42:-38] == b"PK\6\7":
         raise ValueError("no archive of arrays")
     with zipfile.ZipFile(io.BytesIO(archive)) as members:
-        if sum(member.file_size for member in members.infolist()) > _MOST_BYTES:
-            raise ValueError("larger than weights are")
+        if sum(member.file_size for member in members.infolist()) > len(archive):
+            raise ValueError("compressed, as weights never are")
         return {found.filename.removesuffix(".npy"): _array(_content(members, found)) for found in members.infolist()}
 
 
@@ -121,11 +130,14 @@ def _content(members: zipfile.ZipFile, found: zipfile.ZipInfo) -> bytes:
 
 
 def _array(data: bytes) -> NDArray[np.generic]:
-    file = io.BytesIO(data)
-    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    shape, fortran_order, dtype = header[np.lib.format.read_magic(file)](file)
-    # NumPy makes room for what the header says before it looks at what is there.
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+    """An array from NPY; NumPy's own reader makes room for what the header says before it looks at what is there."""
+    start = 10 if data[6:7] == b"\x01" else 12
+    end = start + int.from_bytes(data[8:start], "little")
+    header = _HEADER.fullmatch(data[start:end])
+    if header is None:
+        raise ValueError("no array")
+    dtype, shape = np.dtype(header[1].decode()), tuple(int(side) for side in header[3].split(b",") if side.strip())
+    if math.prod(shape) * dtype.itemsize != len(data) - end:
         raise ValueError("an array that is not as large as it says")
-    array = np.frombuffer(data, dtype, offset=file.tell()).copy()
-    return array.reshape(shape, order="F" if fortran_order else "C")
+    order: Literal["C", "F"] = "F" if header[2] == b"True" else "C"
+    return np.frombuffer(data, dtype, offset=end).copy().reshape(shape, order=order)

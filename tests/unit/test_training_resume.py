@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import tarfile
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Fitted, Training, fit, make_repeatable
 from scones_ml.training.presets import Recipe
-from scones_ml.training.weights import initial, to_weights
+from scones_ml.training.weights import BROKEN, initial, read_arrays, to_weights, write_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,6 +146,55 @@ def test_weights_that_are_none(tmp_path: Path, weights: bytes) -> None:
     save(tmp_path, fit(*make_images(), 2, RECIPE))
     (tmp_path / MODEL_WEIGHTS).write_bytes(weights)
     with pytest.raises(TrainingError, match=r"weights\.npz cannot be read; train the model anew"):
+        initial(tmp_path, LABELS, 16, WIDTHS)
+
+
+def npz(compression: int = zipfile.ZIP_STORED, **members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as file:
+        for name, data in members.items():
+            file.writestr(f"{name}.npy", data)
+    return buffer.getvalue()
+
+
+def npy(shape: str, data: bytes, kind: str = "<f4") -> bytes:
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+HOSTILE_WEIGHTS = {
+    "bomb": npz(zipfile.ZIP_DEFLATED, mean=npy("(5000000,)", bytes(20_000_000))),
+    "announced": npz(mean=npy("(1000000000000,)", b"")),
+    "negative": npz(mean=npy("(-1,)", b"")),
+    "objects": npz(mean=npy("(1,)", bytes(8), "|O")),
+    "no array": npz(mean=b"mean"),
+    "deep header": npz(mean=npy("(" * 9_000, b"")),
+    "many members": npz(**{f"m{n}": b"" for n in range(3_000)}),
+    "encrypted": npz(mean=npy("(1,)", bytes(4))).replace(
+        b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_WEIGHTS)
+def test_hostile_weights_cost_nothing(name: str) -> None:
+    """Bombs, sizes that are not there and objects are refused before any room is made for them."""
+    tracemalloc.start()
+    with pytest.raises(BROKEN):
+        read_arrays(HOSTILE_WEIGHTS[name])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000
+
+
+@pytest.mark.parametrize(
+    "change", [{"head.weight": np.zeros(4, np.float32)}, {"head.weight": np.zeros((1, 4))}, {"mean": np.array(["x"])}]
+)
+def test_weights_of_another_card_are_refused(tmp_path: Path, change: dict[str, NDArray[np.generic]]) -> None:
+    """A head that is not the card's, and values that are no numbers, are one line."""
+    path = save(tmp_path, fit(*make_images(), 2, RECIPE)) / MODEL_WEIGHTS
+    path.write_bytes(write_arrays(read_arrays(path.read_bytes()) | change))
+    with pytest.raises(TrainingError, match=r"weights\.npz is not the card's; train the model anew"):
         initial(tmp_path, LABELS, 16, WIDTHS)
 
 
