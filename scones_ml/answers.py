@@ -27,8 +27,7 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from scones_ml import strict_json
 
@@ -41,15 +40,13 @@ _ENVELOPES = ("prediction", "predictions", "outputs", "results", "result")
 _VECTORS = ("probabilities", "scores", "score")
 _NAMES = ("labels", "classes")
 _NPY = b"\x93NUMPY"
-_NPY_HEADER = re.compile(
-    rb"\{'descr': '<f([48])', 'fortran_order': (?:False|True), 'shape': \((?:1, )?(\d{1,9}),?\), \}\s*"
-)
-_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-_PLACE = re.compile(r"(?:LABEL_)?(0|[1-9]\d{0,5})")
+# Compiled where they are used: most endpoints answer with a plain list, and a function starts the sooner.
+_NPY_HEADER = rb"\{'descr': '<f([48])', 'fortran_order': (?:False|True), 'shape': \((?:1, )?(\d{1,9}),?\), \}\s*"
+_DECIMAL = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*"
+_PLACE = r"(?:LABEL_)?(0|[1-9][0-9]{0,5})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Scores:
+class _Scores(NamedTuple):
     """Numbers, and the classes that they are of.
 
     Attributes:
@@ -117,7 +114,7 @@ def _csv(answer: bytes) -> list[object]:
         rows = [row for row in csv.reader(text, skipinitialspace=True) if row]
     except (ValueError, csv.Error) as exc:
         raise ValueError("is neither JSON nor CSV") from exc
-    if len(rows) != 1 or not all(map(_DECIMAL.fullmatch, rows[0])):
+    if len(rows) != 1 or not all(re.fullmatch(_DECIMAL, cell) for cell in rows[0]):
         raise ValueError("is not a list of numbers")
     return [float(cell) for cell in rows[0]]
 
@@ -126,7 +123,7 @@ def _npy(answer: bytes) -> list[object]:
     wide = answer[6:7] > b"\x01"  # later versions have a longer header, and say its length in four bytes
     start = 12 if wide else 10
     end = start + int.from_bytes(answer[8:start], "little")
-    header = _NPY_HEADER.fullmatch(answer[start:end])
+    header = re.fullmatch(_NPY_HEADER, answer[start:end])
     data = answer[end:]
     if header is None or len(data) != int(header[1]) * int(header[2]):
         raise ValueError("is not an array of one row of float32 or float64")
@@ -211,5 +208,5 @@ def _in_order(scores: _Scores, numbers: tuple[float, ...], labels: Sequence[str]
 
 def _by_place(by_name: Mapping[str, float]) -> tuple[float, ...] | None:
     """The numbers in the order of their names, where those are all the places from 0 on."""
-    found = {int(place[1]): number for name, number in by_name.items() if (place := _PLACE.fullmatch(name))}
+    found = {int(place[1]): number for name, number in by_name.items() if (place := re.fullmatch(_PLACE, name))}
     return tuple(found[place] for place in range(len(found))) if found.keys() == set(range(len(by_name))) else None

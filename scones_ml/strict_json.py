@@ -21,7 +21,7 @@ MAX_DEPTH: Final = 100
 
 _BOM = "\ufeff"
 _DOUBLE_DIGITS = 309  # of the largest double, before its point
-_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half a character in UTF-16; two of them may be a whole one
+_ESCAPED_HALF = r"\\u[dD][89a-fA-F]"  # half a character in UTF-16; two of them may be a whole one
 
 
 def parse(document: str | bytes) -> object:
@@ -37,7 +37,7 @@ def parse(document: str | bytes) -> object:
     try:
         if isinstance(document, str):
             document.encode()
-        if _ESCAPED_HALF.search(text):
+        if "\\u" in text and re.search(_ESCAPED_HALF, text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as exc:
         half = ord(exc.object[exc.start])

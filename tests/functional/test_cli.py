@@ -353,6 +353,9 @@ def test_bad_models_and_images_get_one_clear_line(
     (folder / "broken").mkdir()
     (folder / "broken" / "model.json").write_text('{"input_size": 8}')
     assert "labels" in complaint(capsys, "run", "a.png", "--model", "broken")
+    assert not list(folder.glob(".scones/buckets/**/a.png"))  # told before any image is sent
+    for device in (["run", "a.png"], ["run", ".", "--bulk"]):
+        assert "/dev/zero" in complaint(capsys, *device, "--model", "/dev/zero")
     assert "gone.png" in complaint(capsys, "run", "gone.png", "--model", str(tiny_model))
     assert "--threshold is 2: give a number above 0 and at most 1" in complaint(
         capsys, "run", "a.png", "--model", str(tiny_model), "--threshold", "2"

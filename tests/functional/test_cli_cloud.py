@@ -63,3 +63,15 @@ def test_a_dry_run_packs_nothing(
     assert "pillow==" not in rows["build/lambda/filter_low_confidence"]
     assert "boto3" not in "".join(rows.values())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_model_is_told_before_anything_is_packed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``scones package`` refuses a model whose card cannot be read, in a dry run, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.onnx").write_bytes(b"")
+    (tmp_path / "model" / "model.json").write_text('{"format": 99}')
+    assert main(["package", "--dry-run", "--classifier", "onnx", "--model", "model"]) == 1
+    assert "model/model.json: made by a newer scones_ml" in capsys.readouterr().err
