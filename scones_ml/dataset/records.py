@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from scones_ml import strict_json
-from scones_ml.bounded import read_at_most
+from scones_ml.bounded import open_regular, read_at_most
 from scones_ml.errors import DatasetError, MissingExtraError
 from scones_ml.formats import FORMAT, MADE_BY, newer_format
 from scones_ml.settings import ImagePolicy
@@ -237,11 +237,13 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 def _read_manifest(path: Path) -> Iterator[Record]:
     try:
-        with path.open("rb") as file:
-            for number, line in strict_json.lines(file):
-                yield _record(path, number, line)
-    except OSError as exc:
-        raise DatasetError(f"{path} cannot be read: {exc.strerror}: stage it again") from exc
+        file = open_regular(path)
+    except (OSError, ValueError) as exc:
+        reason = f"cannot be read: {exc.strerror}" if isinstance(exc, OSError) else str(exc)
+        raise DatasetError(f"{path} {reason}: stage it again") from exc
+    with file:
+        for number, line in strict_json.lines(file):
+            yield _record(path, number, line)
 
 
 def _record(path: Path, number: int, line: bytes) -> Record:

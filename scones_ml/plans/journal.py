@@ -6,6 +6,7 @@ line is passed over.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scones_ml import strict_json
+from scones_ml.bounded import open_regular
 
 __all__ = ["append", "read"]
 
@@ -70,11 +72,13 @@ def read(path: Path, start: int = 0) -> tuple[list[object], int]:
         OSError: it is there, and cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(start)
             data = file.read()
     except FileNotFoundError:
         return [], 0
+    except ValueError as exc:  # a device or a pipe may never end
+        raise OSError(errno.EINVAL, str(exc), str(path)) from exc
     *lines, last = data.split(b"\n")
     documents = [_parse(line) for line in lines if line.strip()]
     unfinished = _parse(last)

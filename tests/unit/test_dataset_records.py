@@ -106,6 +106,15 @@ def test_files_that_never_end_are_refused(staged: Dataset) -> None:
         load(staged.root)
 
 
+def test_a_manifest_that_never_ends_is_refused(staged: Dataset) -> None:
+    """A manifest.jsonl that is a device is refused before it is read."""
+    path = staged.root / "manifest.jsonl"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DatasetError, match=r"manifest\.jsonl is no regular file: stage it again"):
+        load(staged.root)
+
+
 @pytest.mark.parametrize("line", ["[" * 100_000, "[]", '{"path": "a"}', '{"path": "a", "label": 1e308}', "\x00"])
 def test_a_broken_line_of_the_manifest_is_named(staged: Dataset, line: str) -> None:
     """A line of manifest.jsonl that is no record is named by its number; blank lines and byte order marks are read."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scones_ml.errors import ConfigurationError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 
 MODEL = Change("create", "model", "scones-1", "names the container", "sagemaker:CreateModel")
@@ -91,6 +92,13 @@ def test_a_hostile_line_is_passed_over(tmp_path: Path, line: bytes) -> None:
         file.write(line + b"\n")
     assert ledger.unreadable() == 1
     assert [found.name for found in ledger.resources()] == ["a\u2028b"]
+
+
+def test_a_ledger_that_never_ends_is_refused(tmp_path: Path) -> None:
+    """A ledger that is a device, as a copied folder may hold one, is one line instead of an endless read."""
+    (tmp_path / "ledger.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(ConfigurationError, match=r"ledger\.jsonl cannot be read: is no regular file"):
+        Ledger(tmp_path / "ledger.jsonl").resources()
 
 
 def _write_many(path: Path, writer: int) -> None:
