@@ -10,7 +10,7 @@ import typer
 from scones_ml import __version__
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
-from scones_ml.cli.options import Classes, DryRun, Json, Seed, Threads, Workspace, names
+from scones_ml.cli.options import Classes, DryRun, ImageSize, Json, Seed, Threads, Workspace, names
 from scones_ml.cli.plans import dollars, show_plans
 from scones_ml.cost.prices import price_table
 from scones_ml.ports import RealTime
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 Data = Annotated[str, typer.Option("--data", help="A folder of class folders, or synthetic: images drawn on the spot.")]
-ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="What shorter sides are reduced to, in pixels.")]
 
 
 def demo(

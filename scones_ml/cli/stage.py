@@ -12,7 +12,7 @@ import typer
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
 from scones_ml.cli.left_out import ignored, left_out
-from scones_ml.cli.options import Classes, DryRun, Json, Seed, Workspace, names
+from scones_ml.cli.options import Classes, DryRun, ImageSize, Json, Seed, Workspace, names
 from scones_ml.cli.plans import show_plans
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ Destination = Annotated[
     str, typer.Argument(help="The data set's folder, to be made, or s3://bucket/prefix.", show_default=False)
 ]
 PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic images of each class.")]
-ImageSize = Annotated[int, typer.Option("--image-size", min=8, help="What shorter sides are reduced to, in pixels.")]
 CheckLabels = Annotated[
     bool, typer.Option("--check-labels", help="Name probable label errors and near duplicates; takes five trainings.")
 ]

@@ -117,7 +117,7 @@ def test_staging_a_staged_data_set_leaves_its_test_set(source: Path, tmp_path: P
 
 def test_an_image_size_of_nothing(source: Path, tmp_path: Path) -> None:
     """A size below one pixel is refused."""
-    with pytest.raises(DatasetError, match="choose a positive image size"):
+    with pytest.raises(DatasetError, match="choose 1 to 4,096"):
         stage(source, tmp_path / "out", image_size=0)
 
 
