@@ -94,18 +94,37 @@ def test_every_door_gives_the_same_pixels(width: int, height: int, size: int, ki
     assert np.array_equal(images.normalised_pixels(data, size, policy), expected)
 
 
-def test_every_door_gives_the_same_pixels_of_photographs(test_data: Path) -> None:
-    """The same of people's phone photographs, at thumbnails' size and at a backbone's."""
-    files = sorted((test_data / "photographs" / "clothing").rglob("*.jpg"))[::10]
-    assert len(files) > 60
+def check_doors(files: list[Path], sizes: tuple[int, ...]) -> int:
+    """Compare what each door gives of each file, and count the pairs."""
+    pairs = 0
     for file in files:
         data = file.read_bytes()
-        for size in (32, 224):
-            policy = ImagePolicy(image_size=size)
+        for size in sizes:
             staged = images.reduce(data, size).png
-            expected = images.pixels(data, size, policy)
-            assert np.array_equal(images.pixels(staged, size, policy), expected)
-            assert np.array_equal(images.pixels(images.normalise(staged, policy).png, size, policy), expected)
+            for fit in FITS:
+                policy = ImagePolicy(image_size=size, fit=fit)
+                expected = images.pixels(data, size, policy).tobytes()
+                payloads = [staged, images.normalise(data, policy).png, images.normalise(staged, policy).png]
+                doors = [images.normalised_pixels(data, size, policy)]
+                doors += [images.pixels(payload, size, policy) for payload in payloads]
+                assert [door.tobytes() == expected for door in doors] == [True] * 4, (file, size, fit)
+                pairs += len(doors)
+    return pairs
+
+
+def photographs(test_data: Path) -> list[Path]:
+    return sorted((test_data / "photographs" / "clothing").rglob("*.jpg"))
+
+
+def test_every_door_gives_the_same_pixels_of_photographs(test_data: Path) -> None:
+    """The same of people's phone photographs, at thumbnails' size and at a backbone's."""
+    assert check_doors(photographs(test_data)[::20], (32, 224)) > 900
+
+
+@pytest.mark.reliability
+def test_ten_thousand_pairs_of_an_image_and_a_door(test_data: Path) -> None:
+    """The same of all photographs, through every door and fit, at two sizes."""
+    assert check_doors(photographs(test_data), (32, 160)) > 10_000
 
 
 @settings(max_examples=60, deadline=None)
