@@ -163,7 +163,8 @@ def _show_kept_together(together: dataset.KeptTogether) -> None:
     if together.named:
         terminal.say(f"kept together: {together.named:,} images of {together.named_groups:,} groups, by --group-by")
     if together.alike:
-        terminal.say(f"kept together: {together.alike:,} images, nearly the same in {together.alike_groups:,} groups")
+        groups = "1 group" if together.alike_groups == 1 else f"{together.alike_groups:,} groups"
+        terminal.say(f"kept together: {together.alike:,} images, nearly the same in {groups}")
 
 
 def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | dataset.Source:

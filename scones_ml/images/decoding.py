@@ -146,7 +146,7 @@ def _bytes_a_pixel(image: Image) -> float:
 def _check(header: Header, length: int, policy: ImagePolicy) -> None:
     sides = f"{header.width} x {header.height} pixels"
     if header.width * header.height > policy.max_pixels:
-        raise ImageTooLargeError(f"{sides} are more than the {policy.max_pixels:,} allowed")
+        raise ImageTooLargeError(f"{sides} are more than the {policy.max_pixels:,} allowed: make it smaller")
     if max(header.width, header.height) > _SIDE:
         raise ImageTooLargeError(f"{sides}: a side is longer than the {_SIDE:,} allowed: cut it into pieces")
     if header.memory + 8 * header.height + length > MEMORY:  # Pillow keeps a pointer to each row
