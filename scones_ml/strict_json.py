@@ -79,13 +79,23 @@ def _value(text: str) -> object:
     except RecursionError as exc:
         raise ValueError(_TOO_DEEP) from exc
     except json.JSONDecodeError as exc:
-        raise ValueError(f"is not JSON: {exc}") from exc
+        # Where the interpreter's limit is high, what is deep and ends early gets here first.
+        raise ValueError(_TOO_DEEP if _is_deep(text[: exc.pos]) else f"is not JSON: {exc}") from exc
     if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be deeper
         _check_depth(value)
     return value
 
 
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+
+
+def _is_deep(start: str) -> bool:
+    depth = 0
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', start):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _check_depth(value: object) -> None:
