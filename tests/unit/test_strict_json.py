@@ -47,7 +47,6 @@ def test_anything_else_is_a_value_error(document: bytes | str) -> None:
     [
         ("[" * 100_000, "is nested deeper than 100 levels"),
         ("[" * 200, "is nested deeper than 100 levels"),
-        ('["[[["' * 90, "is not JSON"),
         ('{"a":' * 101 + "1" + "}" * 101, "is nested deeper than 100 levels"),
         ("[" * 101 + "]" * 101, "is nested deeper than 100 levels"),
         ('{"a": 1, "b": 2, "a": 3}', "names the field 'a' twice"),
