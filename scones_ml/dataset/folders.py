@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from scones_ml.dataset.kinds import file_kind, says_image
 from scones_ml.dataset.records import Split
-from scones_ml.dataset.sources import TEST, Candidate, Listing, match_name, read_file, split_named
+from scones_ml.dataset.sources import Candidate, Listing, match_name, read_file, split_named
 from scones_ml.errors import DatasetError
 from scones_ml.printable import printable
 
@@ -77,8 +77,7 @@ class Folder:
             for branch in self._folders.get(class_name, ()):
                 visible, left = _walk(branch.folder)
                 ignored += left
-                split: Split | None = TEST if branch.split == TEST else None
-                candidates += [self._candidate(path, class_name, split) for path in visible]
+                candidates += [self._candidate(path, class_name, branch.split) for path in visible]
         ordered = tuple(sorted(candidates, key=lambda candidate: candidate.name))
         return Listing(ordered, ignored.total(), ignored_by_kind=dict(sorted(ignored.items())))
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from scones_ml.dataset.lines import first_line, inside, read_lines, whole_number
-from scones_ml.dataset.sources import TEST, Candidate, Listing, read_file, split_named
+from scones_ml.dataset.sources import Candidate, Listing, read_file, split_named
 from scones_ml.errors import DatasetError
 from scones_ml.printable import printable
 
@@ -66,15 +66,15 @@ class ListFile:
         return tuple(self._names.values())
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes."""
-        found = []
+        """The images of these classes, in the splits that the files' names say, where there are several."""
+        found, files = [], siblings(self.path)
         for file, row in self._rows:
             class_name = self._names[row.label]
             if class_name in classes:
                 name = printable(f"{file.stem}/{row.image}")
                 read = partial(read_file, _root(file) / row.image)
-                tested = split_named(file.stem) == TEST and file != self.path
-                found.append(Candidate(name, class_name, TEST if tested else None, True, read))
+                split = split_named(file.stem) if len(files) > 1 else None
+                found.append(Candidate(name, class_name, split, True, read))
         return Listing(tuple(sorted(found, key=lambda candidate: candidate.name)), ignored=0)
 
     @cached_property

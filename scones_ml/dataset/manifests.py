@@ -24,7 +24,7 @@ from scones_ml.dataset.rows import (
     label_attribute,
     read_label,
 )
-from scones_ml.dataset.sources import TEST, Candidate, Listing, read_file
+from scones_ml.dataset.sources import Candidate, Listing, read_file
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.events import ImageRef, parse_object_uri
 from scones_ml.images import ImagePolicy
@@ -92,7 +92,7 @@ class _Manifest:
             Candidate(
                 printable(image),
                 label.class_name,
-                TEST if label.tested else None,
+                label.split,
                 True,
                 self._reader(image),
                 label.columns,

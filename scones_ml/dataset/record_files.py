@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scones_ml.dataset.lists import class_names, list_rows, siblings
 from scones_ml.dataset.recordio import RecordHead, read_at, read_heads, unpack
-from scones_ml.dataset.sources import TEST, Candidate, Listing, split_named
+from scones_ml.dataset.sources import Candidate, Listing, split_named
 from scones_ml.errors import DatasetError, ImageTooLargeError
 from scones_ml.images import ImagePolicy
 from scones_ml.printable import printable
@@ -49,14 +49,14 @@ class RecordFile:
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
         """The images of these classes, read one by one from where they lie."""
-        found = []
+        found, files = [], list(self._heads)
         for file, heads in self._heads.items():
-            tested = split_named(file.stem) == TEST and file != self.path
+            split = split_named(file.stem) if len(files) > 1 else None
             for head, name in zip(heads, _image_names(file, heads), strict=True):
                 class_name = self._names[int(head.label)]
                 if class_name in classes:
                     read = partial(_read_image, file, head)
-                    found.append(Candidate(name, class_name, TEST if tested else None, True, read))
+                    found.append(Candidate(name, class_name, split, True, read))
         return Listing(tuple(sorted(found, key=lambda candidate: candidate.name)), ignored=0)
 
     @cached_property

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from scones_ml.dataset.lines import whole_number
-from scones_ml.dataset.sources import TEST, split_named
+from scones_ml.dataset.records import Split
+from scones_ml.dataset.sources import split_named
 from scones_ml.errors import DatasetError
 from scones_ml.printable import printable
 
@@ -54,12 +55,12 @@ class Labelled:
 
     Attributes:
         class_name: the image's class.
-        tested: whether it is in the test set.
+        split: what its row says; None when it says nothing.
         columns: the row's other scalars, as text.
     """
 
     class_name: str
-    tested: bool
+    split: Split | None
     columns: Mapping[str, str]
 
 
@@ -160,7 +161,7 @@ def read_label(row: Row, attribute: str, where: str) -> Labelled | Unlabelled:
     class_name = _class_name(row.get(attribute), told, attribute, f"{where}: {attribute}")
     if class_name is None:
         return Unlabelled(printable(f"no label: {attribute:.60} is not given"))
-    return Labelled(printable(class_name), _tested(row, where), _columns(row, attribute))
+    return Labelled(printable(class_name), _split(row, where), _columns(row, attribute))
 
 
 def _class_name(value: object, told: Row, attribute: str, where: str) -> str | None:
@@ -200,12 +201,12 @@ def _label(text: str, where: str, *, is_name: bool) -> str:
     return text if number is None or text.isdigit() else str(number)
 
 
-def _tested(row: Row, where: str) -> bool:
+def _split(row: Row, where: str) -> Split | None:
     text = _text(row.get(_SPLIT)) or ""
     split = split_named(text)
     if split is None and text.casefold() not in _UNASSIGNED:
         raise DatasetError(f"{where}: split {text[:_QUOTED]!r} is none of train, validation, calibration and test")
-    return split == TEST
+    return split
 
 
 def _columns(row: Row, attribute: str) -> dict[str, str]:

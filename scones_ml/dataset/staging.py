@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from scones_ml.dataset import records as staged
@@ -24,7 +24,7 @@ from scones_ml.dataset.grouping import KeptTogether, drop_leaks, group_names, ke
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.reading import Reading, read_all
 from scones_ml.dataset.records import SPLITS, Dataset, Record
-from scones_ml.dataset.sources import Source, match_name
+from scones_ml.dataset.sources import TEST, Listing, Source, match_name
 from scones_ml.dataset.splits import split_images
 from scones_ml.errors import DatasetError
 from scones_ml.ports import ObjectStore, Progress, no_progress
@@ -87,7 +87,7 @@ def stage(
         classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst`` and for
             RecordIO, which have numbers only, the names of all labels. Where folders hold folders, those of these names
             are the class folders.
-        seed: decides the splits.
+        seed: decides the splits; those of a data set that was staged before stay as they are.
         image_size: the shorter side of an image is reduced to at most this many pixels; models see squares of this
             side. A data set that is extended keeps its own, and the image policy that it was staged by.
         progress: called with (images read, images there are); before that, with bytes or objects downloaded.
@@ -121,13 +121,16 @@ def stage(
     with _reading(origin):
         chosen = _choose_classes(origin, classes)
         listing = origin.listing(chosen)
+    settled = isinstance(origin, ExtendedDataset) or {found.split for found in listing.candidates} >= set(SPLITS)
+    if not settled:
+        listing = _with_test_alone(listing)
     groups = group_names(listing.candidates, group_by)
     target = _usable_destination(Path(destination), origin)
     with _replacing(target) as work:
         images, left_out, ignored = read_all(listing, groups, work, reading, progress)
         # The splits of a data set that is extended are there already, and its images at its size are all there is.
         kept, repeats = drop_repeats(images, by="digest" if isinstance(origin, ExtendedDataset) else "canonical")
-        kept, leaks = drop_leaks(kept, _untouched(origin))
+        kept, leaks = drop_leaks(kept, _untouched(origin, listing) if settled else frozenset())
         _check_classes(origin, chosen, kept, [*left_out, *repeats, *leaks])
         kept_together, together = keep_together(kept)
         kept, same = split_images(kept, chosen, seed, kept_together)
@@ -151,10 +154,17 @@ def stage(
     return StageResult(staged.load(target), tuple(problems), reading.larger, ignored.total(), by_kind, together)
 
 
-def _untouched(origin: Source) -> frozenset[str]:
-    """Images that stay in their splits whatever they are like: those of a data set that is extended."""
-    records = origin.data.records if isinstance(origin, ExtendedDataset) else ()
-    return frozenset(record.path for record in records)
+def _with_test_alone(listing: Listing) -> Listing:
+    """A source's own test set is kept; its other splits are pooled, unless they are the four that staging makes."""
+    candidates = (found if found.split == TEST else replace(found, split=None) for found in listing.candidates)
+    return replace(listing, candidates=tuple(candidates))
+
+
+def _untouched(origin: Source, listing: Listing) -> frozenset[str]:
+    """Images that stay in their splits whatever they are like: those of a data set that was staged before."""
+    if isinstance(origin, ExtendedDataset):
+        return frozenset(record.path for record in origin.data.records)
+    return frozenset(found.name for found in listing.candidates)
 
 
 def _extended_from(origin: Source) -> list[str]:

@@ -446,3 +446,12 @@ def test_groups_that_prevent_a_split(vehicles: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="class 'car' has too few groups of images to be in every split"):
         stage(vehicles, tmp_path / "out", group_by="veh|copy")
     assert left(tmp_path) == {"vehicles"}
+
+
+def test_a_data_set_that_was_staged_before_keeps_its_splits(source: Path, tmp_path: Path) -> None:
+    """Staged again, smaller and with another seed, every image of a data set stays in its split."""
+    first = stage(source, tmp_path / "first", image_size=48, seed=1).dataset
+    again = stage(first.root, tmp_path / "again", image_size=16, seed=2).dataset
+    assert [record.path for record in again.records] == [record.path for record in first.records]
+    same_size = stage(first.root, tmp_path / "same", image_size=48, seed=3).dataset
+    assert same_size.hash == first.hash

@@ -460,3 +460,28 @@ def test_a_preview_keeps_the_policy() -> None:
         images.preview(encoded(noise(40, 20)), ImagePolicy(max_pixels=799))
     with pytest.raises(InvalidImageError):
         images.preview(b"<svg onload=alert(1)>")
+
+
+def test_a_bounded_number_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many threads ask, no more images are decoded at a time than there are places."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier, BoundedSemaphore, Lock
+
+    from scones_ml.images import decoding
+
+    monkeypatch.setattr(decoding, "_decoding", BoundedSemaphore(2))
+    pair, lock, inside, most = Barrier(2, timeout=20), Lock(), 0, 0
+
+    def decode(data: bytes) -> None:
+        nonlocal inside, most
+        with decoding.opened(data, ImagePolicy(), 8):
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            pair.wait()  # both places are taken at once, or this breaks
+            with lock:
+                inside -= 1
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(decode, [encoded(noise(8, 8))] * 6))
+    assert most == 2
