@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import pickletools
 
@@ -63,28 +64,62 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise DatasetError(f"{self._name} refers to something outside of it ({pid!r}): nothing of it was run")
 
 
+class _Array(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
+    """An array whose state is checked: numpy takes whatever a pickle says of its memory, and crashes."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object, /) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise ValueError("no state of an array")
+        _, shape, number, fortran, data = state
+        if not isinstance(shape, tuple) or not isinstance(number, _Number) or not isinstance(data, bytes):
+            raise ValueError("no state of an array of numbers")
+        whole = all(type(side) is int and 0 <= side <= len(data) for side in shape)
+        if not whole or math.prod(shape) * number.dtype.itemsize != len(data):
+            raise ValueError("an array of another size than its bytes")
+        super().__setstate__((1, shape, number.dtype, bool(fortran), data))  # type: ignore[arg-type] # not of numpy
+
+
 class _EmptyArray:
     """What numpy's own pickles begin with; their state then fills it. Slots: a pickle may set no attribute on it."""
 
     __slots__ = ()
 
-    def __call__(self, kind: object, shape: object, typecode: object) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    def __call__(self, kind: object, shape: object, typecode: object) -> _Array:
         if kind is not _ARRAY or shape != (0,) or typecode not in (b"b", "b"):
             raise ValueError("no plain array")
-        return np.empty(0, np.uint8)
+        return np.empty(0, np.uint8).view(_Array)
+
+
+class _Number:
+    """A dtype, whose state says the order of its bytes; numpy's own takes any state, and crashes."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: np.dtype[np.generic]) -> None:
+        self.dtype = dtype
+
+    def __setstate__(self, state: object, /) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        order = order.decode("ascii") if isinstance(order, bytes) else order
+        if order not in ("<", ">", "=", "|"):
+            raise ValueError("no order of bytes")
+        if order in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder("<" if order == "<" else ">")
 
 
 class _NumberType:
-    """A dtype of numbers."""
+    """Makes a dtype of numbers."""
 
     __slots__ = ()
 
-    def __call__(self, code: object, _align: object = False, _copy: object = True) -> np.dtype[np.generic]:
+    def __call__(self, code: object, _align: object = False, _copy: object = True) -> _Number:
         text = code.decode("ascii") if isinstance(code, bytes) else code
         # "<f8" has three characters; longer texts describe structures and shapes.
         if not isinstance(text, str) or len(text) > 3 or np.dtype(text).kind not in _KINDS:
             raise ValueError("no type of numbers")
-        return np.dtype(text, False, True)  # a copy, since state may be set on it
+        return _Number(np.dtype(text))
 
 
 _ARRAY = object()  # numpy.ndarray itself could be called with a size that fills the memory

@@ -264,6 +264,52 @@ def test_no_other_program_runs(program: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+def states(array: bytes, number: bytes) -> bytes:
+    """A pickle of an array: the states of the array and of its dtype, as opcodes between a mark and a tuple."""
+    made = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntC\1btR"
+    return (
+        b"\x80\3"
+        + made
+        + b"("
+        + array.replace(b"DTYPE", b"cnumpy\ndtype\n(U\2u1I00\nI01\ntR(" + number + b"tb")
+        + b"tb."
+    )
+
+
+NUMBER = b"I3\nU\1|NNNI-1\nI-1\nI0\n"
+
+
+@pytest.mark.parametrize(
+    ("array", "number"),
+    [
+        (b"I1\n(I2\ntDTYPEI00\nU\2ab", b"I3\nU\1|NNNI-1\nI-1\n"),
+        (b"I1\n(I2\ntDTYPEI00\nU\2ab", b"I3\nU\1|U\1aNNI-1\nI-1\nI0\n"),
+        (b"I1\n(I2\ntDTYPEI00\nU\2ab", b"I3\nX\1\0\0\0NNI-1\nI-1\nI0\n"),
+        (b"I1\n(I2\ntDTYPEI00\nU\2ab", b"I3\nX\1\0\0\0|NI-1\nI-1\nI0\n"),
+        (b"I1\n(I2\ntDTYPEI00\nU\2ab", b"I3\nN"),
+        (b"I1\n(I2\ntDTYPEI00\nU\2ab", b""),
+        (b"I1\n(I3\ntDTYPEI00\nU\2ab", NUMBER),
+        (b"I1\n(I-2\ntDTYPEI00\nU\2ab", NUMBER),
+        (b"I1\n(I4611686018427387904\nI4\ntDTYPEI00\nU\0", NUMBER),
+        (b"I1\n(I2\ntDTYPEI00\nNI0\n", NUMBER),
+        (b"I1\n(I2\ntDTYPEI00\n", NUMBER),
+        (b"I1\nI2\nDTYPEI00\nU\2ab", NUMBER),
+        (b"I1\n(I2\ntNI00\nU\2ab", NUMBER),
+        (b"", NUMBER),
+    ],
+)
+def test_states_that_numpy_would_crash_on(array: bytes, number: bytes) -> None:
+    """An array that lies about its memory is refused, or what can be read of it is; the process goes on."""
+    program = states(array, number)
+    try:
+        found = load_arrays(program, "it")
+    except DatasetError as error:
+        assert str(error).startswith("it is no pickle of arrays")
+    else:
+        assert isinstance(found, np.ndarray)
+        assert found.tobytes() == b"ab"
+
+
 @given(st.data())
 def test_no_broken_pickle_does_harm(data: st.DataObject) -> None:
     """A pickle with any of its bytes changed or cut is read, or refused in one line: nothing else happens."""
