@@ -65,7 +65,7 @@ ModelFit = Annotated[
     Fit | None,
     typer.Option(
         "--fit",
-        help="What makes a square of an image; none for a data set staged by version 0.1.",
+        help="How images are made square; leave it out for a data set staged by version 0.1.",
         rich_help_panel=_BUILT_IN,
     ),
 ]

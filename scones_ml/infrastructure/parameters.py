@@ -95,7 +95,7 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
         },
         "ImageFit": {
             "Type": "String",
-            "Description": "What makes a square of an image: fit in model.json; empty for a model that has none there",
+            "Description": "How images are made square: fit in model.json; empty for a model that has none there",
             "Default": "",
             "AllowedValues": ["", *get_args(Fit)],
         },
