@@ -29,7 +29,7 @@ def demo(
     classes: Classes = None,
     seed: Seed = 0,
     threads: Threads = 1,
-    image_size: ImageSize = 32,
+    image_size: ImageSize = None,
     dry_run: DryRun = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),

@@ -41,7 +41,13 @@ TimeToLive = Annotated[
 Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for what commands leave behind.")]
 Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated; all when not given.")]
 ImageSize = Annotated[
-    int, typer.Option("--image-size", min=8, max=4096, help="Shorter side of each image after resizing, in pixels.")
+    int | None,
+    typer.Option(
+        "--image-size",
+        min=8,
+        max=4096,
+        help="Shorter side of each image after resizing, in pixels; otherwise 224 for photographs, 32 for thumbnails.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training.")]

@@ -65,7 +65,7 @@ def stage(
     destination: Destination,
     classes: Classes = None,
     seed: Seed = 0,
-    image_size: ImageSize = 32,
+    image_size: ImageSize = None,
     per_class: PerClass = 600,
     answers: AnswersFile = None,
     check_labels: CheckLabels = False,
@@ -88,7 +88,7 @@ def stage(
         return
     backend = backends_of(context).backend("local", workspace)
     store = backends.s3_store() if remote or source.startswith("s3://") else None
-    synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size)
+    synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size or 32)
     origin = synthetic if source == "synthetic" and not answers else _origin(source, answers, backend.store)
     with terminal.progress("stage") as progress, lifecycle.recording(backend, plan):
         result = dataset.stage(

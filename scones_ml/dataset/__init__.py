@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scones_ml.dataset.manifests import JsonLines, Table
     from scones_ml.dataset.record_files import RecordFile
     from scones_ml.dataset.recordio import write_recordio
+    from scones_ml.dataset.resolution import typical_side
     from scones_ml.dataset.sources import Candidate, Listing, Source, Synthetic
     from scones_ml.dataset.staging import StageResult, recover, remnants, stage
     from scones_ml.dataset.transfer import Upload, check_upload, download, upload
@@ -66,6 +67,7 @@ __all__ = [
     "recover",
     "remnants",
     "stage",
+    "typical_side",
     "upload",
     "write_fold",
     "write_recordio",
@@ -82,6 +84,7 @@ _ON_USE = (
     "record_files",
     "archives",
     "annotated",
+    "resolution",
     "transfer",
     "staging",
 )

@@ -39,6 +39,8 @@ class Record:
         class_name: the name of its class.
         split: where it belongs.
         sha256: hex digest of the file's bytes; equal digests mean equal pixels.
+        group: equal for images that belong together, near duplicates or what ``--group-by`` names; "" for an image by
+            itself. Folds keep groups whole, as splits do.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Record:
     class_name: str
     split: Split
     sha256: str
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,13 +174,14 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
 
 
 def _as_line(record: Record) -> dict[str, object]:
-    return {
+    line: dict[str, object] = {
         "path": record.path,
         "label": record.label,
         "class": record.class_name,
         "split": record.split,
         "sha256": record.sha256,
     }
+    return line | {"group": record.group} if record.group else line
 
 
 def load(path: str | Path) -> Dataset:
@@ -249,8 +253,9 @@ def _read_manifest(path: Path) -> Iterator[Record]:
 def _record(path: Path, number: int, line: bytes) -> Record:
     try:
         row: Any = strict_json.parse_names(line)
-        return Record(row["path"], int(row["label"]), row["class"], row["split"], row["sha256"])
-    except (ValueError, KeyError, TypeError, OverflowError) as exc:
+        group = str(row.get("group", ""))
+        return Record(row["path"], int(row["label"]), row["class"], row["split"], row["sha256"], group)
+    except (AttributeError, ValueError, KeyError, TypeError, OverflowError) as exc:
         raise DatasetError(f"{path} line {number} is no record of an image ({exc}): stage it again") from exc
 
 

@@ -24,6 +24,7 @@ from scones_ml.dataset.grouping import KeptTogether, drop_leaks, group_names, ke
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.reading import Reading, read_all
 from scones_ml.dataset.records import SPLITS, Dataset, Record
+from scones_ml.dataset.resolution import THUMBNAIL_SIZE, choose_size
 from scones_ml.dataset.sources import TEST, Listing, Source, match_name
 from scones_ml.dataset.splits import split_images
 from scones_ml.errors import DatasetError
@@ -63,7 +64,7 @@ def stage(
     *,
     classes: Sequence[str] | None = None,
     seed: int = 0,
-    image_size: int = 32,
+    image_size: int | None = None,
     progress: Progress = no_progress,
     store: ObjectStore | None = None,
     downloads: str | Path = DOWNLOADS,
@@ -89,7 +90,8 @@ def stage(
             are the class folders.
         seed: decides the splits; those of a data set that was staged before stay as they are.
         image_size: the shorter side of an image is reduced to at most this many pixels; models see squares of this
-            side. A data set that is extended keeps its own, and the image policy that it was staged by.
+            side. None takes 224 where most images have 64 pixels or more on the shorter side, and 32 elsewhere. A data
+            set that is extended keeps its own, and the image policy that it was staged by.
         progress: called with (images read, images there are); before that, with bytes or objects downloaded.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded, so that it is fetched once.
@@ -103,24 +105,25 @@ def stage(
         DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
             left at the destination then, nor when the call is interrupted.
     """
-    if not 1 <= image_size <= _LARGEST_SIZE:
+    if image_size is not None and not 1 <= image_size <= _LARGEST_SIZE:
         raise DatasetError(f"images of {image_size} pixels a side cannot be staged: choose 1 to {_LARGEST_SIZE:,}")
     origin = open_source(
         source,
         seed=seed,
-        image_size=image_size,
+        image_size=image_size or THUMBNAIL_SIZE,
         names=tuple(classes or ()),
         store=store,
         downloads=Path(downloads),
         progress=progress,
         label_attribute=label_attribute,
     )
-    reading = Reading(image_size)
-    if isinstance(origin, ExtendedDataset):
-        reading = Reading(origin.data.image_size, origin.data.policy)
     with _reading(origin):
         chosen = _choose_classes(origin, classes)
         listing = origin.listing(chosen)
+    if isinstance(origin, ExtendedDataset):
+        reading = Reading(origin.data.image_size, origin.data.policy)
+    else:
+        reading = Reading(image_size or choose_size(listing.candidates))
     settled = isinstance(origin, ExtendedDataset) or {found.split for found in listing.candidates} >= set(SPLITS)
     if not settled:
         listing = _with_test_alone(listing)
@@ -135,7 +138,7 @@ def stage(
         kept_together, together = keep_together(kept)
         kept, same = split_images(kept, chosen, seed, kept_together)
         problems = sorted([*left_out, *repeats, *leaks, *same], key=lambda problem: problem.name)
-        records = _place(kept, chosen, work)
+        records = _place(kept, chosen, _groups(origin, kept_together), work)
         facts = {
             "seed": seed,
             "image_size": reading.size,
@@ -285,7 +288,17 @@ def _check_classes(
             )
 
 
-def _place(assigned: Iterable[StagedImage], classes: tuple[str, ...], work: Path) -> list[Record]:
+def _groups(origin: Source, kept_together: Iterable[Sequence[StagedImage]]) -> dict[str, str]:
+    """The group of each image that has one, by the image's name; a group is called after the first of its sources."""
+    found = {image.name: min(other.source for other in group)[:16] for group in kept_together for image in group}
+    if isinstance(origin, ExtendedDataset):
+        found |= {record.path: record.group for record in origin.data.records}
+    return found
+
+
+def _place(
+    assigned: Iterable[StagedImage], classes: tuple[str, ...], groups: Mapping[str, str], work: Path
+) -> list[Record]:
     """Move each image to SPLIT/CLASS/NAME.png under a name that is safe on every file system and in a URL."""
     folders = _folder_names(classes)
     taken: set[str] = set()
@@ -301,7 +314,7 @@ def _place(assigned: Iterable[StagedImage], classes: tuple[str, ...], work: Path
         target = work / path
         target.parent.mkdir(parents=True, exist_ok=True)
         image.file.replace(target)
-        found.append(Record(path, label, image.class_name, split, image.digest))
+        found.append(Record(path, label, image.class_name, split, image.digest, groups.get(image.name, "")))
     shutil.rmtree(work / "incoming")  # what was dropped is still there
     return sorted(found, key=lambda record: (SPLITS.index(record.split), record.label, record.path))
 

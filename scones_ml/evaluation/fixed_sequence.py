@@ -12,6 +12,7 @@ lenient one would miss small but good regions.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,10 +24,11 @@ from scones_ml.evaluation.intervals import binomial_cdf
 if TYPE_CHECKING:
     from scones_ml.evaluation.arrays import FloatArray
 
-__all__ = ["candidates", "first_powerful", "tolerances"]
+__all__ = ["candidates", "enough_labels", "fewest_labels", "first_powerful", "tolerances"]
 
 _ENOUGH_STEPS = 10  # sharp numbers; with fewer the steps are coarse
 _START_SHARE = 0.5  # of the images, at most: half of them are left to search
+_MOST_LABELS = 5_000  # enough for 99 %; a higher target takes more than it pays to look for
 _START_POWER = 0.9  # a model that errs half as often as permitted passes nine times in ten
 
 
@@ -54,6 +56,20 @@ def candidates(confidence: FloatArray, target_precision: float, confidence_level
     # the number of images at least as confident as the last one wanted
     whole = np.searchsorted(-confidence, -confidence[np.asarray(wanted) - 1], side="right")
     return tuple(int(count) for count in np.unique(whole))
+
+
+def fewest_labels(target_precision: float, confidence_level: float = 0.95) -> int:
+    """How many labels a promise takes if every answer is right: 59 for 95 % at 95 % confidence."""
+    return math.ceil(math.log(1 - confidence_level) / math.log(target_precision))
+
+
+def enough_labels(target_precision: float, confidence_level: float = 0.95) -> int:
+    """How many labels give a model that errs half as often as permitted its threshold nine times in ten.
+
+    506 for 95 % at 95 % confidence; never more than 5,000.
+    """
+    delta, half = 1 - confidence_level, (1 - target_precision) / 2
+    return first_powerful(_MOST_LABELS, target_precision, delta, half, _START_POWER) or _MOST_LABELS
 
 
 @lru_cache(maxsize=64)

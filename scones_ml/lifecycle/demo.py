@@ -37,6 +37,7 @@ ENDPOINT = "scones-demo"
 BROKEN_KEY = "truncated.png"
 LARGE_KEY = "twelve-megapixels.jpg"
 AWKWARD_KEY = "my photo+1.png"
+_DRAWN_SIZE = 32  # pixels
 _LARGE = (4000, 3000)  # pixels: twelve million, as a phone takes them
 _LARGE_KIND = "motorcycle"
 
@@ -66,7 +67,7 @@ class DemoRequest:
         threads: for training.
         images: how many test images go through the workflow.
         per_class: how many images of each class are drawn.
-        image_size: side of the square that the model sees, in pixels.
+        image_size: side of the square that the model sees, in pixels; None takes what suits the images.
     """
 
     folder: Path
@@ -76,7 +77,7 @@ class DemoRequest:
     threads: int = 1
     images: int = 60
     per_class: int = 600
-    image_size: int = 32
+    image_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class _Clock:
 
 
 def _stage(request: DemoRequest, progress: Progress) -> StageResult:
-    source = request.source or Synthetic(request.per_class, request.image_size, request.seed)
+    source = request.source or Synthetic(request.per_class, request.image_size or _DRAWN_SIZE, request.seed)
     return dataset.stage(
         source,
         request.folder / "data",
