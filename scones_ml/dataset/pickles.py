@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
-import pickle
-import pickletools
 
 import numpy as np
 
 from scones_ml.errors import DatasetError
+from scones_ml.restricted_pickle import ForbiddenPickleError, load_restricted
 
 __all__ = ["load_arrays"]
 
-_NUMBERED = ("BINPUT", "LONG_BINPUT", "PUT")
 _KINDS = "biuf"  # truth values and numbers: an array of objects could hold anything
 
 
@@ -28,40 +25,14 @@ def load_arrays(data: bytes, name: str) -> object:
         DatasetError: it asks for anything else, or is broken; nothing of it has run.
     """
     try:
-        _check_sizes(data)
-        return _ArrayUnpickler(io.BytesIO(data), name).load()
-    except DatasetError:
-        raise
-    # A pickle is a program: a broken one can fail in any way that its opcodes can.
-    except Exception as exc:
-        raise DatasetError(f"{name} is no pickle of arrays ({type(exc).__name__}): download it again") from exc
-
-
-def _check_sizes(data: bytes) -> None:
-    """Refuse what announces more than there is: pickle would make room for it first, and fill the memory."""
-    for opcode, argument, _ in pickletools.genops(data):  # which checks the length of every text and byte string
-        if opcode.name in _NUMBERED and isinstance(argument, int) and argument > len(data):
-            raise ValueError(f"{opcode.name} {argument} in {len(data)} bytes")
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Gives out stand-ins for the three names that an array's pickle needs, and refuses every other name."""
-
-    def __init__(self, file: io.BytesIO, name: str) -> None:
-        super().__init__(file, encoding="bytes")
-        self._name = name
-
-    def find_class(self, module: str, name: str, /) -> object:
-        found = _ALLOWED.get((module, name))
-        if found is None:
-            raise DatasetError(
-                f"{self._name} asks for {module}.{name}: only numpy arrays and plain containers are read, "
-                "nothing of it was run"
-            )
-        return found
-
-    def persistent_load(self, pid: object, /) -> object:
-        raise DatasetError(f"{self._name} refers to something outside of it ({pid!r}): nothing of it was run")
+        return load_restricted(data, _ALLOWED, encoding="bytes")
+    except ForbiddenPickleError as exc:
+        raise DatasetError(
+            f"{name} {exc}: only numpy arrays and plain containers are read, nothing of it was run"
+        ) from exc
+    except ValueError as exc:
+        cause = type(exc.__cause__).__name__
+        raise DatasetError(f"{name} is no pickle of arrays ({cause}): download it again") from exc
 
 
 class _Array(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):

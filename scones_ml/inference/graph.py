@@ -7,8 +7,8 @@ read. The numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from scones_ml.printable import printable
 
@@ -79,25 +79,48 @@ _BITS: Final = {  # of an element, by its type
     **dict.fromkeys((21, 22, 23), 4),
 }
 
+_FLOAT, _FLOAT16 = 1, 10  # types of elements
+_CONSTANTS: Final = frozenset((b"Constant", b"Shape", b"Size"))  # the latter two where the input's shape is known
+_WITHOUT_CONSTANTS: Final = frozenset(  # ONNX Runtime never replaces them by a graph that has constants of its own
+    b"Add ArgMax AveragePool BatchNormalization Cast Clip Concat Constant Conv Div Equal Erf Exp Expand Flatten Gather "
+    b"Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid Identity LayerNormalization Less LessOrEqual "
+    b"Log MatMul Max MaxPool Min Mul Neg Not Pad Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum Relu "
+    b"Reshape Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Sum Tanh TopK Transpose Unsqueeze Where".split()
+)
+
 _Field = tuple[int, int, int, int]
 
 
-def check_graph(graph: bytes) -> None:
+class _Node(NamedTuple):
+    operator: bytes
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+    attributes: tuple[tuple[bytes, int], ...]
+
+
+def check_graph(graph: bytes) -> bool:
     """Refuse a graph that ONNX Runtime should not read.
 
     Args:
         graph: the bytes of ``model.onnx``.
 
+    Returns:
+        Whether constants may be folded while the graph is loaded: all that there is to compute is the widening of fp16
+        weights to fp32, each once, which takes twice the bytes of the file at most.
+
     Raises:
         ValueError: it holds what a classifier does not need, or is no ONNX. The message goes on after the file's name.
     """
-    _Check(graph).message("model", 0, len(graph))
+    check = _Check(graph)
+    check.message("model", 0, len(graph))
+    return check.only_widens_weights()
 
 
 class _Check:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._fields_left, self._text_left = _MOST_FIELDS, _MOST_TEXT
+        self._graph = (0, 0)
 
     def message(self, kind: str, start: int, end: int) -> None:
         """Check a message; how deep they are in each other is bounded by what is known."""
@@ -116,6 +139,8 @@ class _Check:
                 if number in seen and (kind, number) in _ONCE:
                     raise ValueError(_NO_ONNX)
                 seen.add(number)
+                if holds == "graph":
+                    self._graph = (value, stop)
                 self.message(holds, value, stop)
             elif holds != _WEIGHTS:
                 self._text_left -= stop - value
@@ -124,6 +149,40 @@ class _Check:
                     raise ValueError(f"needs operators of {domain}: only ONNX's own are let in")
         if self._text_left < 0:
             raise ValueError(f"holds more than {_MOST_TEXT:,} bytes besides its weights")
+
+    def only_widens_weights(self) -> bool:
+        """Whether the only nodes that could be folded are Casts of weights from fp16 to fp32, one for each."""
+        self._fields_left = _MOST_FIELDS
+        nodes, weights = list[_Node](), list[tuple[bytes, int]]()
+        for number, _, start, end in self._fields(*self._graph):
+            if number == 1:
+                nodes.append(self._node(start, end))
+            elif number == 5:
+                weights.append(self._named(start, end, 8, _ELEMENT_TYPE))
+        return _only_widens(nodes, weights)
+
+    def _node(self, start: int, end: int) -> _Node:
+        inputs, outputs, operator, attributes = list[bytes](), list[bytes](), b"", list[tuple[bytes, int]]()
+        for number, _, at, stop in self._fields(start, end):
+            if number == 1:
+                inputs.append(self._data[at:stop])
+            elif number == 2:
+                outputs.append(self._data[at:stop])
+            elif number == 4:
+                operator = self._data[at:stop]
+            elif number == 5:
+                attributes.append(self._named(at, stop, 1, 3))
+        return _Node(operator, tuple(inputs), tuple(outputs), tuple(attributes))
+
+    def _named(self, start: int, end: int, name: int, number: int) -> tuple[bytes, int]:
+        """Name and number of a tensor or an attribute, which stand in these fields."""
+        found, value = b"", 0
+        for field, wire, at, stop in self._fields(start, end):
+            if field == name:
+                found = self._data[at:stop]
+            elif field == number and wire == _VARINT:
+                value = at
+        return found, value
 
     def _tensor(self, start: int, end: int) -> Iterator[_Field]:
         """The fields of a tensor, held against each other: what it says of its size, and what is there."""
@@ -186,6 +245,35 @@ class _Check:
                 return value, at
             shift += 7
         raise ValueError(_NO_ONNX)
+
+
+def _only_widens(nodes: Sequence[_Node], weights: Sequence[tuple[bytes, int]]) -> bool:
+    """See :meth:`_Check.only_widens_weights`.
+
+    The order of the nodes does not matter: of those that must not be folded, the first to be folded would have only
+    weights, shapes and widened weights as inputs.
+    """
+    types = dict(weights)
+    widened = {
+        node.inputs[0]: node
+        for node in nodes
+        if node.operator == b"Cast"
+        and len(node.inputs) == 1
+        and types.get(node.inputs[0]) == _FLOAT16
+        and node.attributes == ((b"to", _FLOAT),)
+    }
+    allowed = {id(node) for node in widened.values()}  # a second Cast of the same weight is not
+    constants = {b"", *types}
+    for node in nodes:
+        if id(node) in allowed or node.operator in _CONSTANTS:
+            constants.update(node.outputs)
+    others = [node for node in nodes if id(node) not in allowed and node.operator != b"Constant"]
+    names = [name for name, _ in weights] + [name for node in nodes for name in node.outputs]
+    return (
+        len(set(names)) == len(names)
+        and all(node.operator in _WITHOUT_CONSTANTS for node in nodes)
+        and not any(constants.issuperset(node.inputs) for node in others)
+    )
 
 
 _NO_ONNX: Final = "is no ONNX graph, or cut off"

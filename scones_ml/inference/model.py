@@ -7,13 +7,11 @@ them for a later one to go on from (:mod:`scones_ml.training.weights`); nothing 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal
 
@@ -21,10 +19,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from scones_ml import images, strict_json
 from scones_ml.bounded import open_regular, read_at_most
-from scones_ml.errors import ConfigurationError, InferenceError, MissingExtraError
+from scones_ml.errors import ConfigurationError, InferenceError
 from scones_ml.formats import FORMAT, newer_format
 from scones_ml.inference.archive import root_files
-from scones_ml.inference.graph import check_graph
+from scones_ml.inference.session import open_session
 from scones_ml.printable import printable
 from scones_ml.settings import Fit, ImagePolicy
 
@@ -52,7 +50,6 @@ MODEL_WEIGHTS = "weights.npz"
 
 _MOST_BYTES: Final = {MODEL_GRAPH: 110_000_000, MODEL_CARD: 4_000_000, MODEL_WEIGHTS: 220_000_000}
 _LONGEST_SIDE, _MOST_LABELS, _LONGEST_LABEL = 4_096, 10_000, 200
-_MOST_MEMORY: Final = 2_000_000_000  # bytes that the models of a process may take while they answer
 _PIXELS_AT_A_TIME: Final = 2**16  # 64 images of 32 x 32; a network may take 5 kB for each
 
 
@@ -153,7 +150,7 @@ class OnnxClassifier:
         self.file_bytes = len(graph)
         self._policy = card.image_policy(policy)
         self._name = f"{name}/{MODEL_GRAPH}" if name else MODEL_GRAPH
-        self._session = _session(graph, self._name)
+        self._session = open_session(graph, self._name, "train the model anew")
         _check_fit(self._session, card, self._name)
 
     @property
@@ -324,42 +321,6 @@ def _member(archive: IO[bytes], name: str, model: str) -> bytes:
     if name not in found:
         raise ConfigurationError(f"the model {model} holds no {name}: train one with `scones train DATA`")
     return found[name]
-
-
-def _session(graph: bytes, name: str) -> onnxruntime.InferenceSession:
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as exc:
-        raise MissingExtraError("onnxruntime", "onnx") from exc
-    try:
-        check_graph(graph)
-    except ValueError as exc:
-        raise ConfigurationError(f"{name} {exc}; train the model anew") from exc
-    _limit_memory()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # one small image at a time: more threads only cost
-    options.log_severity_level = 4  # what fails is raised
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    try:
-        return onnxruntime.InferenceSession(
-            graph,
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["ConstantFolding"],  # it would compute while it loads, for as long as the graph likes
-        )
-    except Exception as exc:  # ONNX Runtime's own classes have no common base
-        reason = printable(str(exc).splitlines()[0])
-        raise ConfigurationError(f"{name} cannot be loaded: {reason}; train the model anew") from exc
-
-
-@cache
-def _limit_memory() -> None:
-    """Bound what graphs allocate: a few bytes of one can ask for any number of gigabytes."""
-    import onnxruntime as ort
-
-    cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    with contextlib.suppress(Exception):  # whoever shares the process has set a bound of their own
-        ort.create_and_register_allocator(cpu, ort.OrtArenaCfg({"max_mem": _MOST_MEMORY}))
 
 
 def _check_fit(session: onnxruntime.InferenceSession, card: ModelCard, name: str) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
+from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.training.network import LOGIT_SCALE
 from scones_ml.training.tta import SHIFT_WEIGHTS, SHIFTS
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["to_onnx"]
 
-_OPSET, _IR_VERSION = 20, 9  # the first operator set with Gelu; ONNX Runtime 1.17 and newer read both
 _INT64_MIN = -(2**63)  # the end of a Slice backwards that takes index 0, too; -1 would mean the last
 
 
@@ -41,7 +40,7 @@ def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
     Returns:
         A serialised model: input ``image`` uint8 (N, S, S, 3), output ``probabilities`` float32 (N, K).
     """
-    graph = _Graph()
+    graph = GraphWriter("image", TensorProto.UINT8, (size, size, 3))
     network = fitted.network
     x = graph.add("Cast", "image", to=TensorProto.FLOAT)
     x = graph.add("Transpose", x, perm=[0, 3, 1, 2])  # (N, 3, S, S)
@@ -57,10 +56,10 @@ def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
     x = graph.add("Mul", x, graph.constant(weights))
     x = graph.add("ReduceSum", x, graph.constant(np.array([0])), keepdims=0)  # (N, K)
     graph.add("Softmax", x, output="probabilities", axis=1)
-    return graph.serialise(size, head.shape[1])
+    return graph.serialise("probabilities", head.shape[1])
 
 
-def _views(graph: _Graph, x: str, size: int) -> str:
+def _views(graph: GraphWriter, x: str, size: int) -> str:
     """The six views of every image, one after another along the batch; see ``views.averaged_logits``."""
     padded = graph.add("Pad", x, graph.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="reflect")
     shifted = [
@@ -79,7 +78,7 @@ def _whitening(fitted: Fitted) -> tuple[NDArray[np.float32], NDArray[np.float32]
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
-def _stage(graph: _Graph, x: str, stage: Stage) -> str:
+def _stage(graph: GraphWriter, x: str, stage: Stage) -> str:
     x = graph.convolve(x, *_folded(stage.conv1, stage.norm1), padding=1)
     x = graph.add("Gelu", graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]))
     return graph.add("Gelu", graph.convolve(x, *_folded(stage.conv2, stage.norm2), padding=1))
@@ -97,44 +96,3 @@ def _array(tensor: Tensor | None) -> NDArray[np.float64]:
     if tensor is None:
         raise TypeError("every convolution and norm that is exported has this parameter")
     return tensor.detach().double().cpu().numpy()
-
-
-class _Graph:
-    """Nodes and constants in the making; every method returns the name of the tensor that it added."""
-
-    def __init__(self) -> None:
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
-
-    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: int | str | list[int]) -> str:
-        name = output or f"{operator.lower()}_{len(self._nodes)}"
-        node = helper.make_node(operator, list(inputs), [name], name)
-        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
-        self._nodes.append(node)
-        return name
-
-    def constant(self, values: NDArray[np.generic]) -> str:
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def convolve(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], padding: int = 0) -> str:
-        return self.add("Conv", x, self.constant(weight), self.constant(bias), pads=[padding] * 4)
-
-    def slice(self, x: str, starts: list[int], ends: list[int], axes: list[int], steps: list[int] | None = None) -> str:
-        bounds = (starts, ends, axes, steps or [1] * len(axes))
-        return self.add("Slice", x, *(self.constant(np.array(values, np.int64)) for values in bounds))
-
-    def serialise(self, size: int, classes: int) -> bytes:
-        graph = helper.make_graph(
-            self._nodes,
-            "scones_ml",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size, size, 3])],
-            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", classes])],
-            self._constants,
-        )
-        opsets = [helper.make_opsetid("", _OPSET)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="scones_ml")
-        onnx.checker.check_model(model, full_check=True)
-        serialised: bytes = model.SerializeToString(deterministic=True)
-        return serialised

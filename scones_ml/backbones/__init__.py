@@ -1,0 +1,33 @@
+"""Backbones: pretrained networks that turn images into features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scones_ml.backbones import lite0
+from scones_ml.backbones.backbone import Backbone
+from scones_ml.backbones.cache import cached
+from scones_ml.errors import ConfigurationError
+
+__all__ = ["Backbone", "efficientnet_lite0"]
+
+_VERSION = 1  # of the graph that lite0 writes: files of another in a cache are not read
+
+
+def efficientnet_lite0(size: int = 224, cache: Path | None = None) -> Backbone:
+    """EfficientNet-Lite0 without its last layer: 1,280 features, 7 MB.
+
+    Args:
+        size: side of its images, from 128 to 448 pixels.
+        cache: folder that keeps the graph, written once; None makes it each time, in about half a second.
+
+    Raises:
+        ConfigurationError: another size, or the installed weights are damaged.
+        MissingExtraError: the weights or onnx are not installed (and the graph is not in the cache).
+    """
+    if size not in lite0.SIZES:
+        raise ConfigurationError(
+            f"{lite0.NAME} takes images of {lite0.SIZES[0]} to {lite0.SIZES[-1]} pixels, not of {size}"
+        )
+    graph = cached(cache, f"{lite0.NAME}-{size}-v{_VERSION}", lambda: lite0.to_onnx(lite0.read_weights(), size))
+    return Backbone(lite0.NAME, lite0.LICENCE, graph, size, lite0.FEATURES)
