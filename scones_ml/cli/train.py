@@ -23,8 +23,29 @@ __all__ = ["train"]
 _SYNTHETIC = "synthetic"
 Data = Annotated[Path | None, typer.Argument(help="A staged data set.", show_default=False)]
 Model = Annotated[Path | None, typer.Option("--model", help="Where to; WORKSPACE/model otherwise.")]
-Preset = Annotated[Literal["fast", "best"], typer.Option("--preset", help="The training recipe.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the images; the preset's otherwise.")]
+RecipeName = Annotated[
+    Literal["auto", "head", "scratch"],
+    typer.Option(
+        "--recipe",
+        help="head: a classifier on a pretrained backbone, for photographs; scratch: a small network of its own, for "
+        "thumbnails (needs the extra train); auto: what suits the images.",
+    ),
+]
+FitName = Annotated[
+    Literal["crop", "pad", "stretch"],
+    typer.Option("--fit", help="How an image becomes a square: its middle, all of it on white, or out of proportion."),
+]
+BackboneFile = Annotated[
+    Path | None,
+    typer.Option("--backbone", help="An ONNX file, see docs/backbones.md; of the recipe head."),
+]
+Preset = Annotated[
+    Literal["fast", "best"] | None, typer.Option("--preset", help="Of the recipe scratch; fast otherwise.")
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", min=1, help="Of the recipe scratch: passes over the images."),
+]
 Init = Annotated[
     str | None,
     typer.Option("--init", help="A model to go on from, or synthetic: one that has seen drawings only, made here."),
@@ -49,7 +70,10 @@ def train(
     context: typer.Context,
     data: Data = None,
     model: Model = None,
-    preset: Preset = "fast",
+    recipe: RecipeName = "auto",
+    fit: FitName = "crop",
+    backbone: BackboneFile = None,
+    preset: Preset = None,
     epochs: Epochs = None,
     init: Init = None,
     seed: Seed = 0,
@@ -84,17 +108,26 @@ def train(
     request = TrainingRequest(
         data=data,
         model=target,
-        preset=preset,
+        recipe=recipe,
+        fit=fit,
+        backbone=backbone,
+        cache=workspace / "cache",
+        preset=preset or "fast",
         seed=seed,
         threads=threads,
         epochs=epochs,
         target_precision=target_precision,
         device=device,
-        init=None if init is None else _start(init, data, preset, workspace),
+        init=None if init is None else _start(init, data, preset or "fast", workspace),
         instance_type=instance_type,
         spot=spot,
         max_seconds=round(3_600 * max_hours),
     )
+    choice = lifecycle.recipe_of(request)
+    if choice.recipe == "head" and (preset or epochs):
+        raise ConfigurationError(
+            "--preset and --epochs are of the recipe scratch: leave them out, or add --recipe scratch"
+        )
     if dry_run:
         if on == "aws" and init == _SYNTHETIC and request.init and not request.init.exists():
             raise ConfigurationError(
@@ -104,12 +137,13 @@ def train(
         show_plans([lifecycle.plan_train(backend, request)], json)
         return
     if init == _SYNTHETIC:
-        _train_on_drawings(backends.backend("local", workspace), data, preset, threads, workspace)
+        _train_on_drawings(backends.backend("local", workspace), data, preset or "fast", threads, workspace)
     elif request.init and lifecycle.may_have_seen(request.init, data):
         terminal.say(
             f"{request.init} was not trained on {data} or what it was extended from: if it has seen images that "
             f"{data} judges by, temperature and threshold flatter it"
         )
+    terminal.say(f"recipe {choice.recipe}: {choice.reason}")
     with terminal.progress("train") as progress:
         card = lifecycle.train(backend, request, progress, terminal.say)
     _show(card, target, data, json)

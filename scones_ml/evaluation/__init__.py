@@ -14,6 +14,7 @@ from scones_ml.evaluation.costs import (
     threshold_for_costs,
     threshold_for_coverage,
 )
+from scones_ml.evaluation.fixed_sequence import enough_labels, fewest_labels
 from scones_ml.evaluation.intervals import Estimate, clopper_pearson, wilson
 from scones_ml.evaluation.label_errors import LabelError, find_label_errors
 from scones_ml.evaluation.metrics import (
@@ -55,7 +56,9 @@ __all__ = [
     "clopper_pearson",
     "compare",
     "coverage_at_accuracy",
+    "enough_labels",
     "evaluate",
+    "fewest_labels",
     "find_label_errors",
     "find_near_duplicates",
     "fit_temperature",

@@ -70,7 +70,10 @@ class ModelCard(BaseModel):
         temperature: what the logits were divided by; it is already inside ``model.onnx``.
         metrics: figures with their intervals, by split.
         dataset_hash: sha256 of the data set, 64 hex digits.
-        preset: name of the training recipe.
+        recipe: ``"head"`` on a pretrained backbone, or ``"scratch"``; every model before there was a choice.
+        recipe_reason: why, in a few words.
+        backbone: name, licence and sha256 of the pretrained network; empty without one.
+        preset: of the recipe ``scratch``.
         epochs: passes over the training images.
         seed: of everything random.
         threads: CPU threads; the same seed and threads give the same model.
@@ -91,6 +94,9 @@ class ModelCard(BaseModel):
     temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     metrics: dict[str, object] = {}
     dataset_hash: str = ""
+    recipe: Literal["head", "scratch"] = "scratch"
+    recipe_reason: str = ""
+    backbone: dict[str, str] = {}
     preset: str = ""
     epochs: int = Field(default=0, ge=0)
     seed: int = 0

@@ -60,6 +60,8 @@ def synthetic_model(
             image_size=image_size,
             progress=lambda done, total: progress(50 * done // total, 100),
         )
-        request = TrainingRequest(drawn.dataset.root, model, preset, threads=threads, epochs=_DRAWINGS_EPOCHS)
+        request = TrainingRequest(
+            drawn.dataset.root, model, "scratch", preset=preset, threads=threads, epochs=_DRAWINGS_EPOCHS
+        )
         lifecycle.train(backend, request, lambda done, total: progress(50 + 50 * done // total, 100))
     return model

@@ -19,10 +19,12 @@ from scones_ml.ports import (
     Endpoint,
     ImageResult,
     Progress,
+    RecipeChoice,
     Steps,
     TrainingRequest,
     WorkflowModel,
     WorkflowRequest,
+    choose_recipe,
     no_progress,
     no_steps,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "plan_train",
     "plan_upload",
     "preview_deploy",
+    "recipe_of",
     "recording",
     "run",
     "train",
@@ -80,6 +83,16 @@ def plan_train(backend: Backend, request: TrainingRequest) -> Plan:
     """
     dataset.load(request.data)
     return backend.trainer.plan(request)
+
+
+def recipe_of(request: TrainingRequest) -> RecipeChoice:
+    """The recipe that a training is going to take, and why.
+
+    Raises:
+        DatasetError: ``request.data`` is not a staged data set.
+    """
+    data = dataset.load(request.data)
+    return choose_recipe(request.recipe, dataset.typical_side(data), data.image_size, init=request.init is not None)
 
 
 def train(

@@ -21,6 +21,7 @@ __all__ = ["LocalTrainer", "forget_training", "half_trained"]
 _TOTAL = re.compile(r"epochs=(\d+)")
 LOG = "training.log"
 _EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
+_FEATURES = re.compile(r"Features\[(\d+)\] of (\d+)")
 
 
 class LocalTrainer:
@@ -91,6 +92,10 @@ def forget_training(model: Path) -> None:
 
 def _command(request: TrainingRequest) -> list[str]:
     options: dict[str, object | None] = {
+        "--recipe": request.recipe,
+        "--fit": request.fit,
+        "--backbone": None if request.backbone is None else request.backbone.absolute(),
+        "--cache": None if request.cache is None else request.cache.absolute(),
         "--preset": request.preset,
         "--seed": request.seed,
         "--threads": request.threads,
@@ -137,7 +142,9 @@ def _follow(job: subprocess.Popen[str], keep: Callable[[str], object], progress:
         if not total and (match := _TOTAL.search(line)):
             total = int(match[1])
             progress(0, total)
-        elif match := _EPOCH.search(line):
+        elif match := _FEATURES.search(line):
+            progress(int(match[1]), int(match[2]))
+        elif total and (match := _EPOCH.search(line)):
             progress(int(match[1]) + 1, total)
 
 

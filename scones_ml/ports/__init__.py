@@ -11,7 +11,7 @@ from scones_ml.ports.classifier import Classifier
 from scones_ml.ports.deployment import BuiltInModel, Deployer, DeploymentRequest, Endpoint, RealTime, Serverless
 from scones_ml.ports.objects import CONCURRENT_REQUESTS, Buckets, ObjectStore, ObjectSummary, StoredObject
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
-from scones_ml.ports.training import Trainer, TrainingRequest
+from scones_ml.ports.training import Recipe, RecipeChoice, Trainer, TrainingRequest, choose_recipe
 from scones_ml.ports.workflow import (
     BulkRequest,
     BulkResult,
@@ -41,6 +41,8 @@ __all__ = [
     "ObjectSummary",
     "Progress",
     "RealTime",
+    "Recipe",
+    "RecipeChoice",
     "Serverless",
     "Steps",
     "StoredObject",
@@ -49,6 +51,7 @@ __all__ = [
     "WorkflowModel",
     "WorkflowRequest",
     "WorkflowRunner",
+    "choose_recipe",
     "no_progress",
     "no_steps",
 ]

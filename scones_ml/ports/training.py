@@ -4,14 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
+from scones_ml.settings import Fit
 
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
     from scones_ml.plans import Plan
 
-__all__ = ["Trainer", "TrainingRequest"]
+__all__ = ["Recipe", "RecipeChoice", "Trainer", "TrainingRequest", "choose_recipe"]
+
+Recipe = Literal["auto", "head", "scratch"]
+"""How to learn: ``head`` puts a classifier on a pretrained backbone, ``scratch`` trains a small network."""
+
+_PHOTOGRAPH_SIDE: Final = 64  # pixels, as staging has it
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeChoice:
+    """Which recipe, and why.
+
+    Attributes:
+        recipe: the one that is taken.
+        reason: in a few words.
+    """
+
+    recipe: Literal["head", "scratch"]
+    reason: str
+
+
+def choose_recipe(wanted: Recipe, side: int, image_size: int, *, init: bool = False) -> RecipeChoice:
+    """The recipe for a data set.
+
+    Args:
+        wanted: what was asked for; ``"auto"`` leaves it to the images.
+        side: the median of the shorter sides of the staged images, in pixels.
+        image_size: side of the square that the model will see, in pixels.
+        init: whether there is a model to go on from.
+    """
+    if wanted != "auto":
+        return RecipeChoice(wanted, "asked for")
+    if init:
+        return RecipeChoice("scratch", "it goes on from a network that was trained from scratch")
+    if side >= _PHOTOGRAPH_SIDE:
+        return RecipeChoice("head", f"photographs: the shorter side has {side} pixels, {_PHOTOGRAPH_SIDE} or more")
+    if image_size > _PHOTOGRAPH_SIDE:
+        return RecipeChoice("head", f"images of {side} pixels, enlarged to {image_size}")
+    return RecipeChoice("scratch", f"thumbnails: the shorter side has {side} pixels, fewer than {_PHOTOGRAPH_SIDE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +60,11 @@ class TrainingRequest:
     Attributes:
         data: the staged data set's folder.
         model: the folder that the model is written to.
-        preset: ``"fast"`` or ``"best"``.
+        recipe: ``"auto"`` leaves it to the images, see :func:`choose_recipe`.
+        fit: what makes the model's square of an image, where the data set was staged by image policy 2.
+        backbone: an ONNX file in the place of the recipe ``head``'s own backbone.
+        cache: a folder that keeps the backbone and what it made of images, for later trainings; None keeps nothing.
+        preset: of the recipe ``scratch``, ``"fast"`` or ``"best"``.
         seed: of everything random.
         threads: CPU threads; None leaves it to the preset.
         epochs: passes over the training images; None leaves it to the preset.
@@ -36,6 +79,10 @@ class TrainingRequest:
 
     data: Path
     model: Path
+    recipe: Recipe = "auto"
+    fit: Fit = "crop"
+    backbone: Path | None = None
+    cache: Path | None = None
     preset: str = "fast"
     seed: int = 0
     threads: int | None = None

@@ -17,7 +17,7 @@ import sys
 import threading
 from pathlib import Path
 
-from scones_ml.errors import MissingExtraError, SconesError, TrainingError
+from scones_ml.errors import MissingExtraError, SconesError
 from scones_ml.training.presets import PRESETS
 
 __all__ = ["main"]
@@ -44,6 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scones_ml.training", description="Train a classifier.")
+    parser.add_argument("--recipe", choices=["auto", "head", "scratch"], default="auto", help="(default: auto)")
+    parser.add_argument("--fit", choices=["crop", "pad", "stretch"], default="crop", help="(default: crop)")
+    parser.add_argument("--backbone", type=Path, help="an ONNX file in the place of the recipe head's own backbone")
+    parser.add_argument("--cache", type=Path, help="a folder that keeps the backbone and the images' features")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="the recipe (default: fast)")
     parser.add_argument("--epochs", type=_positive, help="passes over the training images (default: the preset's)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
@@ -64,21 +68,25 @@ def _train(options: argparse.Namespace) -> None:
     threads = _available_threads(options.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism on CUDA asks for
     try:
-        from scones_ml.training.run import Job, run
+        from scones_ml.training.job import Job, run
     except ModuleNotFoundError as exc:
-        raise MissingExtraError(str(exc.name), "train") from exc
+        raise MissingExtraError(str(exc.name), "onnx") from exc
     run(
         Job(
             data=_folder("SM_CHANNEL_TRAINING", "input/data/training"),
             model_dir=_folder("SM_MODEL_DIR", "model"),
             output_dir=_folder("SM_OUTPUT_DATA_DIR", "output/data"),
+            recipe=options.recipe,
+            fit=options.fit,
+            backbone=options.backbone,
+            cache=options.cache,
             init=_init(),
             checkpoints=checkpoints if (checkpoints := _base() / "checkpoints").is_dir() else None,
             preset=options.preset,
             epochs=options.epochs,
             seed=options.seed,
             threads=threads,
-            device=_device(options.device),
+            device=options.device,
             target_precision=options.target_precision,
         )
     )
@@ -110,16 +118,6 @@ def _available_threads(wanted: int) -> int:
             f"--threads {wanted} is more than the {available} this process may use: taking {available}", file=sys.stderr
         )
     return min(wanted, available)
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("--device cuda: torch finds no CUDA device here; use --device cpu")
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
 
 
 def _positive(text: str) -> int:

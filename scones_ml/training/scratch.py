@@ -1,7 +1,8 @@
-"""One training job: a staged data set in, a model folder out.
+"""The recipe ``scratch``: a small network that learns from the data set's images alone, for thumbnails.
 
 The splits have one use each: ``train`` teaches the network, ``validation`` fits the temperature, ``calibration``
-chooses the threshold, ``test`` is reported and decides nothing.
+chooses the threshold, ``test`` is reported and decides nothing. Where ``calibration`` is too small for any promise, it
+and ``validation`` do both by turns, see :func:`scones_ml.evaluation.choose_threshold_cross_fitted`.
 """
 
 # ruff: noqa: T201 - standard output is where SageMaker looks for metrics
@@ -10,22 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
-from scones_ml import __version__, dataset
 from scones_ml.errors import TrainingError
 from scones_ml.evaluation import choose_threshold, evaluate, fit_temperature
-from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, ModelCard, OnnxClassifier, read_file
+from scones_ml.inference.model import MODEL_GRAPH, MODEL_WEIGHTS, ModelCard, OnnxClassifier, read_file
 from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Training, make_repeatable
+from scones_ml.training.job import Job, Trained
 from scones_ml.training.network import MINIMUM_SIZE
 from scones_ml.training.presets import PRESETS, fine_tuning
 from scones_ml.training.weights import initial, to_weights
@@ -37,94 +35,74 @@ if TYPE_CHECKING:
     from scones_ml.training.fit import Epoch, Fitted
     from scones_ml.training.presets import Recipe
 
-__all__ = ["Job", "run"]
+__all__ = ["train"]
+
+_LARGEST_UNASKED: Final = 64  # pixels; memory and time grow with the area
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a training job was asked for.
+def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
+    """Train a network.
 
-    Attributes:
-        data: folder of the staged data set.
-        model_dir: where ``model.onnx`` and ``model.json`` go.
-        output_dir: where ``history.json``, the figures by epoch, goes.
-        init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
-        checkpoints: folder that a training which is cut short goes on from, bit for bit; kept nowhere when None.
-        preset: a key of ``PRESETS``.
-        epochs: passes over the training images; None takes the preset's.
-        seed: of everything random.
-        threads: CPU threads, within the process's affinity.
-        device: ``"cpu"`` or ``"cuda"``.
-        target_precision: what accepted answers should reach, in (0, 1).
-    """
-
-    data: Path
-    model_dir: Path
-    output_dir: Path
-    init: Path | None = None
-    checkpoints: Path | None = None
-    preset: str = "fast"
-    epochs: int | None = None
-    seed: int = 0
-    threads: int = 1
-    device: str = "cpu"
-    target_precision: float = 0.95
-
-
-def run(job: Job) -> ModelCard:
-    """Train, calibrate, export and write; metric lines go to standard output.
+    Args:
+        job: what was asked for.
+        data: the data set.
+        card: what is known of the model before.
 
     Raises:
-        DatasetError: the data set is not there, not staged or not whole.
+        DatasetError: an image is gone or broken.
         ConfigurationError: the model to go on from is none.
-        TrainingError: it cannot be learned from, or learning went wrong.
+        TrainingError: the images are too small, or too large unless the recipe was asked for, or learning went wrong.
     """
-    make_repeatable(job.threads, job.device)
-    data = dataset.load(job.data)
-    _check(data)
+    _check_size(data, job)
+    device = _device(job.device)
+    make_repeatable(job.threads, device)
     recipe = PRESETS[job.preset]
     if job.init:
         recipe = fine_tuning(recipe, len(data.split("train")))
     recipe = dataclasses.replace(recipe, epochs=job.epochs or recipe.epochs)
-    card = ModelCard(
-        labels=data.classes,
-        input_size=data.image_size,
-        policy=data.policy,
-        fit=None if data.policy == 1 else "crop",
-        dataset_hash=data.hash,
-        preset=job.preset,
-        epochs=recipe.epochs,
-        seed=job.seed,
-        threads=job.threads,
-        base_model=hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
-        library_version=__version__,
-    )
+    update = {
+        "preset": job.preset,
+        "epochs": recipe.epochs,
+        "base_model": hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
+    }
+    card = card.model_copy(update=update)
     progress = _Progress(*data.arrays("validation", card.image_policy()))
-    fitted = _trained(job, data, recipe, card, progress)
+    fitted = _trained(job, device, data, recipe, card, progress)
     card = card.model_copy(update={"temperature": progress.temperature(fitted)})
     graph = to_onnx(fitted, card.input_size, card.temperature)
     card = _judged(card, OnnxClassifier(graph, card), data, job.target_precision)
-    _write(
-        {
-            job.model_dir / MODEL_GRAPH: graph,
-            job.model_dir / MODEL_CARD: card.model_dump_json(indent=2).encode(),
-            job.model_dir / MODEL_WEIGHTS: to_weights(fitted),
-            job.output_dir / "history.json": json.dumps(progress.history, indent=2).encode(),
-        }
-    )
-    return card
+    return Trained(card, graph, progress.history, {MODEL_WEIGHTS: to_weights(fitted)})
 
 
-def _trained(job: Job, data: Dataset, recipe: Recipe, card: ModelCard, progress: _Progress) -> Fitted:
+def _check_size(data: Dataset, job: Job) -> None:
+    if data.image_size < MINIMUM_SIZE:
+        raise TrainingError(f"images of {data.image_size} pixels a side are too small: stage at {MINIMUM_SIZE} or more")
+    if data.image_size > _LARGEST_UNASKED and job.recipe != "scratch":
+        share = (data.image_size / 32) ** 2
+        raise TrainingError(
+            f"training from scratch on images of {data.image_size} pixels takes {share:.0f} times the time and memory "
+            "of 32 pixels: add --recipe scratch if that is meant, or take --recipe head"
+        )
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def _trained(job: Job, device: str, data: Dataset, recipe: Recipe, card: ModelCard, progress: _Progress) -> Fitted:
     """Train to the end, from the newest checkpoint where there is one, and keep one after every epoch."""
     images, labels = data.arrays("train", card.image_policy())
     print(
         f"Training: epochs={recipe.epochs} images={len(labels)} classes={len(data.classes)} "
-        f"threads={job.threads} seed={job.seed} device={job.device}",
+        f"threads={job.threads} seed={job.seed} device={device}",
         flush=True,
     )
-    init = initial(job.init, data.classes, data.image_size, recipe.widths, job.device) if job.init else None
-    training = Training(images, labels, len(data.classes), recipe, seed=job.seed, device=job.device, init=init)
+    init = initial(job.init, data.classes, data.image_size, recipe.widths, device) if job.init else None
+    training = Training(images, labels, len(data.classes), recipe, seed=job.seed, device=device, init=init)
     # Another machine may have other threads: then the training goes on too, if not bit for bit.
     identity = card.model_dump(mode="json", exclude={"threads"})
     checkpoints = Checkpoints(job.checkpoints, identity) if job.checkpoints else None
@@ -164,17 +142,6 @@ class _Progress:
         return fit_temperature(fitted.logits(self._images), self._labels)
 
 
-def _check(data: Dataset) -> None:
-    counts = data.counts()["train"]
-    empty = [name for name in data.classes if not counts[name]]
-    if len(data.classes) < 2:
-        raise TrainingError(f"{data.root} holds one class only, {data.classes[0]}: two or more are needed")
-    if empty:
-        raise TrainingError(f"no training images of {', '.join(empty)} in {data.root}: add some and stage it again")
-    if data.image_size < MINIMUM_SIZE:
-        raise TrainingError(f"images of {data.image_size} pixels a side are too small: stage at {MINIMUM_SIZE} or more")
-
-
 def _judged(card: ModelCard, classifier: OnnxClassifier, data: Dataset, target_precision: float) -> ModelCard:
     """The card with the threshold that the calibration split gives, and the figures of the test split at it."""
     probabilities, labels = _predict(classifier, data, "calibration")
@@ -193,15 +160,3 @@ def _predict(classifier: OnnxClassifier, data: Dataset, split: Split) -> tuple[N
     images, labels = data.arrays(split, classifier.card.image_policy())
     parts = [classifier.predict_batch(images[start : start + 64]) for start in range(0, len(images), 64)]
     return np.concatenate(parts) if parts else np.empty((0, len(data.classes)), np.float32), labels
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """Write all files under temporary names first: an interruption or a full disk leaves none half-written."""
-    with ExitStack() as stack:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.part")
-            stack.callback(temporary.unlink, missing_ok=True)
-            temporary.write_bytes(content)
-        for path in files:
-            path.with_name(f".{path.name}.part").replace(path)

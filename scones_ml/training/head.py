@@ -1,0 +1,162 @@
+"""The recipe ``head``: a logistic classifier on the features of a pretrained backbone, for photographs.
+
+Features are computed once for each image and kept; what is learned on them takes a second. See
+:mod:`scones_ml.training.cross_fitting` for what the splits are used for.
+"""
+
+# ruff: noqa: T201 - standard output is where SageMaker looks for metrics
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from scones_ml import dataset
+from scones_ml.backbones import Backbone, efficientnet_lite0
+from scones_ml.backbones.extractor import BackboneExtractor
+from scones_ml.backbones.features import Features, extract
+from scones_ml.errors import ConfigurationError, TrainingError
+from scones_ml.evaluation import enough_labels, evaluate, softmax
+from scones_ml.inference.graph_writer import GraphWriter
+from scones_ml.inference.model import ModelCard, OnnxClassifier
+from scones_ml.training.cross_fitting import Learned, learn_cross_fitted, learn_held_out
+from scones_ml.training.job import Job, Trained
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scones_ml.dataset import Dataset, Record
+
+__all__ = ["train"]
+
+_FOLDS: Final = 5
+_MOST_CLASSES: Final = 1_000
+_ALMOST: Final = 0.01  # how far fp16 weights, and the graph that is served, may move a probability
+_AT_A_TIME: Final = 1_024  # rows
+_CHECKED: Final = 4  # images of each data set that the graph is asked about before it is written
+
+
+def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
+    """Learn a classifier and write it behind its backbone.
+
+    Args:
+        job: what was asked for.
+        data: the data set.
+        card: what is known of the model before.
+
+    Raises:
+        DatasetError: an image is gone or broken.
+        ConfigurationError: there is a model to go on from, or the images are of a size that the backbone does not take.
+        TrainingError: there are too many classes, or the backbone's features are not finite.
+        MissingExtraError: the backbone's weights are not installed.
+    """
+    _check(job, data)
+    started = time.perf_counter()
+    backbone = efficientnet_lite0(data.image_size, job.cache)
+    records = sorted(data.records, key=lambda record: record.split == "test")
+    print(f"Training: images={len(records)} classes={len(data.classes)} threads={job.threads}", flush=True)
+    features = extract(
+        BackboneExtractor(backbone),
+        data,
+        records,
+        card.image_policy(),
+        job.cache,
+        threads=job.threads,
+        progress=lambda done, total: print(f"Features[{done}] of {total}", flush=True),
+    )
+    labels = np.array([record.label for record in records], np.int64)
+    learned = _learn(features, labels, records, data, job)
+    weight = _half_where_it_does(learned, features)
+    graph = _to_onnx(backbone, weight, learned)
+    card = card.model_copy(
+        update={
+            "backbone": {"name": backbone.name, "sha256": backbone.sha256, "licence": backbone.licence},
+            "temperature": learned.temperature,
+            "threshold": learned.choice.threshold,
+            "threshold_choice": learned.choice.to_json(),
+        }
+    )
+    card = card.model_copy(update={"metrics": _metrics(learned, features, labels, records, card)})
+    _check_graph(graph, card, learned, features, records, data)
+    accuracy = float((learned.probabilities.argmax(axis=1) == labels[learned.judged]).mean())
+    print(f"Epoch[0] Validation-accuracy={accuracy:.6f}")
+    print(f"Epoch[0] Time cost={time.perf_counter() - started:.3f}", flush=True)
+    return Trained(card, graph, [{"epoch": 0, "Validation-accuracy": accuracy}], {})
+
+
+def _check(job: Job, data: Dataset) -> None:
+    if job.init:
+        raise ConfigurationError("--init goes on from a network that was trained from scratch: add --recipe scratch")
+    if len(data.classes) > _MOST_CLASSES:
+        raise TrainingError(f"{data.root} has {len(data.classes):,} classes, more than {_MOST_CLASSES:,}: split it up")
+
+
+def _learn(features: Features, labels: NDArray[np.int64], records: list[Record], data: Dataset, job: Job) -> Learned:
+    """Learn from all images but the test split's, which are the last of the records."""
+    splits = np.array([record.split for record in records])
+    parts = [np.flatnonzero(splits == name) for name in ("train", "validation", "calibration")]
+    classes = len(data.classes)
+    if len(parts[2]) >= enough_labels(job.target_precision):
+        return learn_held_out(features, labels, (parts[0], parts[1], parts[2]), classes, job.target_precision)
+    taught = int((splits != "test").sum())
+    counts = np.bincount(labels[:taught], minlength=classes)
+    if counts.min() < 2:
+        name = data.classes[int(counts.argmin())]
+        raise TrainingError(f"{data.root} has one image of {name} besides the test images: add some and stage it again")
+    held = dataset.folds(data, min(_FOLDS, int(counts.min())), job.seed, ("train", "validation", "calibration"))
+    number = {digest: fold for fold, digests in enumerate(held) for digest in digests}
+    folds = np.array([number[record.sha256] for record in records[:taught]], np.int64)
+    return learn_cross_fitted(features, labels[:taught], folds, classes, job.target_precision)
+
+
+def _half_where_it_does(learned: Learned, features: Features) -> NDArray[np.floating]:
+    """The served weights (D, K), divided by the temperature: as fp16 where no answer changes by that."""
+    weight = learned.linear.weight / learned.temperature
+    half = weight.astype(np.float16)
+    bias = learned.linear.bias / learned.temperature
+    for start in range(0, len(features), _AT_A_TIME):
+        rows = features.take(np.arange(start, min(start + _AT_A_TIME, len(features))))
+        full, rounded = (softmax(rows @ each.astype(np.float32) + bias) for each in (weight, half))
+        if (full.argmax(axis=1) != rounded.argmax(axis=1)).any() or abs(full - rounded).max() > _ALMOST:
+            return weight
+    return half
+
+
+def _to_onnx(backbone: Backbone, weight: NDArray[np.floating], learned: Learned) -> bytes:
+    """One graph from images to calibrated probabilities."""
+    graph = GraphWriter.after(backbone.graph)
+    store = graph.half if weight.dtype == np.float16 else graph.constant
+    logits = graph.add("MatMul", "features", store(weight))
+    bias = graph.constant((learned.linear.bias / learned.temperature).astype(np.float32))
+    graph.add("Softmax", graph.add("Add", logits, bias), output="probabilities", axis=1)
+    return graph.serialise("probabilities", weight.shape[1])
+
+
+def _metrics(
+    learned: Learned, features: Features, labels: NDArray[np.int64], records: list[Record], card: ModelCard
+) -> dict[str, object]:
+    judged = evaluate(learned.probabilities, labels[learned.judged], card.labels, card.threshold)
+    metrics: dict[str, object] = {"out_of_fold": judged.to_json()}
+    tested = np.array([row for row, record in enumerate(records) if record.split == "test"], np.int64)
+    if len(tested):
+        probabilities = softmax(learned.linear.logits(features.take(tested)), learned.temperature)
+        metrics["test"] = evaluate(probabilities, labels[tested], card.labels, card.threshold).to_json()
+    return metrics
+
+
+def _check_graph(
+    graph: bytes, card: ModelCard, learned: Learned, features: Features, records: list[Record], data: Dataset
+) -> None:
+    """Ask the graph that will be served about a few images: it must say what was judged."""
+    classifier = OnnxClassifier(graph, card)
+    rows = np.linspace(0, len(records) - 1, _CHECKED).astype(np.int64)
+    expected = softmax(learned.linear.logits(features.take(rows)), learned.temperature)
+    for row, wanted in zip(rows, expected, strict=True):
+        found = classifier.predict((data.root / records[row].path).read_bytes())
+        if abs(np.array(found) - wanted).max() > 2 * _ALMOST:
+            raise TrainingError(
+                f"the model's answer on {records[row].path} is not the one that was judged: remove the cache "
+                "and train again"
+            )
