@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scones_ml.errors import TrainingError
@@ -9,6 +10,7 @@ from scones_ml.inference.session import open_session
 
 if TYPE_CHECKING:
     import numpy as np
+    import onnxruntime
     from numpy.typing import NDArray
 
     from scones_ml.backbones.backbone import Backbone
@@ -17,25 +19,30 @@ __all__ = ["BackboneExtractor"]
 
 
 class BackboneExtractor:
-    """Features of images by a backbone, one image at a time; see :class:`scones_ml.backbones.features.Extractor`.
+    """Features of images by a backbone, which is loaded for the first of them.
 
-    Raises:
-        ConfigurationError: ONNX Runtime cannot load the backbone.
+    Args:
+        backbone: the network.
     """
 
     def __init__(self, backbone: Backbone) -> None:
-        self._name = backbone.name
-        self._session = open_session(backbone.graph, backbone.name, "choose another backbone")
+        self._backbone = backbone
         self.sha256, self.size = backbone.sha256, backbone.features
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        return open_session(self._backbone.graph, self._backbone.name, "choose another backbone")
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Images uint8 (N, S, S, 3) to vectors float32 (N, D).
 
         Raises:
-            TrainingError: the backbone cannot be run.
+            ConfigurationError: ONNX Runtime cannot load the backbone.
+            TrainingError: it cannot be run.
         """
+        session = self._session
         try:
-            (found,) = self._session.run(None, {"image": pixels})
+            (found,) = session.run(None, {"image": pixels})
         except Exception as exc:  # ONNX Runtime's own classes have no common base
-            raise TrainingError(f"the backbone {self._name} cannot be run ({type(exc).__name__})") from exc
+            raise TrainingError(f"the backbone {self._backbone.name} cannot be run ({type(exc).__name__})") from exc
         return found  # type: ignore[no-any-return] # ONNX Runtime has no types

@@ -47,10 +47,10 @@ def choose_recipe(wanted: Recipe, side: int, image_size: int, *, init: bool = Fa
     if init:
         return RecipeChoice("scratch", "it goes on from a network that was trained from scratch")
     if side >= _PHOTOGRAPH_SIDE:
-        return RecipeChoice("head", f"photographs: the shorter side has {side} pixels, {_PHOTOGRAPH_SIDE} or more")
+        return RecipeChoice("head", f"photographs, {side} pixels on the shorter side as staged")
     if image_size > _PHOTOGRAPH_SIDE:
-        return RecipeChoice("head", f"images of {side} pixels, enlarged to {image_size}")
-    return RecipeChoice("scratch", f"thumbnails: the shorter side has {side} pixels, fewer than {_PHOTOGRAPH_SIDE}")
+        return RecipeChoice("head", f"thumbnails of {side} pixels, enlarged to {image_size}")
+    return RecipeChoice("scratch", f"thumbnails, {side} pixels on the shorter side")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,14 @@ import numpy as np
 import torch
 
 from scones_ml.errors import TrainingError
-from scones_ml.evaluation import choose_threshold, evaluate, fit_temperature
+from scones_ml.evaluation import (
+    choose_threshold,
+    choose_threshold_cross_fitted,
+    evaluate,
+    fewest_labels,
+    fit_temperature,
+    softmax,
+)
 from scones_ml.inference.model import MODEL_GRAPH, MODEL_WEIGHTS, ModelCard, OnnxClassifier, read_file
 from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
@@ -32,11 +39,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scones_ml.dataset import Dataset, Split
+    from scones_ml.evaluation import ThresholdChoice
     from scones_ml.training.fit import Epoch, Fitted
     from scones_ml.training.presets import Recipe
 
+    _Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
 __all__ = ["train"]
 
+_FOLDS: Final = 5
 _LARGEST_UNASKED: Final = 64  # pixels; memory and time grow with the area
 
 
@@ -66,11 +77,15 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
         "base_model": hashlib.sha256(read_file(job.init, MODEL_GRAPH)).hexdigest() if job.init else "",
     }
     card = card.model_copy(update=update)
-    progress = _Progress(*data.arrays("validation", card.image_policy()))
+    validation = data.arrays("validation", card.image_policy())
+    progress = _Progress(*validation)
     fitted = _trained(job, device, data, recipe, card, progress)
-    card = card.model_copy(update={"temperature": progress.temperature(fitted)})
-    graph = to_onnx(fitted, card.input_size, card.temperature)
-    card = _judged(card, OnnxClassifier(graph, card), data, job.target_precision)
+    temperature, choice = _chosen(fitted, validation, data.arrays("calibration", card.image_policy()), job)
+    graph = to_onnx(fitted, card.input_size, temperature)
+    card = card.model_copy(update={"temperature": temperature})
+    if choice:
+        card = card.model_copy(update={"threshold": choice.threshold, "threshold_choice": choice.to_json()})
+    card = _tested(card, OnnxClassifier(graph, card), data)
     return Trained(card, graph, progress.history, {MODEL_WEIGHTS: to_weights(fitted)})
 
 
@@ -136,24 +151,31 @@ class _Progress:
         print(f"Epoch[{epoch.number}] Time cost={seconds:.3f}", flush=True)
         self.history.append({"epoch": epoch.number, **figures})
 
-    def temperature(self, fitted: Fitted) -> float:
-        if not len(self._labels):
-            return 1.0
-        return fit_temperature(fitted.logits(self._images), self._labels)
+
+def _chosen(
+    fitted: Fitted, validation: _Labelled, calibration: _Labelled, job: Job
+) -> tuple[float, ThresholdChoice | None]:
+    """Temperature and threshold, by images that the network did not learn from; no threshold where there are none."""
+    parts = [(fitted.logits(images), truth) for images, truth in (validation, calibration) if len(truth)]
+    if not len(calibration[1]):
+        return (fit_temperature(*parts[0]) if parts else 1.0), None
+    if len(parts) == 2 and len(calibration[1]) >= fewest_labels(job.target_precision):
+        temperature = fit_temperature(*parts[0])
+        logits, truth = parts[1]
+        return temperature, choose_threshold(softmax(logits, temperature), truth, target_precision=job.target_precision)
+    logits, truth = (np.concatenate(both) for both in zip(*parts, strict=True))
+    folds = np.arange(len(truth)) % _FOLDS  # they are sorted by class: each fold has its share of all
+    choice = choose_threshold_cross_fitted(logits, truth, folds, target_precision=job.target_precision)
+    return fit_temperature(logits, truth), choice
 
 
-def _judged(card: ModelCard, classifier: OnnxClassifier, data: Dataset, target_precision: float) -> ModelCard:
-    """The card with the threshold that the calibration split gives, and the figures of the test split at it."""
-    probabilities, labels = _predict(classifier, data, "calibration")
-    threshold, update = None, dict[str, object]()
-    if len(labels):
-        choice = choose_threshold(probabilities, labels, target_precision=target_precision)
-        threshold = choice.threshold
-        update = {"threshold": threshold, "threshold_choice": choice.to_json()}
+def _tested(card: ModelCard, classifier: OnnxClassifier, data: Dataset) -> ModelCard:
+    """The card with the figures of the test split."""
     probabilities, labels = _predict(classifier, data, "test")
-    if len(labels):
-        update["metrics"] = {"test": evaluate(probabilities, labels, data.classes, threshold).to_json()}
-    return card.model_copy(update=update)
+    if not len(labels):
+        return card
+    figures = evaluate(probabilities, labels, data.classes, card.threshold).to_json()
+    return card.model_copy(update={"metrics": {"test": figures}})
 
 
 def _predict(classifier: OnnxClassifier, data: Dataset, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
