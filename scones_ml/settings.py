@@ -6,7 +6,8 @@ variable                values                          meaning
 SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where an image is classified; MODEL is a folder, a
                                                         model.tar.gz, or one in S3: s3://bucket/model.tar.gz
 SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:)
-SCONES_THRESHOLD        0 < number <= 1                 least confidence that is accepted
+SCONES_THRESHOLD        0 < number <= 1 | none          least confidence that is accepted; none: a person decides on
+                                                        every image, for a model without a threshold
 SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go; a workspace's buckets also
                         | workspace:PATH                find images in S3 and in folders of this machine
 SCONES_STATE_MACHINE    an ARN                          what is started for each image
@@ -64,6 +65,7 @@ __all__ = [
     "runtime_url",
     "state_machine",
     "threshold",
+    "threshold_text",
     "tracing_enabled",
 ]
 
@@ -107,6 +109,7 @@ class ImagePolicy:
 
 _DEFAULTS = ImagePolicy()
 _THRESHOLD = "give a number above 0 and at most 1, such as the threshold in model.json"
+_NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +185,26 @@ def state_machine(environ: Environ = os.environ) -> str:
     return arn
 
 
-def threshold(environ: Environ = os.environ) -> float:
-    """The least confidence that is accepted, in (0, 1].
+def threshold(environ: Environ = os.environ) -> float | None:
+    """The least confidence that is accepted, in (0, 1]; None where none is, as ``none`` says.
 
     Raises:
         ConfigurationError: unset, not a number, or out of range; there is no default to guess.
     """
     text = environ.get("SCONES_THRESHOLD", "")
+    if text == _NONE:
+        return None
     try:
         value = float(text)
     except ValueError:
         given = f"is {text!r}" if text else "is not set"
-        raise ConfigurationError(f"SCONES_THRESHOLD {given}: {_THRESHOLD}") from None
+        raise ConfigurationError(f"SCONES_THRESHOLD {given}: {_THRESHOLD}, or none to review all") from None
     return check_threshold(value, "SCONES_THRESHOLD")
+
+
+def threshold_text(value: float | None) -> str:
+    """A threshold as :func:`threshold` reads it, and the stack's parameter takes it; ``none`` for None."""
+    return _NONE if value is None else repr(value)
 
 
 def check_threshold(value: float, name: str) -> float:

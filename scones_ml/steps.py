@@ -29,6 +29,7 @@ from scones_ml.events import (
 )
 from scones_ml.limits import STATE_BYTES
 from scones_ml.settings import ImagePolicy
+from scones_ml.verdicts import judge
 
 if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
     from scones_ml.ports import Classifier, StoredObject
@@ -163,14 +164,15 @@ def most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> 
     return labels[probabilities.index(confidence)], confidence
 
 
-def filter_low_confidence(image: ClassifiedImage, threshold: float) -> FilteredImage:
+def filter_low_confidence(image: ClassifiedImage, threshold: float | None) -> FilteredImage:
     """Accept an image whose confidence reaches the threshold.
 
     Args:
         image: a classified image.
-        threshold: in (0, 1]; ``confidence >= threshold`` is accepted.
+        threshold: in (0, 1]; ``confidence >= threshold`` is accepted, see :mod:`scones_ml.verdicts`; None accepts none.
     """
-    return FilteredImage(**image.model_dump(), threshold=threshold, accepted=image.confidence >= threshold)
+    verdict = judge(image.confidence, image.inferences, threshold)
+    return FilteredImage(**image.model_dump(), **verdict._asdict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ def classify_batch(
     read: Callable[[ImageRef], StoredObject],
     classifier: BatchClassifier[Pixels],
     policy: ImagePolicy,
-    threshold: float,
+    threshold: float | None,
     readers: int,
 ) -> tuple[ImageOutcome, ...]:
     """Read, classify and filter many images; one that cannot be read never fails the others.
@@ -239,7 +241,7 @@ def classify_batch(
         read: how one is read.
         classifier: an endpoint, or a model in this process.
         policy: what an image may be.
-        threshold: in (0, 1]; ``confidence >= threshold`` is accepted.
+        threshold: as for :func:`filter_low_confidence`.
         readers: how many objects are read and decoded at a time; only so many are held undecoded.
 
     Returns:
@@ -296,20 +298,19 @@ def _map(prepare: Callable[[ImageRef], Prepared], refs: Sequence[ImageRef], read
 
 
 def _verdict(
-    ref: ImageRef, probabilities: tuple[float, ...], classifier: BatchClassifier[Pixels], threshold: float
+    ref: ImageRef, probabilities: tuple[float, ...], classifier: BatchClassifier[Pixels], threshold: float | None
 ) -> ImageOutcome:
     label, confidence = most_probable(probabilities, classifier.labels)
-    accepted = confidence >= threshold
+    verdict = judge(confidence, probabilities, threshold)
     return ImageOutcome(
         **ref.model_dump(),
         image_id=ref.image_id,
-        outcome="accepted" if accepted else "review",
+        outcome="accepted" if verdict.accepted else "review",
         inferences=probabilities,
         label=label,
         confidence=confidence,
-        threshold=threshold,
-        accepted=accepted,
         model=classifier.model,
+        **verdict._asdict(),
     )
 
 

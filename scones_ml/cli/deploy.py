@@ -15,7 +15,7 @@ from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
-from scones_ml.settings import Fit, check_threshold
+from scones_ml.settings import Fit, check_threshold, threshold_text
 
 if TYPE_CHECKING:
     from scones_ml.ports import Endpoint
@@ -190,7 +190,7 @@ def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
     parameters = {
         "EndpointName": endpoint.name,
         "Labels": ",".join(endpoint.labels),
-        "Threshold": endpoint.threshold or "...",
+        "Threshold": threshold_text(endpoint.threshold),
         "ImageSize": endpoint.image_size,
         **({"ImageFit": endpoint.fit} if endpoint.fit else {}),
     }

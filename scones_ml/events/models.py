@@ -159,12 +159,15 @@ class FilteredImage(ClassifiedImage):
     """A classified image with the verdict on its confidence.
 
     Attributes:
-        threshold: the least confidence that is accepted, in (0, 1].
-        accepted: whether ``confidence >= threshold``.
+        threshold: the least confidence that is accepted, in (0, 1]; 1.0 for a model without one.
+        accepted: whether it passes on its own, see :mod:`scones_ml.verdicts`.
+        reason: why it does not, where that is not its confidence: the model has no threshold, or the image is unlike
+            the training images.
     """
 
     threshold: float = Field(gt=0.0, le=1.0)
     accepted: bool
+    reason: str | None = None
 
 
 class ImageBatch(_Wire):
@@ -203,7 +206,7 @@ class ImageOutcome(_Wire):
             where the image could be read.
         model: which model said it, as in `FilteredImage`.
         error: the error's class name, where it could not.
-        reason: its message.
+        reason: its message; of an image that could be read as in `FilteredImage`.
     """
 
     model_config = ConfigDict(defer_build=True)  # one function alone needs it

@@ -63,9 +63,9 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
     """What ``sam deploy --parameter-overrides`` takes. Threshold alone has no default: there is none to guess."""
     return {
         "Threshold": _text(
-            "Least confidence that is accepted, above 0 and at most 1; model.json holds the model's own",
-            pattern=r"^(0?\.[0-9]*[1-9][0-9]*|1(\.0*)?)$",
-            hint="a number above 0 and at most 1",
+            "Least confidence that is accepted, above 0 and at most 1: threshold in model.json; none to review all",
+            pattern=r"^(none|0?\.[0-9]*[1-9][0-9]*|1(\.0*)?)$",
+            hint="a number above 0 and at most 1, or none",
         ),
         "EndpointName": _text(
             "SageMaker endpoint that classifies; empty when the model runs inside the function",

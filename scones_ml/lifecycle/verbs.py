@@ -223,11 +223,10 @@ def run(
         backend: where they run.
         images: objects in the backend's store.
         classifier: an endpoint, or a model's folder; None for the one that the workflow was deployed with, on AWS.
-        threshold: in (0, 1]; None takes the model's own.
+        threshold: in (0, 1]; None takes the model's own. Where it has none, all images go to review.
 
     Raises:
-        ConfigurationError: no threshold was given, and the model has none; or the workflow was deployed with a
-            model, and one was given.
+        ConfigurationError: the workflow was deployed with a model, and one was given.
     """
     model = _chosen_model(classifier, threshold)
     results = backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
@@ -252,11 +251,11 @@ def bulk(
         backend: where they run.
         source: ``s3://bucket/prefix``; on this machine also a folder.
         model: a model's folder or ``model.tar.gz``; None for the one that the workflow was deployed with, on AWS.
-        threshold: in (0, 1]; None takes the model's own.
+        threshold: in (0, 1]; None takes the model's own. Where it has none, all images go to review.
         progress: counts images.
 
     Raises:
-        ConfigurationError: no threshold was given, and the model has none; as :meth:`scones_ml.ports.BulkRunner.run`.
+        ConfigurationError: as :meth:`scones_ml.ports.BulkRunner.run`.
         InvalidImageError: the source holds no images.
         ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
         WorkflowError: interrupted, while what was started on AWS goes on.
@@ -278,17 +277,14 @@ def workflow_model(classifier: Endpoint | Path, threshold: float | None = None) 
 
     Args:
         classifier: an endpoint, or a model's folder.
-        threshold: in (0, 1]; None takes the model's own.
+        threshold: in (0, 1]; None takes the model's own. Where it has none, all images go to review.
 
     Raises:
-        ConfigurationError: no threshold was given, and the model has none.
+        ConfigurationError: ``classifier`` is not a model.
     """
     if isinstance(classifier, Path):
         card = read_card(classifier)
         own, image_size, fit = card.threshold, card.input_size, card.fit
     else:
         own, image_size, fit = classifier.threshold, classifier.image_size, classifier.fit
-    threshold = own if threshold is None else threshold
-    if threshold is None:
-        raise ConfigurationError("no threshold could keep the model's promise of precision: give one with --threshold")
-    return WorkflowModel(classifier, threshold, image_size, fit)
+    return WorkflowModel(classifier, own if threshold is None else threshold, image_size, fit)

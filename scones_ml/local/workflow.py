@@ -14,6 +14,7 @@ from scones_ml.errors import ConfigurationError
 from scones_ml.local.resources import task_resources
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, WorkflowModel, WorkflowRequest
+from scones_ml.settings import threshold_text
 
 __all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "variables"]
 
@@ -88,7 +89,7 @@ def handler_environment(model: WorkflowModel, buckets: Path) -> dict[str, str]:
 
 def _model_environment(model: WorkflowModel) -> dict[str, str]:
     environment = {
-        "SCONES_THRESHOLD": repr(model.threshold),
+        "SCONES_THRESHOLD": threshold_text(model.threshold),
         "SCONES_IMAGE_SIZE": str(model.image_size),
         "SCONES_IMAGE_FIT": model.fit or "",
     }

@@ -32,13 +32,13 @@ class WorkflowModel:
 
     Attributes:
         classifier: an endpoint, or a model's folder, to be loaded into this process.
-        threshold: least confidence that is accepted, in (0, 1].
+        threshold: least confidence that is accepted, in (0, 1]; None for a model without one: all go to review.
         image_size: what images are reduced to, in pixels; the model's input size.
         fit: what makes a square of an image; None for a model of policy 1.
     """
 
     classifier: Endpoint | Path
-    threshold: float
+    threshold: float | None
     image_size: int
     fit: Fit | None = None
 
@@ -67,7 +67,8 @@ class ImageResult:
         outcome: where it went; None when the execution failed.
         label: the most probable class, where there is one.
         confidence: its probability in [0, 1].
-        reason: why it was quarantined or dropped, or why the execution failed.
+        reason: why it was quarantined or dropped, or goes to review whatever its confidence, or why the execution
+            failed.
         started: seconds since the run began.
         seconds: how long the execution took.
         execution: its ARN on AWS; None on this machine.

@@ -77,16 +77,16 @@ def test_an_object_replaced_since_its_event_is_dropped(backend: Backend, tiny_mo
     assert list(backend.store.list(backend.buckets.output)) == []
 
 
-def test_a_model_without_threshold_needs_one(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
-    """Where no threshold could keep its promise, the caller must give one; it is never guessed."""
+def test_a_model_without_threshold_lets_nothing_pass(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
+    """Where no threshold could keep its promise, all goes to review, and says why; a threshold that is given holds."""
     (tmp_path / "model.onnx").write_bytes((tiny_model / "model.onnx").read_bytes())
     card = load_model(tiny_model).card.model_copy(update={"threshold": None})
     (tmp_path / "model.json").write_text(card.model_dump_json())
     refs = lifecycle.upload(backend, [("a.png", make_image(0))])
-    with pytest.raises(ConfigurationError, match="--threshold"):
-        lifecycle.run(backend, refs, tmp_path)
+    (result,) = lifecycle.run(backend, refs, tmp_path)
+    assert (result.outcome, result.reason) == ("review", "no threshold")
     (result,) = lifecycle.run(backend, refs, tmp_path, threshold=0.5)
-    assert result.outcome == "accepted"
+    assert (result.outcome, result.reason) == ("accepted", None)
 
 
 def test_evaluation_needs_fitting_data(data: Path, tiny_model: Path) -> None:

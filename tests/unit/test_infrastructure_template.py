@@ -308,7 +308,7 @@ def test_batches_are_filed_where_the_function_may_write() -> None:
 @pytest.mark.parametrize(
     ("parameter", "right", "wrong"),
     [
-        ("Threshold", ["0.93", ".5", "1", "1.0", "0.001"], ["0", "0.0", "1.1", "93", "-0.5", "", "abc"]),
+        ("Threshold", ["0.93", ".5", "1", "1.0", "0.001", "none"], ["0", "0.0", "1.1", "93", "-0.5", "", "abc"]),
         ("EndpointName", ["", "scones-2026"], ["Scones", "-a", "a b"]),
         ("ModelUri", ["", "s3://models/a/model.tar.gz"], ["s3://models", "model.tar.gz", "s3://models/*.tar.gz"]),
         ("InputPrefix", ["images/", "a/b-c/"], ["images", "/images/", "*/", ""]),

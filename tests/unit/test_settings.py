@@ -95,6 +95,12 @@ def test_a_threshold_is_never_guessed(text: str) -> None:
         settings.threshold({"SCONES_THRESHOLD": text} if text else {})
 
 
+@pytest.mark.parametrize("value", [0.93, 1.0, 1e-5, None])
+def test_a_threshold_survives_its_text(value: float | None) -> None:
+    """What threshold_text writes, threshold reads back exactly; a model without one is ``none``."""
+    assert settings.threshold({"SCONES_THRESHOLD": settings.threshold_text(value)}) == value
+
+
 @pytest.mark.parametrize(
     ("read", "variable", "text"),
     [

@@ -16,6 +16,7 @@ from scones_ml.events import ClassifiedImage, ImageRef, SerializedImage
 from scones_ml.ports import StoredObject
 from scones_ml.settings import ImagePolicy
 from scones_ml.testing import FakeClassifier
+from scones_ml.verdicts import FLATNESS, is_unlike, least_threshold
 
 REF = ImageRef(s3_bucket="photos", s3_key="a b/ü.png", etag="e1")
 LABELS = ("bicycle", "motorcycle")
@@ -109,12 +110,47 @@ def test_answers_that_are_no_probabilities_are_refused(answer: tuple[float, ...]
         steps.classify_image_data(serialized(png(8, 8)), b"", FakeClassifier(LABELS, answer))
 
 
-@given(st.floats(0.5, 1.0), st.floats(0.01, 1.0))
+@given(st.floats(0.501, 1.0), st.floats(0.01, 1.0))
 def test_accepted_means_at_least_the_threshold(confidence: float, threshold: float) -> None:
     """``accepted`` is ``confidence >= threshold``, exactly."""
     image = steps.filter_low_confidence(classified(confidence), threshold)
     assert image.accepted == (confidence >= threshold)
     assert image.threshold == threshold
+
+
+@pytest.mark.parametrize("confidence", [0.6, 1.0])
+def test_without_a_threshold_nothing_is_accepted(confidence: float) -> None:
+    """A model without a threshold leaves every image to a person, at a confidence of exactly 1.0, too, and says why."""
+    image = steps.filter_low_confidence(classified(confidence), None)
+    assert (image.accepted, image.threshold, image.reason) == (False, 1.0, "no threshold")
+
+
+@given(st.lists(st.floats(0.01, 1.0), min_size=2, max_size=12), st.floats(0.001, 1.0), st.booleans())
+def test_unlike_images_are_never_accepted(weights: list[float], threshold: float, chosen: bool) -> None:
+    """Whatever the threshold, an answer folded to 1/K goes to review and says why; unfolded it does not."""
+    share = 1 / len(weights)
+    plain = [weight / sum(weights) for weight in weights]
+    folded = tuple(share + 2**-14 * (p - share) for p in plain)
+    image = classified(max(folded)).model_copy(update={"inferences": folded})
+    filtered = steps.filter_low_confidence(image, threshold if chosen else None)
+    assert (filtered.accepted, filtered.reason) == (False, "unlike the training images")
+    if max(plain) - share > 2**-14:
+        image = classified(max(plain)).model_copy(update={"inferences": tuple(plain)})
+        filtered = steps.filter_low_confidence(image, threshold)
+        assert (filtered.accepted, filtered.reason) == (max(plain) >= threshold, None)
+
+
+def test_an_ordinary_answer_has_no_reason() -> None:
+    """What is decided by its confidence says nothing more: the event has the fields that it always had."""
+    assert "reason" not in steps.filter_low_confidence(classified(0.8), 0.9).to_event()
+
+
+@given(st.integers(2, 2000))
+def test_no_unlike_answer_reaches_the_least_threshold(classes: int) -> None:
+    """The threshold that lets all pass lies just above the surest answer that is unlike the training images."""
+    surest = 1 / classes + FLATNESS * (1 - 1 / classes)
+    assert is_unlike((surest, *((1 - surest) / (classes - 1),) * (classes - 1)))
+    assert surest < least_threshold(classes) < surest + 2e-4
 
 
 def test_the_output_stays_small() -> None:
