@@ -34,6 +34,7 @@ from scones_ml.evaluation.threshold import (
     choose_threshold_cross_fitted,
     choose_thresholds_per_class,
 )
+from scones_ml.evaluation.unlike import folded, restored, unlike_rows
 
 __all__ = [
     "Acceptance",
@@ -62,12 +63,15 @@ __all__ = [
     "find_label_errors",
     "find_near_duplicates",
     "fit_temperature",
+    "folded",
     "grid_means",
     "reliability",
     "rescale",
+    "restored",
     "softmax",
     "threshold_for_costs",
     "threshold_for_coverage",
     "top_k_accuracy",
+    "unlike_rows",
     "wilson",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from scones_ml.evaluation.arrays import as_labels, as_logits, as_probabilities, confidences
 from scones_ml.evaluation.intervals import Estimate, wilson
+from scones_ml.evaluation.unlike import unlike_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -106,6 +107,8 @@ def reliability(
 ) -> tuple[ReliabilityBin, ...]:
     """Confidence against accuracy in bins of (nearly) equal numbers of images, ascending; never an empty bin.
 
+    Images that are unlike the training images are in none: their confidence does not say how often answers are right.
+
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,) class indices in 0..K-1.
@@ -117,8 +120,8 @@ def reliability(
         DatasetError: the labels do not fit.
     """
     matrix = as_probabilities(probabilities)
-    correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
-    return reliability_bins(confidences(matrix), correct.astype(np.float64), bins=bins)
+    correct, known = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape), ~unlike_rows(matrix)
+    return reliability_bins(confidences(matrix[known]), correct[known].astype(np.float64), bins=bins)
 
 
 def reliability_bins(

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
+from scones_ml.evaluation.arrays import as_labels, as_probabilities
 from scones_ml.evaluation.intervals import Estimate, bootstrap, clopper_pearson_lower
 from scones_ml.evaluation.metrics import Acceptance, acceptance
 from scones_ml.evaluation.threshold import ThresholdChoice
+from scones_ml.evaluation.unlike import comparable
+from scones_ml.verdicts import least_threshold
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,6 +54,8 @@ class CostChoice:
 def threshold_for_coverage(probabilities: npt.ArrayLike, labels: npt.ArrayLike, coverage: float) -> Acceptance:
     """The highest threshold that lets at least this share of the images through.
 
+    Images that are unlike the training images never pass: where the others are too few, it is these that pass.
+
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,) class indices in 0..K-1; they measure the precision, they do not choose.
@@ -66,9 +70,9 @@ def threshold_for_coverage(probabilities: npt.ArrayLike, labels: npt.ArrayLike, 
         raise ConfigurationError(f"a coverage of {coverage} is not above 0 and at most 1: 0.8 lets 80 % through")
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
-    ordered = -np.sort(-confidences(matrix))
+    ordered = -np.sort(-comparable(matrix))
     last = int(np.ceil(coverage * len(ordered) - 1e-9)) - 1  # 0.07 * 100 is 7.000000000000001: no eighth image
-    return acceptance(confidences(matrix), correct, float(ordered[last]))
+    return acceptance(comparable(matrix), correct, max(float(ordered[last]), least_threshold(matrix.shape[1])))
 
 
 def threshold_for_costs(
@@ -95,16 +99,16 @@ def threshold_for_costs(
         raise ConfigurationError(f"costs of {wrong_accept} and {review} are not both above 0: use one unit for both")
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
-    # no answer is less sure than 1 / K: a lower threshold would say the same
-    threshold = max(1 - review / wrong_accept, 1 / matrix.shape[1])
-    spent = np.where(confidences(matrix) >= threshold, np.where(correct, 0.0, wrong_accept), review)
+    # A lower threshold would say the same.
+    threshold = max(1 - review / wrong_accept, least_threshold(matrix.shape[1]))
+    spent = np.where(comparable(matrix) >= threshold, np.where(correct, 0.0, wrong_accept), review)
 
     def mean(index: IntArray) -> FloatArray:
         return np.array([spent[index].mean()])
 
     low, high = np.quantile(bootstrap(mean, len(spent), seed=seed), [0.025, 0.975])
     return CostChoice(
-        acceptance=acceptance(confidences(matrix), correct, threshold),
+        acceptance=acceptance(comparable(matrix), correct, threshold),
         cost=Estimate(float(spent.mean()), float(low), float(high)),
         cost_of_review=review,
         cost_of_trust=float((~correct).mean()) * wrong_accept,

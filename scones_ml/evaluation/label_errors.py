@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scones_ml.evaluation.arrays import as_labels, as_probabilities
+from scones_ml.evaluation.arrays import as_labels
+from scones_ml.evaluation.unlike import restored
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +43,8 @@ def find_label_errors(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tu
     """Name the labels that are probably wrong.
 
     Args:
-        probabilities: (N, K) of each image, by a model that was not trained on it.
+        probabilities: (N, K) of each image, by a model that was not trained on it; what it says of images that are
+            unlike the training images counts as any other answer.
         labels: (N,) class indices in 0..K-1, as they were given.
 
     Returns:
@@ -52,7 +54,7 @@ def find_label_errors(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tu
         InferenceError: the probabilities are not probability vectors.
         DatasetError: the labels do not fit.
     """
-    matrix = as_probabilities(probabilities)
+    matrix = restored(probabilities)
     rows, classes = matrix.shape
     given = as_labels(labels, rows, classes)
     # A class without images has no usual confidence, and is suggested for none.

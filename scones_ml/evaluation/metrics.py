@@ -16,6 +16,7 @@ from scones_ml.errors import ConfigurationError
 from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
 from scones_ml.evaluation.calibration import expected_calibration_error
 from scones_ml.evaluation.intervals import Estimate, bootstrap, clopper_pearson
+from scones_ml.evaluation.unlike import comparable, unlike_rows
 from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
@@ -91,12 +92,15 @@ class Evaluation:
         per_class: K rows.
         confusion: K x K counts; rows are the truth, columns the answers.
         confusion_shares: the same as shares of their row.
-        calibration_error: ECE over bins of equal mass.
+        calibration_error: ECE over bins of equal mass; as log loss and Brier score of the images that are not unlike
+            the training images, whose confidence says how often the answer is right. NaN when all are unlike.
         log_loss: in nats.
         brier: sum of squared differences over the classes, in [0, 2].
         aurc: area under the risk-coverage curve: the error rate, averaged over all shares let through; smaller is
             better (Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500).
         at_threshold: what passes the threshold; None without one.
+        unlike: the share of images that are unlike the training images, see :mod:`scones_ml.verdicts`. They pass no
+            threshold; their answers count in every other figure but those of calibration.
     """
 
     classes: tuple[str, ...]
@@ -111,6 +115,7 @@ class Evaluation:
     brier: Estimate
     aurc: Estimate
     at_threshold: Acceptance | None
+    unlike: Estimate
 
     def to_json(self) -> dict[str, object]:
         """As a JSON document: nested dicts and lists, undefined figures are null."""
@@ -156,7 +161,8 @@ def evaluate(
         per_class=tuple(_class_metrics(name, index, counts) for index, name in enumerate(classes)),
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
         confusion_shares=tuple(tuple(clopper_pearson(int(n), int(row.sum())) for n in row) for row in counts),
-        at_threshold=None if threshold is None else acceptance(confidences(matrix), correct, threshold),
+        at_threshold=None if threshold is None else acceptance(comparable(matrix), correct, threshold),
+        unlike=clopper_pearson(int(unlike_rows(matrix).sum()), images),
         **_bootstrapped(matrix, truth, seed),
     )
 
@@ -165,7 +171,7 @@ def acceptance(confidence: FloatArray, correct: npt.ArrayLike, threshold: float)
     """What passes ``threshold``.
 
     Args:
-        confidence: (N,) in [0, 1].
+        confidence: (N,) in [0, 1]; 0 for what no threshold accepts.
         correct: (N,) truth values.
         threshold: in (0, 1].
 
@@ -224,13 +230,13 @@ def coverage_at_accuracy(
     """
     matrix = as_probabilities(probabilities)
     truth = as_labels(labels, *matrix.shape)
-    confidence, correct = confidences(matrix), matrix.argmax(axis=1) == truth
+    confidence, correct = comparable(matrix), matrix.argmax(axis=1) == truth
 
     def coverage(index: IntArray) -> FloatArray:
         order = index[np.argsort(-confidence[index], kind="stable")]
         counts = np.arange(1, len(order) + 1)
         whole = np.append(np.diff(confidence[order]) < 0, True)  # equal confidences pass together
-        good = whole & (np.cumsum(correct[order]) >= accuracy * counts)
+        good = whole & (confidence[order] > 0) & (np.cumsum(correct[order]) >= accuracy * counts)
         return np.array([counts[good].max(initial=0) / len(order)])
 
     low, high = np.quantile(bootstrap(coverage, len(truth), seed=seed), [0.025, 0.975])
@@ -279,20 +285,28 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
     percentile is therefore a safe upper end. The lower end is its mirror image at the value, or zero where chance
     alone would show as much calibration error in a perfectly calibrated model.
     """
-    rows = np.arange(len(truth))
-    confidence = confidences(matrix)
+    rows, known = np.arange(len(truth)), ~unlike_rows(matrix)
+    confidence, ranked = confidences(matrix), comparable(matrix)
     correct = (matrix.argmax(axis=1) == truth).astype(np.float64)
     loss = -np.log(np.maximum(matrix[rows, truth], _SMALLEST))
     squared = (matrix**2).sum(axis=1) - 2 * matrix[rows, truth] + 1
 
     def statistics(index: IntArray) -> FloatArray:
-        some, hits = confidence[index], correct[index]
-        ece = expected_calibration_error(some, hits)
-        return np.array([loss[index].mean(), squared[index].mean(), area_under_risk_coverage(some, hits), ece])
+        aurc, some = area_under_risk_coverage(ranked[index], correct[index]), index[known[index]]
+        if not len(some):
+            return np.array([np.nan, np.nan, aurc, np.nan])
+        ece = expected_calibration_error(confidence[some], correct[some])
+        return np.array([loss[some].mean(), squared[some].mean(), aurc, ece])
 
     values = statistics(rows)
-    low, high = np.quantile(bootstrap(statistics, len(rows), seed=seed), [0.025, 0.975], axis=0)
-    low[3] = max(0.0, 2 * values[3] - high[3]) if values[3] > _ece_by_chance(confidence, seed) else 0.0
+    resampled = bootstrap(statistics, len(rows), seed=seed)
+    if known.any():  # a resample may hold unlike images alone
+        low, high = np.nanquantile(resampled, [0.025, 0.975], axis=0)
+        by_chance = _ece_by_chance(confidence[known], seed)
+        low[3] = max(0.0, 2 * values[3] - high[3]) if values[3] > by_chance else 0.0
+    else:  # nothing is known of the calibration
+        low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+        low[[0, 1, 3]], high[[0, 1, 3]] = 0.0, (-math.log(_SMALLEST), 2.0, 1.0)
     if correct.all():  # resamples of no error show no error; a ranking no worse than chance stays below the error rate
         high[2] = 1.0 - clopper_pearson(len(rows), len(rows)).low
     names = ("log_loss", "brier", "aurc", "calibration_error")

@@ -10,6 +10,9 @@ The method is fixed-sequence testing (Angelopoulos et al. 2021, "Learn then Test
 Only the first candidate that is truly too lenient can break the promise, and its test errs with probability
 ``1 - confidence_level`` at most, so no correction for many tests is due. This holds for images drawn like the
 labelled ones when a higher threshold never lowers the true precision, without which no threshold makes sense.
+
+Images that are unlike the training images (:mod:`scones_ml.verdicts`) count as labelled and pass no threshold; which
+they are is known without their labels, so that leaving them out of the candidates costs the promise nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from scones_ml.evaluation.arrays import as_labels, as_logits, as_probabilities, 
 from scones_ml.evaluation.calibration import fit_temperature, softmax
 from scones_ml.evaluation.fixed_sequence import candidates, first_powerful, tolerances
 from scones_ml.evaluation.intervals import binomial_cdf, clopper_pearson_lower
+from scones_ml.evaluation.unlike import unlike_rows
+from scones_ml.verdicts import least_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +47,7 @@ __all__ = [
 
 _NEEDED_POWER = 0.8  # usual when a sample size is planned: the advice holds four times in five
 _MOST_LABELS = 20_000  # beyond this "more labels" is no advice
+_LOWER_TARGETS = (0.99, 0.98, 0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # tried where the one that was asked for fails
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,10 @@ class ThresholdChoice:
             is a threshold, or when only a lower target or a better model helps.
         reason: one plain sentence.
         rule: what was asked for: a precision, a coverage, or the least cost; "given" when it was not chosen at all.
+        attainable_precision: where there is no threshold, the highest of some lower targets that would give one on
+            these images; None when none would. A target picked because it holds is a weaker promise than one that was
+            asked for.
+        attainable_coverage: the share that it would accept; 0 without one.
     """
 
     threshold: float | None
@@ -74,6 +84,8 @@ class ThresholdChoice:
     labels_needed: int | None
     reason: str
     rule: Literal["precision", "coverage", "costs", "given"] = "precision"
+    attainable_precision: float | None = None
+    attainable_coverage: float = 0.0
 
     def to_json(self) -> dict[str, object]:
         """As a JSON document; numbers survive the round trip exactly."""
@@ -123,7 +135,7 @@ def choose_threshold(
     _check(target_precision, confidence_level)
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
-    return _search(confidences(matrix), correct, 1 / matrix.shape[1], target_precision, confidence_level)
+    return _search(confidences(matrix), correct, least_threshold(matrix.shape[1]), target_precision, confidence_level)
 
 
 def choose_thresholds_per_class(
@@ -155,9 +167,9 @@ def choose_thresholds_per_class(
     _check(target_precision, confidence_level)
     matrix = as_probabilities(probabilities)
     truth, answer, classes = as_labels(labels, *matrix.shape), matrix.argmax(axis=1), matrix.shape[1]
-    level = 1 - (1 - confidence_level) / classes
+    level, least = 1 - (1 - confidence_level) / classes, least_threshold(classes)
     return tuple(
-        _search(confidences(matrix)[answer == k], truth[answer == k] == k, 1 / classes, target_precision, level)
+        _search(confidences(matrix)[answer == k], truth[answer == k] == k, least, target_precision, level)
         for k in range(classes)
     )
 
@@ -172,9 +184,9 @@ def choose_threshold_cross_fitted(
 ) -> ThresholdChoice:
     """A threshold for small sets, from labels that also served the temperature or the training.
 
-    Each image's probabilities get a temperature fitted on the other folds, then all images are tested together.
-    The guarantee is approximate: the K fits differ a little from each other and from the model that is served, so
-    hold it against new labels when there are some.
+    Each image's probabilities get a temperature fitted on the other folds, then all images are tested together; those
+    that are unlike the training images keep theirs, and fit none. The guarantee is approximate: the K fits differ a
+    little from each other and from the model that is served, so hold it against new labels when there are some.
 
     Args:
         logits: (N, K) finite; where the images also trained the model, from a model that had not seen their fold.
@@ -194,13 +206,17 @@ def choose_threshold_cross_fitted(
         raise DatasetError(
             f"folds have shape {fold.shape}: name one for each of {len(truth)} images, two or more in all"
         )
-    probabilities = np.empty_like(matrix)
+    probabilities = softmax(matrix)
+    known = ~unlike_rows(probabilities)
     for held_out in np.unique(fold):
-        inside = fold == held_out
-        probabilities[inside] = softmax(matrix[inside], fit_temperature(matrix[~inside], truth[~inside]))
+        inside, others = known & (fold == held_out), known & (fold != held_out)
+        if inside.any() and others.any():
+            probabilities[inside] = softmax(matrix[inside], fit_temperature(matrix[others], truth[others]))
     choice = choose_threshold(
         probabilities, truth, target_precision=target_precision, confidence_level=confidence_level
     )
+    if choice.threshold is None:
+        return choice
     return replace(choice, reason=f"{choice.reason} Cross-fitted: the promise holds approximately.")
 
 
@@ -213,27 +229,40 @@ def _check(precision: float, level: float) -> None:
 def _search(
     confidence: FloatArray, correct: npt.NDArray[np.bool_], floor: float, precision: float, level: float
 ) -> ThresholdChoice:
-    """Test the candidates in order; ``floor`` is the least confidence that any answer can have."""
-    order = np.argsort(-confidence, kind="stable")
+    """Test the candidates in order; answers below ``floor`` pass no threshold."""
+    images = len(confidence)
+    order = np.argsort(-confidence, kind="stable")[: int((confidence >= floor).sum())]
     confidence, errors = confidence[order], np.cumsum(~correct[order], dtype=np.int64)
+    if accepted := _accepted(confidence, errors, precision, level):
+        return _chosen(confidence, errors, images, accepted, precision, level, floor)
+    for lower in (target for target in _LOWER_TARGETS if target < precision):
+        if accepted := _accepted(confidence, errors, lower, level):
+            return _none(errors, images, precision, level, lower, accepted / images)
+    return _none(errors, images, precision, level)
+
+
+def _accepted(confidence: FloatArray, errors: IntArray, precision: float, level: float) -> int:
+    """How many of the answers, the surest first, pass the last candidate that keeps the promise; 0 for none."""
     accepted = 0
     for count in candidates(confidence, precision, level):
         if binomial_cdf(int(errors[count - 1]), count, 1 - precision) > 1 - level:
             break
         accepted = count
-    if not accepted:
-        return _none(errors, precision, level)
-    return _chosen(confidence, errors, accepted, precision, level, floor)
+    return accepted
 
 
 def _chosen(
-    confidence: FloatArray, errors: IntArray, accepted: int, precision: float, level: float, floor: float
+    confidence: FloatArray,
+    errors: IntArray,
+    images: int,
+    accepted: int,
+    precision: float,
+    level: float,
+    floor: float,
 ) -> ThresholdChoice:
-    images = len(confidence)
-    lowest = float(confidence[accepted - 1])
-    # when all pass, none of the later answers may fail: no answer is less sure than the floor
-    below = float(confidence[accepted]) if accepted < images else None
-    threshold = min(floor, lowest) if below is None else shortest_between(below, lowest)
+    # When all pass, none of the later answers may fail that is not unlike the training images.
+    everything = accepted == len(confidence)
+    threshold = floor if everything else shortest_between(float(confidence[accepted]), float(confidence[accepted - 1]))
     correct = accepted - int(errors[accepted - 1])
     return ThresholdChoice(
         threshold=threshold,
@@ -262,16 +291,30 @@ def shortest_between(low: float, high: float) -> float:
     return high
 
 
-def _none(errors: IntArray, precision: float, level: float) -> ThresholdChoice:
-    images = len(errors)
-    needed = _labels_needed(errors, precision, level)
+def _none(
+    errors: IntArray,
+    images: int,
+    precision: float,
+    level: float,
+    attainable: float | None = None,
+    coverage: float = 0.0,
+) -> ThresholdChoice:
+    needed = _labels_needed(errors, images, precision, level)
     promise = f"a precision of {_percent(precision)} at {_percent(level)} confidence"
-    if tests := tolerances(images, precision, 1 - level):
+    if tests := tolerances(len(errors), precision, 1 - level):
         wrong = int(errors[tests[0] - 1])
         why = f"No threshold promises {promise}: of the {tests[0]} most confident answers {wrong} are wrong"
     else:
         why = f"{images} labelled images cannot promise {promise}, even if every answer were right"
-    advice = f"about {needed:,} labels might do" if needed else "a lower target or a better model is needed"
+    if len(errors) < images:
+        why += f", and {images - len(errors)} of {images} images are unlike the training images"
+    advice = []
+    if attainable:
+        advice.append(
+            f"a target of {_percent(attainable)} holds, with {100 * coverage:.0f} % of the images let through"
+        )
+    if needed:
+        advice.append(f"about {needed - images:,} more labelled images might be enough")
     return ThresholdChoice(
         threshold=None,
         target_precision=precision,
@@ -282,18 +325,20 @@ def _none(errors: IntArray, precision: float, level: float) -> ThresholdChoice:
         precision_lower_bound=0.0,
         labels=images,
         labels_needed=needed,
-        reason=f"{why}; {advice}.",
+        reason=f"{why}; {'; '.join(advice or ['neither a lower target nor more labels help: the model is too weak'])}.",
+        attainable_precision=attainable,
+        attainable_coverage=coverage,
     )
 
 
-def _labels_needed(errors: IntArray, precision: float, level: float) -> int | None:
+def _labels_needed(errors: IntArray, images: int, precision: float, level: float) -> int | None:
     """The fewest labels with which some share of the most confident answers would pass its test."""
-    images = len(errors)
-    if not images:
-        return next(iter(tolerances(_MOST_LABELS, precision, 1 - level)), None)
+    answers = len(errors)
+    if not answers:
+        return None if images else next(iter(tolerances(_MOST_LABELS, precision, 1 - level)), None)
     needed: list[int] = []
     # A hundred shares are fine enough for an "about".
-    for accepted in np.unique(np.linspace(1, images, min(images, 100)).astype(int)):
+    for accepted in np.unique(np.linspace(1, answers, min(answers, 100)).astype(int)):
         rate = int(errors[accepted - 1]) / int(accepted)
         if rate < 1 - precision and (count := first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):
             needed.append(-(-count * images // int(accepted)))

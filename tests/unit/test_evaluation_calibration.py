@@ -91,7 +91,7 @@ def test_bad_logits_are_named() -> None:
 def test_bins_hold_every_image_once(seed: int, rows: int, bins: int | None) -> None:
     """The bins' counts add up, they ascend without overlap, and no more are made than were asked for."""
     generator = np.random.default_rng(seed)
-    top = np.round(generator.uniform(0.5, 1.0, rows), 2)
+    top = np.round(generator.uniform(0.51, 1.0, rows), 2)
     made = reliability(np.stack([top, 1 - top], axis=1), generator.integers(0, 2, rows), bins=bins)
     assert sum(b.count for b in made) == rows
     assert all(a.high < b.low for a, b in pairwise(made))
@@ -100,7 +100,7 @@ def test_bins_hold_every_image_once(seed: int, rows: int, bins: int | None) -> N
 
 def test_bins_have_equal_mass() -> None:
     """200 different confidences fall into ten bins of twenty."""
-    top = np.linspace(0.5, 0.999, 200)
+    top = np.linspace(0.51, 0.999, 200)
     made = reliability(np.stack([top, 1 - top], axis=1), np.zeros(200, dtype=int))
     assert [b.count for b in made] == [20] * 10
 

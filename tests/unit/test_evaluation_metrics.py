@@ -13,6 +13,8 @@ from sklearn import metrics as oracle
 
 from scones_ml.errors import ConfigurationError, DatasetError, InferenceError, SconesError
 from scones_ml.evaluation.metrics import area_under_risk_coverage, evaluate
+from scones_ml.evaluation.unlike import folded, restored, unlike_rows
+from scones_ml.verdicts import is_unlike
 
 if TYPE_CHECKING:
     from scones_ml.evaluation.arrays import FloatArray, IntArray
@@ -45,6 +47,43 @@ def test_point_figures_are_scikit_learns(seed: int, rows: int, classes: int) -> 
     assert ours.log_loss.value == pytest.approx(oracle.log_loss(labels, probabilities, labels=every), rel=1e-6)
     onehot = np.eye(classes)[labels]
     assert ours.brier.value == pytest.approx(((probabilities - onehot) ** 2).sum(axis=1).mean())
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 5), st.floats(0.0, 1.0))
+def test_unlike_images_count_but_for_calibration(seed: int, classes: int, share: float) -> None:
+    """Their answers are right or wrong as any; log loss, Brier score and ECE are of the others, and so is coverage."""
+    probabilities, labels, names = sample(seed, 60, classes)
+    unlike = np.random.default_rng(seed).random(60) < share
+    plain = evaluate(probabilities, labels, names, 0.01)
+    found = evaluate(folded(probabilities, unlike), labels, names, 0.01)
+    assert (found.accuracy, found.confusion) == (plain.accuracy, plain.confusion)
+    assert found.unlike.value == unlike.mean()
+    assert found.at_threshold is not None
+    assert found.at_threshold.accepted == (~unlike).sum()
+    if unlike.all():
+        assert found.to_json()["calibration_error"] == {"value": None, "low": 0.0, "high": 1.0}
+        return
+    others = evaluate(probabilities[~unlike], labels[~unlike], names)
+    for name in ("log_loss", "brier", "calibration_error"):
+        figure = getattr(found, name)
+        assert figure.value == pytest.approx(getattr(others, name).value)
+        assert figure.low <= figure.value <= figure.high
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 5))
+def test_folding_is_undone(seed: int, classes: int) -> None:
+    """Folded answers keep their label, are found again, in float32 too, and restored to within a hundredth."""
+    probabilities, _, _ = sample(seed, 30, classes)
+    unlike = np.arange(30) % 2 == 0
+    answers = folded(probabilities, unlike)
+    assert np.array_equal(answers.argmax(axis=1), probabilities.argmax(axis=1))
+    assert np.array_equal(unlike_rows(answers), unlike)
+    assert restored(answers) == pytest.approx(probabilities)
+    assert np.array_equal(unlike_rows(answers.astype(np.float32)), unlike)
+    assert restored(answers.astype(np.float32)) == pytest.approx(probabilities, abs=0.01)
+    assert [is_unlike(tuple(row)) for row in answers.tolist()] == unlike.tolist()
 
 
 @settings(max_examples=15, deadline=None)

@@ -13,6 +13,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.evaluation.calibration import softmax
+from scones_ml.evaluation.costs import choose_threshold_for_costs, choose_threshold_for_coverage
 from scones_ml.evaluation.fixed_sequence import candidates
 from scones_ml.evaluation.intervals import clopper_pearson_lower
 from scones_ml.evaluation.threshold import (
@@ -22,6 +23,7 @@ from scones_ml.evaluation.threshold import (
     choose_thresholds_per_class,
     shortest_between,
 )
+from scones_ml.evaluation.unlike import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,8 +160,9 @@ def test_too_few_labels_say_how_many_would_do() -> None:
     assert choice.labels_needed == 59
     assert choice.reason == (
         "30 labelled images cannot promise a precision of 95 % at 95 % confidence, even if every answer were right; "
-        "about 59 labels might do."
+        "a target of 90 % holds, with 100 % of the images let through; about 29 more labelled images might be enough."
     )
+    assert (choice.attainable_precision, choice.attainable_coverage) == (0.9, 1.0)
 
 
 def test_too_many_errors_say_so() -> None:
@@ -177,7 +180,8 @@ def test_a_hopeless_model_is_not_promised_more_labels() -> None:
     """Answers that are right half the time need a better model, however many labels there are."""
     choice = choose_threshold(two_columns(np.linspace(0.99, 0.6, 100)), [1, 0] * 50)
     assert choice.labels_needed is None
-    assert "better model" in choice.reason
+    assert choice.attainable_precision is None
+    assert choice.reason.endswith("neither a lower target nor more labels help: the model is too weak.")
 
 
 def test_the_labels_asked_for_do_the_job() -> None:
@@ -197,10 +201,66 @@ def test_the_labels_asked_for_do_the_job() -> None:
 
 
 def test_all_accepted_is_a_threshold_nobody_misses() -> None:
-    """When every answer may pass, the threshold is 1/K at most, so that none of later images fails it."""
+    """When every answer may pass, the threshold lies just above 1/K: no later image fails it but an unlike one."""
     choice = choose_threshold(np.tile([0.4, 0.35, 0.25], (200, 1)), [0] * 200)
-    assert choice.threshold == pytest.approx(1 / 3)
+    assert choice.threshold == 0.3334
     assert choice.coverage == 1.0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1000), st.integers(0, 200))
+def test_a_lower_target_that_is_said_to_hold_does(seed: int, images: int) -> None:
+    """Asked for the target that the reason names, the same images give a threshold with the coverage that it names."""
+    generator = np.random.default_rng(seed)
+    confidence = generator.uniform(0.5, 1.0, images + 1)
+    wrong = (generator.random(images + 1) > 0.9 + 0.1 * (confidence - 0.5)).astype(int)
+    choice = choose_threshold(two_columns(confidence), wrong, target_precision=0.99)
+    if choice.attainable_precision is None:
+        assert choice.attainable_coverage == 0.0
+        return
+    assert choice.attainable_precision < 0.99
+    lower = choose_threshold(two_columns(confidence), wrong, target_precision=choice.attainable_precision)
+    assert lower.threshold is not None
+    assert lower.coverage == choice.attainable_coverage
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 1000), st.integers(1, 400), st.floats(0.0, 1.0), st.integers(2, 5))
+def test_images_unlike_the_training_images_pass_no_threshold(
+    seed: int, images: int, share: float, classes: int
+) -> None:
+    """They count as labelled, none passes, and the others are chosen from as if they were alone."""
+    generator = np.random.default_rng(seed)
+    plain = softmax(generator.normal(0, 3, (images, classes)))
+    labels, unlike = generator.integers(0, classes, images), generator.random(images) < share
+    labels = np.where(generator.random(images) < 0.95, plain.argmax(axis=1), labels)
+    probabilities = folded(plain, unlike)
+    for choice in (
+        choose_threshold(probabilities, labels, target_precision=0.8),
+        choose_threshold_for_coverage(probabilities, labels, 0.9),
+        choose_threshold_for_costs(probabilities, labels, wrong_accept=2.0, review=1.9),
+    ):
+        assert choice.labels == images
+        if choice.threshold is not None:
+            assert not (probabilities.max(axis=1)[unlike] >= choice.threshold).any()
+            assert choice.accepted == (plain.max(axis=1)[~unlike] >= choice.threshold).sum()
+    if not unlike.all():
+        alone = choose_threshold(plain[~unlike], labels[~unlike], target_precision=0.8)
+        found = choose_threshold(probabilities, labels, target_precision=0.8)
+        assert (found.threshold, found.accepted, found.correct) == (alone.threshold, alone.accepted, alone.correct)
+
+
+def test_cross_fitting_leaves_unlike_images_alone() -> None:
+    """No temperature makes an answer pass that is unlike the training images, nor is one fitted on it."""
+    generator = np.random.default_rng(6)
+    plain, unlike = softmax(generator.normal(0, 4, (300, 2))), np.arange(300) % 3 == 0
+    labels, folds = plain.argmax(axis=1), np.arange(300) // 3 % 5
+    choice = choose_threshold_cross_fitted(np.log(folded(plain, unlike)), labels, folds)
+    alone = choose_threshold_cross_fitted(np.log(plain[~unlike]), labels[~unlike], folds[~unlike])
+    assert (choice.accepted, choice.labels) == (alone.accepted, 300) == (200, 300)
+    nothing = choose_threshold_cross_fitted(np.log(folded(plain, unlike | ~unlike)), labels, folds)
+    assert (nothing.threshold, nothing.labels_needed) == (None, None)
+    assert "300 of 300 images are unlike the training images" in nothing.reason
 
 
 @settings(deadline=None)
