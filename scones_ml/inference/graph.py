@@ -17,6 +17,7 @@ __all__ = ["check_graph"]
 _MOST_FIELDS: Final = 200_000  # a graph of a thousand nodes has 30,000
 _MOST_TEXT: Final = 16_000_000  # bytes of everything but weights
 _MOST_NUMBERS: Final = 2**31  # in a tensor
+_MOST_HALVES: Final = 25_000_000  # numbers in fp16, which ONNX Runtime widens while it loads them
 _DOMAINS: Final = (b"", b"ai.onnx")
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
 
@@ -119,7 +120,7 @@ def check_graph(graph: bytes) -> bool:
 class _Check:
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._fields_left, self._text_left = _MOST_FIELDS, _MOST_TEXT
+        self._fields_left, self._text_left, self._halves_left = _MOST_FIELDS, _MOST_TEXT, _MOST_HALVES
         self._graph = (0, 0)
 
     def message(self, kind: str, start: int, end: int) -> None:
@@ -152,6 +153,8 @@ class _Check:
 
     def only_widens_weights(self) -> bool:
         """Whether the only nodes that could be folded are Casts of weights from fp16 to fp32, one for each."""
+        if self._halves_left == _MOST_HALVES:
+            return False
         self._fields_left = _MOST_FIELDS
         nodes, weights = list[_Node](), list[tuple[bytes, int]]()
         for number, _, start, end in self._fields(*self._graph):
@@ -186,7 +189,7 @@ class _Check:
 
     def _tensor(self, start: int, end: int) -> Iterator[_Field]:
         """The fields of a tensor, held against each other: what it says of its size, and what is there."""
-        numbers, bits, raw, there = 1, 0, None, 0
+        numbers, kind, raw, there = 1, 0, None, 0
         for field in self._fields(start, end):
             number, wire, value, stop = field
             if number == _DIMENSIONS:
@@ -194,7 +197,7 @@ class _Check:
                 for size in shape:
                     numbers = min(numbers * size, _MOST_NUMBERS)
             elif number == _ELEMENT_TYPE:
-                bits = _BITS.get(value, 0)
+                kind = value
             elif number == _LOCATION and value:
                 raise ValueError("holds weights in another file")
             elif number == _RAW:
@@ -202,9 +205,13 @@ class _Check:
             else:
                 there += stop - value if wire == _LENGTH else 1
             yield field
+        bits = _BITS.get(kind, 0)
         fits = numbers <= there if raw is None else bits and (numbers * bits + 7) // 8 == raw
         if not fits or numbers == _MOST_NUMBERS:
             raise ValueError("holds a tensor that is not as large as it says")
+        self._halves_left -= numbers if kind == _FLOAT16 else 0
+        if self._halves_left < 0:
+            raise ValueError(f"holds more than {_MOST_HALVES:,} weights in fp16")
 
     def _fields(self, start: int, end: int) -> Iterator[_Field]:
         """Number, way of writing, and value: a varint's own, else where it begins and ends."""
