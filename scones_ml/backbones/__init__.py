@@ -7,9 +7,10 @@ from pathlib import Path
 from scones_ml.backbones import lite0
 from scones_ml.backbones.backbone import Backbone
 from scones_ml.backbones.cache import cached
+from scones_ml.backbones.onnx_file import load_onnx
 from scones_ml.errors import ConfigurationError
 
-__all__ = ["Backbone", "efficientnet_lite0"]
+__all__ = ["Backbone", "efficientnet_lite0", "load_onnx"]
 
 _VERSION = 1  # of the graph that lite0 writes: files of another in a cache are not read
 

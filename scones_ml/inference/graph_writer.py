@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -11,11 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["IR_VERSION", "OPSET", "GraphWriter"]
+__all__ = ["GraphWriter"]
 
-OPSET: Final = 20
-"""The first operator set with Gelu; ONNX Runtime 1.17 and newer read it."""
-IR_VERSION: Final = 9
+_OPSET, _IR_VERSION = 20, 9  # the first operator set with Gelu; ONNX Runtime 1.17 and newer read both
 
 
 class GraphWriter:
@@ -31,7 +29,7 @@ class GraphWriter:
         self._input = helper.make_tensor_value_info(name, kind, ["batch", *shape])
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
-        self._opset = OPSET
+        self._opset, self._ir_version = _OPSET, _IR_VERSION
 
     @classmethod
     def after(cls, graph: bytes) -> GraphWriter:
@@ -40,10 +38,15 @@ class GraphWriter:
         (image,) = model.graph.input
         writer = cls(image.name, image.type.tensor_type.elem_type, ())
         writer._input = image
-        writer._opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
-        writer._nodes += model.graph.node
-        writer._constants += model.graph.initializer
+        writer.include(model)
         return writer
+
+    def include(self, model: onnx.ModelProto) -> None:
+        """Add the nodes and constants of a model, whose names must be others; its operators' version becomes ours."""
+        self._opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+        self._ir_version = max(self._ir_version, model.ir_version)
+        self._nodes += model.graph.node
+        self._constants += model.graph.initializer
 
     def add(
         self, operator: str, *inputs: str, output: str | None = None, **attributes: int | float | str | list[int]
@@ -58,7 +61,7 @@ class GraphWriter:
     def constant(self, values: NDArray[np.generic]) -> str:
         """Add an array as it is."""
         name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def half(self, values: NDArray[np.floating]) -> str:
@@ -89,7 +92,7 @@ class GraphWriter:
             self._constants,
         )
         opsets = [helper.make_opsetid("", self._opset)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="scones_ml")
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=self._ir_version, producer_name="scones_ml")
         onnx.checker.check_model(model, full_check=True)
         serialised: bytes = model.SerializeToString(deterministic=True)
         return serialised
