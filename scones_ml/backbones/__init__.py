@@ -16,7 +16,7 @@ _VERSION = 1  # of the graph that lite0 writes: files of another in a cache are 
 
 
 def efficientnet_lite0(size: int = 224, cache: Path | None = None) -> Backbone:
-    """EfficientNet-Lite0 without its last layer: 1,280 features, 7 MB.
+    """EfficientNet-Lite0 without its last layer: 1,472 features, 7 MB.
 
     Args:
         size: side of its images, from 128 to 448 pixels.

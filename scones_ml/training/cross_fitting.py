@@ -19,14 +19,16 @@ from scones_ml.evaluation import (
     choose_threshold,
     choose_threshold_cross_fitted,
     fit_temperature,
+    folded,
     softmax,
 )
+from scones_ml.training.familiarity import directions_of, familiarity, limit_of
 from scones_ml.training.logistic import Linear, Rows, fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["L2", "Learned", "learn_cross_fitted", "learn_held_out", "out_of_fold"]
+__all__ = ["L2", "Learned", "familiarity_out_of_fold", "learn_cross_fitted", "learn_held_out", "out_of_fold"]
 
 L2: Final = 1e-3
 """Of the weights in the whitened space; chosen out of fold on photographs of clothing, 5e-4 to 2e-3 are as good."""
@@ -39,16 +41,26 @@ class Learned:
     Attributes:
         linear: the classifier that is served.
         temperature: what its logits are to be divided by.
+        directions: (D, R) of the training images, see :mod:`scones_ml.training.familiarity`.
+        limit: familiarity below which an image is unlike them.
         choice: the threshold.
         judged: (J,) which images temperature or threshold were chosen by.
-        probabilities: float (J, K) of these, by a classifier that had not seen them.
+        probabilities: float (J, K) of these, by a classifier that had not seen them; practically even where it finds
+            the image unlike its own training images (:mod:`scones_ml.verdicts`).
     """
 
     linear: Linear
     temperature: float
+    directions: NDArray[np.float32]
+    limit: float
     choice: ThresholdChoice
     judged: NDArray[np.int64]
     probabilities: NDArray[np.floating]
+
+    def answers(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
+        """(N, D) feature vectors to (N, K) probabilities, as the model will serve them."""
+        unlike = familiarity(vectors, self.directions) < self.limit
+        return folded(softmax(self.linear.logits(vectors), self.temperature), unlike)
 
 
 def out_of_fold(rows: Rows, labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
@@ -67,6 +79,15 @@ def out_of_fold(rows: Rows, labels: NDArray[np.int64], folds: NDArray[np.int64],
     return logits
 
 
+def familiarity_out_of_fold(rows: Rows, folds: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(N,) familiarity of each image by the directions of the other folds' images."""
+    found = np.empty(len(folds), np.float32)
+    for fold in np.unique(folds):
+        held = np.flatnonzero(folds == fold)
+        found[held] = familiarity(rows.take(held), directions_of(rows, np.flatnonzero(folds != fold)))
+    return found
+
+
 def learn_cross_fitted(
     rows: Rows, labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int, target_precision: float
 ) -> Learned:
@@ -79,15 +100,21 @@ def learn_cross_fitted(
         classes: K.
         target_precision: what accepted answers should reach, in (0, 1).
     """
-    logits = out_of_fold(rows, labels, folds, classes)
-    temperature = fit_temperature(logits, labels)
-    everything = np.arange(len(labels))
+    logits, known = out_of_fold(rows, labels, folds, classes), familiarity_out_of_fold(rows, folds)
+    limit = limit_of(known)
+    like, everything = known >= limit, np.arange(len(labels))
+    temperature = fit_temperature(logits[like], labels[like])
+    probabilities = folded(softmax(logits, temperature), ~like)
+    # The choice fits a temperature to each fold: of what it leaves alone, the answers are practically even already.
+    logits[~like] = np.log(probabilities[~like])
     return Learned(
         fit_logistic(rows, everything, labels, classes, L2),
         temperature,
+        directions_of(rows, everything),
+        limit,
         choose_threshold_cross_fitted(logits, labels, folds, target_precision=target_precision),
         everything,
-        softmax(logits, temperature),
+        probabilities,
     )
 
 
@@ -98,7 +125,7 @@ def learn_held_out(
     classes: int,
     target_precision: float,
 ) -> Learned:
-    """Learn from one part of the images, fit the temperature by a second and choose the threshold by a third.
+    """Learn from one part of the images, fit limit and temperature by a second, choose the threshold by a third.
 
     Args:
         rows: N feature vectors.
@@ -109,7 +136,10 @@ def learn_held_out(
     """
     taught, validated, calibrated = splits
     linear = fit_logistic(rows, taught, labels[taught], classes, L2)
+    directions = directions_of(rows, taught)
+    limit = limit_of(familiarity(rows.take(validated), directions))
     temperature = fit_temperature(linear.logits(rows.take(validated)), labels[validated])
-    probabilities = softmax(linear.logits(rows.take(calibrated)), temperature)
+    unlike = familiarity(rows.take(calibrated), directions) < limit
+    probabilities = folded(softmax(linear.logits(rows.take(calibrated)), temperature), unlike)
     choice = choose_threshold(probabilities, labels[calibrated], target_precision=target_precision)
-    return Learned(linear, temperature, choice, calibrated, probabilities)
+    return Learned(linear, temperature, directions, limit, choice, calibrated, probabilities)

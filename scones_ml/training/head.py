@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from scones_ml import dataset
-from scones_ml.backbones import Backbone, efficientnet_lite0
+from scones_ml.backbones import Backbone, efficientnet_lite0, load_onnx
 from scones_ml.backbones.extractor import BackboneExtractor
 from scones_ml.backbones.features import Features, extract
 from scones_ml.errors import ConfigurationError, TrainingError
-from scones_ml.evaluation import enough_labels, evaluate, softmax
+from scones_ml.evaluation import enough_labels, evaluate, restored, softmax
 from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.inference.model import ModelCard, OnnxClassifier
 from scones_ml.training.cross_fitting import Learned, learn_cross_fitted, learn_held_out
 from scones_ml.training.job import Job, Trained
+from scones_ml.verdicts import FLATNESS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
     """
     _check(job, data)
     started = time.perf_counter()
-    backbone = efficientnet_lite0(data.image_size, job.cache)
+    backbone = _backbone(job, data)
     records = sorted(data.records, key=lambda record: record.split == "test")
     print(f"Training: images={len(records)} classes={len(data.classes)} threads={job.threads}", flush=True)
     features = extract(
@@ -84,6 +85,18 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
     print(f"Epoch[0] Validation-accuracy={accuracy:.6f}")
     print(f"Epoch[0] Time cost={time.perf_counter() - started:.3f}", flush=True)
     return Trained(card, graph, [{"epoch": 0, "Validation-accuracy": accuracy}], {})
+
+
+def _backbone(job: Job, data: Dataset) -> Backbone:
+    if job.backbone is None:
+        return efficientnet_lite0(data.image_size, job.cache)
+    backbone = load_onnx(job.backbone)
+    if backbone.input_size != data.image_size:
+        raise ConfigurationError(
+            f"the backbone {job.backbone} takes images of {backbone.input_size} pixels, {data.root} has "
+            f"{data.image_size}: stage it with --image-size {backbone.input_size}"
+        )
+    return backbone
 
 
 def _check(job: Job, data: Dataset) -> None:
@@ -125,13 +138,25 @@ def _half_where_it_does(learned: Learned, features: Features) -> NDArray[np.floa
 
 
 def _to_onnx(backbone: Backbone, weight: NDArray[np.floating], learned: Learned) -> bytes:
-    """One graph from images to calibrated probabilities."""
-    graph = GraphWriter.after(backbone.graph)
+    """One graph from images to calibrated probabilities, practically even ones where an image is unlike the others."""
+    graph, classes = GraphWriter.after(backbone.graph), weight.shape[1]
     store = graph.half if weight.dtype == np.float16 else graph.constant
-    logits = graph.add("MatMul", "features", store(weight))
+
+    def number(value: float) -> str:
+        return graph.constant(np.array(value, np.float32))
+
+    def squares(x: str) -> str:
+        return graph.add("ReduceSum", graph.add("Mul", x, x), graph.constant(np.array([1])), keepdims=1)  # (N, 1)
+
     bias = graph.constant((learned.linear.bias / learned.temperature).astype(np.float32))
-    graph.add("Softmax", graph.add("Add", logits, bias), output="probabilities", axis=1)
-    return graph.serialise("probabilities", weight.shape[1])
+    logits = graph.add("Add", graph.add("MatMul", "features", store(weight)), bias)
+    sure = graph.add("Softmax", logits, axis=1)  # (N, K)
+    along = squares(graph.add("MatMul", "features", graph.half(learned.directions)))
+    least = graph.add("Mul", squares("features"), number(learned.limit))
+    flat = graph.add("Mul", graph.add("Sub", sure, number(1 / classes)), number(FLATNESS))
+    even = graph.add("Add", flat, number(1 / classes))
+    graph.add("Where", graph.add("Less", along, least), even, sure, output="probabilities")
+    return graph.serialise("probabilities", classes)
 
 
 def _metrics(
@@ -141,8 +166,9 @@ def _metrics(
     metrics: dict[str, object] = {"out_of_fold": judged.to_json()}
     tested = np.array([row for row, record in enumerate(records) if record.split == "test"], np.int64)
     if len(tested):
-        probabilities = softmax(learned.linear.logits(features.take(tested)), learned.temperature)
-        metrics["test"] = evaluate(probabilities, labels[tested], card.labels, card.threshold).to_json()
+        metrics["test"] = evaluate(
+            learned.answers(features.take(tested)), labels[tested], card.labels, card.threshold
+        ).to_json()
     return metrics
 
 
@@ -152,10 +178,10 @@ def _check_graph(
     """Ask the graph that will be served about a few images: it must say what was judged."""
     classifier = OnnxClassifier(graph, card)
     rows = np.linspace(0, len(records) - 1, _CHECKED).astype(np.int64)
-    expected = softmax(learned.linear.logits(features.take(rows)), learned.temperature)
+    expected = restored(learned.answers(features.take(rows)))  # an image at the limit may fall to either side
     for row, wanted in zip(rows, expected, strict=True):
         found = classifier.predict((data.root / records[row].path).read_bytes())
-        if abs(np.array(found) - wanted).max() > 2 * _ALMOST:
+        if abs(restored([found])[0] - wanted).max() > 2 * _ALMOST:
             raise TrainingError(
                 f"the model's answer on {records[row].path} is not the one that was judged: remove the cache "
                 "and train again"
