@@ -12,7 +12,7 @@ from scones_ml.errors import ConfigurationError
 
 __all__ = ["Backbone", "efficientnet_lite0", "load_onnx"]
 
-_VERSION = 1  # of the graph that lite0 writes: files of another in a cache are not read
+_VERSION = 2  # of the graph that lite0 writes: files of another in a cache are not read
 
 
 def efficientnet_lite0(size: int = 224, cache: Path | None = None) -> Backbone:
