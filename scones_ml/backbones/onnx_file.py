@@ -32,7 +32,7 @@ KEYS: Final = {
     "name": "what messages and model.json call the backbone; the file's name when left out",
     "licence": "of its weights, an SPDX identifier",
     "layout": "nchw or nhwc; seen from the input's shape where one side is 3",
-    "size": "side of the images in pixels; where the input's shape leaves it open",
+    "size": "side of the images in pixels, where the input's shape leaves it open",
     "scale": "what pixels of 0 to 255 are multiplied by; 1/255 when left out",
     "mean": "what is subtracted from them then: one number, or three for red, green and blue",
     "std": "what they are divided by then: one number, or three",

@@ -31,7 +31,7 @@ from scones_ml.ports import Backend, Check
 __all__ = ["examine", "limits", "machine", "resources"]
 
 _GIGABYTE: Final = 1_000_000_000  # decimal, as makers of disks count
-_EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "report", "serve", "train")
+_EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "pretrained", "report", "serve", "train")
 _BASE64: Final = 4 / 3  # four characters for three bytes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from scones_ml.backbones import Backbone, load_onnx
+from scones_ml.backbones.onnx_file import KEYS
 from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.inference.graph import check_graph
 
@@ -237,3 +239,16 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for name, reason in (("none", "No such file"), (".", "no regular file|directory"), ("large", "is larger than")):
         with pytest.raises(SconesError, match=reason):
             load_onnx(tmp_path / name)
+
+
+def test_the_page_names_every_setting() -> None:
+    """docs/backbones.md describes what a file's metadata can say in the code's own words, and its scripts compile."""
+    page = (Path(__file__).parents[2] / "docs/backbones.md").read_text()
+    rows = dict(re.findall(r"^\| `scones\.(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    plain = {key: text.replace("`", "").removesuffix("; it is kept in model.json") for key, text in rows.items()}
+    assert plain == KEYS
+    scripts = re.findall(r"^```python\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(scripts) == 4
+    for script in scripts:
+        stated = set(re.findall(r'"scones\.(\w+)"', compile(script, "docs/backbones.md", "exec") and script))
+        assert stated <= set(KEYS)
