@@ -22,7 +22,7 @@ _DOMAINS: Final = (b"", b"ai.onnx")
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
 
 # What a field holds: one of these, or the message of that name.
-_NUMBER, _TEXT, _WEIGHTS, _DOMAIN = "number", "text", "weights", "domain"
+_NUMBER, _TEXT, _BYTES, _WEIGHTS, _DOMAIN = "number", "text", "bytes", "weights", "domain"
 _KNOWN: Final[Mapping[str, Mapping[int, str]]] = {
     "model": {
         **dict.fromkeys((1, 5), _NUMBER),
@@ -43,12 +43,14 @@ _KNOWN: Final[Mapping[str, Mapping[int, str]]] = {
     "node": {**dict.fromkeys((1, 2, 3, 4, 6, 8), _TEXT), 5: "attribute", 7: _DOMAIN, 9: "entry"},
     "attribute": {
         **dict.fromkeys((2, 3, 7, 8, 20), _NUMBER),
-        **dict.fromkeys((1, 4, 9, 13, 21), _TEXT),
+        **dict.fromkeys((1, 13, 21), _TEXT),
+        **dict.fromkeys((4, 9), _BYTES),
         **dict.fromkeys((5, 10), "tensor"),
     },
     "tensor": {
         **dict.fromkeys((1, 2, 5, 7, 11, 14), _NUMBER),
-        **dict.fromkeys((6, 8, 12), _TEXT),
+        **dict.fromkeys((8, 12), _TEXT),
+        6: _BYTES,
         **dict.fromkeys((4, 9, 10), _WEIGHTS),
         16: "entry",
     },
@@ -144,12 +146,21 @@ class _Check:
                     self._graph = (value, stop)
                 self.message(holds, value, stop)
             elif holds != _WEIGHTS:
-                self._text_left -= stop - value
-                if holds == _DOMAIN and self._data[value:stop] not in _DOMAINS:
-                    domain = printable(self._data[value:stop][:80].decode(errors="replace"))
-                    raise ValueError(f"needs operators of {domain}: only ONNX's own are let in")
+                self._text(holds, value, stop)
+
+    def _text(self, kind: str, start: int, end: int) -> None:
+        self._text_left -= end - start
         if self._text_left < 0:
             raise ValueError(f"holds more than {_MOST_TEXT:,} bytes besides its weights")
+        text = self._data[start:end]
+        if kind == _DOMAIN and text not in _DOMAINS:
+            domain = printable(text[:80].decode(errors="replace"))
+            raise ValueError(f"needs operators of {domain}: only ONNX's own are let in")
+        if kind == _TEXT:
+            try:
+                text.decode()
+            except UnicodeDecodeError as exc:  # which ONNX Runtime would print, and try again
+                raise ValueError("holds a text that is no UTF-8") from exc
 
     def only_widens_weights(self) -> bool:
         """Whether the only nodes that could be folded are Casts of weights from fp16 to fp32, one for each."""

@@ -256,6 +256,10 @@ GRAPHS: Mapping[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "unknown operator": (lambda: graph(node("NoSuch", ["zero"], "extra"), added="extra"), "cannot be loaded"),
     "broadcast": (broadcast, "InferenceError: .* cannot be run"),
     "generated": (generated, "InferenceError: .* cannot be run"),
+    "name of no text": (
+        lambda: graph().SerializeToString().replace(b"logits", b"log\xffts"),
+        "holds a text that is no UTF-8",
+    ),
     "tiled halves": (lambda: grown("Tile", "wide", "size"), "InferenceError: .* cannot be run"),
     "expanded halves": (lambda: grown("Expand", "wide", "size"), "InferenceError: .* cannot be run"),
     "sized by halves": (sized_by_halves, "InferenceError: .* cannot be run"),
