@@ -1,7 +1,7 @@
 """The recipe ``head``: a logistic classifier on the features of a pretrained backbone, for photographs.
 
 Features are computed once for each image and kept; what is learned on them takes a second. See
-:mod:`scones_ml.training.cross_fitting` for what the splits are used for.
+:mod:`scones_ml.heads.cross_fitting` for what the splits are used for.
 """
 
 # ruff: noqa: T201 - standard output is where SageMaker looks for metrics
@@ -21,7 +21,6 @@ from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.evaluation import enough_labels, evaluate, restored, softmax
 from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.inference.model import ModelCard, OnnxClassifier
-from scones_ml.training.cross_fitting import Learned, learn_cross_fitted, learn_held_out
 from scones_ml.training.job import Job, Trained
 from scones_ml.verdicts import FLATNESS
 

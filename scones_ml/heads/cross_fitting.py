@@ -22,8 +22,8 @@ from scones_ml.evaluation import (
     folded,
     softmax,
 )
-from scones_ml.training.familiarity import directions_of, familiarity, limit_of
-from scones_ml.training.logistic import Linear, Rows, fit_logistic
+from scones_ml.heads.familiarity import directions_of, familiarity, limit_of
+from scones_ml.heads.logistic import Linear, Rows, fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class Learned:
     Attributes:
         linear: the classifier that is served.
         temperature: what its logits are to be divided by.
-        directions: (D, R) of the training images, see :mod:`scones_ml.training.familiarity`.
+        directions: (D, R) of the training images, see :mod:`scones_ml.heads.familiarity`.
         limit: familiarity below which an image is unlike them.
         choice: the threshold.
         judged: (J,) which images temperature or threshold were chosen by.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from scones_ml.training.whitening import Chunk, whitening
+from scones_ml.heads.whitening import Chunk, whitening
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
 def fit_logistic(rows: Rows, which: NDArray[np.int64], labels: NDArray[np.int64], classes: int, l2: float) -> Linear:
     """Fit weights that minimise the mean log loss, each class weighing the same, plus ``l2 / 2`` times their squares.
 
-    The weights that are squared are those of the whitened features (:mod:`scones_ml.training.whitening`); the ones that
+    The weights that are squared are those of the whitened features (:mod:`scones_ml.heads.whitening`); the ones that
     come out are of the features as they are.
 
     Args:
