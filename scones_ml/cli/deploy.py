@@ -11,6 +11,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
+from scones_ml.cli.no_threshold import warn_of_no_threshold
 from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names, new_run
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
@@ -124,6 +125,7 @@ def deploy(
     if json:
         terminal.print_json(dataclasses.asdict(endpoint))
         return
+    warn_of_no_threshold(request.model)
     terminal.out.print(endpoint.url)
     if endpoint.captures:
         terminal.say(f"captures go to {endpoint.captures}")
@@ -191,6 +193,7 @@ def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
         "EndpointName": endpoint.name,
         "Labels": ",".join(endpoint.labels),
         "Threshold": threshold_text(endpoint.threshold),
+        **({"ReviewRatePercent": 100} if endpoint.threshold is None else {}),  # all go to review: no alarm
         "ImageSize": endpoint.image_size,
         **({"ImageFit": endpoint.fit} if endpoint.fit else {}),
     }

@@ -12,6 +12,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
+from scones_ml.cli.no_threshold import warn_of_no_threshold
 from scones_ml.cli.options import DryRun, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
@@ -92,6 +93,8 @@ def _sent(
 
     if classifier is not None:
         lifecycle.workflow_model(classifier, threshold)  # a broken model is told before any image is sent
+        if threshold is None:
+            warn_of_no_threshold(classifier)
     return lifecycle.upload(backend, _files(paths))
 
 
@@ -133,6 +136,8 @@ def _one_by_one(
 def _in_bulk(backend: Backend, source: str, model: Path | None, threshold: float | None, json: bool) -> None:
     from scones_ml import lifecycle
 
+    if model and threshold is None:
+        warn_of_no_threshold(model)
     with terminal.progress("bulk", "images") as progress:
         result = lifecycle.bulk(backend, source, model, threshold, progress)
     if json:

@@ -135,5 +135,8 @@ def _show(model: Path, data: Path, choice: ThresholdChoice, before: float | None
         terminal.say(f"next: scones evaluate {model} {data}; scones deploy {model}")
     else:
         terminal.say(f"nothing was written: {model} keeps {had}")
+        if choice.attainable_precision:
+            target = f"--target-precision {choice.attainable_precision:g}"
+            terminal.say(f"next: scones threshold {model} {data} {target}")
     if choice.threshold is not None:
         terminal.out.print(f"{choice.threshold:g}")

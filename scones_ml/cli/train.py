@@ -154,6 +154,10 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
         terminal.print_json({"model": str(model), **card.model_dump(mode="json")})
         return
     terminal.say(str(card.threshold_choice.get("reason", "")))
+    if card.threshold is None:
+        from scones_ml.lifecycle.advice import what_helps
+
+        terminal.say(f"what helps: {what_helps(card, str(model), str(data or 'DATA'))}")
     terminal.say(f"next: scones evaluate {model} {data or 'DATA'}; scones deploy {model}")
     terminal.out.print(str(model))
 

@@ -65,6 +65,7 @@ class Dataset:
         policy: by which its images were read, see :mod:`scones_ml.images`; 1 where dataset.json does not say it.
         extended_from: hashes of the data sets that it was extended from, the oldest first; their images are still
             in the splits that they were in there. ``grown_from`` in format 1.
+        larger: how many images were reduced when they were staged; 0 where dataset.json does not say it.
     """
 
     root: Path
@@ -75,6 +76,7 @@ class Dataset:
     image_size: int
     extended_from: tuple[str, ...] = ()
     policy: Literal[1, 2] = 1
+    larger: int = 0
 
     def split(self, name: Split) -> tuple[Record, ...]:
         """The records of one split, in the manifest's order."""
@@ -146,7 +148,8 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         root: the folder that holds the images.
         classes: class names by label.
         records: sorted by split, label and path.
-        facts: what else ``dataset.json`` says: seed, image_size, policy, source, problems, ignored, extended_from.
+        facts: what else ``dataset.json`` says: seed, image_size, policy, source, larger, problems, ignored,
+            extended_from.
     """
     # A class folder's name may be no UTF-8; what backslashreplace makes of it is JSON's own escape.
     with (root / _MANIFEST).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
@@ -209,6 +212,7 @@ def load(path: str | Path) -> Dataset:
             image_size=int(card["image_size"]),
             extended_from=tuple(card.get("extended_from", card.get("grown_from", ()))),
             policy=_policy(card.get("policy", 1)),
+            larger=int(card.get("larger", 0)),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as exc:
         reason = f"has no field {exc}" if isinstance(exc, KeyError) else f"holds a field of another kind: {exc}"

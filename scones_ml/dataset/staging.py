@@ -144,6 +144,7 @@ def stage(
             "image_size": reading.size,
             "policy": reading.policy,
             "source": origin.name,
+            "larger": reading.larger + (origin.data.larger if isinstance(origin, ExtendedDataset) else 0),
             "ignored": ignored.total(),
             "ignored_by_kind": dict(sorted(ignored.items())),
             "problems": [asdict(problem) for problem in problems],

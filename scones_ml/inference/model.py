@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -69,6 +69,8 @@ class ModelCard(BaseModel):
         threshold_choice: how the threshold was chosen, and what it promises.
         temperature: what the logits were divided by; it is already inside ``model.onnx``.
         metrics: figures with their intervals, by split.
+        counts: how many images each split of the data set holds of each class; empty where a card does not say it.
+        larger: how many of them were larger than the model sees them.
         dataset_hash: sha256 of the data set, 64 hex digits.
         recipe: ``"head"`` on a pretrained backbone, or ``"scratch"``; every model before there was a choice.
         recipe_reason: why, in a few words.
@@ -93,6 +95,8 @@ class ModelCard(BaseModel):
     threshold_choice: dict[str, object] = {}
     temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     metrics: dict[str, object] = {}
+    counts: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = {}
+    larger: int = Field(default=0, ge=0)
     dataset_hash: str = ""
     recipe: Literal["head", "scratch"] = "scratch"
     recipe_reason: str = ""

@@ -24,6 +24,7 @@ from scones_ml.dataset import Dataset, StageResult, Synthetic
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard
+from scones_ml.lifecycle.advice import what_helps
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 from scones_ml.reports.facts import ClassifiedRow
@@ -88,7 +89,6 @@ class DemoResult:
         staged: the data set, and what was left out of it.
         card: the model's card.
         evaluation: the whole test split at the model's threshold.
-        threshold: what the workflow filtered by: the card's, or 1.0 when no threshold could keep its promise.
         results: how each image's execution ended, in order.
         truth: the class of each test image, by key.
         captures: what the endpoint recorded.
@@ -99,7 +99,6 @@ class DemoResult:
     staged: StageResult
     card: ModelCard
     evaluation: Evaluation
-    threshold: float
     results: tuple[ImageResult, ...]
     truth: dict[str, str]
     captures: tuple[Capture, ...]
@@ -173,7 +172,9 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
         )
     with clock.stage("threshold"):
         observer.said(str(card.threshold_choice["reason"]))
-        threshold = card.threshold if card.threshold is not None else 1.0
+        if card.threshold is None:
+            observer.said("no threshold: every image goes to review")
+            observer.said(f"what helps: {what_helps(card, str(model), str(staged.dataset.root))}")
     try:
         with clock.stage("serve"):
             endpoint = lifecycle.deploy(backend, DeploymentRequest(ENDPOINT, model))
@@ -183,7 +184,7 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
             refs = lifecycle.upload(backend, files)
             observer.said(f"{len(refs)} files into s3://{backend.buckets.input}, three of them awkward")
         with clock.stage("run") as progress:
-            results = _run(backend, refs, endpoint, threshold, progress)
+            results = _run(backend, refs, endpoint, progress)
             observer.said(_summary(results))
         with clock.stage("captures"):
             captured = _captures(endpoint, results)
@@ -198,7 +199,7 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
         with clock.stage("clean up"):
             left = lifecycle.cleanup(backend)
             observer.said(f"{len(left)} resources left")
-    result = DemoResult(staged, card, evaluation, threshold, results, truth, captured, left, clock.seconds)
+    result = DemoResult(staged, card, evaluation, results, truth, captured, left, clock.seconds)
     # After clean-up: the report says what is left.
     with clock.stage("report"), lifecycle.recording(backend, Plan("demo", "local", (_report(request),))):
         _write_report(request, result, predictions, dict(files))
@@ -273,11 +274,10 @@ def _run(
     backend: Backend,
     refs: Sequence[ImageRef],
     endpoint: Endpoint,
-    threshold: float,
     progress: Progress,
 ) -> tuple[ImageResult, ...]:
     results = []
-    for result in lifecycle.run(backend, refs, endpoint, threshold):
+    for result in lifecycle.run(backend, refs, endpoint):
         results.append(result)
         progress(len(results), len(refs))
     return tuple(results)

@@ -19,6 +19,7 @@ from scones_ml.backbones.extractor import BackboneExtractor
 from scones_ml.backbones.features import Features, extract
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.evaluation import enough_labels, evaluate, restored, softmax
+from scones_ml.heads.cross_fitting import Learned, learn_cross_fitted, learn_held_out
 from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.inference.model import ModelCard, OnnxClassifier
 from scones_ml.training.job import Job, Trained

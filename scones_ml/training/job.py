@@ -102,6 +102,8 @@ def run(job: Job) -> ModelCard:
         input_size=data.image_size,
         policy=data.policy,
         fit=None if data.policy == 1 else job.fit,
+        counts={str(split): by_class for split, by_class in data.counts().items()},
+        larger=data.larger,
         dataset_hash=data.hash,
         recipe=choice.recipe,
         recipe_reason=choice.reason,

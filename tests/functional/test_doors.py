@@ -22,7 +22,7 @@ LABELS = ("bicycle", "motorcycle")
 CLOSE = 1e-6  # a single pixel that differs by 1 moves an answer by more
 
 
-def write_model(folder: Path, fit: Fit | None) -> Path:
+def write_model(folder: Path, fit: Fit | None, scale: float = 2.0**-13, threshold: float | None = 0.5) -> Path:
     """A model whose answer is a fingerprint of its pixels: whole-number weights, whose sums are exact."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -31,7 +31,7 @@ def write_model(folder: Path, fit: Fit | None) -> Path:
     constants = {
         "flat": np.array([-1, 3 * SIZE * SIZE], np.int64),
         "weights": weights,
-        "scale": np.array(2.0**-13, np.float32),
+        "scale": np.array(scale, np.float32),
     }
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -51,7 +51,7 @@ def write_model(folder: Path, fit: Fit | None) -> Path:
     onnx.checker.check_model(model)
     folder.mkdir(parents=True)
     (folder / MODEL_GRAPH).write_bytes(model.SerializeToString())
-    card = ModelCard(labels=LABELS, input_size=SIZE, policy=1 if fit is None else 2, fit=fit, threshold=0.5)
+    card = ModelCard(labels=LABELS, input_size=SIZE, policy=1 if fit is None else 2, fit=fit, threshold=threshold)
     (folder / MODEL_CARD).write_text(card.model_dump_json())
     return folder
 
@@ -120,6 +120,45 @@ def test_a_model_of_policy_1_keeps_its_reading(
         assert answers.keys() == expected.keys()
         for name, answer in answers.items():
             assert answer == pytest.approx(expected[name], abs=CLOSE), name
+
+
+@pytest.mark.parametrize(
+    ("scale", "threshold", "confidence", "reason"),
+    [(1.0, None, 1.0, "no threshold"), (0.0, 0.01, 0.5, "unlike the training images")],
+    ids=["without a threshold", "unlike the training images"],
+)
+def test_what_nothing_may_accept_is_accepted_by_no_door(
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    scale: float,
+    threshold: float | None,
+    confidence: float,
+    reason: str,
+) -> None:
+    """Workflow, bulk run and endpoint leave it to a person and say why: a confidence of exactly 1.0 changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    model = write_model(tmp_path / "model", "crop", scale, threshold)
+    run(photographs, model)
+    bulk(photographs, model)
+    assert main(["deploy", str(model), "--workspace", "served"]) == 0
+    try:
+        assert main(["run", str(photographs), "--workspace", "served", "--json"]) == 0
+    finally:
+        assert main(["cleanup", "--workspace", "served"]) == 0
+    printed = capsys.readouterr()
+    outcomes = Path(".scones/buckets/scones-output/outcomes").rglob("*.json")
+    results = Path(".scones/buckets/scones-output/bulk").rglob("*.jsonl")
+    lines = (line for path in results for line in path.read_text().splitlines())
+    found = [json.loads(text) for text in (*(path.read_text() for path in outcomes), *lines)]
+    assert len(found) == 60
+    verdict = {"outcome": "review", "accepted": False, "confidence": confidence, "reason": reason}
+    assert all(verdict.items() <= outcome.items() for outcome in found)
+    assert printed.out.count(reason) == 60  # a line of the table, and one of the JSON document, for each image
+    assert printed.err.count("has no threshold: every image goes to review\nwhat helps: ") == (
+        4 if threshold is None else 0
+    )
 
 
 def staged(folder: Path, classifier: OnnxClassifier) -> dict[str, tuple[float, ...]]:

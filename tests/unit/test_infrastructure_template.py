@@ -279,6 +279,13 @@ def test_the_model_can_be_in_the_function(uri: str, target: str) -> None:
     assert "SCONES_LABELS" not in environ
 
 
+@pytest.mark.parametrize(("given", "threshold"), [("0.93", 0.93), ("none", None)])
+@pytest.mark.parametrize("function", ["FilterLowConfidence", "ClassifyBatch"])
+def test_functions_filter_by_the_stack_s_threshold(function: str, given: str, threshold: float | None) -> None:
+    """The parameter reaches settings.threshold, ``none`` for a model without one."""
+    assert settings.threshold(deployed(function, Threshold=given)) == threshold
+
+
 def test_functions_get_only_the_variables_that_they_read() -> None:
     """FilterLowConfidence knows the threshold and nothing of stores and models; the others know no threshold."""
     assert {name for name in deployed("FilterLowConfidence") if name.startswith("SCONES")} == {

@@ -1,0 +1,37 @@
+"""The warning where a model without a threshold is used, and what helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scones_ml.cli import terminal
+from scones_ml.ports import BuiltInModel, Endpoint
+
+__all__ = ["warn_of_no_threshold"]
+
+_ALL = "has no threshold: every image goes to review"
+
+
+def warn_of_no_threshold(classifier: Endpoint | BuiltInModel | Path) -> None:
+    """Two lines on standard error where what classifies has no threshold of its own.
+
+    Raises:
+        ConfigurationError: ``classifier`` is a path, and not a model.
+    """
+    if isinstance(classifier, Path):
+        from scones_ml.inference.model import read_card
+        from scones_ml.lifecycle.advice import what_helps
+
+        card = read_card(classifier)
+        if card.threshold is None:
+            terminal.say(f"{classifier} {_ALL}")
+            terminal.say(f"what helps: {what_helps(card, str(classifier))}")
+        return
+    if classifier.threshold is not None:
+        return
+    if isinstance(classifier, Endpoint):
+        terminal.say(f"endpoint {classifier.name} {_ALL}")
+        terminal.say("what helps: scones threshold MODEL DATA for the model that it serves, then deploy it again")
+    else:
+        terminal.say(f"{classifier.uri} {_ALL}")
+        terminal.say("what helps: --threshold with the least confidence to accept")

@@ -1,0 +1,145 @@
+"""What helps a model without a threshold, from the facts of its card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from scones_ml.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from scones_ml.evaluation import ThresholdChoice
+    from scones_ml.inference.model import ModelCard
+
+__all__ = ["what_helps"]
+
+_SMALL: Final = 64  # pixels; above, a larger size has less to win
+_LEAST_RECALL_GAP: Final = 0.05  # a class counts as weak from here below the share of all images that is right
+_USUAL_COVERAGE: Final = 0.5
+
+
+@dataclass(frozen=True)
+class _Share:
+    value: float
+    low: float
+
+
+@dataclass(frozen=True)
+class _Recall:
+    value: float | None
+
+
+@dataclass(frozen=True)
+class _Class:
+    name: str
+    support: int
+    recall: _Recall
+
+
+@dataclass(frozen=True)
+class _Test:
+    images: int
+    accuracy: _Share
+    per_class: list[_Class]
+
+
+def what_helps(card: ModelCard, model: str = "MODEL", data: str = "DATA") -> str:
+    """One line that names what gives a model a threshold, the quickest first.
+
+    Figures of the test split are told where they say that the model is weak; nothing is chosen by them.
+
+    Args:
+        card: of a model without a threshold.
+        model: what commands call it.
+        data: what commands call its data set.
+    """
+    if weak := _too_weak(card):
+        return weak
+    choice = _choice(card)
+    parts = [_command(choice, f"scones threshold {model} {data}"), _labels(card, choice), _size(card)]
+    return "; or ".join(filter(None, parts))
+
+
+def _too_weak(card: ModelCard) -> str:
+    """The sentence of a model that may be no better than one which always gives the same answer."""
+    test = _test(card)
+    if test is None:
+        return ""
+    most = max(test.per_class, key=lambda row: row.support)
+    images, accuracy = test.images, test.accuracy
+    if accuracy.low > most.support / images:
+        return ""
+    return (
+        f"the model itself is too weak, {accuracy.value:.1%} right on {images:,} test images where always answering "
+        f"{most.name} gives {most.support / images:.1%}: train it on more images or on larger ones"
+    )
+
+
+def _command(choice: ThresholdChoice | None, command: str) -> str:
+    if choice and choice.attainable_precision:
+        return (
+            f"{command} --target-precision {choice.attainable_precision:g}, which lets "
+            f"{choice.attainable_coverage:.0%} through"
+        )
+    if choice and choice.labels:
+        return f"{command} --target-coverage {_USUAL_COVERAGE:g}, which promises no precision"
+    return command
+
+
+def _labels(card: ModelCard, choice: ThresholdChoice | None) -> str:
+    if choice is None or not choice.labels:
+        return ""
+    weak = " and ".join(_weakest(card))
+    if choice.labels_needed is None:
+        return f"label more images to train on{weak and f', of {weak} above all'}"
+    # Of new images only the usual share of the data set chooses the threshold.
+    more = (choice.labels_needed - choice.labels) * max(1.0, _staged(card) / choice.labels)
+    train = f", and more of {weak} to train on" if weak else ""
+    return f"label about {_rounded(more):,} more images as they come in and stage them with the others{train}"
+
+
+def _size(card: ModelCard) -> str:
+    staged = _staged(card)
+    if card.input_size > _SMALL or 2 * card.larger < staged or not staged:
+        return ""
+    return f"stage it larger, with --image-size: {card.larger:,} of {staged:,} images were reduced"
+
+
+def _staged(card: ModelCard) -> int:
+    """How many images the data set holds; 0 where the card does not say it."""
+    return sum(sum(by_class.values()) for by_class in card.counts.values())
+
+
+def _weakest(card: ModelCard) -> list[str]:
+    """At most two classes that are found clearly less often than the images on average."""
+    test = _test(card)
+    if test is None:
+        return []
+    limit = test.accuracy.value - _LEAST_RECALL_GAP
+    found = [(row.recall.value, row.name) for row in test.per_class if row.recall.value is not None]
+    return [name for recall, name in sorted(found)[:2] if recall < limit]
+
+
+def _test(card: ModelCard) -> _Test | None:
+    """The figures of the test split; None where the card has none, or was altered."""
+    try:
+        test = TypeAdapter(_Test).validate_python(card.metrics.get("test"))
+    except ValidationError:
+        return None
+    return test if test.images and test.per_class else None
+
+
+def _choice(card: ModelCard) -> ThresholdChoice | None:
+    from scones_ml.evaluation import ThresholdChoice
+
+    try:
+        return ThresholdChoice.from_json(card.threshold_choice) if card.threshold_choice else None
+    except ConfigurationError:
+        return None
+
+
+def _rounded(number: float) -> int:
+    """To two digits: an estimate is no more exact."""
+    return int(float(f"{number:.2g}"))
