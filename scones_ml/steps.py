@@ -29,7 +29,7 @@ from scones_ml.events import (
 )
 from scones_ml.limits import STATE_BYTES
 from scones_ml.settings import ImagePolicy
-from scones_ml.verdicts import judge
+from scones_ml.verdicts import UNLIKE, judge
 
 if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
     from scones_ml.ports import Classifier, StoredObject
@@ -276,7 +276,7 @@ def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
 
 
 def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> dict[str, object]:
-    """What one invocation hands to the ResultWriter: counts, and where the results are.
+    """What one invocation hands to the ResultWriter: counts, and where the results are; those unlike, if any.
 
     Args:
         batch: what was asked for.
@@ -285,7 +285,9 @@ def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> 
     counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes or ())
     if outcomes is None:
         counts["finished_before"] = len(batch.images)
-    return {"batch_id": batch.batch_id, "result_key": batch.result_key, "counts": dict(counts)}
+    report: dict[str, object] = {"batch_id": batch.batch_id, "result_key": batch.result_key, "counts": dict(counts)}
+    unlike = sum(outcome.reason == UNLIKE for outcome in outcomes or ())
+    return report | ({"unlike": unlike} if unlike else {})
 
 
 def _map(prepare: Callable[[ImageRef], Prepared], refs: Sequence[ImageRef], readers: int) -> list[Prepared]:

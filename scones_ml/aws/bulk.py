@@ -104,7 +104,7 @@ class StepFunctionsBulk:
                 found.get("error") or found["status"],
                 f"{found.get('cause') or execution}: what is finished is kept, and the same command does the rest",
             )
-        counts = self._counts(json.loads(found["output"]))
+        counts, unlike = self._counts(json.loads(found["output"]))
         if not counts:
             raise InvalidImageError(f"{request.source} holds no images")
         before = counts.pop("finished_before", 0)
@@ -115,6 +115,7 @@ class StepFunctionsBulk:
             outcomes=dict(counts),
             results=f"s3://{self._environment.output_bucket}/bulk/{run}/",
             seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
+            unlike=unlike,
         )
 
     def _location(self, request: BulkRequest) -> tuple[str, str]:
@@ -190,18 +191,25 @@ class StepFunctionsBulk:
         for run in self._states.list_map_runs(executionArn=execution)["mapRuns"]:
             yield self._states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
 
-    def _counts(self, output: Mapping[str, Any]) -> Counter[str]:
-        """Sum what the map's result files say of each batch; images of a tolerated failure count as failed."""
+    def _counts(self, output: Mapping[str, Any]) -> tuple[Counter[str], int]:
+        """Sum what the map's result files say of each batch; images of a tolerated failure count as failed.
+
+        Returns:
+            Images by what became of them, and how many of them are unlike the training images.
+        """
         details = output["ResultWriterDetails"]
         files = self._read(details["Bucket"], details["Key"])["ResultFiles"]
         counts: Counter[str] = Counter()
+        unlike = 0
         for file in files["SUCCEEDED"]:
             for batch in self._read(details["Bucket"], file["Key"]):
-                counts.update(json.loads(batch["Output"])["counts"])
+                report = json.loads(batch["Output"])
+                counts.update(report["counts"])
+                unlike += report.get("unlike", 0)
         for file in files["FAILED"]:
             for batch in self._read(details["Bucket"], file["Key"]):
                 counts["failed"] += len(json.loads(batch["Input"])["Items"])
-        return counts
+        return counts, unlike
 
     def _read(self, bucket: str, key: str) -> Any:
         return json.loads(self._store.read(ImageRef(s3_bucket=bucket, s3_key=key)).data)

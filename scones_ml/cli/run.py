@@ -146,7 +146,8 @@ def _in_bulk(backend: Backend, source: str, model: Path | None, threshold: float
     terminal.out.print(result.results)
     fresh = result.images - result.finished_before
     if result.outcomes:
-        terminal.say(_counted(result.outcomes))
+        unlike = f"; {result.unlike:,} are unlike the training images" if result.unlike else ""
+        terminal.say(f"{_counted(result.outcomes)}{unlike}")
     terminal.say(
         f"{fresh:,} images in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
         f"{result.finished_before:,} were finished before"

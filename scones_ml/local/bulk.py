@@ -28,6 +28,7 @@ from scones_ml.local.resources import task_resources
 from scones_ml.local.workflow import handler_environment, variables
 from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore, image_location
 from scones_ml.ports import CONCURRENT_REQUESTS, BulkRequest, BulkResult, Progress, WorkflowModel, no_progress
+from scones_ml.verdicts import UNLIKE
 
 __all__ = ["LocalBulkRunner"]
 
@@ -55,12 +56,12 @@ class LocalBulkRunner:
         model, bucket, prefix = _model(request), *image_location(request.source)
         run = _run_name(bucket, prefix, model)
         refs = self._list(bucket, prefix)
-        finished = {(outcome.s3_key, outcome.etag): outcome.outcome for outcome in self._outcomes(run)}
+        finished = {(outcome.s3_key, outcome.etag): outcome for outcome in self._outcomes(run)}
         waiting = [ref for ref in refs if (ref.s3_key, ref.etag) not in finished]
         before = len(refs) - len(waiting)
-        counts: Counter[str] = Counter(
-            finished[ref.s3_key, ref.etag] for ref in refs if (ref.s3_key, ref.etag) in finished
-        )
+        known = [finished[ref.s3_key, ref.etag] for ref in refs if (ref.s3_key, ref.etag) in finished]
+        counts: Counter[str] = Counter(outcome.outcome for outcome in known)
+        unlike = sum(outcome.reason == UNLIKE for outcome in known)
         progress(before, len(refs))
         if waiting:
             batches = _Batches(self._store, waiting, lambda done: progress(before + done, len(refs)))
@@ -68,8 +69,9 @@ class LocalBulkRunner:
                 self._execute({"s3_bucket": bucket, "s3_prefix": prefix, "run": run}, batches.resources())
             before += batches.counts.pop("finished_before", 0)
             counts += batches.counts
+            unlike += batches.unlike
         results = f"s3://{BUCKETS.output}/bulk/{run}/"
-        return BulkResult(run, len(refs), before, dict(counts), results, time.perf_counter() - started)
+        return BulkResult(run, len(refs), before, dict(counts), results, time.perf_counter() - started, unlike)
 
     def _list(self, bucket: str, prefix: str) -> list[ImageRef]:
         refs = [
@@ -117,10 +119,12 @@ class _Batches:
 
     Attributes:
         counts: images of the batches that are done, by what became of them.
+        unlike: how many of them are unlike the training images.
     """
 
     def __init__(self, store: WorkspaceObjectStore, waiting: Sequence[ImageRef], done: Callable[[int], None]) -> None:
         self.counts: Counter[str] = Counter()
+        self.unlike = 0
         self._tasks = task_resources(store, {})
         self._waiting, self._done, self._lock = waiting, done, threading.Lock()
 
@@ -135,9 +139,10 @@ class _Batches:
     def _classify(self, parameters: asl.Json) -> object:
         """Call the handler and count what it reports."""
         answer = self._tasks["arn:aws:states:::lambda:invoke"](parameters)
-        report = cast("Mapping[str, Mapping[str, Mapping[str, int]]]", answer)["Payload"]
+        report = cast("Mapping[str, Mapping[str, object]]", answer)["Payload"]
         with self._lock:
-            self.counts.update(report["counts"])
+            self.counts.update(cast("Mapping[str, int]", report["counts"]))
+            self.unlike += cast("int", report.get("unlike", 0))
             self._done(self.counts.total())
         return answer
 

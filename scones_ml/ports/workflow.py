@@ -164,6 +164,7 @@ class BulkResult:
         outcomes: how many images went where; those that were finished before are told apart on AWS alone.
         results: where the JSON Lines objects are, ``s3://bucket/bulk/RUN/``.
         seconds: how long it took.
+        unlike: how many of them are unlike the training images, and go to review whatever the threshold.
     """
 
     run: str
@@ -172,6 +173,7 @@ class BulkResult:
     outcomes: Mapping[str, int]
     results: str
     seconds: float
+    unlike: int = 0
 
 
 class BulkRunner(Protocol):

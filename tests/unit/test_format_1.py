@@ -79,7 +79,14 @@ def test_a_card_is_written_in_the_newest_format(tmp_path: Path) -> None:
     write_card(model, read_card(model))
     after = json.loads((model / "model.json").read_text())
     assert before.pop("started_from") == BASE_MODEL
-    assert after == before | {"format": 2, "base_model": BASE_MODEL, "policy": 1, "fit": None}
+    assert after == before | {
+        "format": 2,
+        "base_model": BASE_MODEL,
+        "policy": 1,
+        "fit": None,
+        "counts": {},
+        "larger": 0,
+    }
 
 
 def test_a_data_set_is_whole() -> None:
