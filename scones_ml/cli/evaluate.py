@@ -85,6 +85,8 @@ def _show_evaluation(evaluation: Evaluation) -> None:
         found = evaluation.at_threshold
         rows.append(("coverage", *terminal.figure(found.coverage), f"accepted at threshold {found.threshold:.4f}"))
         rows.append(("precision", *terminal.figure(found.precision), "of the accepted"))
+    if evaluation.unlike.value:
+        rows.append(("unlike", *terminal.figure(evaluation.unlike), "of the images, unlike the training images"))
     rows.append(("calibration error", *terminal.figure(evaluation.calibration_error), "confidence against truth"))
     for row in evaluation.per_class:
         rows.append((f"precision {row.name}", *terminal.figure(row.precision), f"of {row.predicted} called so"))

@@ -110,6 +110,8 @@ def monitor(
         _show(found)
         if card is None and normal is None:
             terminal.say("classes go by number, and none waits for a person: --model gives names and threshold")
+        elif found.threshold is None:
+            terminal.say("the model has no threshold: every image waits for a person")
     if fail_on_drift and found.drift and found.drift.alarm:
         raise typer.Exit(_ALARM)
 
@@ -187,6 +189,8 @@ def _show(found: Monitoring) -> None:
     if found.review:
         note = f"{found.reviews:,} below the threshold of {found.threshold}"
         rows.append(("review rate", *terminal.figure(found.review), note))
+    if found.unlikes:
+        rows.append(("unlike", *terminal.figure(found.unlike), f"{found.unlikes:,} unlike the training images"))
     if found.latency:
         note = f"95 % within {found.latency.q95:.0f} ms, of {found.latency.count:,} records that say it"
         rows.append(("median latency", f"{found.latency.median:.0f} ms", "", note))

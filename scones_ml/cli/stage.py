@@ -118,14 +118,8 @@ def stage(
         terminal.print_json(_document(result) | ({"label_check": dataclasses.asdict(check)} if check else {}))
         return
     _show_staged(result, folder)
-    if answers and result.ignored:
-        terminal.say(
-            f"left out: {result.ignored:,} images on which reviewers disagree, or agree on no class of {source}: "
-            "see `scones review`"
-        )
-    else:
-        for line in ignored(result):
-            terminal.say(line)
+    for line in ignored(result):
+        terminal.say(line)
     if check:
         _show_label_check(check)
     if written_as == "recordio":

@@ -11,7 +11,7 @@ from scones_ml.dataset.manifests import read_stored
 from scones_ml.dataset.sources import Candidate, Listing, read_file
 from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.ports import CONCURRENT_REQUESTS
-from scones_ml.review.annotations import Verdict, read_annotations
+from scones_ml.review.annotations import NONE_OF_THESE, Verdict, read_annotations
 
 if TYPE_CHECKING:
     from scones_ml.dataset.records import Dataset
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["AnnotatedImages", "ExtendedDataset", "is_annotations"]
 
 _UNDECIDED = "answers in dispute, or of no class here"
+_NONE = f"answers “{NONE_OF_THESE}”"
 
 
 def is_annotations(path: Path) -> bool:
@@ -50,15 +51,15 @@ class AnnotatedImages:
         """The classes that were named, sorted.
 
         Raises:
-            DatasetError: no such file, or no answer in it.
+            DatasetError: no such file, or no class is named in it.
         """
         names = {label for _, label in self._agreed}
         if not names:
-            raise DatasetError(f"{self.path} holds no answer that its reviewers agree on: run `scones review` first")
+            raise DatasetError(f"{self.path} names no class that its reviewers agree on: run `scones review` first")
         return tuple(sorted(names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes, at the version that was shown; others, and those in dispute, are ignored."""
+        """The images of these classes, at the version that was shown; others, of none, and in dispute are ignored."""
         found = [
             Candidate(
                 verdict.image.uri,
@@ -72,7 +73,8 @@ class AnnotatedImages:
         ]
         ordered = tuple(sorted(found, key=lambda candidate: candidate.name))
         ignored = len(self._verdicts) - len(found)
-        kinds = {_UNDECIDED: ignored} if ignored else {}
+        none = sum(verdict.label == NONE_OF_THESE for verdict in self._verdicts)
+        kinds = {kind: count for kind, count in ((_UNDECIDED, ignored - none), (_NONE, none)) if count}
         return Listing(ordered, ignored, CONCURRENT_REQUESTS, kinds)
 
     @cached_property
@@ -84,7 +86,9 @@ class AnnotatedImages:
 
     @cached_property
     def _agreed(self) -> tuple[tuple[Verdict, str], ...]:
-        return tuple((verdict, verdict.label) for verdict in self._verdicts if verdict.label is not None)
+        """What can be learned; “none of these” is no class."""
+        labels = ((verdict, verdict.label) for verdict in self._verdicts)
+        return tuple((verdict, label) for verdict, label in labels if label is not None and label != NONE_OF_THESE)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class ExtendedDataset:
 
     Every image of the data set stays in its split, so what an earlier model learned from never judges a later one.
     The answers only teach: images reach a reviewer because they are doubtful, and figures from doubtful images
-    would say nothing of the others. Answers that name no class of the data set ("neither") are left out and counted.
+    would say nothing of the others. Answers that name no class of the data set are left out and counted.
 
     Attributes:
         data: the data set.

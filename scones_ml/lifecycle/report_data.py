@@ -18,6 +18,7 @@ from scones_ml.inference.model import ModelCard, load_model
 from scones_ml.lifecycle import Predictions, evaluate
 from scones_ml.reports.cost_chart import two_digits
 from scones_ml.reports.facts import ClassifiedRow, CostEstimate, DatasetFacts, DesignCost, ModelFacts, RunReport
+from scones_ml.verdicts import UNLIKE, judge
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import ThresholdChoice
@@ -58,11 +59,12 @@ def evaluation_report(
         ConfigurationError: ``model`` is not a model, or its card holds a choice of the threshold that cannot be read.
         DatasetError: ``data`` is not a staged data set.
     """
-    from scones_ml.evaluation import rescale
+    from scones_ml.evaluation import rescale, unlike_rows
     from scones_ml.reports.evaluation_report import scored_predictions
 
     classifier, staged = load_model(model), dataset.load(data)
-    card = classifier.card
+    card, known = classifier.card, ~unlike_rows(predictions.probabilities)
+    raw = rescale(predictions.probabilities[known], 1 / card.temperature) if known.any() else None
     return RunReport(
         title=title,
         created=created,
@@ -81,7 +83,7 @@ def evaluation_report(
         evaluation=evaluate(predictions),
         predictions=scored_predictions(predictions.probabilities, predictions.labels),
         threshold=_choice(card),
-        uncalibrated=scored_predictions(rescale(predictions.probabilities, 1 / card.temperature), predictions.labels),
+        uncalibrated=() if raw is None else scored_predictions(raw, predictions.labels[known]),
         tested=_tested(staged, predictions),
         costs=cost_estimate(),
     )
@@ -151,15 +153,16 @@ def _tested(staged: dataset.Dataset, predictions: Predictions) -> tuple[Classifi
     for index in hardest_examples(predictions.probabilities, predictions.labels):
         record, probabilities = records[index], predictions.probabilities[index]
         confidence = float(probabilities.max())
-        passes = predictions.threshold is not None and confidence >= predictions.threshold
+        verdict = judge(confidence, probabilities.tolist(), predictions.threshold)
         rows.append(
             ClassifiedRow(
                 key=record.path,
-                outcome="accepted" if passes else "review",
+                outcome="accepted" if verdict.accepted else "review",
                 thumbnail=_thumbnail(staged.root / record.path),
                 label=staged.classes[int(probabilities.argmax())],
                 confidence=confidence,
                 truth=record.class_name,
+                reason=UNLIKE if verdict.reason == UNLIKE else None,
             )
         )
     return tuple(rows)

@@ -104,8 +104,10 @@ class Monitoring:
         threshold: least confidence to accept; None when there is none.
         classes: the mix of predicted classes.
         confidence: its quantiles at 5, 25, 50, 75 and 95 %.
-        review: share of answers below the threshold, with its exact 95 % interval.
+        review: share of answers that do not pass the threshold, with its exact 95 % interval.
         reviews: how many these are.
+        unlike: share of images that are unlike the training images, with its exact 95 % interval.
+        unlikes: how many these are.
         latency: None where no record says it.
         spans: the same over time.
         accuracy: estimated share of right answers.
@@ -129,6 +131,8 @@ class Monitoring:
     confidence: tuple[float, ...]
     review: Estimate | None
     reviews: int | None
+    unlike: Estimate
+    unlikes: int
     latency: Latency | None
     spans: tuple[Span, ...]
     accuracy: AccuracyEstimate | None
@@ -158,6 +162,7 @@ class Monitoring:
             "classes": [{"label": c.label, "count": c.count, "share": c.share.to_json()} for c in self.classes],
             "confidence": dict(zip(_SHARES, self.confidence, strict=True)),
             "review": None if self.review is None else {"count": self.reviews, "rate": self.review.to_json()},
+            "unlike": {"count": self.unlikes, "share": self.unlike.to_json()},
             "latency_ms": None if self.latency is None else asdict(self.latency),
             "over_time": [_span(span) for span in self.spans],
             "accuracy": _accuracy(self.accuracy),

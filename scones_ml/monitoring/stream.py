@@ -16,6 +16,7 @@ from scones_ml.captures import Capture, Skipped
 from scones_ml.errors import ConfigurationError
 from scones_ml.evaluation.arrays import FloatArray, IntArray
 from scones_ml.evaluation.intervals import clopper_pearson
+from scones_ml.evaluation.unlike import unlike_rows
 from scones_ml.events import ImageRef
 from scones_ml.monitoring.accuracy import estimate_accuracy
 from scones_ml.monitoring.drift import DriftWatch
@@ -26,6 +27,7 @@ from scones_ml.monitoring.reference import Reference
 from scones_ml.monitoring.results import ClassShare, Dot, Doubtful, Latency, Monitoring
 from scones_ml.monitoring.timeline import Timeline, moment
 from scones_ml.settings import ImagePolicy
+from scones_ml.verdicts import least_threshold
 
 __all__ = ["MonitorRequest", "monitor"]
 
@@ -92,7 +94,7 @@ class _Stream:
         self._watch = DriftWatch(reference, request.level) if reference else None
         self._timeline = Timeline(self._threshold)
         self._block = _Block()
-        self._records = self._skipped = self._earlier = self._answered = self._joined = self._below = 0
+        self._records = self._skipped = self._earlier = self._answered = self._joined = self._below = self._unlike = 0
         self._first = self._last = math.nan
         self._samples: list[Skipped] = []
         self._unanswered: Counter[str] = Counter()
@@ -138,7 +140,9 @@ class _Stream:
         found = np.bincount(predicted, minlength=matrix.shape[1]).astype(np.int64)
         self._predicted = self._predicted + found if len(self._predicted) else found
         cells = CONFIDENCE.cells(confidence)
-        passes = confidence >= (self._threshold or 0.0)
+        unlike = unlike_rows(matrix)
+        passes = (confidence >= (self._threshold or 0.0)) & ~unlike
+        self._unlike += int(unlike.sum())
         self._confidence += histogram(cells)
         self._accepted += histogram(cells[passes])
         self._below += int((~passes).sum())
@@ -179,7 +183,9 @@ class _Stream:
         normal = right = None
         if reference:
             normal, right = reference.histogram("confidence"), reference.histogram("right")
-        passing = None if self._threshold is None else CONFIDENCE.middles() >= self._threshold
+        # Answers that are unlike the training images pass no threshold; they lie below this one.
+        least = max(self._threshold or 0.0, least_threshold(len(self._labels)))
+        passing = None if self._threshold is None else CONFIDENCE.middles() >= least
         accepted = (
             None
             if passing is None
@@ -207,6 +213,8 @@ class _Stream:
             confidence=quantiles(self._confidence, CONFIDENCE, (0.05, 0.25, 0.5, 0.75, 0.95)),
             review=None if self._threshold is None else clopper_pearson(self._below, self._answered),
             reviews=None if self._threshold is None else self._below,
+            unlike=clopper_pearson(self._unlike, self._answered),
+            unlikes=self._unlike,
             latency=self._latencies(),
             spans=self._timeline.spans(),
             accuracy=estimate_accuracy(self._confidence, normal, right),

@@ -81,8 +81,8 @@ class CurvePoint:
 
     @property
     def precision(self) -> float:
-        """How often these are right."""
-        return self.correct / self.accepted
+        """How often these are right; 1 where none passes."""
+        return self.correct / self.accepted if self.accepted else 1.0
 
 
 def scatter(dots: Sequence[Dot], threshold: float | None, floor: float) -> str:

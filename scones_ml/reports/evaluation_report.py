@@ -19,6 +19,7 @@ import numpy as np
 from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
 from scones_ml.evaluation.calibration import ReliabilityBin, reliability_bins
 from scones_ml.evaluation.intervals import clopper_pearson
+from scones_ml.evaluation.unlike import unlike_rows
 from scones_ml.reports import charts
 from scones_ml.reports.cost_chart import cost_chart, two_digits
 from scones_ml.reports.facts import ClassifiedRow, RunReport, ScoredPrediction
@@ -44,7 +45,8 @@ def scored_predictions(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> t
     """
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
-    return tuple(ScoredPrediction(float(c), bool(hit)) for c, hit in zip(confidences(matrix), correct, strict=True))
+    rows = zip(confidences(matrix), correct, unlike_rows(matrix), strict=True)
+    return tuple(ScoredPrediction(float(c), bool(hit), bool(unlike)) for c, hit, unlike in rows)
 
 
 def hardest_examples(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24) -> tuple[int, ...]:
@@ -117,6 +119,8 @@ def render_report(report: RunReport) -> str:
 
 
 def _bins(given: tuple[ScoredPrediction, ...]) -> tuple[ReliabilityBin, ...]:
+    """Of the answers whose confidence says how often they are right: not those unlike the training images."""
+    given = tuple(answer for answer in given if not answer.unlike)
     if not given:
         return ()
     return reliability_bins(np.array([a.confidence for a in given]), np.array([float(a.correct) for a in given]))
@@ -125,16 +129,18 @@ def _bins(given: tuple[ScoredPrediction, ...]) -> tuple[ReliabilityBin, ...]:
 def curve_points(given: tuple[ScoredPrediction, ...], always: int = 0) -> list[charts.CurvePoint]:
     """What each threshold lets through, strict to lenient; equal confidences pass together.
 
-    About 200 points, evenly spread; the last one is always all answers.
+    About 200 points, evenly spread; the last one is always all answers but those unlike the training images.
 
     Args:
         given: the answers.
         always: a number of accepted answers whose point is never left out.
     """
-    ordered = sorted(given, key=lambda a: -a.confidence)
-    images = len(ordered)
+    ordered = sorted((a for a in given if not a.unlike), key=lambda a: -a.confidence)
+    images, last = len(given), len(ordered)
+    if not ordered:
+        return [charts.CurvePoint(1.0, 0, 0, images, 0.0, 1.0)]
     hits = np.cumsum([a.correct for a in ordered])
-    ends = [i + 1 for i in range(images) if i + 1 == images or ordered[i + 1].confidence < ordered[i].confidence]
+    ends = [i + 1 for i in range(last) if i + 1 == last or ordered[i + 1].confidence < ordered[i].confidence]
     spread = np.linspace(0, len(ends) - 1, min(len(ends), _MOST_POINTS)).round().astype(int)
     points = []
     for accepted in sorted({*(ends[i] for i in spread), *(end for end in ends if end == always)}):

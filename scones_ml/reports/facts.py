@@ -34,10 +34,12 @@ class ScoredPrediction:
     Attributes:
         confidence: in [0, 1].
         correct: whether it was right.
+        unlike: whether the image is unlike the training images, so that no threshold lets it pass.
     """
 
     confidence: float
     correct: bool
+    unlike: bool = False
 
 
 @dataclass(frozen=True)

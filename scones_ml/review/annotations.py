@@ -23,13 +23,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.plans import journal
 
-__all__ = ["Annotation", "AnnotationFile", "Annotations", "Undo", "Verdict", "read_annotations"]
+__all__ = ["NONE_OF_THESE", "Annotation", "AnnotationFile", "Annotations", "Undo", "Verdict", "read_annotations"]
+
+NONE_OF_THESE: Final = "none of these"
+"""The label of an image that shows no class of the model; no data set learns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Annotation:
         reviewer: who.
         image_id: identity of the object version, 40 hex digits.
         image: the object, at the version that was shown.
-        label: the class that the reviewer named.
+        label: the class that the reviewer named, or `NONE_OF_THESE`.
         model: which model's answer was reviewed, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None when the
             outcome does not say.
         model_label: what the model said.

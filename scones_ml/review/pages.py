@@ -7,12 +7,14 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scones_ml.events import FilteredImage
 from scones_ml.images import Preview
 from scones_ml.reports.page import asset, environment
+from scones_ml.review.annotations import NONE_OF_THESE
 from scones_ml.review.session import ReviewSession
+from scones_ml.verdicts import NO_THRESHOLD, UNLIKE
 
 if TYPE_CHECKING:
     import jinja2
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "ReviewPages", "choices"]
 
 _KEYS = 9  # digits from 1
+_WHY: Final = {
+    UNLIKE: "The image is unlike the training images: no answer to it passes on its own.",
+    NO_THRESHOLD: "The model has no threshold: no answer passes on its own.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,7 @@ class ReviewPages:
             choices=choices(self.classes, image),
             said=verdict.annotations if verdict else (),
             came_from=came_from,
+            why=_WHY.get(image.reason or "", ""),
         )
 
     def nothing_left(self) -> str:
@@ -138,6 +145,7 @@ class ReviewPages:
             second_opinion=self._review.second_opinion,
             answers=self._review.file.path,
             classes=self.classes,
+            none_of_these=NONE_OF_THESE,
             source=self._source,
             **values,
         )

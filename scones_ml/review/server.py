@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from scones_ml.errors import ConfigurationError, ImageError, MissingExtraError, TransientServiceError
 from scones_ml.events import FilteredImage
+from scones_ml.review.annotations import NONE_OF_THESE
 from scones_ml.review.pages import ReviewPages
 from scones_ml.review.queue import Queue
 from scones_ml.review.session import ImagePreviews, ReviewSession
@@ -180,7 +181,7 @@ class _Site:
 
     def _answer(self, form: Form) -> str:
         label = form.get("label", "")
-        if label not in self._pages.classes:
+        if label not in (*self._pages.classes, NONE_OF_THESE):
             raise _BadFormError(f"{label!r} is no class of this review")
         self._review.annotate(self._asked(form), label)
         return "conflicts" if form.get("from") == "conflicts" else "./"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from scones_ml.dataset.synthetic import KINDS, draw_png
-from scones_ml.evaluation import choose_threshold, evaluate, rescale
+from scones_ml.evaluation import choose_threshold, evaluate, folded, rescale, softmax
 from scones_ml.lifecycle.report_data import cost_estimate
 from scones_ml.reports.evaluation_report import curve_points, hardest_examples, render_report, scored_predictions
 from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport
@@ -56,6 +57,21 @@ def sample_report(*, images: int = 200, target: float = 0.95, rows: int = 63, sh
         costs=cost_estimate(),
         notes=("Nothing was billed: all of it ran on this machine.", "Nothing is left: 0 processes, 0 objects."),
     )
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_unlike_images_are_told(share: float) -> None:
+    """The page says how many are unlike the training images; no point of its curve lets them pass."""
+    generator = np.random.default_rng(5)
+    plain = softmax(generator.normal(0, 3, (200, 2)))
+    truth, unlike = plain.argmax(axis=1), np.arange(200) < 200 * share
+    answers = folded(plain, unlike)
+    evaluation, predictions = evaluate(answers, truth, KINDS, 0.6), scored_predictions(answers, truth)
+    page = render_report(replace(sample_report(), evaluation=evaluation, predictions=predictions, uncalibrated=()))
+    assert f"{100 * share:.1f}\u00a0% of the test images" in page
+    assert "are unlike the training images: a person looks at them, whatever the threshold." in page
+    assert curve_points(predictions)[-1].accepted == (~unlike).sum()
+    assert '"nan' not in page.lower()  # nowhere in a drawing
 
 
 def sample_row(index: int, test: np.ndarray, truth: np.ndarray, threshold: float | None) -> ClassifiedRow:

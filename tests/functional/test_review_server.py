@@ -111,6 +111,39 @@ def test_a_review_needs_no_script(site: Site) -> None:
     assert kinds == ["answer", "undo"]
 
 
+def test_none_of_these_is_an_answer(site: Site) -> None:
+    """An image that shows no class of the model has a button and a key of its own; another word is still refused."""
+    image = site.images[0]
+    page = site.ask("GET", "/key/")[1]
+    assert 'value="none of these" id="none" data-key="n"' in page
+    assert site.ask("POST", "/key/answer", {"image": image.image_id, "label": "none"})[0] == 400
+    assert site.ask("POST", "/key/answer", {"image": image.image_id, "label": "none of these"})[0] == 303
+    assert [given.label for given in site.review.given()] == ["none of these"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("unlike the training images", "The image is unlike the training images: no answer to it passes on its own."),
+        ("no threshold", "The model has no threshold: no answer passes on its own."),
+        (None, "Answers pass on their own from 90 %."),
+    ],
+)
+def test_the_card_says_why_a_person_decides(
+    site: Site, doubtful: Callable[..., FilteredImage], reason: str | None, said: str
+) -> None:
+    """What goes to review whatever its confidence says so in place of the threshold."""
+    image = doubtful(site.store, "why.png", draw_png("bicycle", 0, 7), (0.5, 0.5), LABELS)
+    outcome = image.model_copy(update={"reason": reason}).to_event() | {"outcome": "review"}
+    key = f"outcomes/review/{image.image_id}.json"
+    site.store.write("scones-output", key, json.dumps(outcome).encode(), "application/json")
+    site.ask("POST", "/key/again")
+    page = site.ask("GET", "/key/")[1]
+    assert "why.png" in page
+    assert f'<p class="note">{said}</p>' in page
+    assert ('class="pass"' in page) == (reason is None)
+
+
 def test_the_end_says_that_nothing_is_left(site: Site) -> None:
     """After the last answer, and after the last skip, the page says where things stand."""
     for image in site.images[:2]:

@@ -14,7 +14,7 @@ from scones_ml import backends, dataset, lifecycle
 from scones_ml.cli import main
 from scones_ml.events import ImageRef
 from scones_ml.local.backend import LocalBackend
-from scones_ml.review.annotations import Annotation, AnnotationFile
+from scones_ml.review.annotations import NONE_OF_THESE, Annotation, AnnotationFile
 
 
 @pytest.fixture
@@ -60,8 +60,23 @@ def test_disputes_are_left_out_and_said(folder: Path, capsys: pytest.CaptureFixt
     file.append(dataclasses.replace(first, id="again", reviewer="bob", label="motorcycle"))
     before = dataset.load("data").counts()["train"]
     assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl"]) == 0
-    assert "left out: 1 images on which reviewers disagree" in capsys.readouterr().err
+    assert "1  answers in dispute, or of no class here" in capsys.readouterr().err
     assert dataset.load("data2").counts()["train"]["bicycle"] == before["bicycle"] + 5
+
+
+@pytest.mark.parametrize("source", [["data", "more", "--answers"], []], ids=["added", "alone"])
+def test_none_of_these_teaches_nothing(folder: Path, capsys: pytest.CaptureFixture[str], source: list[str]) -> None:
+    """Images that show no class of the model are left out and counted, from answers alone as from added ones."""
+    path = folder / ".scones" / "reviews" / "answers.jsonl"
+    file = AnnotationFile(path)
+    for number, given in enumerate(file.read().current[:2]):
+        file.append(dataclasses.replace(given, id=f"later {number}", label=NONE_OF_THESE))
+    before = dataset.load("data").counts()["train"]
+    assert main(["stage", *source, str(path), *([] if source else ["more", "--image-size", "8"])]) == 0
+    assert "2  answers “none of these”" in capsys.readouterr().err
+    more = dataset.load("more")
+    assert more.classes == ("bicycle", "motorcycle")
+    assert len(more.records) == 10 if not source else more.counts()["train"]["bicycle"] == before["bicycle"] + 4
 
 
 def test_images_of_another_bucket_are_read_from_s3(

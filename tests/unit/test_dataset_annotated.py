@@ -174,5 +174,5 @@ def test_no_answers_are_no_source(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there are no answers"):
         dataset.stage(desk.source, tmp_path / "data")
     desk.file.append(Undo(NOON, "ann", desk.answer(100, "bicycle").id))
-    with pytest.raises(DatasetError, match="holds no answer that its reviewers agree on"):
+    with pytest.raises(DatasetError, match="names no class that its reviewers agree on"):
         dataset.stage(dataclasses.replace(desk.source), tmp_path / "data")

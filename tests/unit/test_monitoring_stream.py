@@ -19,6 +19,7 @@ from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.events import ImageRef
 from scones_ml.monitoring import MonitorRequest, Reference, make_reference, monitor, read_reference, write_reference
 from scones_ml.monitoring.image_figures import measure, measure_pixels
+from scones_ml.monitoring.page import render_page
 from scones_ml.monitoring.timeline import Timeline
 from scones_ml.settings import ImagePolicy
 
@@ -100,6 +101,30 @@ def test_every_line_is_accounted_for() -> None:
     assert document["records"] == 6
     assert document["skipped_lines"] == [{"line": 7, "reason": "cut off", "file": "a.jsonl"}]
     assert document["drift"] is None
+
+
+def test_unlike_images_are_counted_and_never_pass() -> None:
+    """Their share has its interval; they go to a person whatever the threshold, and drift is looked for as ever."""
+    rows = [capture([0.5 + 2**-15, 0.5 - 2**-15] if n % 4 == 0 else [0.1, 0.9], n, png(seed=n)) for n in range(40)]
+    found = monitor(rows, MonitorRequest(reference=make(), threshold=0.3))
+    assert (found.unlikes, found.reviews, found.answered) == (10, 10, 40)
+    assert found.unlike.low < 0.25 == found.unlike.value < found.unlike.high
+    document = json.loads(json.dumps(found.to_json()))
+    assert document["unlike"] == {"count": 10, "share": found.unlike.to_json()}
+    assert found.drift is not None
+    assert {"confidence"} <= {figure.name for figure in found.drift.figures}
+    assert "10 images are unlike the training images (25.0\u00a0%" in render_page(found, START)
+    plain = monitor([capture([0.1, 0.9], n, png(seed=n)) for n in range(4)], MonitorRequest(threshold=0.3))
+    assert (plain.unlikes, plain.reviews) == (0, 0)
+    assert "unlike" not in render_page(plain, START)
+
+
+def test_unlike_images_drift() -> None:
+    """A stream that turns unlike the training images raises the alarm of the confidence."""
+    rows = [*stream(400), *(capture([0.5, 0.5], 400 + n, png(128 + n % 20, seed=n)) for n in range(400))]
+    found = monitor(rows, MonitorRequest(reference=make(400)))
+    assert found.drift is not None
+    assert "confidence" in {figure.name for figure in found.drift.figures if figure.first_alarm}
 
 
 def test_review_rate_latency_and_classes() -> None:
