@@ -11,7 +11,14 @@ as many surest of these, and cleanlab's ``find_label_issues`` on the same probab
 
     python benchmarks/label_errors.py --data DIR      # DIR/train/{bicycle,motorcycle}/*.png
 
-Exit code 1 when the claim does not hold. The table goes to ``benchmarks/results/label_errors.json``.
+Of photographs the five models are classifiers of features. Claim: with 5 % of the labels of 640 photographs of ten
+kinds of clothing exchanged, at least 90 % of the exchanged ones are named, and at least 50 % of those named are
+exchanged ones, in less than 30 seconds::
+
+    python benchmarks/label_errors.py --data DIR --photographs      # DIR/train/CLASS/*.jpg
+
+Exit code 1 when the claim does not hold. The tables go to ``benchmarks/results/label_errors.json`` and
+``label_errors_photographs.json``.
 """
 
 from __future__ import annotations
@@ -41,13 +48,33 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CLASSES = ("bicycle", "motorcycle")
-_SHARE, _SEEDS = 0.05, 3
-_LEAST_RECALL, _LEAST_PRECISION = 0.7, 0.6
+_SHARE = 0.05
+_CODE = (
+    *(f"training/{name}" for name in ("augment", "fit", "network", "optimizer", "presets")),
+    *(f"heads/{name}" for name in ("cross_fitting", "logistic", "whitening")),
+    "backbones/lite0",
+    "dataset/folds",
+    "lifecycle/label_check",
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What has to hold over all seeds."""
+
+    data: str
+    seeds: int
+    recall: float
+    precision: float
+
+
+_THUMBNAILS = Claim("cifar100-vehicles", 3, 0.7, 0.6)
+_PHOTOGRAPHS = Claim("photographs/clothing", 10, 0.9, 0.5)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One exchange of labels: probabilities (N, 2), the labels as given, which of them were exchanged, seconds."""
+    """One exchange of labels: probabilities (N, K), the labels as given, which of them were exchanged, seconds."""
 
     probabilities: NDArray[np.float32]
     given: NDArray[np.int64]
@@ -65,42 +92,40 @@ class Row:
     recall: Estimate
     precision: Estimate
 
-    @property
-    def ok(self) -> bool:
-        return self.recall.value >= _LEAST_RECALL and self.precision.value >= _LEAST_PRECISION
-
 
 def _judge(photographs: Path, seed: int, cache: Path) -> Judged:
     """Exchange labels, stage, and ask models that did not see the images; what was computed before is used again."""
-    code = [*(f"training/{name}" for name in ("augment", "fit", "network", "optimizer", "presets")), "dataset/folds"]
-    source = b"".join((_ROOT / "scones_ml" / f"{name}.py").read_bytes() for name in code)
-    digest = hashlib.sha256(source).hexdigest()[:16]
+    source = b"".join((_ROOT / "scones_ml" / f"{name}.py").read_bytes() for name in _CODE)
+    digest = hashlib.sha256(str(photographs).encode() + source).hexdigest()[:16]
     kept = cache / f"label-errors-{seed}-{digest}.npz"
     if not kept.exists():
         with tempfile.TemporaryDirectory() as folder:
-            judged = _trained(photographs, seed, Path(folder))
+            judged = _trained(photographs, seed, Path(folder), cache / digest)
         np.savez(kept, **asdict(judged))
     with np.load(kept) as file:
         return Judged(file["probabilities"], file["given"], file["exchanged"], float(file["seconds"]))
 
 
-def _trained(photographs: Path, seed: int, work: Path) -> Judged:
-    files = sorted(path for name in _CLASSES for path in (photographs / name).glob("*.png"))
+def _trained(photographs: Path, seed: int, work: Path, workspace: Path) -> Judged:
+    files = sorted(path for path in photographs.glob("*/*") if path.suffix in {".jpg", ".png"})
     if not files:
-        sys.exit(f"error: no images in {photographs}/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA")
-    wrong = {path.name for path in random.Random(seed).sample(files, round(_SHARE * len(files)))}
+        sys.exit(f"error: no images in {photographs}/*/: pass --data or set SCONES_TEST_DATA")
+    classes = sorted({path.parent.name for path in files})
+    chance = random.Random(seed)
+    wrong = {path.name for path in chance.sample(files, round(_SHARE * len(files)))}
     for path in files:
         name = path.parent.name
         if path.name in wrong:
-            name = _CLASSES[1 - _CLASSES.index(name)]
+            name = chance.choice([other for other in classes if other != name])
         (work / "photographs" / name).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, work / "photographs" / name / path.name)
     data = dataset.stage(work / "photographs", work / "data").dataset
     started = time.perf_counter()
-    judged = out_of_fold(LocalBackend(work / "workspace"), data, work / "workspace", seed=seed, threads=1)
+    judged = out_of_fold(LocalBackend(workspace), data, workspace, seed=seed, threads=1)
     seconds = time.perf_counter() - started
     print(f"  seed {seed}: {seconds:.0f} s", file=sys.stderr, flush=True)
-    exchanged = np.array([Path(record.path).name in wrong for record in data.records])
+    stems = {Path(name).stem for name in wrong}
+    exchanged = np.array([Path(record.path).stem in stems for record in data.records])
     return Judged(judged.probabilities, judged.labels, exchanged, seconds)
 
 
@@ -162,26 +187,27 @@ def main() -> int:
     """Print the table; 1 when the claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = os.environ.get("SCONES_TEST_DATA")
-    parser.add_argument("--data", type=Path, default=Path(root or ".") / "cifar100-vehicles", help="photographs")
-    parser.add_argument("--seeds", type=int, default=_SEEDS, help="how often labels are exchanged")
+    parser.add_argument("--photographs", action="store_true", help="large ones, on features")
+    parser.add_argument("--data", type=Path, help="a folder of train/CLASS/*")
+    parser.add_argument("--seeds", type=int, help="how often labels are exchanged")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "scones-ml-benchmark")
     options = parser.parse_args()
+    claim = _PHOTOGRAPHS if options.photographs else _THUMBNAILS
     options.cache.mkdir(parents=True, exist_ok=True)
-    runs = [_judge(options.data / "train", seed, options.cache) for seed in range(options.seeds)]
+    data = (options.data or Path(root or ".") / claim.data) / "train"
+    runs = [_judge(data, seed, options.cache) for seed in range(options.seeds or claim.seeds)]
     rows = _rows(runs)
     exchanged = sum(int(run.exchanged.sum()) for run in runs)
     print(f"{exchanged} of {sum(len(run.given) for run in runs):,} labels exchanged, {len(runs)} seeds")
     print(_table(rows))
     seconds = [round(run.seconds) for run in runs]
     print(f"seconds a check on this machine: {', '.join(map(str, seconds))}")
-    ours = rows[0]
-    print(
-        f"claim: recall >= {_LEAST_RECALL:.0%} and precision >= {_LEAST_PRECISION:.0%}: {'ok' if ours.ok else 'MISSED'}"
-    )
-    file = _ROOT / "benchmarks" / "results" / "label_errors.json"
+    ok = rows[0].recall.value >= claim.recall and rows[0].precision.value >= claim.precision
+    print(f"claim: recall >= {claim.recall:.0%} and precision >= {claim.precision:.0%}: {'ok' if ok else 'MISSED'}")
+    name = "label_errors_photographs.json" if options.photographs else "label_errors.json"
     document = {"seeds": len(runs), "exchanged": exchanged, "seconds": seconds, "rows": [asdict(row) for row in rows]}
-    file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return 0 if ours.ok else 1
+    (_ROOT / "benchmarks" / "results" / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":

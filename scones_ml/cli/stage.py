@@ -35,7 +35,11 @@ Destination = Annotated[
 ]
 PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic images of each class.")]
 CheckLabels = Annotated[
-    bool, typer.Option("--check-labels", help="Name probable label errors and near duplicates; takes five trainings.")
+    bool,
+    typer.Option(
+        "--check-labels",
+        help="Name probable label errors and near duplicates: seconds for photographs, five trainings for thumbnails.",
+    ),
 ]
 AnswersFile = Annotated[
     Path | None,
@@ -174,9 +178,11 @@ def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | data
 
 
 def _checked_labels(backend: Backend, data: dataset.Dataset, seed: int, workspace: Path) -> LabelCheck:
+    from scones_ml.lifecycle.features import has_photographs
     from scones_ml.lifecycle.label_check import FOLDS, check_labels
 
-    terminal.say(f"checking labels: {FOLDS} trainings, each on the images that the others are asked about")
+    models = "classifiers of the images' features" if has_photographs(data) else "trainings"
+    terminal.say(f"checking labels: {FOLDS} {models}, each on the images that the others are asked about")
     started = time.monotonic()
     with terminal.progress("labels") as progress:
         check = check_labels(backend, data, workspace, seed=seed, progress=progress)

@@ -1,4 +1,4 @@
-"""Heads: classifiers of feature vectors, in numpy alone."""
+"""Heads: what is learned from feature vectors, and which of them are alike; numpy alone."""
 
 from __future__ import annotations
 
