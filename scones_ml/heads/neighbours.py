@@ -70,4 +70,4 @@ def nearest(
 
 def _unit(rows: Rows, which: NDArray[np.int64]) -> NDArray[np.float32]:
     vectors = rows.take(which)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)

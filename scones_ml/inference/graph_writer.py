@@ -48,6 +48,33 @@ class GraphWriter:
         self._nodes += model.graph.node
         self._constants += model.graph.initializer
 
+    def keep_only(self, output: str, start: tuple[str, int] | None = None) -> GraphWriter:
+        """Drop what one tensor does not need.
+
+        Args:
+            output: its name.
+            start: a tensor that becomes the input, float32 (N, size), and its size; None leaves the input as it is.
+
+        Returns:
+            The same writer.
+        """
+        makers = {name: node for node in self._nodes for name in node.output}
+        needed, waiting = set[str](), [output]
+        kept = set[int]()
+        while waiting:
+            name = waiting.pop()
+            if name in needed:
+                continue
+            needed.add(name)
+            if name in makers and (start is None or name != start[0]):
+                kept.add(id(makers[name]))
+                waiting += makers[name].input
+        if start:
+            self._input = helper.make_tensor_value_info(start[0], TensorProto.FLOAT, ["batch", start[1]])
+        self._nodes = [node for node in self._nodes if id(node) in kept]
+        self._constants = [constant for constant in self._constants if constant.name in needed]
+        return self
+
     def add(
         self, operator: str, *inputs: str, output: str | None = None, **attributes: int | float | str | list[int]
     ) -> str:

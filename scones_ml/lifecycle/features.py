@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml import dataset
+from scones_ml.inference.model import MODEL_GRAPH, read_card, read_file
 from scones_ml.ports import Progress, choose_recipe, no_progress
 from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
+    from scones_ml.backbones import Backbone
     from scones_ml.backbones.features import Features
 
-__all__ = ["has_photographs", "staged_features"]
+__all__ = ["has_photographs", "model_features", "model_parts", "staged_features"]
 
 
 def has_photographs(data: dataset.Dataset) -> bool:
@@ -41,10 +43,58 @@ def staged_features(
         MissingExtraError: the backbone's weights are not installed.
     """
     from scones_ml.backbones import efficientnet_lite0
-    from scones_ml.backbones.extractor import BackboneExtractor
-    from scones_ml.backbones.features import extract
 
     cache = workspace / "cache"
     policy = ImagePolicy().of_model(data.image_size, None if data.policy == 1 else "crop")
-    extractor = BackboneExtractor(efficientnet_lite0(data.image_size, cache))
-    return extract(extractor, data, data.records, policy, cache, threads=threads or 1, progress=progress)
+    return _features(efficientnet_lite0(data.image_size, cache), data, policy, cache, threads or 1, progress)
+
+
+def model_features(
+    model: Path, data: dataset.Dataset, workspace: Path, progress: Progress = no_progress
+) -> Features | None:
+    """The features of all images of a data set as a model sees them, in the order of its records.
+
+    Args:
+        model: its folder or ``model.tar.gz``.
+        data: the data set.
+        workspace: its cache keeps the features; what training left there is found.
+        progress: counts the images that the cache does not know.
+
+    Returns:
+        None when there is no backbone in the model.
+
+    Raises:
+        ConfigurationError: ``model`` is not a model.
+        DatasetError: an image is gone or broken.
+        MissingExtraError: onnx is not installed.
+    """
+    parts = model_parts(model)
+    if parts is None:
+        return None
+    return _features(parts[0], data, read_card(model).image_policy(), workspace / "cache", 1, progress)
+
+
+def model_parts(model: Path) -> tuple[Backbone, bytes] | None:
+    """A model's backbone and its head, see :func:`scones_ml.backbones.inside.taken_apart`.
+
+    Raises:
+        ConfigurationError: ``model`` is not a model.
+        MissingExtraError: onnx is not installed.
+    """
+    from scones_ml.backbones.inside import taken_apart
+
+    card = read_card(model)
+    if card.recipe != "head":
+        return None
+    return taken_apart(
+        read_file(model, MODEL_GRAPH), card.backbone.get("name", "backbone"), card.backbone.get("licence", "")
+    )
+
+
+def _features(
+    backbone: Backbone, data: dataset.Dataset, policy: ImagePolicy, cache: Path, threads: int, progress: Progress
+) -> Features:
+    from scones_ml.backbones.extractor import BackboneExtractor
+    from scones_ml.backbones.features import extract
+
+    return extract(BackboneExtractor(backbone), data, data.records, policy, cache, threads=threads, progress=progress)

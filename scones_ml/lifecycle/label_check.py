@@ -193,7 +193,8 @@ def _out_of_fold_on_features(data: dataset.Dataset, features: Features, seed: in
     number = {digest: fold for fold, digests in enumerate(held) for digest in digests}
     folds = np.array([number[record.sha256] for record in data.records], np.int64)
     logits = cross_fitting.out_of_fold(features, labels, folds, len(data.classes))
-    return lifecycle.Predictions(softmax(logits, fit_temperature(logits, labels)), labels, data.classes, None)
+    probabilities = softmax(logits, fit_temperature(logits, labels)).astype(np.float32)
+    return lifecycle.Predictions(probabilities, labels, data.classes, None)
 
 
 def _thumbnails(data: dataset.Dataset) -> npt.NDArray[np.uint8]:

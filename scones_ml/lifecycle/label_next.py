@@ -1,23 +1,29 @@
-"""Which images to label next."""
+"""Which images to label next: by the features of a model that has a backbone, by thumbnails otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scones_ml.backbones.inside import FEATURES
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.lifecycle.features import model_parts
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from scones_ml.backbones import Backbone
+
+    _Look = Callable[[npt.NDArray[np.uint8]], tuple[npt.NDArray[np.float32], npt.NDArray[np.floating]]]
 
 __all__ = ["LabelCandidate", "label_next"]
 
@@ -65,23 +71,24 @@ def label_next(
     """
     import numpy as np
 
-    from scones_ml.evaluation import choose_to_label, grid_means
+    from scones_ml.evaluation import choose_to_label
 
     classifier = load_model(model)
+    look = _looks(model, classifier)
     # The choice depends on the order: whatever it came in, the same images give the same choice.
     ordered = sorted(images, key=lambda ref: (ref.uri, ref.version_id or "", ref.etag or ""))
     seen: list[ImageRef] = []
     answers: list[npt.NDArray[np.float32]] = []
-    looks: list[npt.NDArray[np.float32]] = []
+    looks: list[npt.NDArray[np.floating]] = []
     for start in range(0, len(ordered), _AT_A_TIME):
         with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
             read = list(pool.map(partial(_pixels, classifier, store), ordered[start : start + _AT_A_TIME]))
         found = [(ref, pixels) for ref, pixels in zip(ordered[start:], read, strict=False) if pixels is not None]
         if found:
-            batch = np.stack([pixels for _, pixels in found])
             seen += [ref for ref, _ in found]
-            answers.append(classifier.predict_batch(batch))
-            looks.append(grid_means(batch, _CELLS))
+            probabilities, vectors = look(np.stack([pixels for _, pixels in found]))
+            answers.append(probabilities)
+            looks.append(vectors)
         progress(min(start + _AT_A_TIME, len(ordered)), len(ordered))
     if not seen:
         raise DatasetError(f"none of {len(ordered):,} images can be read as an image: there is nothing to choose from")
@@ -90,6 +97,33 @@ def label_next(
         LabelCandidate(seen[row], classifier.labels[int(probabilities[row].argmax())], float(probabilities[row].max()))
         for row in choose_to_label(probabilities, np.concatenate(looks), count)
     )
+
+
+def _looks(model: Path, classifier: OnnxClassifier) -> _Look:
+    """What turns images (N, S, S, 3) into their probabilities, and into what they are to differ in."""
+    from scones_ml.evaluation import grid_means
+
+    parts = model_parts(model)
+    if parts is None:
+        return lambda pixels: (classifier.predict_batch(pixels), grid_means(pixels, _CELLS))
+    return _by_features(*parts)
+
+
+def _by_features(backbone: Backbone, head: bytes) -> _Look:
+    import numpy as np
+
+    from scones_ml.backbones.extractor import BackboneExtractor
+    from scones_ml.inference.session import open_session
+
+    extractor = BackboneExtractor(backbone)
+    session = open_session(head, "the model's head", "train the model anew")
+
+    def look(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floating]]:
+        vectors = np.concatenate([extractor.features(image[None]) for image in pixels])
+        (probabilities,) = session.run(None, {FEATURES: vectors})
+        return probabilities, vectors.astype(np.float16)  # those of all images are in memory
+
+    return look
 
 
 def _pixels(classifier: OnnxClassifier, store: ObjectStore, ref: ImageRef) -> npt.NDArray[np.uint8] | None:

@@ -1,0 +1,61 @@
+"""The backbone inside a model: what of ``model.onnx`` turns images into features, and what goes on from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from scones_ml.backbones.backbone import Backbone
+from scones_ml.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["FEATURES", "taken_apart"]
+
+FEATURES: Final = "features"
+"""The tensor where a backbone ends."""
+
+
+def taken_apart(graph: bytes, name: str, licence: str = "") -> tuple[Backbone, bytes] | None:
+    """A model's backbone and its head.
+
+    The backbone is what the model was made from, to the byte, where it was written by this library: so its identity is
+    the same, too, and features that were computed with it are found.
+
+    Args:
+        graph: the bytes of ``model.onnx``, which ONNX Runtime has loaded before.
+        name: of the backbone.
+        licence: of its weights.
+
+    Returns:
+        The backbone, and a graph of input ``features`` float32 (N, D) that gives what the model gives; None when there
+        is no backbone in the model.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+    """
+    try:
+        import onnx
+
+        from scones_ml.inference.graph_writer import GraphWriter
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("onnx", "pretrained") from exc
+    model = onnx.load_model_from_string(graph)
+    size = _size(model)
+    if size is None:
+        return None
+    (image,), (answer,) = model.graph.input, model.graph.output
+    backbone = GraphWriter.after(graph).keep_only(FEATURES).serialise(FEATURES, size)
+    classes = answer.type.tensor_type.shape.dim[1].dim_value
+    head = GraphWriter.after(graph).keep_only(answer.name, start=(FEATURES, size)).serialise(answer.name, classes)
+    side = image.type.tensor_type.shape.dim[1].dim_value
+    return Backbone(name, licence, backbone, side, size), head
+
+
+def _size(model: onnx.ModelProto) -> int | None:
+    """How many features there are; None when there is no such tensor."""
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    found = [value.type.tensor_type.shape.dim for value in inferred if value.name == FEATURES]
+    return found[0][1].dim_value or None if found and len(found[0]) == 2 else None
