@@ -1,9 +1,9 @@
 """From a trained network to one ONNX graph that holds everything between decoded pixels and probabilities.
 
 The graph is written node by node: the network is small and fixed, so this is explicit, takes milliseconds, needs
-onnx alone and folds what can be folded. Normalisation goes into the whitening convolution (which has no padding, so
-this is exact), batch norms into the convolutions before them (their scale is positive, so it may pass the max-pool),
-the temperature into the last layer.
+onnx alone and folds what can be folded. Normalisation goes into the whitening convolution (whose padding reflects the
+image, so this is exact), batch norms into the convolutions before them (their scale is positive, so it may
+pass the max-pool), the temperature into the last layer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from onnx import TensorProto
 
 from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.training.network import LOGIT_SCALE
-from scones_ml.training.tta import SHIFT_WEIGHTS, SHIFTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from scones_ml.training.network import Stage
 
 __all__ = ["to_onnx"]
-
-_INT64_MIN = -(2**63)  # the end of a Slice backwards that takes index 0, too; -1 would mean the last
 
 
 def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
@@ -44,30 +41,15 @@ def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
     network = fitted.network
     x = graph.add("Cast", "image", to=TensorProto.FLOAT)
     x = graph.add("Transpose", x, perm=[0, 3, 1, 2])  # (N, 3, S, S)
-    x = _views(graph, x, size)  # (6N, 3, S, S)
+    x = graph.add("Pad", x, graph.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="reflect")
     x = graph.add("Gelu", graph.convolve(x, *_whitening(fitted)))
     for stage in network.stages:
         x = _stage(graph, x, cast("Stage", stage))
-    x = graph.add("ReduceMax", x, graph.constant(np.array([2, 3])), keepdims=0)  # (6N, 128)
+    x = graph.add("ReduceMax", x, graph.constant(np.array([2, 3])), keepdims=0)  # (N, 128)
     head = _array(network.head.weight).T * (LOGIT_SCALE / temperature)
-    x = graph.add("MatMul", x, graph.constant(head.astype(np.float32)))  # (6N, K)
-    x = graph.add("Reshape", x, graph.constant(np.array([2 * len(SHIFTS), -1, head.shape[1]])))  # (6, N, K)
-    weights = np.array(SHIFT_WEIGHTS * 2, np.float32).reshape(-1, 1, 1) / 2
-    x = graph.add("Mul", x, graph.constant(weights))
-    x = graph.add("ReduceSum", x, graph.constant(np.array([0])), keepdims=0)  # (N, K)
+    x = graph.add("MatMul", x, graph.constant(head.astype(np.float32)))  # (N, K)
     graph.add("Softmax", x, output="probabilities", axis=1)
     return graph.serialise("probabilities", head.shape[1])
-
-
-def _views(graph: GraphWriter, x: str, size: int) -> str:
-    """The six views of every image, one after another along the batch; see ``views.averaged_logits``."""
-    padded = graph.add("Pad", x, graph.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="reflect")
-    shifted = [
-        graph.slice(padded, starts=[1 + dy, 1 + dx], ends=[1 + dy + size, 1 + dx + size], axes=[2, 3])
-        for dy, dx in SHIFTS
-    ]
-    mirrored = [graph.slice(view, starts=[-1], ends=[_INT64_MIN], axes=[3], steps=[-1]) for view in shifted]
-    return graph.add("Concat", *shifted, *mirrored, axis=0)
 
 
 def _whitening(fitted: Fitted) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

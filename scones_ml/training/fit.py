@@ -19,7 +19,6 @@ from scones_ml.errors import TrainingError
 from scones_ml.training.augment import color_jitter, cutmix, flip_and_shift
 from scones_ml.training.network import Network, pixel_statistics, whitening_filters
 from scones_ml.training.optimizer import Muon, Nesterov
-from scones_ml.training.tta import averaged_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -60,24 +59,17 @@ class Fitted:
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits of uint8 images (N, S, S, 3), averaged over six views of each: float32 (N, K)."""
+        """Logits of uint8 images (N, S, S, 3): float32 (N, K)."""
         self.network.eval()
         parts = [
-            averaged_logits(self.network, _as_input(self.normalise(part.to(self.mean.device)))).cpu().numpy()
+            self.network(_as_input(self.normalise(part.to(self.mean.device)))).cpu().numpy()
             for part in _batches(images)
         ]
         return np.concatenate(parts)
 
-    @torch.inference_mode()
-    def quick_accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-        """Share of right answers from one view of each image, in the precision of the training."""
-        self.network.eval()
-        right = 0
-        for part, truth in zip(_batches(images), _batches(labels), strict=True):
-            with _precision(self.mean.device.type):
-                logits = self.network(_as_input(self.normalise(part.to(self.mean.device))))
-            right += int((logits.argmax(1).cpu() == truth).sum())
-        return right / len(labels)
+    def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+        """Share of images (N, S, S, 3) whose largest logit is that of their label (N,)."""
+        return float((self.logits(images).argmax(1) == labels).mean())
 
     def normalise(self, images: Tensor) -> Tensor:
         """Pixels of 0..255, channels last, to mean 0 and deviation 1."""
@@ -256,6 +248,7 @@ class _Optimizer:
         convolutions = [module.weight for module in network.stages.modules() if isinstance(module, nn.Conv2d)]
         decay = 2e-6 * batch_size  # as in cifar10-airbench
         self.done, self._total = 0, recipe.epochs * steps
+        self._network, self._symmetric = network, network.is_symmetric()
         self._parts: list[tuple[Nesterov | Muon, int]] = [  # with the step at which its rate is zero
             (
                 Nesterov([cast("nn.Parameter", network.whiten.bias)], recipe.bias_lr, decay),
@@ -278,6 +271,8 @@ class _Optimizer:
     def step(self, loss: Tensor) -> None:
         """Take the loss's gradients and use them up."""
         loss.backward()  # type: ignore[no-untyped-call] # torch has no types for it
+        if self._symmetric:
+            self._network.average_mirrored()
         for part, until in self._parts:
             part.step(max(0.0, 1 - self.done / until))
         self.done += 1

@@ -3,6 +3,12 @@
 Shapes are (batch, channels, height, width); the comments follow a 32x32 image. After Keller Jordan's
 `94 % on CIFAR-10 in 2.6 seconds <https://github.com/KellerJordan/cifar10-airbench>`_, with narrower layers for
 a thousand images on one CPU core.
+
+The network is symmetric: an image and its mirror image have the same logits, so one view of an image is enough. Every
+channel has a partner, whose response to the mirror image is the mirror image of the channel's response to the image:
+its weights are the channel's, flipped from left to right, with partners swapped among the inputs. Weights start that
+way, and stay so because every gradient is averaged with its mirrored counterpart. The symmetry is exact where every
+stage halves an even side.
 """
 
 from __future__ import annotations
@@ -21,7 +27,8 @@ MINIMUM_SIZE = 16
 """Smallest side in pixels that three halvings leave something of."""
 
 LOGIT_SCALE = 1 / 9  # keeps the first logits small, so that the first steps are not saturated
-_PATCHES = 50_000  # enough for a 12x12 covariance
+_PATCHES = 50_000  # enough for an 18x18 covariance
+_ANTISYMMETRIC, _SYMMETRIC = 4, 8  # filters of the first layer, each with both signs: 24 channels
 
 
 def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +49,10 @@ def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def whitening_filters(images: Tensor, generator: torch.Generator, epsilon: float = 5e-4) -> Tensor:
-    """Filters that decorrelate 2x2 patches: their eigenvectors, scaled to unit variance, each with both signs.
+    """Filters that decorrelate 3x3 patches: the principal axes, scaled to unit variance, each with both signs.
+
+    Axes of the differences between left and right come first, each next to its negative, which is its mirror image;
+    then those of the sums, which are their own mirror images.
 
     Args:
         images: normalised float32 images (N, 3, S, S), a sample of the training set.
@@ -50,15 +60,48 @@ def whitening_filters(images: Tensor, generator: torch.Generator, epsilon: float
         epsilon: added to the eigenvalues, so that noise directions are not blown up.
 
     Returns:
-        float32 (24, 3, 2, 2).
+        float32 (24, 3, 3, 3).
     """
-    patches = images.unfold(2, 2, 1).unfold(3, 2, 1)  # (N, 3, S-1, S-1, 2, 2)
-    patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 12)
+    patches = images.unfold(2, 3, 1).unfold(3, 3, 1)  # (N, 3, S-2, S-2, 3, 3)
+    patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 9, 3)
     chosen = torch.randint(len(patches), (min(_PATCHES, len(patches)),), generator=generator)
-    sample = patches[chosen].double()
-    values, vectors = torch.linalg.eigh(sample.T @ sample / len(sample))
-    filters = (vectors / (values + epsilon).sqrt()).T.reshape(12, 3, 2, 2).float()
-    return torch.cat([filters, -filters])
+    left, middle, right = patches[chosen].double().unbind(2)  # (P, 9) each
+    root = math.sqrt(0.5)
+    outer = _principal_axes((left - right) * root, _ANTISYMMETRIC, epsilon) * root  # (4, 9)
+    differences = torch.stack([outer, torch.zeros_like(outer), -outer], 2)
+    axes = _principal_axes(torch.cat([(left + right) * root, middle], 1), _SYMMETRIC, epsilon)  # (8, 18)
+    outer, centre = axes[:, :9] * root, axes[:, 9:]
+    sums = torch.stack([outer, centre, outer], 2)
+    both = torch.stack([differences, -differences], 1).flatten(0, 1)
+    return torch.cat([both, sums, -sums]).reshape(-1, 3, 3, 3).float()
+
+
+def _principal_axes(samples: Tensor, count: int, epsilon: float) -> Tensor:
+    """The strongest axes of samples (P, D) whose mean is near 0, scaled to unit variance: (count, D)."""
+    values, vectors = torch.linalg.eigh(samples.T @ samples / len(samples))
+    axes: Tensor = (vectors / (values + epsilon).sqrt()).T
+    return axes[-count:]
+
+
+def _mirrored(values: Tensor) -> Tensor:
+    """What a layer's values would be for mirrored inputs: those of each channel's partner, kernels flipped.
+
+    Args:
+        values: of a norm or bias (C,), a convolution between partners (C, C_in, H, W) or the head (K, C).
+    """
+    if values.dim() == 1:
+        return values[_partners(len(values))]
+    swapped = values[:, _partners(values.shape[1])]
+    return swapped if values.dim() == 2 else swapped[_partners(len(values))].flip(3)
+
+
+def _partners(channels: int) -> Tensor:
+    """The index of every channel's partner: its neighbour, or itself for the places of the first layer's sums."""
+    own = torch.arange(channels)
+    partners = (own ^ 1).clamp(max=channels - 1)
+    alone = slice(2 * _ANTISYMMETRIC, 2 * (_ANTISYMMETRIC + _SYMMETRIC))
+    partners[alone] = own[alone]
+    return partners
 
 
 class Stage(nn.Module):
@@ -83,31 +126,45 @@ class Network(nn.Module):
     Args:
         classes: number of classes K, at least 2.
         size: side of the images in pixels; every doubling beyond 32 adds a stage, so that the last
-            feature map stays about 3x3.
-        widths: channels of the first three stages.
+            feature map stays about 4x4.
+        widths: channels of the first three stages, even numbers.
     """
 
     def __init__(self, classes: int, size: int = 32, widths: tuple[int, int, int] = (32, 64, 128)) -> None:
         super().__init__()
-        self.whiten = nn.Conv2d(3, 24, 2)
+        self.whiten = nn.Conv2d(3, 24, 3, padding=1, padding_mode="reflect")
         self.whiten.weight.requires_grad_(False)
         nn.init.zeros_(cast("Tensor", self.whiten.bias))
         channels = [24, *widths, *[widths[-1]] * max(0, int(math.log2(size / 32)))]
         self.stages = nn.ModuleList(Stage(*pair) for pair in pairwise(channels))
         self.head = nn.Linear(channels[-1], classes, bias=False)
+        _make_symmetric(self.head.weight.data)
 
     def forward(self, x: Tensor) -> Tensor:
         """float (N, 3, S, S) -> logits (N, K)."""
-        x = F.gelu(self.whiten(x))  # (N, 24, 31, 31)
+        x = F.gelu(self.whiten(x))  # (N, 24, 32, 32)
         for stage in self.stages:
-            x = stage(x)  # (N, 32, 15, 15), (N, 64, 7, 7), (N, 128, 3, 3)
+            x = stage(x)  # (N, 32, 16, 16), (N, 64, 8, 8), (N, 128, 4, 4)
         x = x.amax((2, 3))  # (N, 128)
         return cast("Tensor", self.head(x) * LOGIT_SCALE)
 
+    def is_symmetric(self) -> bool:
+        """Whether the first layer is its own mirror image, as in all but the networks of version 0.1.0."""
+        filters = self.whiten.weight
+        return torch.equal(filters[_partners(len(filters))], filters.flip(3))
+
+    @torch.no_grad()
+    def average_mirrored(self) -> None:
+        """Average every gradient, and the norms' statistics, with what they would be for the mirrored images."""
+        gradients = [value.grad for value in self.parameters() if value.grad is not None]
+        for values in (*gradients, *(value for value in self.buffers() if value.dim())):
+            values.add_(_mirrored(values)).div_(2)
+
 
 def _identity_convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
-    """A 3x3 convolution whose first ``channels_in`` outputs start as copies of its inputs."""
+    """A symmetric 3x3 convolution whose first ``channels_in`` outputs start as copies of its inputs."""
     layer = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+    _make_symmetric(layer.weight.data)
     nn.init.dirac_(layer.weight.data[:channels_in])
     return layer
 
@@ -117,3 +174,8 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
     layer = nn.BatchNorm2d(channels, eps=1e-5, momentum=0.4)  # the new batch's share: 0.6 of the old stays
     layer.weight.requires_grad_(False)
     return layer
+
+
+def _make_symmetric(weights: Tensor) -> None:
+    """Add the mirrored weights, at the same variance."""
+    weights.add_(_mirrored(weights)).div_(math.sqrt(2))

@@ -143,7 +143,7 @@ class _Progress:
     def report(self, epoch: Epoch, fitted: Fitted) -> None:
         figures = {"Train-accuracy": epoch.train_accuracy}
         if len(self._labels):
-            figures["Validation-accuracy"] = fitted.quick_accuracy(self._images, self._labels)
+            figures["Validation-accuracy"] = fitted.accuracy(self._images, self._labels)
         now = time.perf_counter()
         self._started, seconds = now, now - self._started
         for name, value in figures.items():

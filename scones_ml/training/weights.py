@@ -74,7 +74,7 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
         arrays = read_arrays(read_file(model, MODEL_WEIGHTS))
     except BROKEN as exc:
         raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} cannot be read; train the model anew") from exc
-    if not {*_STATISTICS, "head.weight"} <= set(arrays):
+    if not {*_STATISTICS, "head.weight", "whiten.weight"} <= set(arrays):
         raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not whole; train the model anew")
     known = arrays["head.weight"]
     if (
@@ -87,6 +87,8 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
     for row, label in enumerate(labels):
         if label in card.labels:
             head[row] = known[card.labels.index(label)]
+    if arrays["whiten.weight"].shape[2:] == (2, 2):  # of version 0.1.0: the same pixels in a kernel of 3x3
+        arrays["whiten.weight"] = np.pad(arrays["whiten.weight"], ((0, 0), (0, 0), (1, 0), (1, 0)))
     network = Network(len(labels), size, widths)
     expected = network.state_dict()
     found = {name: torch.from_numpy(value) for name, value in (arrays | {"head.weight": head}).items()}
