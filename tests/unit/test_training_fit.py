@@ -87,7 +87,7 @@ def test_it_learns(preset: str) -> None:
     temperature=st.floats(0.1, 5.0),
 )
 def test_onnx_says_what_torch_says(classes: int, size: int, batch: int, temperature: float) -> None:
-    """The graph's probabilities are the softmax of torch's averaged logits over the temperature, within 1e-4."""
+    """The graph's probabilities are the softmax of torch's logits over the temperature, within 1e-4."""
     fitted = trained(classes, size)
     images, _ = stripes(batch, classes, size, seed=9)
     expected = softmax(fitted.logits(images), temperature)
@@ -109,6 +109,16 @@ def test_a_image_is_judged_alone() -> None:
     together = run(graph, images)
     for image, row in zip(images, together, strict=True):
         np.testing.assert_allclose(run(graph, image[None])[0], row, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=6)
+@given(size=st.sampled_from([16, 32, 48, 64]), widths=st.sampled_from([(24, 24, 24), (24, 32, 48), (8, 8, 8)]))
+def test_a_mirror_image_is_judged_as_the_image(size: int, widths: tuple[int, int, int]) -> None:
+    """An image and its mirror image get the same logits, however long the network has learned from mixed images."""
+    fitted = trained(2, size, recipe=dataclasses.replace(TINY, epochs=6, widths=widths))
+    images, _ = stripes(6, 2, size, seed=9)
+    mirrored = images[:, :, ::-1].copy()
+    np.testing.assert_allclose(fitted.logits(mirrored), fitted.logits(images), atol=1e-3)
 
 
 def test_a_loss_that_is_no_number_ends_the_training() -> None:

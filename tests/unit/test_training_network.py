@@ -36,9 +36,19 @@ def test_whitening_decorrelates_patches() -> None:
     mixing = torch.randn(3, 3, generator=generator)
     images = torch.einsum("cd,ndhw->nchw", mixing, torch.randn(64, 3, 17, 17, generator=generator))
     filters = whitening_filters(images, generator, epsilon=0.0)
-    responses = torch.nn.functional.conv2d(images, filters[:12]).permute(0, 2, 3, 1).flatten(0, 2)
+    differences, sums = filters[:8:2], filters[8:16]
+    responses = torch.nn.functional.conv2d(images, torch.cat([differences, sums])).permute(0, 2, 3, 1).flatten(0, 2)
     torch.testing.assert_close(torch.cov(responses.T), torch.eye(12), atol=0.05, rtol=0)
-    assert torch.equal(filters[:12], -filters[12:])
+
+
+def test_whitening_filters_are_mirrored_and_negated() -> None:
+    """A difference's mirror image is its negative and stands beside it; a sum is its own, and has its negative too."""
+    generator = torch.Generator().manual_seed(0)
+    filters = whitening_filters(torch.randn(8, 3, 9, 9, generator=generator), generator)
+    assert torch.equal(filters[:8:2].flip(3), filters[1:8:2])
+    assert torch.equal(filters[:8:2], -filters[1:8:2])
+    assert torch.equal(filters[8:].flip(3), filters[8:])
+    assert torch.equal(filters[8:16], -filters[16:])
 
 
 def test_pixel_statistics_are_those_of_the_channels() -> None:

@@ -118,6 +118,23 @@ def test_going_on_starts_from_the_model(tmp_path: Path) -> None:
     assert to_onnx(trained, 16) != to_onnx(fitted, 16)
 
 
+def test_a_model_of_0_1_0_is_gone_on_from(tmp_path: Path) -> None:
+    """Its filters of 2x2 pixels respond as they did; it is not symmetric, learns all the same and is saved as new."""
+    arrays = read_arrays(to_weights(fit(*make_images(), 2, RECIPE)))
+    filters = torch.randn(24, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    save(tmp_path, fit(*make_images(), 2, RECIPE))
+    (tmp_path / MODEL_WEIGHTS).write_bytes(write_arrays(arrays | {"whiten.weight": filters.numpy()}))
+    init = initial(tmp_path, LABELS, 16, WIDTHS)
+    x = torch.randn(2, 3, 16, 16)
+    expected = torch.nn.functional.conv2d(x, filters, init.network.whiten.bias)
+    torch.testing.assert_close(init.network.whiten(x)[..., :-1, :-1], expected, atol=1e-5, rtol=1e-5)
+    assert not init.network.is_symmetric()
+    images, labels = make_images()
+    after = fit(images, labels, 2, RECIPE, init=init)
+    assert after.accuracy(images, labels) > 0.9
+    assert to_weights(initial(save(tmp_path, after), LABELS, 16, WIDTHS)) == to_weights(after)
+
+
 def test_classes_find_their_place(tmp_path: Path) -> None:
     """A class that the model knows keeps its weights at its new place; a class that is new starts from zero."""
     fitted = fit(*make_images(), 2, RECIPE)
