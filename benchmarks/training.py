@@ -97,16 +97,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """One trained network: logits of six views (6, N, K) of what it was judged on, CPU and wall seconds of training."""
+    """One trained network: CPU and wall seconds, and logits (6, N, K) of six views; the first is the image as it is."""
 
     views: NDArray[np.float32]
     cpu: float
     wall: float
-
-    @property
-    def logits(self) -> NDArray[np.float32]:
-        """The model's own: of the image as it is."""
-        return np.asarray(self.views[0])
 
 
 @dataclass(frozen=True)
@@ -144,9 +139,9 @@ class Bench:
 
 def out_of_fold(bench: Bench, train: LabelledImages, _test: LabelledImages) -> list[Row]:
     """Accuracy and calibration error on photographs that the network in question has not seen."""
-    labels, fold = train[1], _folds(train[1])
+    labels = train[1]
     logits = _fold_views(bench, "best", train)[0]
-    probabilities = _calibrated(logits, labels, fold)
+    probabilities = _calibrated(logits, labels)
     correct = logits.argmax(1) == labels
     accuracy = clopper_pearson(int(correct.sum()), len(labels))
     where = f"{_FOLDS} folds of {len(labels)} training photographs"
@@ -162,19 +157,11 @@ def out_of_fold(bench: Bench, train: LabelledImages, _test: LabelledImages) -> l
     ]
 
 
-def fast_out_of_fold(bench: Bench, train: LabelledImages, _test: LabelledImages) -> list[Row]:
-    """The same accuracy for the demo's preset."""
-    correct = _fold_views(bench, "fast", train)[0].argmax(1) == train[1]
-    accuracy = clopper_pearson(int(correct.sum()), len(correct))
-    where = f"preset fast, {PRESETS['fast'].epochs} epochs, {_FOLDS} folds"
-    return [Row("accuracy, out of fold", where, accuracy.value, accuracy.low, accuracy.high)]
-
-
 def six_views(bench: Bench, train: LabelledImages, _test: LabelledImages) -> list[Row]:
-    """What averaging the logits of six views of an image would add to the one view that a model takes, and cost."""
+    """What the mean logits of six views of an image would add to the one view that a model takes, and cost."""
     images, labels = train
     rows = [row for preset in sorted(PRESETS) for row in _views_of(bench, preset, train)]
-    untrained = dataclasses.replace(bench.recipe, epochs=1)  # as fast as any
+    untrained = dataclasses.replace(bench.recipe, epochs=1)  # answers as fast as any
     graph = to_onnx(fit(images, labels, len(_CLASSES), untrained), images.shape[1])
     one, six = (_milliseconds(graph, images[:count]) for count in (1, 2 * len(_SHIFTS)))
     where = f"one thread, preset best, quartiles of {_TIMED}"
@@ -182,11 +169,11 @@ def six_views(bench: Bench, train: LabelledImages, _test: LabelledImages) -> lis
 
 
 def _views_of(bench: Bench, preset: str, train: LabelledImages) -> list[Row]:
-    labels, fold = train[1], _folds(train[1])
+    labels = train[1]
     views = [_fold_views(bench, preset, train, seed) for seed in range(_VIEW_SEEDS)]
-    weights = np.array(_SHIFT_WEIGHTS * 2) / 2
-    one = [_calibrated(each[0], labels, fold) for each in views]
-    six = [_calibrated(np.einsum("v,vnk->nk", weights, each), labels, fold) for each in views]
+    weights = np.array(_SHIFT_WEIGHTS * 2, np.float32) / 2
+    one = [_calibrated(each[0], labels) for each in views]
+    six = [_calibrated(np.einsum("v,vnk->nk", weights, each), labels) for each in views]
     where = f"preset {preset}, {_FOLDS} folds, mean of {_VIEW_SEEDS} seeds"
 
     def figures(some: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -242,11 +229,9 @@ def _fold_views(bench: Bench, preset: str, train: LabelledImages, seed: int = 0)
     return views
 
 
-def _calibrated(
-    logits: NDArray[np.floating], labels: NDArray[np.int64], fold: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Probabilities, a fold's at the temperature that its own labels have no part in."""
-    probabilities = np.zeros(logits.shape)
+def _calibrated(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Out-of-fold probabilities; a fold's own labels have no part in its temperature."""
+    fold, probabilities = _folds(labels), np.zeros(logits.shape)
     for k in range(_FOLDS):
         temperature = fit_temperature(logits[fold != k], labels[fold != k])
         probabilities[fold == k] = softmax(logits[fold == k], temperature)
@@ -256,7 +241,7 @@ def _calibrated(
 def on_test(bench: Bench, train: LabelledImages, test: LabelledImages) -> list[Row]:
     """Accuracy on the test photographs over seeds, and what a training costs."""
     runs = [bench.run(f"seed-{seed}", seed, bench.recipe, train, test[0]) for seed in range(_SEEDS)]
-    right = np.stack([run.logits.argmax(1) == test[1] for run in runs]).mean(0)  # (images,)
+    right = np.stack([run.views[0].argmax(1) == test[1] for run in runs]).mean(0)  # (images,)
     low, high = np.quantile(bootstrap(lambda some: right[some].mean(keepdims=True), len(right)), [0.025, 0.975])
     where = f"{_SEEDS} seeds, all {len(train[1])} photographs, on {len(right)} test photographs"
     rows = [Row("accuracy, test, mean of seeds", where, float(right.mean()), float(low), float(high), at_least=0.945)]
@@ -274,12 +259,12 @@ def from_synthetic(bench: Bench, train: LabelledImages, test: LabelledImages) ->
     real, labels = np.concatenate([train[0], test[0]]), np.concatenate([train[1], test[1]])
     recipe = dataclasses.replace(bench.recipe, epochs=_SYNTHETIC_EPOCHS)
     run = bench.run("synthetic", 0, recipe, _draw, real)
-    hits = clopper_pearson(int((run.logits.argmax(1) == labels).sum()), len(labels))
+    hits = clopper_pearson(int((run.views[0].argmax(1) == labels).sum()), len(labels))
     where = f"{2 * _SYNTHETIC_PER_CLASS} drawings, {recipe.epochs} epochs, on {len(labels)} photographs"
     return [Row("accuracy, drawings only", where, hits.value, hits.low, hits.high, at_least=0.78)]
 
 
-PARTS = {"oof": out_of_fold, "fast": fast_out_of_fold, "test": on_test, "synthetic": from_synthetic, "views": six_views}
+PARTS = {"oof": out_of_fold, "test": on_test, "synthetic": from_synthetic, "views": six_views}
 
 
 def _draw() -> LabelledImages:
