@@ -7,12 +7,14 @@
 # make fuzz    readers of foreign files, fed with damaged input; options: SECONDS=600 for each target, TARGET=images, SEED=7
 #
 # Each sets up .venv first (Python 3.11 or newer), and only when something changed.
-# TORCH_INDEX=URL takes the CPU build of PyTorch from there (https://pytorch.org/get-started/locally).
+# The demo needs no PyTorch, the tests do; TORCH_INDEX=URL takes its CPU build from there
+# (https://pytorch.org/get-started/locally). EXTRAS=train brings it to the demo, for thumbnails.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCAL := $(VENV)/.local-installed
+TRAIN := $(VENV)/.train-installed
 DEV := $(VENV)/.dev-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PARITIES := recordio sdk training serving
@@ -21,7 +23,7 @@ SOURCES := scones_ml handlers examples benchmarks tests
 .PHONY: demo test lint types contract unit reliability fuzz parity $(PARITIES:%=parity-%) format clean
 .PRECIOUS: $(VENV)/parity-%/.installed
 
-demo: $(LOCAL)
+demo: $(LOCAL) $(if $(filter train,$(EXTRAS)),$(TRAIN))
 	@$(BIN)/scones demo $(if $(DATA),--data "$(DATA)") $(if $(CLASSES),--classes "$(CLASSES)") $(ARGS)
 
 test: lint types contract unit
@@ -63,19 +65,21 @@ clean:
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Setting up $(VENV) (once; PyTorch makes it a few minutes) ..."
+	@echo "Setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.torch: $(VENV)/.created constraints.txt
-	@$(if $(TORCH_INDEX),$(PIP) install --index-url "$(TORCH_INDEX)" -c constraints.txt torch,true)
-	@touch $@
-
-$(LOCAL): $(VENV)/.torch pyproject.toml constraints.txt
+$(LOCAL): $(VENV)/.created pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e '.[local]'
 	@touch $@
 
-$(DEV): $(LOCAL)
+$(TRAIN): $(LOCAL)
+	@echo "Adding PyTorch (once; a few minutes) ..."
+	@$(if $(TORCH_INDEX),$(PIP) install --index-url "$(TORCH_INDEX)" -c constraints.txt torch,true)
+	@$(PIP) install -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(DEV): $(TRAIN)
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 
