@@ -78,7 +78,7 @@ def _rate(work: Callable[[], int]) -> float:
 
 def _prepare(folder: Path) -> tuple[Path, Path]:
     """Drawn images and a model of one epoch: the network is the same, so is its speed."""
-    data = dataset.stage(dataset.Synthetic(per_class=1000), folder / "data").dataset
+    data = dataset.stage(dataset.Synthetic(per_class=1000, size=32), folder / "data").dataset
     backend = backends.backend("local", folder)
     lifecycle.train(backend, TrainingRequest(data=data.root, model=folder / "model", epochs=1))
     return data.root, folder / "model"

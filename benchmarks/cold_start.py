@@ -134,7 +134,7 @@ def _variables(endpoint: Endpoint) -> dict[str, str]:
 
 
 def _measure(scratch: Path, rounds: int, sdk: Path | None) -> list[_Case]:
-    data = dataset.stage(dataset.Synthetic(per_class=60), scratch / "data").dataset
+    data = dataset.stage(dataset.Synthetic(per_class=60, size=32), scratch / "data").dataset
     backend = LocalBackend(scratch)
     backend.trainer.train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
     image = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _image_data()}

@@ -149,7 +149,7 @@ def drawn(folder: Path, each: int) -> Path:
     """A folder of drawn images, for want of photographs."""
     for kind in dataset.Synthetic().classes():
         (folder / kind).mkdir(parents=True)
-        for candidate in dataset.Synthetic(each, seed=1).listing((kind,)).candidates:
+        for candidate in dataset.Synthetic(each, size=32, seed=1).listing((kind,)).candidates:
             (folder / candidate.name).write_bytes(candidate.read())
     return folder
 

@@ -37,7 +37,7 @@ folder, threshold = Path(".scones/course"), 0.93
 backend = backends.backend(options.on, folder)
 
 # %% 2. Extract and transform: checksum, no pickle but numpy's, duplicates apart, no test image in training
-source = options.data or dataset.Synthetic(per_class=options.per_class)
+source = options.data or dataset.Synthetic(per_class=options.per_class, size=32)
 staged = dataset.stage(source, folder / "data", classes=("bicycle", "motorcycle"))
 print("images", staged.dataset.counts())
 

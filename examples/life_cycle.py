@@ -6,7 +6,7 @@ from scones_ml import backends, dataset, lifecycle
 from scones_ml.ports import TrainingRequest
 
 backend = backends.backend("local", Path(".scones"))
-data = dataset.stage(dataset.Synthetic(per_class=300), "data").dataset
+data = dataset.stage(dataset.Synthetic(per_class=100), "data").dataset
 lifecycle.train(backend, TrainingRequest(data=data.root, model=Path("model")))
 photo = data.root / data.split("test")[0].path
 images = lifecycle.upload(backend, [(photo.name, photo.read_bytes())])

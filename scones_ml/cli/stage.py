@@ -70,7 +70,7 @@ def stage(
     classes: Classes = None,
     seed: Seed = 0,
     image_size: ImageSize = None,
-    per_class: PerClass = 600,
+    per_class: PerClass = 300,
     answers: AnswersFile = None,
     check_labels: CheckLabels = False,
     label_attribute: LabelAttribute = None,
@@ -92,7 +92,7 @@ def stage(
         return
     backend = backends_of(context).backend("local", workspace)
     store = backends.s3_store() if remote or source.startswith("s3://") else None
-    synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size or 32)
+    synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size or dataset.Synthetic.size)
     origin = synthetic if source == "synthetic" and not answers else _origin(source, answers, backend.store)
     with terminal.progress("stage") as progress, lifecycle.recording(backend, plan):
         result = dataset.stage(

@@ -42,7 +42,7 @@ def open_source(
     source: str | Path | Source,
     *,
     seed: int,
-    image_size: int,
+    image_size: int = Synthetic.size,
     names: tuple[str, ...] = (),
     store: ObjectStore | None = None,
     downloads: Path = DOWNLOADS,

@@ -134,12 +134,12 @@ class Synthetic:
 
     Attributes:
         per_class: how many of each.
-        size: side in pixels.
+        size: side in pixels; unless told otherwise, a model sees the images at that size.
         seed: another seed draws other images; image i of a seed is the same whatever ``per_class`` is.
     """
 
-    per_class: int = 600
-    size: int = 32
+    per_class: int = 300
+    size: int = 128  # the smallest that the pretrained backbone takes
     seed: int = 0
 
     @property

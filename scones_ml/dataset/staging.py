@@ -24,8 +24,8 @@ from scones_ml.dataset.grouping import KeptTogether, drop_leaks, group_names, ke
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.reading import Reading, read_all
 from scones_ml.dataset.records import SPLITS, Dataset, Record
-from scones_ml.dataset.resolution import THUMBNAIL_SIZE, choose_size
-from scones_ml.dataset.sources import TEST, Listing, Source, match_name
+from scones_ml.dataset.resolution import choose_size
+from scones_ml.dataset.sources import TEST, Listing, Source, Synthetic, match_name
 from scones_ml.dataset.splits import split_images
 from scones_ml.errors import DatasetError
 from scones_ml.ports import ObjectStore, Progress, no_progress
@@ -90,8 +90,9 @@ def stage(
             are the class folders.
         seed: decides the splits; those of a data set that was staged before stay as they are.
         image_size: the shorter side of an image is reduced to at most this many pixels; models see squares of this
-            side. None takes 224 where most images have 64 pixels or more on the shorter side, and 32 elsewhere. A data
-            set that is extended keeps its own, and the image policy that it was staged by.
+            side. None takes 224 where most images have 64 pixels or more on the shorter side, 32 elsewhere, and of
+            synthetic images the size that they are drawn at. A data set that is extended keeps its own, and the image
+            policy that it was staged by.
         progress: called with (images read, images there are); before that, with bytes or objects downloaded.
         store: where ``s3://`` is.
         downloads: the folder that keeps what was downloaded, so that it is fetched once.
@@ -110,7 +111,7 @@ def stage(
     origin = open_source(
         source,
         seed=seed,
-        image_size=image_size or THUMBNAIL_SIZE,
+        image_size=image_size or Synthetic.size,
         names=tuple(classes or ()),
         store=store,
         downloads=Path(downloads),
@@ -123,7 +124,8 @@ def stage(
     if isinstance(origin, ExtendedDataset):
         reading = Reading(origin.data.image_size, origin.data.policy)
     else:
-        reading = Reading(image_size or choose_size(listing.candidates))
+        drawn = origin.size if isinstance(origin, Synthetic) else None
+        reading = Reading(image_size or drawn or choose_size(listing.candidates))
     settled = isinstance(origin, ExtendedDataset) or {found.split for found in listing.candidates} >= set(SPLITS)
     if not settled:
         listing = _with_test_alone(listing)

@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty drawn images, staged."""
     staged = tmp_path_factory.mktemp("staged") / "data"
-    dataset.stage(Synthetic(per_class=20), staged)
+    dataset.stage(Synthetic(per_class=20, size=32), staged)
     return staged
 
 
@@ -169,7 +169,7 @@ def test_cleanup_of_one_run_leaves_the_others(folder: Path, capsys: pytest.Captu
 
 def test_cleanup_touches_nothing_that_is_not_ours(folder: Path, tiny_model: Path) -> None:
     """Results stay, a data set that is whole too, and so does every file that nobody's record names."""
-    dataset.stage(Synthetic(per_class=20), folder / "data")
+    dataset.stage(Synthetic(per_class=20, size=32), folder / "data")
     backend = LocalBackend(folder / ".scones")
     execute(lifecycle.plan_stage(folder / "data"), lambda _: None, backend.ledger, backend.current_run)
     for kind, name in (("model", "model"), ("data set", "data"), ("report", "report.html")):

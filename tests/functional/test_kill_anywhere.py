@@ -240,7 +240,7 @@ def test_stage(folder: Path, earlier: bool) -> None:
 
 def test_train(folder: Path) -> None:
     """A training killed anywhere leaves no process and no half-made model; tried again, it leaves a whole one."""
-    dataset.stage(dataset.Synthetic(per_class=8), folder / "data")
+    dataset.stage(dataset.Synthetic(per_class=8, size=32), folder / "data")
     command = ["train", "data", "--epochs", "1", "--model", "model"]
     before = files(folder)
     for change in killed_everywhere(folder, *command):
@@ -251,7 +251,7 @@ def test_train(folder: Path) -> None:
 
 def test_a_training_ends_with_whoever_waits_for_it(folder: Path) -> None:
     """When the command is killed while it trains, the training process ends by itself and leaves no model."""
-    dataset.stage(dataset.Synthetic(per_class=8), folder / "data")
+    dataset.stage(dataset.Synthetic(per_class=8, size=32), folder / "data")
     command = _FORKS.Process(
         target=_verb, args=(["train", "data", "--epochs", "100000", "--model", "model"], folder, 0)
     )
@@ -268,7 +268,7 @@ def test_a_training_ends_with_whoever_waits_for_it(folder: Path) -> None:
 def test_demo(tmp_path: Path) -> None:
     """Of a demo killed while it serves, runs or cleans up, cleanup leaves the data set and the model alone."""
     folder = tmp_path / "work" / ".scones" / "demo"
-    data = dataset.stage(dataset.Synthetic(per_class=12), tmp_path / "data").dataset
+    data = dataset.stage(dataset.Synthetic(per_class=12, size=32), tmp_path / "data").dataset
     LocalBackend(tmp_path).trainer.train(TrainingRequest(data.root, tmp_path / "model", epochs=1))
     for line, at in {4: "creating endpoint", 7: "created objects", 13: "deleted objects"}.items():
         child = _FORKS.Process(target=_demo, args=(folder, tmp_path / "model", line))

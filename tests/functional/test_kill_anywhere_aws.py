@@ -280,7 +280,7 @@ def test_stage(folder: Path, proxy: Proxy) -> None:
 
 def test_train(folder: Path, proxy: Proxy) -> None:
     """Of a training job killed at any of its calls no object and no running job is left after cleanup."""
-    dataset.stage(dataset.Synthetic(per_class=4), folder / "data")
+    dataset.stage(dataset.Synthetic(per_class=4, size=32), folder / "data")
     command = ["train", "data", "--on", "aws", "--epochs", "1"]
     run(folder, proxy, *command)  # moto's jobs leave no model
     last = proxy.seen.index("CreateTrainingJob") + 1

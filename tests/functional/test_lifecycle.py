@@ -24,7 +24,7 @@ def backend(tmp_path: Path) -> Backend:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hundred drawn images, staged."""
     folder = tmp_path_factory.mktemp("staged") / "data"
-    dataset.stage(Synthetic(per_class=50), folder)
+    dataset.stage(Synthetic(per_class=50, size=32), folder)
     return folder
 
 

@@ -27,7 +27,7 @@ RECORDS = st.lists(
 @pytest.fixture
 def staged(tmp_path: Path) -> Dataset:
     """Ten drawn images a class."""
-    return stage(Synthetic(per_class=10), tmp_path / "data").dataset
+    return stage(Synthetic(per_class=10, size=32), tmp_path / "data").dataset
 
 
 def test_load_returns_what_stage_returned(staged: Dataset) -> None:

@@ -33,7 +33,7 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A staged data set."""
-    return dataset.stage(dataset.Synthetic(per_class=8), tmp_path / "data").dataset.root
+    return dataset.stage(dataset.Synthetic(per_class=8, size=32), tmp_path / "data").dataset.root
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ def test_a_record_beyond_the_caps(tmp_path: Path) -> None:
 
 def test_a_data_set_as_recordio(tmp_path: Path) -> None:
     """A staged data set gets one file for each split, stays what it is, and is a source in this form, too."""
-    data = dataset.stage(dataset.Synthetic(per_class=20), tmp_path / "data").dataset
+    data = dataset.stage(dataset.Synthetic(per_class=20, size=32), tmp_path / "data").dataset
     files = dataset.write_recordio(data)
     assert [file.name for file in files] == [f"{split}.rec" for split in dataset.SPLITS]
     assert dataset.load(data.root) == data
