@@ -32,6 +32,7 @@ __all__ = ["examine", "limits", "machine", "resources"]
 
 _GIGABYTE: Final = 1_000_000_000  # decimal, as makers of disks count
 _EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "pretrained", "report", "serve", "train")
+_RECIPES: Final = {"head": "pretrained", "scratch": "train"}  # and the extra that each needs
 _BASE64: Final = 4 / 3  # four characters for three bytes
 
 
@@ -66,7 +67,7 @@ def machine(
     requirements: Callable[[], Sequence[str]] = _requirements,
     free_bytes: Callable[[Path], int] = _free_bytes,
 ) -> Iterator[Check]:
-    """Python, the extras, and room on the disk.
+    """Python, the extras, the recipes of training that they are enough for, and room on the disk.
 
     Args:
         workspace: the folder that holds what commands leave behind.
@@ -78,6 +79,7 @@ def machine(
     missing = [extra for extra in _EXTRAS if not _installed(extra, required)]
     there = ", ".join(extra for extra in _EXTRAS if extra not in missing)
     yield Check("extras", "ok", there)
+    yield _recipes([recipe for recipe, extra in _RECIPES.items() if extra not in missing])
     for extra in missing:
         yield Check(f"extra {extra}", "warning", "not installed", f"pip install 'scones-ml[{extra}]' if you need it")
     folder = next(parent for parent in (workspace.absolute(), *workspace.absolute().parents) if parent.exists())
@@ -90,6 +92,12 @@ def machine(
         yield Check("disk", "error" if free < _GIGABYTE / 5 else "warning", found, "free some space")
     else:
         yield Check("disk", "ok", found)
+
+
+def _recipes(installed: Sequence[str]) -> Check:
+    if installed:
+        return Check("recipes", "ok", f"scones train --recipe {' or '.join(installed)}")
+    return Check("recipes", "warning", "none: nothing can be trained here", "pip install 'scones-ml[pretrained]'")
 
 
 def resources(backend: Backend, now: datetime) -> Iterator[Check]:

@@ -124,6 +124,22 @@ def test_a_missing_extra_is_named(folder: Path) -> None:
     assert found["extra report"].remedy == "pip install 'scones-ml[report]' if you need it"
 
 
+@pytest.mark.parametrize(
+    ("missing", "found", "level"),
+    [
+        ((), "scones train --recipe head or scratch", "ok"),
+        (("train",), "scones train --recipe head", "ok"),
+        (("pretrained",), "scones train --recipe scratch", "ok"),
+        (("pretrained", "train"), "none: nothing can be trained here", "warning"),
+    ],
+)
+def test_recipes_of_training(folder: Path, missing: tuple[str, ...], found: str, level: str) -> None:
+    """The recipes are named whose extras are installed; a machine without any is a warning."""
+    lines = [f"no-such-package; extra == '{extra}'" for extra in missing]
+    recipes = by_name(doctor.machine(folder, requirements=lambda: lines))["recipes"]
+    assert (recipes.found, recipes.level) == (found, level)
+
+
 def test_images_too_large_for_a_state_are_an_error() -> None:
     """An image size whose images, as noise, exceed 262,144 bytes between states is an error with the remedy."""
     assert all(check.level == "ok" for check in doctor.limits(ImagePolicy(), None))
