@@ -10,6 +10,7 @@ import typer
 from scones_ml import __version__
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
+from scones_ml.cli.no_threshold import warn_of_no_threshold
 from scones_ml.cli.options import Classes, DryRun, ImageSize, Json, Seed, Threads, Workspace, names
 from scones_ml.cli.plans import dollars, show_plans
 from scones_ml.cost.prices import price_table
@@ -55,6 +56,7 @@ def demo(
         show_plans([plan_demo(backend, request)], json)
         return
     result = run_demo(backend, request, terminal.StageLines())
+    warn_of_no_threshold(folder / "model", str(folder / "data"))
     if json:
         terminal.print_json(result.to_json())
     else:

@@ -12,8 +12,12 @@ __all__ = ["warn_of_no_threshold"]
 _ALL = "has no threshold: every image goes to review"
 
 
-def warn_of_no_threshold(classifier: Endpoint | BuiltInModel | Path) -> None:
+def warn_of_no_threshold(classifier: Endpoint | BuiltInModel | Path, data: str = "DATA") -> None:
     """Two lines on standard error where what classifies has no threshold of its own.
+
+    Args:
+        classifier: a model's folder or archive, or what knows its threshold.
+        data: what commands call the model's data set.
 
     Raises:
         ConfigurationError: ``classifier`` is a path, and not a model.
@@ -25,7 +29,7 @@ def warn_of_no_threshold(classifier: Endpoint | BuiltInModel | Path) -> None:
         card = read_card(classifier)
         if card.threshold is None:
             terminal.say(f"{classifier} {_ALL}")
-            terminal.say(f"what helps: {what_helps(card, str(classifier))}")
+            terminal.say(f"what helps: {what_helps(card, str(classifier), data)}")
         return
     if classifier.threshold is not None:
         return

@@ -314,7 +314,7 @@ def _none(
             f"a target of {_percent(attainable)} holds, with {100 * coverage:.0f} % of the images let through"
         )
     if needed:
-        advice.append(f"about {needed - images:,} more labelled images might be enough")
+        advice.append(f"about {needed - images:,} more images labelled for this choice might be enough")
     return ThresholdChoice(
         threshold=None,
         target_precision=precision,

@@ -95,9 +95,13 @@ def _labels(card: ModelCard, choice: ThresholdChoice | None) -> str:
     if choice.labels_needed is None:
         return f"label more images to train on{weak and f', of {weak} above all'}"
     # Of new images only the usual share of the data set chooses the threshold.
-    more = (choice.labels_needed - choice.labels) * max(1.0, _staged(card) / choice.labels)
+    missing = choice.labels_needed - choice.labels
+    more = missing * max(1.0, _staged(card) / choice.labels)
     train = f", and more of {weak} to train on" if weak else ""
-    return f"label about {_rounded(more):,} more images as they come in and stage them with the others{train}"
+    return (
+        f"label about {_rounded(more):,} more images as they come in and stage them with the others, "
+        f"for {missing:,} more to choose by{train}"
+    )
 
 
 def _size(card: ModelCard) -> str:

@@ -24,7 +24,6 @@ from scones_ml.dataset import Dataset, StageResult, Synthetic
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard
-from scones_ml.lifecycle.advice import what_helps
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 from scones_ml.reports.facts import ClassifiedRow
@@ -172,9 +171,6 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
         observer.said(_learned(card, staged.dataset))
     with clock.stage("threshold"):
         observer.said(str(card.threshold_choice["reason"]))
-        if card.threshold is None:
-            observer.said("no threshold: every image goes to review")
-            observer.said(f"what helps: {what_helps(card, str(model), str(staged.dataset.root))}")
     try:
         with clock.stage("serve"):
             endpoint = lifecycle.deploy(backend, DeploymentRequest(ENDPOINT, model))

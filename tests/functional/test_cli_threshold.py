@@ -116,7 +116,7 @@ def test_what_cannot_be_promised_is_not_written(capsys: pytest.CaptureFixture[st
     """When no threshold keeps the promise, the reason names the labels that are needed, and the model keeps its own."""
     assert main(["threshold", str(model), str(staged), "--target-precision", "0.999"]) == 1
     said = capsys.readouterr()
-    assert "more labelled images might be enough" in said.err
+    assert "more images labelled for this choice might be enough" in said.err
     assert f"nothing was written: {model} keeps the threshold 0.9" in said.err
     assert said.out == ""
     assert read_card(model).threshold == 0.9
