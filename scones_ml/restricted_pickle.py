@@ -6,10 +6,14 @@ import io
 import pickle
 import pickletools
 from collections.abc import Callable, Mapping
+from typing import Final
+
+from scones_ml.printable import printable
 
 __all__ = ["ForbiddenPickleError", "load_restricted"]
 
-_NUMBERED = ("BINPUT", "LONG_BINPUT", "PUT")
+_NUMBERED: Final = ("BINPUT", "LONG_BINPUT", "PUT")
+_LONGEST: Final = 300  # characters of a message
 
 
 class ForbiddenPickleError(ValueError):
@@ -66,10 +70,10 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> object:
         found = self._allowed.get((module, name))
         if found is None:
-            raise ForbiddenPickleError(f"asks for {module}.{name}")
+            raise ForbiddenPickleError(printable(f"asks for {module}.{name}"[:_LONGEST]))
         return found
 
     def persistent_load(self, pid: object, /) -> object:
         if self._resolve is None:
-            raise ForbiddenPickleError(f"refers to something outside of it ({pid!r})")
+            raise ForbiddenPickleError(printable(f"refers to something outside of it ({pid!r})"[:_LONGEST]))
         return self._resolve(pid)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scones_ml.printable import printable
 from scones_ml.restricted_pickle import load_restricted
 
 __all__ = ["read_tensors"]
@@ -127,7 +128,7 @@ def _checked(name: object, found: object) -> _Tensor:
             and math.prod(shape) <= storage.elements
         ):
             return _Tensor(storage, offset, shape, strides)
-    raise ValueError(f"holds {str(name)[:80]!r}, which is no tensor of a state dict")
+    raise ValueError(f"holds {printable(str(name)[:80])!r}, which is no tensor of a state dict")
 
 
 def _offsets(data: bytes, at: int, keys: list[str], storages: Mapping[str, _Storage]) -> dict[str, int]:

@@ -9,6 +9,7 @@ import json
 import pickle
 import tarfile
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,13 +18,18 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import onnx
+import torch
 from mutations import as_json, mutated, mutated_json, mutated_lines, mutated_png
 
 from scones_ml import captures, events, images
+from scones_ml.backbones import load_onnx
+from scones_ml.backbones.torch_file import read_tensors
 from scones_ml.dataset import recordio
 from scones_ml.dataset.archives import Cifar100
 from scones_ml.dataset.opening import open_source
 from scones_ml.errors import SconesError
+from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.inference.model import load_model, read_card
 from scones_ml.testing import image_kinds, recorded_event, recorded_events
 
@@ -324,6 +330,38 @@ def _cards() -> Target:
     return Target((document, document, document, archive), change, read)
 
 
+def _torch_files() -> Target:
+    tensors = {"weight": torch.arange(24.0).reshape(2, 3, 4), "turned": torch.ones(2, 3).T, "count": torch.tensor(7)}
+    file = io.BytesIO()
+    torch.save(OrderedDict(tensors), file, _use_new_zipfile_serialization=False)
+
+    def read(data: bytes) -> str:
+        try:
+            read_tensors(data)
+        except ValueError as exc:
+            return _checked(str(exc))
+        return "read"
+
+    tokens = (b"\x80\x02", b"cos\nsystem\n", b"ctorch\nFloatStorage\n", b"Q", b"R", b"b", b"\xff\xff\xff\x7f", b"2")
+    return Target((file.getvalue(),), partial(_bytes, tokens), read)
+
+
+def _backbones() -> Target:
+    graph = GraphWriter("image", onnx.TensorProto.FLOAT, (3, 16, 16))
+    x = graph.convolve("image", np.ones((2, 3, 1, 1), np.float32), np.ones(2, np.float32))
+    graph.add("Flatten", graph.add("GlobalAveragePool", x), output="features")
+    model = onnx.load_model_from_string(graph.serialise("features", 2))
+    onnx.helper.set_model_props(model, {"scones.mean": "0.5", "scones.std": "0.5,0.5,0.5"})
+    path = Path(_SCRATCH.name) / "backbone.onnx"
+
+    def read(data: bytes) -> str:
+        path.write_bytes(data)
+        return _said(partial(load_onnx, path))
+
+    tokens = (b"scones.size", b"scones.pool", b"\x0a\x05batch", b"\x08\xff\xff\xff\x7f", b"Constant", b"1e999")
+    return Target((model.SerializeToString(),), partial(_bytes, tokens), read)
+
+
 TARGETS: dict[str, Callable[[], Target]] = {
     "images": _images,
     "events": _events,
@@ -331,7 +369,9 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "manifests": _manifests,
     "recordio": _recordio,
     "archives": _archives,
+    "backbones": _backbones,
     "cards": _cards,
+    "torch-files": _torch_files,
 }
 
 

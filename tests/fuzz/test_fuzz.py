@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).with_name("run.py")
-TARGETS = ("archives", "captures", "cards", "events", "images", "manifests", "recordio")
+TARGETS = ("archives", "backbones", "captures", "cards", "events", "images", "manifests", "recordio", "torch-files")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="inputs are read in forks")

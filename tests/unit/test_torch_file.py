@@ -93,6 +93,9 @@ HOSTILE: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "a command of the machine": (
         lambda: legacy({}, machine=Tensor("true", function=os.system)), r"asks for posix\.system"
     ),
+    "a forged name": (
+        lambda: legacy({}).replace(b"}q\x00.", b"cos\nsys\x1b[2Jtem\n.", 2), r"asks for os\.sys\\x1b\[2Jtem"
+    ),
     "another storage": (lambda: of(Storage(kind=torch.DoubleStorage), 0, (4,), (1,)), r"asks for torch\.DoubleStorage"),
     "a module": (lambda: legacy(torch.nn.Linear(1, 1)), "asks for torch"),
     "another byte order": (lambda: legacy({}, machine={"little_endian": False}), "of another byte order"),
