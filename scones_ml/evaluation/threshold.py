@@ -337,8 +337,8 @@ def _labels_needed(errors: IntArray, images: int, precision: float, level: float
     if not answers:
         return None if images else next(iter(tolerances(_MOST_LABELS, precision, 1 - level)), None)
     needed: list[int] = []
-    # A hundred shares are fine enough for an "about".
-    for accepted in np.unique(np.linspace(1, answers, min(answers, 100)).astype(int)):
+    # A hundred shares are fine enough for an "about"; that fewer than one in twenty are right may be luck.
+    for accepted in np.unique(np.linspace(max(1, answers // 20), answers, min(answers, 100)).astype(int)):
         rate = int(errors[accepted - 1]) / int(accepted)
         if rate < 1 - precision and (count := first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):
             needed.append(-(-count * images // int(accepted)))
