@@ -86,6 +86,9 @@ def test_a_card_is_written_in_the_newest_format(tmp_path: Path) -> None:
         "fit": None,
         "counts": {},
         "larger": 0,
+        "recipe": "scratch",
+        "recipe_reason": "",
+        "backbone": {},
     }
 
 
