@@ -18,7 +18,14 @@ Student's 95 % intervals over the seeds.
 
     python benchmarks/fewer_labels.py --data DIR      # DIR/train/{bicycle,motorcycle}/*.png
 
-Exit code 1 when a claim does not hold. The table goes to ``benchmarks/results/fewer_labels.json``.
+Of photographs, on features, in less than a minute: 16 of each class's 64 photographs of clothing judge, 5 of each class
+are labelled at first, and up to 300 labels are added by either way, the head being trained again at each count. Judged
+on others for every seed. Claim: 300 labels that were asked for are worth more than 300 by chance::
+
+    python benchmarks/fewer_labels.py --data DIR --photographs      # DIR/train/CLASS/*.jpg; a test folder is not read
+
+Exit code 1 when a claim does not hold. The tables go to ``benchmarks/results/fewer_labels.json`` and
+``fewer_labels_photographs.json``.
 """
 
 from __future__ import annotations
@@ -32,17 +39,33 @@ import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT))
 
 from examples.close_the_loop import Loop, Outcome, close_the_loop, spread, table  # noqa: E402
+from scones_ml import dataset  # noqa: E402
+from scones_ml.evaluation import choose_to_label, softmax  # noqa: E402
+from scones_ml.heads.cross_fitting import L2  # noqa: E402
+from scones_ml.heads.logistic import fit_logistic  # noqa: E402
+from scones_ml.lifecycle.features import staged_features  # noqa: E402
 from scones_ml.lifecycle.synthetic_model import synthetic_model  # noqa: E402
 from scones_ml.local.backend import LocalBackend  # noqa: E402
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scones_ml.backbones.features import Features
 
 _CLASSES = ("bicycle", "motorcycle")
 _SEEDS, _GATE = 10, 0.90
 _LOOPS = {"alike": Loop(), "rare": Loop(waiting=400, rare=0.1)}
+_COUNTS = (50, 75, 100, 150, 200, 300)  # labels of photographs of ten classes
+_JUDGES, _STARTS, _DRAWS = 16, 5, 40  # photographs of each class, and how often they are drawn
 _CODE = (
     "examples/close_the_loop.py",
     "scones_ml/evaluation/selection.py",
@@ -89,20 +112,64 @@ def _fewest(outcomes: list[Outcome]) -> tuple[float, int | None]:
     return reached, next((count for count in counts if mean("label-next", count) >= reached), None)
 
 
+def _on_features(folder: Path, seeds: int, cache: Path) -> int:
+    """Print the table of photographs; 1 when the claim does not hold."""
+    with tempfile.TemporaryDirectory() as work:
+        data = dataset.stage(folder, Path(work) / "data").dataset
+        features = staged_features(data, cache / "photographs", threads=1)
+        labels = np.array([record.label for record in data.records], np.int64)
+        outcomes = [_draw(features, labels, len(data.classes), seed) for seed in range(seeds)]
+    print(table(outcomes))
+    most = max(_COUNTS)
+    gain = [outcome.accuracy["label-next", most] - outcome.accuracy["by chance", most] for outcome in outcomes]
+    claim = f"{most} labels that were asked for are worth more than {most} by chance"
+    holds = mean(gain) > 1.96 * stdev(gain) / len(gain) ** 0.5
+    print(f"{claim}: {spread(gain, '+')}: {'ok' if holds else 'MISSED'}")
+    document = {"seeds": [_document(outcome) for outcome in outcomes], "claims": {claim: holds}}
+    file = _ROOT / "benchmarks" / "results" / "fewer_labels_photographs.json"
+    file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 0 if holds else 1
+
+
+def _draw(features: Features, labels: NDArray[np.int64], classes: int, seed: int) -> Outcome:
+    """One draw of what judges and what is labelled at first, and both ways of going on from there."""
+    chance = np.random.default_rng(seed)
+    shuffled = [chance.permutation(np.flatnonzero(labels == k)) for k in range(classes)]
+    judges = np.concatenate([rows[:_JUDGES] for rows in shuffled])
+    start = np.concatenate([rows[_JUDGES : _JUDGES + _STARTS] for rows in shuffled])
+    waiting = chance.permutation(np.concatenate([rows[_JUDGES + _STARTS :] for rows in shuffled]))
+    accuracy: dict[tuple[str, int], float] = {}
+    for how in ("label-next", "by chance"):
+        taught, left = start, waiting
+        for count in _COUNTS:
+            if count > len(taught):
+                wanted = np.arange(count - len(taught))
+                if how == "label-next":
+                    wanted = choose_to_label(
+                        softmax(linear.logits(features.take(left))), features.take(left), len(wanted)
+                    )
+                taught, left = np.concatenate([taught, left[wanted]]), np.delete(left, wanted)
+            linear = fit_logistic(features, taught, labels[taught], classes, L2)
+            accuracy[how, count] = float((linear.logits(features.take(judges)).argmax(1) == labels[judges]).mean())
+    return Outcome(len(waiting), 0.0, accuracy)
+
+
 def main() -> int:
     """Print the tables; 1 when a claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = os.environ.get("SCONES_TEST_DATA")
-    parser.add_argument("--data", type=Path, default=Path(root or ".") / "cifar100-vehicles", help="photographs")
+    parser.add_argument("--photographs", action="store_true", help="large ones, on features")
+    parser.add_argument("--data", type=Path, help="a folder of train/CLASS/*")
     parser.add_argument("--seeds", type=int, default=_SEEDS, choices=range(2, 11), metavar="2..10")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "scones-ml-benchmark")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
-    photographs = sorted(path for name in _CLASSES for path in (options.data / "train" / name).glob("*.png"))
+    data = options.data or Path(root or ".") / ("photographs/clothing" if options.photographs else "cifar100-vehicles")
+    if options.photographs:
+        return _on_features(data / "train", _DRAWS, options.cache)
+    photographs = sorted(path for name in _CLASSES for path in (data / "train" / name).glob("*.png"))
     if not photographs:
-        sys.exit(
-            f"error: no images in {options.data}/train/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA"
-        )
+        sys.exit(f"error: no images in {data}/train/{{{','.join(_CLASSES)}}}: pass --data or set SCONES_TEST_DATA")
     document: dict[str, object] = {}
     claims = {}
     for name, loop in _LOOPS.items():

@@ -2,8 +2,10 @@
 
 After Northcutt, Jiang and Chuang, `Confident Learning <https://arxiv.org/abs/1911.00068>`_ (2021): a class's threshold
 is the mean probability of that class over the images that bear its label, so a class that is hard, or a model that is
-timid, asks for no more than its own usual confidence. An image is a suspect when another class reaches its threshold
-and is more probable than the label.
+timid, asks for no more than its own usual confidence. Images of which another class reaches its threshold and is more
+probable than the label are counted. As many are suspects: those whose label is contradicted most. Of two classes these
+are nearly the same. Of ten, where the probability of what is no longer the label spreads over several, 93 of 100 wrong
+labels are among them instead of 73 (``benchmarks/label_errors.py --photographs``).
 """
 
 from __future__ import annotations
@@ -61,9 +63,11 @@ def find_label_errors(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tu
     usual = np.array([matrix[given == k, k].mean() if (given == k).any() else np.inf for k in range(classes)])
     others = np.where(matrix >= usual, matrix, 0.0)
     others[np.arange(rows), given] = 0.0
-    suggested = others.argmax(axis=1)
-    best, own = others.max(axis=1), matrix[np.arange(rows), given]
+    own = matrix[np.arange(rows), given]
+    count = int((others.max(axis=1) > own).sum())
+    suggested = matrix.argmax(axis=1)
+    best = matrix.max(axis=1)
     suspects = np.flatnonzero(best > own)
-    confidence = best / np.maximum(best + own, 1e-12)  # 0 / 0 where neither class is possible; no suspects
-    order = suspects[np.argsort(-confidence[suspects], kind="stable")]
+    confidence = best / (best + own)
+    order = suspects[np.argsort(-confidence[suspects], kind="stable")][:count]
     return tuple(LabelError(int(i), int(given[i]), int(suggested[i]), float(confidence[i])) for i in order)
