@@ -141,15 +141,14 @@ def _draw(features: Features, labels: NDArray[np.int64], classes: int, seed: int
     accuracy: dict[tuple[str, int], float] = {}
     for how in ("label-next", "by chance"):
         taught, left = start, waiting
+        linear = fit_logistic(features, taught, labels[taught], classes, L2)
         for count in _COUNTS:
-            if count > len(taught):
-                wanted = np.arange(count - len(taught))
-                if how == "label-next":
-                    wanted = choose_to_label(
-                        softmax(linear.logits(features.take(left))), features.take(left), len(wanted)
-                    )
+            if missing := count - len(taught):
+                vectors = features.take(left)
+                asked = choose_to_label(softmax(linear.logits(vectors)), vectors, missing)
+                wanted = asked if how == "label-next" else np.arange(missing)
                 taught, left = np.concatenate([taught, left[wanted]]), np.delete(left, wanted)
-            linear = fit_logistic(features, taught, labels[taught], classes, L2)
+                linear = fit_logistic(features, taught, labels[taught], classes, L2)
             accuracy[how, count] = float((linear.logits(features.take(judges)).argmax(1) == labels[judges]).mean())
     return Outcome(len(waiting), 0.0, accuracy)
 

@@ -2,10 +2,11 @@
 
 An image stands at its features, or at its thumbnail where a model has none, drawn towards the origin the surer the
 model is of it. One image after the other is taken that lies farthest from the origin and from all that were taken
-before (farthest-first traversal, Gonzalez 1985): certain images lie at the origin and are not asked for, and of doubtful ones that look alike one is enough. It is the
-idea of `BADGE <https://arxiv.org/abs/1906.03671>`_ (Ash et al. 2020) without chance, for any model that returns
-probabilities. On photographs BADGE itself, the margin between the two best classes, and distances to what is labelled
-already are worth the same within 0.7 points (``benchmarks/fewer_labels.py --photographs`` simulates this one).
+before (farthest-first traversal, Gonzalez 1985): certain images lie at the origin and are not asked for, and of
+doubtful ones that look alike one is enough. It is the idea of `BADGE <https://arxiv.org/abs/1906.03671>`_ (Ash et al.
+2020) without chance, for any model that returns probabilities. On photographs BADGE itself, the margin between the
+two best classes, and distances to what is labelled already are worth the same within 0.7 points
+(``benchmarks/fewer_labels.py --photographs`` simulates this one).
 """
 
 from __future__ import annotations
