@@ -89,21 +89,23 @@ def test_a_job_leaves_a_model_and_a_history(
 def test_the_card_reports_the_test_split_and_the_choice_of_threshold(
     finished: tuple[subprocess.CompletedProcess[str], Path], staged: Path
 ) -> None:
-    """The figures in the card are those of the served graph on the test split; the threshold says how it was chosen."""
+    """The card's figures are those of the served graph on test; what is held back is too little for one use each."""
     classifier, data = load_model(finished[1] / "model"), dataset.load(staged)
     images, labels = data.arrays("test")
     right = int((classifier.predict_batch(images).argmax(1) == labels).sum())
     figures = classifier.card.metrics["test"]
     assert isinstance(figures, dict)
     assert (figures["correct"], figures["images"]) == (right, len(labels))
-    assert classifier.card.threshold_choice["labels"] == len(data.split("calibration"))
+    held = len(data.split("validation")) + len(data.split("calibration"))
+    assert classifier.card.threshold_choice["labels"] == held
     assert classifier.card.threshold_choice["threshold"] == classifier.card.threshold
 
 
 def test_metric_lines_are_what_sagemaker_reads(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
-    """The first line names the number of epochs; every epoch prints its three figures in the documented form."""
-    first, *_ = (output := finished[0].stdout).splitlines()
-    assert re.search(r"\bepochs=3\b", first)
+    """The first lines name recipe and epochs; every epoch prints its three figures in the documented form."""
+    first, second, *_ = (output := finished[0].stdout).splitlines()
+    assert first == "Recipe: scratch; thumbnails, 16 pixels on the shorter side"
+    assert re.search(r"\bepochs=3\b", second)
     for pattern in (TRAIN_ACCURACY, VALIDATION_ACCURACY, TIME_COST):
         found = re.findall(pattern, output)
         assert [int(number) for number, _ in found] == [0, 1, 2]
