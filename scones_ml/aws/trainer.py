@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,27 @@ from scones_ml.events import ImageRef, parse_object_uri
 from scones_ml.inference.archive import root_files
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, read_file
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
-from scones_ml.ports import ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
+from scones_ml.ports import (
+    ObjectStore,
+    Progress,
+    Steps,
+    TrainingRequest,
+    choose_recipe,
+    no_progress,
+    no_steps,
+)
 from scones_ml.sagemaker.channels import model_channel, training_channel
 from scones_ml.sagemaker.hyperparameters import ScriptMode
 from scones_ml.sagemaker.model_package import archive
-from scones_ml.sagemaker.training_job import DEFAULT_INSTANCE, Compute, Spot, TrainingJob, training_request
-from scones_ml.sagemaker.training_source import pack
+from scones_ml.sagemaker.training_job import (
+    DEFAULT_INSTANCE,
+    HEAD_INSTANCE,
+    Compute,
+    Spot,
+    TrainingJob,
+    training_request,
+)
+from scones_ml.sagemaker.training_source import BACKBONE, own_backbone, pack, users_backbone
 
 if TYPE_CHECKING:
     from scones_ml.aws.training_jobs import TrainingJobs
@@ -42,6 +58,7 @@ class _Prepared:
     """A job and what it reads, nothing of it sent yet."""
 
     job: TrainingJob
+    recipe: str
     data: dataset.Dataset
     data_uri: str
     archives: dict[str, bytes]  # by URI: the source, and the model to go on from
@@ -101,7 +118,11 @@ class SageMakerTrainer:
         root, name = self._environment.root, f"scones-{self._run.id}"
         data = dataset.load(request.data)
         data_uri = f"{root}/data/{data.hash[:32]}/"
-        source = pack()
+        recipe = choose_recipe(
+            request.recipe, dataset.typical_side(data), data.image_size, init=request.init is not None
+        ).recipe
+        backbone = _backbone(request, data.image_size) if recipe == "head" else {}
+        source = pack(backbone)
         archives = {f"{root}/source/{_hash(source)}.tar.gz": source}
         channels = [training_channel(data_uri)]
         if request.init:
@@ -110,7 +131,7 @@ class SageMakerTrainer:
             channels.append(model_channel(f"{root}/models/{_hash(init)}/model.tar.gz"))
             archives[channels[-1].uri] = init
         compute = Compute(
-            instance_type=request.instance_type or DEFAULT_INSTANCE,
+            instance_type=request.instance_type or (HEAD_INSTANCE if recipe == "head" else DEFAULT_INSTANCE),
             max_runtime_seconds=request.max_seconds,
             # Twice: as long again to wait for spare capacity.
             spot=Spot(f"{root}/checkpoints/{name}/", 2 * request.max_seconds) if request.spot else None,
@@ -120,12 +141,12 @@ class SageMakerTrainer:
             role_arn=self._environment.role,
             region=self._environment.region,
             output=f"{root}/models",
-            hyperparameters=_hyperparameters(request, next(iter(archives))),
+            hyperparameters=_hyperparameters(request, next(iter(archives)), next(iter(backbone), None)),
             channels=tuple(channels),
             compute=compute,
             tags=tags_of(self._run),
         )
-        return _Prepared(job, data, data_uri, archives)
+        return _Prepared(job, recipe, data, data_uri, archives)
 
     def _plan(self, prepared: _Prepared) -> Plan:
         job, compute = prepared.job, prepared.job.compute
@@ -135,7 +156,8 @@ class SageMakerTrainer:
         changes.append(Change("create", "objects", f"{job.output}/{job.name}/", "the model, as the job leaves it"))
         if compute.spot:
             changes.append(Change("create", "objects", compute.spot.checkpoints, "to go on from when cut short"))
-        limit = f"at most {compute.max_runtime_seconds / 3_600:g} h of {compute.instance_type}"
+        hours = compute.max_runtime_seconds / 3_600
+        limit = f"recipe {prepared.recipe}, at most {hours:g} h of {compute.instance_type}"
         changes.append(
             Change(
                 "create",
@@ -167,10 +189,25 @@ class SageMakerTrainer:
         execute(ended, lambda _: None, self._ledger, self._run)
 
 
-def _hyperparameters(request: TrainingRequest, source: str) -> ScriptMode:
+def _backbone(request: TrainingRequest, size: int) -> Mapping[str, bytes]:
+    return users_backbone(request.backbone, size) if request.backbone else own_backbone(size)
+
+
+def _hyperparameters(request: TrainingRequest, source: str, backbone: str | None) -> ScriptMode:
+    """What the job is told.
+
+    Args:
+        request: what was asked for.
+        source: URI of the archive.
+        backbone: path within the archive; None without one.
+    """
     return ScriptMode.parse(
         {
             "source": source,
+            "recipe": request.recipe,
+            "fit": request.fit,
+            "backbone": backbone if request.backbone else None,
+            "cache": BACKBONE if backbone and not request.backbone else None,
             "preset": request.preset,
             "epochs": request.epochs,
             "seed": request.seed,

@@ -55,7 +55,10 @@ TargetPrecision = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
 InstanceType = Annotated[
-    str | None, typer.Option("--instance-type", help="Of the machine on AWS; ml.g4dn.xlarge otherwise.")
+    str | None,
+    typer.Option(
+        "--instance-type", help="Of the machine on AWS; otherwise ml.m5.xlarge for head, ml.g4dn.xlarge for scratch."
+    ),
 ]
 SpotCapacity = Annotated[
     bool, typer.Option("--spot", help="On AWS's spare capacity: for less, and cut short at times; then it goes on.")
@@ -124,6 +127,7 @@ def train(
         max_seconds=round(3_600 * max_hours),
     )
     choice = lifecycle.recipe_of(request)
+    terminal.say(f"recipe {choice.recipe}: {choice.reason}")
     if choice.recipe == "head" and (preset or epochs):
         raise ConfigurationError(
             "--preset and --epochs are of the recipe scratch: leave them out, or add --recipe scratch"
@@ -143,7 +147,6 @@ def train(
             f"{request.init} was not trained on {data} or what it was extended from: if it has seen images that "
             f"{data} judges by, temperature and threshold flatter it"
         )
-    terminal.say(f"recipe {choice.recipe}: {choice.reason}")
     with terminal.progress("train") as progress:
         card = lifecycle.train(backend, request, progress, terminal.say)
     _show(card, target, data, json)

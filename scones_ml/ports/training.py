@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from scones_ml.errors import ConfigurationError
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
 from scones_ml.settings import Fit
 
@@ -41,7 +42,12 @@ def choose_recipe(wanted: Recipe, side: int, image_size: int, *, init: bool = Fa
         side: the median of the shorter sides of the staged images, in pixels.
         image_size: side of the square that the model will see, in pixels.
         init: whether there is a model to go on from.
+
+    Raises:
+        ConfigurationError: ``"head"``, and a model to go on from.
     """
+    if wanted == "head" and init:
+        raise ConfigurationError("--init goes on from a network that was trained from scratch: add --recipe scratch")
     if wanted != "auto":
         return RecipeChoice(wanted, "asked for")
     if init:
@@ -71,7 +77,7 @@ class TrainingRequest:
         target_precision: what the threshold promises of accepted answers, in (0, 1).
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
-        instance_type: of the machine on AWS; one with a small GPU when None.
+        instance_type: of the machine on AWS; None takes one that suits the recipe, with a small GPU for ``scratch``.
         spot: whether AWS may use spare capacity, which costs less and may be taken back: the job then goes on from
             its last checkpoint when there is capacity again.
         max_seconds: after so much training AWS stops the job.

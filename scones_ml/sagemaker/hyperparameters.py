@@ -210,7 +210,11 @@ class ScriptMode(Hyperparameters):
 
     Attributes:
         source: ``s3://`` URI of the archive that ``scones_ml.sagemaker.training_source.pack`` makes.
-        preset: the recipe.
+        recipe: how it learns; ``"auto"`` leaves it to the images, as it did when the machine was chosen by them.
+        fit: what makes the model's square of an image.
+        backbone: an ONNX file in the place of the recipe ``head``'s own backbone, below the source's folder.
+        cache: folder that holds the recipe ``head``'s own backbone, below the source's folder.
+        preset: of the recipe ``scratch``.
         epochs: passes over the training images; the preset's when None.
         seed: of everything random.
         threads: CPU threads; 1 when None.
@@ -219,6 +223,10 @@ class ScriptMode(Hyperparameters):
     """
 
     source: Annotated[str, Field(pattern=r"^s3://[^/]+/.+\.tar\.gz$")]
+    recipe: Literal["auto", "head", "scratch"] = "scratch"
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    backbone: str | None = None
+    cache: str | None = None
     preset: Literal["fast", "best"] = "fast"
     epochs: _Positive | None = None
     seed: int = 0

@@ -27,6 +27,7 @@ from scones_ml.sagemaker.image_uris import image_classification_image, pytorch_t
 __all__ = [
     "CHECKPOINTS",
     "DEFAULT_INSTANCE",
+    "HEAD_INSTANCE",
     "METRICS",
     "Compute",
     "Spot",
@@ -36,6 +37,10 @@ __all__ = [
 ]
 
 DEFAULT_INSTANCE: Final = "ml.g4dn.xlarge"
+HEAD_INSTANCE: Final = "ml.m5.xlarge"
+"""Of the recipe ``head``, which makes no use of a GPU; four vCPUs, and of those without a GPU the one that new accounts
+may use."""
+
 CHECKPOINTS: Final = "/opt/ml/checkpoints"
 METRICS: Final[Mapping[str, str]] = {
     "train:accuracy": r"Epoch\[\d+\] Train-accuracy=(\S+)",

@@ -49,11 +49,11 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
 
     Raises:
         DatasetError: an image is gone or broken.
-        ConfigurationError: there is a model to go on from, or the images are of a size that the backbone does not take.
+        ConfigurationError: the images are of a size that the backbone does not take.
         TrainingError: there are too many classes, or the backbone's features are not finite.
         MissingExtraError: the backbone's weights are not installed.
     """
-    _check(job, data)
+    _check(data)
     started = time.perf_counter()
     backbone = _backbone(job, data)
     records = sorted(data.records, key=lambda record: record.split == "test")
@@ -99,9 +99,7 @@ def _backbone(job: Job, data: Dataset) -> Backbone:
     return backbone
 
 
-def _check(job: Job, data: Dataset) -> None:
-    if job.init:
-        raise ConfigurationError("--init goes on from a network that was trained from scratch: add --recipe scratch")
+def _check(data: Dataset) -> None:
     if len(data.classes) > _MOST_CLASSES:
         raise TrainingError(f"{data.root} has {len(data.classes):,} classes, more than {_MOST_CLASSES:,}: split it up")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml import __version__, dataset
+from scones_ml.dataset.resolution import typical_side  # by its module: a job on AWS carries what is imported so
 from scones_ml.errors import MissingExtraError, TrainingError
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard
 from scones_ml.ports import Recipe, choose_recipe
@@ -95,7 +96,7 @@ def run(job: Job) -> ModelCard:
     """
     data = dataset.load(job.data)
     _check(data)
-    choice = choose_recipe(job.recipe, dataset.typical_side(data), data.image_size, init=job.init is not None)
+    choice = choose_recipe(job.recipe, typical_side(data), data.image_size, init=job.init is not None)
     print(f"Recipe: {choice.recipe}; {choice.reason}", flush=True)
     card = ModelCard(
         labels=data.classes,

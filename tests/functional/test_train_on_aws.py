@@ -18,12 +18,14 @@ from typing import Any
 
 import boto3
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 from scones_ml import backends, dataset, lifecycle
 from scones_ml.aws import training_jobs
 from scones_ml.aws.store import S3ObjectStore
+from scones_ml.backbones import efficientnet_lite0
 from scones_ml.cli import main
 from scones_ml.cli.context import Backends
 from scones_ml.errors import ConfigurationError, TrainingError
@@ -46,6 +48,7 @@ class SageMaker:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.refusal: tuple[str, str] | None = None
         self.idle = False  # jobs are taken, but do not run
+        self.environment: dict[str, str] = {}  # of the container, besides its own
 
     def create_training_job(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["TrainingJobName"]
@@ -81,6 +84,7 @@ class SageMaker:
             "SAGEMAKER_BASE_DIR": str(base),
             "SM_CHANNEL_TRAINING": str(base / "input/data/training/set"),
             "SM_CHANNEL_MODEL": str(base / "input/data/model") if len(job["InputDataConfig"]) == 2 else "",
+            **self.environment,
         }
         done = subprocess.run(
             command,
@@ -93,7 +97,9 @@ class SageMaker:
         )
         self._log(name, done.stdout.splitlines())
         if done.returncode:
-            end = {"TrainingJobStatus": "Failed", "FailureReason": (base / "output/failure").read_text()}
+            failure = base / "output/failure"
+            reason = failure.read_text() if failure.exists() else done.stdout
+            end = {"TrainingJobStatus": "Failed", "FailureReason": reason}
         else:
             bucket, prefix = job["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://").split("/", 1)
             key = f"{prefix}/{name}/output/model.tar.gz"
@@ -257,7 +263,8 @@ def test_a_failure_in_the_container_is_one_line(
     line = complaint(capsys, "train", str(data), "--on", "aws", "--device", "cuda", through=hurried)
     (name,) = sagemaker.jobs
     reason = "--device cuda: torch finds no CUDA device here; use --device cpu"
-    assert line == f"scones: training job {name} failed: {reason}; its last lines: error: {reason}"
+    lines = f"Recipe: scratch; thumbnails, 16 pixels on the shorter side | error: {reason}"
+    assert line == f"scones: training job {name} failed: {reason}; its last lines: {lines}"
     assert not Path(".scones/model").exists()
 
 
@@ -275,7 +282,7 @@ def test_the_plan_is_what_is_done(sagemaker: SageMaker, data: Path, capsys: pyte
     assert [change.permission for change in objects] == ["s3:PutObject", "s3:PutObject", "", ""]
     assert objects[-1].name == f"{root}/checkpoints/{name}/"
     assert (job.kind, job.name, job.permission) == ("training job", name, "sagemaker:CreateTrainingJob")
-    assert job.why == "at most 2 h of ml.m5.xlarge, on spare capacity for less"
+    assert job.why == "recipe scratch, at most 2 h of ml.m5.xlarge, on spare capacity for less"
     assert list(boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())) == []
     assert sagemaker.jobs == {}
 
@@ -292,6 +299,82 @@ def test_the_plan_is_what_is_done(sagemaker: SageMaker, data: Path, capsys: pyte
     assert {found.name for found in backend.ledger.resources()} == {change.name for change in plan.changes}
     key = objects[1].name.removeprefix(f"s3://{BUCKET}/")
     assert boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == pack()
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A staged data set of drawings, 12 of each class, large enough for a pretrained backbone."""
+    return dataset.stage(dataset.Synthetic(per_class=12), tmp_path_factory.mktemp("photographs") / "data").dataset.root
+
+
+@pytest.fixture
+def without_weights(sagemaker: SageMaker) -> SageMaker:
+    """A container without the package of the backbone's weights, and without torch."""
+    sagemaker.environment["PYTHONPATH"] = str(sagemaker.folder)
+    sagemaker.folder.mkdir(parents=True)
+    (sagemaker.folder / "sitecustomize.py").write_text(
+        "import importlib.metadata, sys\nsys.modules['torch'] = None\nimportlib.metadata.files = lambda name: 1 / 0\n"
+    )
+    return sagemaker
+
+
+def test_photographs_are_learned_without_a_gpu(
+    without_weights: SageMaker, photographs: Path, hurried: Backends, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The source carries the backbone, a machine without a GPU runs the job, and its model is the one made here."""
+    assert main(["train", str(photographs), "--on", "aws", "--model", "theirs"], hurried) == 0
+    assert "recipe head: photographs, 128 pixels" in capsys.readouterr().err
+    (job,) = without_weights.jobs.values()
+    assert job["ResourceConfig"]["InstanceType"] == "ml.m5.xlarge"
+    assert "pytorch-training:" in job["AlgorithmSpecification"]["TrainingImage"]
+    assert "-cpu-" in job["AlgorithmSpecification"]["TrainingImage"]
+    assert main(["train", str(photographs), "--model", "ours"], hurried) == 0
+    assert load_model("theirs").sha256 == load_model("ours").sha256
+    assert read_card("theirs") == read_card("ours")
+
+
+def test_a_backbone_of_one_s_own_travels_under_its_name(
+    without_weights: SageMaker, photographs: Path, hurried: Backends, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--backbone` goes up with the source, and model.json names it with its licence and sha256 as a local training."""
+    graph = onnx.load_model_from_string(efficientnet_lite0(128).graph)
+    onnx.helper.set_model_props(graph, {"scones.licence": "CC0-1.0"})
+    Path("my net.onnx").write_bytes(graph.SerializeToString())
+    command = ["train", str(photographs), "--backbone", "my net.onnx", "--fit", "pad"]
+    assert main([*command, "--on", "aws", "--model", "theirs"], hurried) == 0
+    assert main([*command, "--model", "ours"], hurried) == 0
+    theirs, ours = read_card("theirs"), read_card("ours")
+    assert (theirs.backbone["name"], theirs.backbone["licence"], theirs.fit) == ("my-net", "CC0-1.0", "pad")
+    assert theirs.backbone["sha256"] == ours.backbone["sha256"]
+    assert load_model("theirs").sha256 == load_model("ours").sha256
+
+
+def test_what_the_job_could_not_do_is_refused_before_it(
+    sagemaker: SageMaker, data: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A backbone for other images, images that it does not take, and a model to go on from cost no job."""
+    Path("large.onnx").write_bytes(efficientnet_lite0(160).graph)
+    head = ("--on", "aws", "--recipe", "head")
+    line = complaint(capsys, "train", str(photographs), *head, "--backbone", "large.onnx")
+    assert line == "scones: the backbone large.onnx takes images of 160 pixels, not of 128"
+    assert "takes images of 128 to 448 pixels, not of 16" in complaint(capsys, "train", str(data), *head)
+    line = complaint(capsys, "train", str(photographs), *head, "--init", "model")
+    assert line.endswith("from a network that was trained from scratch: add --recipe scratch")
+    assert sagemaker.jobs == {}
+
+
+def test_a_dry_run_names_recipe_and_machine(
+    sagemaker: SageMaker, data: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The plan says which recipe the images get and the machine that follows from it; a named machine is kept."""
+    for folder, options, why in (
+        (photographs, (), "recipe head, at most 1 h of ml.m5.xlarge"),
+        (data, (), "recipe scratch, at most 1 h of ml.g4dn.xlarge"),
+        (photographs, ("--instance-type", "ml.c5.xlarge"), "recipe head, at most 1 h of ml.c5.xlarge"),
+    ):
+        assert main(["train", str(folder), "--on", "aws", "--dry-run", "--json", *options]) == 0
+        assert why in capsys.readouterr().out
+    assert sagemaker.jobs == {}
 
 
 def test_a_dry_run_prints_the_plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -172,18 +173,16 @@ def test_what_has_no_effect_is_said(values: dict[str, object], warning: str | No
 
 def test_script_mode_speaks_the_program_s_options() -> None:
     """Every hyperparameter of script mode is an option of the training program, which reads the same value."""
-    sent = ScriptMode(source=SOURCE, preset="best", epochs=3, seed=7, threads=2, target_precision=0.9).to_request()
+    told = {"recipe": "head", "fit": "pad", "backbone": "backbone/mine.onnx", "cache": "backbone", "preset": "best"}
+    told |= {"epochs": 3, "seed": 7, "threads": 2, "target_precision": 0.9}
+    sent = ScriptMode.parse({"source": SOURCE} | told).to_request()
     assert json.loads(sent.pop("sagemaker_program")) == "train.py"
     assert json.loads(sent.pop("sagemaker_submit_directory")) == SOURCE
     arguments = [part for name, value in sent.items() for part in (f"--{name}", str(json.loads(value)))]
     options = vars(_parser().parse_args(arguments))
     assert options.pop("while_stdin_open") is False  # on this machine alone
-    assert options == {
-        "preset": "best",
-        "epochs": 3,
-        "seed": 7,
-        "threads": 2,
-        "target_precision": 0.9,
+    assert {name: str(value) if isinstance(value, Path) else value for name, value in options.items()} == {
+        **told,
         "device": "auto",
     }
 
