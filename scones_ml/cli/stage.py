@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["stage"]
 
+_SUITS = {224: ", as suits photographs", 32: ", as suits thumbnails"}  # sizes that staging chooses
+
 Source = Annotated[
     str,
     typer.Argument(
@@ -121,7 +123,7 @@ def stage(
     if json:
         terminal.print_json(_document(result) | ({"label_check": dataclasses.asdict(check)} if check else {}))
         return
-    _show_staged(result, folder)
+    _show_staged(result, folder, chosen=image_size is not None)
     for line in ignored(result):
         terminal.say(line)
     if check:
@@ -144,13 +146,21 @@ def _document(result: dataset.StageResult) -> dict[str, object]:
     }
 
 
-def _show_staged(result: dataset.StageResult, folder: Path) -> None:
+def _show_staged(result: dataset.StageResult, folder: Path, chosen: bool) -> None:
+    """Say what was staged.
+
+    Args:
+        result: of staging.
+        folder: where it is.
+        chosen: whether the image size was asked for.
+    """
     counts = result.dataset.counts()
     rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
     terminal.print_table(("class", *counts), rows, right=tuple(counts))
     size = result.dataset.image_size
+    suits = "" if chosen else _SUITS.get(size, "")
     larger = f"; {result.larger:,} images are larger: see --image-size" if result.larger else ""
-    terminal.say(f"a model will see {size} x {size} pixels of each image{larger}")
+    terminal.say(f"a model will see {size} x {size} pixels of each image{suits}{larger}")
     _show_kept_together(result.together)
     for line in left_out(result, folder):
         terminal.say(line)

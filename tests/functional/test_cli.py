@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def test_what_was_left_out_is_told_by_kind(photos: Path, capsys: pytest.CaptureF
         (photos / name).write_bytes(b"\0")
     assert main(["stage", "photos", "data"]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
-    assert lines.pop(0) == "a model will see 32 x 32 pixels of each image"
+    assert lines.pop(0) == "a model will see 32 x 32 pixels of each image, as suits thumbnails"
     assert lines[0] == "left out: 7 images, listed in data/dataset.json"
     assert lines[1].startswith("      7  unreadable  bicycle/cut0.png and 4 more: ")
     assert lines[2].startswith("                     bicycle/a\\n\\x1b[31m\\u202eb.jpg and 1 more: ")
@@ -392,7 +393,7 @@ def test_ctrl_c_ends_at_once_and_leaves_no_process(photos: Path, verb: str) -> N
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not (log.exists() and "Epoch[" in log.read_text()) and time.monotonic() < deadline:
+    while not (log.exists() and re.search(r"(Epoch|Features)\[", log.read_text())) and time.monotonic() < deadline:
         assert child.poll() is None, child.communicate()
         time.sleep(0.05)  # the process is watched from outside: nothing else tells
     child.send_signal(signal.SIGINT)
