@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Html, Json
+from scones_ml.cli.options import Html, Json, Workspace
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from scones_ml.lifecycle import Predictions
 
 __all__ = ["evaluate"]
+
+_FEW_CLASSES = 4  # of which a terminal shows all figures, and the table of what is taken for what
+_MOST_LINES = 12
 
 Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=False)]
 Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
@@ -36,6 +39,7 @@ def evaluate(
     compare: Compare = None,
     html: Html = None,
     json: Json = False,
+    workspace: Workspace = Path(".scones"),
 ) -> None:
     """Compare a model's answers with the truth, each figure with its 95 % interval."""
     from scones_ml import lifecycle
@@ -50,7 +54,7 @@ def evaluate(
             comparison = lifecycle.compare(lifecycle.predict(compare, data, split, progress), predictions)
     evaluation = lifecycle.evaluate(predictions)
     if html:
-        _write_report(model, data, predictions, (str(compare), comparison) if comparison else None, html)
+        _write_report(model, data, predictions, (str(compare), comparison) if comparison else None, html, workspace)
     if json:
         terminal.print_json(evaluation.to_json() | ({"comparison": comparison.to_json()} if comparison else {}))
         return
@@ -60,19 +64,28 @@ def evaluate(
 
 
 def _write_report(
-    model: Path, data: Path, predictions: Predictions, comparison: tuple[str, Comparison] | None, path: Path
+    model: Path,
+    data: Path,
+    predictions: Predictions,
+    comparison: tuple[str, Comparison] | None,
+    path: Path,
+    workspace: Path,
 ) -> None:
     from scones_ml.lifecycle.report_data import evaluation_report
     from scones_ml.reports.evaluation_report import render_report
 
-    told = evaluation_report(
-        model,
-        data,
-        predictions,
-        title=" or ".join(predictions.classes),
-        source=str(data),
-        created=datetime.now(UTC),
-    )
+    many = len(predictions.classes) > _FEW_CLASSES
+    with terminal.progress("features") as progress:
+        told = evaluation_report(
+            model,
+            data,
+            predictions,
+            title=f"{len(predictions.classes):,} classes of {data.name}" if many else " or ".join(predictions.classes),
+            source=str(data),
+            created=datetime.now(UTC),
+            workspace=workspace,
+            progress=progress,
+        )
     page = render_report(replace(told, comparison=comparison))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
@@ -88,16 +101,47 @@ def _show_evaluation(evaluation: Evaluation) -> None:
     if evaluation.unlike.value:
         rows.append(("unlike", *terminal.figure(evaluation.unlike), "of the images, unlike the training images"))
     rows.append(("calibration error", *terminal.figure(evaluation.calibration_error), "confidence against truth"))
-    for row in evaluation.per_class:
+    many = len(evaluation.classes) > _FEW_CLASSES
+    for row in () if many else evaluation.per_class:
         rows.append((f"precision {row.name}", *terminal.figure(row.precision), f"of {row.predicted} called so"))
         rows.append((f"recall {row.name}", *terminal.figure(row.recall), f"of {row.support} that are"))
     terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
     terminal.out.print()
+    if many:
+        _show_classes(evaluation)
+        _show_confusions(evaluation)
+        return
     confusion = [
         (f"is {name}", *map(str, counts)) for name, counts in zip(evaluation.classes, evaluation.confusion, strict=True)
     ]
     columns = ("", *(f"called {name}" for name in evaluation.classes))
     terminal.print_table(columns, confusion, right=columns[1:])
+
+
+def _show_classes(evaluation: Evaluation) -> None:
+    """A line for each class, the hardest first; of many classes the hardest alone."""
+    shown = evaluation.hardest_classes()[:_MOST_LINES]
+    rows = [
+        (row.name, str(row.support), *terminal.figure(row.recall), *terminal.figure(row.precision)) for row in shown
+    ]
+    columns = ("class", "images", "recall", "95 % interval", "precision", "95 % interval ")
+    terminal.print_table(columns, rows, right=("images", "recall", "precision"))
+    if rest := len(evaluation.classes) - len(shown):
+        terminal.out.print((f"the hardest of {len(evaluation.classes):,}; {rest:,} more classes: see --json", "dim"))
+    terminal.out.print()
+
+
+def _show_confusions(evaluation: Evaluation) -> None:
+    """What is most often taken for what."""
+    pairs = evaluation.confused_pairs()
+    if not pairs:
+        terminal.out.print("no image is taken for another class")
+        return
+    supports = {row.name: row.support for row in evaluation.per_class}
+    rows = [(pair.truth, pair.answer, f"{pair.images:,} of {supports[pair.truth]:,}") for pair in pairs[:_MOST_LINES]]
+    terminal.print_table(("is", "called", "images"), rows, right=("images",))
+    if rest := len(pairs) - len(rows):
+        terminal.out.print((f"the most frequent; {rest:,} more pairs: see --json", "dim"))
 
 
 def _show_comparison(comparison: Comparison, old: Path | None) -> None:

@@ -20,6 +20,7 @@ from scones_ml.evaluation.label_errors import LabelError, find_label_errors
 from scones_ml.evaluation.metrics import (
     Acceptance,
     ClassMetrics,
+    ConfusedPair,
     Evaluation,
     acceptance,
     coverage_at_accuracy,
@@ -40,6 +41,7 @@ __all__ = [
     "Acceptance",
     "ClassMetrics",
     "Comparison",
+    "ConfusedPair",
     "CostChoice",
     "Estimate",
     "Evaluation",

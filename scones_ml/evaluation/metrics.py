@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Acceptance",
     "ClassMetrics",
+    "ConfusedPair",
     "Evaluation",
     "acceptance",
     "area_under_risk_coverage",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _SMALLEST = 1e-12  # a probability of zero for the true class costs -log of this, not infinity
+_WITH_CONFUSION = 40  # classes
 _CHANCE_DRAWS = 400  # ten of them lie beyond what chance exceeds once in forty times
 
 
@@ -59,6 +61,21 @@ class ClassMetrics:
     precision: Estimate
     recall: Estimate
     f1: Estimate
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes of which the one is taken for the other.
+
+    Attributes:
+        truth: what the images are.
+        answer: what they were called.
+        images: how many.
+    """
+
+    truth: str
+    answer: str
+    images: int
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,25 @@ class Evaluation:
         document = _as_json(self)
         assert isinstance(document, dict)  # noqa: S101 - for the type checker: a dataclass becomes a dict
         return document
+
+    def summary(self) -> dict[str, object]:
+        """The document for a model's card: of many classes without what grows with their square."""
+        left_out = ("confusion", "confusion_shares") if len(self.classes) > _WITH_CONFUSION else ()
+        return {name: value for name, value in self.to_json().items() if name not in left_out}
+
+    def hardest_classes(self) -> tuple[ClassMetrics, ...]:
+        """The classes, that of the least F1 first; those without images and answers last."""
+        return tuple(sorted(self.per_class, key=lambda row: math.inf if math.isnan(row.f1.value) else row.f1.value))
+
+    def confused_pairs(self) -> tuple[ConfusedPair, ...]:
+        """Which classes are taken for which others, the most frequent first."""
+        pairs = [
+            ConfusedPair(self.classes[truth], self.classes[answer], images)
+            for truth, row in enumerate(self.confusion)
+            for answer, images in enumerate(row)
+            if images and truth != answer
+        ]
+        return tuple(sorted(pairs, key=lambda pair: -pair.images))
 
 
 def evaluate(

@@ -94,7 +94,7 @@ def set_threshold(model: Path, data: Path, choice: ThresholdChoice) -> ModelCard
     metrics: dict[str, object] = {}
     if dataset.load(data).split("test"):
         tested = replace(predict(model, data), threshold=choice.threshold)
-        metrics = {"test": evaluate(tested).to_json()}
+        metrics = {"test": evaluate(tested).summary()}
     update = {"threshold": choice.threshold, "threshold_choice": choice.to_json(), "metrics": metrics}
     card = read_card(model).model_copy(update=update)
     write_card(model, card)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,17 +17,30 @@ from scones_ml.cost.workload import Workload
 from scones_ml.errors import ImageError
 from scones_ml.inference.model import ModelCard, load_model
 from scones_ml.lifecycle import Predictions, evaluate
+from scones_ml.lifecycle.features import model_features
+from scones_ml.ports import Progress, no_progress
 from scones_ml.reports.cost_chart import two_digits
-from scones_ml.reports.facts import ClassifiedRow, CostEstimate, DatasetFacts, DesignCost, ModelFacts, RunReport
+from scones_ml.reports.facts import (
+    ClassifiedRow,
+    CostEstimate,
+    DatasetFacts,
+    DesignCost,
+    ModelFacts,
+    RunReport,
+    SimilarImage,
+)
 from scones_ml.verdicts import UNLIKE, judge
 
 if TYPE_CHECKING:
+    from scones_ml.backbones.features import Features
     from scones_ml.evaluation import ThresholdChoice
 
 __all__ = ["THUMBNAIL", "cost_estimate", "evaluation_report"]
 
 THUMBNAIL: Final = images.ImagePolicy(image_size=96)
 """How images are shrunk for a page."""
+
+_SIMILAR: Final = 3  # images beside each wrong answer
 
 # Images a month, from a trial to a large service; each ten times the one before, which the chart relies on.
 _VOLUMES: Final = (1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
@@ -43,7 +57,15 @@ _DRAWN: Final = (
 
 
 def evaluation_report(
-    model: Path, data: Path, predictions: Predictions, *, title: str, source: str, created: datetime
+    model: Path,
+    data: Path,
+    predictions: Predictions,
+    *,
+    title: str,
+    source: str,
+    created: datetime,
+    workspace: Path | None = None,
+    progress: Progress = no_progress,
 ) -> RunReport:
     """What there is to tell of a model's answers on a test split.
 
@@ -54,6 +76,9 @@ def evaluation_report(
         title: of the page.
         source: where the images come from, in words or as a path.
         created: what the page is dated.
+        workspace: whose cache keeps the images' features, by which wrong answers are shown beside what is most similar
+            to them; not shown when None, or when the model has no backbone.
+        progress: counts images whose features the cache does not know.
 
     Raises:
         ConfigurationError: ``model`` is not a model, or its card holds a choice of the threshold that cannot be read.
@@ -72,7 +97,7 @@ def evaluation_report(
             source, staged.classes, {str(name): counts for name, counts in staged.counts().items()}, staged.hash
         ),
         model=ModelFacts(
-            preset=card.preset,
+            preset=card.preset if card.recipe == "scratch" else f"head on {card.backbone.get('name', 'a backbone')}",
             seed=card.seed,
             temperature=card.temperature,
             input_size=card.input_size,
@@ -84,7 +109,11 @@ def evaluation_report(
         predictions=scored_predictions(predictions.probabilities, predictions.labels),
         threshold=_choice(card),
         uncalibrated=() if raw is None else scored_predictions(raw, predictions.labels[known]),
-        tested=_tested(staged, predictions),
+        tested=_with_similar(
+            _tested(staged, predictions),
+            staged,
+            None if workspace is None else model_features(model, staged, workspace, progress),
+        ),
         costs=cost_estimate(),
     )
 
@@ -166,6 +195,31 @@ def _tested(staged: dataset.Dataset, predictions: Predictions) -> tuple[Classifi
             )
         )
     return tuple(rows)
+
+
+def _with_similar(
+    rows: tuple[ClassifiedRow, ...], staged: dataset.Dataset, features: Features | None
+) -> tuple[ClassifiedRow, ...]:
+    """Wrong answers with the labelled images that are most similar to them."""
+    wrong = [row for row in rows if row.correct is False]
+    others = [place for place, record in enumerate(staged.records) if record.split != "test"]
+    if features is None or not wrong or not others:
+        return rows
+    import numpy as np
+
+    from scones_ml.heads.neighbours import nearest
+
+    places = {record.path: place for place, record in enumerate(staged.records)}
+    which = np.array([places[row.key] for row in wrong], np.int64)
+    found, cosines = nearest(features, which, np.array(others, np.int64), _SIMILAR)
+    similar = {
+        row.key: tuple(
+            SimilarImage(record.path, _thumbnail(staged.root / record.path), record.class_name, float(cosine))
+            for record, cosine in zip((staged.records[place] for place in places_of), cosines_of, strict=True)
+        )
+        for row, places_of, cosines_of in zip(wrong, found, cosines, strict=True)
+    }
+    return tuple(replace(row, similar=similar.get(row.key, ())) for row in rows)
 
 
 def _thumbnail(path: Path) -> bytes | None:

@@ -34,6 +34,9 @@ __all__ = ["curve_points", "hardest_examples", "render_report", "scored_predicti
 _MOST_DOTS = 1500  # more would hide each other, and each is a hundred bytes of the page and more
 _MOST_POINTS = 200  # one for every two units of the chart: a finer slider would move nothing
 _MOST_IMAGES = 48  # in each group; the rest is counted
+_MOST_ROWS = 40  # of classes, in a table; the hardest ones
+_MOST_PAIRS = 12  # of classes that are taken for each other
+_LARGE = 64  # pixels: images of a model that takes them are photographs, which are drawn smoothly
 
 
 def scored_predictions(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[ScoredPrediction, ...]:
@@ -110,6 +113,12 @@ def render_report(report: RunReport) -> str:
         outcomes=_outcomes(report.rows),
         groups=_groups(report.rows),
         tested=_tested(report),
+        pairs=report.evaluation.confused_pairs(),
+        most_pairs=_MOST_PAIRS,
+        supports={row.name: row.support for row in report.evaluation.per_class},
+        most_rows=_MOST_ROWS,
+        hardest=report.evaluation.hardest_classes()[:_MOST_ROWS],
+        large=report.model.input_size >= _LARGE,
         about=two_digits,
         most=_MOST_IMAGES,
         durations=_durations(report.rows),

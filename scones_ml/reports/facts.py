@@ -22,6 +22,7 @@ __all__ = [
     "ModelFacts",
     "RunReport",
     "ScoredPrediction",
+    "SimilarImage",
 ]
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
@@ -43,6 +44,23 @@ class ScoredPrediction:
 
 
 @dataclass(frozen=True)
+class SimilarImage:
+    """A labelled image that looks much like another one to the model.
+
+    Attributes:
+        key: its name.
+        thumbnail: a small PNG, or None when there is no image.
+        truth: its label.
+        similarity: cosine of the features of the two, at most 1.
+    """
+
+    key: str
+    thumbnail: bytes | None
+    truth: str
+    similarity: float
+
+
+@dataclass(frozen=True)
 class ClassifiedRow:
     """One image and its answer: of the run, or of the test split.
 
@@ -56,6 +74,7 @@ class ClassifiedRow:
         reason: why it was quarantined or dropped.
         started: seconds from the start of the run.
         duration_ms: from event to outcome.
+        similar: the labelled images, none of the test split, that are most similar to it; may be empty.
     """
 
     key: str
@@ -67,6 +86,7 @@ class ClassifiedRow:
     reason: str | None = None
     started: float = 0.0
     duration_ms: float = 0.0
+    similar: tuple[SimilarImage, ...] = ()
 
     @property
     def correct(self) -> bool | None:

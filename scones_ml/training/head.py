@@ -161,12 +161,12 @@ def _metrics(
     learned: Learned, features: Features, labels: NDArray[np.int64], records: list[Record], card: ModelCard
 ) -> dict[str, object]:
     judged = evaluate(learned.probabilities, labels[learned.judged], card.labels, card.threshold)
-    metrics: dict[str, object] = {"out_of_fold": judged.to_json()}
+    metrics: dict[str, object] = {"out_of_fold": judged.summary()}
     tested = np.array([row for row, record in enumerate(records) if record.split == "test"], np.int64)
     if len(tested):
         metrics["test"] = evaluate(
             learned.answers(features.take(tested)), labels[tested], card.labels, card.threshold
-        ).to_json()
+        ).summary()
     return metrics
 
 

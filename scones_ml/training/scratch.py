@@ -174,7 +174,7 @@ def _tested(card: ModelCard, classifier: OnnxClassifier, data: Dataset) -> Model
     probabilities, labels = _predict(classifier, data, "test")
     if not len(labels):
         return card
-    figures = evaluate(probabilities, labels, data.classes, card.threshold).to_json()
+    figures = evaluate(probabilities, labels, data.classes, card.threshold).summary()
     return card.model_copy(update={"metrics": {"test": figures}})
 
 

@@ -17,7 +17,7 @@ from scones_ml.dataset.synthetic import KINDS, draw_png
 from scones_ml.evaluation import choose_threshold, evaluate, folded, rescale, softmax
 from scones_ml.lifecycle.report_data import cost_estimate
 from scones_ml.reports.evaluation_report import curve_points, hardest_examples, render_report, scored_predictions
-from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport
+from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport, SimilarImage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -322,3 +322,66 @@ def test_a_screenshot_follows_light_and_dark(
     assert image.width == width
     assert image.getpixel((3, 3)) == ground
     assert len(image.resize((120, 160)).getcolors(20_000) or ()) > 50
+
+
+def many_classes(count: int) -> RunReport:
+    """A report of a model that knows many classes and errs on a fifth of 2,000 photographs."""
+    generator = np.random.default_rng(count)
+    names = tuple(f"class number {number}" for number in range(count))
+    truth = generator.integers(0, count, 2000)
+    said = np.where(generator.random(2000) < 0.8, truth, (truth + 1 + generator.geometric(0.5, 2000)) % count)
+    test = np.full((2000, count), 0.3 / (count - 1))
+    test[np.arange(2000), said] = 0.7
+    wrong = np.flatnonzero(said != truth)[:30]
+    drawn = draw_png("bicycle", 0, 0, 64)
+    return replace(
+        sample_report(rows=0),
+        dataset=DatasetFacts("photographs", names, {"train": dict.fromkeys(names, 9)}, "9f" * 32),
+        model=ModelFacts("head on efficientnet-lite0", 0, 1.0, 224, 6_700_000, "c4" * 32, "0.2.0"),
+        evaluation=evaluate(test, truth, names, 0.6),
+        predictions=scored_predictions(test, truth),
+        uncalibrated=(),
+        tested=tuple(
+            ClassifiedRow(
+                f"test/{i}.png",
+                "accepted",
+                drawn,
+                names[said[i]],
+                0.7,
+                names[truth[i]],
+                similar=tuple(
+                    SimilarImage(f"train/{i}-{n}.png", drawn, names[said[i]], 0.9 - 0.1 * n) for n in range(3)
+                ),
+            )
+            for i in wrong
+        ),
+    )
+
+
+@pytest.mark.parametrize("count", [10, 40, 1000])
+def test_many_classes_stay_readable(browser: Any, tmp_path: Path, artefacts: Path, count: int) -> None:
+    """On a phone the page of 10, 40 and 1,000 classes is no wider than the screen, below 2 MB, and tells what is most
+    often confused; the matrix is there up to 40 classes.
+    """
+    page = render_report(many_classes(count))
+    assert len(page) < 2_000_000
+    assert "Most often confused" in page
+    assert ("What is taken for what" in page) == (count <= 40)
+    assert ("The hardest 40 of" in page) == (count > 40)
+    file = tmp_path / "report.html"
+    file.write_text(page, encoding="utf-8")
+    shown = browser.page(file.as_uri(), width=360)
+    shown.screenshot(artefacts / f"report-{count}-classes-phone.png")
+    assert shown.js("document.documentElement.scrollWidth") <= 360
+    assert not shown.errors
+
+
+def test_wrong_answers_stand_beside_what_is_similar() -> None:
+    """Each wrong answer has three labelled images with label and similarity, and only then they are explained."""
+    page = render_report(many_classes(10))
+    assert page.count('<ol class="similar"') == 30
+    assert "train/" in page
+    assert "0.90" in page
+    assert "most similar to it" in page
+    assert '<ol class="similar"' not in render_report(sample_report())
+    assert "most similar to it" not in render_report(sample_report())
