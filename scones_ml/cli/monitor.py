@@ -40,7 +40,12 @@ Since = Annotated[
 ]
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Class names and threshold come from it.")]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Its staged data set: the calibration split becomes the reference.")
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Its staged data set: the calibration split becomes the reference, or the test split where the model has "
+        "learned from all others.",
+    ),
 ]
 ReferenceFile = Annotated[Path | None, typer.Option("--reference", help="A stored reference to hold against.")]
 SaveReference = Annotated[Path | None, typer.Option("--save-reference", help="Store what --model and --data gave.")]
@@ -142,14 +147,15 @@ def _make_reference(model: Path, data: Path) -> Reference:
     from scones_ml.inference.model import load_model
     from scones_ml.monitoring import make_reference
 
-    with terminal.progress("reference") as progress:
-        answers = lifecycle.predict(model, data, "calibration", progress)
     staged, classifier = dataset.load(data), load_model(model)
+    split = lifecycle.unseen_split(classifier.card, staged)
+    with terminal.progress("reference") as progress:
+        answers = lifecycle.predict(model, data, split, progress)
     return make_reference(
         answers.probabilities,
         answers.labels,
         answers.classes,
-        ((staged.root / record.path).read_bytes() for record in staged.split("calibration")),
+        ((staged.root / record.path).read_bytes() for record in staged.split(split)),
         image_size=classifier.card.input_size,
         fit=classifier.card.fit,
         threshold=answers.threshold,

@@ -6,7 +6,7 @@ where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`
 
 from __future__ import annotations
 
-from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, set_threshold
+from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, set_threshold, unseen_split
 from scones_ml.lifecycle.cleaning import RemainingResource, cleanup, plan_cleanup, remaining_resources, resources, spent
 from scones_ml.lifecycle.verbs import (
     attach,
@@ -53,6 +53,7 @@ __all__ = [
     "set_threshold",
     "spent",
     "train",
+    "unseen_split",
     "upload",
     "workflow_model",
 ]

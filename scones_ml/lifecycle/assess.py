@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation import Comparison, Evaluation, ThresholdChoice
 
-__all__ = ["Predictions", "compare", "evaluate", "predict", "set_threshold"]
+__all__ = ["Predictions", "compare", "evaluate", "predict", "set_threshold", "unseen_split"]
 
 _BATCH = 64  # images: enough to keep the processor busy, few enough to show progress and to bound memory
 
@@ -68,6 +68,17 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
         probabilities.append(classifier.predict_batch(pixels[start : start + _BATCH]))
         progress(min(start + _BATCH, len(labels)), len(labels))
     return Predictions(np.concatenate(probabilities), labels, staged.classes, classifier.card.threshold)
+
+
+def unseen_split(card: ModelCard, data: dataset.Dataset) -> dataset.Split:
+    """The split that shows what a model's answers look like on images that it did not learn from.
+
+    That is ``calibration``, or ``test`` where the threshold was chosen on more labels than that split has: then it was
+    cross-fitted, and the model has learned from all others.
+    """
+    chosen_on = card.threshold_choice.get("labels")
+    crossed = isinstance(chosen_on, int) and chosen_on > len(data.split("calibration"))
+    return "test" if crossed else "calibration"
 
 
 def evaluate(predictions: Predictions) -> Evaluation:

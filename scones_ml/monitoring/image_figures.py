@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +21,11 @@ __all__ = ["measure", "measure_pixels"]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def measure(files: Sequence[bytes], policy: images.ImagePolicy) -> FloatArray:
+def measure(files: Iterable[bytes], policy: images.ImagePolicy) -> FloatArray:
     """Measure encoded images.
 
     Args:
-        files: N files' bytes.
+        files: N files' bytes; one is in memory at a time.
         policy: how the model reads them; ``image_size`` is at least 3.
 
     Returns:
@@ -33,18 +33,7 @@ def measure(files: Sequence[bytes], policy: images.ImagePolicy) -> FloatArray:
         of the number of pixels, each side counted up to ``image_size``; what lies beyond, the model never sees. A row
         of NaN is an image that cannot be read.
     """
-    size = policy.image_size
-    figures = np.full((len(files), 4), np.nan)
-    squares = np.zeros((len(files), size, size, 3), np.uint8)
-    readable = np.zeros(len(files), np.bool_)
-    for number, data in enumerate(files):
-        try:
-            squares[number] = images.pixels(data, size, policy)
-        except ImageError:
-            continue
-        readable[number], figures[number, 3] = True, _size(data, size)
-    figures[readable, :3] = measure_pixels(squares[readable])
-    return figures
+    return np.array([_measured(data, policy) for data in files], np.float64).reshape(-1, 4)
 
 
 def measure_pixels(pixels: npt.NDArray[np.uint8]) -> FloatArray:
@@ -60,6 +49,16 @@ def measure_pixels(pixels: npt.NDArray[np.uint8]) -> FloatArray:
     over = (1, 2)
     figures = (luma.mean(over), luma.std(over), (sides - 4 * middle).var(over))
     return np.stack(figures, axis=1).astype(np.float64)
+
+
+def _measured(data: bytes, policy: images.ImagePolicy) -> tuple[float, ...]:
+    """One image at a time: those of a block at 224 pixels would take 400 MB."""
+    size = policy.image_size
+    try:
+        square = images.pixels(data, size, policy)
+    except ImageError:
+        return (math.nan,) * 4
+    return (*measure_pixels(square[None])[0].tolist(), _size(data, size))
 
 
 def _size(data: bytes, size: int) -> float:

@@ -1,4 +1,4 @@
-"""What a model's answers and images look like while all is well: the calibration split, as histograms.
+"""What a model's answers and images look like while all is well: a split that it did not learn from, as histograms.
 
 Stored as one JSON file of some kilobytes: counts by cell of the fixed grids, no image, no name, no label of any one
 image. It is what drift is measured against, and what turns confidences into an estimate of accuracy.
@@ -33,7 +33,7 @@ Counts = dict[Annotated[int, Field(ge=0, lt=CELLS)], Annotated[int, Field(gt=0, 
 
 
 class Reference(BaseModel):
-    """The calibration split of a model, as histograms.
+    """A split that a model did not learn from, as histograms.
 
     Attributes:
         format: of the file, see :mod:`scones_ml.formats`.
@@ -120,7 +120,7 @@ def make_reference(
     matrix = as_probabilities(probabilities)
     answers = matrix.argmax(axis=1)
     cells = CONFIDENCE.cells(confidences(matrix))
-    measured = measure(list(files), ImagePolicy().of_model(image_size, fit))
+    measured = measure(files, ImagePolicy().of_model(image_size, fit))
     if np.isnan(measured).any():
         raise InvalidImageError(f"{int(np.isnan(measured[:, 0]).sum())} images of the reference cannot be read")
     return Reference(
