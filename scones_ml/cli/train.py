@@ -156,6 +156,8 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
     if json:
         terminal.print_json({"model": str(model), **card.model_dump(mode="json")})
         return
+    if judged := _out_of_fold(card):
+        terminal.say(judged)
     terminal.say(str(card.threshold_choice.get("reason", "")))
     if card.threshold is None:
         from scones_ml.lifecycle.advice import what_helps
@@ -163,6 +165,18 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
         terminal.say(f"what helps: {what_helps(card, str(model), str(data or 'DATA'))}")
     terminal.say(f"next: scones evaluate {model} {data or 'DATA'}; scones deploy {model}")
     terminal.out.print(str(model))
+
+
+def _out_of_fold(card: ModelCard) -> str:
+    """How often the labelled images were right when they were asked of a model that had not seen them."""
+    judged = card.metrics.get("out_of_fold")
+    if not isinstance(judged, dict):
+        return ""
+    found = judged["accuracy"]
+    return (
+        f"on labelled images that it had not seen {found['value']:.1%} right "
+        f"(95 % interval {found['low']:.1%} to {found['high']:.1%}; {judged['images']:,} images)"
+    )
 
 
 def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:

@@ -25,6 +25,7 @@ class _Thumbnail:
 
     row: Doubtful
     png: bytes | None
+    reduced: bool
 
 
 def render_page(found: Monitoring, created: datetime) -> str:
@@ -52,7 +53,7 @@ def render_page(found: Monitoring, created: datetime) -> str:
         style=markup(asset("report.css")),
         drawings={name: markup(svg) for name, svg in drawings.items()},
         alarms=[figure for figure in found.drift.figures if figure.first_alarm] if found.drift else [],
-        thumbnails=[_Thumbnail(row, _thumbnail(row.image)) for row in found.doubtful],
+        thumbnails=[_thumbnail(row) for row in found.doubtful],
     )
 
 
@@ -62,8 +63,9 @@ def _figure(figure: FigureDrift, value: float | None) -> str:
     return f"{100 * value:.1f}\u00a0%" if figure.name.startswith(_IN_PERCENT) else number_in_words(value)
 
 
-def _thumbnail(data: bytes) -> bytes | None:
+def _thumbnail(row: Doubtful) -> _Thumbnail:
     try:
-        return images.preview(data, _THUMBNAIL).data
+        made = images.preview(row.image, _THUMBNAIL)
     except ImageError:
-        return None
+        return _Thumbnail(row, None, False)
+    return _Thumbnail(row, made.data, max(made.width, made.height) == _THUMBNAIL.image_size)
