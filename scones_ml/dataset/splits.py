@@ -196,8 +196,9 @@ def _lot(seed: int, source: str) -> str:
 def _check_class(name: str, pool: int, train: int, tested: int, with_test: bool) -> None:
     needed, where = (3, "training ") if with_test else (4, "")
     if train < 1:
+        images = "image" if pool == 1 else "images"
         raise DatasetError(
-            f"class {name!r} has {pool} usable {where}{'image' if pool == 1 else 'images'} and needs at least {needed} to be in every split: "
+            f"class {name!r} has {pool} usable {where}{images} and needs at least {needed} to be in every split: "
             "add some, or leave it out with --classes"
         )
     if not tested:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scones_ml.backbones.inside import FEATURES
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import OnnxClassifier, load_model
@@ -113,6 +112,7 @@ def _by_features(backbone: Backbone, head: bytes) -> _Look:
     import numpy as np
 
     from scones_ml.backbones.extractor import BackboneExtractor
+    from scones_ml.backbones.inside import FEATURES
     from scones_ml.inference.session import open_session
 
     extractor = BackboneExtractor(backbone)

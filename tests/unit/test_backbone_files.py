@@ -235,7 +235,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A missing file, a folder and one that is too large are a line each."""
     (tmp_path / "large").touch()
     with (tmp_path / "large").open("wb") as file:
-        file.truncate(100_000_001)
+        file.truncate(105_000_001)
     for name, reason in (("none", "No such file"), (".", "no regular file|directory"), ("large", "is larger than")):
         with pytest.raises(SconesError, match=reason):
             load_onnx(tmp_path / name)
