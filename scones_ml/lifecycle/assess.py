@@ -73,11 +73,11 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
 def unseen_split(card: ModelCard, data: dataset.Dataset) -> dataset.Split:
     """The split that shows what a model's answers look like on images that it did not learn from.
 
-    That is ``calibration``, or ``test`` where the threshold was chosen on more labels than that split has: then it was
-    cross-fitted, and the model has learned from all others.
+    That is ``calibration``, or ``test`` for a head whose threshold was chosen on more labels than that split has: then
+    it was cross-fitted, and the head has learned from all others.
     """
     chosen_on = card.threshold_choice.get("labels")
-    crossed = isinstance(chosen_on, int) and chosen_on > len(data.split("calibration"))
+    crossed = card.recipe == "head" and isinstance(chosen_on, int) and chosen_on > len(data.split("calibration"))
     return "test" if crossed else "calibration"
 
 
