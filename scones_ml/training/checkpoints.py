@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from scones_ml import strict_json
-from scones_ml.training.weights import BROKEN, read_arrays, write_arrays
+from scones_ml.npz import BROKEN, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from scones_ml.training.fit import State

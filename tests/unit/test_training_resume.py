@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import MODEL_CARD, MODEL_WEIGHTS, ModelCard
+from scones_ml.npz import BROKEN, read_arrays, write_arrays
 from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Fitted, Training, fit, make_repeatable
 from scones_ml.training.presets import Recipe
-from scones_ml.training.weights import BROKEN, initial, read_arrays, to_weights, write_arrays
+from scones_ml.training.weights import initial, to_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
