@@ -45,6 +45,7 @@ __all__ = [
     "shortest_between",
 ]
 
+_CROSS_FITTED = "Cross-fitted"
 _NEEDED_POWER = 0.8  # usual when a sample size is planned: the advice holds four times in five
 _MOST_LABELS = 20_000  # beyond this "more labels" is no advice
 _LOWER_TARGETS = (0.99, 0.98, 0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # tried where the one that was asked for fails
@@ -71,6 +72,8 @@ class ThresholdChoice:
             these images; None when none would. A target picked because it holds is a weaker promise than one that was
             asked for.
         attainable_coverage: the share that it would accept; 0 without one.
+        guarantee: how the promise or the lower bound holds: exactly, by images that were used for nothing else, or
+            approximately, by answers out of fold, of models that differ a little from the one that is served.
     """
 
     threshold: float | None
@@ -86,10 +89,19 @@ class ThresholdChoice:
     rule: Literal["precision", "coverage", "costs", "given"] = "precision"
     attainable_precision: float | None = None
     attainable_coverage: float = 0.0
+    guarantee: Literal["exact", "approximate"] = "exact"
 
     def to_json(self) -> dict[str, object]:
         """As a JSON document; numbers survive the round trip exactly."""
         return asdict(self)
+
+    def as_approximate(self) -> ThresholdChoice:
+        """The same choice, by answers out of fold; its reason says so."""
+        if self.guarantee == "approximate" or self.threshold is None:
+            return replace(self, guarantee="approximate")
+        what = "promise" if self.rule == "precision" else "bound"
+        reason = f"{self.reason} {_CROSS_FITTED}: the {what} holds approximately."
+        return replace(self, guarantee="approximate", reason=reason)
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> ThresholdChoice:
@@ -101,6 +113,8 @@ class ThresholdChoice:
         from pydantic import TypeAdapter, ValidationError
 
         known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
+        if "guarantee" not in known and _CROSS_FITTED in str(known.get("reason")):  # of 0.1.0
+            known["guarantee"] = "approximate"
         try:
             return TypeAdapter(cls).validate_python(known)
         except ValidationError as exc:
@@ -212,12 +226,9 @@ def choose_threshold_cross_fitted(
         inside, others = known & (fold == held_out), known & (fold != held_out)
         if inside.any() and others.any():
             probabilities[inside] = softmax(matrix[inside], fit_temperature(matrix[others], truth[others]))
-    choice = choose_threshold(
+    return choose_threshold(
         probabilities, truth, target_precision=target_precision, confidence_level=confidence_level
-    )
-    if choice.threshold is None:
-        return choice
-    return replace(choice, reason=f"{choice.reason} Cross-fitted: the promise holds approximately.")
+    ).as_approximate()
 
 
 def _check(precision: float, level: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -321,7 +322,27 @@ def test_a_cross_fitted_threshold_uses_every_label_and_says_it_is_approximate() 
     direct = choose_threshold(softmax(logits), labels, target_precision=0.9)
     assert choice.labels == 200
     assert choice.reason.endswith("Cross-fitted: the promise holds approximately.")
+    assert (choice.guarantee, direct.guarantee) == ("approximate", "exact")
     assert choice.accepted == pytest.approx(direct.accepted, abs=20)
+
+
+def test_older_cards_say_how_exact_their_promise_is() -> None:
+    """A card without the field is exact, unless its reason says that it was cross-fitted."""
+    exact = choose_threshold([[0.9, 0.1]] * 100, [0] * 100)
+    for choice in (exact, exact.as_approximate()):
+        document = choice.to_json()
+        assert ThresholdChoice.from_json(document) == choice
+        document.pop("guarantee")
+        assert ThresholdChoice.from_json(document) == choice
+    assert exact.as_approximate().as_approximate() == exact.as_approximate()
+
+
+def test_a_bound_that_was_measured_is_approximate_too() -> None:
+    """A threshold for a coverage, by answers out of fold, calls its bound approximate; none at all adds no words."""
+    measured = choose_threshold_for_coverage([[0.9, 0.1]] * 20, [0] * 20, 0.5).as_approximate()
+    assert measured.reason.endswith("% are. Cross-fitted: the bound holds approximately.")
+    none = choose_threshold([[0.9, 0.1]] * 20, [0] * 20)
+    assert none.as_approximate() == replace(none, guarantee="approximate")
 
 
 def test_cross_fitting_rarely_breaks_its_promise() -> None:
