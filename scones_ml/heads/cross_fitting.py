@@ -47,6 +47,7 @@ class Learned:
         judged: (J,) which images temperature or threshold were chosen by.
         probabilities: float (J, K) of these, by a classifier that had not seen them; practically even where it finds
             the image unlike its own training images (:mod:`scones_ml.verdicts`).
+        folds: (J,) which fold each of these was in; None where they are no part of what was learned from.
     """
 
     linear: Linear
@@ -56,6 +57,7 @@ class Learned:
     choice: ThresholdChoice
     judged: NDArray[np.int64]
     probabilities: NDArray[np.floating]
+    folds: NDArray[np.int64] | None = None
 
     def answers(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """(N, D) feature vectors to (N, K) probabilities, as the model will serve them."""
@@ -115,6 +117,7 @@ def learn_cross_fitted(
         choose_threshold_cross_fitted(logits, labels, folds, target_precision=target_precision),
         everything,
         probabilities,
+        folds,
     )
 
 

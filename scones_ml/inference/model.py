@@ -2,7 +2,8 @@
 
 ``model.onnx`` takes uint8 images (N, S, S, 3) and returns float32 calibrated probabilities (N, K): normalisation,
 temperature and softmax are inside. ``model.json`` is the :class:`ModelCard`. Training leaves ``weights.npz`` beside
-them for a later one to go on from (:mod:`scones_ml.training.weights`); nothing is served from it.
+them for a later one to go on from (:mod:`scones_ml.training.weights`), or ``answers.npz`` for another threshold
+(:mod:`scones_ml.inference.out_of_fold`); nothing is served from these.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
+    "MODEL_ANSWERS",
     "MODEL_CARD",
     "MODEL_GRAPH",
     "MODEL_WEIGHTS",
@@ -47,8 +49,14 @@ __all__ = [
 MODEL_GRAPH = "model.onnx"
 MODEL_CARD = "model.json"
 MODEL_WEIGHTS = "weights.npz"
+MODEL_ANSWERS = "answers.npz"
 
-_MOST_BYTES: Final = {MODEL_GRAPH: 110_000_000, MODEL_CARD: 4_000_000, MODEL_WEIGHTS: 220_000_000}
+_MOST_BYTES: Final = {
+    MODEL_GRAPH: 110_000_000,
+    MODEL_CARD: 4_000_000,
+    MODEL_WEIGHTS: 220_000_000,
+    MODEL_ANSWERS: 220_000_000,
+}
 _LONGEST_SIDE, _MOST_LABELS, _LONGEST_LABEL = 4_096, 10_000, 200
 _PIXELS_AT_A_TIME: Final = 2**16  # 64 images of 32 x 32; a network may take 5 kB for each
 
@@ -71,6 +79,8 @@ class ModelCard(BaseModel):
         metrics: figures with their intervals, by split.
         counts: how many images each split of the data set holds of each class; empty where a card does not say it.
         larger: how many of them were larger than the model sees them.
+        trained_on: the splits whose images it has learned from; more than ``train`` when it was cross-fitted, see
+            :mod:`scones_ml.heads.cross_fitting`.
         dataset_hash: sha256 of the data set, 64 hex digits.
         recipe: ``"head"`` on a pretrained backbone, or ``"scratch"``; every model before there was a choice.
         recipe_reason: why, in a few words.
@@ -97,6 +107,7 @@ class ModelCard(BaseModel):
     metrics: dict[str, object] = {}
     counts: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = {}
     larger: int = Field(default=0, ge=0)
+    trained_on: tuple[Literal["train", "validation", "calibration"], ...] = ("train",)
     dataset_hash: str = ""
     recipe: Literal["head", "scratch"] = "scratch"
     recipe_reason: str = ""
@@ -129,6 +140,11 @@ class ModelCard(BaseModel):
         if (self.policy == 2) != (self.fit is not None):
             raise ValueError(f"policy {self.policy} and fit {self.fit!r} do not go together")
         return self
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether the model has learned from the images of the calibration split, too."""
+        return "calibration" in self.trained_on
 
     def image_policy(self, caps: ImagePolicy | None = None) -> ImagePolicy:
         """How the model's images are read, within these caps; the defaults when None."""

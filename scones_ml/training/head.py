@@ -21,7 +21,8 @@ from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.evaluation import enough_labels, evaluate, restored, softmax
 from scones_ml.heads.cross_fitting import Learned, learn_cross_fitted, learn_held_out
 from scones_ml.inference.graph_writer import GraphWriter
-from scones_ml.inference.model import ModelCard, OnnxClassifier
+from scones_ml.inference.model import MODEL_ANSWERS, ModelCard, OnnxClassifier
+from scones_ml.inference.out_of_fold import OutOfFold, to_answers
 from scones_ml.training.job import Job, Trained
 from scones_ml.verdicts import FLATNESS
 
@@ -77,6 +78,7 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
             "temperature": learned.temperature,
             "threshold": learned.choice.threshold,
             "threshold_choice": learned.choice.to_json(),
+            "trained_on": ("train",) if learned.folds is None else ("train", "validation", "calibration"),
         }
     )
     card = card.model_copy(update={"metrics": _metrics(learned, features, labels, records, card)})
@@ -84,7 +86,8 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
     accuracy = float((learned.probabilities.argmax(axis=1) == labels[learned.judged]).mean())
     print(f"Epoch[0] Validation-accuracy={accuracy:.6f}")
     print(f"Epoch[0] Time cost={time.perf_counter() - started:.3f}", flush=True)
-    return Trained(card, graph, [{"epoch": 0, "Validation-accuracy": accuracy}], {})
+    kept = _kept(learned, labels, records, graph)
+    return Trained(card, graph, [{"epoch": 0, "Validation-accuracy": accuracy}], kept)
 
 
 def _backbone(job: Job, data: Dataset) -> Backbone:
@@ -168,6 +171,19 @@ def _metrics(
             learned.answers(features.take(tested)), labels[tested], card.labels, card.threshold
         ).summary()
     return metrics
+
+
+def _kept(learned: Learned, labels: NDArray[np.int64], records: list[Record], graph: bytes) -> dict[str, bytes]:
+    """The answers out of fold, for another threshold; those on images that were kept apart can be had any time."""
+    if learned.folds is None:
+        return {}
+    answers = OutOfFold(
+        tuple(records[row].sha256 for row in learned.judged),
+        labels[learned.judged],
+        learned.folds,
+        learned.probabilities.astype(np.float32),
+    )
+    return {MODEL_ANSWERS: to_answers(answers, graph)}
 
 
 def _check_graph(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from scones_ml import __version__, dataset
 from scones_ml.dataset.resolution import typical_side  # by its module: a job on AWS carries what is imported so
 from scones_ml.errors import MissingExtraError, TrainingError
-from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard
+from scones_ml.inference.model import MODEL_ANSWERS, MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, ModelCard
 from scones_ml.ports import Recipe, choose_recipe
 from scones_ml.settings import Fit
 
@@ -116,11 +116,13 @@ def run(job: Job) -> ModelCard:
     _write(
         {
             job.model_dir / MODEL_GRAPH: trained.graph,
-            job.model_dir / MODEL_CARD: trained.card.model_dump_json(indent=2).encode(),
             **{job.model_dir / name: content for name, content in trained.extra.items()},
             job.output_dir / "history.json": json.dumps(trained.history, indent=2).encode(),
+            job.model_dir / MODEL_CARD: trained.card.model_dump_json(indent=2).encode(),  # last: it says all is there
         }
     )
+    for name in {MODEL_ANSWERS, MODEL_WEIGHTS}.difference(trained.extra):
+        (job.model_dir / name).unlink(missing_ok=True)  # of a model that was there before
     return trained.card
 
 

@@ -86,6 +86,7 @@ def test_a_card_is_written_in_the_newest_format(tmp_path: Path) -> None:
         "fit": None,
         "counts": {},
         "larger": 0,
+        "trained_on": ["train"],
         "recipe": "scratch",
         "recipe_reason": "",
         "backbone": {},
