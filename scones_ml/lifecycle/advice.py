@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from scones_ml.errors import ConfigurationError
+from scones_ml.lifecycle.figures import figures
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import ThresholdChoice
@@ -20,35 +18,11 @@ _LEAST_RECALL_GAP: Final = 0.05  # a class counts as weak from here below the sh
 _USUAL_COVERAGE: Final = 0.5
 
 
-@dataclass(frozen=True)
-class _Share:
-    value: float
-    low: float
-
-
-@dataclass(frozen=True)
-class _Recall:
-    value: float | None
-
-
-@dataclass(frozen=True)
-class _Class:
-    name: str
-    support: int
-    recall: _Recall
-
-
-@dataclass(frozen=True)
-class _Test:
-    images: int
-    accuracy: _Share
-    per_class: list[_Class]
-
-
 def what_helps(card: ModelCard, model: str = "MODEL", data: str = "DATA") -> str:
     """One line that names what gives a model a threshold, the quickest first.
 
-    Figures of the test split are told where they say that the model is weak; nothing is chosen by them.
+    How good the model is, and where it is weak, is told by the images that its threshold was to be chosen by; by the
+    test split where the card says nothing of those.
 
     Args:
         card: of a model without a threshold.
@@ -64,16 +38,17 @@ def what_helps(card: ModelCard, model: str = "MODEL", data: str = "DATA") -> str
 
 def _too_weak(card: ModelCard) -> str:
     """The sentence of a model that may be no better than one which always gives the same answer."""
-    test = _test(card)
-    if test is None:
+    held_out = figures(card, "out_of_fold")
+    found = held_out or figures(card, "test")
+    if found is None:
         return ""
-    most = max(test.per_class, key=lambda row: row.support)
-    images, accuracy = test.images, test.accuracy
-    if accuracy.low > most.support / images:
+    most = max(found.per_class, key=lambda row: row.support)
+    if found.accuracy.low > most.support / found.images:
         return ""
     return (
-        f"the model itself is too weak, {accuracy.value:.1%} right on {images:,} test images where always answering "
-        f"{most.name} gives {most.support / images:.1%}: train it on more images or on larger ones"
+        f"the model itself is too weak, {found.accuracy.value:.1%} right on {found.images:,} "
+        f"{'held-out' if held_out else 'test'} images where always answering {most.name} gives "
+        f"{most.support / found.images:.1%}: train it on more images or on larger ones"
     )
 
 
@@ -118,21 +93,12 @@ def _staged(card: ModelCard) -> int:
 
 def _weakest(card: ModelCard) -> list[str]:
     """At most two classes that are found clearly less often than the images on average."""
-    test = _test(card)
-    if test is None:
+    found = figures(card, "out_of_fold") or figures(card, "test")
+    if found is None or found.accuracy.value is None:
         return []
-    limit = test.accuracy.value - _LEAST_RECALL_GAP
-    found = [(row.recall.value, row.name) for row in test.per_class if row.recall.value is not None]
-    return [name for recall, name in sorted(found)[:2] if recall < limit]
-
-
-def _test(card: ModelCard) -> _Test | None:
-    """The figures of the test split; None where the card has none, or was altered."""
-    try:
-        test = TypeAdapter(_Test).validate_python(card.metrics.get("test"))
-    except ValidationError:
-        return None
-    return test if test.images and test.per_class else None
+    limit = found.accuracy.value - _LEAST_RECALL_GAP
+    recalls = [(row.recall.value, row.name) for row in found.per_class if row.recall.value is not None]
+    return [name for recall, name in sorted(recalls)[:2] if recall < limit]
 
 
 def _choice(card: ModelCard) -> ThresholdChoice | None:

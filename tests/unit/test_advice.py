@@ -43,6 +43,13 @@ def test_weak_classes_are_named() -> None:
     assert what_helps(card(0.8)).endswith("and more of motorcycle to train on")
 
 
+def test_the_weak_classes_are_those_of_the_images_that_were_to_choose() -> None:
+    """Where the card has figures out of fold, the test split does not say what to label."""
+    weak, strong = (card(quality).metrics["test"] for quality in (0.8, 1.0))
+    assert "motorcycle" not in what_helps(card(0.8, metrics={"out_of_fold": strong, "test": weak}))
+    assert what_helps(card(0.8, metrics={"out_of_fold": weak, "test": strong})).endswith("motorcycle to train on")
+
+
 @pytest.mark.parametrize(("input_size", "larger", "told"), [(32, 300, True), (32, 100, False), (224, 300, False)])
 def test_a_larger_size_helps_where_much_was_reduced(input_size: int, larger: int, told: bool) -> None:
     """Thumbnails of large images can be staged larger; else nothing is said of it."""
@@ -56,6 +63,7 @@ def test_a_model_near_chance_is_told_so() -> None:
     found = what_helps(card(0.5))
     assert found.startswith("the model itself is too weak, 50.0% right on 40 test images where always answering ")
     assert "--target" not in found
+    assert "on 40 held-out images" in what_helps(card(0.5, metrics={"out_of_fold": card(0.5).metrics["test"]}))
 
 
 def test_few_facts_give_few_words() -> None:
