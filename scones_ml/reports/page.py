@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import jinja2
     import markupsafe
 
+    from scones_ml.evaluation.intervals import Estimate
+
 __all__ = ["asset", "environment"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -32,6 +34,7 @@ def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
     made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters["percent"] = _percent
     made.filters["interval"] = lambda e: f"{100 * e.low:.1f} to {100 * e.high:.1f}"
+    made.filters["decimals"] = _decimals
     made.filters["of_hundred"] = _of_hundred
     made.filters["data_uri"] = _data_uri
     return made, markupsafe.Markup
@@ -40,6 +43,13 @@ def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
 def _percent(share: float) -> str:
     """One decimal; 100.0 only when it is all."""
     return "–" if math.isnan(share) else f"{100 * share if share == 1 else min(99.9, 100 * share):.1f}\u00a0%"
+
+
+def _decimals(estimate: Estimate, digits: int = 3) -> str:
+    """A figure that is no share, and its interval; a dash where it is undefined."""
+    if math.isnan(estimate.value):
+        return "–"
+    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
 
 
 def _of_hundred(share: float) -> int:

@@ -71,7 +71,17 @@ def test_unlike_images_are_told(share: float) -> None:
     assert f"{100 * share:.1f}\u00a0% of the test images" in page
     assert "are unlike the training images: a person looks at them, whatever the threshold." in page
     assert curve_points(predictions)[-1].accepted == (~unlike).sum()
-    assert '"nan' not in page.lower()  # nowhere in a drawing
+    assert not re.search(r"\bnan\b", page, re.IGNORECASE)  # neither in a drawing nor in a sentence
+    assert ("Log loss – · Brier score –" in page) == (share == 1)
+
+
+def test_an_approximate_promise_is_called_so() -> None:
+    """The page of a cross-fitted threshold says that its promise is approximate, and which images it was chosen by."""
+    report = sample_report()
+    page = render_report(replace(report, threshold=report.threshold.as_approximate()))
+    assert "% right, approximately</small>" in page
+    assert "images, each judged by a model that had not learned from it, not on these test images" in page
+    assert "approximately" not in render_report(report)
 
 
 def sample_row(index: int, test: np.ndarray, truth: np.ndarray, threshold: float | None) -> ClassifiedRow:
