@@ -31,6 +31,7 @@ _REMEDIES = {
 }
 _TOTAL = re.compile(r"\bepochs=(\d+)")
 _EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
+_FEATURES = re.compile(r"Features\[(\d+)\] of (\d+)")
 _METRICS = {name: re.compile(pattern) for name, pattern in METRICS.items()}
 
 
@@ -147,7 +148,7 @@ class TrainingJobs:
 
         Args:
             name: of a job, just started or long ago.
-            progress: counts epochs.
+            progress: counts epochs, or images while their features are computed.
             steps: told that it is followed, then each line of its log.
 
         Raises:
@@ -208,7 +209,7 @@ class _Log:
 
     def __init__(self, logs: _Logs, job: str, progress: Progress, steps: Steps) -> None:
         self._logs, self._job, self._progress, self._steps = logs, job, progress, steps
-        self._readable = True
+        self._readable, self._features = True, False
         self._tokens: dict[str, str] = {}
         self.total = 0
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -264,6 +265,9 @@ class _Log:
                 self.metrics[name].append(float(match[1]))
         if not self.total and (match := _TOTAL.search(line)):
             self.total = int(match[1])
-        if match := _EPOCH.search(line):
+        if match := _FEATURES.search(line):
+            self._features = True
+            self._progress(int(match[1]), int(match[2]))
+        elif not self._features and (match := _EPOCH.search(line)):
             done = int(match[1]) + 1
             self._progress(done, max(self.total, done))

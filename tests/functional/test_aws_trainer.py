@@ -178,6 +178,20 @@ def test_a_running_job_is_followed_live() -> None:
     assert len(pauses) == 6
 
 
+def test_progress_counts_images_while_features_are_computed() -> None:
+    """A job of the recipe head moves the bar by images, and its one epoch does not put it back."""
+    log = [
+        "Training: images=64 classes=2 threads=4",
+        "Features[32] of 64",
+        "Features[64] of 64",
+        "Epoch[0] Time cost=9.1",
+    ]
+    seen: list[tuple[int, int]] = []
+    jobs = TrainingJobs(Script(RUNNING, COMPLETED), Lines(log), no_pause)
+    jobs.follow("job", lambda done, total: seen.append((done, total)))
+    assert seen == [(32, 64), (64, 64)]
+
+
 def test_a_failed_job_says_why() -> None:
     """A job that failed inside the container ends in one line: the reason and its last log lines."""
     failed = {"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError:\nExecuteUserScriptError"}
