@@ -6,6 +6,7 @@ Styles and progress bars are a terminal's: elsewhere lines are plain text, and r
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation import Estimate
 
-__all__ = ["Lines", "StageLines", "figure", "out", "print_json", "print_table", "progress", "say", "steps"]
+__all__ = ["Lines", "StageLines", "figure", "out", "print_json", "print_table", "progress", "say", "say_table", "steps"]
 
 _NAME = 11  # characters: the longest stage, "threshold", and two spaces
 
@@ -93,13 +94,30 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
         rows: cells, as they are to be read.
         right: headings of the columns that are aligned to the right (numbers).
     """
-    widths = [max(map(_width, cells)) for cells in zip(columns, *rows, strict=True)]
-    for number, cells in enumerate((columns, *rows)):
+    for number, line in enumerate(_aligned((columns, *rows), [column in right for column in columns])):
+        out.print((line, "bold" if number == 0 else ""))
+
+
+def say_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Aligned lines without headings on standard error.
+
+    Args:
+        rows: cells, as they are to be read.
+        right: numbers of the columns that are aligned to the right, from 0.
+    """
+    for line in _aligned(rows, [column in right for column in range(len(rows[0]))]):
+        say(line)
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
+    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+    for cells in rows:
+        blanks = [" " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
         padded = [
-            " " * (width - _width(cell)) + cell if column in right else cell + " " * (width - _width(cell))
-            for cell, width, column in zip(cells, widths, columns, strict=True)
+            blank + cell if to_right else cell + blank
+            for cell, blank, to_right in zip(cells, blanks, right, strict=True)
         ]
-        out.print(("   ".join(padded).rstrip(), "bold" if number == 0 else ""))
+        yield "   ".join(padded).rstrip()
 
 
 def _width(text: str) -> int:
@@ -112,7 +130,9 @@ def _width(text: str) -> int:
 
 
 def figure(estimate: Estimate) -> tuple[str, str]:
-    """A share and its interval as two cells, in percent."""
+    """A share and its interval as two cells, in percent; a dash where it is undefined."""
+    if math.isnan(estimate.value):
+        return "–", ""
     return f"{estimate.value:.1%}", f"{estimate.low:.1%} to {estimate.high:.1%}"
 
 

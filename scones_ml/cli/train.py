@@ -147,7 +147,7 @@ def train(
             f"{request.init} was not trained on {data} or what it was extended from: if it has seen images that "
             f"{data} judges by, temperature and threshold flatter it"
         )
-    with terminal.progress("train") as progress:
+    with terminal.progress("train", "images" if choice.recipe == "head" else "") as progress:
         card = lifecycle.train(backend, request, progress, terminal.say)
     _show(card, target, data, json)
 
@@ -156,9 +156,9 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
     if json:
         terminal.print_json({"model": str(model), **card.model_dump(mode="json")})
         return
-    if judged := _out_of_fold(card):
-        terminal.say(judged)
     terminal.say(str(card.threshold_choice.get("reason", "")))
+    if rows := _figures(card):
+        terminal.say_table(rows, right=[1])
     if card.threshold is None:
         from scones_ml.lifecycle.advice import what_helps
 
@@ -167,16 +167,19 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
     terminal.out.print(str(model))
 
 
-def _out_of_fold(card: ModelCard) -> str:
-    """How often the labelled images were right when they were asked of a model that had not seen them."""
-    judged = card.metrics.get("out_of_fold")
-    if not isinstance(judged, dict):
-        return ""
-    found = judged["accuracy"]
-    return (
-        f"on labelled images that it had not seen {found['value']:.1%} right "
-        f"(95 % interval {found['low']:.1%} to {found['high']:.1%}; {judged['images']:,} images)"
-    )
+def _figures(card: ModelCard) -> list[tuple[str, str, str, str]]:
+    """How good the model is by the images that its threshold was chosen by; none where the card does not say it."""
+    from scones_ml.lifecycle.figures import figures
+
+    found = figures(card, "out_of_fold")
+    if found is None:
+        return []
+    how = "out of fold" if card.cross_fitted else "of the calibration split"
+    rows = [("accuracy", *terminal.figure(found.accuracy.estimate()), f"{found.images:,} images {how}")]
+    if at := found.at_threshold:
+        rows.append(("coverage", *terminal.figure(at.coverage.estimate()), f"accepted at threshold {at.threshold:.4f}"))
+        rows.append(("precision", *terminal.figure(at.precision.estimate()), "of the accepted"))
+    return rows
 
 
 def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:

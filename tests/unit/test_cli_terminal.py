@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from math import nan
 
 import pytest
 from rich.console import Console
 
 from scones_ml.cli import terminal
+from scones_ml.evaluation import Estimate
 
 
 @pytest.fixture
@@ -54,6 +56,18 @@ def test_columns_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str]) ->
     """A table stays aligned where a name has ideographs, each as wide as two letters."""
     terminal.print_table(("class", "images"), [("自転車", "12"), ("truck", "3")], right=("images",))
     assert capsys.readouterr().out == "class    images\n自転車       12\ntruck         3\n"
+
+
+def test_lines_beside_the_result_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    """Figures on standard error are in columns, and one that is undefined is a dash."""
+    rows = [
+        ("accuracy", *terminal.figure(Estimate(0.875, 0.8, 0.93))),
+        ("right", *terminal.figure(Estimate(nan, 0, 1))),
+    ]
+    terminal.say_table(rows, right=[1])
+    said = capsys.readouterr()
+    assert said.err == "accuracy   87.5%   80.0% to 93.0%\nright          –\n"
+    assert said.out == ""
 
 
 def test_a_closed_stream_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
