@@ -45,7 +45,7 @@ VERBS: Final = {
     ),
     "threshold": Verb(
         "threshold:threshold",
-        "Choose another threshold on the calibration split, without training again, and write it into model.json.",
+        "Choose another threshold by images that the model did not learn from, and write it into model.json.",
     ),
     "monitor": Verb(
         "monitor:monitor",

@@ -48,6 +48,7 @@ def evaluate(
         raise ConfigurationError(f"--html tells of the test split, not of {split}: leave --split away")
     with terminal.progress("evaluate") as progress:
         predictions = lifecycle.predict(model, data, split, progress)
+    _warn_of_learned(model, data, split)
     comparison = None
     if compare:
         with terminal.progress("compare") as progress:
@@ -61,6 +62,15 @@ def evaluate(
     _show_evaluation(evaluation)
     if comparison:
         _show_comparison(comparison, compare)
+
+
+def _warn_of_learned(model: Path, data: Path, split: str) -> None:
+    from scones_ml import dataset
+    from scones_ml.inference.model import read_card
+
+    card = read_card(model)
+    if split in card.trained_on and card.dataset_hash == dataset.load(data).hash:
+        terminal.say(f"{model} has learned from the {split} images: these figures flatter it")
 
 
 def _write_report(

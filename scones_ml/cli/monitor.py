@@ -148,7 +148,7 @@ def _make_reference(model: Path, data: Path) -> Reference:
     from scones_ml.monitoring import make_reference
 
     staged, classifier = dataset.load(data), load_model(model)
-    split = lifecycle.unseen_split(classifier.card, staged)
+    split = lifecycle.unseen_split(classifier.card)
     with terminal.progress("reference") as progress:
         answers = lifecycle.predict(model, data, split, progress)
     return make_reference(

@@ -1,4 +1,4 @@
-"""``scones threshold``: another threshold for a model that is there, always on the calibration split."""
+"""``scones threshold``: another threshold for a model that is there, by images that it did not learn from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import ThresholdChoice
-    from scones_ml.lifecycle import Predictions
+    from scones_ml.lifecycle import HeldOut, Predictions
 
 __all__ = ["threshold"]
 
@@ -49,22 +49,26 @@ def threshold(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Choose another threshold on the calibration split, without training again, and write it into model.json."""
+    """Choose another threshold by images that the model did not learn from, and write it into model.json."""
     wishes = {"--target-precision": target_precision, "--target-coverage": target_coverage, "--costs": costs}
     _check([name for name, wish in wishes.items() if wish is not None], cross_fitted)
     from scones_ml import lifecycle
 
     precision = _USUAL if target_precision is None else target_precision
-    _compare_data(model, data)
     with terminal.progress("calibrate") as progress:
-        answers = lifecycle.predict(model, data, "calibration", progress)
-    if cross_fitted:
-        choice = _cross_fitted(model, data, answers, precision, confidence)
+        judged = lifecycle.held_out(model, data, progress)
+    answers = judged.predictions
+    if judged.folds is None:
+        _compare_data(model, data)
+    if target_coverage is None and costs is None and (cross_fitted or judged.folds is not None):
+        choice = _cross_fitted(model, data, judged, precision, confidence)
     else:
         choice = _chosen(answers, precision, target_coverage, costs, confidence)
+    if judged.folds is not None:
+        choice = choice.as_approximate()
     written = choice.threshold is not None and not dry_run
     if written:
-        lifecycle.set_threshold(model, data, choice)
+        lifecycle.set_threshold(model, data, choice, answers)
     _show(model, data, choice, answers.threshold, written, json)
     if choice.threshold is None:
         raise typer.Exit(1)
@@ -108,17 +112,19 @@ def _pair(text: str) -> tuple[float, float]:
     return wrong, review
 
 
-def _cross_fitted(model: Path, data: Path, answers: Predictions, precision: float, level: float) -> ThresholdChoice:
-    """From validation and calibration together; the served model's temperature was fitted on the former."""
+def _cross_fitted(model: Path, data: Path, judged: HeldOut, precision: float, level: float) -> ThresholdChoice:
+    """From answers out of fold; else from validation, which fitted the temperature, and calibration together."""
     import numpy as np
 
     from scones_ml import lifecycle
     from scones_ml.evaluation import choose_threshold_cross_fitted
 
-    others = lifecycle.predict(model, data, "validation")
-    probabilities = np.concatenate([answers.probabilities, others.probabilities])
-    labels = np.concatenate([answers.labels, others.labels])
-    folds = np.random.default_rng(0).permutation(len(labels)) % _FOLDS
+    probabilities, labels, folds = judged.predictions.probabilities, judged.predictions.labels, judged.folds
+    if folds is None:
+        others = lifecycle.predict(model, data, "validation")
+        probabilities = np.concatenate([probabilities, others.probabilities])
+        labels = np.concatenate([labels, others.labels])
+        folds = np.random.default_rng(0).permutation(len(labels)) % _FOLDS
     return choose_threshold_cross_fitted(
         np.log(np.maximum(probabilities, _LEAST)), labels, folds, target_precision=precision, confidence_level=level
     )

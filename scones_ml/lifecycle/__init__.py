@@ -6,7 +6,16 @@ where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`
 
 from __future__ import annotations
 
-from scones_ml.lifecycle.assess import Predictions, compare, evaluate, predict, set_threshold, unseen_split
+from scones_ml.lifecycle.assess import (
+    HeldOut,
+    Predictions,
+    compare,
+    evaluate,
+    held_out,
+    predict,
+    set_threshold,
+    unseen_split,
+)
 from scones_ml.lifecycle.cleaning import RemainingResource, cleanup, plan_cleanup, remaining_resources, resources, spent
 from scones_ml.lifecycle.verbs import (
     attach,
@@ -28,6 +37,7 @@ from scones_ml.lifecycle.verbs import (
 )
 
 __all__ = [
+    "HeldOut",
     "Predictions",
     "RemainingResource",
     "attach",
@@ -36,6 +46,7 @@ __all__ = [
     "compare",
     "deploy",
     "evaluate",
+    "held_out",
     "may_have_seen",
     "plan_cleanup",
     "plan_deploy",

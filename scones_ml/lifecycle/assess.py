@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml import dataset
-from scones_ml.errors import DatasetError
+from scones_ml.errors import ConfigurationError, DatasetError
 from scones_ml.inference.model import ModelCard, load_model, read_card, write_card
 from scones_ml.ports import Progress, no_progress
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from scones_ml.dataset import Dataset
     from scones_ml.evaluation import Comparison, Evaluation, ThresholdChoice
 
-__all__ = ["Predictions", "compare", "evaluate", "predict", "set_threshold", "unseen_split"]
+__all__ = ["HeldOut", "Predictions", "compare", "evaluate", "held_out", "predict", "set_threshold", "unseen_split"]
 
 _BATCH = 64  # images: enough to keep the processor busy, few enough to show progress and to bound memory
 
@@ -37,6 +38,20 @@ class Predictions:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     threshold: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Answers on images that the model did not learn from, or that it was asked about before it did.
+
+    Attributes:
+        predictions: the answers.
+        folds: int64 (N,), of answers out of fold: which fold each image was in; None where the model itself, which has
+            not learned from these images, was asked.
+    """
+
+    predictions: Predictions
+    folds: npt.NDArray[np.int64] | None
 
 
 def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Progress = no_progress) -> Predictions:
@@ -70,15 +85,47 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
     return Predictions(np.concatenate(probabilities), labels, staged.classes, classifier.card.threshold)
 
 
-def unseen_split(card: ModelCard, data: dataset.Dataset) -> dataset.Split:
+def unseen_split(card: ModelCard) -> dataset.Split:
     """The split that shows what a model's answers look like on images that it did not learn from.
 
-    That is ``calibration``, or ``test`` for a head whose threshold was chosen on more labels than that split has: then
-    it was cross-fitted, and the head has learned from all others.
+    That is ``calibration``, or ``test`` where the model is cross-fitted and has learned from all others.
     """
-    chosen_on = card.threshold_choice.get("labels")
-    crossed = card.recipe == "head" and isinstance(chosen_on, int) and chosen_on > len(data.split("calibration"))
-    return "test" if crossed else "calibration"
+    return "test" if card.cross_fitted else "calibration"
+
+
+def held_out(model: Path, data: Path, progress: Progress = no_progress) -> HeldOut:
+    """A model's answers to choose a threshold by: none flatters it.
+
+    They are those on the calibration split. A cross-fitted model has learned from that: of the data set that it was
+    trained on, the answers out of fold are taken, which training has kept.
+
+    Raises:
+        ConfigurationError: ``model`` is not a model, its answers out of fold are missing, or it has learned from a part
+            of the images.
+        DatasetError: as :func:`predict`.
+    """
+    staged, card = dataset.load(data), read_card(model)
+    if card.cross_fitted and (kept := _kept(model, card, staged)):
+        return kept
+    return HeldOut(predict(model, data, "calibration", progress), None)
+
+
+def _kept(model: Path, card: ModelCard, staged: Dataset) -> HeldOut | None:
+    """The answers out of fold; None for a data set that nothing was learned from."""
+    from scones_ml.inference.out_of_fold import read_out_of_fold
+
+    answers = read_out_of_fold(model)
+    learned = dict(zip(answers.images, answers.labels.tolist(), strict=True))
+    truth = {record.sha256: record.label for record in staged.records if record.split in card.trained_on}
+    if card.labels == staged.classes and learned == truth:
+        predictions = Predictions(answers.probabilities, answers.labels, staged.classes, card.threshold)
+        return HeldOut(predictions, answers.folds)
+    if not learned.keys().isdisjoint(truth):
+        raise ConfigurationError(
+            f"{model} has learned from a part of {staged.root}, or with other labels, and would be judged by what it "
+            f"knows: train it again on {staged.root}"
+        )
+    return None
 
 
 def evaluate(predictions: Predictions) -> Evaluation:
@@ -90,24 +137,27 @@ def evaluate(predictions: Predictions) -> Evaluation:
     )
 
 
-def set_threshold(model: Path, data: Path, choice: ThresholdChoice) -> ModelCard:
-    """Give a model another threshold: its card gets the choice, and the figures of the test split at it.
+def set_threshold(model: Path, data: Path, choice: ThresholdChoice, judged: Predictions) -> ModelCard:
+    """Give a model another threshold: its card gets the choice, and its figures at it.
 
     Args:
         model: its folder.
-        data: the data set whose calibration split the choice was made on.
+        data: the data set that the choice was made on.
         choice: the threshold, and how it was chosen.
+        judged: the answers that it was chosen by.
 
     Raises:
         ConfigurationError: ``model`` is no folder of a model.
         DatasetError: ``data`` is not a staged data set, or has other classes than the model.
     """
-    metrics: dict[str, object] = {}
+    card, metrics = read_card(model), {}
+    if "out_of_fold" in card.metrics:
+        metrics["out_of_fold"] = evaluate(replace(judged, threshold=choice.threshold)).summary()
     if dataset.load(data).split("test"):
         tested = replace(predict(model, data), threshold=choice.threshold)
-        metrics = {"test": evaluate(tested).summary()}
+        metrics["test"] = evaluate(tested).summary()
     update = {"threshold": choice.threshold, "threshold_choice": choice.to_json(), "metrics": metrics}
-    card = read_card(model).model_copy(update=update)
+    card = card.model_copy(update=update)
     write_card(model, card)
     return card
 

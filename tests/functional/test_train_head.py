@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from scones_ml import dataset, lifecycle
 from scones_ml.backbones import efficientnet_lite0
+from scones_ml.cli import main
 from scones_ml.dataset import Dataset
 from scones_ml.errors import ConfigurationError, MissingExtraError, TrainingError
 from scones_ml.evaluation import ThresholdChoice, unlike_rows
@@ -100,6 +102,107 @@ def test_it_learns_and_promises(model: Path, data: Dataset) -> None:
     assert card.threshold is not None
     assert card.threshold_choice["labels"] == len(data.records) - len(data.split("test"))
     assert "approximately" in str(card.threshold_choice["reason"])
+    assert card.threshold_choice["guarantee"] == "approximate"
+
+
+def test_a_cross_fitted_model_is_judged_out_of_fold(model: Path, data: Dataset) -> None:
+    """Another threshold is chosen by the answers that training has kept, one for each image it has learned from."""
+    card = read_card(model)
+    assert card.trained_on == ("train", "validation", "calibration")
+    judged = lifecycle.held_out(model, data.root)
+    kept = lifecycle.evaluate(judged.predictions)
+    assert kept.accuracy.to_json() == card.metrics["out_of_fold"]["accuracy"]  # type: ignore[index]
+    assert kept.images == len(data.records) - len(data.split("test"))
+    flattered = lifecycle.evaluate(lifecycle.predict(model, data.root, "train"))
+    assert flattered.log_loss.value < kept.log_loss.value
+
+
+def test_another_threshold_is_chosen_out_of_fold(
+    model: Path, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The training's own target gives the training's own choice; a coverage is measured by the same images."""
+    copy, first = shutil.copytree(model, tmp_path / "copy"), read_card(model)
+    assert main(["threshold", str(copy), str(data.root), "--target-precision", "0.8", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["guarantee"] == "approximate"
+    for figure in ("labels", "accepted", "correct"):
+        assert found[figure] == first.threshold_choice[figure]
+    assert main(["threshold", str(copy), str(data.root), "--target-coverage", "0.5"]) == 0
+    assert "the bound holds approximately" in capsys.readouterr().err
+    card = read_card(copy)
+    assert card.threshold_choice["labels"] == first.threshold_choice["labels"]
+    assert set(card.metrics) == {"out_of_fold", "test"}
+    for figures in card.metrics.values():
+        assert figures["at_threshold"]["threshold"] == card.threshold  # type: ignore[index]
+
+
+def test_images_that_were_learned_from_choose_nothing(
+    model: Path, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the answers out of fold, or with a part of the images, one line says to train again."""
+    bare = shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("answers.npz"))
+    assert main(["threshold", str(bare), str(data.root)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "answers.npz, is missing or not its own: train it again" in line
+    some = folder(tmp_path / "photos", {"disc": 30, "box": 30, "ring": 40})  # begins like the other one
+    dataset.stage(some, tmp_path / "more", image_size=SIZE)
+    assert main(["threshold", str(model), str(tmp_path / "more")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"has learned from a part of {tmp_path / 'more'}, or with other labels" in line
+    assert "train it again on" in line
+
+
+def test_images_of_another_data_set_choose_as_ever(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a data set that nothing was learned from, the calibration split is asked, and the promise is exact."""
+    others = folder(tmp_path / "photos", {"disc": 40, "box": 40, "ring": 40}, seed=9)
+    other = dataset.stage(others, tmp_path / "data", image_size=SIZE).dataset
+    copy = shutil.copytree(model, tmp_path / "copy")
+    assert main(["threshold", str(copy), str(other.root), "--target-coverage", "0.5", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "was trained on another data set" in said.err
+    assert json.loads(said.out)["labels"] == len(other.split("calibration"))
+    assert json.loads(said.out)["guarantee"] == "exact"
+
+
+def test_figures_that_flatter_are_called_so(model: Path, data: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    """`scones evaluate --split calibration` of a cross-fitted model says that it has learned from these images."""
+    assert main(["evaluate", str(model), str(data.root), "--split", "calibration"]) == 0
+    assert f"{model} has learned from the calibration images: these figures flatter it" in capsys.readouterr().err
+    assert main(["evaluate", str(model), str(data.root)]) == 0
+    assert "flatter" not in capsys.readouterr().err
+
+
+def test_the_screen_says_how_good_it_is(
+    data: Dataset, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`scones train` ends with what it found out of fold, in columns beside the model's path; --json has it whole."""
+    workspace = tmp_path / ".scones"
+    workspace.mkdir()
+    (workspace / "cache").symlink_to(cache)
+    options = [str(data.root), "--target-precision", "0.8", "--workspace", str(workspace)]
+    assert main(["train", *options]) == 0
+    said = capfd.readouterr()
+    lines = said.err.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("accuracy"))
+    assert "the promise holds approximately" in lines[at - 1]
+    assert lines[at].endswith(f"{len(data.records) - len(data.split('test'))} images out of fold")
+    assert [line.split()[0] for line in lines[at : at + 3]] == ["accuracy", "coverage", "precision"]
+    assert lines[at + 3].startswith("next: ")
+    assert said.out == f"{workspace / 'model'}\n"
+    assert main(["train", *options, "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["threshold_choice"]["guarantee"] == "approximate"
+    assert {"out_of_fold", "test"} == set(document["metrics"])
+
+
+def test_what_another_training_left_is_removed(data: Dataset, cache: Path, tmp_path: Path) -> None:
+    """A model takes the place of one of another recipe, whose weights are not left for --init."""
+    (tmp_path / "weights.npz").write_bytes(b"of a network")
+    run(job(data, tmp_path, cache))
+    assert not (tmp_path / "weights.npz").exists()
+    assert (tmp_path / "answers.npz").exists()
 
 
 def test_the_figures_on_the_card_are_those_of_the_file_that_is_served(model: Path, data: Dataset) -> None:
