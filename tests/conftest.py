@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from scones_ml.events import FilteredImage, ImageRef
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from scones_ml.cli.context import Backends
     from scones_ml.local.backend import LocalBackend
     from scones_ml.plans import Run
+
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is no fault of the code
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scones_ml.errors import DatasetError
-from scones_ml.evaluation.arrays import as_probabilities, confidences
+from scones_ml.evaluation.arrays import confidences
+from scones_ml.evaluation.unlike import restored
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,7 +31,8 @@ def choose_to_label(probabilities: npt.ArrayLike, thumbnails: npt.ArrayLike, cou
     """Choose the images whose labels would help most.
 
     Args:
-        probabilities: (N, K) of each image.
+        probabilities: (N, K) of each image; what a model says of images that are unlike its training images counts as
+            any other answer, or foreign images would be asked for first.
         thumbnails: (N, ...) of each image, in any unit: features, or ``grid_means(pixels, 8)``.
         count: how many; all when there are fewer.
 
@@ -41,7 +43,7 @@ def choose_to_label(probabilities: npt.ArrayLike, thumbnails: npt.ArrayLike, cou
         InferenceError: the probabilities are not probability vectors.
         DatasetError: as many thumbnails as images are needed.
     """
-    doubt = 1.0 - confidences(as_probabilities(probabilities))
+    doubt = 1.0 - confidences(restored(probabilities))
     # An ArrayLike may be a scalar, which has no length; thumbnails are none.
     looks = np.asarray(thumbnails, np.float32).reshape(len(thumbnails), -1)  # type: ignore[arg-type]
     if len(looks) != len(doubt):
