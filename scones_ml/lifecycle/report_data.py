@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from scones_ml.reports.facts import (
     ModelFacts,
     RunReport,
     SimilarImage,
+    UnknownClasses,
 )
 from scones_ml.verdicts import UNLIKE, judge
 
@@ -40,6 +42,7 @@ __all__ = ["THUMBNAIL", "cost_estimate", "evaluation_report"]
 THUMBNAIL: Final = images.ImagePolicy(image_size=96)
 """How images are shrunk for a page."""
 
+_FOLDS: Final = 3  # a class that is left out takes so many learnings and one more
 _SIMILAR: Final = 3  # images beside each wrong answer
 
 # Images a month, from a trial to a large service; each ten times the one before, which the chart relies on.
@@ -77,7 +80,8 @@ def evaluation_report(
         source: where the images come from, in words or as a path.
         created: what the page is dated.
         workspace: whose cache keeps the images' features, by which wrong answers are shown beside what is most similar
-            to them; not shown when None, or when the model has no backbone.
+            to them, and it is told what would pass of a class that was never learned; neither when None, or when the
+            model has no backbone.
         progress: counts images whose features the cache does not know.
 
     Raises:
@@ -89,6 +93,7 @@ def evaluation_report(
 
     classifier, staged = load_model(model), dataset.load(data)
     card, known = classifier.card, ~unlike_rows(predictions.probabilities)
+    features = None if workspace is None else model_features(model, staged, workspace, progress)
     raw = rescale(predictions.probabilities[known], 1 / card.temperature) if known.any() else None
     return RunReport(
         title=title,
@@ -109,12 +114,9 @@ def evaluation_report(
         predictions=scored_predictions(predictions.probabilities, predictions.labels),
         threshold=_choice(card),
         uncalibrated=() if raw is None else scored_predictions(raw, predictions.labels[known]),
-        tested=_with_similar(
-            _tested(staged, predictions),
-            staged,
-            None if workspace is None else model_features(model, staged, workspace, progress),
-        ),
+        tested=_with_similar(_tested(staged, predictions), staged, features),
         costs=cost_estimate(),
+        unknown=_unknown(staged, features, card, progress),
     )
 
 
@@ -220,6 +222,33 @@ def _with_similar(
         for row, places_of, cosines_of in zip(wrong, found, cosines, strict=True)
     }
     return tuple(replace(row, similar=similar.get(row.key, ())) for row in rows)
+
+
+def _unknown(
+    staged: dataset.Dataset, features: Features | None, card: ModelCard, progress: Progress
+) -> UnknownClasses | None:
+    """Each class left out in turn, of all images but the test split's; there have to be three, of three images each."""
+    taught = [place for place, record in enumerate(staged.records) if record.split != "test"]
+    counts = Counter(staged.records[place].label for place in taught)
+    target = _choice(card).target_precision
+    if features is None or len(staged.classes) < 3 or min(counts.values(), default=0) < 3 or target is None:
+        return None
+    import numpy as np
+
+    from scones_ml.evaluation import clopper_pearson
+    from scones_ml.heads.unknown import leave_each_class_out
+
+    held = dataset.folds(staged, min(_FOLDS, min(counts.values())), 0, ("train", "validation", "calibration"))
+    fold = {digest: number for number, digests in enumerate(held) for digest in digests}
+    places = np.array(taught, np.int64)
+    labels = np.array([staged.records[place].label for place in taught], np.int64)
+    folds = np.array([fold[staged.records[place].sha256] for place in taught], np.int64)
+    rows = replace(features, rows=features.rows[places])
+    found = leave_each_class_out(rows, labels, folds, len(staged.classes), target, progress)
+    shares = sorted((left.accepted / left.images, staged.classes[left.label]) for left in found)
+    (fewest, first), (most, last) = shares[0], shares[-1]
+    accepted = clopper_pearson(sum(left.accepted for left in found), sum(left.images for left in found))
+    return UnknownClasses(accepted, (first, fewest), (last, most))
 
 
 def _thumbnail(path: Path) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from scones_ml.evaluation import Estimate
     from scones_ml.evaluation.comparison import Comparison
     from scones_ml.evaluation.metrics import Evaluation
     from scones_ml.evaluation.threshold import ThresholdChoice
@@ -190,6 +191,21 @@ class CostEstimate:
 
 
 @dataclass(frozen=True)
+class UnknownClasses:
+    """What would be let through of a class that the model had not learned: each was left out in turn.
+
+    Attributes:
+        accepted: the share of their images, over all classes.
+        fewest: the class of which the smallest share would pass, and that share.
+        most: the class of which the largest would.
+    """
+
+    accepted: Estimate
+    fewest: tuple[str, float]
+    most: tuple[str, float]
+
+
+@dataclass(frozen=True)
 class RunReport:
     """All that the page tells; it asks nobody and looks nothing up.
 
@@ -208,6 +224,7 @@ class RunReport:
         tested: test images that are worth a look, see ``hardest_examples``; may be empty.
         costs: what the work would cost on AWS.
         comparison: an older model's name, and how this one fares beside it on the test images.
+        unknown: what would pass of classes that it does not know; None where that cannot be told.
     """
 
     title: str
@@ -224,3 +241,4 @@ class RunReport:
     tested: tuple[ClassifiedRow, ...] = ()
     costs: CostEstimate | None = None
     comparison: tuple[str, Comparison] | None = None
+    unknown: UnknownClasses | None = None

@@ -66,6 +66,8 @@ def _end_with_stdin() -> None:
 
 def _train(options: argparse.Namespace) -> None:
     threads = _available_threads(options.threads)
+    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # numpy reads them when it is imported
+        os.environ.setdefault(library, str(threads))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism on CUDA asks for
     try:
         from scones_ml.training.job import Job, run
