@@ -57,9 +57,11 @@ class ReliabilityBin:
 
 def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> FloatArray:
     """(N, K) logits to (N, K) probabilities, the logits divided by ``temperature`` first."""
-    scaled = as_logits(logits) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    found = as_logits(logits) / temperature
+    found -= found.max(axis=1, keepdims=True)
+    np.exp(found, out=found)  # in place: of many images and classes, three copies are much
+    found /= found.sum(axis=1, keepdims=True)
+    return np.asarray(found)
 
 
 def rescale(probabilities: npt.ArrayLike, temperature: float) -> FloatArray:

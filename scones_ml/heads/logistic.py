@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Linear", "Rows", "balanced", "fit_logistic"]
 
-_AT_A_TIME: Final = 4_096  # rows in memory, of those that are read from a disk
-_IN_MEMORY: Final = 128_000_000  # bytes of features that are held instead
+_AT_A_TIME: Final = 1_024  # rows, with what is computed of each
+_IN_MEMORY: Final = 128_000_000  # bytes of features that are held, not read from a disk at every step
 _ITERATIONS, _REMEMBERED = 200, 8
 _TOLERANCE: Final = 1e-3  # of the first gradient's length; the answers do not change any more
 
@@ -92,12 +92,9 @@ class _Problem:
         self._space = whitening(self._chunks, labels, self._weights, classes, rows.size)
 
     def _chunks(self) -> Iterator[Chunk]:
-        if self._held is not None:
-            yield slice(0, len(self._which)), self._held
-            return
         for start in range(0, len(self._which), _AT_A_TIME):
             part = slice(start, start + _AT_A_TIME)
-            yield part, self._rows.take(self._which[part])
+            yield part, self._rows.take(self._which[part]) if self._held is None else self._held[part]
 
     def linear(self, solution: NDArray[np.float64]) -> Linear:
         """The classifier of features as they are."""
