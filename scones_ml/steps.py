@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from scones_ml import images
 from scones_ml.errors import EventError, ImageError, ImageNotFoundError, InferenceError, SconesError
 from scones_ml.events import (
     ClassifiedImage,
@@ -32,6 +31,7 @@ from scones_ml.settings import ImagePolicy
 from scones_ml.verdicts import UNLIKE, judge
 
 if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
+    from scones_ml.images import NormalisedImage
     from scones_ml.ports import Classifier, StoredObject
 
 __all__ = [
@@ -327,7 +327,9 @@ def _unreadable(ref: ImageRef, error: ImageError) -> ImageOutcome:
     )
 
 
-def _normalise(ref: ImageRef, data: bytes, policy: ImagePolicy) -> images.NormalisedImage:
+def _normalise(ref: ImageRef, data: bytes, policy: ImagePolicy) -> NormalisedImage:
+    from scones_ml import images  # used by one function of three; the others start sooner
+
     try:
         return images.normalise(data, policy)
     except ImageError as exc:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from scones_ml import images
 from scones_ml.answers import read_probabilities
 from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
@@ -67,6 +66,8 @@ class SageMakerClassifier:
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> bytes:
         """See :meth:`scones_ml.steps.BatchClassifier.prepare`."""
+        from scones_ml import images  # in the workflow, images arrive decoded
+
         return images.normalise(data, policy).png
 
     def predict_many(self, images: Sequence[bytes], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
