@@ -3,18 +3,18 @@
 Claims: classify takes at most 1.3 times what bare boto3 with a sagemaker-runtime client takes, filter at most 0.75
 times; both at most a fifth of a handler that imports the SageMaker SDK as the course does, where ``--sdk`` names one.
 All three are claims about the first answer: the whole way from the process's start through import and client to a
-result, so that nothing is gained by putting work off. ``ready`` is the part before the first event (Lambda's init).
+result, so that nothing is gained by putting work off. ``ready`` is the part before the first event (Lambda's init);
+``warm`` is what a later invocation takes in the same process.
 
 Conditions: packages as ``scones package`` builds them, for this machine; boto3 comes with the runtime; loopback Runtime
-API, endpoint and S3; rounds take turns, medians count.
+API, endpoint and S3; rounds take turns, medians count. The endpoint's model is of the recipe ``scratch``, for images of
+32 pixels; models inside the function are it and one of the recipe ``head``, for images of 224 pixels.
 Run it: ``python benchmarks/cold_start.py [--rounds N] [--sdk DIR]``; it ends with 1 when a claim does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import io
 import statistics
 import sys
 import tempfile
@@ -23,14 +23,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
-from scones_ml import dataset, lifecycle
+from scones_ml import dataset, lifecycle, steps
+from scones_ml.events import ImageRef
+from scones_ml.inference.model import read_card
 from scones_ml.local.backend import LocalBackend
 from scones_ml.packaging import HOST, PackageRequest, build, plan
-from scones_ml.packaging.runtime import lambda_process
-from scones_ml.ports import DeploymentRequest, Endpoint, TrainingRequest
+from scones_ml.packaging.runtime import LambdaProcess, lambda_process
+from scones_ml.ports import DeploymentRequest, Endpoint, Recipe, StoredObject, TrainingRequest
+from scones_ml.settings import ImagePolicy
 
+_WARM = 5  # later invocations of each process
 _ECHO = "def lambda_handler(event, context):\n    return event\n"
 _BARE = """
 import base64, json
@@ -65,20 +67,31 @@ class _Case:
     modules: Path | None = None
     ready: list[float] = field(default_factory=list)
     answer: list[float] = field(default_factory=list)
+    warm: list[float] = field(default_factory=list)
 
     def measure(self, variables: Mapping[str, str]) -> None:
         with lambda_process(self.folder, self.handler, {**variables, **self.more}, self.modules) as process:
             self.ready.append(process.ready_seconds * 1000)
             if self.event is not None:
-                started = time.perf_counter()
-                process.invoke(self.event)
-                self.answer.append(self.ready[-1] + (time.perf_counter() - started) * 1000)
+                first, *later = (_invocation(process, self.event) for _ in range(1 + _WARM))
+                self.answer.append(self.ready[-1] + first)
+                self.warm.append(statistics.median(later))
+
+    def forget(self) -> None:
+        for figures in (self.ready, self.answer, self.warm):
+            figures.clear()
 
 
-def _image_data() -> str:
-    buffer = io.BytesIO()
-    Image.effect_noise((32, 32), 90).convert("RGB").save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+def _invocation(process: LambdaProcess, event: object) -> float:
+    started = time.perf_counter()
+    process.invoke(event)
+    return (time.perf_counter() - started) * 1000
+
+
+def _event(drawing: Path, policy: ImagePolicy) -> dict[str, object]:
+    """What classify gets of a drawing: the square PNG that the model's fit leaves."""
+    stored = StoredObject(ImageRef(s3_bucket="b", s3_key="k"), drawing.read_bytes())
+    return steps.serialize_image_data(stored, policy).to_event()
 
 
 def _source(folder: Path, name: str, text: str) -> tuple[Path, str]:
@@ -99,22 +112,30 @@ def _baselines(scratch: Path, event: object, sdk: Path | None) -> list[_Case]:
     return [*cases, _Case("course style", *_source(scratch, "course", _COURSE), event, modules=sdk)]
 
 
-def _ours(scratch: Path, model: Path, image: Mapping[str, object]) -> list[_Case]:
+def _ours(scratch: Path, image: object) -> list[_Case]:
     assert HOST is not None
     verdict = {"s3_bucket": "b", "s3_key": "k", "inferences": [0.2, 0.8]}
     events: dict[str, object] = {"classify_image_data": image, "filter_low_confidence": verdict}
     request = PackageRequest(folder=scratch / "endpoint", target=HOST)
-    cases = [
+    return [
         _Case(package.name, package.folder, f"{package.name}.lambda_handler", events.get(package.name))
         for package in build(plan(request))
     ]
-    inside = PackageRequest(
-        folder=scratch / "onnx", target=HOST, classifier="onnx", model=model, functions=("classify_image_data",)
-    )
-    (package,) = build(plan(inside))
-    more = {"SCONES_CLASSIFIER": "onnx:model"}
-    handler = f"{package.name}.lambda_handler"
-    return [*cases, _Case("classify_image_data, model inside", package.folder, handler, image, more)]
+
+
+def _inside(scratch: Path, what: str, model: Path, drawing: Path) -> _Case:
+    """Classify with a model in its package."""
+    assert HOST is not None
+    folder, name = scratch / f"{what} inside", "classify_image_data"
+    (package,) = build(plan(PackageRequest(folder, HOST, classifier="onnx", model=model, functions=(name,))))
+    card = read_card(model)
+    more = {
+        "SCONES_CLASSIFIER": "onnx:model",
+        "SCONES_IMAGE_SIZE": str(card.input_size),
+        "SCONES_IMAGE_FIT": card.fit or "",
+    }
+    event = _event(drawing, card.image_policy())
+    return _Case(f"{name}, {what} inside", package.folder, f"{name}.lambda_handler", event, more)
 
 
 def _variables(endpoint: Endpoint) -> dict[str, str]:
@@ -133,18 +154,31 @@ def _variables(endpoint: Endpoint) -> dict[str, str]:
     }
 
 
+def _model(scratch: Path, backend: LocalBackend, recipe: Recipe, per_class: int, size: int) -> tuple[Path, Path]:
+    """A model of so many drawings a class, and one of them."""
+    data = dataset.stage(dataset.Synthetic(per_class=per_class, size=size), scratch / f"{recipe} data").dataset
+    model = scratch / f"{recipe} model"
+    epochs = 1 if recipe == "scratch" else None
+    backend.trainer.train(TrainingRequest(data=data.root, model=model, recipe=recipe, epochs=epochs))
+    return model, data.root / data.records[0].path
+
+
 def _measure(scratch: Path, rounds: int, sdk: Path | None) -> list[_Case]:
-    data = dataset.stage(dataset.Synthetic(per_class=60, size=32), scratch / "data").dataset
     backend = LocalBackend(scratch)
-    backend.trainer.train(TrainingRequest(data=data.root, model=scratch / "model", epochs=1))
-    image = {"s3_bucket": "b", "s3_key": "k", "image_id": "0" * 40, "image_data": _image_data()}
-    cases = [*_baselines(scratch, image, sdk), *_ours(scratch, scratch / "model", image)]
-    endpoint = lifecycle.deploy(backend, DeploymentRequest("bikes", scratch / "model"))
+    thumbnails, small = _model(scratch, backend, "scratch", 60, 32)
+    photographs, large = _model(scratch, backend, "head", 30, 224)
+    image = _event(small, read_card(thumbnails).image_policy())
+    cases = [
+        *_baselines(scratch, image, sdk),
+        *_ours(scratch, image),
+        _inside(scratch, "thumbnails' model", thumbnails, small),
+        _inside(scratch, "photographs' model", photographs, large),
+    ]
+    endpoint = lifecycle.deploy(backend, DeploymentRequest("bikes", thumbnails))
     try:
         for case in cases:  # files into the cache
             case.measure(_variables(endpoint))
-            case.ready.clear()
-            case.answer.clear()
+            case.forget()
         for _ in range(rounds):
             for case in cases:
                 case.measure(_variables(endpoint))
@@ -167,6 +201,18 @@ def _claims(cases: Sequence[_Case]) -> list[tuple[str, bool]]:
     return claims
 
 
+def _show(cases: Sequence[_Case], rounds: int) -> None:
+    bare = next(case for case in cases if case.name == "bare boto3 + sagemaker-runtime")
+    floor = statistics.median(bare.ready), statistics.median(bare.answer)
+    print(f"{f'milliseconds, median of {rounds}':<45}{'ready':>7}{'x bare':>8}{'answer':>8}{'x bare':>8}{'warm':>8}")
+    for case in cases:
+        line = f"{case.name:<45}{statistics.median(case.ready):7.0f}{statistics.median(case.ready) / floor[0]:8.2f}"
+        if case.answer:
+            line += f"{statistics.median(case.answer):8.0f}{statistics.median(case.answer) / floor[1]:8.2f}"
+            line += f"{statistics.median(case.warm):8.1f}"
+        print(line)
+
+
 def main() -> int:
     """Print the table; 1 when a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -175,14 +221,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cases = _measure(Path(scratch), options.rounds, options.sdk)
-    bare = next(case for case in cases if case.name == "bare boto3 + sagemaker-runtime")
-    floor = statistics.median(bare.ready), statistics.median(bare.answer)
-    print(f"{'milliseconds, median of ' + str(options.rounds):<36}{'ready':>7}{'x bare':>8}{'answer':>8}{'x bare':>8}")
-    for case in cases:
-        line = f"{case.name:<36}{statistics.median(case.ready):7.0f}{statistics.median(case.ready) / floor[0]:8.2f}"
-        if case.answer:
-            line += f"{statistics.median(case.answer):8.0f}{statistics.median(case.answer) / floor[1]:8.2f}"
-        print(line)
+    _show(cases, rounds=options.rounds)
     claims = _claims(cases)
     for claim, holds in claims:
         print(f"{claim}: {'holds' if holds else 'does NOT hold'}")
