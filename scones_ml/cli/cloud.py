@@ -21,6 +21,10 @@ __all__ = ["cost", "package"]
 Images = Annotated[float, typer.Option("--images", min=0, help="Images a month.")]
 Designs = Annotated[str | None, typer.Option("--design", help="Names, comma-separated; all when not given.")]
 Region = Annotated[str, typer.Option("--region", help="Whose list prices.")]
+MeasuredModel = Annotated[
+    Path | None,
+    typer.Option("--model", help="A model's folder or archive, to count with its time, measured here."),
+]
 Instance = Annotated[str, typer.Option("--instance", help="Of an endpoint that always runs.")]
 Formulas = Annotated[bool, typer.Option("--formulas", help="Show what each design pays for, and how that is counted.")]
 Architecture = Annotated[Literal["arm64", "x86_64"], typer.Option("--architecture", help="Processor of the functions.")]
@@ -39,6 +43,7 @@ def cost(
     design: Designs = None,
     region: Region = "us-east-1",
     instance: Instance = "ml.m5.xlarge",
+    model: MeasuredModel = None,
     formulas: Formulas = False,
     json: Json = False,
 ) -> None:
@@ -49,13 +54,17 @@ def cost(
 
     prices = price_table(region)
     prices.instance(instance)
-    rows = costs.estimate(images, names(design), workload=Workload(instance=instance), prices=prices)
+    workload = Workload(instance=instance)
+    if model is not None:
+        workload = dataclasses.replace(workload, model_ms=_model_ms(model))
+    rows = costs.estimate(images, names(design), workload=workload, prices=prices)
     break_evens = costs.break_evens(rows)
     if json:
         terminal.print_json(
             {
                 "images": images,
                 "prices_as_of": prices.as_of,
+                "model_ms": workload.model_ms,
                 "designs": [_document(row) for row in rows],
                 "break_evens": [dataclasses.asdict(one) for one in break_evens],
             }
@@ -68,6 +77,7 @@ def cost(
             lines = [(line.what, f"${line.dollars(images):,.2f}", line.formula) for line in row.lines]
             terminal.print_table((row.design, "a month", "how it is counted"), lines, right=("a month",))
     terminal.say(f"{images:,.0f} images a month, list prices of {region} as of {prices.as_of}; not a quotation")
+    terminal.say(_whose_time(workload.model_ms, model))
     for one in break_evens[:8] if design else ():
         terminal.say(f"from {one.images:,.0f} images a month on, {one.above} costs less than {one.below}")
 
@@ -108,6 +118,22 @@ def package(
     if not all(item.compiled for item in built):
         terminal.say(f"no python{python} here to compile with: cold starts take about twice as long without bytecode")
     terminal.say("next: sam deploy --guided --template-file workflows/template.yaml")
+
+
+def _model_ms(model: Path) -> float:
+    """What a model takes for an image here, and the same again: AWS's processors may be slower."""
+    from scones_ml.cost.workload import DEAR_SIDE
+    from scones_ml.inference.model import load_model
+    from scones_ml.inference.timing import milliseconds_per_image
+
+    return DEAR_SIDE * round(milliseconds_per_image(load_model(model)), 1)
+
+
+def _whose_time(model_ms: float, model: Path | None) -> str:
+    from scones_ml.cost.workload import DEAR_SIDE
+
+    whose = "measured here" if model else "that of a photographs' model; for yours add --model MODEL"
+    return f"the model takes {model_ms:g} ms an image: {DEAR_SIDE:g} x {model_ms / DEAR_SIDE:g} ms, {whose}"
 
 
 def _show(rows: Sequence[DesignEstimate]) -> None:

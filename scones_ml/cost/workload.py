@@ -12,7 +12,13 @@ from scones_ml.infrastructure.definitions import function_names
 from scones_ml.infrastructure.functions import DECODING_MB, ONE_VCPU_MB, SMALL_MB
 from scones_ml.workflows.handlers import handler_name, handler_uses
 
-__all__ = ["BatchCounts", "Counts", "FunctionUse", "Workload", "count", "count_batches", "use_of"]
+__all__ = ["DEAR_SIDE", "BatchCounts", "Counts", "FunctionUse", "Workload", "count", "count_batches", "use_of"]
+
+DEAR_SIDE: Final = 2.0
+"""How many times longer a vCPU on AWS is taken to need than the machine that a model was measured on."""
+
+_HANDLER_MS = 15  # of an invocation, beside the model: event, logs, answer
+_READING_MS = 8  # of an image in bulk, beside the model: its object
 
 
 @dataclass(frozen=True)
@@ -42,16 +48,15 @@ class Workload:
 
     Attributes:
         functions: each function of the definition.
-        model_inside: classify where the model runs inside the function: decode, infer, answer on one vCPU.
-        batch_image: one image of a bulk batch, model inside the function.
+        model_ms: decoding an image of the model's size and answering it, on one vCPU; by default of a photograph, 224
+            pixels wide: `DEAR_SIDE` times the 10 ms that a server takes. ``scones cost --model`` measures yours.
         overhead_ms: what Step Functions adds to an execution.
         packed: images to one object, for batch transform.
-        transform_ms: instance time for one image in batch transform.
         startup_seconds: billed start of a batch transform job.
         jobs: batch transform jobs in a month.
         payload_kb: one request to an endpoint and its answer.
         log_kb: log of one invocation.
-        serverless_mb: memory of a serverless endpoint.
+        serverless_mb: memory of a serverless endpoint. It buys processors; a photographs' model needs 150 MB of it.
         architecture: of the functions.
         instance: SageMaker instance type.
         instances: how many of them an endpoint keeps.
@@ -64,11 +69,9 @@ class Workload:
             "FilterLowConfidence": FunctionUse(83, SMALL_MB),
         }
     )
-    model_inside: FunctionUse = FunctionUse(17, ONE_VCPU_MB)
-    batch_image: FunctionUse = FunctionUse(10, ONE_VCPU_MB)
+    model_ms: float = 20
     overhead_ms: float = 360
     packed: int = 100
-    transform_ms: float = 10
     startup_seconds: float = 300
     jobs: int = 1
     payload_kb: float = 100
@@ -77,6 +80,21 @@ class Workload:
     architecture: Literal["arm64", "x86_64"] = "arm64"
     instance: str = "ml.m5.xlarge"
     instances: int = 1
+
+    @property
+    def model_inside(self) -> FunctionUse:
+        """Classify where the model runs inside the function."""
+        return FunctionUse(_HANDLER_MS + self.model_ms, ONE_VCPU_MB)
+
+    @property
+    def batch_image(self) -> FunctionUse:
+        """One image of a bulk batch, model inside the function."""
+        return FunctionUse(_READING_MS + self.model_ms, ONE_VCPU_MB)
+
+    @property
+    def transform_ms(self) -> float:
+        """Instance time for one image in batch transform."""
+        return _READING_MS + self.model_ms
 
 
 @dataclass(frozen=True)

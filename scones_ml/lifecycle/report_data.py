@@ -146,8 +146,8 @@ def cost_estimate(region: str = "us-east-1") -> CostEstimate:
         ),
         break_evens=tuple(one for one in break_evens if _VOLUMES[0] <= one.images <= _VOLUMES[-1]),
         notes=(
-            f"The time that the model itself takes, {workload.model_inside.milliseconds:g} ms an image, is paid less "
-            f"on an {workload.instance} that always runs than in a function from {two_digits(always_on)} images a "
+            f"The time that a photographs’ model takes, {workload.model_inside.milliseconds:g} ms an image, is paid "
+            f"less on an {workload.instance} that always runs than in a function from {two_digits(always_on)} images a "
             "month on.",
             "How long each part takes is an assumption, on the dear side; “scones cost --formulas” shows every line.",
         ),

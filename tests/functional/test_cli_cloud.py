@@ -30,6 +30,25 @@ def test_cost_as_json_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert {row["above"] for row in document["break_evens"]} <= {"lambda", "endpoint-express"}
 
 
+def test_a_models_own_time_is_counted(capsys: pytest.CaptureFixture[str], tiny_model: Path) -> None:
+    """--model measures the model here and counts twice that, in every design that pays for its time."""
+    assert main(["cost", "--design", "lambda", "--json"]) == 0
+    usual = json.loads(capsys.readouterr().out)
+    assert main(["cost", "--design", "lambda", "--json", "--model", str(tiny_model)]) == 0
+    tiny = json.loads(capsys.readouterr().out)
+    assert 0 < tiny["model_ms"] < usual["model_ms"] == 20
+    (line,) = (line for line in tiny["designs"][0]["lines"] if line["what"] == "Lambda ClassifyImageData")
+    assert line["formula"].startswith(f"{15 + tiny['model_ms']:g} ms x 1769 MB")
+    assert main(["cost", "--model", str(tiny_model)]) == 0
+    assert "measured here" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--model with a folder that holds no model is refused."""
+    assert main(["cost", "--model", str(tmp_path / "none")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_formulas_show_what_is_paid_for(capsys: pytest.CaptureFixture[str]) -> None:
     """--formulas lists each line with the numbers it is made of."""
     assert main(["cost", "--design", "lambda", "--formulas"]) == 0

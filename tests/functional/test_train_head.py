@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from scones_ml import dataset, lifecycle
+from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.backbones import efficientnet_lite0
 from scones_ml.cli import main
 from scones_ml.dataset import Dataset
@@ -26,6 +29,8 @@ from scones_ml.heads.cross_fitting import Learned
 from scones_ml.heads.logistic import Linear
 from scones_ml.inference.graph import check_graph
 from scones_ml.inference.model import ModelCard, OnnxClassifier, load_model, read_card
+from scones_ml.local.backend import LocalBackend
+from scones_ml.ports import DeploymentRequest
 from scones_ml.training import head
 from scones_ml.training.job import Job, run
 
@@ -222,6 +227,29 @@ def test_what_is_none_of_the_classes_is_unlike_the_training_images(model: Path) 
     foreign = [random.integers(0, 255, (SIZE, SIZE, 3)), np.full((SIZE, SIZE, 3), 250), stripes]
     answers = load_model(model).predict_batch(np.stack(foreign).astype(np.uint8))
     assert unlike_rows(answers).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by /proc")
+def test_its_endpoint_stays_below_300_mb(cache: Path, tmp_path: Path) -> None:
+    """The server of a model for images of 224 pixels has never taken 300 MB, answers to large photographs included."""
+    photos = folder(tmp_path / "photos", {"disc": 10, "box": 10})
+    staged = dataset.stage(photos, tmp_path / "data", image_size=224).dataset
+    run(job(staged, tmp_path / "model", cache))
+    deployer = LocalBackend(tmp_path / "workspace").deployer
+    endpoint = deployer.deploy(DeploymentRequest("shapes", tmp_path / "model"))
+    try:
+        large = io.BytesIO()
+        photograph("disc", np.random.default_rng(5)).resize((3000, 2000)).save(large, "JPEG")
+        asked = SageMakerClassifier("shapes", endpoint.labels, endpoint.url)
+        for _ in range(5):
+            assert len(asked.predict(large.getvalue(), image_id="0" * 40)) == 2
+        (record,) = (tmp_path / "workspace").rglob("shapes.json")
+        status = Path(f"/proc/{json.loads(record.read_text())['pid']}/status").read_text()
+    finally:
+        deployer.remove("shapes")
+    most = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert most is not None
+    assert int(most[1]) * 1024 < 300e6
 
 
 def test_the_same_data_give_the_same_bytes(model: Path, data: Dataset, tmp_path: Path) -> None:

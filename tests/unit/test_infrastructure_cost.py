@@ -16,6 +16,7 @@ from scones_ml.cost.workload import FunctionUse, Workload, count, count_batches
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
 
 MILLION = 1_000_000
+THUMBNAILS = Workload(model_ms=2)  # whose costs are known
 VOLUMES = st.floats(0, 1e10, allow_nan=False)
 
 
@@ -30,12 +31,12 @@ def dollars(design: str, images: float = MILLION, workload: Workload | None = No
 )
 def test_a_million_images_cost_what_is_known(design: str, known: float) -> None:
     """The course's design costs $272 for a million images, as Express $173; batch transform $6.06, packed $0.72."""
-    assert dollars(design) == pytest.approx(known, rel=0.05)
+    assert dollars(design, workload=THUMBNAILS) == pytest.approx(known, rel=0.05)
 
 
 def test_bulk_costs_what_is_known() -> None:
-    """A million images in bulk cost $0.92, of which reading and computing $0.63; being resumable is extra."""
-    (bulk,) = cost.estimate(MILLION, ["bulk"])
+    """A million thumbnails in bulk cost $0.92, of which reading and computing $0.63; being resumable is extra."""
+    (bulk,) = cost.estimate(MILLION, ["bulk"], workload=THUMBNAILS)
     lines = {line.what: line.dollars(MILLION) for line in bulk.lines}
     extra = lines["S3 LIST: done before?"] + lines["listing of the images"] + lines["logs"]
     assert bulk.per_month - extra == pytest.approx(0.92, rel=0.05)
@@ -53,8 +54,22 @@ def test_the_hourly_price_is_the_tables_or_none() -> None:
 
 
 def test_an_instance_pays_above_hundreds_of_millions() -> None:
-    """An instance that always runs beats compute in the function only above 427 million images a month."""
-    assert cost.instance_break_even() == pytest.approx(427 * MILLION, rel=0.05)
+    """An instance that always runs beats compute in the function only above 427 million thumbnails a month."""
+    assert cost.instance_break_even(THUMBNAILS) == pytest.approx(427 * MILLION, rel=0.05)
+
+
+def test_a_slower_model_costs_more_wherever_it_is_paid_by_time() -> None:
+    """10 ms more cost a million images their GB-seconds or instance hours, and an endpoint that always runs nothing."""
+    slower = dataclasses.replace(THUMBNAILS, model_ms=12)
+    more = {name: dollars(name, workload=slower) - dollars(name, workload=THUMBNAILS) for name in DESIGNS}
+    table = PRICES["us-east-1"]
+    function = MILLION * FunctionUse(10, 1769).gb_seconds * table.item("lambda arm64")
+    serverless = MILLION * FunctionUse(10, 2048).gb_seconds * table.item("serverless duration")
+    assert more["course"] == more["endpoint"] == 0
+    assert more["lambda"] == pytest.approx(function)
+    assert more["bulk"] == pytest.approx(function, rel=0.1)  # and a little Express time
+    assert more["serverless"] == pytest.approx(serverless)
+    assert more["batch-transform"] == pytest.approx(MILLION / 3_600_000 * 10 * table.instance("ml.m5.xlarge"))
 
 
 def test_transitions_are_counted_from_the_definition() -> None:

@@ -1,0 +1,38 @@
+"""How long a model takes for one image on this machine."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+
+from scones_ml.inference.model import OnnxClassifier
+
+__all__ = ["milliseconds_per_image"]
+
+_ROUNDS = 15
+
+
+def milliseconds_per_image(model: OnnxClassifier) -> float:
+    """Decode and classify one image of the model's size, by one thread: the median of some rounds, in CPU time.
+
+    Other work on the machine hardly counts so. The image is noise, which is the slowest to decode.
+    """
+    image = _noise(model.card.input_size)
+    model.predict(image)  # the first answer takes longer
+    return statistics.median(_milliseconds(model, image) for _ in range(_ROUNDS))
+
+
+def _milliseconds(model: OnnxClassifier, image: bytes) -> float:
+    started = time.process_time()
+    model.predict(image)
+    return (time.process_time() - started) * 1000
+
+
+def _noise(side: int) -> bytes:
+    import numpy as np
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
