@@ -168,12 +168,13 @@ def test_two_reviewers_see_that_they_disagree(workspace: Workspace, browser: Any
 
 
 def test_many_classes_have_keys_and_a_list(workspace: Workspace, browser: Any) -> None:
-    """Of twelve classes the model's best has key 1, and one without a key is chosen from the list, by keyboard."""
+    """Of twelve classes the best has key 1, one without a key is in the list, and a button says none of these."""
     labels = tuple(f"vehicle {letter}" for letter in "abcdefghijkl")
     workspace.fill(3, labels)
     _, address = workspace.start("--reviewer", "ann", "--classes", ",".join(labels))
     page = browser.page(address)
-    assert page.js("document.querySelectorAll('.classes button').length") == 9
+    assert page.js("document.querySelectorAll('.classes button[id^=choice]').length") == 9
+    assert "none of these" in page.js("document.getElementById('none').textContent").casefold()
     press(page, "1", "Saved: vehicle a")
     page.press("0")
     assert page.js("document.activeElement.id") == "others"
@@ -189,11 +190,11 @@ def test_tab_reaches_everything_and_shows_where_it_is(workspace: Workspace, brow
     _, address = workspace.start("--reviewer", "ann")
     page = browser.page(address)
     reached = []
-    for _ in range(3):
+    for _ in range(4):
         page.press("Tab")
         reached.append(page.js("document.activeElement.id"))
         assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert reached == ["choice-1", "choice-2", "skip"]
+    assert reached == ["choice-1", "choice-2", "none", "skip"]
     page.js("document.getElementById('choice-2').focus()")
     press(page, " ", "Saved: motorcycle")
     assert page.js("document.activeElement.id") == "choice-2", "the focus stays where the reviewer's hand is"
