@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["what_helps"]
 
-_SMALL: Final = 64  # pixels; above, a larger size has less to win
+_LARGE: Final = {"head": 352, "scratch": 64}  # pixels, by recipe; a larger size has less to win
 _LEAST_RECALL_GAP: Final = 0.05  # a class counts as weak from here below the share of all images that is right
 _USUAL_COVERAGE: Final = 0.5
 
@@ -81,9 +81,10 @@ def _labels(card: ModelCard, choice: ThresholdChoice | None) -> str:
 
 def _size(card: ModelCard) -> str:
     staged = _staged(card)
-    if card.input_size > _SMALL or 2 * card.larger < staged or not staged:
+    large = _LARGE[card.recipe]
+    if card.input_size >= large or 2 * card.larger < staged or not staged:
         return ""
-    return f"stage it larger, with --image-size: {card.larger:,} of {staged:,} images were reduced"
+    return f"stage it larger, with --image-size {large}: {card.larger:,} of {staged:,} images were reduced"
 
 
 def _staged(card: ModelCard) -> int:

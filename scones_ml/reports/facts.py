@@ -24,6 +24,7 @@ __all__ = [
     "RunReport",
     "ScoredPrediction",
     "SimilarImage",
+    "UnknownClasses",
 ]
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
