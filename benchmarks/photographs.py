@@ -86,8 +86,10 @@ class Row:
 
     def __str__(self) -> str:
         interval = "" if self.low is None else f"{self.low:.3g} to {self.high:.3g}"
-        bound = f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
-        gate = "" if self.at_least is None and self.at_most is None else f"{bound} {'ok' if self.ok else 'MISSED'}"
+        bounds = [
+            f"{sign} {bound:g}" for sign, bound in ((">=", self.at_least), ("<=", self.at_most)) if bound is not None
+        ]
+        gate = " ".join([*bounds, "ok" if self.ok else "MISSED"]) if bounds else ""
         return f"{self.what:66}  {self.figure:>8.4g}  {interval:16}  {gate}".rstrip()
 
 
