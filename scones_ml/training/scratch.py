@@ -26,7 +26,7 @@ from scones_ml.evaluation import (
     fit_temperature,
     softmax,
 )
-from scones_ml.inference.model import MODEL_GRAPH, MODEL_WEIGHTS, ModelCard, OnnxClassifier, read_file
+from scones_ml.inference.model import MODEL_GRAPH, MODEL_WEIGHTS, ModelCard, OnnxClassifier, read_card, read_file
 from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx
 from scones_ml.training.fit import Training, make_repeatable
@@ -64,6 +64,10 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
         ConfigurationError: the model to go on from is none.
         TrainingError: the images are too small, or too large unless the recipe was asked for, or learning went wrong.
     """
+    if job.init and read_card(job.init).recipe == "head":
+        raise TrainingError(
+            f"the model {job.init} is a classifier on a pretrained backbone: it always starts anew, leave --init out"
+        )
     _check_size(data, job)
     device = _device(job.device)
     make_repeatable(job.threads, device)

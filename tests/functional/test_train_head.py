@@ -311,6 +311,12 @@ def test_a_model_to_go_on_from_is_refused(data: Dataset, model: Path, tmp_path: 
         run(replace(job(data, tmp_path), recipe="head", init=model))
 
 
+def test_a_head_is_nothing_to_go_on_from(data: Dataset, model: Path, tmp_path: Path) -> None:
+    """--init with a model that has a backbone ends in one line, whatever the size of the images."""
+    with pytest.raises(TrainingError, match=r"classifier on a pretrained backbone.*leave --init out"):
+        run(replace(job(data, tmp_path), init=model))
+
+
 def test_without_the_weights_it_says_what_to_install(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
