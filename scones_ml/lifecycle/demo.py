@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +25,7 @@ from scones_ml.dataset import Dataset, StageResult, Synthetic
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard
+from scones_ml.lifecycle.features import has_photographs
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 from scones_ml.reports.facts import ClassifiedRow
@@ -219,13 +221,20 @@ class _Clock:
 
 
 def _stage(request: DemoRequest, progress: Progress) -> StageResult:
-    source = request.source or Synthetic(request.per_class, request.image_size or Synthetic.size, request.seed)
+    staged = _staged_at(request.image_size, request, progress)
+    if request.image_size is None and not has_photographs(staged.dataset) and find_spec("torch") is None:
+        return _staged_at(Synthetic.size, request, progress)  # large enough for the recipe that needs no torch
+    return staged
+
+
+def _staged_at(size: int | None, request: DemoRequest, progress: Progress) -> StageResult:
+    source = request.source or Synthetic(request.per_class, size or Synthetic.size, request.seed)
     return dataset.stage(
         source,
         request.folder / "data",
         classes=request.classes,
         seed=request.seed,
-        image_size=request.image_size,
+        image_size=size,
         progress=progress,
     )
 

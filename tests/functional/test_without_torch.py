@@ -72,6 +72,17 @@ def test_every_verb_but_training_from_scratch(folder: Path) -> None:
     assert (card["recipe"], card["backbone"]["name"]) == ("head", "efficientnet-lite0")
 
 
+def test_the_demo_enlarges_thumbnails(folder: Path) -> None:
+    """`make demo DATA=thumbnails` works without torch: images of 32 pixels are enlarged for the backbone."""
+    for kind in KINDS:
+        (folder / "thumbnails" / kind).mkdir(parents=True)
+        for number in range(14):
+            (folder / "thumbnails" / kind / f"{number}.png").write_bytes(draw_png(kind, 0, number, 32))
+    (answer,) = scones("demo --data thumbnails")
+    assert answer["code"] == 0, answer["said"]
+    assert "128 x 128 pixels" in str(answer["said"])
+
+
 def test_training_from_scratch_says_what_it_needs(folder: Path) -> None:
     """`--recipe scratch` without torch is one line that names the extra; thumbnails lead there by themselves."""
     dataset.stage(dataset.Synthetic(per_class=12, size=32), folder / "thumbnails")
