@@ -370,7 +370,7 @@ def test_ctrl_c_keeps_the_features_that_are_there(data: Dataset, tmp_path: Path)
     assert json.loads((tmp_path / "model" / "model.json").read_text())["recipe"] == "head"
 
 
-def test_training_again_takes_about_a_second(data: Dataset, cache: Path, model: Path, tmp_path: Path) -> None:
+def test_training_again_takes_seconds(data: Dataset, cache: Path, model: Path, tmp_path: Path) -> None:
     """With features in the cache the work itself is done in a moment, however slow the machine."""
     started = time.process_time()
     run(job(data, tmp_path, cache))
