@@ -354,7 +354,8 @@ def _labels_needed(errors: IntArray, images: int, precision: float, level: float
         if rate < 1 - precision and (count := first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):
             needed.append(-(-count * images // int(accepted)))
     fewest = min(needed, default=_MOST_LABELS + 1)
-    return max(fewest, images + 1) if fewest <= _MOST_LABELS else None
+    # As many as there are should have done already: more of the same are no advice.
+    return fewest if images < fewest <= _MOST_LABELS else None
 
 
 def _percent(share: float) -> str:
