@@ -6,7 +6,8 @@ network is the backbone.
 
 The features are the network's last 1,280 channels, averaged over the image without its outermost seventh, and the 192
 averages of an earlier layer, which knows textures and colours that ImageNet's classes have no use for. On 640
-photographs of clothing this is right on 87.7 % out of fold, the plain average of the last channels on 85.6 %.
+photographs of clothing scikit-learn's logistic regression is right on 87.0 % with these out of fold, on 85.7 % with the
+plain averages of the last channels (``benchmarks/photographs_peers.py``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A classifier of features with temperature and threshold: every label used, none twice for the same thing.
+"""Cross-fitting of a classifier, its temperature and its threshold.
 
 What a classifier says of images that it learned from flatters it. So each image is asked of one that did not learn from
 its fold, temperature and threshold are chosen by these answers, and the classifier that is served learns from all

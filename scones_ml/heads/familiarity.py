@@ -1,10 +1,10 @@
-"""How like the training images an image is: the share of its features that lies where theirs lie.
+"""Similarity of an image to the training images: the share of its features along their main directions.
 
 Feature vectors of a data set fill a few directions well and hardly leave them; those of other things do. The share of a
 vector's squared length along the sixteen main directions of the training images is its *familiarity*, and an image
 below a limit, which three in a hundred of the known images miss, is unlike the training images. On a model of clothing
-that finds 380 of 380 drawings, vehicles and patterns unlike; it does not find a new kind of shirt so, which looks like
-the others (``benchmarks/photographs.py``). Distances to neighbours and to classes, which need more room or time, told
+that lets none of 400 drawings and vehicles through; it does not stop a new kind of shirt, which looks like the others
+(``benchmarks/photographs.py``). Distances to neighbours and to classes, which need more room or time, told
 no more out of fold.
 """
 

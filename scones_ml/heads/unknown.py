@@ -1,4 +1,4 @@
-"""What becomes of images of a class that was never learned: each class is left out in turn, and asked about.
+"""Acceptance of images of a class that was never learned, by leaving out each class in turn.
 
 An image of something else altogether is found unlike the training images (:mod:`scones_ml.heads.familiarity`). One of a
 new kind of the same thing often is not, and how many of those would be let through only the data set itself can tell.

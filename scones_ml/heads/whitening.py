@@ -1,9 +1,10 @@
-"""Directions in which images of one class differ among themselves count less than those that tell classes apart.
+"""Whitening of feature vectors by their covariance within the classes.
 
 The features' covariance within the classes is estimated, shrunk towards a multiple of the identity (Ledoit and Wolf
 2004, with a fixed share), and the space is stretched until it is spherical. A classifier that is regularised there
-prefers the directions of linear discriminant analysis: on 640 photographs of ten classes it is right on 87.7 % out of
-fold, against 85.2 % of one on centred features and 84.5 % on standardised ones.
+prefers the directions of linear discriminant analysis: on 640 photographs of ten classes it is right on 87.9 % out of
+fold (``benchmarks/photographs.py``), scikit-learn's logistic regression on the same features on 87.0 %
+(``benchmarks/photographs_peers.py``).
 """
 
 from __future__ import annotations
