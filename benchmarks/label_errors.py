@@ -51,7 +51,7 @@ _CLASSES = ("bicycle", "motorcycle")
 _SHARE = 0.05
 _CODE = (
     *(f"training/{name}" for name in ("augment", "fit", "network", "optimizer", "presets")),
-    *(f"heads/{name}" for name in ("cross_fitting", "logistic", "whitening")),
+    *(f"heads/{name}" for name in ("coordinates", "cross_fitting", "logistic", "whitening")),
     "backbones/lite0",
     "dataset/folds",
     "lifecycle/label_check",

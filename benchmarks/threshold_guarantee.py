@@ -62,7 +62,7 @@ _SIZES = (20, 50, 64)
 _GROUPS, _T_NINETEEN = 20, 2.093  # of the jackknife, and Student's t with as many degrees of freedom less one
 _UNSEEN, _REVIEWED, _WRONG, _RIGHT = -1, 0, 1, 2
 _CODE = (
-    *(f"heads/{name}" for name in ("cross_fitting", "familiarity", "logistic", "whitening")),
+    *(f"heads/{name}" for name in ("coordinates", "cross_fitting", "familiarity", "logistic", "whitening")),
     *(f"evaluation/{name}" for name in ("calibration", "fixed_sequence", "threshold")),
 )
 

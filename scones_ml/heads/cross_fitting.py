@@ -22,11 +22,14 @@ from scones_ml.evaluation import (
     folded,
     softmax,
 )
+from scones_ml.heads.coordinates import Coordinates, coordinates
 from scones_ml.heads.familiarity import directions_of, familiarity, limit_of
-from scones_ml.heads.logistic import Linear, Rows, fit_logistic
+from scones_ml.heads.logistic import Linear, fit_logistic, fit_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from scones_ml.heads.coordinates import Rows
 
 __all__ = ["L2", "Learned", "familiarity_out_of_fold", "learn_cross_fitted", "learn_held_out", "out_of_fold"]
 
@@ -74,10 +77,16 @@ def out_of_fold(rows: Rows, labels: NDArray[np.int64], folds: NDArray[np.int64],
         folds: (N,) which fold each image is in.
         classes: K.
     """
+    return _out_of_fold(coordinates(rows, np.arange(len(labels))), labels, folds, classes)
+
+
+def _out_of_fold(
+    space: Coordinates, labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int
+) -> NDArray[np.float32]:
     logits = np.empty((len(labels), classes), np.float32)
     for fold in np.unique(folds):
         taught, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        logits[held] = fit_logistic(rows, taught, labels[taught], classes, L2).logits(rows.take(held))
+        logits[held] = fit_within(space, taught, labels[taught], classes, L2).logits(space.rows.take(held))
     return logits
 
 
@@ -102,17 +111,20 @@ def learn_cross_fitted(
         classes: K.
         target_precision: what accepted answers should reach, in (0, 1).
     """
-    logits, known = out_of_fold(rows, labels, folds, classes), familiarity_out_of_fold(rows, folds)
+    everything = np.arange(len(labels))
+    space = coordinates(rows, everything)
+    logits, known = _out_of_fold(space, labels, folds, classes), familiarity_out_of_fold(space.rows, folds)
     limit = limit_of(known)
-    like, everything = known >= limit, np.arange(len(labels))
+    like = known >= limit
     temperature = fit_temperature(logits[like], labels[like])
     probabilities = folded(softmax(logits, temperature), ~like)
     # The choice fits a temperature to each fold: of what it leaves alone, the answers are practically even already.
     logits[~like] = np.log(probabilities[~like])
+    linear = fit_within(space, everything, labels, classes, L2)
     return Learned(
-        fit_logistic(rows, everything, labels, classes, L2),
+        Linear(space.back(linear.weight), linear.bias),
         temperature,
-        directions_of(rows, everything),
+        space.back(directions_of(space.rows, everything)),
         limit,
         choose_threshold_cross_fitted(logits, labels, folds, target_precision=target_precision),
         everything,

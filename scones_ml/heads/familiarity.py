@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scones_ml.heads.logistic import Rows
+    from scones_ml.heads.coordinates import Rows
 
 __all__ = ["MISSED", "directions_of", "familiarity", "limit_of"]
 

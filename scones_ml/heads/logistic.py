@@ -9,34 +9,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from scones_ml.heads.coordinates import Coordinates, coordinates
 from scones_ml.heads.whitening import Chunk, whitening
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Linear", "Rows", "balanced", "fit_logistic"]
+    from scones_ml.heads.coordinates import Rows
+
+__all__ = ["Linear", "balanced", "fit_logistic", "fit_within"]
 
 _AT_A_TIME: Final = 1_024  # rows, with what is computed of each
 _IN_MEMORY: Final = 128_000_000  # bytes of features that are held, not read from a disk at every step
 _ITERATIONS, _REMEMBERED = 200, 8
 _TOLERANCE: Final = 1e-3  # of the first gradient's length; the answers do not change any more
-
-
-class Rows(Protocol):
-    """Feature vectors that are read when they are needed."""
-
-    @property
-    def size(self) -> int:
-        """How many numbers each has."""
-        ...
-
-    def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        """These of them, (n, D)."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +65,30 @@ def fit_logistic(rows: Rows, which: NDArray[np.int64], labels: NDArray[np.int64]
         classes: K, at least 2.
         l2: above 0; the bias is free.
     """
-    problem = _Problem(rows, which, labels, classes, l2)
-    solution = _minimise(problem.loss_and_gradient, np.zeros((rows.size + 1) * classes))
-    return problem.linear(solution)
+    space = coordinates(rows, which)
+    linear = fit_within(space, np.arange(len(which)), labels, classes, l2)
+    return Linear(space.back(linear.weight), linear.bias)
+
+
+def fit_within(
+    space: Coordinates, which: NDArray[np.int64], labels: NDArray[np.int64], classes: int, l2: float
+) -> Linear:
+    """The same of coordinates: (R, K) weights, which :meth:`Coordinates.back` turns into those of the features."""
+    problem = _Problem(space, which, labels, classes, l2)
+    return problem.linear(_minimise(problem.loss_and_gradient, np.zeros((space.rows.size + 1) * classes)))
 
 
 class _Problem:
-    """The loss and its gradient; the whitening is folded into the weights, so that no feature is ever changed."""
+    """The loss and its gradient; the whitening is folded into the weights, so that no vector is ever changed."""
 
     def __init__(
-        self, rows: Rows, which: NDArray[np.int64], labels: NDArray[np.int64], classes: int, l2: float
+        self, space: Coordinates, which: NDArray[np.int64], labels: NDArray[np.int64], classes: int, l2: float
     ) -> None:
-        self._rows, self._which, self._labels, self._classes, self._l2 = rows, which, labels, classes, l2
+        self._rows, self._which, self._labels, self._classes, self._l2 = space.rows, which, labels, classes, l2
+        size = space.rows.size
         self._weights = balanced(labels, classes)
-        self._held = rows.take(which) if 4 * rows.size * len(which) <= _IN_MEMORY else None
-        self._space = whitening(self._chunks, labels, self._weights, classes, rows.size)
+        self._held = self._rows.take(which) if 4 * size * len(which) <= _IN_MEMORY else None
+        self._space = whitening(self._chunks, labels, self._weights, classes, size, space.features)
 
     def _chunks(self) -> Iterator[Chunk]:
         for start in range(0, len(self._which), _AT_A_TIME):
@@ -99,7 +98,7 @@ class _Problem:
     def linear(self, solution: NDArray[np.float64]) -> Linear:
         """The classifier of features as they are."""
         matrix = solution.reshape(-1, self._classes)
-        weight = self._space.apply(matrix[:-1])
+        weight = self._space.transposed(matrix[:-1])
         bias = matrix[-1] - self._space.mean @ weight
         return Linear(weight.astype(np.float32), bias.astype(np.float32))
 

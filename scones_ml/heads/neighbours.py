@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scones_ml.heads.logistic import Rows
+    from scones_ml.heads.coordinates import Rows
 
 __all__ = ["nearest", "similar_pairs"]
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from scones_ml.evaluation import unlike_rows
+from scones_ml.heads.coordinates import Part
 from scones_ml.heads.cross_fitting import learn_cross_fitted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scones_ml.heads.logistic import Rows
+    from scones_ml.heads.coordinates import Rows
 
 __all__ = ["LeftOut", "leave_each_class_out"]
 
@@ -66,26 +67,9 @@ def leave_each_class_out(
     frequent = np.argsort(-np.bincount(labels, minlength=classes), kind="stable")[:_MOST_CLASSES]
     found = []
     for done, label in enumerate(np.sort(frequent), 1):
-        found.append(
-            _without(int(label), _Part(rows, chosen), labels[chosen], folds[chosen], classes, target_precision)
-        )
+        found.append(_without(int(label), Part(rows, chosen), labels[chosen], folds[chosen], classes, target_precision))
         progress(done, len(frequent))
     return tuple(found)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some of the rows."""
-
-    rows: Rows
-    which: NDArray[np.int64]
-
-    @property
-    def size(self) -> int:
-        return self.rows.size
-
-    def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.rows.take(self.which[which])
 
 
 def _some(members: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -95,7 +79,7 @@ def _some(members: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
 
 def _without(
     label: int,
-    rows: _Part,
+    rows: Part,
     labels: NDArray[np.int64],
     folds: NDArray[np.int64],
     classes: int,
@@ -103,7 +87,7 @@ def _without(
 ) -> LeftOut:
     taught, asked = np.flatnonzero(labels != label), np.flatnonzero(labels == label)
     others = labels[taught] - (labels[taught] > label)
-    learned = learn_cross_fitted(_Part(rows, taught), others, folds[taught], classes - 1, target_precision)
+    learned = learn_cross_fitted(Part(rows, taught), others, folds[taught], classes - 1, target_precision)
     threshold = learned.choice.threshold
     if threshold is None:
         return LeftOut(label, len(asked), 0)

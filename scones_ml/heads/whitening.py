@@ -23,8 +23,6 @@ __all__ = ["Chunk", "Chunks", "Whitening", "whitening"]
 SHRINKAGE: Final = 0.8
 """Share of the identity in the covariance; chosen out of fold on photographs of clothing, 0.6 to 0.9 are as good."""
 
-_NEGLIGIBLE: Final = 1e-7  # of the largest variance
-
 Chunk = tuple[slice, "NDArray[np.float32]"]
 Chunks = Callable[[], Iterator[Chunk]]
 """Feature vectors (n, D) with the rows that they are of, a part at a time."""
@@ -32,30 +30,29 @@ Chunks = Callable[[], Iterator[Chunk]]
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """A symmetric linear map of feature vectors: ``scale`` in every direction but those that are named.
+    """A linear map of feature vectors: what is left of a vector less the mean.
 
     Attributes:
-        mean: (D,) is taken off first.
-        directions: (D, R), orthonormal.
-        scales: (R,) of these.
-        scale: of all others.
+        mean: (D,).
+        matrix: float32 (D, D), times a column.
     """
 
     mean: NDArray[np.float64]
-    directions: NDArray[np.float32]
-    scales: NDArray[np.float32]
-    scale: float
+    matrix: NDArray[np.float32]
 
-    def apply(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    def apply(self, columns: NDArray[np.float64]) -> NDArray[np.float32]:
         """The map of (D, K) columns."""
-        along = self.directions.T @ columns.astype(np.float32)
-        return self.scale * columns + self.directions @ ((self.scales - self.scale)[:, None] * along)
+        return self.matrix @ columns.astype(np.float32)
+
+    def transposed(self, columns: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Weights (D, K) of whitened vectors, as those of the vectors themselves."""
+        return self.matrix.T @ columns.astype(np.float32)
 
 
 def whitening(
-    chunks: Chunks, labels: NDArray[np.int64], weights: NDArray[np.float64], classes: int, size: int
+    chunks: Chunks, labels: NDArray[np.int64], weights: NDArray[np.float64], classes: int, size: int, features: int
 ) -> Whitening:
-    """The whitening of feature vectors, scaled so that their mean squared length is 1.
+    """The whitening of vectors, scaled so that their mean squared length is 1.
 
     Args:
         chunks: the N vectors.
@@ -63,6 +60,7 @@ def whitening(
         weights: (N,) what each weighs; they sum to 1.
         classes: K.
         size: D.
+        features: the dimensions of the space that the D coordinates are taken from, at least D.
     """
     totals, sums = np.zeros(classes), np.zeros((classes, size))
     for part, rows in chunks():
@@ -70,33 +68,31 @@ def whitening(
         np.add.at(sums, labels[part], weights[part, None] * rows)
     means = sums / np.maximum(totals, 1e-300)[:, None]
     mean = sums.sum(axis=0)
-    directions, variances = _within(chunks, labels, weights, means)
-    ball = max(float(variances.sum()) / size, 1e-12)  # all images alike: nothing to divide by
-    scales = 1 / np.sqrt((1 - SHRINKAGE) * variances + SHRINKAGE * ball)
-    found = Whitening(mean, directions, scales.astype(np.float32), 1 / np.sqrt(SHRINKAGE * ball))
-    # Mean squared length: of what differs within the classes, and of the classes' means.
-    between = found.apply((means - mean).T)
-    length = float((scales**2 * variances).sum() + (totals * np.square(between).sum(axis=0)).sum())
-    unit = 1 / np.sqrt(max(length, 1e-12))
-    return Whitening(mean, directions, (scales * unit).astype(np.float32), float(found.scale * unit))
-
-
-def _within(
-    chunks: Chunks, labels: NDArray[np.int64], weights: NDArray[np.float64], means: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Directions (D, R) of the covariance within the classes, and the variances (R,) along them."""
-    count, size = len(labels), means.shape[1]
-    if count < size:  # the same from a matrix of N x N
-        residuals = np.concatenate([_residuals(chunk, labels, weights, means) for chunk in chunks()])
-        variances, rows = np.linalg.eigh((residuals @ residuals.T).astype(np.float64))
-        kept = variances > _NEGLIGIBLE * max(variances[-1], 1e-300)
-        return residuals.T @ (rows[:, kept] / np.sqrt(variances[kept])).astype(np.float32), variances[kept]
     covariance = np.zeros((size, size))
     for chunk in chunks():
         residual = _residuals(chunk, labels, weights, means)
         covariance += residual.T @ residual
-    variances, directions = np.linalg.eigh(covariance)
-    return directions.astype(np.float32), np.maximum(variances, 0.0)
+    variance = float(np.trace(covariance))
+    ball = SHRINKAGE * max(variance / features, 1e-12)  # all images alike: nothing to divide by
+    shrunken = (1 - SHRINKAGE) * covariance + ball * np.eye(size)
+    # Any root of its inverse is as good: what is minimised does not change when the space is turned.
+    root = _inverse(np.linalg.cholesky(shrunken))
+    # Mean squared length: of what differs within the classes, and of the classes' means.
+    within = (size - ball * float(np.square(root).sum())) / (1 - SHRINKAGE)
+    between = float((totals * np.square(root @ (means - mean).T).sum(axis=0)).sum())
+    return Whitening(mean, (root / np.sqrt(max(within + between, 1e-12))).astype(np.float32))
+
+
+def _inverse(lower: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Of a lower triangular matrix, by halves; numpy knows no triangles and takes six times as long."""
+    size = len(lower)
+    if size <= 64:
+        return np.linalg.inv(lower)
+    half, found = size // 2, np.zeros_like(lower)
+    top, bottom = _inverse(lower[:half, :half]), _inverse(lower[half:, half:])
+    found[:half, :half], found[half:, half:] = top, bottom
+    found[half:, :half] = -bottom @ (lower[half:, :half] @ top)
+    return found
 
 
 def _residuals(

@@ -8,19 +8,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scones_ml.evaluation import unlike_rows
+from scones_ml.heads.coordinates import Matrix
 from scones_ml.heads.cross_fitting import learn_cross_fitted, learn_held_out, out_of_fold
 from scones_ml.heads.familiarity import MISSED, directions_of, familiarity
-
-
-class Matrix:
-    """Feature vectors in memory."""
-
-    def __init__(self, vectors: NDArray[np.floating]) -> None:
-        self.vectors = vectors.astype(np.float32)
-        self.size = vectors.shape[1]
-
-    def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.vectors[which]
 
 
 def photographs(seed: int, per_class: int, classes: int = 4, size: int = 60) -> tuple[Matrix, NDArray[np.int64]]:

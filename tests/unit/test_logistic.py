@@ -11,19 +11,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
 from scones_ml.heads import logistic
-from scones_ml.heads.logistic import balanced, fit_logistic
-from scones_ml.heads.whitening import SHRINKAGE, whitening
-
-
-class Matrix:
-    """Feature vectors in memory."""
-
-    def __init__(self, vectors: NDArray[np.floating]) -> None:
-        self.vectors = vectors.astype(np.float32)
-        self.size = vectors.shape[1]
-
-    def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.vectors[which]
+from scones_ml.heads.coordinates import Coordinates, Matrix, coordinates
+from scones_ml.heads.logistic import balanced, fit_logistic, fit_within
+from scones_ml.heads.whitening import SHRINKAGE, _inverse, whitening
 
 
 def blobs(seed: int, counts: tuple[int, ...], size: int = 20, apart: float = 1.0) -> tuple[Matrix, NDArray[np.int64]]:
@@ -44,7 +34,9 @@ def test_the_weights_are_those_of_scikit_learn_in_the_whitened_space(counts: tup
     """In the whitened space scikit-learn's balanced logistic regression comes to the same answers."""
     rows, labels = blobs(0, counts)
     classes, weights = len(counts), balanced(labels, len(counts))
-    space = whitening(lambda: iter([(slice(0, len(labels)), rows.vectors)]), labels, weights, classes, rows.size)
+    space = whitening(
+        lambda: iter([(slice(0, len(labels)), rows.vectors)]), labels, weights, classes, rows.size, rows.size
+    )
     whitened = space.apply((rows.vectors - space.mean).T).T
     peer = LogisticRegression(C=1 / (1e-2 * len(labels)), class_weight="balanced", tol=1e-8, max_iter=5_000)
     expected = peer.fit(whitened, labels).predict_proba(whitened)
@@ -71,7 +63,7 @@ def test_with_strong_shrinkage_of_the_weights_it_ranks_as_discriminant_analysis_
 def test_the_gradient_vanishes_at_what_is_found(seed: int, classes: int, per_class: int, size: int) -> None:
     """Whatever the numbers of classes, images and features, the slope at the solution is a thousandth of the first."""
     rows, labels = blobs(seed, (per_class,) * classes, size)
-    problem = logistic._Problem(rows, everything(labels), labels, classes, 1e-3)
+    problem = logistic._Problem(Coordinates(rows, size), everything(labels), labels, classes, 1e-3)
     start = np.zeros((size + 1) * classes)
     found = logistic._minimise(problem.loss_and_gradient, start)
     first, last = (np.linalg.norm(problem.loss_and_gradient(at)[1]) for at in (start, found))
@@ -88,19 +80,33 @@ def test_reading_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert abs(whole.logits(rows.vectors) - parts.logits(rows.vectors)).max() < 1e-2
 
 
+def test_coordinates_keep_lengths_and_angles_and_lead_back_to_the_features() -> None:
+    """Thirty vectors of fifty features become thirty numbers each, with the same products, and can be restored."""
+    rows, labels = blobs(3, (15, 15), 50)
+    which = everything(labels)
+    space = coordinates(rows, which)
+    numbers = space.rows.take(which)
+    assert numbers.shape == (30, 30)
+    assert np.allclose(numbers @ numbers.T, rows.vectors @ rows.vectors.T, rtol=1e-4, atol=1e-3)
+    assert np.allclose(space.back(numbers.T).T, rows.vectors, atol=1e-3)
+
+
 def test_more_features_than_images_change_nothing_but_the_way() -> None:
-    """Fewer images than features are whitened by way of the images, with the same map as by way of the features."""
-    rows, labels = blobs(3, (15, 15), 29)  # 30 images: one more than features
-    wide = Matrix(np.pad(rows.vectors, ((0, 0), (0, 3))))  # features that are always 0: now there are more
-    weights = balanced(labels, 2)
-    first, second = (
-        whitening(lambda each=each: iter([(slice(0, 30), each.vectors)]), labels, weights, 2, each.size)
-        for each in (rows, wide)
-    )
-    narrow = first.apply(np.eye(29))
-    other = second.apply(np.eye(32))[:29, :29]
-    # The shrunken covariance has its identity over three more directions: the same up to that.
-    assert np.corrcoef(narrow.ravel(), other.ravel())[0, 1] > 0.99
+    """Learned by way of coordinates or in the space of the features, the logits of new vectors are the same."""
+    rows, labels = blobs(3, (15, 15), 50)
+    others, _ = blobs(4, (100, 100), 50)
+    by_coordinates = fit_logistic(rows, everything(labels), labels, 2, 1e-3).logits(others.vectors)
+    by_features = fit_within(Coordinates(rows, 50), everything(labels), labels, 2, 1e-3).logits(others.vectors)
+    assert np.ptp(by_features) > 2
+    assert abs(by_coordinates - by_features).max() < 0.02
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 300), st.integers(0, 1_000))
+def test_a_triangle_is_inverted_by_halves(size: int, seed: int) -> None:
+    """Whatever its size, a lower triangular matrix times its inverse is the identity."""
+    lower = np.tril(np.random.default_rng(seed).normal(size=(size, size)) / size) + np.eye(size)
+    assert np.allclose(_inverse(lower) @ lower, np.eye(size), atol=1e-8)
 
 
 def test_a_class_of_six_has_the_same_say_as_one_of_64() -> None:

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scones_ml.heads.coordinates import Matrix
 from scones_ml.heads.unknown import leave_each_class_out
-
-
-class Matrix:
-    """Feature vectors in memory."""
-
-    def __init__(self, vectors: NDArray[np.floating]) -> None:
-        self.vectors = vectors.astype(np.float32)
-        self.size = vectors.shape[1]
-
-    def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.vectors[which]
 
 
 def test_a_class_apart_is_stopped_and_one_between_the_others_passes() -> None:
