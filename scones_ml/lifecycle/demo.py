@@ -166,7 +166,8 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
         observer.said(_describe(staged))
     with clock.stage("train") as progress:
         model = request.folder / "model"
-        job = TrainingRequest(staged.dataset.root, model, seed=request.seed, threads=request.threads)
+        cache = request.folder / "cache"
+        job = TrainingRequest(staged.dataset.root, model, cache=cache, seed=request.seed, threads=request.threads)
         if not request.source and lifecycle.recipe_of(job).recipe == "head":
             job = replace(job, target_precision=_EASY_PRECISION)
         card = lifecycle.train(backend, job, progress)
@@ -317,6 +318,7 @@ def _write_report(
         title=f"{' or '.join(data.classes)}: the demo",
         source="drawn on the spot" if request.source is None else str(request.source),
         created=datetime.now(UTC),
+        workspace=request.folder,
     )
     page = render_report(
         replace(
