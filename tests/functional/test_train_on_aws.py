@@ -321,7 +321,7 @@ def without_weights(sagemaker: SageMaker) -> SageMaker:
 def test_photographs_are_learned_without_a_gpu(
     without_weights: SageMaker, photographs: Path, hurried: Backends, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The source carries the backbone, a machine without a GPU runs the job, and its model is the one made here."""
+    """The source carries the backbone, and a machine without a GPU makes the model that is made here, file by file."""
     assert main(["train", str(photographs), "--on", "aws", "--model", "theirs"], hurried) == 0
     assert "recipe head: photographs, 128 pixels" in capsys.readouterr().err
     (job,) = without_weights.jobs.values()
@@ -329,8 +329,11 @@ def test_photographs_are_learned_without_a_gpu(
     assert "pytorch-training:" in job["AlgorithmSpecification"]["TrainingImage"]
     assert "-cpu-" in job["AlgorithmSpecification"]["TrainingImage"]
     assert main(["train", str(photographs), "--model", "ours"], hurried) == 0
-    assert load_model("theirs").sha256 == load_model("ours").sha256
     assert read_card("theirs") == read_card("ours")
+    files = {path.name for path in Path("theirs").iterdir()}
+    assert {"model.onnx", "answers.npz"} < files
+    for name in files - {"model.json"}:
+        assert Path("theirs", name).read_bytes() == Path("ours", name).read_bytes()
 
 
 def test_a_backbone_of_one_s_own_travels_under_its_name(
