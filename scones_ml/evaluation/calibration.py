@@ -14,6 +14,7 @@ import numpy as np
 
 from scones_ml.evaluation.arrays import as_labels, as_logits, as_probabilities, confidences
 from scones_ml.evaluation.intervals import Estimate, wilson
+from scones_ml.evaluation.ranked import Ranked
 from scones_ml.evaluation.unlike import unlike_rows
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "reliability_bins",
     "rescale",
     "softmax",
+    "usual_bins",
 ]
 
 _COLDEST, _HOTTEST = 0.05, 20.0  # bounds of the search, far from the 0.7 or so that our networks need
@@ -151,7 +153,7 @@ def reliability_bins(
 def mass_bins(confidence: FloatArray, bins: int | None = None) -> IntArray:
     """The (N,) bin index of each confidence, bins of equal mass; equal confidences share a bin."""
     rows = len(confidence)
-    wanted = bins or min(_MOST_BINS, max(1, rows // _IMAGES_A_BIN))
+    wanted = bins or usual_bins(rows)
     ordered = np.sort(confidence)
     edges = np.unique(ordered[[rows * i // wanted for i in range(1, wanted)]]) if wanted > 1 else ordered[:0]
     return np.searchsorted(edges, confidence, side="right").astype(np.int64)
@@ -165,5 +167,10 @@ def expected_calibration_error(confidence: FloatArray, correct: FloatArray, *, b
         correct: (N,) 1.0 where the answer was right, else 0.0.
         bins: as for :func:`reliability`.
     """
-    gaps = np.bincount(mass_bins(confidence, bins), weights=confidence - correct)
-    return float(abs(gaps).sum() / len(confidence))
+    rows = len(confidence)
+    return Ranked.of(confidence, correct).calibration_error(np.ones(rows), bins or usual_bins(rows))
+
+
+def usual_bins(rows: int) -> int:
+    """How many bins so many images are put into."""
+    return min(_MOST_BINS, max(1, rows // _IMAGES_A_BIN))

@@ -31,7 +31,7 @@ __all__ = [
     "wilson",
 ]
 
-_BISECTIONS = 60  # halves [0, 1] below the spacing of float64
+_NEAR, _MOST_STEPS = 1e-12, 200  # halving alone would take 40
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,25 @@ def clopper_pearson_lower(successes: int, trials: int, confidence: float = 0.95)
         return 0.0
     if successes == trials:
         return float((1 - confidence) ** (1 / trials))
+    return _root_below(successes, trials, 1 - confidence)
+
+
+def _root_below(successes: int, trials: int, tail: float) -> float:
+    """The p in (0, 1) at which P(X >= successes) is ``tail``, or a little below it; Newton within a bracket."""
     low, high = 0.0, successes / trials
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if binomial_tail(successes, trials, middle) > 1 - confidence:
-            high = middle
-        else:
-            low = middle
-    return low
+    scale = math.lgamma(trials + 1) - math.lgamma(successes) - math.lgamma(trials - successes + 1)
+    at = high / 2
+    for _ in range(_MOST_STEPS):
+        excess = binomial_tail(successes, trials, at) - tail
+        low, high = (low, at) if excess > 0 else (at, high)
+        slope = math.exp(scale + (successes - 1) * math.log(at) + (trials - successes) * math.log1p(-at))
+        following = at - excess / slope if slope > 0 else low
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - at) < _NEAR * at:
+            break
+        at = following
+    return at * (1 - _NEAR)
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:

@@ -7,15 +7,16 @@ log loss, Brier score, calibration error and AURC are bootstrapped with a fixed 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.evaluation.arrays import as_labels, as_probabilities, confidences
-from scones_ml.evaluation.calibration import expected_calibration_error
+from scones_ml.evaluation.calibration import usual_bins
 from scones_ml.evaluation.intervals import Estimate, bootstrap, clopper_pearson
+from scones_ml.evaluation.ranked import Ranked
 from scones_ml.evaluation.unlike import comparable, unlike_rows
 from scones_ml.settings import check_threshold
 
@@ -288,11 +289,7 @@ def area_under_risk_coverage(confidence: FloatArray, correct: FloatArray) -> flo
         confidence: (N,).
         correct: (N,) 1.0 where the answer was right, else 0.0.
     """
-    values, group = np.unique(-confidence, return_inverse=True)
-    sizes = np.bincount(group, minlength=len(values))
-    errors = np.bincount(group, weights=1.0 - correct, minlength=len(values)) / sizes
-    wrong = np.cumsum(np.repeat(errors, sizes))
-    return float((wrong / np.arange(1, len(confidence) + 1)).mean())
+    return Ranked.of(confidence, correct).area_under_risk_coverage(np.ones(len(confidence)))
 
 
 def _confusion(truth: IntArray, answer: IntArray, classes: int) -> IntArray:
@@ -322,23 +319,26 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
     alone would show as much calibration error in a perfectly calibrated model.
     """
     rows, known = np.arange(len(truth)), ~unlike_rows(matrix)
-    confidence, ranked = confidences(matrix), comparable(matrix)
     correct = (matrix.argmax(axis=1) == truth).astype(np.float64)
-    loss = -np.log(np.maximum(matrix[rows, truth], _SMALLEST))
-    squared = (matrix**2).sum(axis=1) - 2 * matrix[rows, truth] + 1
+    answers = Ranked.of(comparable(matrix), correct)
+    like = Ranked.of(confidences(matrix)[known], correct[known])
+    loss = -np.log(np.maximum(matrix[rows, truth], _SMALLEST))[known]
+    squared = ((matrix**2).sum(axis=1) - 2 * matrix[rows, truth] + 1)[known]
 
     def statistics(index: IntArray) -> FloatArray:
-        aurc, some = area_under_risk_coverage(ranked[index], correct[index]), index[known[index]]
-        if not len(some):
+        times = np.bincount(index, minlength=len(rows)).astype(np.float64)
+        aurc, some = answers.area_under_risk_coverage(times), times[known]
+        count = int(some.sum())
+        if not count:
             return np.array([np.nan, np.nan, aurc, np.nan])
-        ece = expected_calibration_error(confidence[some], correct[some])
-        return np.array([loss[some].mean(), squared[some].mean(), aurc, ece])
+        ece = like.calibration_error(some, usual_bins(count))
+        return np.array([loss @ some / count, squared @ some / count, aurc, ece])
 
     values = statistics(rows)
     resampled = bootstrap(statistics, len(rows), seed=seed)
     if known.any():  # a resample may hold unlike images alone
         low, high = np.nanquantile(resampled, [0.025, 0.975], axis=0)
-        by_chance = _ece_by_chance(confidence[known], seed)
+        by_chance = _ece_by_chance(like, seed)
         low[3] = max(0.0, 2 * values[3] - high[3]) if values[3] > by_chance else 0.0
     else:  # nothing is known of the calibration
         low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
@@ -349,11 +349,12 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
     return {n: Estimate(*map(float, row)) for n, row in zip(names, zip(values, low, high, strict=True), strict=True)}
 
 
-def _ece_by_chance(confidence: FloatArray, seed: int) -> float:
+def _ece_by_chance(answers: Ranked, seed: int) -> float:
     """The ECE that a perfectly calibrated model with these confidences exceeds once in forty."""
-    generator = np.random.default_rng(seed)
-    draws = (generator.random((_CHANCE_DRAWS, len(confidence))) < confidence).astype(np.float64)
-    return float(np.quantile([expected_calibration_error(confidence, row) for row in draws], 0.975))
+    generator, rows = np.random.default_rng(seed), len(answers.confidence)
+    draws = (generator.random((_CHANCE_DRAWS, rows)) < answers.confidence).astype(np.float64)
+    once, bins = np.ones(rows), usual_bins(rows)
+    return float(np.quantile([replace(answers, correct=row).calibration_error(once, bins) for row in draws], 0.975))
 
 
 def _as_json(value: object) -> object:

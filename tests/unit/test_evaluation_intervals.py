@@ -46,6 +46,17 @@ def test_clopper_pearson_and_wilson_are_scipys(count: tuple[int, int], confidenc
         assert mine.low <= mine.value <= mine.high
 
 
+@settings(deadline=None)
+@given(counts, st.floats(0.001, 0.9999))
+def test_the_exact_bound_is_never_above_the_proportion_that_the_data_refute(
+    count: tuple[int, int], confidence: float
+) -> None:
+    """At the bound, seeing as many successes or more has at most the probability that is left over."""
+    k, n = count
+    bound = clopper_pearson_lower(k, n, confidence)
+    assert binomial_tail(k, n, bound) <= (1 - confidence) * (1 + 1e-9) or bound == 0.0
+
+
 @pytest.mark.parametrize(("trials", "p"), [(30, 0.95), (100, 0.9), (200, 0.99)])
 def test_clopper_pearson_covers_at_least_95_percent(trials: int, p: float) -> None:
     """Summed over every possible outcome, the interval covers the truth with probability 0.95 or more."""

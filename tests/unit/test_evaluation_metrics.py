@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from scones_ml.errors import ConfigurationError, DatasetError, InferenceError, SconesError
+from scones_ml.evaluation.calibration import mass_bins, usual_bins
 from scones_ml.evaluation.metrics import area_under_risk_coverage, evaluate
+from scones_ml.evaluation.ranked import Ranked
 from scones_ml.evaluation.unlike import folded, restored, unlike_rows
 from scones_ml.verdicts import is_unlike
 
@@ -169,6 +171,27 @@ def test_aurc_of_a_worked_example() -> None:
     assert area_under_risk_coverage(np.array([0.9, 0.8, 0.7]), np.array([1.0, 0.0, 1.0])) == pytest.approx(5 / 18)
     tied = area_under_risk_coverage(np.array([0.9, 0.9]), np.array([1.0, 0.0]))
     assert tied == pytest.approx(0.5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 300), st.integers(0, 10_000), st.sampled_from([1, 2, 9]))
+def test_ranked_figures_are_those_of_the_resample_written_out(rows: int, seed: int, digits: int) -> None:
+    """Counting how often each answer was drawn gives the figures of the drawn answers, ties included."""
+    random = np.random.default_rng(seed)
+    confidence, correct = np.round(random.random(rows), digits), (random.random(rows) < 0.8).astype(float)
+    index = random.integers(0, rows, rows)
+    times = np.bincount(index, minlength=rows).astype(float)
+    answers, bins = Ranked.of(confidence, correct), usual_bins(rows)
+
+    drawn, right = confidence[index], correct[index]
+    order = np.argsort(-drawn, kind="stable")
+    risks = np.array([right[drawn == value].mean() for value in drawn[order]])  # ties share their errors
+    by_hand = (np.cumsum(1 - risks) / np.arange(1, rows + 1)).mean()
+    assert answers.area_under_risk_coverage(times) == pytest.approx(by_hand, abs=1e-9)
+
+    which = mass_bins(drawn, bins)
+    gaps = [abs((drawn - right)[which == each].sum()) for each in np.unique(which)]
+    assert answers.calibration_error(times, bins) == pytest.approx(sum(gaps) / rows, abs=1e-9)
 
 
 def test_acceptance_includes_the_threshold_itself() -> None:
