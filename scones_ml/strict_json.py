@@ -91,7 +91,8 @@ _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 def _is_deep(start: str) -> bool:
     depth = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', start):
+    # A string that is cut off is one token, too: tried anew from each of its quotes, it would cost quadratic time.
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', start):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
             return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,14 @@ def test_what_is_deep_but_allowed_is_read() -> None:
     """A hundred levels pass, and so do many brackets side by side or in a text."""
     assert strict_json.parse("[" * 100 + "]" * 100)
     assert strict_json.parse("[" + "[]," * 1_000 + '"' + "[" * 1_000 + '"]')
+
+
+def test_a_text_that_is_cut_off_costs_no_more_than_its_length() -> None:
+    """A megabyte that ends within a text of escaped quotes is refused at once, not after a search from each of them."""
+    began = time.process_time()
+    with pytest.raises(ValueError, match="is not JSON: Invalid control character"):
+        strict_json.parse('["' + '\\"' * 500_000 + '\n"]')
+    assert time.process_time() - began < 2
 
 
 def test_names_of_any_bytes_are_read_where_they_may_stand() -> None:
