@@ -1,4 +1,4 @@
-"""Lambda StartImageClassification: an S3 notification or an SQS batch -> one execution per image."""
+"""Lambda StartImageClassification: events of S3, however they arrive -> one execution per image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @observed
-def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[str, object]:
+def lambda_handler(event: dict[str, object] | list[object], _context: LambdaContext) -> dict[str, object]:
     """Start what is an image; of an SQS batch, name the messages that are to come again."""
     started = steps.start_image_classification(event, backends.start_execution)
-    logger.info("started", extra={"images": started.images, "failures": started.failures})
+    logger.info("started", extra={"images": started.images, "skipped": started.skipped, "failures": started.failures})
     return started.to_event()

@@ -23,6 +23,8 @@ __all__ = [
     "LAMBDA_UNZIPPED_BYTES",
     "MAP_CONCURRENCY",
     "MAP_ITEMS",
+    "MESSAGE_BYTES",
+    "QUEUE_BATCH_MESSAGES",
     "QUEUE_RETENTION_SECONDS",
     "RANGE_ITEMS",
     "S3_KEY_BYTES",
@@ -145,6 +147,18 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.ht
 
 EVENT_RETRIES: Final = 185
 """How often EventBridge tries to deliver an event; source as `EVENT_RETRY_SECONDS`."""
+
+MESSAGE_BYTES: Final = 1_048_576
+"""Bytes of a message that SQS takes; SNS and EventBridge take fewer or as many.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
+
+QUEUE_BATCH_MESSAGES: Final = 10_000
+"""Messages of a queue that one invocation of a function gets.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+"""
 
 QUEUE_RETENTION_SECONDS: Final = 1_209_600
 """How long a queue keeps a message: 14 days.

@@ -11,10 +11,10 @@ import binascii
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from scones_ml.errors import EventError, ImageError, ImageNotFoundError, InferenceError, SconesError
+from scones_ml.errors import EventError, ImageError, ImageNotFoundError, InferenceError
 from scones_ml.events import (
     ClassifiedImage,
     FilteredImage,
@@ -22,9 +22,9 @@ from scones_ml.events import (
     ImageOutcome,
     ImageRef,
     SerializedImage,
-    image_refs,
     is_image_key,
     queued,
+    start_event,
 )
 from scones_ml.limits import STATE_BYTES
 from scones_ml.settings import ImagePolicy
@@ -181,49 +181,75 @@ class Started:
 
     Attributes:
         images: how many executions were started, or had been before.
-        failures: why messages of an SQS batch failed, by message id.
+        failures: why messages of an SQS batch failed, by message id; ``""`` stands for those that have none.
+        skipped: how many records start nothing, by what they tell of: ``{"Object Deleted": 2, "not an image": 1}``.
     """
 
     images: int
     failures: dict[str, str]
+    skipped: dict[str, int] = field(default_factory=dict)
 
     def to_event(self) -> dict[str, object]:
-        """SQS's partial batch response: the messages that are to come again."""
+        """SQS's partial batch response: the messages that are to come again.
+
+        A message without an id cannot be named: an empty identifier has Lambda and EventBridge Pipes send the whole
+        batch again. That loses nothing, since starting an image twice is harmless; left out, the message would be
+        deleted.
+        """
         return {"batchItemFailures": [{"itemIdentifier": name} for name in self.failures]}
 
 
-def start_image_classification(event: dict[str, object], start: Callable[[ImageRef], None]) -> Started:
-    """Start one execution for each image that an event names.
+def start_image_classification(event: object, start: Callable[[ImageRef], None]) -> Started:
+    """Start one execution for each image whose creation an event tells of.
 
     Args:
-        event: any start event; of an SQS batch each message stands for itself.
+        event: any start event; each record stands for itself, and so does each message of an SQS batch.
         start: starts one execution; a duplicate must be harmless.
 
     Returns:
-        How many were started, and which messages of an SQS batch failed: they come again, and end in the dead-letter
-        queue when that does not help. Folder markers, test events and manifests start nothing.
+        How many were started, what was skipped, and which messages of an SQS batch failed, for any reason: they come
+        again, and end in the dead-letter queue when that does not help. What creates no object starts nothing and is
+        no failure, nor are folder markers, manifests and test events.
 
     Raises:
-        EventError: the event is no SQS batch, and no known shape fits.
-        TransientServiceError: the event is no SQS batch, and an execution cannot be started now.
+        EventError: the event is no SQS batch, and a record of it cannot be read; all others were started before.
+        TransientServiceError: likewise, and an execution cannot be started now.
     """
     messages = queued(event)
     if messages is None:
-        return Started(_start_all(event, start), {})
-    images, failures = 0, {}
-    for message_id, body in messages.items():
+        begun = _start_all(event, start)
+        if begun.errors:
+            raise begun.errors[0]
+        return Started(begun.images, {}, dict(begun.skipped))
+    images, skipped, failures = 0, Counter[str](), {}
+    for message in messages:
+        begun = _start_all(message.record, start)
+        images += begun.images
+        skipped += begun.skipped
+        if begun.errors:
+            failures[message.message_id] = f"{type(begun.errors[0]).__name__}: {begun.errors[0]}"
+    return Started(images, failures, dict(skipped))
+
+
+class _Begun(NamedTuple):
+    images: int
+    skipped: Counter[str]
+    errors: list[Exception]
+
+
+def _start_all(event: object, start: Callable[[ImageRef], None]) -> _Begun:
+    """Start whatever can be started; one image's error does not stop the others."""
+    found = start_event(event)
+    refs = [created.ref for created in found.created]
+    images = [ref for ref in refs if is_image_key(ref.s3_key)]
+    errors: list[Exception] = [EventError(reason) for reason in found.refused]
+    for ref in images:
         try:
-            images += _start_all({"body": body}, start)
-        except SconesError as exc:
-            failures[message_id] = f"{type(exc).__name__}: {exc}"
-    return Started(images, failures)
-
-
-def _start_all(event: dict[str, object], start: Callable[[ImageRef], None]) -> int:
-    refs = [ref for ref in image_refs(event) if is_image_key(ref.s3_key)]
-    for ref in refs:
-        start(ref)
-    return len(refs)
+            start(ref)
+        except Exception as exc:
+            errors.append(exc)
+    skipped = Counter(found.skipped) + Counter({"not an image": len(refs) - len(images)})
+    return _Begun(len(images) + len(found.refused) - len(errors), skipped, errors)
 
 
 def classify_batch(

@@ -1,8 +1,8 @@
 """What travels between the states, and what starts them.
 
 ``models`` are ours: frozen, and unknown fields are refused. The wire keys are the ones that users of the course project
-know: ``s3_bucket, s3_key, image_data, inferences``. ``readers`` take whatever starts the workflow (``image_refs``) and
-what one state hands to the next (``serialized_image``, ``classified_image``), in every shape that is known.
+know: ``s3_bucket, s3_key, image_data, inferences``. ``starts`` read whatever starts the workflow (``image_refs``),
+``readers`` what one state hands to the next (``serialized_image``, ``classified_image``), in every shape that is known.
 """
 
 from __future__ import annotations
@@ -20,24 +20,28 @@ from scones_ml.events.models import (
     parse_object_uri,
     parse_uri,
 )
-from scones_ml.events.readers import (
-    classified_image,
-    image_batch,
+from scones_ml.events.readers import classified_image, image_batch, is_image_key, serialized_image
+from scones_ml.events.starts import (
+    CreatedObject,
+    QueuedMessage,
+    StartEvent,
     image_ref,
     image_refs,
-    is_image_key,
     queued,
-    serialized_image,
+    start_event,
 )
 
 __all__ = [
     "ClassifiedImage",
+    "CreatedObject",
     "FilteredImage",
     "ImageBatch",
     "ImageOutcome",
     "ImageRef",
     "Outcome",
+    "QueuedMessage",
     "SerializedImage",
+    "StartEvent",
     "classified_image",
     "image_batch",
     "image_id",
@@ -49,4 +53,5 @@ __all__ = [
     "parse_uri",
     "queued",
     "serialized_image",
+    "start_event",
 ]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from scones_ml.local.handlers import LambdaContext
 from scones_ml.testing.bucket import LocalBucket
+from scones_ml.testing.envelopes import sns_event, sns_message, sqs_event
 from scones_ml.testing.fakes import FakeClassifier, MemoryObjectStore
 from scones_ml.testing.kinds import ImageKind, image_kinds
 from scones_ml.testing.recorded import recorded_event, recorded_events
@@ -31,6 +32,9 @@ __all__ = [
     "image_kinds",
     "recorded_event",
     "recorded_events",
+    "sns_event",
+    "sns_message",
+    "sqs_event",
 ]
 
 with contextlib.suppress(ImportError):  # without pytest there are no fixtures, and the rest works

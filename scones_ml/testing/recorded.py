@@ -1,9 +1,10 @@
-"""Recorded events: what S3, EventBridge, SQS and the course project's functions send, as files of this package."""
+"""Recorded events: what AWS's services and the course project's functions send, as files of this package."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from urllib.parse import quote_plus
 
@@ -21,7 +22,8 @@ def recorded_events(prefix: str = "") -> tuple[str, ...]:
     """The names of the recorded events that begin with ``prefix``, in order.
 
     ``start_`` starts a workflow, ``serialized_`` and ``classified_`` go from one function to the next, ``batch_`` is
-    an SQS batch with good and bad messages in it.
+    an SQS batch with good and bad messages in it, ``skipped_`` tells of S3 but creates no object, ``refused_`` comes
+    from other services.
     """
     names = (entry.name.removesuffix(_SUFFIX) for entry in _FOLDER.iterdir() if entry.name.endswith(_SUFFIX))
     return tuple(sorted(name for name in names if name.startswith(prefix)))
@@ -60,11 +62,17 @@ def _about(value: object, ref: ImageRef) -> object:
     told = {key: _about(item, ref) for key, item in value.items()}
     if "s3_key" in told:
         told |= {"s3_bucket": ref.s3_bucket, "s3_key": ref.s3_key}
+    if "bucketName" in told:
+        told |= {"bucketName": ref.s3_bucket, "key": ref.s3_key}
+    if "s3Key" in told:
+        told["s3Key"] = quote_plus(ref.s3_key)
+    if isinstance(told.get("bucket"), str):
+        told = _object(told | {"bucket": ref.s3_bucket}, ref, _FLAT)
     if told.get("Event") == "s3:TestEvent":
         told["Bucket"] = ref.s3_bucket
     if isinstance(bucket := told.get("bucket"), dict) and isinstance(held := told.get("object"), dict):
         told["bucket"] = bucket | {"name": ref.s3_bucket}
-        told["object"] = _object(held, ref, notification="eTag" in held)
+        told["object"] = _object(held, ref, _NOTIFICATION if "s3SchemaVersion" in told else _EVENTBRIDGE)
     return told
 
 
@@ -78,10 +86,23 @@ def _text_about(text: str, ref: ImageRef) -> str:
     return json.dumps(_about(document, ref)) if isinstance(document, dict) else text
 
 
-def _object(held: Mapping[str, object], ref: ImageRef, *, notification: bool) -> dict[str, object]:
-    """An event's object; S3 form-encodes keys in notifications, EventBridge does not, and each spells names its way."""
-    version, etag = ("versionId", "eTag") if notification else ("version-id", "etag")
-    told = {key: value for key, value in held.items() if key not in (version, etag)}
-    told["key"] = quote_plus(ref.s3_key) if notification else ref.s3_key
-    told |= {version: ref.version_id} if ref.version_id else {}
-    return told | ({etag: ref.etag} if ref.etag else {})
+@dataclass(frozen=True)
+class _Spelling:
+    """How a service names an object's version, and whether it form-encodes the key."""
+
+    version: str
+    etag: str
+    encodes: bool = False
+
+
+_NOTIFICATION = _Spelling("versionId", "eTag", encodes=True)
+_EVENTBRIDGE = _Spelling("version-id", "etag")
+_FLAT = _Spelling("versionId", "etag")
+
+
+def _object(held: Mapping[str, object], ref: ImageRef, spelling: _Spelling) -> dict[str, object]:
+    """The fields of an object, with another one's key and version; tags and deletions have no etag, and get none."""
+    told = {key: value for key, value in held.items() if key not in (spelling.version, spelling.etag)}
+    told["key"] = quote_plus(ref.s3_key) if spelling.encodes else ref.s3_key
+    told |= {spelling.version: ref.version_id} if ref.version_id else {}
+    return told | ({spelling.etag: ref.etag} if ref.etag and spelling.etag in held else {})

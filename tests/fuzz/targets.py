@@ -111,15 +111,9 @@ def _events() -> Target:
             event = json.loads(data)
         except (ValueError, RecursionError):  # the runtime's own, before a handler is called
             return "no JSON"
-        if not isinstance(event, dict):
-            return "no object"
-        readers = (
-            events.image_refs,
-            events.image_batch,
-            events.serialized_image,
-            events.classified_image,
-            events.queued,
-        )
+        readers = (events.image_refs, events.start_event, events.queued)
+        if isinstance(event, dict):
+            readers += (events.image_batch, events.serialized_image, events.classified_image)
         return "".join(_said(partial(reader, event)) for reader in readers)
 
     return Target(seeds, _json, read)

@@ -19,7 +19,9 @@ BUCKET, KEY = "scones-input", "test/bicycle_s_000513.png"
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
-@pytest.mark.parametrize("name", ["start_direct", "start_course", "start_course_body", "start_eventbridge"])
+@pytest.mark.parametrize(
+    "name", ["start_direct", "start_course", "start_course_body", "start_eventbridge", "start_bucket_and_key"]
+)
 def test_start_events_name_the_image(name: str) -> None:
     """Direct, course and EventBridge events all name the same object."""
     ref = events.image_ref(recorded_event(name))
@@ -33,7 +35,7 @@ def test_eventbridge_carries_the_version() -> None:
     assert ref.etag == "b1946ac92492d2347c6235b4d2611184"
 
 
-@pytest.mark.parametrize("name", ["start_s3_notification", "start_sqs"])
+@pytest.mark.parametrize("name", ["start_s3_notification", "start_sqs", "start_sns", "start_sqs_sns"])
 def test_notification_keys_are_decoded_once(name: str) -> None:
     """S3 form-encodes keys in notifications, also inside SQS messages; they are decoded exactly once."""
     assert events.image_ref(recorded_event(name)).s3_key == "test/my photo+1.png"
@@ -99,11 +101,15 @@ def test_two_images_in_one_start_event_are_refused() -> None:
         ({"s3_bucket": BUCKET, "s3_key": 7}, "s3_key: Input should be a valid string"),
         ({"s3_bucket": BUCKET, "s3_key": ""}, "s3_key: String should have at least 1 character"),
         ({"s3_bucket": BUCKET, "s3_key": KEY, "s3_kee": KEY}, "unknown field s3_kee"),
+        ({"bucket": "b", "key": 7}, "bucket and key: s3_key: Input should be a valid string"),
+        ({"bucket": "b"}, "names no image"),
         ({"body": "not json"}, "body is a string that is not JSON"),
-        ({"body": "[1]"}, "JSON list"),
-        ({"Records": [3]}, "Records holds something"),
-        ({"Records": [{"dynamodb": {}}]}, "neither S3's nor SQS's"),
-        ({"detail": {}}, "s3_bucket"),
+        ({"body": "[1]"}, "JSON int where an object is expected"),
+        ({"Records": [3]}, "JSON int where an object is expected"),
+        ({"Records": [{"s3": {}}]}, "an S3 notification: s3_bucket: Input should be a valid string"),
+        ({"Records": [{"eventSource": "aws:sqs"}]}, "an SQS message without a body is not read"),
+        ({"detail": {}}, "names no image"),
+        ({"detail-type": "Object Created"}, "EventBridge's 'Object Created': s3_bucket"),
     ],
 )
 def test_wrong_start_events_are_named(event: Mapping[str, object], words: str) -> None:
@@ -181,14 +187,6 @@ def test_image_id_tells_versions_and_buckets_apart(first: str, second: str) -> N
         events.image_id(first, "", second),
     }
     assert len(ids) == 3
-
-
-@pytest.mark.parametrize("name", [None, "", 1, ["m"], {}])
-def test_a_queued_message_without_a_name_is_refused(name: object) -> None:
-    """Messages are answered by their id: one that has none, or something else for it, is an EventError."""
-    record = {"eventSource": "aws:sqs", "messageId": name, "body": "{}"}
-    with pytest.raises(EventError, match="an SQS record has no messageId"):
-        events.queued({"Records": [record]})
 
 
 def test_long_names_are_shortened_in_messages() -> None:
