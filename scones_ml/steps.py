@@ -27,6 +27,7 @@ from scones_ml.events import (
     start_event,
 )
 from scones_ml.limits import STATE_BYTES
+from scones_ml.printable import printable
 from scones_ml.settings import ImagePolicy
 from scones_ml.verdicts import UNLIKE, judge
 
@@ -227,7 +228,7 @@ def start_image_classification(event: object, start: Callable[[ImageRef], None])
         images += begun.images
         skipped += begun.skipped
         if begun.errors:
-            failures[message.message_id] = f"{type(begun.errors[0]).__name__}: {begun.errors[0]}"
+            failures[message.message_id] = printable(f"{type(begun.errors[0]).__name__}: {begun.errors[0]}")
     return Started(images, failures, dict(skipped))
 
 
@@ -242,14 +243,15 @@ def _start_all(event: object, start: Callable[[ImageRef], None]) -> _Begun:
     found = start_event(event)
     refs = [created.ref for created in found.created]
     images = [ref for ref in refs if is_image_key(ref.s3_key)]
-    errors: list[Exception] = [EventError(reason) for reason in found.refused]
+    started, errors = 0, list[Exception](map(EventError, found.refused))
     for ref in images:
         try:
             start(ref)
+            started += 1
         except Exception as exc:
             errors.append(exc)
     skipped = Counter(found.skipped) + Counter({"not an image": len(refs) - len(images)})
-    return _Begun(len(images) + len(found.refused) - len(errors), skipped, errors)
+    return _Begun(started, skipped, errors)
 
 
 def classify_batch(

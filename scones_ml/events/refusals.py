@@ -16,13 +16,15 @@ _READ: Final = (
 
 _FIELDS: Final[Mapping[str, str]] = {  # each stands in the events of one service alone
     "invocationSchemaVersion": "an S3 Batch Operations task",
-    "getObjectContext": "an S3 Object Lambda request",
+    "xAmzRequestId": "an S3 Object Lambda request",
     "requestPayload": "a Lambda destination's record",
     "methodArn": "an API Gateway authorizer's request",
     "routeArn": "an API Gateway authorizer's request",
+    "actionGroup": "a Bedrock agent's request",
+    "raw_path": "a VPC Lattice request",
     "httpMethod": "an API Gateway request (or a load balancer's)",
     "rawPath": "an API Gateway request (or a function URL's)",
-    "requestContext": "an API Gateway request",
+    "requestContext": "an API's request (API Gateway, AppSync, VPC Lattice)",
     "alarmData": "a CloudWatch alarm",
     "AlarmName": "a CloudWatch alarm",
     "awslogs": "a CloudWatch Logs event",
@@ -37,10 +39,12 @@ _FIELDS: Final[Mapping[str, str]] = {  # each stands in the events of one servic
     "ResponseURL": "a CloudFormation custom resource request",
     "configRuleName": "an AWS Config event",
     "CodePipeline.job": "a CodePipeline job",
+    "SecretId": "a Secrets Manager rotation",
     "SubscribeURL": "an SNS subscription's confirmation",
 }
 _RECORDS: Final[Mapping[str, str]] = {  # by eventSource
     "SelfManagedKafka": "a Kafka batch",
+    "aws:SelfManagedKafka": "a Kafka batch",
     "aws:amq": "an Amazon MQ batch",
     "aws:codecommit": "a CodeCommit event",
     "aws:kafka": "a Kafka batch",

@@ -14,7 +14,7 @@ from scones_ml.aws.executions import StateMachineExecutions
 from scones_ml.errors import ConfigurationError, EventError, TransientServiceError
 from scones_ml.events import ImageRef, image_refs
 from scones_ml.local.handlers import LambdaContext, load_handler
-from scones_ml.testing import recorded_event, recorded_events
+from scones_ml.testing import recorded_event, recorded_events, sqs_event
 
 STARTS = recorded_events("start_")
 DEFINITION = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
@@ -78,6 +78,22 @@ def test_an_sqs_batch_is_answered_message_by_message(machine: Callable[[], dict[
     answer = call(recorded_event("batch_sqs_mixed"))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000002"}]}
     assert sorted(document["s3_key"] for document in machine().values()) == ["test/50%25 off.png", "test/50%25+off.png"]
+
+
+def test_what_is_skipped_is_counted_in_the_log(
+    machine: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deletions and tests of a queue start nothing, are no failures, and stand in the log line by their names.
+
+    The queue's messages come as EventBridge Pipes sends them, as a list.
+    """
+    names = ["skipped_s3_removed", "skipped_eventbridge_deleted", "start_s3_test", "start_eventbridge"]
+    messages = sqs_event(*map(recorded_event, names))["Records"]
+    assert call(messages) == {"batchItemFailures": []}
+    assert len(machine()) == 1
+    (record,) = (record for record in caplog.records if record.getMessage() == "started")
+    counts = {"ObjectRemoved:Delete": 1, "Object Deleted": 1, "s3:TestEvent": 1}
+    assert (record.__dict__["images"], record.__dict__["skipped"]) == (1, counts)
 
 
 def test_what_cannot_be_read_fails_the_invocation() -> None:
