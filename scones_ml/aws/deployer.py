@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from scones_ml.aws.endpoint_logs import last_lines, log_group
 from scones_ml.aws.environment import AwsEnvironment
+from scones_ml.aws.log_groups import tag_logs
 from scones_ml.aws.objects import is_stored, store_package
-from scones_ml.aws.resources import MOVING, Resources
+from scones_ml.aws.resources import MOVING, Resources, tags_of
 from scones_ml.aws.waiting import wait_until_stable
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
@@ -151,7 +152,17 @@ class SageMakerDeployer:
         if change.kind == "endpoint":
             found = self._wait_until_stable(change.name, steps)
             if change.action != "delete":
+                self._tag_logs(change.name, found)
                 self._check_in_service(change, found)
+
+    def _tag_logs(self, name: str, found: Mapping[str, Any] | None) -> None:
+        """Have the log group bear our tag: SageMaker leaves it when the endpoint is deleted, by whomever."""
+        if found is None:
+            return
+        try:
+            tag_logs(self._resources, name, found, tags_of(self._run))
+        except SconesError:  # cleanup does it, too, before it deletes the endpoint
+            return
 
     def _wait_until_stable(self, name: str, steps: Steps) -> Mapping[str, Any] | None:
         """Wait until an endpoint no longer changes; None when it is gone.

@@ -111,7 +111,14 @@ TABLES: Final[Mapping[str, _Table]] = {
         "OperationAbortedException": TransientServiceError,  # another call was at it
         "ResourceNotFoundException": ConfigurationError,
         "ServiceUnavailableException": TransientServiceError,
+        "TooManyTagsException": ConfigurationError,
         "ValidationException": ConfigurationError,
+    },
+    "resourcegroupstaggingapi": {
+        "InternalServiceException": TransientServiceError,
+        "InvalidParameterException": ConfigurationError,
+        "PaginationTokenExpiredException": TransientServiceError,
+        "ThrottledException": TransientServiceError,
     },
     "s3": {
         "403": ConfigurationError,  # also S3's word for "missing" where listing is not granted

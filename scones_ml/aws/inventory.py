@@ -1,25 +1,28 @@
 """What is ours on AWS: what the ledger names and, when asked, all that bears our tag; and how it is removed.
 
-Nothing is deleted before AWS has said that it bears the tag ``scones:project``. Objects in S3 bear none: they are ours
-when the ledger says so, or when they lie in a bucket of our stack.
+A ledger is a file that anybody may have written. So nothing goes before AWS has said that it is ours: by the tag
+``scones:project``, unless a stack owns it, which it then goes with; for objects in S3 by the mark that we wrote there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
-from scones_ml.aws.objects import delete_objects, has_objects
-from scones_ml.aws.resources import MOVING, PROJECT, RUNNING, Resources, status_of
-from scones_ml.aws.stacks import Stacks
+from scones_ml.aws.endpoint_logs import log_group
+from scones_ml.aws.log_groups import delete_logs, find_logs, is_of, tag_logs, tags_of_logs
+from scones_ml.aws.objects import delete_objects, has_objects, ours_since
+from scones_ml.aws.orphans import tagged_buckets_and_logs
+from scones_ml.aws.resources import MOVING, PROJECT, RUNNING, Resources, status_of, tags_of
+from scones_ml.aws.stacks import Stacks, bucket_tags, describe_stack
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price
-from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
+from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
 from scones_ml.events import parse_uri
 from scones_ml.plans import Action, Change, Ledger, Resource, Run
+from scones_ml.ports import Leave, LeftAlone, leave_unsaid
 from scones_ml.sagemaker.resource_kinds import KINDS, removal_permission
 
 __all__ = ["AwsInventory"]
@@ -30,8 +33,34 @@ _ORDER: Final = (
 )
 """What depends on others goes first."""
 _JOBS: Final = ("training job", "transform job")
+_OBJECTS: Final = ("object", "objects")
 _BUSY: Final = ("ConflictException", "ResourceInUse")
 """SageMaker's codes for "not while something else goes on", beside those that are transient in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What AWS says of a name.
+
+    Attributes:
+        there: whether there is such a thing; a job that has ended is not.
+        doubt: why it is not ours, or not known to be; empty when it is ours.
+        foreign: whether it is known to be somebody else's.
+        found: its description, for what the table of kinds names.
+    """
+
+    there: bool
+    doubt: str = ""
+    foreign: bool = False
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+
+_GONE: Final = _Look(there=False)
+_OURS: Final = _Look(there=True)
+
+
+def _foreign(doubt: str) -> _Look:
+    return _Look(there=True, doubt=doubt, foreign=True)
 
 
 class AwsInventory:
@@ -49,63 +78,123 @@ class AwsInventory:
         self._place, self._ledger, self._run = place_name, ledger, run
         self._region = place_name.removeprefix("aws:")
         self._stack, self._aws, self._stacks = stack, resources, Stacks(resources)
-        self._logs_since: dict[str, datetime] = {}
 
-    def resources(self, everything: bool = False) -> Sequence[Resource]:
-        """See :meth:`scones_ml.ports.Inventory.resources`; without ``everything`` AWS is not asked."""
-        lifetimes = [(one, deleted) for one, deleted in self._ledger.lifetimes() if one.place == self._place]
-        found = [one for one, deleted in reversed(lifetimes) if deleted is None]
-        found += [one for one in self._logs(lifetimes) if _identity(one) not in set(map(_identity, found))]
+    def resources(self, everything: bool = False, leave: Leave = leave_unsaid) -> Sequence[Resource]:
+        """See :meth:`scones_ml.ports.Inventory.resources`; without ``everything`` AWS is not asked.
+
+        With it, what is on record and gone, or somebody else's, has the state ``"deleted"``: only its record is open.
+        """
+        found = self._recorded()
         if everything:
+            found = [one for recorded in found for one in self._looked_at(recorded, leave)]
             known = set(map(_identity, found))
-            found += [one for one in self._tagged() if _identity(one) not in known]
-        return sorted(found, key=lambda one: one.kind in ("object", "objects"))  # models load them
+            for look in (self._tagged, self._stack_of_ours, self._left_by_stacks):
+                for one in look(leave):
+                    if _identity(one) not in known:
+                        known.add(_identity(one))
+                        found.append(one)
+        return sorted(found, key=lambda one: one.kind in _OBJECTS)  # models load them
 
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
         why = f"of run {resource.run}" if resource.run else "bears our tag"
+        if resource.state == "deleted":
+            why = "gone, or not ours: only its record is closed"
         action: Action = "stop" if resource.kind in _JOBS else "delete"
         permission = removal_permission(resource.kind)
         return Change(action, resource.kind, resource.name, why, permission, resource.dollars_per_hour)
 
-    def remove(self, change: Change) -> None:
+    def remove(self, change: Change) -> LeftAlone | None:
         """See :meth:`scones_ml.ports.Inventory.remove`; refused for now is also what AWS is still busy with."""
         with _refused_for_now():
-            if change.kind in ("object", "objects"):
-                self._empty(change.name)
-            elif change.kind == "log group":
-                delete_logs(self._aws, change.name, self._since(change.name))
-            elif change.kind == "stack":
-                self._stacks.remove(change.name)
-            elif change.kind in KINDS:
-                self._remove(change)
-            else:
-                raise DeploymentError(f"cleanup knows no {change.kind}: remove it by hand")
+            look = self._look(change.kind, change.name)
+            if look.foreign:
+                return LeftAlone(change.kind, change.name, look.doubt, foreign=True)
+            if look.doubt:
+                raise DeploymentError(look.doubt)
+            if look.there:
+                self._remove(change, look.found)
+        return None
 
     def is_there(self, change: Change) -> bool:
-        """See :meth:`scones_ml.ports.Inventory.is_there`."""
-        if change.kind in ("object", "objects"):
-            return has_objects(self._aws, change.name)
-        if change.kind == "log group":
-            return has_logs(self._aws, change.name, self._since(change.name))
-        if change.kind == "stack":
-            return self._stacks.find(change.name) is not None
-        if change.kind not in KINDS:
-            return True
-        found = self._aws.find(change.kind, change.name)
-        if found is None or (change.kind in _JOBS and status_of(found) not in RUNNING):
-            return False
-        return self._aws.is_ours(change.kind, change.name, found)
+        """See :meth:`scones_ml.ports.Inventory.is_there`; what may be ours counts."""
+        look = self._look(change.kind, change.name)
+        return look.there and not look.foreign
 
-    def _remove(self, change: Change) -> None:
-        found = self._aws.find(change.kind, change.name)
-        if found is None or not self._aws.is_ours(change.kind, change.name, found):
-            return
+    def _look(self, kind: str, name: str) -> _Look:
+        if kind in _OBJECTS:
+            return self._look_at_objects(name)
+        if kind == "log group":
+            return self._look_at_logs(name)
+        if kind == "stack":
+            return self._look_at_stack(describe_stack(self._aws, name))
+        if kind not in KINDS:
+            return _Look(there=True, doubt=f"cleanup knows no {kind}: remove it by hand")
+        found = self._aws.find(kind, name)
+        if found is None or (kind in _JOBS and status_of(found) not in RUNNING):
+            return _GONE
+        look = self._look_at_tags(self._aws.tags(kind, name, found), name, str(found.get(KINDS[kind].arn, "")))
+        return replace(look, found=found)
+
+    def _look_at_tags(self, tags: Mapping[str, str], *names: str) -> _Look:
+        if tags.get("scones:project") != PROJECT:
+            return _foreign(f"not ours: it has no tag scones:project={PROJECT}")
+        owner = self._stacks.owner(tags, names)
+        return _foreign(f"stack {owner} owns it, and it goes with that stack alone") if owner else _OURS
+
+    def _look_at_objects(self, uri: str) -> _Look:
+        if not parse_uri(uri)[1]:
+            return _Look(there=True, doubt=f"{uri} is a whole bucket: only that of a stack is emptied")
+        if ours_since(self._aws, uri):
+            return _OURS
+        if not has_objects(self._aws, uri):
+            return _GONE
+        recursive = " --recursive" if uri.endswith("/") else ""
+        return _Look(
+            there=True,
+            doubt="left alone: it is on record, but bears no mark of ours (version 0.1.0 left none, and anybody can "
+            f"write a record): if it is yours and not needed, `aws s3 rm{recursive} {uri}`",
+        )
+
+    def _look_at_logs(self, group: str) -> _Look:
+        found = find_logs(self._aws, group)
+        if found is None:
+            return _GONE
+        endpoint = group.removeprefix(log_group(""))
+        if endpoint != group:
+            # Somebody else's endpoint may have taken the name, and the log group with it.
+            look = self._look("endpoint", endpoint)
+            if look.doubt or (look.there and is_of(found, look.found)):
+                return look
+        return self._look_at_tags(tags_of_logs(self._aws, group, found), group)
+
+    def _look_at_stack(self, found: Mapping[str, Any] | None) -> _Look:
+        if found is None:
+            return _GONE
+        if self._stacks.is_ours(found):
+            return _OURS
+        if found["StackStatus"] == "REVIEW_IN_PROGRESS":
+            delete = f"aws cloudformation delete-stack --stack-name {found['StackName']}"
+            return _Look(there=True, doubt=f"it holds nothing yet, and nothing says whose it is: `{delete}`")
+        return _foreign(f"not ours: it has no tag scones:project={PROJECT}, and not our template")
+
+    def _remove(self, change: Change, found: Mapping[str, Any]) -> None:
+        """Remove what is ours."""
+        if change.kind in _OBJECTS:
+            self._delete_objects(change.name)
+        elif change.kind == "log group":
+            delete_logs(self._aws, change.name)
+        elif change.kind == "stack":
+            self._stacks.remove(change.name)
+        else:
+            self._remove_by_table(change, found)
+
+    def _remove_by_table(self, change: Change, found: Mapping[str, Any]) -> None:
         what, status = f"{change.kind} {change.name}", status_of(found)
-        if change.kind in _JOBS and status not in RUNNING:
-            return
         if status in MOVING or status == "Stopping":
             raise TransientServiceError(f"{what} is {status}: AWS removes none before that has ended")
+        if change.kind == "endpoint":
+            self._keep_proof_of_logs(change.name, found)
         try:
             self._aws.perform(change, self._run)
         except ConfigurationError as exc:
@@ -115,12 +204,16 @@ class AwsInventory:
         if change.kind in ("endpoint", *_JOBS) and self.is_there(change):
             raise TransientServiceError(f"{what} is about to go")
 
-    def _empty(self, uri: str) -> None:
-        if not parse_uri(uri)[1]:
-            raise DeploymentError(f"{uri} is a whole bucket: only that of a stack is emptied")
+    def _keep_proof_of_logs(self, endpoint: str, found: Mapping[str, Any]) -> None:
+        """Tag the log group of an endpoint that is about to go, so that the next cleanup knows it if this is killed."""
+        with suppress(SconesError):  # the endpoint costs more than its log
+            tag_logs(self._aws, endpoint, found, tags_of(self._run))
+
+    def _delete_objects(self, uri: str) -> None:
         if model := self._model_that_loads(uri):
             raise DeploymentError(f"{uri} stays, for model {model} loads it")
-        delete_objects(self._aws, uri)
+        if since := ours_since(self._aws, uri):
+            delete_objects(self._aws, uri, since)
 
     def _model_that_loads(self, uri: str) -> str | None:
         """A model, whosever it is, whose endpoint needs an object to start one more machine: packages are shared."""
@@ -131,47 +224,95 @@ class AwsInventory:
                 return name
         return None
 
-    def _logs(self, lifetimes: Iterable[tuple[Resource, datetime | None]]) -> Iterator[Resource]:
-        """The log group of each endpoint that was ever on record, until it is itself on record as deleted."""
-        removed, endpoints = dict[str, datetime](), dict[str, tuple[Resource, datetime | None]]()
-        for one, deleted in lifetimes:
-            if one.kind == "log group" and deleted:
-                removed[one.name] = deleted
-            elif one.kind == "endpoint":
-                first = endpoints.get(one.name, (one, None))[0]
-                endpoints[one.name] = replace(one, since=min(one.since, first.since)), deleted
+    def _recorded(self) -> list[Resource]:
+        """What is on record as not deleted, newest first, and the log group of each endpoint that ever was."""
+        lifetimes = [(one, deleted) for one, deleted in self._ledger.lifetimes() if one.place == self._place]
+        found = [one for one, deleted in reversed(lifetimes) if deleted is None]
+        removed = {one.name: deleted for one, deleted in lifetimes if one.kind == "log group" and deleted}
+        endpoints = {one.name: (one, deleted) for one, deleted in lifetimes if one.kind == "endpoint"}
+        known = set(map(_identity, found))
         for name, (one, deleted) in endpoints.items():
             group = log_group(name)
-            if deleted is None or group not in removed or removed[group] < deleted:
-                yield self._logs_of(one)
+            owed = deleted is None or group not in removed or removed[group] < deleted
+            if owed and ("log group", group) not in known:
+                found.append(_logs_of(one))
+        return found
 
-    def _since(self, group: str) -> datetime:
-        """When the endpoint of a log group was made; what is older is not ours, and all is when nobody knows."""
-        return self._logs_since.get(group, datetime.now(UTC))
+    def _looked_at(self, recorded: Resource, leave: Leave) -> Iterator[Resource]:
+        """A resource on record as AWS knows it; what is left alone is said."""
+        kind, name = _identity(recorded)
+        try:
+            look = self._look(kind, name)
+        except SconesError as exc:
+            leave(LeftAlone(kind, name, _unseen(exc)))
+            return
+        if look.doubt:
+            leave(LeftAlone(kind, name, look.doubt, look.foreign))
+        if look.foreign or not look.there:
+            yield replace(recorded, state="deleted", dollars_per_hour=0.0)
+        elif not look.doubt:
+            yield recorded
 
-    def _logs_of(self, endpoint: Resource) -> Resource:
-        group = log_group(endpoint.name)
-        self._logs_since[group] = endpoint.since
-        return replace(endpoint, kind="log group", name=group, dollars_per_hour=0.0)
-
-    def _tagged(self) -> Iterator[Resource]:
+    def _tagged(self, leave: Leave) -> Iterator[Resource]:
         for kind in _ORDER:
-            for name in self._aws.names(kind):
-                found = self._aws.find(kind, name)
-                if found is None or (kind in _JOBS and status_of(found) not in RUNNING):
+            try:
+                names = list(self._aws.names(kind))
+            except SconesError as exc:
+                leave(LeftAlone(kind, f"all in {self._region}", _unseen(exc)))
+                continue
+            for name in names:
+                try:
+                    found = self._tagged_one(kind, name)
+                except SconesError as exc:
+                    leave(LeftAlone(kind, name, _unseen(exc)))
                     continue
-                tags = self._aws.tags(kind, name, found)
-                if tags.get("scones:project") == PROJECT:
-                    resource = self._found(kind, name, found, tags)
-                    yield resource
+                if found:
+                    yield found
                     if kind == "endpoint":
-                        yield self._logs_of(resource)
-        stack = self._stacks.find(self._stack)
-        if stack is not None:
-            yield self._found("stack", self._stack, stack, {})
+                        logs = self._looked_at(_logs_of(found), leave)
+                        yield from (one for one in logs if one.state != "deleted")
+
+    def _tagged_one(self, kind: str, name: str) -> Resource | None:
+        found = self._aws.find(kind, name)
+        if found is None or (kind in _JOBS and status_of(found) not in RUNNING):
+            return None
+        tags = self._aws.tags(kind, name, found)
+        ours = self._look_at_tags(tags, name, str(found.get(KINDS[kind].arn, ""))) == _OURS
+        return self._found(kind, name, found, tags) if ours else None
+
+    def _stack_of_ours(self, leave: Leave) -> Iterator[Resource]:
+        try:
+            found = describe_stack(self._aws, self._stack)
+            look = self._look_at_stack(found)
+            if found and look == _OURS:
+                yield self._found("stack", self._stack, found, {})
+            elif look.doubt:
+                leave(LeftAlone("stack", self._stack, look.doubt, look.foreign))
+        except SconesError as exc:
+            leave(LeftAlone("stack", self._stack, _unseen(exc)))
+
+    def _left_by_stacks(self, leave: Leave) -> Iterator[Resource]:
+        """Log groups of stacks that are gone; buckets of theirs are named, for they may hold what somebody wants."""
+        try:
+            for one in tagged_buckets_and_logs(self._aws):
+                tags = one.tags
+                if tags.get("scones:project") != PROJECT and tags.get("aws:cloudformation:stack-name") != self._stack:
+                    continue
+                if self._stacks.owner(tags, [one.name]):
+                    continue
+                if one.kind == "log group" and tags.get("scones:project") == PROJECT:
+                    if find_logs(self._aws, one.name):
+                        yield self._found("log group", one.name, {}, tags)
+                elif one.kind == "log group" or bucket_tags(self._aws, one.name):
+                    remove = f"s3 rb --force s3://{one.name}"
+                    if one.kind == "log group":
+                        remove = f"logs delete-log-group --log-group-name {one.name}"
+                    reason = f"it bears our tag and no stack owns it: if nobody needs it, `aws {remove}`"
+                    leave(LeftAlone(one.kind, one.name, reason))
+        except SconesError as exc:
+            leave(LeftAlone("bucket", "of stacks that are gone", _unseen(exc)))
 
     def _found(self, kind: str, name: str, found: Mapping[str, Any], tags: Mapping[str, str]) -> Resource:
-        expires = tags.get("scones:expires")
         return Resource(
             place=self._place,
             kind=kind,
@@ -180,7 +321,7 @@ class AwsInventory:
             state="created",
             since=found.get("CreationTime", datetime.now(UTC)),
             dollars_per_hour=self._dollars_per_hour(kind, name, found),
-            expires=datetime.fromisoformat(expires) if expires else None,
+            expires=_time(tags.get("scones:expires", "")),
         )
 
     def _dollars_per_hour(self, kind: str, name: str, found: Mapping[str, Any]) -> float | None:
@@ -209,6 +350,22 @@ class AwsInventory:
                     return None
                 total += price
         return total
+
+
+def _logs_of(endpoint: Resource) -> Resource:
+    return replace(endpoint, kind="log group", name=log_group(endpoint.name), dollars_per_hour=0.0)
+
+
+def _time(text: str) -> datetime | None:
+    """What our tag says; None when somebody has changed it."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _unseen(exc: SconesError) -> str:
+    return f"could not be looked at: {exc}"
 
 
 def _identity(resource: Resource) -> tuple[str, str]:

@@ -1,15 +1,22 @@
-"""The CloudFormation stack: described and, when it is ours, priced and deleted with what its buckets hold."""
+"""CloudFormation stacks: which is ours, what each owns, and how ours is deleted with what its buckets hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
-from scones_ml.aws.objects import delete_objects
+from scones_ml.aws.objects import empty_bucket
 from scones_ml.aws.resources import PROJECT, Resources
 from scones_ml.errors import ConfigurationError, DeploymentError, TransientServiceError
+from scones_ml.infrastructure.storage import BUCKETS
+from scones_ml.infrastructure.template import DESCRIPTION, EARLIER_DESCRIPTIONS
 
-__all__ = ["Stacks", "describe_stack"]
+__all__ = ["Stacks", "bucket_tags", "describe_stack"]
+
+_NAME: Final = "aws:cloudformation:stack-name"
+_ID: Final = "aws:cloudformation:stack-id"
+"""Tags that CloudFormation alone can give."""
+_GONE: Final = "DELETE_COMPLETE"
 
 
 def describe_stack(aws: Resources, name: str) -> Mapping[str, Any] | None:
@@ -17,7 +24,7 @@ def describe_stack(aws: Resources, name: str) -> Mapping[str, Any] | None:
 
     Args:
         aws: makes the calls.
-        name: of the stack.
+        name: of the stack, or its id.
 
     Raises:
         ConfigurationError: no permission to ask, no credentials or no region.
@@ -30,11 +37,25 @@ def describe_stack(aws: Resources, name: str) -> Mapping[str, Any] | None:
             return None
         raise
     found: Mapping[str, Any] = answer["Stacks"][0]
-    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+    return None if found["StackStatus"] == _GONE else found
+
+
+def bucket_tags(aws: Resources, bucket: str) -> Mapping[str, str]:
+    """The tags of a bucket; none when it is gone."""
+    try:
+        answer = aws.call("s3", "GetBucketTagging", {"Bucket": bucket}, f"s3://{bucket}")
+    except ConfigurationError as exc:
+        if exc.code in ("NoSuchBucket", "NoSuchTagSet"):
+            return {}
+        raise
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
 
 class Stacks:
-    """Stacks of one account and region; one is ours when it, or a bucket in it, bears our tag.
+    """Stacks of one account and region.
+
+    A stack is ours, in whatever state it is, when it bears our tag, when its template is ours by its description and
+    its resources' names, or when a bucket in it bears our tag.
 
     Args:
         aws: makes the calls.
@@ -43,59 +64,119 @@ class Stacks:
     def __init__(self, aws: Resources) -> None:
         self._aws = aws
         self._tried: set[str] = set()
+        self._there: dict[str, bool] = {}
+        self._owners: dict[str, str] | None = None
 
-    def find(self, name: str) -> Mapping[str, Any] | None:
-        """Describe a stack of ours; None when there is none, or it is not ours."""
-        found = describe_stack(self._aws, name)
-        if found is None:
-            return None
+    def is_ours(self, found: Mapping[str, Any]) -> bool:
+        """Whether a stack is ours.
+
+        Args:
+            found: its description.
+        """
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
-        ours = tags.get("scones:project") == PROJECT or any(map(self._is_our_bucket, self._members(name, "S3::Bucket")))
-        return found if ours else None
+        if tags.get("scones:project") == PROJECT:
+            return True
+        members = self._members(found["StackName"])
+        if found.get("Description") in (DESCRIPTION, *EARLIER_DESCRIPTIONS):
+            # A stack that was rolled back, or never made, may have no resources at all.
+            return not members or any(one["LogicalResourceId"] in BUCKETS for one in members)
+        return any(self._bears_our_tag(bucket) for _, bucket in _buckets(members))
 
     def alarms(self, name: str) -> int:
         """How many alarms a stack has: they alone cost something while nothing happens."""
-        return len(self._members(name, "CloudWatch::Alarm"))
+        return sum(one["ResourceType"] == "AWS::CloudWatch::Alarm" for one in self._members(name) if _exists(one))
+
+    def owner(self, tags: Mapping[str, str], names: Iterable[str]) -> str:
+        """The stack that a resource belongs to and goes with; empty when none that is there owns it.
+
+        Args:
+            tags: of the resource.
+            names: what CloudFormation may call it, its name and its ARN.
+        """
+        stack = tags.get(_ID) or tags.get(_NAME)
+        if stack:
+            if stack not in self._there:
+                self._there[stack] = describe_stack(self._aws, stack) is not None
+            return tags.get(_NAME, stack) if self._there[stack] else ""
+        if "scones:run" in tags:  # made by a command of ours
+            return ""
+        if self._owners is None:
+            self._owners = dict(self._owned())
+        return next((self._owners[name] for name in names if name in self._owners), "")
 
     def remove(self, name: str) -> None:
-        """Empty its buckets and have it deleted; nothing happens when there is none of that name, or it is not ours.
+        """Empty the buckets of a stack of ours and have it deleted; nothing happens when it is gone.
 
         Raises:
-            TransientServiceError: it is being deleted.
-            DeploymentError: CloudFormation cannot delete it; the message holds its reason.
+            TransientServiceError: it is being deleted, or is busy.
+            DeploymentError: CloudFormation cannot delete it, or must not; the message holds its reason.
         """
-        found = self.find(name)
+        found = describe_stack(self._aws, name)
         if found is None:
             return
         status = found["StackStatus"]
+        if found.get("EnableTerminationProtection"):
+            raise DeploymentError(
+                f"stack {name} is protected: `aws cloudformation update-termination-protection --stack-name {name} "
+                "--no-enable-termination-protection` first"
+            )
         # A deletion that failed before our own is tried again; after ours the failure is final.
         if status == "DELETE_FAILED" and name in self._tried:
             raise DeploymentError(
                 f"stack {name} cannot be deleted: {found.get('StackStatusReason', 'no reason given')}"
             )
         if status != "DELETE_IN_PROGRESS":
-            for bucket in self._members(name, "S3::Bucket"):  # CloudFormation deletes none that holds anything
-                delete_objects(self._aws, f"s3://{bucket}/")
-            self._aws.call("cloudformation", "DeleteStack", {"StackName": name}, f"stack {name}")
-            self._tried.add(name)
-        if self.find(name) is not None:
+            self._delete(name, status)
+        if describe_stack(self._aws, name) is not None:
             raise TransientServiceError(f"stack {name} is being deleted")
+        self._there.clear()
+        self._owners = None
 
-    def _members(self, stack: str, kind: str) -> list[str]:
-        answer = self._aws.call("cloudformation", "DescribeStackResources", {"StackName": stack}, f"stack {stack}")
-        return [
-            item["PhysicalResourceId"]
-            for item in answer["StackResources"]
-            if item["ResourceType"] == f"AWS::{kind}"
-            and item.get("PhysicalResourceId")
-            and item["ResourceStatus"] != "DELETE_COMPLETE"
-        ]
-
-    def _is_our_bucket(self, bucket: str) -> bool:
+    def _delete(self, name: str, status: str) -> None:
+        for logical, bucket in _buckets(self._members(name)):  # CloudFormation deletes none that holds anything
+            if logical in BUCKETS or self._bears_our_tag(bucket):
+                empty_bucket(self._aws, bucket)
         try:
-            answer = self._aws.call("s3", "GetBucketTagging", {"Bucket": bucket}, f"s3://{bucket}")
+            self._aws.call("cloudformation", "DeleteStack", {"StackName": name}, f"stack {name}")
         except ConfigurationError as exc:
-            if exc.code in ("NoSuchBucket", "NoSuchTagSet"):
-                return False
+            if status.endswith("_IN_PROGRESS"):
+                raise TransientServiceError(f"stack {name} is {status}: {exc}", code=exc.code) from exc
             raise
-        return {"Key": "scones:project", "Value": PROJECT} in answer["TagSet"]
+        self._tried.add(name)
+
+    def _members(self, stack: str) -> list[Mapping[str, Any]]:
+        answer = self._aws.call("cloudformation", "DescribeStackResources", {"StackName": stack}, f"stack {stack}")
+        return list(answer["StackResources"])
+
+    def _owned(self) -> Iterator[tuple[str, str]]:
+        """Every resource of every stack that is there, and the stack's name."""
+        for stack in self._listed("ListStacks", {}, "StackSummaries", "every stack"):
+            if stack["StackStatus"] == _GONE:
+                continue
+            name = str(stack["StackName"])
+            request: dict[str, object] = {"StackName": name}
+            for one in self._listed("ListStackResources", request, "StackResourceSummaries", f"stack {name}"):
+                if one.get("PhysicalResourceId") and _exists(one):
+                    yield str(one["PhysicalResourceId"]), name
+
+    def _listed(self, operation: str, request: dict[str, object], items: str, what: str) -> Iterator[Mapping[str, Any]]:
+        while True:
+            answer = self._aws.call("cloudformation", operation, request, what)
+            yield from answer[items]
+            if not answer.get("NextToken"):
+                return
+            request = {**request, "NextToken": answer["NextToken"]}
+
+    def _bears_our_tag(self, bucket: str) -> bool:
+        return bucket_tags(self._aws, bucket).get("scones:project") == PROJECT
+
+
+def _exists(member: Mapping[str, Any]) -> bool:
+    return bool(member["ResourceStatus"] != _GONE)
+
+
+def _buckets(members: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Logical and physical names of the buckets that are there."""
+    for one in members:
+        if one["ResourceType"] == "AWS::S3::Bucket" and one.get("PhysicalResourceId") and _exists(one):
+            yield str(one["LogicalResourceId"]), str(one["PhysicalResourceId"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
+from scones_ml.aws.marks import mark
 from scones_ml.events import ImageRef
 from scones_ml.ports import ObjectSummary, StoredObject
 
@@ -41,9 +42,11 @@ class S3ObjectStore:
         return StoredObject(found, data)
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
-        """See :meth:`scones_ml.ports.ObjectStore.write`."""
+        """See :meth:`scones_ml.ports.ObjectStore.write`; what is written bears our mark, by which cleanup knows it."""
         with _translated(f"s3://{bucket}/{key}"):
-            answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
+            answer = self._client.put_object(
+                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=mark(bucket, key)
+            )
         return answer["ETag"].strip('"')
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:

@@ -17,7 +17,7 @@ from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import tags_of
 from scones_ml.cost.prices import hourly_price
 from scones_ml.errors import ConfigurationError, TrainingError
-from scones_ml.events import ImageRef, parse_object_uri
+from scones_ml.events import ImageRef, parse_object_uri, parse_uri
 from scones_ml.inference.archive import root_files
 from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, read_file
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
@@ -27,6 +27,7 @@ from scones_ml.ports import (
     Steps,
     TrainingRequest,
     choose_recipe,
+    mark_prefix,
     no_progress,
     no_steps,
 )
@@ -175,7 +176,10 @@ class SageMakerTrainer:
         """Make one change; objects that are there already stay as they are."""
         if change.kind == _JOB:
             self._jobs.start(prepared.job)
+        elif change.kind == "objects" and change.name != prepared.data_uri:
+            mark_prefix(self._store, *parse_uri(change.name))  # the job writes there
         elif change.name == prepared.data_uri:
+            mark_prefix(self._store, *parse_uri(change.name))
             sent = dataset.upload(prepared.data, change.name, self._store, progress)
             steps(f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there")
         elif change.name in prepared.archives:

@@ -60,7 +60,7 @@ def _show(plan: Plan) -> None:
     if not plan.changes:
         terminal.out.print(f"{plan.verb}: nothing to do")
         return
-    if plan.unseen:
+    if plan.unseen and plan.verb != "cleanup":  # which names each thing by itself
         terminal.say(f"as if nothing were there yet, since it could not be looked at: {plan.unseen}")
     columns = ["", "what", "name", "an hour", "permission", "why"]
     rows = [

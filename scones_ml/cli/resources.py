@@ -20,7 +20,7 @@ from scones_ml.errors import DeploymentError
 if TYPE_CHECKING:
     from scones_ml.lifecycle import RemainingResource
     from scones_ml.plans import Resource
-    from scones_ml.ports import Backend
+    from scones_ml.ports import Backend, LeftAlone
 
 __all__ = ["cleanup", "status"]
 
@@ -47,7 +47,11 @@ def cleanup(
 
     places = _backends(backends_of(context), on, workspace, run)
     if dry_run:
-        show_plans([lifecycle.plan_cleanup(backend, run, everything) for backend in places], json)
+        alone: list[LeftAlone] = []
+        show_plans([lifecycle.plan_cleanup(backend, run, everything, alone.append) for backend in places], json)
+        if on == "aws" and not everything:
+            terminal.say("by this workspace's record: each goes only when AWS says that it is ours")
+        _say_what_stays(alone)
         return
     left: list[RemainingResource] = []
     for backend in places:
@@ -84,8 +88,9 @@ def status(
     rows: list[Resource] = []
     so_far = 0.0
     places = _backends(backends_of(context), on, workspace)
+    alone: list[LeftAlone] = []
     for backend in places:
-        rows += lifecycle.resources(backend, everything)
+        rows += lifecycle.resources(backend, everything, alone.append)
         so_far += lifecycle.spent(backend, now)
         place = backend.place_name
     per_hour = (
@@ -101,6 +106,7 @@ def status(
                 "prices_as_of": prices_as_of(place),
             }
         )
+        _say_what_stays(alone)
         return
     if not rows:
         terminal.out.print("nothing is there")
@@ -115,6 +121,15 @@ def status(
     if so_far:
         terminal.out.print(f"{dollars(round(so_far, 4))} so far, by this workspace's record, with what is gone by now")
     _say_what_may_be_missed(places)
+    _say_what_stays(alone)
+
+
+def _say_what_stays(alone: Sequence[LeftAlone]) -> None:
+    """What cleanup leaves alone, and why; exit code 1 when it may be ours, or could not be looked at."""
+    for one in dict.fromkeys(alone):
+        terminal.say(f"{one.kind} {one.name} is left alone: {one.reason}")
+    if not all(one.foreign for one in alone):
+        raise typer.Exit(1)
 
 
 def _dead(backend: Backend) -> Iterator[str]:

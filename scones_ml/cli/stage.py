@@ -85,6 +85,7 @@ def stage(
     """Check, split and hash images into a data set."""
     from scones_ml import backends, dataset, lifecycle
     from scones_ml.events import parse_uri
+    from scones_ml.ports import mark_prefix
 
     remote = destination.startswith("s3://")
     folder = workspace / "staged" / "/".join(parse_uri(destination)) if remote else Path(destination)
@@ -115,6 +116,7 @@ def stage(
         plan = lifecycle.plan_upload(destination, backends.region())
         dataset.check_upload(result.dataset, destination, store)  # cleanup empties what is on record
         with terminal.progress("upload") as progress, lifecycle.recording(backend, plan):
+            mark_prefix(store, *parse_uri(f"{destination.rstrip('/')}/"))
             sent = dataset.upload(result.dataset, destination, store, progress)
         terminal.say(
             f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"

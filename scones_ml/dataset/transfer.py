@@ -105,7 +105,8 @@ def check_upload(data: Dataset, uri: str, store: ObjectStore) -> None:
 def _there(data: Dataset, uri: str, store: ObjectStore) -> tuple[dict[str, ObjectSummary], set[str]]:
     """What a prefix holds, by its name below it, and the names of those that an earlier data set left."""
     bucket, prefix = _prefix(uri)
-    there = {found.key.removeprefix(prefix): found for found in store.list(bucket, prefix)}
+    # What marks the prefix, or the folder that S3's console has made, is no object of anybody's.
+    there = {found.key.removeprefix(prefix): found for found in store.list(bucket, prefix) if found.key != prefix}
     images, cards = _names(data)
     stale = there.keys() - {*images, *cards}
     if foreign := sorted(stale - _earlier(store, bucket, prefix, there)):

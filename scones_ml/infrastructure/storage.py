@@ -5,7 +5,10 @@ from __future__ import annotations
 from scones_ml.infrastructure.intrinsics import Value
 from scones_ml.infrastructure.parameters import TemplateSettings
 
-__all__ = ["CAPTURE_PREFIX", "UPLOAD_PREFIX", "resources"]
+__all__ = ["BUCKETS", "CAPTURE_PREFIX", "UPLOAD_PREFIX", "resources"]
+
+BUCKETS = ("InputBucket", "OutputBucket")
+"""The stack's names of its buckets."""
 
 CAPTURE_PREFIX = "captures/"
 """Where an endpoint's data capture belongs in the output bucket."""

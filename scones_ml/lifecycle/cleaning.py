@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Plan, Resource, recorded
-from scones_ml.ports import Backend, Progress, Steps, no_progress, no_steps
+from scones_ml.ports import Backend, Leave, LeftAlone, Progress, Steps, leave_unsaid, no_progress, no_steps
 
 __all__ = [
     "RemainingResource",
@@ -21,6 +22,8 @@ __all__ = [
     "retry_while_transient",
     "spent",
 ]
+
+Answer = TypeVar("Answer")
 
 _PATIENCE = 2700.0  # AWS removes no endpoint before its creation or update has ended, which takes many minutes
 """Seconds for which something that is refused for now is tried again."""
@@ -43,17 +46,33 @@ class RemainingResource:
     dollars_per_hour: float | None = 0.0
 
 
-def plan_cleanup(backend: Backend, run: str | None = None, everything: bool = False) -> Plan:
+def plan_cleanup(
+    backend: Backend, run: str | None = None, everything: bool = False, leave: Leave = leave_unsaid
+) -> Plan:
     """What :func:`cleanup` is going to remove, newest first.
+
+    Args:
+        backend: where.
+        run: only what this run made; None for all runs.
+        everything: also what other workspaces made.
+        leave: hears what is not going to be removed, because it is not ours or could not be looked at.
 
     Raises:
         ConfigurationError: there is no such run on record.
     """
     if run is not None and not everything and all(entry.run != run for entry in backend.ledger.entries()):
         raise ConfigurationError(f"no run {run!r} is on record in {backend.ledger.path}: `scones status` names them")
-    found = backend.inventory.resources(everything)
+    unseen: list[str] = []
+
+    def hear(one: LeftAlone) -> None:
+        leave(one)
+        if not one.foreign:
+            unseen.append(f"{one.kind} {one.name}: {one.reason}")
+
+    found = backend.inventory.resources(everything, hear)
     chosen = [resource for resource in found if run is None or resource.run == run]
-    return Plan("cleanup", backend.place_name, tuple(map(backend.inventory.plan_removal, chosen)))
+    changes = tuple(map(backend.inventory.plan_removal, chosen))
+    return Plan("cleanup", backend.place_name, changes, "; ".join(unseen))
 
 
 def cleanup(
@@ -73,17 +92,21 @@ def cleanup(
         everything: also what other workspaces made.
         pause: waits so many seconds before something that was refused for now is tried again.
         progress: counts resources.
-        steps: hears what is waited for.
+        steps: hears what is waited for, and what is somebody else's.
+
+    Returns:
+        What is still there, and what could not be looked at.
 
     Raises:
         ConfigurationError: there is no such run on record.
     """
-    plan = plan_cleanup(backend, run, everything)
+    alone = _Alone(steps)
+    plan = plan_cleanup(backend, run, everything, alone.say)
     reasons: dict[tuple[str, str], str] = {}
     for done, change in enumerate(plan.changes, 1):
         try:
             with recorded(change, plan.place, backend.ledger, backend.current_run):
-                retry_while_transient(partial(backend.inventory.remove, change), pause, steps)
+                alone.keep(retry_while_transient(partial(backend.inventory.remove, change), pause, steps))
         except SconesError as exc:  # one that stays keeps no other from being removed: what remains costs money
             reasons[change.kind, change.name] = str(exc)
         progress(done, len(plan.changes))
@@ -92,10 +115,41 @@ def cleanup(
         for one in _there(backend, plan)
     ]
     tried = {(change.kind, change.name) for change in plan.changes}
-    return (
-        *left,
-        *(found for found in remaining_resources(backend, run, everything) if (found.kind, found.name) not in tried),
-    )
+    remaining = remaining_resources(backend, run, everything, alone.keep)
+    left += [found for found in remaining if (found.kind, found.name) not in tried]
+    known = {(one.kind, one.name) for one in left}
+    return (*left, *(RemainingResource(*identity, reason) for identity, reason in alone.kept(known)))
+
+
+class _Alone:
+    """What is left alone: what is somebody else's is said once, the rest is kept.
+
+    Args:
+        steps: hears what is somebody else's.
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._said = set[LeftAlone]()
+        self._kept: dict[tuple[str, str], str] = {}
+
+    def say(self, one: LeftAlone) -> None:
+        """Say what is somebody else's."""
+        if one.foreign and one not in self._said:
+            self._said.add(one)
+            self._steps(f"{one.kind} {one.name} is left alone: {one.reason}")
+
+    def keep(self, one: LeftAlone | None) -> None:
+        """Keep what may be ours, and say the rest."""
+        if one is None:
+            return
+        self.say(one)
+        if not one.foreign:
+            self._kept[one.kind, one.name] = one.reason
+
+    def kept(self, known: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], str]]:
+        """Identity and reason of what was kept, but for what is known to be left."""
+        yield from ((identity, reason) for identity, reason in self._kept.items() if identity not in known)
 
 
 def _there(backend: Backend, plan: Plan) -> Iterator[Change]:
@@ -109,7 +163,7 @@ def _there(backend: Backend, plan: Plan) -> Iterator[Change]:
             yield change
 
 
-def retry_while_transient(call: Callable[[], None], pause: Callable[[float], None], steps: Steps) -> None:
+def retry_while_transient(call: Callable[[], Answer], pause: Callable[[float], None], steps: Steps) -> Answer:
     """Repeat a call, at growing intervals, while it raises TransientServiceError; each new message is a step."""
     waited, seconds, told = 0.0, 1.0, ""
     while True:
@@ -126,17 +180,23 @@ def retry_while_transient(call: Callable[[], None], pause: Callable[[float], Non
         waited, seconds = waited + seconds, min(2 * seconds, 30.0)
 
 
-def resources(backend: Backend, everything: bool = False) -> tuple[Resource, ...]:
+def resources(backend: Backend, everything: bool = False, leave: Leave = leave_unsaid) -> tuple[Resource, ...]:
     """What is ours and exists now, newest first; on AWS each is looked for.
 
     Args:
         backend: where.
         everything: also what other workspaces made.
+        leave: hears what is not ours, or could not be looked at.
     """
     inventory = backend.inventory
-    return tuple(
-        found for found in inventory.resources(everything) if inventory.is_there(inventory.plan_removal(found))
-    )
+    there = []
+    for found in inventory.resources(everything, leave):
+        try:
+            if inventory.is_there(inventory.plan_removal(found)):
+                there.append(found)
+        except SconesError as exc:
+            leave(LeftAlone(found.kind, found.name, f"could not be looked at: {exc}"))
+    return tuple(there)
 
 
 def spent(backend: Backend, now: datetime) -> float:
@@ -152,7 +212,7 @@ def spent(backend: Backend, now: datetime) -> float:
 
 
 def remaining_resources(
-    backend: Backend, run: str | None = None, everything: bool = False
+    backend: Backend, run: str | None = None, everything: bool = False, leave: Leave = leave_unsaid
 ) -> tuple[RemainingResource, ...]:
     """List what is ours and exists, newest first.
 
@@ -160,9 +220,10 @@ def remaining_resources(
         backend: where.
         run: only what this run made; None for all runs.
         everything: also what other workspaces made.
+        leave: hears what is not ours, or could not be looked at.
     """
     return tuple(
         RemainingResource(found.kind, found.name, dollars_per_hour=found.dollars_per_hour)
-        for found in backend.inventory.resources(everything)
-        if run is None or found.run == run
+        for found in backend.inventory.resources(everything, leave)
+        if found.state != "deleted" and (run is None or found.run == run)
     )

@@ -26,7 +26,7 @@ from scones_ml.limits import (
     STATE_BYTES,
 )
 from scones_ml.plans import Resource
-from scones_ml.ports import Backend, Check
+from scones_ml.ports import Backend, Check, LeftAlone
 
 __all__ = ["examine", "limits", "machine", "resources"]
 
@@ -102,7 +102,10 @@ def _recipes(installed: Sequence[str]) -> Check:
 
 def resources(backend: Backend, now: datetime) -> Iterator[Check]:
     """What is past its time to live, and what a killed command left unfinished."""
-    found = lifecycle.resources(backend)
+    alone: list[LeftAlone] = []
+    found = lifecycle.resources(backend, leave=alone.append)
+    for unseen in alone:
+        yield Check(f"{unseen.kind} {unseen.name}", "error", unseen.reason, "see the message")
     for one in found:
         remedy = f"scones cleanup --run {one.run}{_on(backend)}"
         if one.expires and one.expires <= now:

@@ -25,6 +25,7 @@ from scones_ml.ports import (
     WorkflowModel,
     WorkflowRequest,
     choose_recipe,
+    mark_prefix,
     no_progress,
     no_steps,
 )
@@ -204,6 +205,8 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
     to = backend.buckets
     refs = []
     with recording(backend, Plan("run", backend.place_name, (_images(backend),))):
+        if to.shared:
+            mark_prefix(backend.store, to.input, to.uploads)
         for name, data in files:
             key = f"{to.uploads}{name}"
             etag = backend.store.write(to.input, key, data, "application/octet-stream")

@@ -13,6 +13,7 @@ from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import forget_training, half_trained
 from scones_ml.plans import Change, Ledger, Resource
+from scones_ml.ports import Leave, leave_unsaid
 
 __all__ = ["LocalInventory"]
 
@@ -65,7 +66,11 @@ class LocalInventory:
     def __init__(self, store: DirectoryObjectStore, deployer: LocalDeployer, ledger: Ledger) -> None:
         self._store, self._deployer, self._ledger = store, deployer, ledger
 
-    def resources(self, everything: bool = False) -> Sequence[Resource]:  # noqa: ARG002 - a workspace is all there is
+    def resources(
+        self,
+        everything: bool = False,  # noqa: ARG002 - a workspace is all there is
+        leave: Leave = leave_unsaid,  # noqa: ARG002
+    ) -> Sequence[Resource]:
         """See :meth:`scones_ml.ports.Inventory.resources`."""
         there = {(found.kind, found.name): found for found in self._there()}
         recorded = [

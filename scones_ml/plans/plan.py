@@ -55,8 +55,8 @@ class Plan:
         verb: ``"deploy"``.
         place: where: ``"local"`` or ``"aws:REGION"``.
         changes: in order.
-        unseen: why what exists could not be looked at, so that the plan is for a place where nothing is yet; empty
-            when the changes are what is left to do.
+        unseen: why what exists could not be looked at, so that the plan is for a place where nothing is yet, or, of
+            a cleanup, for what could be; empty when the changes are what is left to do.
     """
 
     verb: str

@@ -6,10 +6,17 @@ Functions. One contract suite per port runs against every implementation (``test
 
 from __future__ import annotations
 
-from scones_ml.ports.backend import Backend, Check, Inventory
+from scones_ml.ports.backend import Backend, Check, Inventory, Leave, LeftAlone, leave_unsaid
 from scones_ml.ports.classifier import Classifier
 from scones_ml.ports.deployment import BuiltInModel, Deployer, DeploymentRequest, Endpoint, RealTime, Serverless
-from scones_ml.ports.objects import CONCURRENT_REQUESTS, Buckets, ObjectStore, ObjectSummary, StoredObject
+from scones_ml.ports.objects import (
+    CONCURRENT_REQUESTS,
+    Buckets,
+    ObjectStore,
+    ObjectSummary,
+    StoredObject,
+    mark_prefix,
+)
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
 from scones_ml.ports.training import Recipe, RecipeChoice, Trainer, TrainingRequest, choose_recipe
 from scones_ml.ports.workflow import (
@@ -37,6 +44,8 @@ __all__ = [
     "Endpoint",
     "ImageResult",
     "Inventory",
+    "Leave",
+    "LeftAlone",
     "ObjectStore",
     "ObjectSummary",
     "Progress",
@@ -52,6 +61,8 @@ __all__ = [
     "WorkflowRequest",
     "WorkflowRunner",
     "choose_recipe",
+    "leave_unsaid",
+    "mark_prefix",
     "no_progress",
     "no_steps",
 ]

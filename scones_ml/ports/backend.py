@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,17 +14,43 @@ from scones_ml.ports.workflow import BulkRunner, WorkflowRunner
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
     from scones_ml.plans import Change, Ledger, Resource, Run
 
-__all__ = ["Backend", "Check", "Inventory"]
+__all__ = ["Backend", "Check", "Inventory", "Leave", "LeftAlone", "leave_unsaid"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """Something that cleanup does not touch.
+
+    Attributes:
+        kind: what it is, ``"stack"``.
+        name: its name or URI.
+        reason: why, and what to do.
+        foreign: whether it is known to be somebody else's; what may be ours, or could not be looked at, counts as left.
+    """
+
+    kind: str
+    name: str
+    reason: str
+    foreign: bool = False
+
+
+Leave = Callable[[LeftAlone], None]
+"""Hears what is left alone."""
+
+
+def leave_unsaid(_: LeftAlone) -> None:
+    """Hear nothing."""
 
 
 class Inventory(Protocol):
     """Knows what verbs have made, and deletes it."""
 
-    def resources(self, everything: bool = False) -> Sequence[Resource]:
+    def resources(self, everything: bool = False, leave: Leave = leave_unsaid) -> Sequence[Resource]:
         """What is ours and exists, or may exist, newest first; what a user asked for by name and has is left out.
 
         Args:
             everything: also what other workspaces made.
+            leave: hears what is not ours, or could not be looked at; neither keeps the rest from being found.
         """
         ...
 
@@ -36,8 +62,11 @@ class Inventory(Protocol):
         """Whether what a change is about exists, and is ours."""
         ...
 
-    def remove(self, change: Change) -> None:
+    def remove(self, change: Change) -> LeftAlone | None:
         """Remove one; nothing happens when it is not there, or is not ours.
+
+        Returns:
+            What is there and somebody else's; None when nothing is.
 
         Raises:
             TransientServiceError: refused for now.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:  # pydantic is slow to import, and a request holds no event
     from scones_ml.events import ImageRef
 
-__all__ = ["CONCURRENT_REQUESTS", "Buckets", "ObjectStore", "ObjectSummary", "StoredObject"]
+__all__ = ["CONCURRENT_REQUESTS", "Buckets", "ObjectStore", "ObjectSummary", "StoredObject", "mark_prefix"]
 
 CONCURRENT_REQUESTS: Final = 10
 """Requests to a store that are worth sending at the same time: botocore keeps ten connections to a service
@@ -67,6 +67,20 @@ class ObjectStore(Protocol):
     def delete(self, bucket: str, key: str) -> None:
         """Delete one object; nothing happens when it is not there."""
         ...
+
+
+def mark_prefix(store: ObjectStore, bucket: str, prefix: str) -> None:
+    """Write the object that makes a prefix ours to remove, before the first one below it.
+
+    Its key is the prefix itself and it is empty, as S3's console makes folders.
+
+    Args:
+        store: S3.
+        bucket: its name.
+        prefix: with a slash at its end; an empty one, a whole bucket, is never ours.
+    """
+    if prefix:
+        store.write(bucket, prefix, b"", "application/x-directory")
 
 
 @dataclass(frozen=True, slots=True)

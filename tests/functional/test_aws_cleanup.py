@@ -12,16 +12,18 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.backends import get_backend
 
 from scones_ml import lifecycle
 from scones_ml.aws.backend import AwsBackend
-from scones_ml.aws.endpoint_logs import delete_logs, has_logs, log_group
+from scones_ml.aws.endpoint_logs import log_group
 from scones_ml.aws.inventory import AwsInventory
-from scones_ml.aws.objects import delete_objects, has_objects
+from scones_ml.aws.objects import delete_objects, has_objects, ours_since
 from scones_ml.aws.resources import Resources
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Ledger, Plan, Resource, Run, execute
+from scones_ml.ports import mark_prefix
 from scones_ml.sagemaker.resource_kinds import KINDS
 
 BUCKET = "scones-cleanup"
@@ -148,10 +150,11 @@ def test_a_prefix_goes_with_its_versions(
     """Objects on record go with their older versions and delete markers, neighbours stay; no bucket is ever emptied."""
     s3 = aws("s3")
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    backend = AwsBackend(folder / ".scones")
+    mark_prefix(backend.store, BUCKET, "data/")
     for key in ("data/a", "data/a", "data/b", "data-of-others/a"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"1")
     s3.delete_object(Bucket=BUCKET, Key="data/b")
-    backend = AwsBackend(folder / ".scones")
     for uri in (f"s3://{BUCKET}/data/", f"s3://{BUCKET}/"):
         plan = Plan("stage", "aws:us-east-1", (Change("create", "objects", uri, ""),))
         execute(plan, lambda _: None, backend.ledger, backend.current_run)
@@ -198,20 +201,45 @@ def test_logs_outlive_their_endpoint_on_record(
     assert lifecycle.plan_cleanup(backend).changes == ()
 
 
-def test_what_an_earlier_endpoint_said_stays(tmp_path: Path, aws: Callable[[str], Any]) -> None:
-    """Of a log group that is older than our endpoint only the streams that are younger go, and the group stays."""
-    logs, group = aws("logs"), log_group("scones")
-    logs.create_log_group(logGroupName=group)
-    logs.create_log_stream(logGroupName=group, logStreamName="AllTraffic/i-1")
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    assert not has_logs(Resources(), group, tomorrow)
-    delete_logs(Resources(), group, tomorrow)
-    assert len(logs.describe_log_streams(logGroupName=group)["logStreams"]) == 1
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    assert has_logs(Resources(), group, yesterday)
-    delete_logs(Resources(), group, yesterday)
-    delete_logs(Resources(), group, yesterday)
-    assert not has_logs(Resources(), group, yesterday)
+def test_a_log_group_that_is_older_stays(
+    folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log group that was there before our endpoint is another endpoint's, too: it stays, untagged, and is named."""
+    aws("logs").create_log_group(logGroupName=log_group("scones"))
+    assert main(["deploy", str(tiny_model), "--on", "aws"]) == 0
+    get_backend("sagemaker")["123456789012"]["us-east-1"].endpoints["scones"].creation_time += timedelta(days=1)
+    capsys.readouterr()
+    assert main(["cleanup", "--on", "aws"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "0 resources left\n"
+    assert f"log group {log_group('scones')} is left alone: not ours: it has no tag scones:project=scones" in said.err
+    assert len(aws("logs").describe_log_groups()["logGroups"]) == 1
+
+
+def test_logs_go_when_somebody_deleted_the_endpoint(
+    folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log group bears our tag from the deployment on, so it goes though somebody else deleted the endpoint."""
+    aws("logs").create_log_group(logGroupName=log_group("scones"))
+    get_backend("logs")["123456789012"]["us-east-1"].groups[log_group("scones")].creation_time += 86_400_000
+    assert main(["deploy", str(tiny_model), "--on", "aws"]) == 0
+    aws("sagemaker").delete_endpoint(EndpointName="scones")
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    assert aws("logs").describe_log_groups()["logGroups"] == []
+
+
+def test_a_log_group_whose_name_somebody_took_stays(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Our tag on a log group does not outweigh that somebody else's endpoint writes to it now."""
+    sagemaker, logs = aws("sagemaker"), aws("logs")
+    variant = {"VariantName": "a", "ModelName": "m", "InstanceType": "ml.t2.medium", "InitialInstanceCount": 1}
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE)
+    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="scones", EndpointConfigName="c")
+    logs.create_log_group(logGroupName=log_group("scones"), tags={"scones:project": "scones", "scones:run": "1"})
+    assert cleanup(capsys, "--all") == (0, "0 resources left\n")
+    assert len(logs.describe_log_groups()["logGroups"]) == 1
 
 
 @pytest.mark.parametrize("project", ["scones", "another"])
@@ -244,8 +272,10 @@ def test_a_stack_whose_buckets_bear_no_tag_stays(
 
 def test_a_bucket_that_is_gone_holds_nothing(aws: Callable[[str], Any]) -> None:
     """Objects on record whose bucket somebody has deleted are gone."""
-    assert not has_objects(Resources(), "s3://scones-deleted-long-ago/data/")
-    delete_objects(Resources(), "s3://scones-deleted-long-ago/data/")
+    uri = "s3://scones-deleted-long-ago/data/"
+    assert not has_objects(Resources(), uri)
+    assert ours_since(Resources(), uri) is None
+    delete_objects(Resources(), uri, datetime.now(UTC))
 
 
 def test_a_job_is_stopped(folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,7 +304,11 @@ class Busy(Resources):
         return {"EndpointStatus": status} if status else None
 
     def tags(self, kind: str, name: str, found: object = None) -> dict[str, str]:
-        return {"scones:project": "scones"}
+        return {"scones:project": "scones", "scones:run": "1"}
+
+    def call(self, service: str, operation: str, request: object, what: str) -> dict[str, Any]:
+        assert operation == "DescribeLogGroups"
+        return {"logGroups": []}
 
     def perform(self, change: Change, run: Run) -> None:
         self.deleted.append(change.name)
