@@ -221,7 +221,7 @@ def test_logs_go_when_somebody_deleted_the_endpoint(
 ) -> None:
     """The log group bears our tag from the deployment on, so it goes though somebody else deleted the endpoint."""
     aws("logs").create_log_group(logGroupName=log_group("scones"))
-    get_backend("logs")["123456789012"]["us-east-1"].groups[log_group("scones")].creation_time += 86_400_000
+    get_backend("logs")["123456789012"]["us-east-1"].groups[log_group("scones")].creation_time += timedelta(days=1)
     assert main(["deploy", str(tiny_model), "--on", "aws"]) == 0
     aws("sagemaker").delete_endpoint(EndpointName="scones")
     assert cleanup(capsys) == (0, "0 resources left\n")
