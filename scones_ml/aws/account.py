@@ -38,8 +38,10 @@ _READING: Final[Mapping[str, tuple[str, ...]]] = {
         "application-autoscaling:TagResource",
     ),
     "cleanup": (
-        *("s3:ListBucketVersions", "logs:DescribeLogGroups", "logs:DeleteLogGroup", "sagemaker:StopTrainingJob"),
-        *("sagemaker:ListEndpoints", "sagemaker:ListTrainingJobs", "cloudformation:DescribeStacks"),
+        *("s3:ListBucketVersions", "s3:GetObject", "s3:GetBucketTagging", "sagemaker:StopTrainingJob"),
+        *("logs:DescribeLogGroups", "logs:ListTagsForResource", "logs:TagResource", "logs:DeleteLogGroup"),
+        *("sagemaker:ListEndpoints", "sagemaker:ListTrainingJobs", "tag:GetResources"),
+        *("cloudformation:DescribeStacks", "cloudformation:DescribeStackResources"),
     ),
 }
 """What verbs need beside the permissions that their plans name."""
@@ -125,7 +127,7 @@ def _wanted(environment: AwsEnvironment, caller: str, plans: Iterable[Plan]) -> 
         if service == "s3":
             bucket = f"arn:{partition}:s3:::{environment.bucket}"
             prefix = f"{environment.prefix}/" if environment.prefix else ""
-            return bucket if "List" in action else f"{bucket}/{prefix}scones"
+            return bucket if "Bucket" in action else f"{bucket}/{prefix}scones"
         if action == "iam:PassRole":
             return environment.role
         if service == "states":

@@ -339,7 +339,17 @@ def test_what_could_not_be_looked_at_is_named(
 def test_a_clean_account_takes_few_calls(account: Account) -> None:
     """Cleaning up everything where there is nothing asks each service once before and once after."""
     assert account.cleanup() == ((), [])
-    assert len(account.calls) <= 22
+    assert len(account.calls) == 2 * len(set(account.calls)) == 20
+
+
+def test_the_page_names_what_cleaning_up_everything_takes(account: Account) -> None:
+    """Each call that removes a stack, what it left and what bears our tag is in docs/aws.md."""
+    account.make_stack(project="vision")
+    put_alarm(account, "made-by-hand", OURS)
+    account.client("logs").create_log_group(logGroupName="/aws/lambda/left", tags={"scones:project": "scones"})
+    assert account.cleanup() == ((), [])
+    page = (Path(__file__).parents[2] / "docs" / "aws.md").read_text(encoding="utf-8")
+    assert {call for call in account.calls if f":{call}`" not in page} == set()
 
 
 def test_the_description_is_the_templates() -> None:

@@ -48,7 +48,7 @@ def backend_of(service: str) -> Any:
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """Makes clients of an empty account of moto's, which is in this process: calls are many, and no network is needed."""
+    """Makes clients of an empty account of moto's, in this process: calls are many, and need no network."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
