@@ -15,7 +15,7 @@ from typing import Any, Final
 from scones_ml.aws.endpoint_logs import log_group
 from scones_ml.aws.log_groups import delete_logs, find_logs, is_of, tag_logs, tags_of_logs
 from scones_ml.aws.objects import delete_objects, has_objects, ours_since
-from scones_ml.aws.orphans import tagged_buckets_and_logs
+from scones_ml.aws.orphans import Tagged, tagged_buckets_and_logs
 from scones_ml.aws.resources import MOVING, PROJECT, RUNNING, Resources, status_of, tags_of
 from scones_ml.aws.stacks import Stacks, bucket_tags, describe_stack
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price
@@ -294,23 +294,29 @@ class AwsInventory:
     def _left_by_stacks(self, leave: Leave) -> Iterator[Resource]:
         """Log groups of stacks that are gone; buckets of theirs are named, for they may hold what somebody wants."""
         try:
-            for one in tagged_buckets_and_logs(self._aws):
-                tags = one.tags
-                if tags.get("scones:project") != PROJECT and tags.get("aws:cloudformation:stack-name") != self._stack:
-                    continue
-                if self._stacks.owner(tags, [one.name]):
-                    continue
-                if one.kind == "log group" and tags.get("scones:project") == PROJECT:
-                    if find_logs(self._aws, one.name):
-                        yield self._found("log group", one.name, {}, tags)
-                elif one.kind == "log group" or bucket_tags(self._aws, one.name):
-                    remove = f"s3 rb --force s3://{one.name}"
-                    if one.kind == "log group":
-                        remove = f"logs delete-log-group --log-group-name {one.name}"
-                    reason = f"it bears our tag and no stack owns it: if nobody needs it, `aws {remove}`"
-                    leave(LeftAlone(one.kind, one.name, reason))
+            tagged = list(tagged_buckets_and_logs(self._aws))
         except SconesError as exc:
             leave(LeftAlone("bucket", "of stacks that are gone", _unseen(exc)))
+            return
+        for one in tagged:
+            try:
+                if not self._is_left_by_a_stack(one):
+                    continue
+            except SconesError as exc:
+                leave(LeftAlone(one.kind, one.name, _unseen(exc)))
+                continue
+            if one.kind == "log group" and one.tags["scones:project"] == PROJECT:
+                yield self._found(one.kind, one.name, {}, one.tags)
+            else:
+                remove = "logs delete-log-group --log-group-name " if one.kind == "log group" else "s3 rb --force s3://"
+                reason = f"it bears our tag and no stack owns it: if nobody needs it, `aws {remove}{one.name}`"
+                leave(LeftAlone(one.kind, one.name, reason))
+
+    def _is_left_by_a_stack(self, one: Tagged) -> bool:
+        ours = one.tags["scones:project"] == PROJECT or one.tags.get("aws:cloudformation:stack-name") == self._stack
+        if not ours or self._stacks.owner(one.tags, [one.name]):
+            return False
+        return bool(find_logs(self._aws, one.name) if one.kind == "log group" else bucket_tags(self._aws, one.name))
 
     def _found(self, kind: str, name: str, found: Mapping[str, Any], tags: Mapping[str, str]) -> Resource:
         return Resource(

@@ -58,7 +58,7 @@ def dollars(amount: float | None) -> str:
 
 def _show(plan: Plan) -> None:
     if not plan.changes:
-        terminal.out.print(f"{plan.verb}: nothing to do")
+        terminal.out.print(f"{plan.verb}: nothing {'else is known to be ours' if plan.unseen else 'to do'}")
         return
     if plan.unseen and plan.verb != "cleanup":  # which names each thing by itself
         terminal.say(f"as if nothing were there yet, since it could not be looked at: {plan.unseen}")

@@ -108,7 +108,9 @@ def status(
         )
         _say_what_stays(alone)
         return
-    if not rows:
+    if not rows and not all(one.foreign for one in alone):
+        terminal.out.print("nothing else is there")
+    elif not rows:
         terminal.out.print("nothing is there")
     else:
         dead = set() if on == "aws" else {name for backend in places for name in _dead(backend)}

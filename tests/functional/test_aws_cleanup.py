@@ -169,6 +169,60 @@ def test_a_prefix_goes_with_its_versions(
     assert "DeleteMarkers" not in answer
 
 
+def on_record(backend: AwsBackend, kind: str, *names: str) -> None:
+    """Write down that things were made."""
+    plan = Plan("stage", "aws:us-east-1", tuple(Change("create", kind, name, "") for name in names))
+    execute(plan, lambda _: None, backend.ledger, backend.current_run)
+
+
+def test_what_bears_no_mark_is_named(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Objects on record that we did not write, or that somebody has replaced or copied, stay, with what to do."""
+    s3, backend = aws("s3"), AwsBackend(folder / ".scones")
+    s3.put_object(Bucket=BUCKET, Key="theirs/a", Body=b"1")
+    backend.store.write(BUCKET, "ours.tar.gz", b"1", "application/gzip")
+    s3.copy_object(Bucket=BUCKET, Key="copy.tar.gz", CopySource={"Bucket": BUCKET, "Key": "ours.tar.gz"})
+    backend.store.write(BUCKET, "replaced.tar.gz", b"1", "application/gzip")
+    s3.put_object(Bucket=BUCKET, Key="replaced.tar.gz", Body=b"2")
+    on_record(backend, "objects", f"s3://{BUCKET}/theirs/")
+    on_record(backend, "object", *(f"s3://{BUCKET}/{name}.tar.gz" for name in ("ours", "copy", "replaced")))
+    for options in ((), ("--all",)):
+        code, said = cleanup(capsys, *options)
+        assert code == 1
+        assert "3 resources left" in said
+        assert re.search(
+            f"^objects s3://{BUCKET}/theirs/: .* `aws s3 rm --recursive s3://{BUCKET}/theirs/`$", said, re.M
+        )
+        assert f"`aws s3 rm s3://{BUCKET}/copy.tar.gz`" in said
+    assert main(["cleanup", "--on", "aws", "--all", "--dry-run"]) == 1
+    assert "cleanup: nothing else is known to be ours" in capsys.readouterr().out
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert keys == ["copy.tar.gz", "replaced.tar.gz", "theirs/a"]
+
+
+def test_what_was_deleted_before_a_prefix_was_ours_stays(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody's photograph that was deleted before can still be brought back; what we wrote, and deleted, goes."""
+    s3, backend = aws("s3"), AwsBackend(folder / ".scones")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=BUCKET, Key="holiday/beach.jpg", Body=b"the only copy")
+    s3.delete_object(Bucket=BUCKET, Key="holiday/beach.jpg")
+    for version in get_backend("s3")["123456789012"]["aws"].buckets[BUCKET].keys.getlist("holiday/beach.jpg"):
+        version.last_modified -= timedelta(days=1)
+    mark_prefix(backend.store, BUCKET, "holiday/")
+    for key in ("holiday/beach.jpg", "holiday/hills.jpg"):
+        backend.store.write(BUCKET, key, b"ours", "image/jpeg")
+    backend.store.delete(BUCKET, "holiday/hills.jpg")
+    backend.store.delete(BUCKET, "holiday/")
+    on_record(backend, "objects", f"s3://{BUCKET}/holiday/")
+    assert cleanup(capsys) == (0, "0 resources left\n")
+    answer = s3.list_object_versions(Bucket=BUCKET)
+    assert [(one["Key"], one["IsLatest"]) for one in answer["Versions"]] == [("holiday/beach.jpg", False)]
+    assert len(answer["DeleteMarkers"]) == 1
+
+
 def test_a_package_that_a_model_loads_stays(
     folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

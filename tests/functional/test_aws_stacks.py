@@ -229,7 +229,9 @@ def test_a_protected_stack_keeps_what_it_holds(account: Account) -> None:
     assert account.client("s3").list_objects_v2(Bucket="scones-inputbucket")["KeyCount"] == 1
 
 
-@pytest.mark.parametrize("status", [*ENDED, "DELETE_IN_PROGRESS"])
+@pytest.mark.parametrize(
+    "status", ["CREATE_COMPLETE", "DELETE_FAILED", "DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"]
+)
 def test_a_stack_of_somebody_else_is_named_and_stays(account: Account, status: str) -> None:
     """A stack of our name that bears neither tag nor description of ours is somebody else's, in whatever state."""
     body = {"Resources": {"InputBucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "theirs"}}}}
@@ -315,16 +317,14 @@ def test_what_a_stack_left_is_removed_or_named(account: Account) -> None:
         ("GetResources", "bucket"),
     ],
 )
-@pytest.mark.parametrize("error", [ConfigurationError, TransientServiceError])
-def test_what_could_not_be_looked_at_is_named(
-    account: Account, operation: str, kind: str, error: type[Exception]
-) -> None:
+def test_what_could_not_be_looked_at_is_named(account: Account, operation: str, kind: str) -> None:
     """What AWS refuses to show is left over by name, in a plan, too; the rest is removed all the same."""
     account.make_stack(project="vision")
     put_alarm(account, "ours", OURS, {"Key": "scones:run", "Value": "1"})
     account.client("sagemaker").create_model(
         ModelName="ours", ExecutionRoleArn=ROLE, Tags=[OURS, {"Key": "scones:run", "Value": "1"}]
     )
+    error = TransientServiceError if operation == "ListEndpoints" else ConfigurationError
     account.refuse[operation] = error("who am I may not do that")
     alone: list[LeftAlone] = []
     plan = lifecycle.plan_cleanup(account.backend(), everything=True, leave=alone.append)
