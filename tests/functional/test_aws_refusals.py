@@ -115,7 +115,7 @@ def test_a_bucket_of_another_account(forbidding_s3: None, photo: Path, capsys: p
     line = refusal(capsys, "run", str(photo), "--on", "aws")
     assert line.startswith("s3://pictures/runs/")
     assert line.endswith(
-        "/photo.png: AccessDenied: arn:aws:sts::123456789012:user/moto may not s3:PutObject there: "
+        "/: AccessDenied: arn:aws:sts::123456789012:user/moto may not s3:PutObject there: "
         "have it allowed (docs/security.md); or the bucket is another account's"
     )
 

@@ -298,7 +298,7 @@ def test_run(folder: Path, proxy: Proxy) -> None:
         name="images", definition=definition, roleArn="arn:aws:iam::123456789012:role/scones"
     )
     Image.new("RGB", (20, 20)).save(folder / "a.png")
-    for at, operation in ((1, "PUTObject"), (2, "StartExecution")):
+    for at, operation in ((1, "PUTObject"), (2, "PUTObject"), (3, "StartExecution")):  # the first marks the prefix
         for when in _WHEN:
             assert run(folder, proxy, "run", "a.png", "--on", "aws", at=at, when=when)[0] == -signal.SIGKILL
             assert proxy.seen[-1] == operation
