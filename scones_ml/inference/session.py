@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,7 @@ def open_session(graph: bytes, name: str, remedy: str) -> onnxruntime.InferenceS
         ConfigurationError: the graph holds what a classifier does not need, or ONNX Runtime cannot load it.
         MissingExtraError: ONNX Runtime is not installed.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # newer ones report to Microsoft, by way of ~/.cache
     try:
         import onnxruntime
     except ModuleNotFoundError as exc:
