@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from scones_ml.events import FilteredImage, ImageRef
 from scones_ml.ports import Backend, ObjectStore, Progress, Steps, TrainingRequest, no_progress, no_steps
@@ -27,6 +29,54 @@ if TYPE_CHECKING:
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is no fault of the code
 hypothesis.settings.load_profile("any machine")
+
+_ROOT = Path(__file__).parents[1]
+_HELD = pytest.StashKey[dict[str, tuple[int, int]]]()
+set_hypothesis_home_dir(_ROOT / ".hypothesis")  # wherever a test works: what failed once is tried again
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember what the checkout holds: the tests leave it so."""
+    if not hasattr(session.config, "workerinput"):
+        session.stash[_HELD] = _beside("checkout").snapshot(_ROOT)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where a test wrote into the checkout."""
+    if _HELD not in session.stash:
+        return
+    checkout = _beside("checkout")
+    if left := checkout.left_behind(session.stash[_HELD], checkout.snapshot(_ROOT)):
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(f"ERROR: written into the checkout meanwhile, by a test or by you: {', '.join(left[:20])}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and no tool that it starts, writes into the home folder of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def _working_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New folders, one a test."""
+    base = tmp_path_factory.mktemp("working")
+    return (base / str(number) for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def _working_folder(_working_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test works in an empty folder: what a command leaves in its default workspace goes there."""
+    folder = next(_working_folders)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
 
 
 @pytest.fixture(scope="session")
@@ -99,8 +149,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _write_brightness_model(tmp_path_factory.mktemp("model"))
 
 
-def _write_brightness_model(folder: Path, threshold: float | None = 0.9) -> Path:
-    """Write a model whose P(motorcycle) is the sigmoid of the mean red, from -6 at black to +6 at full red."""
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a model like `tiny_model` of other classes, by their names; some call no image by the third and later."""
+    return lambda *labels, **facts: _write_brightness_model(tmp_path_factory.mktemp("other"), labels, **facts)
+
+
+def _write_brightness_model(
+    folder: Path, labels: tuple[str, ...] = ("bicycle", "motorcycle"), threshold: float | None = 0.9, slope: float = 6
+) -> Path:
+    """Write a model whose P of the second class is the sigmoid of the mean red, from -slope at black to full red."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -114,23 +172,25 @@ def _write_brightness_model(folder: Path, threshold: float | None = 0.9) -> Path
         helper.make_node("Add", ["scaled", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
-    weights = np.zeros((3, 2), np.float32)
-    weights[0] = (-6 / 255, 6 / 255)
+    weights = np.zeros((3, len(labels)), np.float32)
+    weights[0, :2] = (-slope / 255, slope / 255)
+    bias = np.full(len(labels), -9, np.float32)  # of classes that no image is taken for
+    bias[:2] = (slope / 2, -slope / 2)
     graph = helper.make_graph(
         nodes,
         "brightness",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 8, 8, 3])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(labels)])],
         [
             numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
             numpy_helper.from_array(weights, "weights"),
-            numpy_helper.from_array(np.array([3, -3], np.float32), "bias"),
+            numpy_helper.from_array(bias, "bias"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     (folder / MODEL_GRAPH).write_bytes(model.SerializeToString())
-    card = ModelCard(labels=("bicycle", "motorcycle"), input_size=8, threshold=threshold)
+    card = ModelCard(labels=labels, input_size=8, threshold=threshold)
     (folder / MODEL_CARD).write_text(card.model_dump_json())
     return folder
 
@@ -147,9 +207,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def artefacts() -> Path:
-    """A folder that outlives the tests: screenshots to be looked at, named by SCONES_TEST_ARTEFACTS."""
-    return Path(os.environ.get("SCONES_TEST_ARTEFACTS") or Path(__file__).parents[1] / "build" / "artefacts")
+def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: a folder that outlives the tests where SCONES_TEST_ARTEFACTS names one."""
+    named = os.environ.get("SCONES_TEST_ARTEFACTS")
+    return Path(named).resolve() if named else tmp_path_factory.mktemp("artefacts")
 
 
 def _beside(name: str) -> ModuleType:
