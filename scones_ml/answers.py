@@ -31,7 +31,7 @@ from typing import Final, NamedTuple
 
 from scones_ml import strict_json
 
-__all__ = ["SUM_TOLERANCE", "read_probabilities"]
+__all__ = ["SUM_TOLERANCE", "OtherClassesError", "read_probabilities"]
 
 SUM_TOLERANCE: Final = 1e-3
 """How far from 1 probabilities may add up: float32 softmax, and those that travelled as short decimals."""
@@ -44,6 +44,10 @@ _NPY = b"\x93NUMPY"
 _NPY_HEADER = rb"\{'descr': '<f([48])', 'fortran_order': (?:False|True), 'shape': \((?:1, )?(\d{1,9}),?\), \}\s*"
 _DECIMAL = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*"
 _PLACE = r"(?:LABEL_)?(0|[1-9][0-9]{0,5})"
+
+
+class OtherClassesError(ValueError):
+    """The answer is of other classes than those that were asked for."""
 
 
 class _Scores(NamedTuple):
@@ -72,8 +76,9 @@ def read_probabilities(answer: bytes, labels: Sequence[str] | None = None) -> tu
         Two or more numbers that are not negative and add up to 1 within `SUM_TOLERANCE`.
 
     Raises:
-        ValueError: the answer is in no form that is known, of several images or of other classes, or its numbers are
-            no probabilities. The message goes on after "the answer".
+        OtherClassesError: the answer is of other classes.
+        ValueError: the answer is in no form that is known or of several images, or its numbers are no probabilities.
+            Each message goes on after "the answer".
     """
     scores = _scores(_document(answer))
     numbers = _numbers(scores.numbers)
@@ -82,7 +87,7 @@ def read_probabilities(answer: bytes, labels: Sequence[str] | None = None) -> tu
     if len(numbers) < 2 or min(numbers) < 0 or not abs(sum(numbers) - 1) <= SUM_TOLERANCE:
         raise ValueError("is not a probability vector")
     if labels is not None and len(numbers) != len(labels):
-        raise ValueError(f"is of {len(numbers)} classes")
+        raise OtherClassesError(f"is of {len(numbers)} classes")
     return numbers
 
 
@@ -200,7 +205,7 @@ def _in_order(scores: _Scores, numbers: tuple[float, ...], labels: Sequence[str]
     if by_name.keys().isdisjoint(labels or ()) and (by_place := _by_place(by_name)):
         return by_place
     if labels is not None:
-        raise ValueError("names other classes")
+        raise OtherClassesError("names other classes")
     if scores.sorted_by_score:
         raise ValueError("names its classes, whose order is not known")
     return numbers

@@ -44,7 +44,7 @@ _BLANK: Final = ("", "\ufeff", b"", b"\xef\xbb\xbf")
 _LONGEST_LINE = 2 * 2 * ENDPOINT_REQUEST_BYTES * 4 // 3
 """Bytes: a request and its answer, a third longer in base64, and as much again for what JSON escapes."""
 _BUFFER = 2**18  # bytes; lines are long
-_LATENCY = "latency_ms="
+_LATENCY, _MODEL = "latency_ms=", "model="
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ class Capture:
             return read_probabilities(self.output.data, labels)
         except ValueError:
             return None
+
+    def model(self) -> str | None:
+        """Which model answered, ``"sha256:..."`` of its graph; None where the container did not say so."""
+        said = (one.removeprefix(_MODEL) for one in reversed(self.custom_attributes) if one.startswith(_MODEL))
+        return next(said, None)  # the container's own comes last
 
     def latency_ms(self) -> float | None:
         """How long the model took, where the container said so (the custom attribute ``latency_ms``)."""

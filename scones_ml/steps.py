@@ -22,6 +22,7 @@ from scones_ml.events import (
     ImageOutcome,
     ImageRef,
     SerializedImage,
+    classes_id,
     is_image_key,
     queued,
     start_event,
@@ -144,6 +145,7 @@ def classify_image_data(image: SerializedImage, data: bytes, classifier: Classif
         label=label,
         confidence=confidence,
         model=classifier.model,
+        classes=classes_id(classifier.labels),
     )
 
 
@@ -340,6 +342,7 @@ def _verdict(
         label=label,
         confidence=confidence,
         model=classifier.model,
+        classes=classes_id(classifier.labels),
         **verdict._asdict(),
     )
 

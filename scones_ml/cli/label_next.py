@@ -10,12 +10,13 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
-from scones_ml.cli.options import Json, On, Workspace
+from scones_ml.cli.options import EndpointName, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef
-    from scones_ml.ports import Backend, ObjectStore
+    from scones_ml.ports import Backend
+    from scones_ml.review.queue import Queue
 
 __all__ = ["label_next"]
 
@@ -24,7 +25,10 @@ Source = Annotated[
     str | None,
     typer.Argument(help="A folder, or s3://BUCKET/PREFIX, of images; what `scones run` left to review otherwise."),
 ]
-Model = Annotated[Path | None, typer.Option("--model", help="Whose doubts count; WORKSPACE/model otherwise.")]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", help="Whose doubts count; the running endpoint's otherwise, else WORKSPACE/model."),
+]
 Answers = Annotated[
     Path | None,
     typer.Option("--answers", help="Images answered there are left out; WORKSPACE/reviews/answers.jsonl."),
@@ -36,26 +40,36 @@ def label_next(
     count: Count,
     source: Source = None,
     model: Model = None,
+    endpoint: EndpointName = None,
     answers: Answers = None,
     on: On = "local",
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
     """Name the images whose labels would help the model most: doubtful ones, and no two alike."""
+    from scones_ml.inference.model import read_card
     from scones_ml.lifecycle import label_next as choosing
     from scones_ml.review.annotations import AnnotationFile
 
     backend = backends_of(context).backend("local" if source else on, workspace)
-    store, images = _queued(backend) if source is None else _listed(source, backend)
+    chosen = model or _own_model(backend, endpoint, workspace)
+    others = 0
+    if source is None:
+        queue = _queued(backend).of(read_card(chosen).labels)
+        images, others = [image.ref for image in queue.images], queue.others
+    else:
+        images = _listed(source, backend)
     file = AnnotationFile(answers or workspace / "reviews" / "answers.jsonl")
-    answered = {answer.image_id for answer in file.read().current}
+    answered = {answer.image_id for answer in file.read().of(read_card(chosen).labels).current}
     waiting = [image for image in images if image.image_id not in answered]
+    if others:
+        terminal.say(f"{others:,} outcomes of models of other classes are left out: --model MODEL takes one model's")
     if not waiting:
         said = f" but {len(images):,} that have an answer" if images else ""
         remedy = "give a folder of images, or s3://BUCKET/PREFIX" if source else "run some with `scones run`"
         raise ConfigurationError(f"there are no images in {source or 'the review queue'}{said}: {remedy}")
     with terminal.progress("look") as progress:
-        wanted = choosing.label_next(model or workspace / "model", store, waiting, count, progress)
+        wanted = choosing.label_next(chosen, backend.store, waiting, count, progress)
     if json:
         terminal.print_json(
             [
@@ -74,20 +88,41 @@ def _name(image: ImageRef, source: str | None) -> str:
     return image.uri if source is None or source.startswith("s3://") else str(Path(source) / image.s3_key)
 
 
-def _queued(backend: Backend) -> tuple[ObjectStore, list[ImageRef]]:
+def _own_model(backend: Backend, endpoint: str | None, workspace: Path) -> Path:
+    """The model of the endpoint that runs, where one does; else the workspace's.
+
+    Raises:
+        ConfigurationError: the endpoint does not say where its model is, and the workspace's is of other classes.
+    """
+    from scones_ml import lifecycle
+    from scones_ml.inference.model import MODEL_CARD, read_card
+
+    own = workspace / "model"
+    if endpoint is None and backend.place_name != "local":
+        return own
+    served = lifecycle.endpoint_in_service(backend, endpoint, lambda found: (found.labels, found.folder))
+    if served is None:
+        return own
+    if served.folder:
+        return Path(served.folder)
+    if (own / MODEL_CARD).is_file() and read_card(own).labels == served.labels:
+        return own
+    raise ConfigurationError(f"the endpoint {served.name} does not say where its model is: give --model MODEL")
+
+
+def _queued(backend: Backend) -> Queue:
     from scones_ml.review.queue import read_queue
 
     with terminal.progress("queue") as progress:
-        queue = read_queue(backend.store, backend.buckets.output, progress=progress)
-    return backend.store, [image.ref for image in queue.images]
+        return read_queue(backend.store, backend.buckets.output, progress=progress)
 
 
-def _listed(source: str, backend: Backend) -> tuple[ObjectStore, list[ImageRef]]:
+def _listed(source: str, backend: Backend) -> list[ImageRef]:
     from scones_ml.events import ImageRef, is_image_key
     from scones_ml.local.workspace import image_location
 
     bucket, prefix = image_location(source)
-    return backend.store, [
+    return [
         ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag)
         for found in backend.store.list(bucket, prefix)
         if is_image_key(found.key)

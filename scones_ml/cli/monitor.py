@@ -6,13 +6,13 @@ import re
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
-from scones_ml.cli.options import Html, Json, On, Workspace
+from scones_ml.cli.options import EndpointName, Html, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 from scones_ml.settings import check_threshold
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scones_ml.events import ImageRef
     from scones_ml.monitoring import Monitoring, Reference
+    from scones_ml.ports import Endpoint
 
 __all__ = ["monitor"]
 
@@ -38,7 +39,10 @@ Paths = Annotated[
 Since = Annotated[
     str | None, typer.Option("--since", help="Leave out what is older: 2026-11-01, 2026-11-01T08:00, 7d, 12h or 30m.")
 ]
-ModelOption = Annotated[Path | None, typer.Option("--model", help="Class names and threshold come from it.")]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", help="Class names and threshold come from it; of the running endpoint otherwise."),
+]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -56,6 +60,7 @@ FalseAlarms = Annotated[
     float, typer.Option("--false-alarms", help="The most that the chance of ever a false alarm may be.")
 ]
 FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 3 when there is an alarm.")]
+AllModels = Annotated[bool, typer.Option("--all", help="Count the answers of other models of the same classes, too.")]
 Objects = Annotated[
     str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the images, to name each answer's object.")
 ]
@@ -66,6 +71,8 @@ def monitor(
     paths: Paths = None,
     since: Since = None,
     model: ModelOption = None,
+    endpoint: EndpointName = None,
+    all_models: AllModels = False,
     data: Data = None,
     reference: ReferenceFile = None,
     save_reference: SaveReference = None,
@@ -80,13 +87,17 @@ def monitor(
 ) -> None:
     """Look at captured requests: volume, classes, confidence, reviews, drift, and how often the model is right."""
     from scones_ml import backends
-    from scones_ml.inference.model import read_card
 
     if threshold is not None:
         check_threshold(threshold, "--threshold")
-    sources = paths or [backends_of(context).backend(on, workspace).captures]
+    needed = model is None and reference is None
+    served = _endpoint(context, on, workspace, endpoint, paths) if needed or endpoint else None
+    if served and endpoint and not paths:
+        sources = [served.captures]
+    else:
+        sources = paths or [backends_of(context).backend(on, workspace).captures]
     rows = chain.from_iterable([backends.capture_records(source) for source in sources])
-    card = read_card(model) if model else None
+    facts = _facts(model, served if needed else None)
     from scones_ml import monitoring  # and numpy: a source that is not there is told before
 
     normal = _reference(model, data, reference)
@@ -99,12 +110,14 @@ def monitor(
     found = monitoring.monitor(
         rows,
         monitoring.MonitorRequest(
-            labels=card.labels if card else None,
-            threshold=threshold or (card.threshold if card else None),
+            labels=facts.labels if facts else None,
+            threshold=threshold or (facts.threshold if facts else None),
             reference=normal,
             since=_moment(since, datetime.now(UTC)) if since else None,
             level=false_alarms,
             objects=_objects(objects) if objects else None,
+            model=facts.model if facts else None,
+            all_models=all_models,
         ),
     )
     if html:
@@ -113,12 +126,56 @@ def monitor(
         terminal.print_json(found.to_json())
     else:
         _show(found)
-        if card is None and normal is None:
+        if served and needed:
+            terminal.say(f"classes and threshold are those of the endpoint {served.name}")
+        if facts is None and normal is None:
             terminal.say("classes go by number, and none waits for a person: --model gives names and threshold")
         elif found.threshold is None:
             terminal.say("the model has no threshold: every image waits for a person")
     if fail_on_drift and found.drift and found.drift.alarm:
         raise typer.Exit(_ALARM)
+
+
+class _Facts(NamedTuple):
+    """What is known of a model: its classes, its threshold, and what its answers call it."""
+
+    labels: tuple[str, ...]
+    threshold: float | None
+    model: str | None
+
+
+def _facts(model: Path | None, served: Endpoint | None) -> _Facts | None:
+    from scones_ml.inference.model import model_identity, read_card
+
+    if model:
+        card = read_card(model)
+        return _Facts(card.labels, card.threshold, model_identity(model))
+    return _Facts(served.labels, served.threshold, served.model) if served else None
+
+
+def _endpoint(
+    context: typer.Context, on: str, workspace: Path, name: str | None, paths: list[str] | None
+) -> Endpoint | None:
+    """The endpoint whose captures are read; of paths that are given the one that writes there."""
+    from scones_ml import lifecycle
+
+    if on == "aws" and paths and name is None:
+        return None
+    backend = backends_of(context).backend(on, workspace)
+
+    def writes_there(endpoint: Endpoint) -> bool:
+        places = [(Path(path).resolve(), Path(endpoint.captures).resolve()) for path in paths or ()]
+        return not paths or any(given.is_relative_to(own) or own.is_relative_to(given) for given, own in places)
+
+    try:
+        return lifecycle.endpoint_in_service(
+            backend, name, lambda found: (found.model, found.labels, found.threshold), writes_there
+        )
+    except ConfigurationError as exc:
+        if on == "local" or name is not None:
+            raise
+        terminal.say(f"the endpoints cannot be looked at: {exc}")  # who may read captures may read no more
+        return None
 
 
 def _objects(uri: str) -> Mapping[str, ImageRef]:
@@ -241,6 +298,11 @@ def _show_drift(found: Monitoring) -> None:
 def _say_what_is_missing(found: Monitoring) -> None:
     if found.accuracy:
         terminal.say(f"right answers are {found.accuracy.caveat}")
+    if others := sum(found.other_models.values()):
+        terminal.say(
+            f"{others:,} records of another model are left out: --model MODEL looks at one, "
+            "--all at every one of the same classes"
+        )
     for reason, count in found.unanswered.items():
         terminal.say(f"{count:,} records have no usable answer: {reason}")
     for line in found.skipped_lines[:5]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Classes",
     "DryRun",
+    "EndpointName",
     "Html",
     "ImageSize",
     "Json",
@@ -33,6 +34,7 @@ __all__ = [
 
 On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where to run.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")]
+EndpointName = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page, too.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 TimeToLive = Annotated[

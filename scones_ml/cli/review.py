@@ -14,7 +14,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
-from scones_ml.cli.options import Classes, Json, On, Workspace, names
+from scones_ml.cli.options import Classes, EndpointName, Json, On, Workspace, names
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ Answers = Annotated[
     Path | None, typer.Option("--answers", help="File that answers are added to; WORKSPACE/reviews/answers.jsonl.")
 ]
 Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Who answers; your login name otherwise.")]
-Model = Annotated[Path | None, typer.Option("--model", help="Class names come from it.")]
+Model = Annotated[
+    Path | None, typer.Option("--model", help="Class names come from it; of the running endpoint otherwise.")
+]
 SecondOpinion = Annotated[
     bool, typer.Option("--second-opinion", help="Ask for what other reviewers have answered, too.")
 ]
@@ -47,6 +49,7 @@ def review(
     reviewer: Reviewer = None,
     classes: Classes = None,
     model: Model = None,
+    endpoint: EndpointName = None,
     second_opinion: SecondOpinion = False,
     port: Port = 0,
     open_page: Open = False,
@@ -65,17 +68,25 @@ def review(
     here = on == "aws" or bucket == backend.buckets.output  # elsewhere, what outcomes name is of S3 too
     store = (backend if here else backends_of(context).backend("aws", workspace)).store
     newest = functools.partial(read_queue, store, bucket, prefixes)
+    # Reviewers of a bucket on AWS may be allowed to read that, and nothing else.
+    asks = endpoint is not None or (bucket == backend.buckets.output and backend.place_name == "local")
+    choices = _given_classes(classes, model) or (_served_classes(backend, endpoint) if asks else None)
     with terminal.progress("review") as progress:
         queue = newest(progress=progress)
     file = AnnotationFile(answers or workspace / "reviews" / "answers.jsonl")
-    asked = ReviewSession(queue, file, reviewer or _login_name(), second_opinion)
+    asked = ReviewSession(
+        queue.of(choices) if choices and not classes else queue, file, reviewer or _login_name(), second_opinion
+    )
+    if choices is None and asked.needed:
+        choices = _told_by(queue, workspace)
+        asked.renew(queue.of(choices))
     where = " and ".join(f"s3://{bucket}/{prefix}" for prefix in prefixes)
-    _say_what_is_odd(queue, asked)
+    _say_what_is_odd(asked)
     done = asked.progress()
-    if done.left or done.conflicts:
+    if choices and asked.needed:
         if answers is None:
             mark_workspace(workspace)
-        _serve(asked, _class_names(classes, model, queue), where, store, newest, port, open_page)
+        _serve(asked, choices, where, store, newest, port, open_page)
     elif not json:
         answered = f": all {done.total:,} have an answer" if done.total else ""
         terminal.out.print(f"nothing to review in {where}{answered}")
@@ -101,15 +112,35 @@ def _login_name() -> str:
         raise ConfigurationError("nobody knows who you are: give --reviewer NAME") from exc
 
 
-def _class_names(classes: str | None, model: Path | None, queue: Queue) -> tuple[str, ...]:
+def _given_classes(classes: str | None, model: Path | None) -> tuple[str, ...] | None:
+    """What can be answered, by the options; None when they do not say it."""
     from scones_ml.inference.model import read_card
+
+    if classes is not None:
+        given = tuple(dict.fromkeys(names(classes) or ()))
+        if len(given) < 2:
+            raise ConfigurationError(f"--classes names {len(given)} class: a review needs at least two")
+        return given
+    return read_card(model).labels if model else None
+
+
+def _served_classes(backend: Backend, endpoint: str | None) -> tuple[str, ...] | None:
+    """The classes of the endpoint that runs; None when there is none."""
+    from scones_ml import lifecycle
+
+    found = lifecycle.endpoint_in_service(backend, endpoint, lambda running: running.labels)
+    return found.labels if found else None
+
+
+def _told_by(queue: Queue, workspace: Path) -> tuple[str, ...]:
+    """The classes of the workspace's model where it left some of this to review, else those that the queue names."""
+    from scones_ml.inference.model import MODEL_CARD, read_card
     from scones_ml.review.queue import class_names
 
-    given = tuple(dict.fromkeys(names(classes) or ()))
-    known = given or (read_card(model).labels if model else class_names(queue.images))
-    if len(known) < 2:
-        raise ConfigurationError(f"--classes names {len(known)} class: a review needs at least two")
-    return known
+    own = workspace / "model"
+    if (own / MODEL_CARD).is_file() and queue.of(labels := read_card(own).labels).images:
+        return labels
+    return class_names(queue.images)
 
 
 def _serve(
@@ -142,7 +173,13 @@ def _serve(
         terminal.say()
 
 
-def _say_what_is_odd(queue: Queue, asked: ReviewSession) -> None:
+def _say_what_is_odd(asked: ReviewSession) -> None:
+    queue = asked.queue
+    if queue.others:
+        terminal.say(
+            f"{queue.others:,} outcomes of models of other classes are left out: --model MODEL shows one model's, "
+            "--classes a,b everything"
+        )
     for line in queue.passed_over[:5]:
         terminal.say(f"passed over {line}")
     if len(queue.passed_over) > 5:
@@ -166,6 +203,7 @@ def _sum_up(asked: ReviewSession, json: bool) -> None:
                 "lost": [{"image": image.ref.uri, "reason": reason} for image, reason in asked.lost()],
                 "left": done.left,
                 "conflicts": done.conflicts,
+                "of_other_classes": asked.queue.others,
             }
         )
         return

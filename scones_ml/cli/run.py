@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
 from scones_ml.cli.no_threshold import warn_of_no_threshold
-from scones_ml.cli.options import DryRun, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
+from scones_ml.cli.options import DryRun, EndpointName, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
 from scones_ml.settings import check_threshold
@@ -26,7 +27,6 @@ __all__ = ["run"]
 
 Paths = Annotated[list[str], typer.Argument(help="Images, or folders of them.", show_default=False)]
 Model = Annotated[Path | None, typer.Option("--model", help="Load this model instead of asking an endpoint.")]
-EndpointName = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
 Threshold = Annotated[float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's otherwise.")]
 Bulk = Annotated[
     bool, typer.Option("--bulk", help="A whole folder or s3://bucket/prefix in batches; resumes where it was stopped.")
@@ -127,7 +127,7 @@ def _one_by_one(
     terminal.print_table(("image", "label", "confidence", "outcome", ""), rows, right=("confidence",))
     counts: Counter[str] = Counter(result.outcome or "failed" for result in results)
     terminal.say(_counted(counts))
-    _say_review(counts, backend.place_name != "local")
+    _say_review(counts, backend, classifier)
     failed = next((result for result in results if result.outcome is None and result.execution), None)
     if failed:
         terminal.say(f"run a failed one again here, with its own history: scones asl redrive {failed.execution}")
@@ -152,7 +152,7 @@ def _in_bulk(backend: Backend, source: str, model: Path | None, threshold: float
         f"{fresh:,} images in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
         f"{result.finished_before:,} were finished before"
     )
-    _say_review(result.outcomes, backend.place_name != "local")
+    _say_review(result.outcomes, backend, model)
 
 
 def _as_load(
@@ -186,21 +186,21 @@ def _counted(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items(), key=lambda item: -item[1]))
 
 
-def _say_review(outcomes: Mapping[str, int], on_aws: bool) -> None:
+def _say_review(outcomes: Mapping[str, int], backend: Backend, classifier: Endpoint | Path | None) -> None:
+    """The command that shows these images: it is told the model where no endpoint of it runs."""
     if outcomes.get("review"):
-        terminal.say(f"next: scones review{' --on aws' if on_aws else ''}")
+        given = f" --model {shlex.quote(str(classifier))}" if isinstance(classifier, Path) else ""
+        on_aws = " --on aws" if backend.place_name != "local" else ""
+        terminal.say(f"next: scones review{given}{on_aws}")
 
 
 def _endpoint(backend: Backend, name: str | None) -> Endpoint:
-    endpoints = {endpoint.name: endpoint for endpoint in backend.deployer.endpoints()}
-    if not endpoints:
+    from scones_ml import lifecycle
+
+    endpoint = lifecycle.endpoint_in_service(backend, name)
+    if endpoint is None:
         raise ConfigurationError("no endpoint is running: start one with `scones deploy MODEL`, or give --model MODEL")
-    if name is None and len(endpoints) > 1:
-        raise ConfigurationError(f"several endpoints are running ({', '.join(endpoints)}): choose one with --endpoint")
-    chosen = name or next(iter(endpoints))
-    if chosen not in endpoints:
-        raise ConfigurationError(f"there is no endpoint {chosen!r}: running are {', '.join(endpoints)}")
-    return endpoints[chosen]
+    return endpoint
 
 
 def _files(paths: Sequence[str]) -> list[tuple[str, bytes]]:

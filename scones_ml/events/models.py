@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,7 @@ __all__ = [
     "ImageRef",
     "Outcome",
     "SerializedImage",
+    "classes_id",
     "image_id",
     "object_uri",
     "parse_object_uri",
@@ -35,6 +37,11 @@ def image_id(bucket: str, key: str, version: str | None) -> str:
     """
     # 160 bits: no collisions, and short enough for an InferenceId (64 characters) and an execution's name (80).
     return hashlib.sha256(json.dumps([bucket, key, version]).encode()).hexdigest()[:40]
+
+
+def classes_id(labels: Sequence[str]) -> str:
+    """Name what a model tells apart: the first 16 hex digits of sha256 over its class names, in their order."""
+    return hashlib.sha256(json.dumps(list(labels)).encode()).hexdigest()[:16]
 
 
 def object_uri(bucket: str, key: str) -> str:
@@ -137,6 +144,7 @@ class ClassifiedImage(_Wire):
         label: the most probable class.
         confidence: its probability, in [0, 1].
         model: which model said it, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None in the course's events.
+        classes: which classes it tells apart, see :func:`classes_id`; None in the course's events and those of 0.1.
     """
 
     s3_bucket: str
@@ -148,6 +156,7 @@ class ClassifiedImage(_Wire):
     label: str
     confidence: Probability
     model: str | None = None
+    classes: str | None = None
 
     @property
     def ref(self) -> ImageRef:
@@ -205,6 +214,7 @@ class ImageOutcome(_Wire):
         label: the most probable class; with confidence, inferences, threshold and accepted as in `FilteredImage`,
             where the image could be read.
         model: which model said it, as in `FilteredImage`.
+        classes: which classes it tells apart, as in `FilteredImage`.
         error: the error's class name, where it could not.
         reason: its message; of an image that could be read as in `FilteredImage`.
     """
@@ -223,5 +233,6 @@ class ImageOutcome(_Wire):
     threshold: float | None = None
     accepted: bool | None = None
     model: str | None = None
+    classes: str | None = None
     error: str | None = None
     reason: str | None = None

@@ -41,6 +41,7 @@ __all__ = [
     "OnnxClassifier",
     "load_archive",
     "load_model",
+    "model_identity",
     "read_card",
     "read_file",
     "write_card",
@@ -285,6 +286,15 @@ def read_card(path: str | Path) -> ModelCard:
     """
     path = Path(path)
     return _card(read_file(path, MODEL_CARD), str(path))
+
+
+def model_identity(path: str | Path) -> str:
+    """What answers call a model, ``"sha256:..."`` of its graph, without loading it.
+
+    Raises:
+        ConfigurationError: there is no such model, or it holds no graph.
+    """
+    return f"sha256:{hashlib.sha256(read_file(Path(path), MODEL_GRAPH)).hexdigest()}"
 
 
 def write_card(path: str | Path, card: ModelCard) -> None:

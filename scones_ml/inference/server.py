@@ -10,8 +10,8 @@
 Images come as image/png, image/jpeg or application/x-image; their first bytes decide what they are. Errors of the
 runtime path have SageMaker's shape: HTTP 424 ModelError with OriginalStatusCode, 400 ValidationError.
 
-Each answer says how long it took, in milliseconds, as SageMaker lets a container say things: the custom attribute
-``latency_ms``, which data capture keeps beside the caller's own.
+Each answer says how long it took, in milliseconds, and which model gave it, as SageMaker lets a container say things:
+the custom attributes ``latency_ms`` and ``model``, which data capture keeps beside the caller's own.
 """
 
 from __future__ import annotations
@@ -153,11 +153,11 @@ class _Endpoint:
         except ImageError as exc:
             raise _Answer(400, str(exc)) from exc
         answer = json.dumps(probabilities).encode()
-        latency = f"latency_ms={1000 * (time.perf_counter() - started):.2f}"
-        self._keep(request, Payload(content_type, image), Payload("application/json", answer), latency)
-        return Response(answer, media_type="application/json", headers={_ATTRIBUTES: latency})
+        said = (f"latency_ms={1000 * (time.perf_counter() - started):.2f}", f"model={self._model.model}")
+        self._keep(request, Payload(content_type, image), Payload("application/json", answer), said)
+        return Response(answer, media_type="application/json", headers={_ATTRIBUTES: ",".join(said)})
 
-    def _keep(self, request: Request, sent: Payload, answered: Payload, said: str) -> None:
+    def _keep(self, request: Request, sent: Payload, answered: Payload, said: tuple[str, ...]) -> None:
         if self._capture is None or self._random.random() * 100 >= self._capture.percentage:
             return
         now = datetime.now(UTC)
@@ -168,7 +168,7 @@ class _Endpoint:
             input=sent,
             output=answered,
             inference_id=request.headers.get("x-amzn-sagemaker-inference-id"),
-            custom_attributes=(*(asked.split(",") if asked else ()), said),
+            custom_attributes=(*(asked.split(",") if asked else ()), *said),
         )
         try:
             self._capture.writer.write(capture, now)

@@ -17,6 +17,7 @@ from scones_ml.lifecycle.assess import (
     unseen_split,
 )
 from scones_ml.lifecycle.cleaning import RemainingResource, cleanup, plan_cleanup, remaining_resources, resources, spent
+from scones_ml.lifecycle.in_service import endpoint_in_service
 from scones_ml.lifecycle.verbs import (
     attach,
     bulk,
@@ -45,6 +46,7 @@ __all__ = [
     "cleanup",
     "compare",
     "deploy",
+    "endpoint_in_service",
     "evaluate",
     "held_out",
     "may_have_seen",

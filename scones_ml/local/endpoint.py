@@ -18,7 +18,7 @@ from typing import Any
 from scones_ml import strict_json
 from scones_ml.bounded import read_at_most
 from scones_ml.errors import DeploymentError
-from scones_ml.inference.model import read_card
+from scones_ml.inference.model import model_identity, read_card
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
@@ -106,7 +106,17 @@ class LocalDeployer:
         try:
             url = f"http://127.0.0.1:{_port(child, log)}"
             captures = str(self._captures / request.name)
-            endpoint = Endpoint(request.name, url, card.labels, card.input_size, card.threshold, captures, card.fit)
+            endpoint = Endpoint(
+                request.name,
+                url,
+                card.labels,
+                card.input_size,
+                card.threshold,
+                captures,
+                card.fit,
+                model_identity(model),
+                str(model.absolute()),
+            )
             record = {"pid": child.pid, "endpoint": dataclasses.asdict(endpoint)}
             half = self._record(request.name).with_suffix(".part")
             half.write_text(json.dumps(record, indent=2), encoding="utf-8")

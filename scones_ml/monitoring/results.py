@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from scones_ml.captures import Skipped
@@ -92,11 +92,6 @@ class Monitoring:
     """All that was found in a stream of captures.
 
     Attributes:
-        records: capture records that were looked at.
-        skipped: lines that are no record.
-        skipped_lines: the first 20 of them.
-        earlier: records left out because they are from before ``since``.
-        unanswered: records without a usable answer, by reason.
         joined: records whose object is known; None when nobody asked.
         first: time of the earliest answer, UTC.
         last: of the latest.
@@ -115,13 +110,14 @@ class Monitoring:
         drift: None without a reference.
         dots: an even sample of at most 600 answers.
         doubtful: the 12 least sure answers.
+        records: capture records that were of this model, or have no usable answer.
+        skipped: lines that are no record.
+        skipped_lines: the first 20 of them.
+        earlier: records left out because they are from before ``since``.
+        unanswered: records without a usable answer, by reason.
+        other_models: how many records were left out because another model answered, by what they say of it.
     """
 
-    records: int
-    skipped: int
-    skipped_lines: tuple[Skipped, ...]
-    earlier: int
-    unanswered: Mapping[str, int]
     joined: int | None
     first: datetime
     last: datetime
@@ -140,6 +136,12 @@ class Monitoring:
     drift: Drift | None
     dots: tuple[Dot, ...]
     doubtful: tuple[Doubtful, ...]
+    records: int = 0
+    skipped: int = 0
+    skipped_lines: tuple[Skipped, ...] = ()
+    earlier: int = 0
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+    other_models: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def answered(self) -> int:
@@ -154,6 +156,7 @@ class Monitoring:
             "skipped_lines": [asdict(line) for line in self.skipped_lines],
             "earlier": self.earlier,
             "unanswered": dict(self.unanswered),
+            "other_models": dict(self.other_models),
             "joined": self.joined,
             "first": self.first.isoformat(),
             "last": self.last.isoformat(),

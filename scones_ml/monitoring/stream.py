@@ -6,12 +6,12 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import numpy as np
 
-from scones_ml.answers import read_probabilities
+from scones_ml.answers import OtherClassesError, read_probabilities
 from scones_ml.captures import Capture, Skipped
 from scones_ml.errors import ConfigurationError
 from scones_ml.evaluation.arrays import FloatArray, IntArray
@@ -31,9 +31,16 @@ from scones_ml.verdicts import least_threshold
 
 __all__ = ["MonitorRequest", "monitor"]
 
-_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20  # whatever the stream's length: they bound memory and the page
+_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED, _MOST_MODELS, _MOST_OTHERS = (
+    600,
+    12,
+    20,
+    4,
+    20,
+)  # whatever the stream's length: they bound memory and the page
 # all of the first images are measured, then one in twenty: chosen by place, so that drift tests stay exact
 _ALL_OF_FIRST, _ONE_IN = 2000, 20
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,9 @@ class MonitorRequest:
         since: earlier records are left out.
         level: the chance that a stream that never changed ever raises any alarm is at most this; in (0, 1).
         objects: images by InferenceId, see :func:`scones_ml.captures.objects_by_inference_id`.
+        model: whose answers, ``"sha256:..."`` of its graph; None takes the reference's. Records that say another one
+            are left out and counted; those that say none, where they are of other classes.
+        all_models: whether other models' answers count as well, where they are of the same classes.
     """
 
     labels: tuple[str, ...] | None = None
@@ -55,19 +65,24 @@ class MonitorRequest:
     since: datetime | None = None
     level: float = 0.01
     objects: Mapping[str, ImageRef] | None = None
+    model: str | None = None
+    all_models: bool = False
 
 
 def monitor(rows: Iterable[Capture | Skipped], request: MonitorRequest) -> Monitoring:
-    """Look at captured requests, in the order in which they come.
+    """Look at captured requests of one model, in the order in which they come.
+
+    Where neither labels nor a reference say which one, it is the model that answered last; records that say no model
+    are told apart by how many classes they have.
 
     Raises:
         ConfigurationError: no record can be read, none has an answer, none is recent enough, or the answers are of
-            other classes than the reference or the labels.
+            another model, or of other classes than the reference or the labels.
     """
-    stream = _Stream(request)
+    records = _Records(request)
     for row in rows:
-        stream.add(row)
-    return stream.result()
+        records.add(row)
+    return records.result()
 
 
 @dataclass
@@ -78,7 +93,9 @@ class _Block:
     probabilities: list[tuple[float, ...]] = field(default_factory=list)
 
 
-class _Stream:
+class _Records:
+    """Sorts records by the model that answered, and counts what is none."""
+
     def __init__(self, request: MonitorRequest) -> None:
         reference = request.reference
         if reference and request.labels and request.labels != reference.labels:
@@ -90,20 +107,14 @@ class _Stream:
             raise ConfigurationError(f"a false-alarm chance of {request.level} is not between 0 and 1: 0.01 is usual")
         self._request = request
         self._labels = request.labels or (reference.labels if reference else None)
-        self._threshold = request.threshold or (reference.threshold if reference else None)
-        self._watch = DriftWatch(reference, request.level) if reference else None
-        self._timeline = Timeline(self._threshold)
-        self._block = _Block()
-        self._records = self._skipped = self._earlier = self._answered = self._joined = self._below = self._unlike = 0
-        self._first = self._last = math.nan
+        self._model = request.model or (
+            f"sha256:{reference.model_sha256}" if reference and reference.model_sha256 else None
+        )
+        self._streams: dict[str, _Stream] = {}
+        self._skipped = self._earlier = 0
         self._samples: list[Skipped] = []
         self._unanswered: Counter[str] = Counter()
-        self._predicted = np.zeros(0, np.int64)
-        self._confidence, self._accepted = np.zeros(CELLS, np.int64), np.zeros(CELLS, np.int64)
-        self._latency = np.zeros(CELLS, np.int64)
-        self._dots: FloatArray = np.zeros((0, 4))  # sampling key, seconds, confidence, class
-        self._random = np.random.default_rng(0)
-        self._doubtful: list[tuple[float, int, Capture, int]] = []
+        self._others: Counter[str] = Counter()
 
     def add(self, row: Capture | Skipped) -> None:
         if isinstance(row, Skipped):
@@ -114,15 +125,104 @@ class _Stream:
         if self._request.since and row.inference_time < self._request.since:
             self._earlier += 1
             return
-        self._records += 1
+        said = None if self._request.all_models else row.model()
+        if self._model and said and said != self._model:
+            self._leave_out(said)
+            return
         try:
             probabilities = read_probabilities(row.output.data, self._labels)
+        except OtherClassesError as exc:
+            if self._request.all_models or (self._model and said):
+                self._unanswered[f"the answer {exc}"] += 1
+            else:
+                self._leave_out(f"the answer {exc}")
         except ValueError as exc:
             self._unanswered[f"the answer {exc}"] += 1
-            return
-        if self._labels is None:
-            self._labels = tuple(f"class {number}" for number in range(len(probabilities)))
-        self._block.captures.append(row)
+        else:
+            self._stream(said, len(probabilities)).add(row, probabilities)
+
+    def _leave_out(self, model: str, records: int = 1) -> None:
+        """Count records of another model; whatever names strangers make up, few are told apart."""
+        known = model in self._others or len(self._others) < _MOST_OTHERS
+        self._others[model if known else "further models"] += records
+
+    def _stream(self, said: str | None, classes: int) -> _Stream:
+        """The answers that one of so many classes belongs to."""
+        name = "" if self._labels else said or f"the answer is of {classes} classes"
+        if name not in self._streams:
+            if len(self._streams) == _MOST_MODELS:
+                oldest = min(self._streams, key=lambda other: self._streams[other].latest)
+                self._leave_out(oldest, self._streams.pop(oldest).answered)
+            labels = self._labels or tuple(f"class {number}" for number in range(classes))
+            self._streams[name] = _Stream(self._request, labels)
+        return self._streams[name]
+
+    def result(self) -> Monitoring:
+        if not self._streams:
+            self._refuse_nothing()
+        chosen = max(self._streams, key=lambda name: self._streams[name].latest)
+        stream = self._streams.pop(chosen)
+        for name, other in self._streams.items():
+            self._leave_out(name, other.answered)
+        return replace(
+            stream.result(),
+            records=stream.answered + self._unanswered.total(),
+            skipped=self._skipped,
+            skipped_lines=tuple(self._samples),
+            earlier=self._earlier,
+            unanswered=dict(self._unanswered),
+            other_models=dict(self._others),
+        )
+
+    def _refuse_nothing(self) -> None:
+        knows = f"; expected are {', '.join(self._labels)}" if self._labels else ""
+        if self._others:
+            name, most = self._others.most_common(1)[0]
+            raise ConfigurationError(
+                f"none of {self._others.total() + self._unanswered.total():,} records is of the model that was asked "
+                f"for: {most:,} say {name}{knows}: name theirs with --model, or --all for every model of these classes"
+            )
+        if self._unanswered:
+            reason = self._unanswered.most_common(1)[0][0]
+            records = self._unanswered.total()
+            raise ConfigurationError(f"none of {records} records has an answer to look at: {reason}{knows}")
+        if self._earlier:
+            raise ConfigurationError(f"all {self._earlier} records are from before --since {self._request.since}")
+        first = self._samples[0] if self._samples else None
+        why = f"the first of {self._skipped} broken lines is {first.file}:{first.line}: {first.reason}" if first else ""
+        raise ConfigurationError(f"no capture record could be read: {why or 'the files are empty'}")
+
+
+class _Stream:
+    """The answers of one model; there is at least one when the result is asked for.
+
+    Attributes:
+        answered: how many there are.
+        latest: when the latest was given; None before the first.
+    """
+
+    def __init__(self, request: MonitorRequest, labels: tuple[str, ...]) -> None:
+        reference = request.reference
+        self._request = request
+        self._labels = labels
+        self._threshold = request.threshold or (reference.threshold if reference else None)
+        self._watch = DriftWatch(reference, request.level) if reference else None
+        self._timeline = Timeline(self._threshold)
+        self._block = _Block()
+        self.answered = self._counted = self._joined = self._below = self._unlike = 0
+        self.latest = _NEVER
+        self._first = self._last = math.nan
+        self._predicted = np.zeros(len(labels), np.int64)
+        self._confidence, self._accepted = np.zeros(CELLS, np.int64), np.zeros(CELLS, np.int64)
+        self._latency = np.zeros(CELLS, np.int64)
+        self._dots: FloatArray = np.zeros((0, 4))  # sampling key, seconds, confidence, class
+        self._random = np.random.default_rng(0)
+        self._doubtful: list[tuple[float, int, Capture, int]] = []
+
+    def add(self, capture: Capture, probabilities: tuple[float, ...]) -> None:
+        self.answered += 1
+        self.latest = max(self.latest, capture.inference_time)
+        self._block.captures.append(capture)
         self._block.probabilities.append(probabilities)
         if len(self._block.captures) == BLOCK:
             self._count()
@@ -134,11 +234,10 @@ class _Stream:
         self._block = _Block()
         predicted, confidence = matrix.argmax(axis=1), matrix.max(axis=1)
         seconds = np.array([capture.inference_time.timestamp() for capture in captures])
-        numbers = np.arange(self._answered, self._answered + len(captures))
-        self._answered += len(captures)
+        numbers = np.arange(self._counted, self._counted + len(captures))
+        self._counted += len(captures)
         self._first, self._last = np.fmin(self._first, seconds.min()), np.fmax(self._last, seconds.max())
-        found = np.bincount(predicted, minlength=matrix.shape[1]).astype(np.int64)
-        self._predicted = self._predicted + found if len(self._predicted) else found
+        self._predicted += np.bincount(predicted, minlength=matrix.shape[1])
         cells = CONFIDENCE.cells(confidence)
         unlike = unlike_rows(matrix)
         passes = (confidence >= (self._threshold or 0.0)) & ~unlike
@@ -171,14 +270,12 @@ class _Stream:
         dots = np.concatenate((self._dots, np.stack(columns, axis=1)))
         self._dots = dots[np.argsort(dots[:, 0])[:_MOST_DOTS]]
         least = np.argsort(confidence, kind="stable")[:_MOST_DOUBTFUL]
-        more = [(float(confidence[i]), self._answered + int(i), captures[i], int(predicted[i])) for i in least]
+        more = [(float(confidence[i]), self._counted + int(i), captures[i], int(predicted[i])) for i in least]
         self._doubtful = heapq.nsmallest(_MOST_DOUBTFUL, self._doubtful + more, key=lambda entry: entry[:2])
 
     def result(self) -> Monitoring:
         if self._block.captures:
             self._count()
-        self._refuse_nothing()
-        assert self._labels is not None  # noqa: S101
         reference = self._request.reference
         normal = right = None
         if reference:
@@ -196,24 +293,19 @@ class _Stream:
             )
         )
         return Monitoring(
-            records=self._records,
-            skipped=self._skipped,
-            skipped_lines=tuple(self._samples),
-            earlier=self._earlier,
-            unanswered=dict(self._unanswered),
             joined=None if self._request.objects is None else self._joined,
             first=moment(self._first),
             last=moment(self._last),
             labels=self._labels,
             threshold=self._threshold,
             classes=tuple(
-                ClassShare(label, int(count), clopper_pearson(int(count), self._answered))
+                ClassShare(label, int(count), clopper_pearson(int(count), self._counted))
                 for label, count in zip(self._labels, self._predicted, strict=True)
             ),
             confidence=quantiles(self._confidence, CONFIDENCE, (0.05, 0.25, 0.5, 0.75, 0.95)),
-            review=None if self._threshold is None else clopper_pearson(self._below, self._answered),
+            review=None if self._threshold is None else clopper_pearson(self._below, self._counted),
             reviews=None if self._threshold is None else self._below,
-            unlike=clopper_pearson(self._unlike, self._answered),
+            unlike=clopper_pearson(self._unlike, self._counted),
             unlikes=self._unlike,
             latency=self._latencies(),
             spans=self._timeline.spans(),
@@ -224,25 +316,11 @@ class _Stream:
             doubtful=tuple(self._name(capture, label, sure) for sure, _, capture, label in self._doubtful),
         )
 
-    def _refuse_nothing(self) -> None:
-        if self._answered:
-            return
-        if self._unanswered:
-            reason = self._unanswered.most_common(1)[0][0]
-            knows = f"; expected are {', '.join(self._labels)}" if self._labels else ""
-            raise ConfigurationError(f"none of {self._records} records has an answer to look at: {reason}{knows}")
-        if self._earlier:
-            raise ConfigurationError(f"all {self._earlier} records are from before --since {self._request.since}")
-        first = self._samples[0] if self._samples else None
-        why = f"the first of {self._skipped} broken lines is {first.file}:{first.line}: {first.reason}" if first else ""
-        raise ConfigurationError(f"no capture record could be read: {why or 'the files are empty'}")
-
     def _latencies(self) -> Latency | None:
         count = int(self._latency.sum())
         return Latency(count, *quantiles(self._latency, LATENCY, (0.5, 0.95, 0.99))) if count else None
 
     def _name(self, capture: Capture, label: int, confidence: float) -> Doubtful:
-        assert self._labels is not None  # noqa: S101
         found = (self._request.objects or {}).get(capture.inference_id or "")
         return Doubtful(
             time=capture.inference_time,

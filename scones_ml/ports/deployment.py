@@ -125,6 +125,8 @@ class Endpoint:
         threshold: its model's threshold, in (0, 1]; None when no threshold could keep its promise.
         captures: the folder or prefix that holds its data capture.
         fit: what makes a square of an image for its model; None for a model of policy 1.
+        model: which model answers, ``"sha256:..."`` of its graph; None where the endpoint does not say.
+        folder: of its model, or the archive, on this machine; None where the endpoint does not say.
     """
 
     name: str
@@ -134,6 +136,8 @@ class Endpoint:
     threshold: float | None
     captures: str
     fit: Fit | None = None
+    model: str | None = None
+    folder: str | None = None
 
 
 class Deployer(Protocol):

@@ -8,7 +8,8 @@ Where they do not, all their annotations are kept, and the image has no label un
 
     {"kind": "answer", "id": "5f0c...", "time": "2026-11-25T18:04:11.5+00:00", "reviewer": "ann", "image_id": "9a1b...",
      "image": {"s3_bucket": "photos", "s3_key": "a.jpg", "etag": "0cc1..."}, "label": "bicycle",
-     "model": "sha256:c41f...", "model_label": "motorcycle", "confidence": 0.61, "threshold": 0.9}
+     "model": "sha256:c41f...", "model_label": "motorcycle", "confidence": 0.61, "threshold": 0.9,
+     "classes": "66f8..."}
     {"kind": "undo", "time": "2026-11-25T18:04:13.0+00:00", "reviewer": "ann", "answer": "5f0c..."}
 
 >>> for verdict in read_annotations(Path(".scones/reviews/answers.jsonl")).verdicts:
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.events import FilteredImage, ImageRef
+from scones_ml.events import FilteredImage, ImageRef, classes_id
 from scones_ml.plans import journal
 
 __all__ = ["NONE_OF_THESE", "Annotation", "AnnotationFile", "Annotations", "Undo", "Verdict", "read_annotations"]
@@ -51,6 +52,8 @@ class Annotation:
         model_label: what the model said.
         confidence: how sure it was, in [0, 1].
         threshold: least confidence that would have been accepted, in (0, 1].
+        classes: which classes the model tells apart, see :func:`scones_ml.events.classes_id`; answers to models of
+            other classes never replace, and never contradict each other. None when the outcome does not say.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Annotation:
     model_label: str
     confidence: float
     threshold: float
+    classes: str | None = None
 
     @classmethod
     def to(cls, asked: FilteredImage, label: str, *, id: str, time: datetime, reviewer: str) -> Self:  # noqa: A002
@@ -78,11 +82,16 @@ class Annotation:
             model_label=asked.label,
             confidence=asked.confidence,
             threshold=asked.threshold,
+            classes=asked.classes,
         )
+
+    def is_like(self, other: Annotation) -> bool:
+        """Whether both answer the same question, as far as they say which classes they chose from."""
+        return self.classes is None or other.classes is None or self.classes == other.classes
 
     def to_json(self) -> dict[str, object]:
         """The line of the file."""
-        return {
+        document: dict[str, object] = {
             "kind": "answer",
             "id": self.id,
             "time": self.time.isoformat(),
@@ -95,6 +104,7 @@ class Annotation:
             "confidence": self.confidence,
             "threshold": self.threshold,
         }
+        return document if self.classes is None else document | {"classes": self.classes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +163,41 @@ class Annotations:
     def current(self) -> tuple[Annotation, ...]:
         """What holds, oldest first: the latest of each reviewer of each image, but for those undone."""
         undone = {line.annotation for line in self.lines if isinstance(line, Undo)}
-        latest: dict[tuple[str, str], Annotation] = {}
+        latest: dict[tuple[str, str], list[Annotation]] = {}
         for line in self.lines:
             if isinstance(line, Annotation) and line.id not in undone:
-                latest.pop((line.reviewer, line.image_id), None)  # to the end: the order is that of the latest
-                latest[line.reviewer, line.image_id] = line
-        return tuple(latest.values())
+                earlier = latest.get((line.reviewer, line.image_id), [])
+                latest[line.reviewer, line.image_id] = [one for one in earlier if not one.is_like(line)] + [line]
+        holding = {id(one) for several in latest.values() for one in several}
+        return tuple(line for line in self.lines if isinstance(line, Annotation) and id(line) in holding)
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """One per image that has an annotation, in their order."""
-        images: dict[str, list[Annotation]] = {}
+        """One per image that has an annotation, and per set of classes that it was asked for; in their order."""
+        images: dict[str, list[list[Annotation]]] = {}
         for one in self.current:
-            images.setdefault(one.image_id, []).append(one)
-        return tuple(Verdict(key, several[0].image, tuple(several)) for key, several in images.items())
+            asked = images.setdefault(one.image_id, [])
+            alike = next((several for several in asked if several[0].is_like(one)), None)
+            if alike is None:
+                asked.append([one])
+            else:
+                alike.append(one)
+        return tuple(
+            Verdict(key, several[0].image, tuple(several)) for key, asked in images.items() for several in asked
+        )
+
+    def of(self, labels: Sequence[str]) -> Annotations:
+        """What was answered to models that tell these classes apart, and every undo."""
+        wanted = classes_id(labels)
+        return Annotations(
+            tuple(
+                line
+                for line in self.lines
+                if isinstance(line, Undo)
+                or (line.classes == wanted if line.classes else {line.label, line.model_label} & set(labels))
+            ),
+            self.skipped,
+        )
 
     def __add__(self, other: Annotations) -> Annotations:
         """The lines of both, this one's first."""
@@ -252,6 +283,7 @@ def _answer(fields: Mapping[str, object]) -> Annotation:
         model_label=_text(fields, "model_label"),
         confidence=_share(fields, "confidence"),
         threshold=_share(fields, "threshold"),
+        classes=None if fields.get("classes") is None else _text(fields, "classes"),
     )
 
 

@@ -6,14 +6,14 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 from pydantic import ValidationError
 
 from scones_ml import strict_json
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
-from scones_ml.events import FilteredImage, ImageRef
+from scones_ml.events import FilteredImage, ImageRef, classes_id
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 
 __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
@@ -21,23 +21,63 @@ __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
 REVIEW_PREFIXES = ("outcomes/review/", "bulk/")
 """Where the workflow writes what a person is to decide, image by image, and the bulk workflow batch by batch."""
 
+_GRAPH = "sha256:"
 _DECIDED = re.compile(rb'"outcome": ?"(accepted|quarantined|dropped)"')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Queue:
     """What waits for a person.
 
     Attributes:
-        images: the least sure first, where the model has most to learn; of equals in the order of their image ids. One
-            that several runs left to review is here once, by its least sure answer.
+        outcomes: all that was left to review, by whatever model.
         passed_over: documents that are no outcome of a review, each with its reason.
         documents: keys of what was read.
+        labels: class names in the model's order: what models of other classes left is counted, not shown; None shows
+            everything.
     """
 
-    images: tuple[FilteredImage, ...] = ()
+    outcomes: tuple[FilteredImage, ...] = ()
     passed_over: tuple[str, ...] = ()
     documents: frozenset[str] = frozenset()
+    labels: tuple[str, ...] | None = None
+
+    def of(self, labels: Sequence[str]) -> Queue:
+        """What models of these classes left to review."""
+        return replace(self, labels=tuple(labels))
+
+    @cached_property
+    def images(self) -> tuple[FilteredImage, ...]:
+        """The least sure first, where the model has most to learn; of equals in the order of their image ids.
+
+        One that several runs left to review is here once, by its least sure answer.
+        """
+        found: dict[str, FilteredImage] = {}
+        for image in self._ours:
+            found[image.image_id] = min(found.get(image.image_id, image), image, key=_sureness)
+        return tuple(sorted(found.values(), key=_sureness))
+
+    @property
+    def others(self) -> int:
+        """How many outcomes models of other classes left to review."""
+        return len(self.outcomes) - len(self._ours)
+
+    @cached_property
+    def _ours(self) -> tuple[FilteredImage, ...]:
+        if self.labels is None:
+            return self.outcomes
+        wanted, named = classes_id(self.labels), [_names_one_of(image, self.labels) for image in self.outcomes]
+        # One graph that ever named another class has others, whatever else it named; an endpoint may have changed.
+        others = {
+            image.model
+            for image, fits in zip(self.outcomes, named, strict=True)
+            if not fits and image.classes is None and image.model and image.model.startswith(_GRAPH)
+        }
+        return tuple(
+            image
+            for image, fits in zip(self.outcomes, named, strict=True)
+            if (image.classes == wanted if image.classes else fits and image.model not in others)
+        )
 
 
 _EMPTY = Queue()
@@ -57,7 +97,7 @@ def read_queue(
         bucket: that holds them.
         prefixes: of their keys: one outcome in a ``.json``, the results of a batch in a ``.jsonl``.
         progress: counts documents.
-        known: what was read before, and is not read again.
+        known: what was read before, and is not read again; its labels hold for what is new, too.
 
     Raises:
         ConfigurationError: no permission, no credentials, or no such bucket.
@@ -65,15 +105,19 @@ def read_queue(
     """
     listed = (summary.key for prefix in prefixes for summary in store.list(bucket, prefix))
     keys = [key for key in listed if key.endswith((".json", ".jsonl")) and key not in known.documents]
-    found = {image.image_id: image for image in known.images}
-    passed_over = list(known.passed_over)
+    outcomes, passed_over = list(known.outcomes), list(known.passed_over)
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         for done, document in enumerate(pool.map(partial(_read, store, bucket), keys), start=1):
             passed_over += document.passed_over
-            for image in document.images:
-                found[image.image_id] = min(found.get(image.image_id, image), image, key=_sureness)
+            outcomes += document.outcomes
             progress(done, len(keys))
-    return Queue(tuple(sorted(found.values(), key=_sureness)), tuple(passed_over), known.documents.union(keys))
+    return Queue(tuple(outcomes), tuple(passed_over), known.documents.union(keys), known.labels)
+
+
+def _names_one_of(image: FilteredImage, labels: Sequence[str]) -> bool:
+    """Whether an answer is of as many classes and names one of these, in its place."""
+    place = image.inferences.index(max(image.inferences))
+    return len(image.inferences) == len(labels) and image.label == labels[place]
 
 
 def _sureness(image: FilteredImage) -> tuple[float, str]:
@@ -141,7 +185,7 @@ def class_names(queue: Iterable[FilteredImage]) -> tuple[str, ...]:
     if len(names) > min(len(found), known):
         raise ConfigurationError(
             f"the queue holds answers of models that know different classes ({', '.join(found)}): "
-            "give those to choose from with --classes a,b"
+            "give one with --model MODEL, or those to choose from with --classes a,b"
         )
     if len(names) < known:
         raise ConfigurationError(

@@ -90,17 +90,23 @@ class ReviewSession:
     def waiting(self) -> tuple[FilteredImage, ...]:
         """The images that wait for an annotation and are not put off, the next one first."""
         with self._lock:
-            settled = self._answered(self.file.read()) | set(self._skipped) | set(self._lost)
+            settled = self._answered(self._kept()) | set(self._skipped) | set(self._lost)
             return tuple(image for image in self.queue.images if image.image_id not in settled)
 
     def progress(self) -> ReviewProgress:
         """How far the review has come."""
         with self._lock:
-            kept = self.file.read()
+            kept = self._kept()
             answered = self._answered(kept)
             lost = set(self._lost) - answered
             skipped = set(self._skipped) - answered - lost
             return ReviewProgress(len(self._images), len(answered), len(skipped), len(lost), len(self._conflicts(kept)))
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to answer, or to agree on."""
+        done = self.progress()
+        return bool(done.left or done.conflicts)
 
     def annotate(self, image: FilteredImage, label: str) -> None:
         """Keep an annotation; it is on disk when this returns.
@@ -159,7 +165,7 @@ class ReviewSession:
     def conflicts(self) -> tuple[Verdict, ...]:
         """Images of the queue whose reviewers do not agree."""
         with self._lock:
-            return self._conflicts(self.file.read())
+            return self._conflicts(self._kept())
 
     def lost(self) -> tuple[tuple[FilteredImage, str], ...]:
         """Images whose image cannot be shown, with the reason."""
@@ -170,7 +176,12 @@ class ReviewSession:
         """The annotations of this session that hold."""
         with self._lock:
             given = set(self._given)
-            return tuple(one for one in self.file.read().current if one.id in given)
+            return tuple(one for one in self._kept().current if one.id in given)
+
+    def _kept(self) -> Annotations:
+        """What the file holds of the classes that are asked for."""
+        kept = self.file.read()
+        return kept if self.queue.labels is None else kept.of(self.queue.labels)
 
     def _answered(self, kept: Annotations) -> set[str]:
         return {
@@ -183,7 +194,7 @@ class ReviewSession:
         return tuple(v for v in kept.verdicts if v.label is None and v.image_id in self._images)
 
     def _last(self) -> Step | None:
-        own = (one for one in reversed(self.file.read().current) if one.reviewer == self.reviewer)
+        own = (one for one in reversed(self._kept().current) if one.reviewer == self.reviewer)
         latest = next((one for one in own if one.image_id in self._images), None)
         if self._skipped:
             skipped, when = next(reversed(self._skipped.items()))

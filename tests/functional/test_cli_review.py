@@ -75,6 +75,7 @@ def test_json_is_one_document_at_the_end(queue: Path) -> None:
         "lost": [],
         "left": 2,
         "conflicts": 0,
+        "of_other_classes": 0,
     }
 
 
@@ -124,7 +125,7 @@ def test_what_a_run_doubts_is_queued_with_its_model(
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (8, 8), (130, 0, 0)).save("doubtful.png")
     assert main(["run", "doubtful.png", "--model", str(tiny_model)]) == 0
-    assert "next: scones review\n" in capsys.readouterr().err
+    assert f"next: scones review --model {tiny_model}\n" in capsys.readouterr().err
     (image,) = read_queue(DirectoryObjectStore(Path(".scones/buckets")), "scones-output").images
     assert (image.s3_key, image.model) == ("doubtful.png", load_model(tiny_model).model)
 

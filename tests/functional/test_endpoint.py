@@ -78,8 +78,8 @@ def test_ping_answers_when_the_model_is_there(endpoint: Endpoint) -> None:
         assert answer.status == 200
 
 
-def test_the_answer_says_how_long_it_took(runtime: Any, endpoint: Endpoint) -> None:
-    """The custom attribute latency_ms comes with the answer, and the capture keeps it beside the caller's own."""
+def test_the_answer_says_how_long_it_took_and_by_which_model(runtime: Any, endpoint: Endpoint) -> None:
+    """Latency and model come with the answer as custom attributes, and the capture keeps both beside the caller's."""
     answer = runtime.invoke_endpoint(
         EndpointName="bikes",
         Body=make_image(128),
@@ -87,10 +87,12 @@ def test_the_answer_says_how_long_it_took(runtime: Any, endpoint: Endpoint) -> N
         InferenceId="timed",
         CustomAttributes="shop=17,lane=2",
     )
-    assert re.fullmatch(r"latency_ms=\d+\.\d\d", answer["CustomAttributes"])
+    latency, model = answer["CustomAttributes"].split(",")
+    assert re.fullmatch(r"latency_ms=\d+\.\d\d", latency)
+    assert model == f"model={endpoint.model}"
     kept = recorded(endpoint)["timed"]
-    assert kept.custom_attributes == ("shop=17", "lane=2", answer["CustomAttributes"])
-    assert kept.latency_ms() == float(answer["CustomAttributes"].removeprefix("latency_ms="))
+    assert kept.custom_attributes == ("shop=17", "lane=2", latency, model)
+    assert kept.latency_ms() == float(latency.removeprefix("latency_ms="))
 
 
 @pytest.mark.parametrize(

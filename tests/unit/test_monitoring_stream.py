@@ -78,7 +78,7 @@ def test_the_real_captures_are_counted_whole(test_data: Path) -> None:
 
 
 def test_every_line_is_accounted_for() -> None:
-    """Broken lines, earlier records and answers that are none are counted apart, with reasons."""
+    """Broken lines, earlier records, answers that are none and those of others are counted apart, with reasons."""
     rows: list[Capture | Skipped] = [
         capture(minutes=5),
         capture(minutes=6),
@@ -91,14 +91,14 @@ def test_every_line_is_accounted_for() -> None:
     ]
     request = MonitorRequest(labels=("bicycle", "motorcycle"), since=START + timedelta(minutes=5))
     found = monitor(rows, request)
-    assert (found.records, found.answered, found.skipped, found.earlier) == (6, 2, 1, 1)
+    assert (found.records, found.answered, found.skipped, found.earlier) == (5, 2, 1, 1)
     assert found.unanswered == {
         "the answer is not a list of numbers": 1,
         "the answer is not a probability vector": 2,
-        "the answer is of 3 classes": 1,
     }
+    assert found.other_models == {"the answer is of 3 classes": 1}
     document = json.loads(json.dumps(found.to_json()))
-    assert document["records"] == 6
+    assert (document["records"], document["other_models"]) == (5, dict(found.other_models))
     assert document["skipped_lines"] == [{"line": 7, "reason": "cut off", "file": "a.jsonl"}]
     assert document["drift"] is None
 
