@@ -58,6 +58,11 @@ class AnnotatedImages:
             raise DatasetError(f"{self.path} names no class that its reviewers agree on: run `scones review` first")
         return tuple(sorted(names))
 
+    @property
+    def tasks(self) -> int:
+        """How many sets of classes the answers chose from, as far as they say it."""
+        return len({one.classes for verdict, _ in self._agreed for one in verdict.annotations if one.classes})
+
     def listing(self, classes: tuple[str, ...]) -> Listing:
         """The images of these classes, at the version that was shown; others, of none, and in dispute are ignored."""
         found = [

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from scones_ml.dataset import records as staged
-from scones_ml.dataset.annotated import ExtendedDataset
+from scones_ml.dataset.annotated import AnnotatedImages, ExtendedDataset
 from scones_ml.dataset.checks import Problem, StagedImage, drop_repeats
 from scones_ml.dataset.folders import Folder
 from scones_ml.dataset.grouping import KeptTogether, drop_leaks, group_names, keep_together, signature_version
@@ -179,6 +179,11 @@ def _extended_from(origin: Source) -> list[str]:
 
 def _choose_classes(origin: Source, wanted: Sequence[str] | None) -> tuple[str, ...]:
     there = origin.classes()
+    if wanted is None and isinstance(origin, AnnotatedImages) and origin.tasks > 1:
+        raise DatasetError(
+            f"{origin.name} answers models of {origin.tasks} different sets of classes, and names "
+            f"{', '.join(there)}: choose one set with --classes a,b"
+        )
     chosen = there if wanted is None else tuple(dict.fromkeys(match_name(name, there) for name in wanted))
     for name in chosen:
         if name not in there:

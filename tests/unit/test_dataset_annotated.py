@@ -36,11 +36,13 @@ class Desk:
         self.file = AnnotationFile(folder / "answers.jsonl")
         self._answers = 0
 
-    def answer(self, number: int, label: str, reviewer: str = "ann") -> Annotation:
+    def answer(self, number: int, label: str, reviewer: str = "ann", classes: str | None = None) -> Annotation:
         self._answers += 1
         ref = self.store.read(ImageRef(s3_bucket="photos", s3_key=f"{number}.png")).ref
         time = NOON + timedelta(minutes=self._answers)
-        answer = Annotation(str(self._answers), time, reviewer, ref.image_id, ref, label, None, "bicycle", 0.6, 0.9)
+        answer = Annotation(
+            str(self._answers), time, reviewer, ref.image_id, ref, label, None, "bicycle", 0.6, 0.9, classes
+        )
         self.file.append(answer)
         return answer
 
@@ -176,3 +178,15 @@ def test_no_answers_are_no_source(desk: Desk, tmp_path: Path) -> None:
     desk.file.append(Undo(NOON, "ann", desk.answer(100, "bicycle").id))
     with pytest.raises(DatasetError, match="names no class that its reviewers agree on"):
         dataset.stage(dataclasses.replace(desk.source), tmp_path / "data")
+
+
+def test_answers_to_two_tasks_are_no_one_data_set(desk: Desk, tmp_path: Path) -> None:
+    """Answers to models of different classes are staged for the classes that are chosen, never as one set of all."""
+    for number in range(100, 108):
+        desk.answer(number, ("bicycle", "motorcycle")[number % 2], classes="one")
+        desk.answer(number, ("car", "bus")[number % 2], classes="other")
+    with pytest.raises(DatasetError, match=r"2 different sets .* names bicycle, bus, car, motorcycle: .*--classes a,b"):
+        dataset.stage(desk.source, tmp_path / "all", image_size=8)
+    staged = dataset.stage(desk.source, tmp_path / "data", classes=("car", "bus"), image_size=8).dataset
+    assert {record.class_name for record in staged.records} == {"car", "bus"}
+    assert len(staged.records) == 8
