@@ -100,7 +100,9 @@ def _own_model(backend: Backend, endpoint: str | None, workspace: Path) -> Path:
     own = workspace / "model"
     if endpoint is None and backend.place_name != "local":
         return own
-    served = lifecycle.endpoint_in_service(backend, endpoint, lambda found: (found.labels, found.folder))
+    served = lifecycle.choose_endpoint(
+        backend.deployer.endpoints(), endpoint, lambda found: (found.labels, found.folder)
+    )
     if served is None:
         return own
     if served.folder:

@@ -168,14 +168,15 @@ def _endpoint(
         return not paths or any(given.is_relative_to(own) or own.is_relative_to(given) for given, own in places)
 
     try:
-        return lifecycle.endpoint_in_service(
-            backend, name, lambda found: (found.model, found.labels, found.threshold), writes_there
-        )
+        running = backend.deployer.endpoints()
     except ConfigurationError as exc:
         if on == "local" or name is not None:
             raise
         terminal.say(f"the endpoints cannot be looked at: {exc}")  # who may read captures may read no more
         return None
+    return lifecycle.choose_endpoint(
+        running, name, lambda found: (found.model, found.labels, found.threshold), writes_there
+    )
 
 
 def _objects(uri: str) -> Mapping[str, ImageRef]:

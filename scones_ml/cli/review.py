@@ -128,7 +128,7 @@ def _served_classes(backend: Backend, endpoint: str | None) -> tuple[str, ...] |
     """The classes of the endpoint that runs; None when there is none."""
     from scones_ml import lifecycle
 
-    found = lifecycle.endpoint_in_service(backend, endpoint, lambda running: running.labels)
+    found = lifecycle.choose_endpoint(backend.deployer.endpoints(), endpoint, lambda running: running.labels)
     return found.labels if found else None
 
 

@@ -197,7 +197,7 @@ def _say_review(outcomes: Mapping[str, int], backend: Backend, classifier: Endpo
 def _endpoint(backend: Backend, name: str | None) -> Endpoint:
     from scones_ml import lifecycle
 
-    endpoint = lifecycle.endpoint_in_service(backend, name)
+    endpoint = lifecycle.choose_endpoint(backend.deployer.endpoints(), name)
     if endpoint is None:
         raise ConfigurationError("no endpoint is running: start one with `scones deploy MODEL`, or give --model MODEL")
     return endpoint

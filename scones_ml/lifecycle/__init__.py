@@ -17,7 +17,7 @@ from scones_ml.lifecycle.assess import (
     unseen_split,
 )
 from scones_ml.lifecycle.cleaning import RemainingResource, cleanup, plan_cleanup, remaining_resources, resources, spent
-from scones_ml.lifecycle.in_service import endpoint_in_service
+from scones_ml.lifecycle.endpoint_choice import choose_endpoint
 from scones_ml.lifecycle.verbs import (
     attach,
     bulk,
@@ -43,10 +43,10 @@ __all__ = [
     "RemainingResource",
     "attach",
     "bulk",
+    "choose_endpoint",
     "cleanup",
     "compare",
     "deploy",
-    "endpoint_in_service",
     "evaluate",
     "held_out",
     "may_have_seen",

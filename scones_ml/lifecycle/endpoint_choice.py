@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.ports import Backend, Endpoint
+from scones_ml.ports import Endpoint
 
-__all__ = ["endpoint_in_service"]
+__all__ = ["choose_endpoint"]
 
 
-def endpoint_in_service(
-    backend: Backend,
+def choose_endpoint(
+    endpoints: Iterable[Endpoint],
     name: str | None = None,
     facts: Callable[[Endpoint], object] = lambda endpoint: endpoint.name,
     meant: Callable[[Endpoint], bool] = lambda _: True,
@@ -19,7 +19,7 @@ def endpoint_in_service(
     """The endpoint of that name; without a name the only one, or any of those that are alike in what matters.
 
     Args:
-        backend: where they run.
+        endpoints: all that run.
         name: of the endpoint.
         facts: what they have to be alike in.
         meant: whether one can be meant that was not named.
@@ -30,7 +30,7 @@ def endpoint_in_service(
     Raises:
         ConfigurationError: there is none of that name, or several that differ.
     """
-    running = {endpoint.name: endpoint for endpoint in backend.deployer.endpoints()}
+    running = {endpoint.name: endpoint for endpoint in endpoints}
     if name is not None:
         if name not in running:
             are = f"running are {', '.join(running)}" if running else "none is running"
