@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from scones_ml.dataset.records import Split
 
 __all__ = ["Problem", "StagedImage", "drop_repeats"]
+
+_NAMED = 3  # of the copies of an image; thousands of one would each name all the others
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,10 @@ def _leak(image: StagedImage, tested: StagedImage) -> Problem:
     return Problem(image.name, "leak", f"in the test set as {tested.name}{label}")
 
 
-def _conflict(image: StagedImage, group: Iterable[StagedImage]) -> Problem:
-    others = ", ".join(f"{other.name} ({other.class_name})" for other in group if other is not image)
+def _conflict(image: StagedImage, group: Sequence[StagedImage]) -> Problem:
+    contrary = (other for other in group if other.class_name != image.class_name)
+    agreeing = (other for other in group if other.class_name == image.class_name and other is not image)
+    named = [f"{other.name} ({other.class_name})" for other in islice(chain(contrary, agreeing), _NAMED)]
+    rest = len(group) - 1 - len(named)
+    others = ", ".join(named) + (f" and {rest:,} more" if rest else "")
     return Problem(image.name, "conflict", f"labelled {image.class_name}, but the same image is {others}")

@@ -42,6 +42,14 @@ def test_contradicting_labels_leave_none() -> None:
     assert problems[0].reason == "labelled a, but the same image is b/1 (b)"
 
 
+def test_many_copies_are_named_by_the_first_three() -> None:
+    """Of many copies under two labels three are named, those of the other label first, and the rest is counted."""
+    copies = [make_image(f"a/{number}", "1") for number in range(6)] + [make_image("b/1", "1", "b")]
+    _, problems = drop_repeats(copies)
+    assert problems[0].reason == "labelled a, but the same image is b/1 (b), a/1 (a), a/2 (a) and 3 more"
+    assert problems[-1].reason == "labelled b, but the same image is a/0 (a), a/1 (a), a/2 (a) and 3 more"
+
+
 pictures = st.lists(
     st.builds(
         lambda number, digest, class_name, held_out: make_image(f"{number}", digest, class_name, held_out=held_out),
