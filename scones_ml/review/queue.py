@@ -159,7 +159,10 @@ def _outcome(data: bytes) -> FilteredImage:
     if not isinstance(fields, dict) or fields.pop("outcome", None) != "review":
         raise ValueError("no outcome of a review")
     try:
-        image = FilteredImage.model_validate(fields)
+        # A field of a newer version is ignored, as everywhere in files.
+        image = FilteredImage.model_validate(
+            {name: fields[name] for name in fields.keys() & FilteredImage.model_fields}
+        )
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc

@@ -101,6 +101,15 @@ def test_results_of_bulk_runs_wait_as_well(store: MemoryObjectStore, images: dic
     assert reason.startswith("s3://scones-output/bulk/november/0cc1.jsonl, line 5: ")
 
 
+def test_a_newer_versions_field_is_ignored(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+    """An outcome with a field that this version does not know waits for a person like any other."""
+    image = doubtful(store, "a", b"1", (0.6, 0.4), LABELS)
+    outcome = image.to_event() | {"outcome": "review", "reason": "no threshold", "weather": "fog"}
+    store.write("scones-output", f"outcomes/review/{image.image_id}.json", json.dumps(outcome).encode(), "")
+    queue = read_queue(store, "scones-output")
+    assert ([found.reason for found in queue.images], queue.passed_over) == (["no threshold"], ())
+
+
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
