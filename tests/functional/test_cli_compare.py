@@ -1,8 +1,9 @@
-"""``scones evaluate --compare``: is the new model better beyond chance?"""
+"""``scones evaluate``: what it shows of many classes, and whether a new model is better beyond chance."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,35 @@ def test_a_model_is_no_better_than_itself(data: Path, tiny_model: Path, capsys: 
     assert document["comparison"]["p_value"] == 1
     assert document["comparison"]["verdict"].startswith("No difference beyond chance")
     assert document["accuracy"]["value"] == 1
+
+
+@pytest.mark.parametrize("count", [5, 14])
+def test_of_many_classes_the_hardest_and_the_most_confused_are_shown(
+    other_model: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int
+) -> None:
+    """From five classes on there is a line a class, the hardest twelve at most, and no table as wide as the classes."""
+    names = tuple(f"kind {number:02}" for number in range(count))
+    for number, name in enumerate(names):
+        for copy in range(12):
+            path = tmp_path / "photos" / "test" / name / f"{copy}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (255 if number == 1 else 0, 10 * number, copy)).save(path)
+            taught = tmp_path / "photos" / "train" / name / path.name
+            taught.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (100, 10 * number, copy)).save(taught)
+    data = str(tmp_path / "data")
+    assert main(["stage", str(tmp_path / "photos"), data, "--image-size", "8"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(other_model(*names)), data]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line for line in lines if line.startswith("kind ") and "%" in line]
+    assert len(shown) == min(count, 12)
+    assert all(line.split()[2] == "12" for line in shown), "images of each"
+    assert shown[0].startswith("kind 02"), "none of it is found"
+    assert ("kind 01" in " ".join(shown)) == (count == 5), "all of it is found"
+    assert any(line.split() == ["kind", "02", "kind", "00", "12", "of", "12"] for line in lines)
+    assert not any("precision kind" in line or "called kind" in line for line in lines)
+    assert any(f"the hardest of {count}; {count - 12} more classes: see --json" in line for line in lines) == (
+        count > 12
+    )
+    assert max(map(len, lines)) <= 100
