@@ -12,6 +12,7 @@ import base64
 import io
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ _BLANK: Final = ("", "\ufeff", b"", b"\xef\xbb\xbf")
 _LONGEST_LINE = 2 * 2 * ENDPOINT_REQUEST_BYTES * 4 // 3
 """Bytes: a request and its answer, a third longer in base64, and as much again for what JSON escapes."""
 _BUFFER = 2**18  # bytes; lines are long
-_LATENCY, _MODEL = "latency_ms=", "model="
+_LATENCY = "latency_ms="
+_MODEL = re.compile(r"model=(sha256:[0-9a-f]{64})")  # callers have models of their own, of cameras for example
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Capture:
 
     def model(self) -> str | None:
         """Which model answered, ``"sha256:..."`` of its graph; None where the container did not say so."""
-        said = (one.removeprefix(_MODEL) for one in reversed(self.custom_attributes) if one.startswith(_MODEL))
+        said = (match[1] for one in reversed(self.custom_attributes) if (match := _MODEL.fullmatch(one)))
         return next(said, None)  # the container's own comes last
 
     def latency_ms(self) -> float | None:

@@ -129,7 +129,7 @@ def _served_classes(backend: Backend, endpoint: str | None) -> tuple[str, ...] |
     from scones_ml import lifecycle
 
     found = lifecycle.choose_endpoint(backend.deployer.endpoints(), endpoint, lambda running: running.labels)
-    return found.labels if found else None
+    return (found.labels or None) if found else None
 
 
 def _told_by(queue: Queue, workspace: Path) -> tuple[str, ...]:

@@ -31,13 +31,8 @@ from scones_ml.verdicts import least_threshold
 
 __all__ = ["MonitorRequest", "monitor"]
 
-_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED, _MOST_MODELS, _MOST_OTHERS = (
-    600,
-    12,
-    20,
-    4,
-    20,
-)  # whatever the stream's length: they bound memory and the page
+_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20  # whatever the stream's length: they bound memory and the page
+_MOST_MODELS, _MOST_OTHERS = 4, 20  # that are counted at once until it is clear which is meant, and told apart
 # all of the first images are measured, then one in twenty: chosen by place, so that drift tests stay exact
 _ALL_OF_FIRST, _ONE_IN = 2000, 20
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -110,7 +105,7 @@ class _Records:
         self._model = request.model or (
             f"sha256:{reference.model_sha256}" if reference and reference.model_sha256 else None
         )
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[tuple[str | None, int], _Stream] = {}
         self._skipped = self._earlier = 0
         self._samples: list[Skipped] = []
         self._unanswered: Counter[str] = Counter()
@@ -148,22 +143,21 @@ class _Records:
 
     def _stream(self, said: str | None, classes: int) -> _Stream:
         """The answers that one of so many classes belongs to."""
-        name = "" if self._labels else said or f"the answer is of {classes} classes"
-        if name not in self._streams:
+        model = (None if self._labels else said, classes)
+        if model not in self._streams:
             if len(self._streams) == _MOST_MODELS:
                 oldest = min(self._streams, key=lambda other: self._streams[other].latest)
-                self._leave_out(oldest, self._streams.pop(oldest).answered)
+                self._leave_out(_named(*oldest), self._streams.pop(oldest).answered)
             labels = self._labels or tuple(f"class {number}" for number in range(classes))
-            self._streams[name] = _Stream(self._request, labels)
-        return self._streams[name]
+            self._streams[model] = _Stream(self._request, labels)
+        return self._streams[model]
 
     def result(self) -> Monitoring:
         if not self._streams:
             self._refuse_nothing()
-        chosen = max(self._streams, key=lambda name: self._streams[name].latest)
-        stream = self._streams.pop(chosen)
-        for name, other in self._streams.items():
-            self._leave_out(name, other.answered)
+        stream = self._streams.pop(max(self._streams, key=lambda model: self._streams[model].latest))
+        for model, other in self._streams.items():
+            self._leave_out(_named(*model), other.answered)
         return replace(
             stream.result(),
             records=stream.answered + self._unanswered.total(),
@@ -191,6 +185,10 @@ class _Records:
         first = self._samples[0] if self._samples else None
         why = f"the first of {self._skipped} broken lines is {first.file}:{first.line}: {first.reason}" if first else ""
         raise ConfigurationError(f"no capture record could be read: {why or 'the files are empty'}")
+
+
+def _named(said: str | None, classes: int) -> str:
+    return said or f"the answer is of {classes} classes"
 
 
 class _Stream:

@@ -161,6 +161,7 @@ def _captures() -> Target:
                 said += _checked(found.reason)
             else:
                 found.latency_ms()
+                found.model()
                 said += "read" if found.probabilities() else "no answer"
         return said
 

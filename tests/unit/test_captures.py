@@ -356,3 +356,18 @@ def test_captures_join_their_object_by_inference_id(tmp_path: Path) -> None:
     etag = store.write("in", "a/1.png", b"picture", "image/png")
     wanted = ImageRef(s3_bucket="in", s3_key="a/1.png", etag=etag)
     assert objects_by_inference_id(store, "in", "a/")[wanted.image_id] == wanted
+
+
+@pytest.mark.parametrize(
+    ("attributes", "model"),
+    [
+        ((), None),
+        (("latency_ms=2.50", f"model=sha256:{'a' * 64}"), f"sha256:{'a' * 64}"),
+        ((f"model=sha256:{'b' * 64}", f"model=sha256:{'a' * 64}"), f"sha256:{'a' * 64}"),
+        (("model=EOS 90D", "latency_ms=2.50"), None),
+        (("model=sha256:a",), None),
+    ],
+)
+def test_a_record_says_which_model_answered(attributes: tuple[str, ...], model: str | None) -> None:
+    """The container's word is the last one; what callers call a model is none of ours."""
+    assert replace(capture(), custom_attributes=attributes).model() == model

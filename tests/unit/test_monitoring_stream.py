@@ -6,12 +6,15 @@ import io
 import json
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from scones_ml.captures import Capture, Payload, Skipped, read_captures
@@ -313,3 +316,43 @@ def test_images_are_measured_as_the_model_sees_them() -> None:
     assert np.isnan(measure([b"no image"], READING)).all()
     with pytest.raises(InvalidImageError, match="1 images of the reference"):
         make_reference([[0.5, 0.5]], [0], ("a", "b"), [b"no image"], image_size=32)
+
+
+MODELS = tuple(f"sha256:{number:064x}" for number in range(12))
+
+
+def answered(model: str | None, classes: int, minutes: float) -> Capture:
+    """A record of a model that says itself, or does not."""
+    said = () if model is None else (f"model={model}",)
+    return replace(capture([1 / classes] * classes, minutes), custom_attributes=said)
+
+
+@given(st.lists(st.tuples(st.sampled_from((None, *MODELS)), st.integers(2, 4)), min_size=1, max_size=60))
+def test_models_are_told_apart_and_every_record_is_counted(stream: list[tuple[str | None, int]]) -> None:
+    """Whatever models answered in whatever order, the last one's records are shown, and the others are counted."""
+    rows = [answered(model, classes, minutes) for minutes, (model, classes) in enumerate(stream)]
+    found = monitor(rows, MonitorRequest())
+    model, classes = stream[-1]
+    assert len(found.labels) == classes
+    assert found.records == found.answered
+    assert found.answered + sum(found.other_models.values()) == len(rows)
+    if len(set(stream)) <= 4:
+        assert found.answered == stream.count((model, classes))
+    assert len(found.other_models) <= 21
+
+
+@given(st.lists(st.sampled_from((None, *MODELS[:3])), min_size=1, max_size=40), st.booleans())
+def test_a_models_own_records_and_those_that_say_none_count(stream: list[str | None], every: bool) -> None:
+    """With a model named, records of another are left out, unless all are wanted; those that say none are taken."""
+    rows = [answered(model, 2, minutes) for minutes, model in enumerate((*stream, None))]
+    found = monitor(rows, MonitorRequest(("bicycle", "motorcycle"), model=MODELS[0], all_models=every))
+    others = 0 if every else sum(model in MODELS[1:] for model in stream)
+    assert (found.answered, sum(found.other_models.values())) == (len(rows) - others, others)
+
+
+def test_nothing_of_the_model_is_one_clear_line() -> None:
+    """Where every record is of another model, the message says so, which, and what helps."""
+    rows = [answered(MODELS[1], 2, minute) for minute in range(3)]
+    request = MonitorRequest(("bicycle", "motorcycle"), model=MODELS[0])
+    with pytest.raises(ConfigurationError, match=rf"none of 3 records .* 3 say {MODELS[1]}; expected .* or --all"):
+        monitor(rows, request)
