@@ -32,6 +32,7 @@ hypothesis.settings.load_profile("any machine")
 
 _ROOT = Path(__file__).parents[1]
 _HELD = pytest.StashKey[dict[str, tuple[int, int]]]()
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # of ONNX Runtime, which some tests import before a fixture is at work
 set_hypothesis_home_dir(_ROOT / ".hypothesis")  # wherever a test works: what failed once is tried again
 
 

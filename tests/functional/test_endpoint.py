@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -278,3 +281,11 @@ def test_a_refused_deployment_leaves_what_runs(deployer: LocalDeployer, tiny_mod
         deployer.deploy(DeploymentRequest("sixth", tmp_path))
     assert made in deployer.endpoints()
     deployer.remove("sixth")
+
+
+def test_a_model_leaves_nothing_in_the_home_folder(tiny_model: Path, tmp_path: Path) -> None:
+    """ONNX Runtime keeps telemetry in ~/.cache until it has sent it: with a model of ours it keeps none."""
+    code = f"from scones_ml import load_model; load_model({str(tiny_model)!r})"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
