@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +63,10 @@ class AwsBackend:
             f"{UPLOAD_PREFIX}{self.current_run.id}/",
             shared=True,
         )
+
+    def using(self, endpoint: str | None = None) -> AbstractContextManager[None]:  # noqa: ARG002
+        """See :meth:`scones_ml.ports.Backend.using`; others use them as well, from other machines."""
+        return nullcontext()
 
     @property
     def captures(self) -> str:

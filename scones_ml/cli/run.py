@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +18,12 @@ from scones_ml.cli.no_threshold import warn_of_no_threshold
 from scones_ml.cli.options import DryRun, EndpointName, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError
+from scones_ml.ports import Endpoint
 from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef
-    from scones_ml.ports import Backend, Endpoint, ImageResult
+    from scones_ml.ports import Backend, ImageResult
 
 __all__ = ["run"]
 
@@ -79,11 +81,20 @@ def run(
             raise ConfigurationError(f"--bulk takes one folder or s3://bucket/prefix, not {len(paths)}")
         _in_bulk(backend, paths[0], model, threshold, json)
         return
-    classifier = None if on == "aws" else model or _endpoint(backend, endpoint)
-    if rate:
-        _as_load(backend, paths, classifier, threshold, rate, seconds(duration, "--duration"), seed, json)
-        return
-    _one_by_one(backend, paths, classifier, threshold, json)
+    with _classifier(backend, None if on == "aws" else model or _endpoint(backend, endpoint)) as classifier:
+        if rate:
+            _as_load(backend, paths, classifier, threshold, rate, seconds(duration, "--duration"), seed, json)
+            return
+        _one_by_one(backend, paths, classifier, threshold, json)
+
+
+@contextmanager
+def _classifier(backend: Backend, chosen: Endpoint | Path | None) -> Iterator[Endpoint | Path | None]:
+    """What classifies, kept from the first image sent to the last one classified."""
+    name = chosen.name if isinstance(chosen, Endpoint) else None
+    with backend.using(name):
+        # An endpoint may have been replaced, or have gone, before it was kept.
+        yield _endpoint(backend, name) if name else chosen
 
 
 def _sent(

@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -178,13 +178,14 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
         with clock.stage("serve"):
             endpoint = lifecycle.deploy(backend, DeploymentRequest(ENDPOINT, model))
             observer.said(f"{endpoint.url}/endpoints/{endpoint.name}/invocations")
-        with clock.stage("drop"):
-            truth, files = _choose(staged.dataset, request)
-            refs = lifecycle.upload(backend, files)
-            observer.said(f"{len(refs)} files into s3://{backend.buckets.input}, three of them awkward")
-        with clock.stage("run") as progress:
-            results = _run(backend, refs, endpoint, progress)
-            observer.said(_summary(results))
+        with backend.using(ENDPOINT):
+            with clock.stage("drop"):
+                truth, files = _choose(staged.dataset, request)
+                refs = lifecycle.upload(backend, files)
+                observer.said(f"{len(refs)} files into s3://{backend.buckets.input}, three of them awkward")
+            with clock.stage("run") as progress:
+                results = _run(backend, refs, endpoint, progress)
+                observer.said(_summary(results))
         with clock.stage("captures"):
             captured = _captures(endpoint, results)
             observer.said(
@@ -292,9 +293,10 @@ def _run(
     progress: Progress,
 ) -> tuple[ImageResult, ...]:
     results = []
-    for result in lifecycle.run(backend, refs, endpoint):
-        results.append(result)
-        progress(len(results), len(refs))
+    with closing(lifecycle.run(backend, refs, endpoint)) as running:  # clean-up follows, whatever ends it
+        for result in running:
+            results.append(result)
+            progress(len(results), len(refs))
     return tuple(results)
 
 

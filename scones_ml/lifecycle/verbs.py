@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -204,7 +204,7 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
     """
     to = backend.buckets
     refs = []
-    with recording(backend, Plan("run", backend.place_name, (_images(backend),))):
+    with backend.using(), recording(backend, Plan("run", backend.place_name, (_images(backend),))):
         if to.shared:
             mark_prefix(backend.store, to.input, to.uploads)
         for name, data in files:
@@ -219,7 +219,7 @@ def run(
     images: Iterable[ImageRef],
     classifier: Endpoint | Path | None = None,
     threshold: float | None = None,
-) -> Iterator[ImageResult]:
+) -> Generator[ImageResult]:
     """Send images through the state machine, one execution each.
 
     Args:
@@ -233,11 +233,14 @@ def run(
     """
     model = _chosen_model(classifier, threshold)
     results = backend.runner.run(WorkflowRequest(images, backend.buckets.output, model))
-    return _recorded(backend, results)
+    return _recorded(backend, classifier, results)
 
 
-def _recorded(backend: Backend, results: Iterator[ImageResult]) -> Iterator[ImageResult]:
-    with recording(backend, plan_run(backend, inputs=False)):
+def _recorded(
+    backend: Backend, classifier: Endpoint | Path | None, results: Iterator[ImageResult]
+) -> Generator[ImageResult]:
+    endpoint = classifier.name if isinstance(classifier, Endpoint) else None
+    with backend.using(endpoint), recording(backend, plan_run(backend, inputs=False)):
         yield from results
 
 
@@ -265,7 +268,7 @@ def bulk(
     """
     request = BulkRequest(source, _chosen_model(model, threshold))
     backend.bulk.check(request)
-    with recording(backend, plan_run(backend, inputs=False)):
+    with backend.using(), recording(backend, plan_run(backend, inputs=False)):
         return backend.bulk.run(request, progress)
 
 

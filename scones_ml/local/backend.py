@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml.errors import SconesError
 from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.local.in_use import buckets_in_use
 from scones_ml.local.inventory import LocalInventory
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import LocalTrainer
@@ -62,6 +64,12 @@ class LocalBackend:
         from scones_ml.local.bulk import LocalBulkRunner
 
         return LocalBulkRunner(self.store)
+
+    @contextmanager
+    def using(self, endpoint: str | None = None) -> Iterator[None]:
+        """See :meth:`scones_ml.ports.Backend.using`."""
+        with buckets_in_use(self._workspace), self.deployer.using(endpoint) if endpoint else nullcontext():
+            yield
 
     def checks(self) -> Iterator[Check]:
         """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""

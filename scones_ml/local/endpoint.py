@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-from scones_ml import strict_json
-from scones_ml.bounded import read_at_most
 from scones_ml.errors import DeploymentError
 from scones_ml.inference.model import model_identity, read_card
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
-from scones_ml.plans import Change, Ledger, Plan, Run, execute
+from scones_ml.local.earlier_servers import earlier_server_runs, end_earlier_server
+from scones_ml.local.endpoint_records import Record, read_record, write_record
+from scones_ml.local.in_use import changing_endpoint, endpoint_in_use
+from scones_ml.locks import Holder, holder_of, signal_holder
+from scones_ml.plans import Change, Ledger, Plan, Run, execute, mark_workspace
 from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
 
 __all__ = ["LocalDeployer"]
 
-_FILES = (".json", ".part", ".log")
-_ENDPOINT_FIELDS = frozenset(field.name for field in dataclasses.fields(Endpoint))
-_LONGEST_RECORD = 10_000_000  # bytes
+_FILES = (".json", ".part", ".running", ".log")
 _START_SECONDS = 60.0  # a model loads in seconds; the rest is for a machine that is busy
 _STOP_SECONDS = 10.0  # for the answers under way, then SIGKILL
 
@@ -39,7 +37,8 @@ class LocalDeployer:
     """Starts ``python -m scones_ml.inference`` and keeps a record of it.
 
     Args:
-        records: folder of the records, one ``NAME.json`` (and ``NAME.log``) per endpoint.
+        records: folder of the records, one ``NAME.json`` (and ``NAME.log``) per endpoint. Its server locks
+            ``NAME.running`` while it lives, and ends when that file is gone.
         captures: folder that data capture goes to, below one folder per endpoint.
         ledger: where they are recorded.
         run: that they belong to.
@@ -53,14 +52,10 @@ class LocalDeployer:
 
     def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:  # noqa: ARG002 - nothing to wait for
         """See :meth:`scones_ml.ports.Deployer.plan`; one that runs under the same name is replaced."""
-        if re.fullmatch(SAGEMAKER_NAME, request.name) is None:
-            most = SAGEMAKER_NAME_CHARACTERS
-            raise DeploymentError(
-                f"{request.name!r} is no endpoint's name: give 1 to {most} letters, digits and hyphens"
-            )
+        _check_name(request.name)
         read_card(_folder(request))
         changes = [Change("create", "endpoint", request.name, f"answers requests with {request.model}")]
-        if request.name in self.recorded():
+        if any(path.exists() for path in self._files(request.name)):
             changes.insert(0, Change("delete", "endpoint", request.name, "gives way to the new one"))
         return Plan("deploy", "local", tuple(changes))
 
@@ -72,13 +67,17 @@ class LocalDeployer:
         self,
         request: DeploymentRequest,
         steps: Steps = no_steps,  # noqa: ARG002 - it is quick
-        plan: Plan | None = None,
+        plan: Plan | None = None,  # noqa: ARG002 - another command may have changed what it was made for
     ) -> Endpoint:
-        """See :meth:`scones_ml.ports.Deployer.deploy`."""
+        """See :meth:`scones_ml.ports.Deployer.deploy`; of two at once under one name the second replaces the first.
+
+        Raises:
+            DeploymentError: another command goes on changing or asking the endpoint.
+        """
 
         def perform(change: Change) -> Endpoint | None:
             if change.action == "delete":
-                self.remove(change.name)
+                self._remove(change.name)
                 return None
             try:
                 return self._start(request)
@@ -87,13 +86,15 @@ class LocalDeployer:
                 execute(undo, perform, self._ledger, self._run)
                 raise
 
-        (endpoint,) = filter(None, execute(plan or self.plan(request), perform, self._ledger, self._run))
+        self.plan(request)  # refused before anything is made
+        mark_workspace(self._ledger.path.parent)
+        with changing_endpoint(self._records, request.name):
+            (endpoint,) = filter(None, execute(self.plan(request), perform, self._ledger, self._run))
         return endpoint
 
     def _start(self, request: DeploymentRequest) -> Endpoint:
         model = _folder(request)
         card = read_card(model)
-        self._records.mkdir(parents=True, exist_ok=True)
         log = self._records / f"{request.name}.log"
         with log.open("wb") as errors:
             child = subprocess.Popen(  # noqa: S603
@@ -117,59 +118,81 @@ class LocalDeployer:
                 model_identity(model),
                 str(model.absolute()),
             )
-            record = {"pid": child.pid, "endpoint": dataclasses.asdict(endpoint)}
-            half = self._record(request.name).with_suffix(".part")
-            half.write_text(json.dumps(record, indent=2), encoding="utf-8")
-            half.replace(self._record(request.name))
+            write_record(self._record(request.name), child.pid, endpoint)
             _confirm(child)
             _wait_until_ready(url, child, log)
         except BaseException:
-            _stop(child.pid, request.name)
-            child.wait()
-            if child.stdin:
-                child.stdin.close()
+            _end_child(child)
             self._forget(request.name)
             raise
         _children[child.pid] = child
         return endpoint
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """See :meth:`scones_ml.ports.Deployer.endpoints`; records of processes that are gone are left out."""
-        found = []
-        for path in sorted(self._records.glob("*.json")):
-            pid, fields = _read(path)
-            endpoint = _endpoint(path, fields)
-            if _is_ours(pid, endpoint.name):
-                found.append(endpoint)
-        return found
+        """See :meth:`scones_ml.ports.Deployer.endpoints`; only those whose server proves that it runs."""
+        records = [read_record(path) for path in sorted(self._records.glob("*.json"))]
+        return [record.endpoint for record in records if record and self._runs(record)]
 
     def recorded(self) -> Sequence[str]:
         """Names of every endpoint that has a record, or half of one, whether it runs or not."""
-        return sorted({path.stem for kind in _FILES for path in self._records.glob(f"*{kind}")})
+        return sorted({path.stem for kind in (*_FILES, ".lock") for path in self._records.glob(f"*{kind}")})
+
+    def using(self, name: str) -> AbstractContextManager[None]:
+        """Ask an endpoint during the block: nobody replaces or removes it meanwhile.
+
+        Raises:
+            DeploymentError: no endpoint can have that name, or it is being changed.
+        """
+        _check_name(name)
+        return endpoint_in_use(self._records, name)
 
     def remove(self, name: str) -> None:
-        """See :meth:`scones_ml.ports.Deployer.remove`; its captures stay."""
-        with contextlib.suppress(FileNotFoundError):
-            pid, _ = _read(self._record(name))
-            _stop(pid, name)
-            if pid in _children:
-                _children.pop(pid).wait()
+        """See :meth:`scones_ml.ports.Deployer.remove`; its captures stay.
+
+        Raises:
+            DeploymentError: another command changes or asks it, its record cannot be read, or its server does not end.
+        """
+        _check_name(name)
+        if name in self.recorded():
+            with changing_endpoint(self._records, name):
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        record = read_record(self._record(name))
+        if record and record.is_earlier:
+            end_earlier_server(record.pid, self._log(name), _STOP_SECONDS)
+        _end_server(self._running(name))
         self._forget(name)
+
+    def _runs(self, record: Record) -> bool:
+        name = record.endpoint.name
+        if record.is_earlier:
+            return earlier_server_runs(record.pid, self._log(name)) is True
+        return holder_of(self._running(name)) == Holder(record.pid, shared=False)
 
     def _record(self, name: str) -> Path:
         return self._records / f"{name}.json"
 
+    def _log(self, name: str) -> Path:
+        return self._records / f"{name}.log"
+
+    def _running(self, name: str) -> Path:
+        """The file that its server locks."""
+        return self._records / f"{name}.running"
+
+    def _files(self, name: str) -> list[Path]:
+        return [self._records / f"{name}{kind}" for kind in _FILES]
+
     def _forget(self, name: str) -> None:
-        for kind in _FILES:
-            self._record(name).with_suffix(kind).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._records.rmdir()
+        for path in self._files(name):
+            path.unlink(missing_ok=True)
 
     def _command(self, request: DeploymentRequest, model: Path) -> list[str]:
         percentage = 100 if request.capture_percentage is None else request.capture_percentage
         return [
             *(sys.executable, "-m", "scones_ml.inference", str(model.absolute())),
             "--confirm",
+            *("--hold", str(self._running(request.name).absolute())),
             *("--name", request.name, "--port", str(request.port), "--captures", str(self._captures.absolute())),
             *("--capture-percentage", str(percentage)),
         ]
@@ -180,28 +203,6 @@ def _folder(request: DeploymentRequest) -> Path:
     if not isinstance(request.model, Path):
         raise DeploymentError(f"{request.model.uri} can be served on AWS alone: deploy it with --on aws")
     return request.model
-
-
-def _read(path: Path) -> tuple[int, dict[str, Any]]:
-    """The process of a record, and the fields of its endpoint."""
-    try:
-        record: Any = strict_json.parse(read_at_most(path, _LONGEST_RECORD))
-        return int(record["pid"]), dict(record["endpoint"])
-    except (ValueError, KeyError, TypeError, OverflowError) as exc:
-        raise _no_record(path) from exc
-
-
-def _endpoint(path: Path, fields: dict[str, Any]) -> Endpoint:
-    """The endpoint of a record; fields that this version does not know are ignored."""
-    known = {name: value for name, value in fields.items() if name in _ENDPOINT_FIELDS}
-    try:
-        return Endpoint(**known | {"labels": tuple(known["labels"])})
-    except (KeyError, TypeError) as exc:
-        raise _no_record(path) from exc
-
-
-def _no_record(path: Path) -> DeploymentError:
-    return DeploymentError(f"{path} is not the record of an endpoint: repair it or remove it")
 
 
 def _port(child: subprocess.Popen[bytes], log: Path) -> int:
@@ -250,30 +251,35 @@ def _last_words(log: Path, code: int) -> str:
     return lines[-1].removeprefix("scones: ") if lines else f"the server ended with exit code {code}"
 
 
-def _stop(pid: int, name: str) -> None:
-    """End a server of ours, kindly first; a process that only has its number by now is left alone."""
+def _end_server(running: Path) -> None:
+    """End the server that holds this file, kindly first; whoever else has its number by now is left alone."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        if not _is_ours(pid, name):
+        holder = holder_of(running)
+        if not signal_holder(running, sign):
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sign)
         deadline = time.monotonic() + _STOP_SECONDS
-        while _is_ours(pid, name) and time.monotonic() < deadline:
+        while holder_of(running) and time.monotonic() < deadline:
             time.sleep(0.02)
+        if holder and holder.pid in _children and not holder_of(running):
+            _children.pop(holder.pid).wait()
+    if holder := holder_of(running):
+        raise DeploymentError(f"{holder} does not end, and holds {running}: try again")
 
 
-def _is_ours(pid: int, name: str) -> bool:
-    """Whether the process is a running server of this endpoint, told by its command line."""
-    command = _command_line(pid)
-    return "scones_ml.inference" in command and f"--name {name} " in command
+def _end_child(child: subprocess.Popen[bytes]) -> None:
+    """End a server that did not come up."""
+    child.terminate()
+    try:
+        child.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdin:
+        child.stdin.close()
 
 
-def _command_line(pid: int) -> str:
-    """A process's command line; empty when there is none of that number."""
-    if Path("/proc/self").exists():
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return ""
-    listing = ["ps", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(listing, capture_output=True, text=True, check=False).stdout  # noqa: S603
+def _check_name(name: str) -> None:
+    if re.fullmatch(SAGEMAKER_NAME, name) is None:
+        raise DeploymentError(
+            f"{name!r} is no endpoint's name: give 1 to {SAGEMAKER_NAME_CHARACTERS} letters, digits and hyphens"
+        )

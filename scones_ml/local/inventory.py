@@ -10,6 +10,7 @@ from pathlib import Path
 from scones_ml import dataset
 from scones_ml.events import parse_uri
 from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.local.in_use import forget_killed_run, removing_objects
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import forget_training, half_trained
 from scones_ml.plans import Change, Ledger, Resource
@@ -72,6 +73,7 @@ class LocalInventory:
         leave: Leave = leave_unsaid,  # noqa: ARG002
     ) -> Sequence[Resource]:
         """See :meth:`scones_ml.ports.Inventory.resources`."""
+        forget_killed_run(self._ledger.path.parent)
         there = {(found.kind, found.name): found for found in self._there()}
         recorded = [
             found
@@ -97,7 +99,8 @@ class LocalInventory:
         if change.kind == "endpoint":
             self._deployer.remove(change.name)
         elif change.kind == "objects":
-            self._store.delete_bucket(parse_uri(change.name)[0])
+            with removing_objects(self._ledger.path.parent):
+                self._store.delete_bucket(parse_uri(change.name)[0])
         elif change.kind in _RESULTS:
             _RESULTS[change.kind].tidy(Path(change.name))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import MODEL_CARD
+from scones_ml.local.in_use import TRAINING_LOCK, training
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import Progress, Steps, TrainingRequest, no_progress, no_steps
 
@@ -59,7 +60,10 @@ class LocalTrainer:
 
     def _train(self, request: TrainingRequest, progress: Progress) -> None:
         model = request.model.absolute()
-        model.mkdir(parents=True, exist_ok=True)
+        with training(model):
+            self._run_job(request, model, progress)
+
+    def _run_job(self, request: TrainingRequest, model: Path, progress: Progress) -> None:
         log = model / LOG
         environment = os.environ | {
             "SM_CHANNEL_TRAINING": str(request.data.absolute()),
@@ -77,15 +81,26 @@ class LocalTrainer:
 def half_trained(model: Path) -> list[Path]:
     """What a training that did not come to its end left: half files, a log without its model, an empty folder."""
     log = model / LOG
-    halves = [*model.glob(".*.part"), *([log] if log.exists() and not (model / MODEL_CARD).exists() else [])]
+    lock = model / TRAINING_LOCK
+    halves = [
+        *model.glob(".*.part"),
+        *([lock] if lock.exists() else []),
+        *([log] if log.exists() and not (model / MODEL_CARD).exists() else []),
+    ]
     return halves or ([model] if model.is_dir() and not any(model.iterdir()) else [])
 
 
 def forget_training(model: Path) -> None:
-    """Remove what a killed training left in a model's folder; a model that is whole stays."""
-    for half in half_trained(model):
-        if half != model:
-            half.unlink(missing_ok=True)
+    """Remove what a killed training left in a model's folder; a model that is whole stays.
+
+    Raises:
+        TrainingError: a training goes on there.
+    """
+    if half_trained(model):
+        with training(model):
+            for half in half_trained(model):
+                if half not in (model, model / TRAINING_LOCK):
+                    half.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it holds something, or is not there
         model.rmdir()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -123,6 +124,19 @@ class Backend(Protocol):
     @property
     def inventory(self) -> Inventory:
         """What has been made."""
+        ...
+
+    def using(self, endpoint: str | None = None) -> AbstractContextManager[None]:
+        """Work with the objects of the buckets, and with an endpoint, during the block.
+
+        On this machine other commands remove and replace none of them meanwhile; AWS has no such lock.
+
+        Args:
+            endpoint: its name; None for none.
+
+        Raises:
+            SconesError: another command is about to change them.
+        """
         ...
 
     def checks(self) -> Iterator[Check]:

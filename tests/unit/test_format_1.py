@@ -146,9 +146,15 @@ def test_the_ledger_names_what_was_made() -> None:
 
 
 def test_a_running_endpoint_is_found_by_its_record(workspace: Path) -> None:
-    """The record of an endpoint says where it answers and with which labels and threshold, while its process runs."""
+    """The record of an endpoint says where it answers, while the process runs that writes its errors to the log."""
     arguments = ["-c", "input('ready\\n')", "-m", "scones_ml.inference", "model", "--name", "bikes"]
-    with subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+    log = (workspace / "endpoints" / "bikes.log").open("wb")
+    with (
+        log,
+        subprocess.Popen(
+            [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        ) as server,
+    ):
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         record = workspace / "endpoints" / "bikes.json"

@@ -1,0 +1,71 @@
+"""Servers of version 0.1.0 and of before locks, which go on when the library is updated."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from scones_ml.errors import DeploymentError
+from scones_ml.locks import signal_proven
+
+__all__ = ["earlier_server_runs", "end_earlier_server"]
+
+
+def earlier_server_runs(pid: int, log: Path) -> bool | None:
+    """Whether a process is the server that writes this log: it holds the very file as its standard error.
+
+    Args:
+        pid: its number, by the record.
+        log: beside the record.
+
+    Returns:
+        None where the system does not tell, as on macOS, though the process may be the one by its command line.
+    """
+    try:
+        return os.path.samestat(Path(f"/proc/{pid}/fd/2").stat(), log.lstat())
+    except (FileNotFoundError, NotADirectoryError):
+        gone = Path("/proc/self").exists()
+    except OSError:  # of another user
+        gone = False
+    return None if not gone and "scones_ml.inference" in _command_line(pid) else False
+
+
+def end_earlier_server(pid: int, log: Path, seconds: float) -> None:
+    """End the server that writes this log; kindly first.
+
+    Args:
+        pid: its number, by the record.
+        log: beside the record.
+        seconds: it has to end.
+
+    Raises:
+        DeploymentError: whether it is the one cannot be told.
+        ConfigurationError: it belongs to another user.
+    """
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        runs = earlier_server_runs(pid, log)
+        if runs is None:
+            raise DeploymentError(
+                f"process {pid} may be the server that {log.with_suffix('.json')} means, and an earlier version "
+                f"started it, so that it cannot prove it: end it if it is yours (kill {pid}), and try again"
+            )
+        if not runs:
+            return
+        signal_proven(pid, sign, lambda: earlier_server_runs(pid, log) is True)
+        deadline = time.monotonic() + seconds
+        while earlier_server_runs(pid, log) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _command_line(pid: int) -> str:
+    """A process's command line, which proves nothing; empty when there is none of that number."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    listing = ["ps", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(listing, capture_output=True, text=True, check=False).stdout  # noqa: S603

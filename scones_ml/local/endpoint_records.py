@@ -1,0 +1,71 @@
+"""The record of an endpoint of this machine, ``NAME.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from scones_ml import strict_json
+from scones_ml.bounded import read_at_most
+from scones_ml.errors import DeploymentError
+from scones_ml.formats import FORMAT, newer_format
+from scones_ml.ports import Endpoint
+
+__all__ = ["Record", "read_record", "write_record"]
+
+_FIELDS = frozenset(field.name for field in dataclasses.fields(Endpoint))
+_LONGEST = 10_000_000  # bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """What is on record of an endpoint; that it runs, its server has to prove.
+
+    Attributes:
+        pid: the number of its server.
+        endpoint: how to reach it.
+        is_earlier: whether its server is of before locks.
+    """
+
+    pid: int
+    endpoint: Endpoint
+    is_earlier: bool
+
+
+def write_record(path: Path, pid: int, endpoint: Endpoint) -> None:
+    """Put an endpoint on record, whole or not at all."""
+    half = path.with_suffix(".part")
+    document = {"format": FORMAT, "pid": pid, "endpoint": dataclasses.asdict(endpoint)}
+    half.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    half.replace(path)
+
+
+def read_record(path: Path) -> Record | None:
+    """The record of an endpoint; None when there is none. Fields that this version does not know are ignored.
+
+    Raises:
+        DeploymentError: it says nothing, or is of a newer format.
+    """
+    try:
+        document: Any = strict_json.parse(read_at_most(path, _LONGEST))
+        refusal = newer_format(str(path), document)
+        known = {name: value for name, value in document["endpoint"].items() if name in _FIELDS}
+        endpoint = Endpoint(**known | {"labels": tuple(known["labels"])})
+        record = Record(int(document["pid"]), endpoint, "format" not in document)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise DeploymentError(f"{path} cannot be read: {exc.strerror}") from exc
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as exc:
+        raise _no_record(path) from exc
+    if refusal:
+        raise DeploymentError(refusal)
+    if endpoint.name != path.stem or record.pid <= 0:
+        raise _no_record(path)
+    return record
+
+
+def _no_record(path: Path) -> DeploymentError:
+    return DeploymentError(f"{path} is not the record of an endpoint: repair it or remove it")
