@@ -18,7 +18,7 @@ from scones_ml.inference.model import model_identity, read_card
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.local.earlier_servers import earlier_server_runs, end_earlier_server
 from scones_ml.local.endpoint_records import Record, read_record, write_record
-from scones_ml.local.in_use import changing_endpoint, endpoint_in_use
+from scones_ml.local.in_use import changing_endpoint, endpoint_in_use, without_empty
 from scones_ml.locks import Holder, holder_of, signal_holder
 from scones_ml.plans import Change, Ledger, Plan, Run, execute, mark_workspace
 from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
@@ -153,9 +153,10 @@ class LocalDeployer:
             DeploymentError: another command changes or asks it, its record cannot be read, or its server does not end.
         """
         _check_name(name)
-        if name in self.recorded():
-            with changing_endpoint(self._records, name):
-                self._remove(name)
+        with without_empty(self._records):
+            if name in self.recorded():
+                with changing_endpoint(self._records, name):
+                    self._remove(name)
 
     def _remove(self, name: str) -> None:
         record = read_record(self._record(name))

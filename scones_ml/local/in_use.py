@@ -34,6 +34,7 @@ __all__ = [
     "run_in_progress",
     "training",
     "training_in_progress",
+    "without_empty",
 ]
 
 TRAINING_LOCK: Final = "training.lock"
@@ -56,7 +57,7 @@ def changing_endpoint(records: Path, name: str) -> Iterator[None]:
             return DeploymentError(f"endpoint {name} is in use by a run, {holder}: try again when it has ended")
         return DeploymentError(f"endpoint {name} is being deployed or removed by {holder}: try again")
 
-    with _tidy(records), locked(records / f"{name}.lock", busy):
+    with without_empty(records), locked(records / f"{name}.lock", busy):
         yield
 
 
@@ -71,7 +72,7 @@ def endpoint_in_use(records: Path, name: str) -> Iterator[None]:
     def busy(holder: Holder) -> Exception:
         return DeploymentError(f"endpoint {name} is being deployed or removed by {holder}: try again")
 
-    with _tidy(records), locked(records / f"{name}.lock", busy, shared=True):
+    with without_empty(records), locked(records / f"{name}.lock", busy, shared=True):
         yield
 
 
@@ -143,7 +144,7 @@ def training(model: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _tidy(folder: Path) -> Iterator[None]:
+def without_empty(folder: Path) -> Iterator[None]:
     """Remove a folder after the block when nothing is left in it."""
     try:
         yield
