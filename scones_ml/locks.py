@@ -90,7 +90,7 @@ def locked(
         ConfigurationError: the file cannot be locked.
     """
     path = _real(path)
-    _wait(path, busy, shared, patience)
+    _wait(path, busy, shared=shared, create=True, patience=patience)
     try:
         yield
     finally:
@@ -100,10 +100,15 @@ def locked(
 def hold(path: Path, busy: Callable[[Holder], Exception], patience: float = PATIENCE) -> None:
     """Hold the lock on a file for as long as this process lives: proof of its life.
 
+    Args:
+        path: of the file, which whoever starts this process makes: one that was removed is not to come back.
+        busy: the error to raise when another process does not let go.
+        patience: seconds to wait for it.
+
     Raises:
-        ConfigurationError: the file cannot be locked.
+        ConfigurationError: the file is not there, or cannot be locked.
     """
-    _wait(_real(path), busy, False, patience)
+    _wait(_real(path), busy, shared=False, create=False, patience=patience)
 
 
 def holds(path: Path) -> bool:
@@ -184,10 +189,10 @@ def _process(pid: int) -> int | None:
         return None
 
 
-def _wait(path: Path, busy: Callable[[Holder], Exception], shared: bool, patience: float) -> None:
+def _wait(path: Path, busy: Callable[[Holder], Exception], *, shared: bool, create: bool, patience: float) -> None:
     deadline = time.monotonic() + patience
     try:
-        while holder := _take(path, shared):
+        while holder := _take(path, shared, create):
             if time.monotonic() >= deadline:
                 raise busy(holder)
             time.sleep(_PAUSE)
@@ -195,7 +200,7 @@ def _wait(path: Path, busy: Callable[[Holder], Exception], shared: bool, patienc
         raise ConfigurationError(f"{path} cannot be locked: {exc.strerror}") from exc
 
 
-def _take(path: Path, shared: bool) -> Holder | None:
+def _take(path: Path, shared: bool, create: bool) -> Holder | None:
     """Take the lock, or say who has it."""
     with _mutex:
         if held := _table.get(path):
@@ -204,7 +209,7 @@ def _take(path: Path, shared: bool) -> Holder | None:
             _table[path] = replace(held, users=held.users + 1)
             return None
         while True:
-            file = _open(path)
+            file = _open(path, create)
             try:
                 holder = _lock(file, shared)
                 if holder is None and _is_at(file, path):
@@ -233,12 +238,17 @@ def _release(path: Path) -> None:
         os.close(held.file)
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, create: bool) -> int:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # the folder was empty, and removed just now
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = os.open(path, flags, 0o644)
             break
+        except FileNotFoundError:  # the folder was empty, and removed just now
+            if not create:
+                raise
     if not _is_plain(file):
         os.close(file)
         raise OSError(errno.EINVAL, "it is a link, or no file")

@@ -60,7 +60,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _prove_life(file: Path, name: str) -> None:
     """Lock a file for as long as this server lives: no second one of its name starts, and clean-up knows it."""
-    hold(file, lambda holder: DeploymentError(f"endpoint {name} is served by {holder} already"))
+    # One whose deployment was killed may be about to end.
+    hold(file, lambda holder: DeploymentError(f"endpoint {name} is served by {holder} already"), patience=2)
     threading.Thread(target=_end_without, args=(file,), daemon=True).start()
 
 

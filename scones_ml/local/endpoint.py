@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -87,6 +87,8 @@ class LocalDeployer:
                 raise
 
         self.plan(request)  # refused before anything is made
+        if self._records.is_symlink():
+            raise DeploymentError(f"{self._records} is a link: remove it, or choose another --workspace")
         mark_workspace(self._ledger.path.parent)
         with changing_endpoint(self._records, request.name):
             (endpoint,) = filter(None, execute(self.plan(request), perform, self._ledger, self._run))
@@ -96,7 +98,9 @@ class LocalDeployer:
         model = _folder(request)
         card = read_card(model)
         log = self._records / f"{request.name}.log"
-        with log.open("wb") as errors:
+        self._forget(request.name)  # a link would lead elsewhere
+        self._running(request.name).touch(exist_ok=False)
+        with log.open("xb") as errors:
             child = subprocess.Popen(  # noqa: S603
                 self._command(request, model),
                 stdin=subprocess.PIPE,
@@ -130,12 +134,16 @@ class LocalDeployer:
 
     def endpoints(self) -> Sequence[Endpoint]:
         """See :meth:`scones_ml.ports.Deployer.endpoints`; only those whose server proves that it runs."""
-        records = [read_record(path) for path in sorted(self._records.glob("*.json"))]
+        records = [read_record(path) for path in sorted(self._found("*.json"))]
         return [record.endpoint for record in records if record and self._runs(record)]
 
     def recorded(self) -> Sequence[str]:
         """Names of every endpoint that has a record, or half of one, whether it runs or not."""
-        return sorted({path.stem for kind in (*_FILES, ".lock") for path in self._records.glob(f"*{kind}")})
+        return sorted({path.stem for kind in (*_FILES, ".lock") for path in self._found(f"*{kind}")})
+
+    def _found(self, pattern: str) -> Iterator[Path]:
+        """Files of the records; none in a folder that another workspace may own."""
+        return iter(()) if self._records.is_symlink() else self._records.glob(pattern)
 
     def using(self, name: str) -> AbstractContextManager[None]:
         """Ask an endpoint during the block: nobody replaces or removes it meanwhile.
@@ -153,6 +161,7 @@ class LocalDeployer:
             DeploymentError: another command changes or asks it, its record cannot be read, or its server does not end.
         """
         _check_name(name)
+        _collect()
         with without_empty(self._records):
             if name in self.recorded():
                 with changing_endpoint(self._records, name):
@@ -265,6 +274,13 @@ def _end_server(running: Path) -> None:
             _children.pop(holder.pid).wait()
     if holder := holder_of(running):
         raise DeploymentError(f"{holder} does not end, and holds {running}: try again")
+
+
+def _collect() -> None:
+    """Let go of servers that ended by themselves."""
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[pid]
 
 
 def _end_child(child: subprocess.Popen[bytes]) -> None:

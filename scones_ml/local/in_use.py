@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from scones_ml.errors import DeploymentError, SconesError, TrainingError, WorkflowError
-from scones_ml.locks import Holder, holder_of, locked
+from scones_ml.locks import PATIENCE, Holder, holder_of, locked
 from scones_ml.plans import mark_workspace
 
 __all__ = [
@@ -38,15 +38,17 @@ __all__ = [
 ]
 
 TRAINING_LOCK: Final = "training.lock"
+_NO_LONGER: Final = 0.5  # seconds: clean-up is done by then, and a training is worth no wait
 
 
 @contextlib.contextmanager
-def changing_endpoint(records: Path, name: str) -> Iterator[None]:
+def changing_endpoint(records: Path, name: str, patience: float = PATIENCE) -> Iterator[None]:
     """Deploy or remove an endpoint during the block, alone.
 
     Args:
         records: folder of the endpoints' records.
         name: of the endpoint.
+        patience: seconds to wait for other commands.
 
     Raises:
         DeploymentError: another command changes or uses it, and goes on.
@@ -57,7 +59,7 @@ def changing_endpoint(records: Path, name: str) -> Iterator[None]:
             return DeploymentError(f"endpoint {name} is in use by a run, {holder}: try again when it has ended")
         return DeploymentError(f"endpoint {name} is being deployed or removed by {holder}: try again")
 
-    with without_empty(records), locked(records / f"{name}.lock", busy):
+    with without_empty(records), locked(records / f"{name}.lock", busy, patience=patience):
         yield
 
 
@@ -93,8 +95,12 @@ def buckets_in_use(workspace: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def removing_objects(workspace: Path) -> Iterator[None]:
+def removing_objects(workspace: Path, patience: float = PATIENCE) -> Iterator[None]:
     """Remove objects of a workspace during the block.
+
+    Args:
+        workspace: their folder.
+        patience: seconds to wait for runs.
 
     Raises:
         WorkflowError: a run goes on.
@@ -104,7 +110,7 @@ def removing_objects(workspace: Path) -> Iterator[None]:
         what = "a run goes on" if holder.shared else "another clean-up goes on"
         return WorkflowError(f"{what} in {workspace}, {holder}: try again when it has ended")
 
-    with locked(_buckets(workspace), busy):
+    with locked(_buckets(workspace), busy, patience=patience):
         yield
 
 
@@ -139,7 +145,7 @@ def training(model: Path) -> Iterator[None]:
     def busy(holder: Holder) -> Exception:
         return TrainingError(f"{model} is being trained by {holder}: try again when it has ended")
 
-    with locked(model / TRAINING_LOCK, busy):
+    with locked(model / TRAINING_LOCK, busy, patience=_NO_LONGER):
         yield
 
 

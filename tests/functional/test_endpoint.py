@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,12 +26,15 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from PIL import Image
 
+from scones_ml import lifecycle
 from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.captures import Capture, read_captures
 from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError, TransientServiceError
 from scones_ml.inference.model import load_model
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.endpoint import LocalDeployer
+from scones_ml.local.endpoint_records import write_record
+from scones_ml.locks import holder_of
 from scones_ml.ports import DeploymentRequest, Endpoint
 
 LABELS = ("bicycle", "motorcycle")
@@ -272,6 +278,87 @@ def test_a_broken_model_is_named(
     with pytest.raises((ConfigurationError, DeploymentError), match=words):
         deployer.deploy(DeploymentRequest("fifth", tmp_path))
     assert "fifth" not in [found.name for found in deployer.endpoints()]
+
+
+def answers(endpoint: Endpoint) -> bool:
+    """Whether an endpoint is there."""
+    try:
+        with urllib.request.urlopen(f"{endpoint.url}/ping", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.URLError:
+        return False
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_copied_workspace_ends_nobodys_server(tmp_path: Path, tiny_model: Path, link: bool) -> None:
+    """Clean-up of a copy, even one of hard links, removes what is in the copy; the original's server goes on."""
+    original, copy = LocalBackend(tmp_path / "original"), LocalBackend(tmp_path / "copy")
+    made = original.deployer.deploy(DeploymentRequest("bikes", tiny_model))
+    try:
+        shutil.copytree(tmp_path / "original", tmp_path / "copy", copy_function=os.link if link else shutil.copy2)
+        assert copy.deployer.endpoints() == []
+        assert copy.deployer.recorded() == ["bikes"]
+        assert lifecycle.cleanup(copy) == ()
+        assert copy.deployer.recorded() == []
+        assert answers(made)
+        assert original.deployer.endpoints() == [made]
+    finally:
+        original.deployer.remove("bikes")
+    assert not answers(made)
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_recycled_number_harms_nobody(tmp_path: Path, tiny_model: Path, earlier: bool) -> None:
+    """A record whose process number another process has by now, a server of the same name even, only goes."""
+    arguments = ["-c", "input()", "-m", "scones_ml.inference", "model", "--name", "bikes", "--port", "0"]
+    with subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE) as bystander:
+        backend = LocalBackend(tmp_path)
+        endpoint = Endpoint("bikes", "http://127.0.0.1:9", LABELS, 8, 0.9, "captures")
+        record = tmp_path / "endpoints" / "bikes.json"
+        record.parent.mkdir()
+        write_record(record, bystander.pid, endpoint)
+        if earlier:
+            record.write_text(json.dumps({"pid": bystander.pid, "endpoint": dataclasses.asdict(endpoint)}))
+        for file in ("bikes.log", "bikes.running"):
+            (tmp_path / "endpoints" / file).touch()
+        assert backend.deployer.endpoints() == []
+        backend.deployer.remove("bikes")
+        assert backend.deployer.recorded() == []
+        assert bystander.poll() is None
+        bystander.communicate(b"\n")
+
+
+def test_a_server_ends_with_its_workspace(tmp_path: Path, tiny_model: Path) -> None:
+    """When somebody deletes the workspace, the server that nobody would find any more ends."""
+    deployer = LocalBackend(tmp_path / "workspace").deployer
+    made = deployer.deploy(DeploymentRequest("bikes", tiny_model))
+    shutil.rmtree(tmp_path / "workspace")
+    deadline = time.monotonic() + 20
+    while answers(made) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not answers(made)
+    deployer.remove("bikes")
+
+
+def test_a_second_server_of_a_name_does_not_start(endpoint: Endpoint, tiny_model: Path, tmp_path: Path) -> None:
+    """A server that finds its name served in this workspace says by whom, and ends."""
+    file = Path(endpoint.captures).parents[1] / "endpoints" / "bikes.running"
+    holder = holder_of(file)
+    assert holder is not None
+    command = [sys.executable, "-m", "scones_ml.inference", str(tiny_model), "--name", "bikes", "--port", "0"]
+    ended = subprocess.run([*command, "--hold", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"scones: endpoint bikes is served by process {holder.pid} already\n"
+
+
+@pytest.mark.parametrize("name", ["../server", "/etc/passwd", "a.b", ""])
+def test_only_an_endpoint_is_removed(tmp_path: Path, name: str) -> None:
+    """A name that no endpoint can have is refused, whatever file it would lead to."""
+    victim = tmp_path / "server.log"
+    victim.touch()
+    with pytest.raises(DeploymentError, match="is no endpoint's name"):
+        LocalBackend(tmp_path / "workspace").deployer.remove(name)
+    assert victim.exists()
 
 
 def test_a_refused_deployment_leaves_what_runs(deployer: LocalDeployer, tiny_model: Path, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -164,6 +166,18 @@ def test_a_running_endpoint_is_found_by_its_record(workspace: Path) -> None:
     url, captures = "http://127.0.0.1:41387", ".scones/captures/bikes"
     assert found == [Endpoint("bikes", url, LABELS, 16, THRESHOLD, captures)]
     assert LocalBackend(workspace).deployer.recorded() == ["bikes"]
+
+
+def test_a_running_endpoint_is_ended(workspace: Path) -> None:
+    """Cleanup ends the server of an earlier version that its log proves, and no other one."""
+    log = (workspace / "endpoints" / "bikes.log").open("wb")
+    record = workspace / "endpoints" / "bikes.json"
+    with log, subprocess.Popen(["sleep", "60"], stderr=log) as server:
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"pid": server.pid}))
+        threading.Thread(target=server.wait).start()
+        LocalBackend(workspace).deployer.remove("bikes")
+        assert server.wait() == -signal.SIGTERM
+    assert not record.exists()
 
 
 def test_captures_join_their_images() -> None:
