@@ -11,6 +11,7 @@ import io
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import sys
@@ -292,3 +293,52 @@ def test_cleanup(folder: Path, made: str) -> None:
         assert nothing_left(folder), change
         assert files(folder) - {".scones"} == before, change
         assert run(folder, *command)[0] == 0
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize(
+    "command",
+    [
+        "stage photos data",
+        "train data --epochs 1 --model model",
+        "deploy tiny",
+        "run a.png --model tiny",
+        "run a.png --endpoint asked",
+        "run photos --bulk --model tiny",
+        "evaluate tiny staged",
+        "label-next photos --model tiny --count 2",
+        "status",
+        "cleanup",
+    ],
+)
+def test_killed_at_random_moments(folder: Path, command: str) -> None:
+    """Each verb is killed 20 times at any moment; the same one then does its work, and clean-up leaves nothing."""
+    for name in ("bicycle", "motorcycle"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(6):
+            Image.effect_noise((16, 16), 80).save(folder / "photos" / name / f"{number}.png")
+    dataset.stage(folder / "photos", folder / "staged", image_size=8)
+    dataset.stage(dataset.Synthetic(per_class=8, size=32), folder / "data")
+    asked, before = ["deploy", "tiny", "--name", "asked"], files(folder)
+    assert run(folder, *asked)[0] == 0
+    started = time.monotonic()
+    code, said = run(folder, *command.split())
+    seconds = time.monotonic() - started
+    assert code == 0, said
+    made = files(folder) | before
+    draw = random.Random(command)
+    for kill in range(20):
+        assert run(folder, *asked)[0] == 0
+        child = _FORKS.Process(target=_verb, args=(command.split(), folder, 0))
+        child.start()
+        moment = draw.uniform(0, seconds)
+        time.sleep(moment)
+        child.kill()
+        child.join()
+        if kill % 4 == 0:
+            code, said = run(folder, *command.split())
+            assert code == 0 or "next" in said or "scones deploy" in said, (moment, said)
+        assert nothing_left(folder), moment
+        left = {name for name in files(folder) if not name.startswith(".scones")}
+        assert left <= made, moment
+        assert before - left <= {name for name in before if name.startswith(("data", "staged"))}, moment
