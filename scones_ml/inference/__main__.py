@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import socket
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from scones_ml.captures import CaptureWriter
-from scones_ml.errors import DeploymentError, MissingExtraError, SconesError
+from scones_ml.errors import MissingExtraError, SconesError
 from scones_ml.inference.listening import listen
+from scones_ml.inference.liveness import prove_life
 from scones_ml.inference.model import load_model, read_card
-from scones_ml.locks import hold, holds
 
 __all__ = ["main"]
 
@@ -31,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         read_card(options.model)  # refused here, before a port is told
         if options.hold:
-            _prove_life(options.hold, options.name)
+            prove_life(options.hold, options.name)
         listener = listen(options.host, options.port)
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - our starter waits for it
         if options.confirm and not sys.stdin.readline():  # whoever started us died before we were on record
@@ -56,20 +52,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--hold", type=Path, metavar="FILE", help="lock this file, and end when it is removed")
     parser.add_argument("--confirm", action="store_true", help="serve when a line comes on standard input, end without")
     return parser.parse_args(arguments)
-
-
-def _prove_life(file: Path, name: str) -> None:
-    """Lock a file for as long as this server lives: no second one of its name starts, and clean-up knows it."""
-    # One whose deployment was killed may be about to end.
-    hold(file, lambda holder: DeploymentError(f"endpoint {name} is served by {holder} already"), patience=2)
-    threading.Thread(target=_end_without, args=(file,), daemon=True).start()
-
-
-def _end_without(file: Path) -> None:
-    """End when the file is gone: nobody would find a server whose workspace was deleted."""
-    while holds(file):
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
