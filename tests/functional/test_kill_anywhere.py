@@ -320,7 +320,8 @@ def test_killed_at_random_moments(folder: Path, command: str) -> None:
     dataset.stage(folder / "photos", folder / "staged", image_size=8)
     dataset.stage(dataset.Synthetic(per_class=8, size=32), folder / "data")
     before = files(folder)
-    asked = ["deploy", "tiny", "--name", "asked"] if command in ("cleanup", "status") or "asked" in command else ["status"]
+    needs_one = command in ("cleanup", "status") or "asked" in command
+    asked = ["deploy", "tiny", "--name", "asked"] if needs_one else ["status"]
     assert run(folder, *asked)[0] == 0
     started = time.monotonic()
     code, said = run(folder, *command.split())
