@@ -251,7 +251,7 @@ def test_train(folder: Path) -> None:
 
 
 def test_a_training_ends_with_whoever_waits_for_it(folder: Path) -> None:
-    """When the command is killed while it trains, the training process ends by itself and leaves no model."""
+    """Clean-up leaves a training that goes on; when its command is killed, it ends by itself and leaves no model."""
     dataset.stage(dataset.Synthetic(per_class=8, size=32), folder / "data")
     command = _FORKS.Process(
         target=_verb, args=(["train", "data", "--epochs", "100000", "--model", "model"], folder, 0)
@@ -260,6 +260,10 @@ def test_a_training_ends_with_whoever_waits_for_it(folder: Path) -> None:
     log = folder / "model" / "training.log"
     assert wait_for(lambda: log.exists() and "Epoch[" in log.read_text())
     assert processes(folder)
+    code, said = run(folder, "cleanup")
+    assert (code, said.splitlines()[-1]) == (1, "1 resources left")
+    assert f"is being trained by process {command.pid}: try again when it has ended" in said
+    assert log.exists()
     command.kill()
     assert wait_for(lambda: not processes(folder))
     assert nothing_left(folder)
