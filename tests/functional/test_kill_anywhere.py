@@ -310,7 +310,7 @@ def test_cleanup(folder: Path, made: str) -> None:
         "run a.png --endpoint asked",
         "run photos --bulk --model tiny",
         "evaluate tiny staged",
-        "label-next photos --model tiny --count 2",
+        "label-next 2 photos --model tiny",
         "status",
         "cleanup",
     ],
