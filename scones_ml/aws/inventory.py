@@ -95,6 +95,12 @@ class AwsInventory:
                         found.append(one)
         return sorted(found, key=lambda one: one.kind in _OBJECTS)  # models load them
 
+    def refusal(self) -> None:
+        """See :meth:`scones_ml.ports.Inventory.refusal`; each thing proves itself."""
+
+    def count(self, change: Change) -> None:
+        """See :meth:`scones_ml.ports.Inventory.count`; S3 counts none without listing them all."""
+
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
         why = f"of run {resource.run}" if resource.run else "bears our tag"

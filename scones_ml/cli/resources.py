@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from scones_ml.cli import terminal
+from scones_ml.cli import cleaning, terminal
 from scones_ml.cli.context import Backends, backends_of
 from scones_ml.cli.options import DryRun, Json, On, Workspace, span
 from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
-from scones_ml.errors import DeploymentError
+from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
 
 if TYPE_CHECKING:
     from scones_ml.lifecycle import RemainingResource
@@ -24,16 +24,25 @@ if TYPE_CHECKING:
 
 __all__ = ["cleanup", "status"]
 
+Done = TypeVar("Done")
+
 RunId = Annotated[str | None, typer.Option("--run", help="Only what this run made; `scones status` names runs.")]
 All = Annotated[
     bool, typer.Option("--all", help="Also what other workspaces made: on AWS all that bears our tag, and the stack.")
 ]
+Adopt = Annotated[
+    bool,
+    typer.Option("--adopt", help="List what would go from a workspace without our marker, as of 0.1.0, and mark it."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, though images wait for a review.")]
 
 
 def cleanup(
     context: typer.Context,
     run: RunId = None,
     everything: All = False,
+    adopt: Adopt = False,
+    yes: Yes = False,
     on: On = "local",
     dry_run: DryRun = False,
     json: Json = False,
@@ -45,7 +54,13 @@ def cleanup(
     """
     from scones_ml import lifecycle
 
-    places = _backends(backends_of(context), on, workspace, run)
+    linked = workspace.is_symlink()  # nothing is removed through a link, so neither from the folder of the demo
+    places = _backends(backends_of(context), on, workspace, run)[: 1 if linked else None]
+    if adopt:
+        if on == "aws":
+            raise ConfigurationError("--adopt marks a folder of this machine: on AWS each thing bears our tag or mark")
+        cleaning.adopt(places, yes)
+        return
     if dry_run:
         alone: list[LeftAlone] = []
         show_plans([lifecycle.plan_cleanup(backend, run, everything, alone.append) for backend in places], json)
@@ -53,18 +68,21 @@ def cleanup(
             terminal.say("by this workspace's record: each goes only when AWS says that it is ours")
         _say_what_stays(alone)
         return
-    left: list[RemainingResource] = []
-    for backend in places:
-        with terminal.progress("clean up") as progress:
-            left += lifecycle.cleanup(backend, run, everything, progress=progress, steps=terminal.say)
-    if json:
-        terminal.print_json({"resources_left": [dataclasses.asdict(leftover) for leftover in left]})
-    else:
-        for leftover in left:
-            price = f", {dollars(leftover.dollars_per_hour)} an hour" if leftover.dollars_per_hour != 0 else ""
-            reason = leftover.reason or "made again while we cleaned up"
-            terminal.out.print(f"{leftover.kind} {leftover.name}{price}: {reason}")
-        terminal.out.print(f"{len(left)} resources left")
+    if on == "local":
+        plans = _each(places, lambda backend: lifecycle.plan_cleanup(backend, run, everything), [])
+        taken = [lifecycle.takings(backend, plan) for backend, plan in plans if not backend.inventory.refusal()]
+        cleaning.announce(taken, yes)
+    refused: list[SconesError] = []
+    with terminal.progress("clean up") as progress:
+
+        def clean(backend: Backend) -> Sequence[RemainingResource]:
+            return lifecycle.cleanup(backend, run, everything, progress=progress, steps=terminal.say)
+
+        left = [leftover for _, found in _each(places, clean, refused) for leftover in found]
+    _say_what_is_left(left, refused, json)
+    if refused:
+        raise refused[0]
+    if not json:
         _say_what_may_be_missed(places)
         if on == "aws" and not everything:
             terminal.say(
@@ -72,6 +90,31 @@ def cleanup(
             )
     if left:
         raise typer.Exit(1)
+
+
+def _each(
+    places: Sequence[Backend], act: Callable[[Backend], Done], refused: list[SconesError]
+) -> list[tuple[Backend, Done]]:
+    """Act in each place; one that refuses keeps no other from its turn."""
+    done = []
+    for backend in places:
+        try:
+            done.append((backend, act(backend)))
+        except SconesError as exc:
+            refused.append(exc)
+    return done
+
+
+def _say_what_is_left(left: Sequence[RemainingResource], refused: Sequence[SconesError], json: bool) -> None:
+    if json:
+        terminal.print_json({"resources_left": [dataclasses.asdict(leftover) for leftover in left]})
+        return
+    for leftover in left:
+        price = f", {dollars(leftover.dollars_per_hour)} an hour" if leftover.dollars_per_hour != 0 else ""
+        reason = leftover.reason or "made again while we cleaned up"
+        terminal.out.print(f"{leftover.kind} {leftover.name}{price}: {reason}")
+    if left or not refused:  # a place that refuses cannot be counted
+        terminal.out.print(f"{len(left)} resources left")
 
 
 def status(
@@ -185,5 +228,7 @@ def _backends(backends: Backends, on: str, workspace: Path, run: str | None = No
     """The workspace's backend and, on this machine, that of the demo; with a run those that know it, if any does."""
     folders = [workspace, workspace / "demo"] if on == "local" else [workspace]
     found = [backends.backend(on, folder) for folder in folders]
+    if run is None:
+        return found
     knowing = [backend for backend in found if any(entry.run == run for entry in backend.ledger.entries())]
-    return found if run is None else knowing or found[:1]
+    return knowing or found[:1]

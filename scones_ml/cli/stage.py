@@ -109,6 +109,7 @@ def stage(
             downloads=workspace / "downloads",
             label_attribute=label_attribute,
             group_by=group_by,
+            workspace=workspace,
         )
         if written_as == "recordio":
             dataset.write_recordio(result.dataset)

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from scones_ml.dataset.manifests import JsonLines, Table
     from scones_ml.dataset.record_files import RecordFile
     from scones_ml.dataset.recordio import write_recordio
+    from scones_ml.dataset.replacing import recover, remnants
     from scones_ml.dataset.resolution import typical_side
     from scones_ml.dataset.sources import Candidate, Listing, Source, Synthetic
-    from scones_ml.dataset.staging import StageResult, recover, remnants, stage
+    from scones_ml.dataset.staging import StageResult, stage
     from scones_ml.dataset.transfer import Upload, check_upload, download, upload
 
 __all__ = [
@@ -84,6 +85,7 @@ _ON_USE = (
     "record_files",
     "archives",
     "annotated",
+    "replacing",
     "resolution",
     "transfer",
     "staging",

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import errno
-import fcntl
-import glob
-import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -24,13 +18,14 @@ from scones_ml.dataset.grouping import KeptTogether, drop_leaks, group_names, ke
 from scones_ml.dataset.opening import DOWNLOADS, open_source
 from scones_ml.dataset.reading import Reading, read_all
 from scones_ml.dataset.records import SPLITS, Dataset, Record
+from scones_ml.dataset.replacing import replacing
 from scones_ml.dataset.resolution import choose_size
 from scones_ml.dataset.sources import TEST, Listing, Source, Synthetic, match_name
 from scones_ml.dataset.splits import split_images
 from scones_ml.errors import DatasetError
 from scones_ml.ports import ObjectStore, Progress, no_progress
 
-__all__ = ["StageResult", "recover", "remnants", "stage"]
+__all__ = ["StageResult", "stage"]
 
 _LARGEST_SIZE = 4_096  # pixels, as of a model
 _LONGEST_NAME = 100  # with the hash and .png still far below the 255 bytes that file systems take
@@ -70,6 +65,7 @@ def stage(
     downloads: str | Path = DOWNLOADS,
     label_attribute: str | None = None,
     group_by: str | None = None,
+    workspace: Path | None = None,
 ) -> StageResult:
     """Read, check, split and write a data set.
 
@@ -101,6 +97,7 @@ def stage(
         group_by: which images belong together and stay in one split, such as several of one vehicle: a manifest's
             column, or a regular expression that is searched in the images' names and whose first group, or else all
             that it matches, names theirs. Images without a name are split one by one.
+        workspace: that has the staging on record: its clean-up may remove what is left where the staging is killed.
 
     Raises:
         DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
@@ -131,7 +128,7 @@ def stage(
         listing = _with_test_alone(listing)
     groups = group_names(listing.candidates, group_by)
     target = _usable_destination(Path(destination), origin)
-    with _replacing(target) as work:
+    with replacing(target, workspace) as work:
         images, left_out, ignored = read_all(listing, groups, work, reading, progress)
         # The splits of a data set that is extended are there already, and its images at its size are all there is.
         kept, repeats = drop_repeats(images, by="digest" if isinstance(origin, ExtendedDataset) else "canonical")
@@ -215,69 +212,6 @@ def _reading(origin: Source) -> Iterator[None]:
         yield
     except OSError as exc:
         raise DatasetError(f"cannot read {exc.filename or origin.name}: {exc.strerror or exc}") from exc
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Work in a hidden folder beside the target, which takes its place when all went well, and is removed if not.
-
-    It stays locked while this process lives, so that what a killed one left can be told from it.
-    """
-    recover(target)
-    work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    old = work.with_suffix(".old")
-    try:
-        work.mkdir(parents=True)
-        with _locked(work):
-            yield work
-            if target.exists():
-                target.rename(old)
-            work.rename(target)
-    except OSError as exc:
-        hint = ": free some space, or choose another disk" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise DatasetError(f"cannot write {target}: {exc.strerror or exc}{hint}") from exc
-    finally:
-        _restore(old, target)  # the earlier data set comes back unless the new one took its place
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def recover(destination: str | Path) -> None:
-    """Remove what stagings to a destination left when they were killed; the data set they were replacing comes back.
-
-    Args:
-        destination: as it was given to :func:`stage`; a data set that is there stays as it is.
-    """
-    target = Path(destination).resolve()
-    for folder in remnants(target):
-        if folder.suffix == ".partial":
-            with contextlib.suppress(BlockingIOError), _locked(folder):
-                _restore(folder.with_suffix(".old"), target)
-                shutil.rmtree(folder, ignore_errors=True)
-        elif not folder.with_suffix(".partial").exists():
-            _restore(folder, target)
-
-
-def remnants(destination: str | Path) -> list[Path]:
-    """The hidden folders beside a destination that stagings work in, or left when they were killed."""
-    target = Path(destination).resolve()
-    hidden = f".{glob.escape(target.name)}.*"
-    return [*target.parent.glob(f"{hidden}.partial"), *target.parent.glob(f"{hidden}.old")]
-
-
-def _restore(old: Path, target: Path) -> None:
-    if old.exists() and not target.exists():
-        old.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _check_classes(

@@ -16,7 +16,17 @@ from scones_ml.lifecycle.assess import (
     set_threshold,
     unseen_split,
 )
-from scones_ml.lifecycle.cleaning import RemainingResource, cleanup, plan_cleanup, remaining_resources, resources, spent
+from scones_ml.lifecycle.cleaning import (
+    RemainingResource,
+    Takings,
+    adopt,
+    cleanup,
+    plan_cleanup,
+    remaining_resources,
+    resources,
+    spent,
+    takings,
+)
 from scones_ml.lifecycle.endpoint_choice import choose_endpoint
 from scones_ml.lifecycle.verbs import (
     attach,
@@ -41,6 +51,8 @@ __all__ = [
     "HeldOut",
     "Predictions",
     "RemainingResource",
+    "Takings",
+    "adopt",
     "attach",
     "bulk",
     "choose_endpoint",
@@ -65,6 +77,7 @@ __all__ = [
     "run",
     "set_threshold",
     "spent",
+    "takings",
     "train",
     "unseen_split",
     "upload",

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
-from scones_ml.plans import Change, Plan, Resource, recorded
+from scones_ml.plans import Change, Plan, Resource, adopt_workspace, recorded
 from scones_ml.ports import Backend, Leave, LeftAlone, Progress, Steps, leave_unsaid, no_progress, no_steps
 
 __all__ = [
     "RemainingResource",
+    "Takings",
+    "adopt",
     "cleanup",
     "plan_cleanup",
     "remaining_resources",
     "resources",
     "retry_while_transient",
     "spent",
+    "takings",
 ]
 
 Answer = TypeVar("Answer")
@@ -44,6 +48,59 @@ class RemainingResource:
     name: str
     reason: str = ""
     dollars_per_hour: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Takings:
+    """What a clean-up takes, in numbers.
+
+    Attributes:
+        kinds: how many resources of each kind, but for objects.
+        images: how many images are in the store.
+        outcomes: how many documents with outcomes of images, where no image is in the store.
+        unreviewed: how many images wait for a review that nobody has made; None when that cannot be read.
+    """
+
+    kinds: Mapping[str, int]
+    images: int = 0
+    outcomes: int = 0
+    unreviewed: int | None = 0
+
+
+def takings(backend: Backend, plan: Plan) -> Takings:
+    """What a clean-up takes, by its plan; what is on AWS is not counted.
+
+    Args:
+        backend: where.
+        plan: as :func:`plan_cleanup` makes it.
+    """
+    kinds = Counter(change.kind for change in plan.changes if change.kind != "objects")
+    outcomes = f"s3://{backend.buckets.output}/"
+    try:
+        held = {change.name: backend.inventory.count(change) or 0 for change in plan.changes}
+        images = sum(count for name, count in held.items() if name != outcomes)
+        unreviewed = _unreviewed(backend) if held.get(outcomes) else 0
+    except (SconesError, OSError):
+        return Takings(kinds, unreviewed=None)
+    return Takings(kinds, images, 0 if images else held.get(outcomes, 0), unreviewed)
+
+
+def _unreviewed(backend: Backend) -> int:
+    from scones_ml.review.annotations import read_annotations
+    from scones_ml.review.queue import read_queue
+
+    answers = backend.ledger.path.parent / "reviews" / "answers.jsonl"
+    answered = {verdict.image_id for verdict in read_annotations(answers).verdicts} if answers.exists() else set()
+    return sum(image.image_id not in answered for image in read_queue(backend.store, backend.buckets.output).images)
+
+
+def adopt(backend: Backend) -> None:
+    """Mark a workspace of 0.1.0, or one that was copied without its marker, as ours: clean-up may take what is in it.
+
+    Raises:
+        ConfigurationError: it cannot be marked.
+    """
+    adopt_workspace(backend.ledger.path.parent)
 
 
 def plan_cleanup(
@@ -102,17 +159,20 @@ def cleanup(
     """
     alone = _Alone(steps)
     plan = plan_cleanup(backend, run, everything, alone.say)
+    if (refusal := backend.inventory.refusal()) and (plan.changes or plan.unseen):
+        return (RemainingResource(refusal.kind, refusal.name, refusal.reason),)
     reasons: dict[tuple[str, str], str] = {}
     for done, change in enumerate(plan.changes, 1):
         try:
             with recorded(change, plan.place, backend.ledger, backend.current_run):
                 alone.keep(retry_while_transient(partial(backend.inventory.remove, change), pause, steps))
-        except SconesError as exc:  # one that stays keeps no other from being removed: what remains costs money
+        except (SconesError, OSError) as exc:  # one that stays keeps no other from being removed: it costs money
             reasons[change.kind, change.name] = str(exc)
         progress(done, len(plan.changes))
     left = [
         RemainingResource(one.kind, one.name, reasons.get((one.kind, one.name), ""), one.dollars_per_hour)
-        for one in _there(backend, plan)
+        for one in plan.changes
+        if _is_there(backend, one)
     ]
     tried = {(change.kind, change.name) for change in plan.changes}
     remaining = remaining_resources(backend, run, everything, alone.keep)
@@ -152,15 +212,12 @@ class _Alone:
         yield from ((identity, reason) for identity, reason in self._kept.items() if identity not in known)
 
 
-def _there(backend: Backend, plan: Plan) -> Iterator[Change]:
-    """What of a plan to remove still exists; what cannot be asked for counts."""
-    for change in plan.changes:
-        try:
-            gone = not backend.inventory.is_there(change)
-        except SconesError:
-            gone = False
-        if not gone:
-            yield change
+def _is_there(backend: Backend, change: Change) -> bool:
+    """Whether something still exists; what cannot be asked for counts."""
+    try:
+        return backend.inventory.is_there(change)
+    except (SconesError, OSError):
+        return True
 
 
 def retry_while_transient(call: Callable[[], Answer], pause: Callable[[float], None], steps: Steps) -> Answer:
@@ -194,7 +251,7 @@ def resources(backend: Backend, everything: bool = False, leave: Leave = leave_u
         try:
             if inventory.is_there(inventory.plan_removal(found)):
                 there.append(found)
-        except SconesError as exc:
+        except (SconesError, OSError) as exc:
             leave(LeftAlone(found.kind, found.name, f"could not be looked at: {exc}"))
     return tuple(there)
 

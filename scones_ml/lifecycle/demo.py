@@ -238,6 +238,7 @@ def _staged_at(size: int | None, request: DemoRequest, progress: Progress) -> St
         seed=request.seed,
         image_size=size,
         progress=progress,
+        workspace=request.folder,
     )
 
 

@@ -49,7 +49,8 @@ class LocalBackend:
         self.store = WorkspaceObjectStore(workspace / "buckets", elsewhere)
         self.trainer = LocalTrainer(self.ledger, self.current_run)
         self.deployer = LocalDeployer(workspace / "endpoints", workspace / "captures", self.ledger, self.current_run)
-        self.inventory = LocalInventory(DirectoryObjectStore(workspace / "buckets"), self.deployer, self.ledger)
+        objects = DirectoryObjectStore(workspace / "buckets")
+        self.inventory = LocalInventory(workspace, objects, self.deployer, self.ledger)
 
     @cached_property
     def runner(self) -> LocalWorkflowRunner:

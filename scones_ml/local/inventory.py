@@ -1,22 +1,42 @@
-"""What verbs have made on this machine: endpoints, objects, and what a killed one left half-made."""
+"""What verbs have made on this machine: endpoints, objects, and what a killed one left half-made.
+
+The ledger only says where to look: it is a file like any other, and may have been copied or forged. What is removed
+lies in a workspace that bears our marker, or bears a marker of this workspace itself; no link is followed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from scones_ml import dataset
+from scones_ml.claims import Standing
+from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
 from scones_ml.events import parse_uri
+from scones_ml.limits import SAGEMAKER_NAME
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.in_use import forget_killed_run, removing_objects
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import forget_training, half_trained
-from scones_ml.plans import Change, Ledger, Resource
-from scones_ml.ports import Leave, leave_unsaid
+from scones_ml.plans import Change, Ledger, Resource, is_marked
+from scones_ml.ports import Leave, LeftAlone, leave_unsaid
+from scones_ml.removal import names_in, open_folder, remove_tree
 
 __all__ = ["LocalInventory"]
+
+_ENDPOINTS: Final = "endpoints"
+_BUCKETS: Final = "buckets"
+_REPORT: Final = "report.part"
+"""The demo's report until it is whole, in its workspace."""
+_NOT_OURS: Final = "not ours: no command of this workspace has marked it"
+_UNREADABLE: Final = (OSError, RuntimeError, ValueError)
+"""Of a path from outside: RuntimeError where links go round in circles, ValueError where a path has no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +44,33 @@ class _Result:
     """What users asked for by name and keep: only what is half-made of it is ours to remove.
 
     Attributes:
-        half_made: what there is of that.
-        tidy: removes it.
+        half_made: whose what there is of that is.
+        tidy: removes what is ours.
     """
 
-    half_made: Callable[[Path], Sequence[Path]]
-    tidy: Callable[[Path], None]
+    half_made: Callable[[Path, Path], Standing]
+    tidy: Callable[[Path, Path], None]
 
 
-def _half_data_set(folder: Path) -> Sequence[Path]:
-    return dataset.remnants(folder)
+def _half_data_set(folder: Path, workspace: Path) -> Standing:
+    found = [Standing.NOTHING, *dataset.remnants(folder, workspace).values()]
+    return max(found, key=lambda standing: standing.value)
 
 
-def _tidy_data_set(folder: Path) -> None:
-    dataset.recover(folder)
+def _half_report(report: Path, workspace: Path) -> Standing:
+    if not os.path.lexists(report.with_suffix(".part")):
+        return Standing.NOTHING
+    inside = report.with_suffix(".part").name == _REPORT and report.parent.resolve() == workspace.resolve()
+    return Standing.LEFT if inside else Standing.FOREIGN
 
 
-def _half_report(report: Path) -> list[Path]:
-    return [half for half in [report.with_suffix(".part")] if half.exists()]
+def _tidy_report(report: Path, workspace: Path) -> None:  # noqa: ARG001 - there is one
+    with open_folder(workspace) as folder, suppress(FileNotFoundError):
+        os.unlink(_REPORT, dir_fd=folder)
 
 
-def _tidy_report(report: Path) -> None:
-    report.with_suffix(".part").unlink(missing_ok=True)
-
-
-_RESULTS = {
-    "data set": _Result(_half_data_set, _tidy_data_set),
+_RESULTS: Final = {
+    "data set": _Result(_half_data_set, dataset.recover),
     "model": _Result(half_trained, forget_training),
     "report": _Result(_half_report, _tidy_report),
 }
@@ -59,29 +80,26 @@ class LocalInventory:
     """What is really there, recorded or not, and what the ledger says is unfinished; results are kept.
 
     Args:
+        workspace: its folder.
         store: holds the objects.
         deployer: runs the endpoints.
         ledger: of the workspace.
     """
 
-    def __init__(self, store: DirectoryObjectStore, deployer: LocalDeployer, ledger: Ledger) -> None:
-        self._store, self._deployer, self._ledger = store, deployer, ledger
+    def __init__(self, workspace: Path, store: DirectoryObjectStore, deployer: LocalDeployer, ledger: Ledger) -> None:
+        self._workspace, self._store, self._deployer, self._ledger = workspace, store, deployer, ledger
 
     def resources(
         self,
         everything: bool = False,  # noqa: ARG002 - a workspace is all there is
-        leave: Leave = leave_unsaid,  # noqa: ARG002
+        leave: Leave = leave_unsaid,
     ) -> Sequence[Resource]:
         """See :meth:`scones_ml.ports.Inventory.resources`."""
-        forget_killed_run(self._ledger.path.parent)
-        there = {(found.kind, found.name): found for found in self._there()}
-        recorded = [
-            found
-            for found in self._ledger.resources()
-            if found.place == "local" and ((found.kind, found.name) in there or _is_unfinished(found))
-        ]
-        known = {(found.kind, found.name) for found in recorded}
-        return [*(found for identity, found in there.items() if identity not in known), *recorded]
+        with suppress(OSError, ConfigurationError), self._opened():
+            forget_killed_run(self._workspace)
+        there = {(found.kind, found.name): found for found in self._there(leave)}
+        recorded = {(found.kind, found.name): found for found in self._recorded(there, leave)}
+        return [*(found for identity, found in there.items() if identity not in recorded), *recorded.values()]
 
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
@@ -90,32 +108,134 @@ class LocalInventory:
             why = f"what run {resource.run} left unfinished"
         return Change("delete", resource.kind, resource.name, why)
 
+    def refusal(self) -> LeftAlone | None:
+        """See :meth:`scones_ml.ports.Inventory.refusal`."""
+        try:
+            with self._opened():
+                return None
+        except FileNotFoundError:
+            return None
+        except ConfigurationError as exc:
+            return LeftAlone("workspace", str(self._workspace), str(exc))
+        except OSError as exc:
+            linked = "nothing was removed, for it is a link: give the folder itself to --workspace"
+            reason = linked if _is_link(self._workspace) else f"cannot be looked at: {_reason(exc)}"
+            return LeftAlone("workspace", str(self._workspace), reason)
+
     def is_there(self, change: Change) -> bool:
         """See :meth:`scones_ml.ports.Inventory.is_there`."""
-        return (change.kind, change.name) in {(found.kind, found.name) for found in self.resources()}
+        if change.kind in _RESULTS:
+            found = _RESULTS[change.kind].half_made(Path(change.name), self._workspace)
+            return found in (Standing.LEFT, Standing.BUSY)
+        return (change.kind, change.name) in {(found.kind, found.name) for found in self._there(leave_unsaid)}
+
+    def count(self, change: Change) -> int | None:
+        """See :meth:`scones_ml.ports.Inventory.count`."""
+        return self._store.count(parse_uri(change.name)[0]) if change.kind == "objects" else None
 
     def remove(self, change: Change) -> None:
         """See :meth:`scones_ml.ports.Inventory.remove`."""
-        if change.kind == "endpoint":
-            self._deployer.remove(change.name)
-        elif change.kind == "objects":
-            with removing_objects(self._ledger.path.parent):
-                self._store.delete_bucket(parse_uri(change.name)[0])
-        elif change.kind in _RESULTS:
-            _RESULTS[change.kind].tidy(Path(change.name))
+        with self._opened() as workspace:
+            if change.kind == "endpoint":
+                with suppress(FileNotFoundError), open_folder(_ENDPOINTS, workspace):
+                    self._deployer.remove(change.name)
+            elif change.kind == "objects":
+                with removing_objects(self._workspace):
+                    self._remove_bucket(parse_uri(change.name)[0], workspace)
+            elif change.kind in _RESULTS:
+                self._tidy(_RESULTS[change.kind], Path(change.name))
 
-    def _there(self) -> Iterator[Resource]:
+    def _remove_bucket(self, bucket: str, workspace: int) -> None:
+        with suppress(FileNotFoundError), open_folder(_BUCKETS, workspace) as buckets:
+            if kept := remove_tree(self._store.folder_of(bucket), buckets):
+                more = f", and {len(kept) - 1:,} more stay" if len(kept) > 1 else " stays"
+                raise DeploymentError(f"{_BUCKETS}/{kept[0].path}{more}: {kept[0].reason}")
+        with suppress(OSError):  # other buckets, or not there
+            os.rmdir(_BUCKETS, dir_fd=workspace)
+
+    def _tidy(self, result: _Result, path: Path) -> None:
+        if result.half_made(path, self._workspace) is Standing.BUSY:
+            raise DeploymentError("a command is at work there: try again when it has ended")
+        result.tidy(path, self._workspace)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The workspace's descriptor, once its marker has proved that it is ours.
+
+        Raises:
+            ConfigurationError: it has none.
+            OSError: it cannot be looked at, or is a link.
+        """
+        with open_folder(self._workspace) as folder:
+            if not is_marked(folder):
+                raise ConfigurationError(
+                    "nothing was removed, for it bears no marker of ours: `scones cleanup --adopt` lists what would go"
+                )
+            yield folder
+
+    def _there(self, leave: Leave) -> Iterator[Resource]:
+        yield from self._within("endpoint", _ENDPOINTS, self._endpoints, leave)
+        yield from self._within("objects", _BUCKETS, self._objects, leave)
+
+    def _within(
+        self, kind: str, part: str, names: Callable[[int, Leave], Iterable[str]], leave: Leave
+    ) -> Iterator[Resource]:
+        try:
+            with open_folder(self._workspace / part) as folder:
+                yield from (_unrecorded(kind, name) for name in names(folder, leave))
+        except FileNotFoundError:
+            return
+        except (OSError, SconesError) as exc:
+            leave(_looked_at(self._workspace / part, exc))
+
+    def _endpoints(self, folder: int, leave: Leave) -> Iterator[str]:  # noqa: ARG002
         for name in self._deployer.recorded():
-            yield _unrecorded("endpoint", name)
-        for bucket in self._store.buckets():
-            yield _unrecorded("objects", f"s3://{bucket}/")
+            if re.fullmatch(SAGEMAKER_NAME, name):
+                yield name
+            else:
+                leave(LeftAlone("endpoint", name, "not ours: no endpoint can have that name", foreign=True))
+
+    def _objects(self, folder: int, leave: Leave) -> Iterator[str]:
+        buckets = list(self._store.buckets())
+        for name in set(names_in(folder)).difference(map(self._store.folder_of, buckets)):
+            path = str(self._workspace / _BUCKETS / name)
+            leave(LeftAlone("objects", path, "not ours: a link, or called like no bucket", foreign=True))
+        yield from (f"s3://{bucket}/" for bucket in buckets)
+
+    def _recorded(self, there: Container[tuple[str, str]], leave: Leave) -> Iterator[Resource]:
+        """What is on record and there, or may be; of results what is half-made."""
+        for found in self._ledger.resources():
+            if found.place != "local":
+                continue
+            if found.kind not in _RESULTS:
+                if (found.kind, found.name) in there or found.state != "created":
+                    yield found
+            elif self._is_half_made(found, leave):
+                yield found
+
+    def _is_half_made(self, found: Resource, leave: Leave) -> bool:
+        try:
+            standing = _RESULTS[found.kind].half_made(Path(found.name), self._workspace)
+        except _UNREADABLE as exc:
+            leave(LeftAlone(found.kind, found.name, f"cannot be looked at: {_reason(exc)}"))
+            return False
+        if standing is Standing.FOREIGN:
+            leave(LeftAlone(found.kind, found.name, _NOT_OURS, foreign=True))
+        return standing in (Standing.LEFT, Standing.BUSY)
 
 
-def _is_unfinished(found: Resource) -> bool:
-    """Whether something may be left of what was begun; of a result, whether something is."""
-    if found.kind in _RESULTS:
-        return bool(_RESULTS[found.kind].half_made(Path(found.name)))
-    return found.state != "created"
+def _looked_at(path: Path, exc: Exception) -> LeftAlone:
+    if _is_link(path):
+        return LeftAlone("folder", str(path), "not ours: a link, which is not followed", foreign=True)
+    return LeftAlone("folder", str(path), f"cannot be looked at: {_reason(exc)}")
+
+
+def _is_link(path: Path) -> bool:
+    return os.path.islink(path)  # noqa: PTH114 - which says so of what cannot be looked at, too: it is none
+
+
+def _reason(exc: Exception) -> str:
+    return (isinstance(exc, OSError) and exc.strerror) or str(exc)
 
 
 def _unrecorded(kind: str, name: str) -> Resource:

@@ -7,19 +7,19 @@ cannot: hold both ``a`` and ``a/b``.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef
 from scones_ml.ports import ObjectSummary, StoredObject
+from scones_ml.removal import open_folder
 
 __all__ = ["DirectoryObjectStore"]
 
@@ -61,7 +61,7 @@ class DirectoryObjectStore:
             self._write_file(temporary, data)
             temporary.replace(path)
         except OSError as exc:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 temporary.unlink()
             remedy = "free some space" if exc.errno == errno.ENOSPC else "is a part of the key an object already?"
             raise ConfigurationError(
@@ -91,8 +91,10 @@ class DirectoryObjectStore:
                 yield ObjectSummary(key, len(data), _etag(data))
 
     def delete(self, bucket: str, key: str) -> None:
-        """See :meth:`scones_ml.ports.ObjectStore.delete`; folders that become empty go too."""
+        """See :meth:`scones_ml.ports.ObjectStore.delete`; folders that become empty go too, and no link is followed."""
         path = self._path(bucket, key)
+        if not path.parent.resolve().is_relative_to(self._root.resolve()):
+            raise ConfigurationError(f"s3://{bucket}/{key} stays: a link leads from {self._root} to {path.resolve()}")
         path.unlink(missing_ok=True)
         for folder in path.parents:
             if folder in (self._root, *self._root.parents):
@@ -107,17 +109,24 @@ class DirectoryObjectStore:
         return (self._root / _encode(bucket)[0]).is_dir()
 
     def buckets(self) -> Iterator[str]:
-        """Every bucket that holds anything."""
-        if self._root.is_dir():
-            yield from (unquote(folder.name) for folder in sorted(self._root.iterdir()) if folder.is_dir())
+        """Every bucket that holds anything; folders that only a link leads to, or are called like no bucket, are none.
 
-    def delete_bucket(self, bucket: str) -> None:
-        """Delete everything in a bucket, also what a killed writer left; nothing happens when it is not there."""
-        folder = self._root / _encode(bucket)[0]
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # other buckets, or not there
-            self._root.rmdir()
+        Raises:
+            OSError: they cannot be looked at.
+        """
+        with suppress(FileNotFoundError), open_folder(self._root) as root, os.scandir(root) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            yield from (unquote(name) for name in names if name.isascii() and self.folder_of(unquote(name)) == name)
+
+    @staticmethod
+    def folder_of(bucket: str) -> str:
+        """Name of a bucket's folder below the root."""
+        return _encode(bucket)[0]
+
+    def count(self, bucket: str) -> int:
+        """How many objects a bucket holds; none is read."""
+        found = os.walk(self._root / self.folder_of(bucket))
+        return sum(not name.startswith(_TEMPORARY) for _, _, names in found for name in names)
 
     def _path(self, bucket: str, key: str) -> Path:
         return self._root.joinpath(_encode(bucket)[0], *_encode(key))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from scones_ml import dataset
+from scones_ml.claims import MARKER, Standing, claim_of, claimed, partial_name
 from scones_ml.errors import ConfigurationError, TrainingError
-from scones_ml.inference.model import MODEL_CARD
-from scones_ml.local.in_use import TRAINING_LOCK, training
+from scones_ml.inference.model import MODEL_ANSWERS, MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS
+from scones_ml.local.in_use import training
 from scones_ml.plans import Change, Ledger, Plan, Run, execute
 from scones_ml.ports import Progress, Steps, TrainingRequest, no_progress, no_steps
+from scones_ml.removal import ABSENT, names_in, open_folder
 
 __all__ = ["LocalTrainer", "forget_training", "half_trained"]
 
 _TOTAL = re.compile(r"epochs=(\d+)")
 LOG = "training.log"
 _EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
+_HALVES = {f".{name}.part" for name in (MODEL_ANSWERS, MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, "history.json")}
 _FEATURES = re.compile(r"Features\[(\d+)\] of (\d+)")
 
 
@@ -59,11 +63,14 @@ class LocalTrainer:
         raise ConfigurationError(f"there is no job {job!r} to follow on this machine: jobs on AWS go on by themselves")
 
     def _train(self, request: TrainingRequest, progress: Progress) -> None:
+        workspace = self._ledger.path.parent
         model = request.model.absolute()
-        with training(model):
-            self._run_job(request, model, progress)
+        _make(model, workspace)
+        with training(model), claimed(model, workspace) as lock:
+            self._run_job(request, model, lock, progress)
+            (model / MARKER).unlink()
 
-    def _run_job(self, request: TrainingRequest, model: Path, progress: Progress) -> None:
+    def _run_job(self, request: TrainingRequest, model: Path, lock: int, progress: Progress) -> None:
         log = model / LOG
         environment = os.environ | {
             "SM_CHANNEL_TRAINING": str(request.data.absolute()),
@@ -72,37 +79,76 @@ class LocalTrainer:
             "SM_CHANNEL_MODEL": str(request.init.absolute()) if request.init else "",
         }
         # A line at a time (buffering=1), so that whoever watches the log sees each epoch as it ends.
-        with log.open("w", encoding="utf-8", buffering=1) as file, _process(_command(request), environment) as job:
+        with (
+            log.open("w", encoding="utf-8", buffering=1) as file,
+            _process(_command(request), environment, lock) as job,
+        ):
             _follow(job, file.write, progress)
             if job.wait():
                 raise TrainingError(_last_words(job, log))
 
 
-def half_trained(model: Path) -> list[Path]:
-    """What a training that did not come to its end left: half files, a log without its model, an empty folder."""
-    log = model / LOG
-    lock = model / TRAINING_LOCK
-    halves = [
-        *model.glob(".*.part"),
-        *([lock] if lock.exists() else []),
-        *([log] if log.exists() and not (model / MODEL_CARD).exists() else []),
-    ]
-    return halves or ([model] if model.is_dir() and not any(model.iterdir()) else [])
+def half_trained(model: Path, workspace: Path) -> Standing:
+    """Whose is what a training that did not come to its end left: half files, a log without its model.
 
-
-def forget_training(model: Path) -> None:
-    """Remove what a killed training left in a model's folder; a model that is whole stays.
+    Args:
+        model: its folder, as it is on record.
+        workspace: that has it on record.
 
     Raises:
+        OSError: it cannot be looked at.
+    """
+    found = [_claimed_by(model, workspace), *dataset.remnants(model, workspace).values()]
+    return max(found, key=lambda standing: standing.value)
+
+
+def forget_training(model: Path, workspace: Path) -> None:
+    """Remove what a killed training left in a model's folder; a model that is whole stays.
+
+    Args:
+        model: its folder, as it is on record.
+        workspace: that has it on record.
+
+    Raises:
+        OSError: it cannot be looked at, or removed.
         TrainingError: a training goes on there.
     """
-    if half_trained(model):
-        with training(model):
-            for half in half_trained(model):
-                if half not in (model, model / TRAINING_LOCK):
-                    half.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # it holds something, or is not there
+    dataset.recover(model, workspace)
+    if _claimed_by(model, workspace) is not Standing.LEFT:
+        return
+    with training(model), open_folder(model) as folder:
+        for name in (*_halves(folder), MARKER):
+            os.unlink(name, dir_fd=folder)
+    with suppress(OSError):  # it holds something
         model.rmdir()
+
+
+def _claimed_by(model: Path, workspace: Path) -> Standing:
+    try:
+        with open_folder(model) as folder:
+            if claim := claim_of(folder):
+                return claim.standing(workspace)
+            return Standing.FOREIGN if _halves(folder) else Standing.NOTHING
+    except OSError as exc:
+        if exc.errno in ABSENT:
+            return Standing.NOTHING
+        raise
+
+
+def _halves(folder: int) -> list[str]:
+    there = set(names_in(folder))
+    return sorted(there & _HALVES | (there & {LOG} if MODEL_CARD not in there else set()))
+
+
+def _make(model: Path, workspace: Path) -> None:
+    """Make the folder with our marker in it from the first moment."""
+    if model.exists():
+        model.mkdir(exist_ok=True)  # refused where it is a file
+        return
+    partial = model.with_name(partial_name(model.name))
+    partial.mkdir(parents=True)
+    with claimed(partial, workspace):
+        partial.rename(model)
 
 
 def _command(request: TrainingRequest) -> list[str]:
@@ -122,8 +168,8 @@ def _command(request: TrainingRequest) -> list[str]:
     return [sys.executable, "-m", "scones_ml.training", "--while-stdin-open", *given]
 
 
-@contextlib.contextmanager
-def _process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+@contextmanager
+def _process(command: list[str], environment: dict[str, str], lock: int) -> Iterator[subprocess.Popen[str]]:
     """A child that never outlives the block."""
     # A session of its own: Ctrl-C reaches it through us alone, once.
     child = subprocess.Popen(  # noqa: S603
@@ -134,6 +180,7 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator[subpro
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        pass_fds=(lock,),  # held for as long as it works, were we killed
     )
     try:
         yield child

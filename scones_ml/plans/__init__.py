@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from scones_ml.plans.ledger import Entry, Ledger, Resource, State
 from scones_ml.plans.plan import Action, Change, Plan, Run, execute, recorded
-from scones_ml.plans.workspace import mark_workspace
+from scones_ml.plans.workspace import adopt_workspace, is_marked, mark_workspace
 
 __all__ = [
     "Action",
@@ -19,7 +19,9 @@ __all__ = [
     "Resource",
     "Run",
     "State",
+    "adopt_workspace",
     "execute",
+    "is_marked",
     "mark_workspace",
     "recorded",
 ]

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.formats import FORMAT, newer_format
 from scones_ml.plans import journal
+from scones_ml.plans.names import is_resource
 from scones_ml.plans.workspace import check_workspace, mark_workspace
 
 __all__ = ["Entry", "Ledger", "Resource", "State"]
@@ -89,11 +90,14 @@ class Ledger:
         self._ready = False
 
     def append(self, entry: Entry) -> None:
-        """Write one line and wait until it is on disk; the first one marks the workspace as ours.
+        """Write one line and wait until it is on disk; the first one of a new workspace marks it as ours.
 
         Raises:
-            ConfigurationError: the workspace or a line is of a newer format, or the file cannot be read.
+            ConfigurationError: the workspace or a line is of a newer format, the file cannot be read, or the entry
+                names what no reader would take for a resource.
         """
+        if not is_resource(entry.place, entry.kind, entry.name):
+            raise ConfigurationError(f"{entry.kind} {entry.name!r} cannot be put on record: choose another name")
         if not self._ready:
             self._lines()  # refused before anything is made that could not be cleaned up
             mark_workspace(self.path.parent)
@@ -110,7 +114,7 @@ class Ledger:
         yield from (entry for entry in self._lines() if entry is not None)
 
     def unreadable(self) -> int:
-        """How many lines say nothing: a command was killed while it wrote one, or the file was damaged.
+        """How many lines say nothing, or name what is none: a command was killed, or the file was damaged.
 
         Raises:
             ConfigurationError: the file cannot be read, or the workspace or a line is of a newer format.
@@ -119,6 +123,8 @@ class Ledger:
 
     def _lines(self) -> list[Entry | None]:
         check_workspace(self.path.parent)
+        if self.path.is_symlink():
+            raise ConfigurationError(f"{self.path} cannot be read: is no regular file but a link; remove the link")
         try:
             documents, _ = journal.read(self.path)
         except OSError as exc:
@@ -168,4 +174,7 @@ def _parse(document: object) -> Entry | None:
         return None
     texts = (entry.run, entry.state, entry.place, entry.kind, entry.name)
     sound = all(isinstance(text, str) for text in texts) and all(time.tzinfo for time in times.values())
-    return entry if sound and isinstance(entry.dollars_per_hour, float | int | None) else None
+    if not sound or not isinstance(entry.dollars_per_hour, float | int | None):
+        return None
+    known = entry.state in get_args(State) and is_resource(entry.place, entry.kind, entry.name)
+    return entry if known else None

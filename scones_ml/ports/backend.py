@@ -55,6 +55,14 @@ class Inventory(Protocol):
         """
         ...
 
+    def refusal(self) -> LeftAlone | None:
+        """Why nothing at all is removed here; None when there is no such reason."""
+        ...
+
+    def count(self, change: Change) -> int | None:
+        """How many objects the removal of one takes; None when it is of another kind, or nobody counts them."""
+        ...
+
     def plan_removal(self, resource: Resource) -> Change:
         """How one of them is removed."""
         ...

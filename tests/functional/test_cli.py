@@ -335,8 +335,10 @@ def test_deploy_run_cleanup_through_an_endpoint(
         assert "there is no endpoint 'other'" in complaint_line(capsys, "run", "a.png", "--endpoint", "other")
     finally:
         capsys.readouterr()
-        assert main(["cleanup"]) == 0
-    assert capsys.readouterr().out == "0 resources left\n"
+        assert main(["cleanup", "--yes"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "0 resources left\n"
+    assert said.err == "cleanup removes 1 endpoint, 1 image, 1 of them not reviewed yet\n"
     assert "no endpoint is running" in complaint(capsys, "run", "a.png")
 
 

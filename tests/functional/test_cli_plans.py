@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset, lifecycle
+from scones_ml.claims import MARKER, claimed
 from scones_ml.cli import main
 from scones_ml.cli.plans import cost_line, dollars
 from scones_ml.dataset import Synthetic
@@ -20,7 +21,7 @@ from scones_ml.errors import ConfigurationError, TransientServiceError
 from scones_ml.lifecycle.demo import DemoRequest, plan_demo
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.store import DirectoryObjectStore
-from scones_ml.plans import Change, Entry, Ledger, Plan, Run, execute
+from scones_ml.plans import Change, Entry, Ledger, Plan, Run, execute, mark_workspace
 from scones_ml.ports import DeploymentRequest, TrainingRequest
 
 
@@ -151,7 +152,7 @@ def test_prices_are_dated(folder: Path) -> None:
 def test_cleanup_of_one_run_leaves_the_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--run removes what this run made, newest first, and nothing else; an unknown run is named."""
     first, second = Run("1"), Run("2")
-    LocalBackend(folder / ".scones", first).store.write("a", "x", b"1", "")
+    mark_workspace(folder / ".scones")
     ledger = LocalBackend(folder / ".scones").ledger
     for run, bucket in ((first, "a"), (second, "b"), (first, "c")):
         LocalBackend(folder / ".scones").store.write(bucket, "x", b"1", "")
@@ -177,19 +178,22 @@ def test_cleanup_touches_nothing_that_is_not_ours(folder: Path, tiny_model: Path
         with pytest.raises(ZeroDivisionError):
             execute(Plan("train", "local", (half_made,)), lambda _: 1 / 0, backend.ledger, backend.current_run)
     (folder / "model").mkdir()
+    with claimed(folder / "model", folder / ".scones"):
+        pass
     for name in ("notes.txt", "training.log", ".model.onnx.part"):
         (folder / "model" / name).write_text("mine")
     (folder / ".scones" / "captures").mkdir()
     (folder / ".scones" / "captures" / "a.jsonl").write_text("{}")
     before = set(files_in(folder))
     assert main(["cleanup"]) == 0
-    assert before - set(files_in(folder)) == {"model/training.log", "model/.model.onnx.part"}
+    assert before - set(files_in(folder)) == {f"model/{MARKER}", "model/training.log", "model/.model.onnx.part"}
 
 
 def test_a_leftover_is_named_with_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be removed is printed with the reason, and the exit code is 1; the rest is removed all the same."""
     record = folder / ".scones" / "endpoints" / "bikes.json"
-    record.parent.mkdir(parents=True)
+    mark_workspace(folder / ".scones")
+    record.parent.mkdir()
     record.write_text("{broken")
     lifecycle.upload(LocalBackend(folder / ".scones"), [("a.png", make_image())])
     assert main(["cleanup"]) == 1

@@ -76,10 +76,11 @@ def test_what_is_past_its_time_is_named(folder: Path, tiny_model: Path, capsys: 
 
 def test_what_costs_past_its_time_is_an_error(folder: Path) -> None:
     """On AWS what has outlived its time goes on to cost: that is an error."""
+    change = Change("create", "endpoint", "x", "", "", 3.0)
     backend = AwsBackend(folder, Run("1", NOW))
-    change = Change("create", "spaceship", "x", "", "", 3.0)
+    backend.inventory.is_there = lambda change: change.name == "x"  # type: ignore[method-assign]
     execute(Plan("deploy", "aws:us-east-1", (change,)), lambda _: None, backend.ledger, backend.current_run)
-    found = by_name(doctor.resources(backend, NOW))["spaceship x"]
+    found = by_name(doctor.resources(backend, NOW))["endpoint x"]
     assert found.level == "error"
     assert found.remedy == "scones cleanup --run 1 --on aws"
 

@@ -36,7 +36,7 @@ _FORKS.set_forkserver_preload(
 COMMANDS = {
     "deploy": ["deploy", "tiny", "--json"],
     "deploy another": ["deploy", "tiny", "--name", "other", "--json"],
-    "cleanup": ["cleanup"],
+    "cleanup": ["cleanup", "--yes"],
     "run": ["run", "a.png", "--endpoint", "scones", "--json"],
     "run with a model": ["run", "a.png", "--model", "tiny", "--json"],
     "status": ["status"],
@@ -107,6 +107,12 @@ def look(folder: Path, ended: Sequence[tuple[str, int, str]]) -> None:
             assert answer.status == 200
 
 
+def assert_nothing_left(folder: Path) -> None:
+    """Clean-up says that nothing is left."""
+    ((_, code, said),) = at_once(folder, [("cleanup", 0.0)])
+    assert (code, said.splitlines()[-1]) == (0, "0 resources left"), said
+
+
 @pytest.fixture
 def folder(tmp_path: Path, tiny_model: Path) -> Iterator[Path]:
     """A folder with a model and an image in it; whatever a test leaves running there is ended."""
@@ -125,7 +131,7 @@ def interleave(folder: Path, seed: int) -> None:
     commands = [(name, draw.choice([0.0, 0.01, draw.uniform(0, 1.5)])) for name in names]
     print(f"seed {seed}: {commands}")  # noqa: T201 - pytest shows it when it fails
     look(folder, at_once(folder, commands))
-    assert at_once(folder, [("cleanup", 0.0)]) == [("cleanup", 0, "0 resources left\n")]
+    assert_nothing_left(folder)
     assert not servers(folder)
     left = {path.relative_to(folder / ".scones").as_posix() for path in (folder / ".scones").rglob("*")}
     assert {name for name in left if not name.startswith("captures")} == {"ledger.jsonl", "workspace.json"}
@@ -162,7 +168,7 @@ def test_a_deployment_killed_before_its_record(folder: Path) -> None:
         time.sleep(0.001)
     child.kill()
     child.join()
-    assert at_once(folder, [("cleanup", 0.0)]) == [("cleanup", 0, "0 resources left\n")]
+    assert_nothing_left(folder)
     while servers(folder) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not servers(folder)

@@ -248,13 +248,17 @@ def test_a_reference_says_what_is_normal() -> None:
 
 
 def test_a_workspace_is_cleaned_up(workspace: Path) -> None:
-    """Cleanup removes endpoint and objects, keeps the results, and what is on AWS stays on record."""
+    """Once adopted, cleanup removes endpoint and objects, keeps the results; what is on AWS stays on record."""
     backend = LocalBackend(workspace)
+    (left,) = lifecycle.cleanup(backend)
+    assert left.kind == "workspace"
+    assert "scones cleanup --adopt" in left.reason
     assert {(one.kind, one.name) for one in lifecycle.resources(backend)} == {
         ("endpoint", "bikes"),
         ("objects", "s3://scones-input/"),
         ("objects", "s3://scones-output/"),
     }
+    lifecycle.adopt(backend)
     assert lifecycle.cleanup(backend) == ()
     assert sorted(path.name for path in workspace.iterdir()) == [
         "captures",

@@ -60,21 +60,25 @@ def test_what_is_deleted_leaves_the_record(tmp_path: Path) -> None:
 def test_half_a_line_costs_nothing_but_itself(tmp_path: Path) -> None:
     """A writer that died in the middle of a line harms neither earlier nor later lines."""
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    execute(Plan("deploy", "local", (MODEL,)), lambda change: None, ledger, Run.new())
+    execute(Plan("deploy", "aws:us-east-1", (MODEL,)), lambda change: None, ledger, Run.new())
     with ledger.path.open("ab") as file:
         file.write(b'{"time": "2026-11-2')
-    execute(Plan("deploy", "local", (ENDPOINT,)), lambda change: None, ledger, Run.new())
+    execute(Plan("deploy", "aws:us-east-1", (ENDPOINT,)), lambda change: None, ledger, Run.new())
     assert [found.name for found in ledger.resources()] == ["scones", "scones-1"]
 
 
 @pytest.mark.parametrize(
     "damage",
-    [{"kind": {}}, {"name": None}, {"run": 5}, {"dollars_per_hour": "x"}, {"time": "2026-11-28T08:00:00"}, {"time": 5}],
+    [
+        *({"kind": {}}, {"name": None}, {"run": 5}, {"dollars_per_hour": "x"}, {"time": "2026-11-28T08:00:00"}),
+        *({"time": 5}, {"kind": "spaceship"}, {"state": "gone"}, {"place": "mars"}, {"place": "aws:"}),
+        *({"name": "../scones-1"}, {"name": "a" * 64}, {"name": ""}, {"place": "local", "name": "relative/folder"}),
+    ],
 )
 def test_a_damaged_line_says_nothing(tmp_path: Path, damage: dict[str, object]) -> None:
-    """A line whose fields are of another kind is counted as unreadable, and keeps no other from being read."""
+    """A line whose fields are none of ours is counted as unreadable, and keeps no other from being read."""
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    execute(Plan("deploy", "local", (MODEL,)), lambda change: None, ledger, Run.new())
+    execute(Plan("deploy", "aws:us-east-1", (MODEL,)), lambda change: None, ledger, Run.new())
     line = json.loads(ledger.path.read_text().splitlines()[0])
     with ledger.path.open("a") as file:
         file.write(json.dumps(line | damage) + "\n")
@@ -86,12 +90,12 @@ def test_a_damaged_line_says_nothing(tmp_path: Path, damage: dict[str, object]) 
 def test_a_hostile_line_is_passed_over(tmp_path: Path, line: bytes) -> None:
     """A line that only a lenient reader takes is counted as unreadable; a text may hold U+2028."""
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    change = replace(MODEL, name="a\u2028b")
+    change = replace(MODEL, kind="data set", name="/a\u2028b")
     execute(Plan("deploy", "local", (change,)), lambda change: None, ledger, Run.new())
     with ledger.path.open("ab") as file:
         file.write(line + b"\n")
     assert ledger.unreadable() == 1
-    assert [found.name for found in ledger.resources()] == ["a\u2028b"]
+    assert [found.name for found in ledger.resources()] == ["/a\u2028b"]
 
 
 def test_a_ledger_that_never_ends_is_refused(tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def _write_many(path: Path, writer: int) -> None:
     ledger = Ledger(path)
     for number in range(20):
         change = Change("create", "model", f"{writer}-{number}", "x" * 5_000)
-        execute(Plan("deploy", "local", (change,)), lambda _: None, ledger, Run.new())
+        execute(Plan("deploy", "aws:us-east-1", (change,)), lambda _: None, ledger, Run.new())
 
 
 def test_two_processes_write_whole_lines(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""What cleanup says and asks before it removes anything on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from scones_ml.cli import terminal
+from scones_ml.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from scones_ml.lifecycle import Takings
+    from scones_ml.ports import Backend
+
+__all__ = ["adopt", "announce", "in_words"]
+
+
+def announce(taken: Sequence[Takings], yes: bool) -> None:
+    """Say what goes; ask first when images wait for a review that nobody has made.
+
+    Args:
+        taken: by place.
+        yes: do not ask.
+
+    Raises:
+        ConfigurationError: nobody can be asked.
+        typer.Exit: the answer was no.
+    """
+    if not (words := in_words(taken)):
+        return
+    terminal.say(f"cleanup removes {words}")
+    if yes or all(one.unreviewed == 0 for one in taken):
+        return
+    known = sum(one.unreviewed or 0 for one in taken)
+    what = f"{_counted(known, 'image')} not reviewed yet" if known else "what waits for a review cannot be read"
+    _ask(f"{what}: `scones review` shows what waits; --yes removes it all the same", "remove it all the same?", yes)
+
+
+def adopt(places: Sequence[Backend], yes: bool) -> None:
+    """List what clean-up would take from workspaces without a marker of ours, ask, and mark them.
+
+    Args:
+        places: the workspaces.
+        yes: do not ask.
+
+    Raises:
+        ConfigurationError: nobody can be asked, or one cannot be marked.
+        typer.Exit: the answer was no.
+    """
+    from scones_ml import lifecycle
+
+    plans = {backend: lifecycle.plan_cleanup(backend) for backend in places if backend.inventory.refusal()}
+    unmarked = {one: plan for one, plan in plans.items() if plan.changes or one.ledger.path.exists()}
+    if not unmarked:
+        terminal.out.print("nothing to adopt: no workspace here is without our marker")
+        return
+    for backend, plan in unmarked.items():
+        terminal.out.print(f"{backend.ledger.path.parent}: cleanup would take {len(plan.changes):,}")
+        for change in plan.changes:
+            terminal.out.print(f"  {change.kind} {change.name}")
+    _ask("--adopt marks this as ours to remove: give --yes where nobody can be asked", "is all this ours?", yes)
+    for backend in unmarked:
+        lifecycle.adopt(backend)
+        terminal.say(f"{backend.ledger.path.parent} bears our marker now; next: scones cleanup")
+
+
+def in_words(taken: Sequence[Takings]) -> str:
+    """``"1 endpoint, 280 images, 100 of them not reviewed yet"``; empty when nothing is taken."""
+    kinds: Counter[str] = sum((Counter(one.kinds) for one in taken), Counter())
+    images, unreviewed = sum(one.images for one in taken), sum(one.unreviewed or 0 for one in taken)
+    outcomes = sum(one.outcomes for one in taken)
+    words = [_counted(count, kind) for kind, count in sorted(kinds.items())]
+    words += [_counted(images, "image")] if images else []
+    words += [_counted(outcomes, "outcome")] if outcomes else []
+    return ", ".join([*words, f"{unreviewed:,} of them not reviewed yet"] if unreviewed else words)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _ask(refusal: str, question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin or not sys.stdin.isatty():
+        raise ConfigurationError(refusal)
+    if not typer.confirm(question, err=True):
+        terminal.say("nothing was done")
+        raise typer.Exit(1)
