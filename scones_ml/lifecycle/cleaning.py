@@ -29,6 +29,8 @@ __all__ = [
 
 Answer = TypeVar("Answer")
 
+_RESULTS = ("data set", "model", "report")
+"""Kinds of which only what is half-made goes on this machine."""
 _PATIENCE = 2700.0  # AWS removes no endpoint before its creation or update has ended, which takes many minutes
 """Seconds for which something that is refused for now is tried again."""
 
@@ -74,7 +76,11 @@ def takings(backend: Backend, plan: Plan) -> Takings:
         backend: where.
         plan: as :func:`plan_cleanup` makes it.
     """
-    kinds = Counter(change.kind for change in plan.changes if change.kind != "objects")
+    kinds = Counter(
+        f"half-made {change.kind}" if change.kind in _RESULTS else change.kind
+        for change in plan.changes
+        if change.kind != "objects"
+    )
     outcomes = f"s3://{backend.buckets.output}/"
     try:
         held = {change.name: backend.inventory.count(change) or 0 for change in plan.changes}

@@ -21,7 +21,7 @@ from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
 from scones_ml.events import parse_uri
 from scones_ml.limits import SAGEMAKER_NAME
 from scones_ml.local.endpoint import LocalDeployer
-from scones_ml.local.in_use import forget_killed_run, removing_objects
+from scones_ml.local.in_use import forget_killed_run, removing_objects, training_in_progress
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import forget_training, half_trained
 from scones_ml.plans import Change, Ledger, Resource, is_marked
@@ -155,7 +155,9 @@ class LocalInventory:
 
     def _tidy(self, result: _Result, path: Path) -> None:
         if result.half_made(path, self._workspace) is Standing.BUSY:
-            raise DeploymentError("a command is at work there: try again when it has ended")
+            holder = training_in_progress(path)
+            what = f"{path} is being trained by {holder}" if holder else "a command is at work there"
+            raise DeploymentError(f"{what}: try again when it has ended")
         result.tidy(path, self._workspace)
 
     @contextmanager

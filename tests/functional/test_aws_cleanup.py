@@ -440,10 +440,10 @@ def test_resources_are_from_the_place_alone(tmp_path: Path) -> None:
     """What the ledger holds of another region or of this machine is none of this backend's business."""
     inventory, _ = busy_inventory(tmp_path, "")
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    for place in ("local", "aws:eu-west-1", "aws:us-east-1"):
-        execute(Plan("x", place, (Change("create", "model", place, ""),)), lambda _: None, ledger, Run("1"))
+    for place, name in {"local": "/model", "aws:eu-west-1": "there", "aws:us-east-1": "here"}.items():
+        execute(Plan("x", place, (Change("create", "model", name, ""),)), lambda _: None, ledger, Run("1"))
     found: list[Resource] = list(inventory.resources())
-    assert [one.name for one in found] == ["aws:us-east-1"]
+    assert [one.name for one in found] == ["here"]
 
 
 def test_a_prefix_that_was_refused_is_never_emptied(

@@ -146,7 +146,7 @@ def test_what_nothing_may_accept_is_accepted_by_no_door(
     try:
         assert main(["run", str(photographs), "--workspace", "served", "--json"]) == 0
     finally:
-        assert main(["cleanup", "--workspace", "served"]) == 0
+        assert main(["cleanup", "--yes", "--workspace", "served"]) == 0
     printed = capsys.readouterr()
     outcomes = Path(".scones/buckets/scones-output/outcomes").rglob("*.json")
     results = Path(".scones/buckets/scones-output/bulk").rglob("*.jsonl")
