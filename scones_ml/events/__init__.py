@@ -8,6 +8,8 @@ know: ``s3_bucket, s3_key, image_data, inferences``. ``starts`` read whatever st
 from __future__ import annotations
 
 from scones_ml.events.models import (
+    FAILED,
+    RESULT,
     ClassifiedImage,
     FilteredImage,
     ImageBatch,
@@ -32,6 +34,8 @@ from scones_ml.events.starts import (
 )
 
 __all__ = [
+    "FAILED",
+    "RESULT",
     "ClassifiedImage",
     "CreatedObject",
     "FilteredImage",

@@ -17,6 +17,7 @@ from scones_ml.lifecycle.assess import (
     unseen_split,
 )
 from scones_ml.lifecycle.cleaning import RemainingResource, cleanup, plan_cleanup, remaining_resources, resources, spent
+from scones_ml.lifecycle.sending import ImageFile, run_files, upload_files
 from scones_ml.lifecycle.verbs import (
     attach,
     bulk,
@@ -38,6 +39,7 @@ from scones_ml.lifecycle.verbs import (
 
 __all__ = [
     "HeldOut",
+    "ImageFile",
     "Predictions",
     "RemainingResource",
     "attach",
@@ -61,10 +63,12 @@ __all__ = [
     "remaining_resources",
     "resources",
     "run",
+    "run_files",
     "set_threshold",
     "spent",
     "train",
     "unseen_split",
     "upload",
+    "upload_files",
     "workflow_model",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from scones_ml import dataset
@@ -43,8 +43,10 @@ __all__ = [
     "recipe_of",
     "recording",
     "run",
+    "sending",
     "train",
     "upload",
+    "upload_one",
     "workflow_model",
 ]
 
@@ -201,14 +203,21 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
     Returns:
         References to the very versions that were written.
     """
+    with sending(backend):
+        return tuple(upload_one(backend, name, data) for name, data in files)
+
+
+def sending(backend: Backend) -> AbstractContextManager[None]:
+    """Record images that the block uploads, see :func:`recording`."""
+    return recording(backend, Plan("run", backend.place_name, (_images(backend),)))
+
+
+def upload_one(backend: Backend, name: str, data: bytes) -> ImageRef:
+    """As :func:`upload`, for one file within :func:`sending`."""
     to = backend.buckets
-    refs = []
-    with recording(backend, Plan("run", backend.place_name, (_images(backend),))):
-        for name, data in files:
-            key = f"{to.uploads}{name}"
-            etag = backend.store.write(to.input, key, data, "application/octet-stream")
-            refs.append(ImageRef(s3_bucket=to.input, s3_key=key, etag=etag))
-    return tuple(refs)
+    key = f"{to.uploads}{name}"
+    etag = backend.store.write(to.input, key, data, "application/octet-stream")
+    return ImageRef(s3_bucket=to.input, s3_key=key, etag=etag)
 
 
 def run(

@@ -9,10 +9,18 @@ from __future__ import annotations
 from scones_ml.ports.backend import Backend, Check, Inventory
 from scones_ml.ports.classifier import Classifier
 from scones_ml.ports.deployment import BuiltInModel, Deployer, DeploymentRequest, Endpoint, RealTime, Serverless
-from scones_ml.ports.objects import CONCURRENT_REQUESTS, Buckets, ObjectStore, ObjectSummary, StoredObject
+from scones_ml.ports.objects import (
+    CONCURRENT_REQUESTS,
+    Buckets,
+    ObjectStore,
+    ObjectSummary,
+    StoredObject,
+    refuse_larger,
+)
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
 from scones_ml.ports.training import Recipe, RecipeChoice, Trainer, TrainingRequest, choose_recipe
 from scones_ml.ports.workflow import (
+    NAMED_FAILURES,
     BulkRequest,
     BulkResult,
     BulkRunner,
@@ -20,10 +28,12 @@ from scones_ml.ports.workflow import (
     WorkflowModel,
     WorkflowRequest,
     WorkflowRunner,
+    failures_in_words,
 )
 
 __all__ = [
     "CONCURRENT_REQUESTS",
+    "NAMED_FAILURES",
     "Backend",
     "Buckets",
     "BuiltInModel",
@@ -52,6 +62,8 @@ __all__ = [
     "WorkflowRequest",
     "WorkflowRunner",
     "choose_recipe",
+    "failures_in_words",
     "no_progress",
     "no_steps",
+    "refuse_larger",
 ]

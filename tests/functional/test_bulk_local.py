@@ -204,7 +204,7 @@ def test_what_another_process_has_finished_meanwhile_is_not_done_again(
             store.write("scones-output", result[0], result[1], "application/jsonl")
 
     second = LocalBulkRunner(store, batch_size=100).run(request_, appear)
-    assert (second.images, second.finished_before, second.outcomes) == (first.images, first.images, {})
+    assert (second.images, second.finished_before, second.outcomes) == (first.images, first.images, first.outcomes)
     assert result_objects(store, f"bulk/{first.run}/") == dict([result])
 
 
