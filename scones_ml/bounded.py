@@ -22,7 +22,8 @@ def read_at_most(path: Path, limit: int) -> bytes:
         ValueError: it is no regular file, or larger. The message goes on after the file's name.
     """
     with open_regular(path) as file:
-        data = file.read(limit + 1) if size_of(file) <= limit else None
+        size = size_of(file)
+        data = file.read(size + 1) if size <= limit else None  # asked for more, Python sets as much aside
     if data is None or len(data) > limit:
         raise ValueError(f"is larger than {limit:,} bytes")
     return data

@@ -225,8 +225,11 @@ def _as_load(
     _check(classifier, threshold)
     files = _files(paths)
     refs, unsent = lifecycle.upload_files(backend, files)
-    failed = {result.image.s3_key.removeprefix(backend.buckets.uploads): str(result.reason) for result in unsent}
-    if unsent and not refs:
+    reasons = {result.image.s3_key.removeprefix(backend.buckets.uploads): result for result in unsent}
+    failed = {key: str(result.reason) for key, result in reasons.items() if result.outcome is None}
+    if len(failed) < len(unsent):
+        terminal.say(f"{len(unsent) - len(failed):,} files are left out: run them without --rate to see why")
+    if failed and not refs:
         raise WorkflowError(failures_in_words(failed, len(failed), len(files)))
     request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)
     with terminal.progress("load", "images") as progress:

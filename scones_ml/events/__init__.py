@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from scones_ml.events.models import (
     FAILED,
+    PLACES,
     RESULT,
     ClassifiedImage,
     FilteredImage,
@@ -35,6 +36,7 @@ from scones_ml.events.starts import (
 
 __all__ = [
     "FAILED",
+    "PLACES",
     "RESULT",
     "ClassifiedImage",
     "CreatedObject",

@@ -12,6 +12,7 @@ from scones_ml.errors import ConfigurationError
 
 __all__ = [
     "FAILED",
+    "PLACES",
     "RESULT",
     "ClassifiedImage",
     "FilteredImage",
@@ -29,6 +30,9 @@ __all__ = [
 RESULT: Final = ".jsonl"
 FAILED: Final = ".failed.jsonl"
 """How keys of a batch's results end: of what was decided, and of images that failed, which a later run tries again."""
+
+PLACES: Final = ("accepted", "review", "quarantined")
+"""Where outcomes are, ``outcomes/PLACE/IMAGE_ID.json``: a version is in one of them; of two the later counts."""
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]

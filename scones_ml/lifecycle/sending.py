@@ -107,7 +107,7 @@ def _read(path: Path) -> bytes:
     try:
         with open_regular(path) as file:
             refuse_larger(size_of(file), limit)
-            return file.read(limit)
+            return file.read(size_of(file))
     except FileNotFoundError as exc:
         raise ImageNotFoundError("it is gone, or leads to nothing") from exc
     except OSError as exc:

@@ -58,8 +58,8 @@ class LocalBulkRunner:
         self._store, self._batch_size, self._workers = store, batch_size, workers or os.cpu_count() or 1
 
     def check(self, request: BulkRequest) -> None:
-        """See :meth:`scones_ml.ports.BulkRunner.check`: a model is given, and loaded into this process."""
-        _model(request)
+        """See :meth:`scones_ml.ports.BulkRunner.check`: a model is given, and can be loaded."""
+        load_model(cast("Path", _model(request).classifier))
         image_location(request.source)
 
     def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:

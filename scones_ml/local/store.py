@@ -47,7 +47,7 @@ class DirectoryObjectStore:
         try:
             with open_regular(self._path(ref.s3_bucket, ref.s3_key)) as file:
                 refuse_larger(size_of(file), limit)
-                data = file.read()
+                data = file.read(size_of(file))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
             raise ImageNotFoundError(f"{ref.uri} does not exist") from exc
         except OSError as exc:

@@ -47,7 +47,7 @@ class FolderObjectStore:
         with self._opened(ref) as (file, status):
             refuse_larger(status.st_size, limit)
             found = ref.model_copy(update={"etag": _etag(status)})
-            return StoredObject(found, file.read() if limit is None else file.read(limit))
+            return StoredObject(found, file.read(status.st_size))
 
     def version(self, ref: ImageRef) -> ImageRef:
         """See :meth:`scones_ml.ports.ObjectStore.version`."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from pydantic import ValidationError
 
 from scones_ml import strict_json
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
-from scones_ml.events import FilteredImage, ImageRef
+from scones_ml.events import PLACES, FilteredImage, ImageRef
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 
 __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
@@ -21,7 +21,8 @@ __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
 REVIEW_PREFIXES = ("outcomes/review/", "bulk/")
 """Where the workflow writes what a person is to decide, image by image, and the bulk workflow batch by batch."""
 
-_DECIDED = re.compile(rb'"outcome": ?"(accepted|quarantined|dropped)"')
+_OUTCOME = re.compile(rb'"outcome": ?"(accepted|dropped|failed|quarantined|review)"')
+_IMAGE_ID = re.compile(rb'"image_id": ?"(\w+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,18 @@ class Queue:
 
     Attributes:
         images: the least sure first, where the model has most to learn; of equals in the order of their image ids. One
-            that several runs left to review is here once, by its least sure answer.
+            that several runs decided is here once, by its latest answer, and only if that left it to review.
         passed_over: documents that are no outcome of a review, each with its reason.
         documents: keys of what was read.
+        times: when each of the images was left to review, by its id, in seconds since 1970.
+        decided: of a document's images those that need no review, by their ids.
     """
 
     images: tuple[FilteredImage, ...] = ()
     passed_over: tuple[str, ...] = ()
     documents: frozenset[str] = frozenset()
+    times: Mapping[str, float] = field(default_factory=dict)
+    decided: frozenset[str] = frozenset()
 
 
 _EMPTY = Queue()
@@ -63,17 +68,35 @@ def read_queue(
         ConfigurationError: no permission, no credentials, or no such bucket.
         TransientServiceError: throttled or timed out.
     """
-    listed = (summary.key for prefix in prefixes for summary in store.list(bucket, prefix))
-    keys = [key for key in listed if key.endswith((".json", ".jsonl")) and key not in known.documents]
-    found = {image.image_id: image for image in known.images}
+    listed = (summary for prefix in prefixes for summary in store.list(bucket, prefix))
+    new = [one for one in listed if one.key.endswith((".json", ".jsonl")) and one.key not in known.documents]
+    new.sort(key=lambda summary: summary.modified)
+    keys = [summary.key for summary in new]
+    found = {image.image_id: (known.times.get(image.image_id, 0.0), image) for image in known.images}
     passed_over = list(known.passed_over)
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         for done, document in enumerate(pool.map(partial(_read, store, bucket), keys), start=1):
             passed_over += document.passed_over
-            for image in document.images:
-                found[image.image_id] = min(found.get(image.image_id, image), image, key=_sureness)
+            for image_id in document.decided:
+                found.pop(image_id, None)
+            found |= {image.image_id: (new[done - 1].modified, image) for image in document.images}
             progress(done, len(keys))
-    return Queue(tuple(sorted(found.values(), key=_sureness)), tuple(passed_over), known.documents.union(keys))
+    if found:
+        _leave_out_decided(store, bucket, found)
+    images = sorted((image for _, image in found.values()), key=_sureness)
+    times = {image_id: time for image_id, (time, _) in found.items()}
+    return Queue(tuple(images), tuple(passed_over), known.documents.union(keys), times)
+
+
+def _leave_out_decided(store: ObjectStore, bucket: str, found: dict[str, tuple[float, FilteredImage]]) -> None:
+    """Forget images that a later run has accepted or quarantined: their key alone tells it."""
+    for place in PLACES:
+        if place == "review":
+            continue
+        for summary in store.list(bucket, f"outcomes/{place}/"):
+            image_id = summary.key.rpartition("/")[2].removesuffix(".json")
+            if image_id in found and summary.modified > found[image_id][0]:
+                del found[image_id]
 
 
 def _sureness(image: FilteredImage) -> tuple[float, str]:
@@ -88,10 +111,9 @@ def _read(store: ObjectStore, bucket: str, key: str) -> Queue:
     except ImageNotFoundError:
         return Queue(passed_over=(f"{ref.uri}: gone since it was listed",))
     if key.endswith(".json"):
-        outcomes = {ref.uri: data}
+        outcomes, decided = {ref.uri: data}, set[str]()
     else:  # of a batch most images are accepted
-        lines = strict_json.lines(io.BytesIO(data))
-        outcomes = {f"{ref.uri}, line {number}": line for number, line in lines if not _DECIDED.search(line)}
+        outcomes, decided = _undecided(ref.uri, data)
     images: list[FilteredImage] = []
     passed_over: list[str] = []
     for where, document in outcomes.items():
@@ -99,7 +121,19 @@ def _read(store: ObjectStore, bucket: str, key: str) -> Queue:
             images.append(_outcome(document))
         except ValueError as exc:
             passed_over.append(f"{where}: {exc}")
-    return Queue(tuple(images), tuple(passed_over))
+    return Queue(tuple(images), tuple(passed_over), decided=frozenset(decided))
+
+
+def _undecided(uri: str, lines: bytes) -> tuple[dict[str, bytes], set[str]]:
+    """The lines of a batch that are not decided, by where they are, and the ids of the images that are."""
+    outcomes, decided = {}, set()
+    for number, line in strict_json.lines(io.BytesIO(lines)):
+        outcome = _OUTCOME.search(line)
+        if outcome is None or outcome[1] == b"review":
+            outcomes[f"{uri}, line {number}"] = line
+        elif outcome[1] != b"failed" and (image_id := _IMAGE_ID.search(line)):
+            decided.add(image_id[1].decode())
+    return outcomes, decided
 
 
 def _outcome(data: bytes) -> FilteredImage:
