@@ -206,10 +206,11 @@ class StepFunctionsBulk:
         counts: Counter[str] = Counter()
         unlike, failed = 0, dict[str, str]()
         for batch in self._batches(details["Bucket"], files.get("SUCCEEDED", ())):
-            report = json.loads(batch["Output"])
-            counts.update(report["counts"])
-            unlike += report.get("unlike", 0)
-            failed |= report.get("failed", {})
+            found = json.loads(batch["Output"])
+            for report in found if isinstance(found, list) else [found]:  # a list where each image was by itself
+                counts.update(report["counts"])
+                unlike += report.get("unlike", 0)
+                failed |= report.get("failed", {}) | ({report["image"]: report["reason"]} if "image" in report else {})
         for batch in self._batches(details["Bucket"], [*files.get("FAILED", ()), *files.get("PENDING", ())]):
             keys = [item["s3_key"] for item in json.loads(batch["Input"])["Items"] if is_image_key(item["s3_key"])]
             counts["failed"] += len(keys)

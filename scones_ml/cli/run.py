@@ -163,18 +163,18 @@ def _reconcile(
 
     uploads = backend.buckets.uploads
     found = {result.image.s3_key.removeprefix(uploads): result for result in results}
-    unsent = "it was not sent" if fault else "its execution gave no result"
     failed = {
-        file.key: str(found[file.key].reason) if file.key in found else unsent
+        file.key: str(found[file.key].reason) if file.key in found else "it has no result"
         for file in files
         if file.key not in found or found[file.key].outcome is None
     }
-    words = failures_in_words(failed, len(failed), len(files))
+    unsent = dict.fromkeys((file.key for file in files if file.key not in found), "not sent")
     if fault:
-        terminal.say(words)
+        if unsent:
+            terminal.say(failures_in_words(unsent, len(unsent), len(files)))
         raise fault
     if failed:
-        raise WorkflowError(words)
+        raise WorkflowError(failures_in_words(failed, len(failed), len(files)))
 
 
 def _in_bulk(backend: Backend, source: str, model: Path | None, threshold: float | None, json: bool) -> None:

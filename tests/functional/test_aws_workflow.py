@@ -118,7 +118,7 @@ def test_a_failed_execution_is_told_downloaded_and_run_again_here(
 ) -> None:
     """What failed on AWS is shown with its error and its cause; its history and the real handlers finish it here."""
     monkeypatch.setenv("SCONES_THRESHOLD", "93 %")
-    assert main(["run", str(photos / "red.png"), "--on", "aws"]) == 0
+    assert main(["run", str(photos / "red.png"), "--on", "aws"]) == 1
     shown = capsys.readouterr()
     assert "failed" in shown.out
     assert "ConfigurationError: SCONES_THRESHOLD is '93 %'" in shown.out
