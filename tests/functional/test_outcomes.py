@@ -357,3 +357,20 @@ def test_an_unreadable_file_fails_alone(tmp_path: Path, tiny_model: Path, monkey
     assert result.failed == {"07.png": "PermissionError: [Errno 13] Permission denied", "11.png": "MemoryError"}
     monkeypatch.undo()
     assert bulk(photos, tmp_path / "workspace", tiny_model).outcomes == {"accepted": 20}
+
+
+def test_class_names_with_commas_run_through_an_endpoint(
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A class name is whatever it is called: an endpoint of such classes answers with it."""
+    card = json.loads((tiny_model / "model.json").read_text()) | {"labels": ["bicycle", "bus, [coach]"]}
+    (folder.parent / "model").mkdir()
+    (folder.parent / "model" / "model.json").write_text(json.dumps(card))
+    (folder.parent / "model" / "model.onnx").write_bytes((tiny_model / "model.onnx").read_bytes())
+    assert main(["deploy", "model"]) == 0
+    try:
+        capsys.readouterr()
+        assert main(["run", "photos/good.png", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["label"] == "bus, [coach]"
+    finally:
+        main(["cleanup"])
