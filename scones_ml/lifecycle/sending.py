@@ -60,21 +60,21 @@ def run_files(
     faults: list[ImageResult] = []
 
     def sent() -> Iterator[ImageRef]:
-        for file in files:
-            if faults:
-                return
-            found = _upload(backend, file)
-            if isinstance(found, ImageRef):
-                yield found
-            else:
-                refused.append(found)
+        with sending(backend):
+            for file in files:
+                if faults:
+                    return
+                found = _upload(backend, file)
+                if isinstance(found, ImageRef):
+                    yield found
+                else:
+                    refused.append(found)
 
-    with sending(backend):
-        for result in run(backend, sent(), classifier, threshold):
-            if result.error in _SYSTEM:
-                faults.append(result)
-            yield from _taken(refused)
-            yield result
+    for result in run(backend, sent(), classifier, threshold):
+        if result.error in _SYSTEM:
+            faults.append(result)
+        yield from _taken(refused)
+        yield result
     yield from _taken(refused)
     if faults:
         raise ConfigurationError(str(faults[0].reason))
