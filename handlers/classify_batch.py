@@ -19,6 +19,7 @@ def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[st
         policy, threshold, readers = settings.image_policy(), settings.threshold(), settings.readers()
         classifier = backends.batch_classifier()
         outcomes = steps.classify_batch(batch.images, backends.read_object, classifier, policy, threshold, readers)
-        backends.write_result(batch.output_bucket, batch.result_key, steps.json_lines(outcomes))
+        for key, lines in steps.batch_results(batch, outcomes):
+            backends.write_result(batch.output_bucket, key, lines)
     logger.info("classified", extra={"batch_id": batch.batch_id, "images": len(batch.images)})
     return steps.batch_report(batch, outcomes)

@@ -10,13 +10,14 @@ import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from scones_ml import settings
-from scones_ml.errors import ConfigurationError, ImageNotFoundError
-from scones_ml.events import ImageRef, parse_object_uri
+from scones_ml.errors import ConfigurationError, ImageError, ImageTooLargeError
+from scones_ml.events import FAILED, RESULT, ImageRef, parse_object_uri
 
 if TYPE_CHECKING:
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
@@ -94,11 +95,18 @@ def object_store() -> ObjectStore:
 
 
 def read_object(ref: ImageRef) -> StoredObject:
-    """Read one object from the store that SCONES_OBJECT_STORE names, but no more than one byte past the policy's cap.
+    """Read one object from the store that SCONES_OBJECT_STORE names; beyond the policy's cap it is refused, unread.
 
-    That byte is what :func:`scones_ml.images.normalise` refuses the image by.
+    Raises:
+        ImageTooLargeError: it is larger. The message starts with the image_id, as those of
+            :func:`scones_ml.steps.serialize_image_data` do.
     """
-    return object_store().read(ref, settings.image_policy().max_bytes + 1)
+    store = object_store()
+    try:
+        return store.read(ref, settings.image_policy().max_bytes)
+    except ImageTooLargeError as exc:
+        found = store.version(ref)
+        raise ImageTooLargeError(f"{found.image_id} {found.uri}: {exc}") from exc
 
 
 def classifier(clock: Callable[[], float] = time.monotonic) -> Classifier:
@@ -135,8 +143,14 @@ def batch_classifier() -> BatchClassifier[object]:
 
 
 def result_exists(bucket: str, key: str) -> bool:
-    """Whether the store holds this result; asks by listing, for which no right to read is needed."""
-    return any(found.key == key for found in object_store().list(bucket, key))
+    """Whether the store holds this result of a batch, and no later one of images in it that failed.
+
+    It asks by listing, for which no right to read is needed. Of times within one second S3 does not tell the later:
+    then the batch is done once more.
+    """
+    written = {found.key: found.modified for found in object_store().list(bucket, key.removesuffix(RESULT))}
+    failed = written.get(key.removesuffix(RESULT) + FAILED)
+    return key in written and (failed is None or failed < written[key])
 
 
 def write_result(bucket: str, key: str, lines: str) -> None:
@@ -189,22 +203,26 @@ def _newest(uri: str, now: float) -> ImageRef:
     """The archive's present version; kept by its etag alone, so that reading it needs no right to older versions."""
     if uri not in _versions or now >= _versions[uri][1] + _MODEL_SECONDS:
         bucket, key = parse_object_uri(uri, "SCONES_CLASSIFIER")
-        found = _read_model(ImageRef(s3_bucket=bucket, s3_key=key), limit=0).ref
+        ref = ImageRef(s3_bucket=bucket, s3_key=key)
+        with _model_named():
+            found = object_store().version(ref)
         _versions[uri] = found.model_copy(update={"version_id": None}), now
     return _versions[uri][0]
 
 
 @lru_cache(maxsize=2)
 def _stored_model(ref: ImageRef) -> OnnxClassifier:
-    return cast(
-        "OnnxClassifier", _load("scones_ml.inference.model:load_archive", _read_model(ref, _MOST_BYTES).data, ref.uri)
-    )
+    with _model_named():
+        archive = object_store().read(ref, _MOST_BYTES).data
+    return cast("OnnxClassifier", _load("scones_ml.inference.model:load_archive", archive, ref.uri))
 
 
-def _read_model(ref: ImageRef, limit: int) -> StoredObject:
+@contextmanager
+def _model_named() -> Iterator[None]:
+    """An image that is gone is dropped, or too large set aside; a model is not: that is the system's fault."""
     try:
-        return object_store().read(ref, limit)
-    except ImageNotFoundError as exc:  # an image that is gone is dropped; a model that is gone is a fault
+        yield
+    except ImageError as exc:
         raise ConfigurationError(f"the model {exc}: SCONES_CLASSIFIER names it") from exc
 
 

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_regular", "read_at_most"]
+__all__ = ["open_regular", "read_at_most", "size_of"]
 
 
 def read_at_most(path: Path, limit: int) -> bytes:
@@ -22,7 +22,8 @@ def read_at_most(path: Path, limit: int) -> bytes:
         ValueError: it is no regular file, or larger. The message goes on after the file's name.
     """
     with open_regular(path) as file:
-        data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
+        size = size_of(file)
+        data = file.read(size + 1) if size <= limit else None  # asked for more, Python sets as much aside
     if data is None or len(data) > limit:
         raise ValueError(f"is larger than {limit:,} bytes")
     return data
@@ -39,6 +40,11 @@ def open_regular(path: Path) -> BinaryIO:
         file.close()
         raise ValueError("is no regular file")
     return file
+
+
+def size_of(file: BinaryIO) -> int:
+    """Bytes of an open file."""
+    return os.fstat(file.fileno()).st_size
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -9,7 +9,8 @@
     ├── ImageError                    the object is not an image that can be classified
     │   ├── InvalidImageError         not an image, or a broken one      -> quarantined
     │   ├── ImageTooLargeError        beyond the policy's caps           -> quarantined
-    │   └── ImageNotFoundError        gone or replaced since the event   -> dropped after one retry
+    │   ├── ImageNotFoundError        gone or replaced since the event   -> dropped after one retry
+    │   └── UnreadableImageError      there, but it cannot be read       -> failed: what is mended is tried again
     ├── TransientServiceError         throttling, time-outs: the only one of ours that a workflow retries
     ├── InferenceError                the endpoint's answer is not a probability vector
     ├── DatasetError                  a source or a staged data set that cannot be used
@@ -44,6 +45,7 @@ __all__ = [
     "SconesError",
     "TrainingError",
     "TransientServiceError",
+    "UnreadableImageError",
     "WorkflowError",
 ]
 
@@ -98,6 +100,10 @@ class ImageTooLargeError(ImageError):
 
 class ImageNotFoundError(ImageError):
     """The object is gone, or was replaced since the event: dropped after one retry."""
+
+
+class UnreadableImageError(ImageError):
+    """The object is there, but it cannot be read: no permission, a pipe, a damaged disk: failed."""
 
 
 class TransientServiceError(SconesError):

@@ -5,7 +5,8 @@ variable                values                          meaning
 ======================  ==============================  ====================================================
 SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where an image is classified; MODEL is a folder, a
                                                         model.tar.gz, or one in S3: s3://bucket/model.tar.gz
-SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:)
+SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:); a JSON list
+                                                        where a name holds a comma
 SCONES_THRESHOLD        0 < number <= 1 | none          least confidence that is accepted; none: a person decides on
                                                         every image, for a model without a threshold
 SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go; a workspace's buckets also
@@ -39,9 +40,10 @@ Every function takes the environment as a mapping, reads it at each call and kee
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
@@ -59,8 +61,10 @@ __all__ = [
     "image_fit",
     "image_policy",
     "labels",
+    "labels_text",
     "metrics_enabled",
     "object_store",
+    "read_labels",
     "readers",
     "runtime_url",
     "state_machine",
@@ -159,12 +163,30 @@ def labels(environ: Environ = os.environ) -> tuple[str, ...]:
     Raises:
         ConfigurationError: unset, or fewer than two names.
     """
-    names = tuple(name.strip() for name in environ.get("SCONES_LABELS", "").split(",") if name.strip())
+    names = read_labels(environ.get("SCONES_LABELS", ""))
     if len(names) < 2:
         raise ConfigurationError(
-            "SCONES_LABELS must name the model's classes in order: SCONES_LABELS=bicycle,motorcycle"
+            "SCONES_LABELS must name the model's classes in order: SCONES_LABELS=bicycle,motorcycle, or as a JSON list "
+            'where a name holds a comma: ["bus, coach","car"]'
         )
     return names
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Class names as :func:`labels_text` writes them; none where it is no such text."""
+    if not text.lstrip().startswith("["):
+        return tuple(name.strip() for name in text.split(",") if name.strip())
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return ()
+    return tuple(found) if all(isinstance(name, str) for name in found) else ()
+
+
+def labels_text(names: Sequence[str]) -> str:
+    """Class names as SCONES_LABELS and the stack's parameter take them: joined by commas, or a JSON list."""
+    joined = ",".join(names)
+    return joined if read_labels(joined) == tuple(names) else json.dumps(list(names), separators=(",", ":"))
 
 
 def runtime_url(environ: Environ = os.environ) -> str | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
-from scones_ml.errors import EventError, ImageError, ImageNotFoundError, InferenceError
+from scones_ml import batches
+from scones_ml.errors import EventError, ImageError, InferenceError
 from scones_ml.events import (
     ClassifiedImage,
     FilteredImage,
@@ -40,6 +42,7 @@ __all__ = [
     "BatchClassifier",
     "Started",
     "batch_report",
+    "batch_results",
     "classify_batch",
     "classify_image_data",
     "filter_low_confidence",
@@ -51,8 +54,8 @@ __all__ = [
 ]
 
 Pixels = TypeVar("Pixels")
-Prepared = TypeVar("Prepared")
 
+_NAMED: Final = 5  # images that failed, in a batch's report
 _ROOM_FOR_OTHER_FIELDS = 8_192  # bytes: a key has up to 1,024, six times as many when JSON escapes them all
 
 
@@ -264,7 +267,7 @@ def classify_batch(
     threshold: float | None,
     readers: int,
 ) -> tuple[ImageOutcome, ...]:
-    """Read, classify and filter many images; one that cannot be read never fails the others.
+    """Read, classify and filter many images; whatever one raises is its own outcome, see :mod:`scones_ml.batches`.
 
     Args:
         batch: the objects.
@@ -278,26 +281,35 @@ def classify_batch(
         One outcome per image, in order.
 
     Raises:
-        InferenceError: an answer is not one probability per label.
+        ConfigurationError: a setting, a package or a permission is missing.
+        InferenceError: the model answers no image, not even a blank one.
         TransientServiceError: the store or the classifier is throttled: the batch may be tried again.
     """
 
-    def prepare(ref: ImageRef) -> Pixels | ImageError:
-        try:
-            return classifier.prepare(read(ref).data, policy)
-        except ImageError as exc:
-            return exc
+    def prepare(ref: ImageRef) -> Pixels:
+        data = read(ref).data
+        return batches.decoded(lambda: classifier.prepare(data, policy))
 
-    prepared = _map(prepare, batch, readers)
-    images = [(ref, image) for ref, image in zip(batch, prepared, strict=True) if not isinstance(image, ImageError)]
-    ids = [ref.image_id for ref, _ in images]
-    answers = iter(classifier.predict_many([image for _, image in images], ids) if images else ())
-    return tuple(
-        _unreadable(ref, found)
-        if isinstance(found, ImageError)
-        else _verdict(ref, next(answers), classifier, threshold)
-        for ref, found in zip(batch, prepared, strict=True)
-    )
+    def classify(images: Sequence[tuple[ImageRef, Pixels]]) -> list[ImageOutcome]:
+        answers = classifier.predict_many([image for _, image in images], [ref.image_id for ref, _ in images])
+        return [_verdict(ref, answer, classifier, threshold) for (ref, _), answer in zip(images, answers, strict=True)]
+
+    prepared = batches.prepare_each(batch, prepare, readers)
+    images = [(ref, one) for ref, one in zip(batch, prepared, strict=True) if not isinstance(one, ImageOutcome)]
+    answered = iter(batches.answer_each(images, classify))
+    outcomes = tuple(one if isinstance(one, ImageOutcome) else next(answered) for one in prepared)
+    blank = ImageRef(s3_bucket="blank", s3_key="blank.png")
+    batches.check_model(outcomes, lambda: classify([(blank, classifier.prepare(batches.BLANK, policy))]))
+    return outcomes
+
+
+def batch_results(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> Iterator[tuple[str, str]]:
+    """What is to be written of a batch: keys, and JSON Lines of one image a line; images that failed come last."""
+    failed = [one for one in outcomes if one.outcome == "failed"]
+    if len(failed) < len(outcomes) or not outcomes:
+        yield batch.result_key, json_lines([one for one in outcomes if one.outcome != "failed"])
+    if failed:
+        yield batch.failed_key, json_lines(failed)
 
 
 def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
@@ -308,6 +320,8 @@ def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
 def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> dict[str, object]:
     """What one invocation hands to the ResultWriter: counts, and where the results are; those unlike, if any.
 
+    Of images that failed the first are named, each with its reason.
+
     Args:
         batch: what was asked for.
         outcomes: what became of it; None when an earlier invocation has written them.
@@ -317,16 +331,9 @@ def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> 
         counts["finished_before"] = len(batch.images)
     report: dict[str, object] = {"batch_id": batch.batch_id, "result_key": batch.result_key, "counts": dict(counts)}
     unlike = sum(outcome.reason == UNLIKE for outcome in outcomes or ())
-    return report | ({"unlike": unlike} if unlike else {})
-
-
-def _map(prepare: Callable[[ImageRef], Prepared], refs: Sequence[ImageRef], readers: int) -> list[Prepared]:
-    if readers == 1:
-        return [prepare(ref) for ref in refs]
-    from concurrent.futures import ThreadPoolExecutor  # most Lambdas never need it
-
-    with ThreadPoolExecutor(readers) as pool:
-        return list(pool.map(prepare, refs))
+    failed = {one.s3_key: one.reason for one in outcomes or () if one.outcome == "failed"}
+    named = dict(itertools.islice(failed.items(), _NAMED))
+    return report | ({"unlike": unlike} if unlike else {}) | ({"failed": named} if named else {})
 
 
 def _verdict(
@@ -347,21 +354,10 @@ def _verdict(
     )
 
 
-def _unreadable(ref: ImageRef, error: ImageError) -> ImageOutcome:
-    gone = isinstance(error, ImageNotFoundError)
-    return ImageOutcome(
-        **ref.model_dump(),
-        image_id=ref.image_id,
-        outcome="dropped" if gone else "quarantined",
-        error=type(error).__name__,
-        reason=str(error),
-    )
-
-
 def _normalise(ref: ImageRef, data: bytes, policy: ImagePolicy) -> NormalisedImage:
     from scones_ml import images  # used by one function of three; the others start sooner
 
     try:
-        return images.normalise(data, policy)
+        return batches.decoded(lambda: images.normalise(data, policy))
     except ImageError as exc:
         raise type(exc)(f"{ref.image_id} {ref.uri}: {exc}") from exc

@@ -7,11 +7,12 @@ that still runs, and computes only what is missing when none does.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 from scones_ml.aws import clients
@@ -21,8 +22,8 @@ from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.aws.workflow import refuse_model
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError, WorkflowError
-from scones_ml.events import ImageRef, parse_object_uri, parse_uri
-from scones_ml.ports import BulkRequest, BulkResult, ObjectStore, Progress, no_progress
+from scones_ml.events import ImageRef, is_image_key, parse_object_uri, parse_uri
+from scones_ml.ports import NAMED_FAILURES, BulkRequest, BulkResult, ObjectStore, Progress, no_progress
 
 __all__ = ["StepFunctionsBulk"]
 
@@ -102,9 +103,10 @@ class StepFunctionsBulk:
         if found["status"] != "SUCCEEDED":
             raise ExecutionFailedError(
                 found.get("error") or found["status"],
-                f"{found.get('cause') or execution}: what is finished is kept, and the same command does the rest",
+                f"{found.get('cause') or 'no cause was given'} ({execution}): what is finished is kept, and the same "
+                "command does the rest",
             )
-        counts, unlike = self._counts(json.loads(found["output"]))
+        counts, unlike, failed = self._counts(json.loads(found["output"]))
         if not counts:
             raise InvalidImageError(f"{request.source} holds no images")
         before = counts.pop("finished_before", 0)
@@ -116,6 +118,7 @@ class StepFunctionsBulk:
             results=f"s3://{self._environment.output_bucket}/bulk/{run}/",
             seconds=(found["stopDate"] - found["startDate"]).total_seconds(),
             unlike=unlike,
+            failed=dict(itertools.islice(failed.items(), NAMED_FAILURES)),
         )
 
     def _location(self, request: BulkRequest) -> tuple[str, str]:
@@ -191,25 +194,34 @@ class StepFunctionsBulk:
         for run in self._states.list_map_runs(executionArn=execution)["mapRuns"]:
             yield self._states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
 
-    def _counts(self, output: Mapping[str, Any]) -> tuple[Counter[str], int]:
+    def _counts(self, output: Mapping[str, Any]) -> tuple[Counter[str], int, dict[str, str]]:
         """Sum what the map's result files say of each batch; images of a tolerated failure count as failed.
 
         Returns:
-            Images by what became of them, and how many of them are unlike the training images.
+            Images by what became of them, how many of them are unlike the training images, and those that failed which
+            a batch names, with the reason.
         """
         details = output["ResultWriterDetails"]
         files = self._read(details["Bucket"], details["Key"])["ResultFiles"]
         counts: Counter[str] = Counter()
-        unlike = 0
-        for file in files["SUCCEEDED"]:
-            for batch in self._read(details["Bucket"], file["Key"]):
-                report = json.loads(batch["Output"])
+        unlike, failed = 0, dict[str, str]()
+        for batch in self._batches(details["Bucket"], files.get("SUCCEEDED", ())):
+            found = json.loads(batch["Output"])
+            for report in found if isinstance(found, list) else [found]:  # a list where each image was by itself
                 counts.update(report["counts"])
                 unlike += report.get("unlike", 0)
-        for file in files["FAILED"]:
-            for batch in self._read(details["Bucket"], file["Key"]):
-                counts["failed"] += len(json.loads(batch["Input"])["Items"])
-        return counts, unlike
+                failed |= report.get("failed", {}) | ({report["image"]: report["reason"]} if "image" in report else {})
+        for batch in self._batches(details["Bucket"], [*files.get("FAILED", ()), *files.get("PENDING", ())]):
+            keys = [item["s3_key"] for item in json.loads(batch["Input"])["Items"] if is_image_key(item["s3_key"])]
+            counts["failed"] += len(keys)
+            failed |= dict.fromkeys(
+                keys, f"{batch.get('Error', 'its batch did not run')} {batch.get('Cause', '')}"[:300]
+            )
+        return counts, unlike, failed
+
+    def _batches(self, bucket: str, files: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        for file in files:
+            yield from self._read(bucket, file["Key"])
 
     def _read(self, bucket: str, key: str) -> Any:
         return json.loads(self._store.read(ImageRef(s3_bucket=bucket, s3_key=key)).data)

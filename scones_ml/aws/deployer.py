@@ -20,7 +20,7 @@ from scones_ml.ports import DeploymentRequest, Endpoint, ObjectStore, Steps, no_
 from scones_ml.sagemaker.endpoint_plan import Found, changes_needed, deployment_plan, removal_plan
 from scones_ml.sagemaker.endpoint_requests import Vpc, alarm_name, is_version, variant_id
 from scones_ml.sagemaker.model_package import pack_model
-from scones_ml.settings import image_fit
+from scones_ml.settings import image_fit, read_labels
 
 __all__ = ["SageMakerDeployer"]
 
@@ -213,7 +213,7 @@ class SageMakerDeployer:
         return Endpoint(
             name=name,
             url=self._resources.url("sagemaker-runtime"),
-            labels=tuple(filter(None, environment.get("SCONES_LABELS", "").split(","))),
+            labels=read_labels(environment.get("SCONES_LABELS", "")),
             image_size=int(environment.get("SCONES_IMAGE_SIZE", 0)),
             threshold=float(threshold) if threshold else None,
             captures=f"{captures}/{name}" if captures else "",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, cast
 
 from scones_ml.aws import clients
 from scones_ml.aws.errors import translated
 from scones_ml.aws.marks import mark
 from scones_ml.events import ImageRef
-from scones_ml.ports import ObjectSummary, StoredObject
+from scones_ml.ports import ObjectSummary, StoredObject, refuse_larger
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 __all__ = ["S3ObjectStore"]
 
@@ -31,15 +32,24 @@ class S3ObjectStore:
 
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
         """See :meth:`scones_ml.ports.ObjectStore.read`."""
+        with _translated(ref.uri), self._opened(ref) as (found, answer):
+            refuse_larger(answer["ContentLength"], limit)
+            return StoredObject(found, answer["Body"].read())
+
+    def version(self, ref: ImageRef) -> ImageRef:
+        """See :meth:`scones_ml.ports.ObjectStore.version`; needs the right to read, and no other."""
+        with _translated(ref.uri), self._opened(ref) as (found, _):
+            return found
+
+    @contextmanager
+    def _opened(self, ref: ImageRef) -> Iterator[tuple[ImageRef, GetObjectOutputTypeDef]]:
+        """The version that was found, and S3's answer, of whose body nothing has been read."""
         wanted = {"VersionId": ref.version_id} if ref.version_id else {"IfMatch": ref.etag} if ref.etag else {}
-        with _translated(ref.uri):
-            # The stubs type every parameter, and to them `wanted` could be any of these.
-            answer = self._client.get_object(Bucket=ref.s3_bucket, Key=ref.s3_key, **wanted)  # type: ignore[arg-type]
-            data = answer["Body"].read(limit)
-        found = ref.model_copy(
-            update={"etag": answer["ETag"].strip('"'), "version_id": ref.version_id or answer.get("VersionId")}
-        )
-        return StoredObject(found, data)
+        # The stubs type every parameter, and to them `wanted` could be any of these.
+        answer = self._client.get_object(Bucket=ref.s3_bucket, Key=ref.s3_key, **wanted)  # type: ignore[arg-type]
+        with closing(answer["Body"]):
+            version = ref.version_id or answer.get("VersionId")
+            yield ref.model_copy(update={"etag": answer["ETag"].strip('"'), "version_id": version}), answer
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
         """See :meth:`scones_ml.ports.ObjectStore.write`; what is written bears our mark, by which cleanup knows it."""
@@ -54,7 +64,8 @@ class S3ObjectStore:
         with _translated(f"s3://{bucket}/{prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
-                    yield ObjectSummary(item["Key"], item["Size"], item["ETag"].strip('"'))
+                    modified = item["LastModified"].timestamp()
+                    yield ObjectSummary(item["Key"], item["Size"], item["ETag"].strip('"'), modified)
 
     def delete(self, bucket: str, key: str) -> None:
         """See :meth:`scones_ml.ports.ObjectStore.delete`."""

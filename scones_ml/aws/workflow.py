@@ -25,6 +25,8 @@ _CALLS_A_SECOND = 10.0
 _FIRST_POLL_SECONDS = 0.5  # half of what an execution takes when its functions are warm
 _PATIENCE = 1.5
 """How much longer each wait is than the one before; an execution takes a second when its functions are warm."""
+_MOST_RUNNING = 1_000
+"""Executions at a time: Lambda runs as many functions in an account at first, and more would only wait there."""
 _SLOWEST_POLL_SECONDS = 10.0  # no result is seen later than this; slow executions leave the calls to others
 
 
@@ -80,15 +82,21 @@ class StepFunctionsRunner:
                 heapq.heappush(running, one)
                 while running and running[0].due <= self._clock() and pace.allows():  # arrivals are not held up
                     yield from self._poll(running, pace)
+                while len(running) >= _MOST_RUNNING:
+                    yield from self._next(running, pace)
             while running:
-                if (wait := running[0].due - self._clock()) > 0:
-                    self._pause(wait)
-                yield from self._poll(running, pace)
+                yield from self._next(running, pace)
         except KeyboardInterrupt:
             raise WorkflowError(
                 f"{len(running)} executions go on without us: "
                 f"their outcomes will be under s3://{request.output_bucket}/outcomes/"
             ) from None
+
+    def _next(self, running: list[_Running], pace: _Pace) -> Iterator[ImageResult]:
+        """Wait for the execution that is due next, and poll it."""
+        if (wait := running[0].due - self._clock()) > 0:
+            self._pause(wait)
+        yield from self._poll(running, pace)
 
     def _poll(self, running: list[_Running], pace: _Pace) -> Iterator[ImageResult]:
         """Poll the execution that is due; one that still runs is polled again later, at growing intervals."""

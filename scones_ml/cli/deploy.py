@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names
 from scones_ml.cli.plans import cost_line, show_plans
 from scones_ml.errors import ConfigurationError
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
-from scones_ml.settings import Fit, check_threshold, threshold_text
+from scones_ml.settings import Fit, check_threshold, labels_text, threshold_text
 
 if TYPE_CHECKING:
     from scones_ml.ports import Endpoint
@@ -191,11 +192,11 @@ def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
         terminal.say("one machine: with --instances 2 it answers on when one of them, or its data centre, fails")
     parameters = {
         "EndpointName": endpoint.name,
-        "Labels": ",".join(endpoint.labels),
+        "Labels": labels_text(endpoint.labels),
         "Threshold": threshold_text(endpoint.threshold),
         **({"ReviewRatePercent": 100} if endpoint.threshold is None else {}),  # all go to review: no alarm
         "ImageSize": endpoint.image_size,
         **({"ImageFit": endpoint.fit} if endpoint.fit else {}),
     }
-    overrides = " ".join(f"{key}={value}" for key, value in parameters.items())
+    overrides = " ".join(shlex.quote(f"{key}={value}") for key, value in parameters.items())
     terminal.say(f"next: sam deploy ... --parameter-overrides {overrides}; scones cleanup --on aws")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +18,14 @@ from scones_ml.cli.context import backends_of
 from scones_ml.cli.no_threshold import warn_of_no_threshold
 from scones_ml.cli.options import DryRun, EndpointName, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
-from scones_ml.errors import ConfigurationError, InvalidImageError
+from scones_ml.errors import ConfigurationError, InvalidImageError, SconesError
 from scones_ml.ports import Endpoint
 from scones_ml.settings import check_threshold
 
 if TYPE_CHECKING:
-    from scones_ml.events import ImageRef
-    from scones_ml.ports import Backend, ImageResult
+    from scones_ml.lifecycle import ImageFile
+    from scones_ml.lifecycle.load_test import LoadReport
+    from scones_ml.ports import Backend, BulkResult, ImageResult
 
 __all__ = ["run"]
 
@@ -60,6 +62,7 @@ def run(
         check_threshold(threshold, "--threshold")
     if bulk and rate:
         raise ConfigurationError("--bulk and --rate are two ways to run: give one of them")
+    length = seconds(duration, "--duration")
     if on == "aws" and (model or endpoint or threshold):
         raise ConfigurationError(
             "--model, --endpoint and --threshold are for this machine: on AWS the stack's functions hold the model and "
@@ -81,15 +84,17 @@ def run(
             raise ConfigurationError(f"--bulk takes one folder or s3://bucket/prefix, not {len(paths)}")
         _in_bulk(backend, paths[0], model, threshold, json)
         return
-    with _classifier(backend, None if on == "aws" else model or _endpoint(backend, endpoint)) as classifier:
+    chosen = None if on == "aws" else model or _endpoint(backend, endpoint)
+    _check(chosen, threshold)
+    with _kept(backend, chosen) as classifier:
         if rate:
-            _as_load(backend, paths, classifier, threshold, rate, seconds(duration, "--duration"), seed, json)
+            _as_load(backend, paths, classifier, threshold, rate, length, seed, json)
             return
         _one_by_one(backend, paths, classifier, threshold, json)
 
 
 @contextmanager
-def _classifier(backend: Backend, chosen: Endpoint | Path | None) -> Iterator[Endpoint | Path | None]:
+def _kept(backend: Backend, chosen: Endpoint | Path | None) -> Iterator[Endpoint | Path | None]:
     """What classifies, kept from the first image sent to the last one classified."""
     name = chosen.name if isinstance(chosen, Endpoint) else None
     with backend.using(name):
@@ -97,16 +102,18 @@ def _classifier(backend: Backend, chosen: Endpoint | Path | None) -> Iterator[En
         yield _endpoint(backend, name) if name else chosen
 
 
-def _sent(
-    backend: Backend, paths: Sequence[str], classifier: Endpoint | Path | None, threshold: float | None
-) -> Sequence[ImageRef]:
+def _check(classifier: Endpoint | Path | None, threshold: float | None) -> None:
+    """Tell of a broken model, or one without a threshold, before any image is sent."""
     from scones_ml import lifecycle
+    from scones_ml.inference.model import load_model
 
-    if classifier is not None:
-        lifecycle.workflow_model(classifier, threshold)  # a broken model is told before any image is sent
-        if threshold is None:
-            warn_of_no_threshold(classifier)
-    return lifecycle.upload(backend, _files(paths))
+    if classifier is None:
+        return
+    lifecycle.workflow_model(classifier, threshold)
+    if isinstance(classifier, Path):
+        load_model(classifier)
+    if threshold is None:
+        warn_of_no_threshold(classifier)
 
 
 def _one_by_one(
@@ -114,17 +121,28 @@ def _one_by_one(
 ) -> None:
     from scones_ml import lifecycle
 
-    refs = _sent(backend, paths, classifier, threshold)
+    files = _files(paths)
+    order = {f"{backend.buckets.uploads}{file.key}": number for number, file in enumerate(files)}
     results: list[ImageResult] = []
+    fault: SconesError | None = None
     with terminal.progress("run") as progress:
-        for result in lifecycle.run(backend, refs, classifier, threshold):
-            results.append(result)
-            progress(len(results), len(refs))
-    order = {ref.image_id: number for number, ref in enumerate(refs)}
-    results.sort(key=lambda result: order[result.image.image_id])  # executions end in any order
+        try:
+            for result in lifecycle.run_files(backend, files, classifier, threshold):
+                results.append(result)
+                progress(len(results), len(files))
+        except SconesError as exc:
+            fault = exc
+    if fault and not results:
+        raise fault
+    results.sort(key=lambda result: order[result.image.s3_key])  # executions end in any order
     if json:
         terminal.print_json([_document(result) for result in results])
-        return
+    else:
+        _show(backend, results, classifier)
+    _reconcile(backend, files, results, fault)
+
+
+def _show(backend: Backend, results: Sequence[ImageResult], classifier: Endpoint | Path | None) -> None:
     rows = [
         (
             result.image.s3_key.removeprefix(backend.buckets.uploads),
@@ -144,8 +162,38 @@ def _one_by_one(
         terminal.say(f"run a failed one again here, with its own history: scones asl redrive {failed.execution}")
 
 
+def _reconcile(
+    backend: Backend, files: Sequence[ImageFile], results: Sequence[ImageResult], fault: SconesError | None
+) -> None:
+    """Hold the results against the files that were asked for.
+
+    Raises:
+        WorkflowError: some failed, or have no result; the first are named.
+        SconesError: what ended the run.
+    """
+    from scones_ml.errors import WorkflowError
+    from scones_ml.ports import failures_in_words
+
+    uploads = backend.buckets.uploads
+    found = {result.image.s3_key.removeprefix(uploads): result for result in results}
+    failed = {
+        file.key: str(found[file.key].reason) if file.key in found else "it has no result"
+        for file in files
+        if file.key not in found or found[file.key].outcome is None
+    }
+    unsent = dict.fromkeys((file.key for file in files if file.key not in found), "not sent")
+    if fault:
+        if unsent:
+            terminal.say(failures_in_words(unsent, len(unsent), len(files)))
+        raise fault
+    if failed:
+        raise WorkflowError(failures_in_words(failed, len(failed), len(files)))
+
+
 def _in_bulk(backend: Backend, source: str, model: Path | None, threshold: float | None, json: bool) -> None:
     from scones_ml import lifecycle
+    from scones_ml.errors import WorkflowError
+    from scones_ml.ports import failures_in_words
 
     if model and threshold is None:
         warn_of_no_threshold(model)
@@ -153,7 +201,13 @@ def _in_bulk(backend: Backend, source: str, model: Path | None, threshold: float
         result = lifecycle.bulk(backend, source, model, threshold, progress)
     if json:
         terminal.print_json(dataclasses.asdict(result))
-        return
+    else:
+        _show_bulk(backend, result, model)
+    if failed := result.outcomes.get("failed"):
+        raise WorkflowError(failures_in_words(result.failed, failed, result.images))
+
+
+def _show_bulk(backend: Backend, result: BulkResult, model: Path | None) -> None:
     terminal.out.print(result.results)
     fresh = result.images - result.finished_before
     if result.outcomes:
@@ -176,15 +230,35 @@ def _as_load(
     seed: int,
     json: bool,
 ) -> None:
+    from scones_ml import lifecycle
+    from scones_ml.errors import WorkflowError
     from scones_ml.lifecycle.load_test import LoadRequest, run_load
+    from scones_ml.ports import failures_in_words
 
-    refs = _sent(backend, paths, classifier, threshold)
+    files = _files(paths)
+    refs, unsent = lifecycle.upload_files(backend, files)
+    reasons = {result.image.s3_key.removeprefix(backend.buckets.uploads): result for result in unsent}
+    failed = {key: str(result.reason) for key, result in reasons.items() if result.outcome is None}
+    if len(failed) < len(unsent):
+        terminal.say(f"{len(unsent) - len(failed):,} files are left out: run them without --rate to see why")
+    if failed and not refs:
+        raise WorkflowError(failures_in_words(failed, len(failed), len(files)))
     request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)
     with terminal.progress("load", "images") as progress:
         report = run_load(backend, request, progress)
     if json:
         terminal.print_json(dataclasses.asdict(report))
-        return
+    else:
+        _show_load(report)
+    if failed:
+        raise WorkflowError(failures_in_words(failed, len(failed), len(files)))
+    if count := report.outcomes.get("failed"):
+        raise WorkflowError(
+            f"{count:,} of {report.images:,} executions failed: run the images without --rate to see why"
+        )
+
+
+def _show_load(report: LoadReport) -> None:
     rows = [("throughput", f"{report.per_second:.1f}", "images a second")]
     rows += [
         (f"latency {name}", f"{value:.1f}", "ms from arrival to outcome") for name, value in report.latency_ms.items()
@@ -214,23 +288,32 @@ def _endpoint(backend: Backend, name: str | None) -> Endpoint:
     return endpoint
 
 
-def _files(paths: Sequence[str]) -> list[tuple[str, bytes]]:
-    """Key and bytes of every file: its name, or its whole path where two have the same name."""
+def _files(paths: Sequence[str]) -> list[ImageFile]:
+    """Every file with its key: its name, or its whole path where two have the same name."""
+    from scones_ml.lifecycle import ImageFile
+    from scones_ml.local.names import key_of
+
     keys = {file.absolute(): key for path in map(Path, paths) for key, file in _found(path)}
     alike = Counter(keys.values())
-    return [(key if alike[key] == 1 else file.as_posix().lstrip("/"), file.read_bytes()) for file, key in keys.items()]
+    return [
+        ImageFile(key if alike[key] == 1 else key_of(file.as_posix().lstrip("/")), file) for file, key in keys.items()
+    ]
 
 
 def _found(path: Path) -> Iterator[tuple[str, Path]]:
     """The file, or the files of a folder, by short names; hidden files in folders are not meant."""
+    from scones_ml.local.names import key_of, name_of
+    from scones_ml.local.workspace import FolderObjectStore
+
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        folder = FolderObjectStore(path)
+        files = list(folder.list(folder.bucket))
         if not files:
             raise InvalidImageError(f"the folder {path} holds no files")
         for file in files:
-            yield f"{path.resolve().name}/{file.relative_to(path).as_posix()}", file
-    elif path.is_file():
-        yield path.name, path
+            yield f"{key_of(path.resolve().name)}/{file.key}", path / name_of(file.key)
+    elif os.path.lexists(path):  # a link that leads to nothing is an outcome, too
+        yield key_of(path.name), path
     else:
         raise InvalidImageError(f"there is no file {path}")
 

@@ -235,5 +235,5 @@ def _columns(header: str, delimiter: str) -> list[str]:
 
 
 def read_stored(store: ObjectStore, ref: ImageRef) -> bytes:
-    """An object's bytes, but no more than one byte past the image policy's cap, which is what it is refused by."""
-    return store.read(ref, ImagePolicy().max_bytes + 1).data
+    """An object's bytes; beyond the image policy's cap it is refused, unread: ImageTooLargeError."""
+    return store.read(ref, ImagePolicy().max_bytes).data

@@ -8,6 +8,9 @@ know: ``s3_bucket, s3_key, image_data, inferences``. ``starts`` read whatever st
 from __future__ import annotations
 
 from scones_ml.events.models import (
+    FAILED,
+    PLACES,
+    RESULT,
     ClassifiedImage,
     FilteredImage,
     ImageBatch,
@@ -33,6 +36,9 @@ from scones_ml.events.starts import (
 )
 
 __all__ = [
+    "FAILED",
+    "PLACES",
+    "RESULT",
     "ClassifiedImage",
     "CreatedObject",
     "FilteredImage",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from scones_ml.errors import ConfigurationError
 
 __all__ = [
+    "FAILED",
+    "PLACES",
+    "RESULT",
     "ClassifiedImage",
     "FilteredImage",
     "ImageBatch",
@@ -25,6 +28,13 @@ __all__ = [
     "parse_object_uri",
     "parse_uri",
 ]
+
+RESULT: Final = ".jsonl"
+FAILED: Final = ".failed.jsonl"
+"""How keys of a batch's results end: of what was decided, and of images that failed, which a later run tries again."""
+
+PLACES: Final = ("accepted", "review", "quarantined")
+"""Where outcomes are, ``outcomes/PLACE/IMAGE_ID.json``: a version is in one of them; of two the later counts."""
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -203,14 +213,20 @@ class ImageBatch(_Wire):
     @property
     def result_key(self) -> str:
         """``bulk/RUN/BATCH_ID.jsonl``: the same images of a run always write the same object."""
-        return f"bulk/{self.run}/{self.batch_id}.jsonl"
+        return f"bulk/{self.run}/{self.batch_id}{RESULT}"
+
+    @property
+    def failed_key(self) -> str:
+        """``bulk/RUN/BATCH_ID.failed.jsonl``: those that failed, if any; written after :attr:`result_key`."""
+        return f"bulk/{self.run}/{self.batch_id}{FAILED}"
 
 
 class ImageOutcome(_Wire):
     """What became of one image of a batch: a line of its results.
 
     Attributes:
-        outcome: where it goes.
+        outcome: where it goes; ``failed`` when it could not be read or classified for a reason outside of it,
+            where one by itself is an execution that fails.
         label: the most probable class; with confidence, inferences, threshold and accepted as in `FilteredImage`,
             where the image could be read.
         model: which model said it, as in `FilteredImage`.
@@ -226,7 +242,7 @@ class ImageOutcome(_Wire):
     version_id: str | None = None
     etag: str | None = None
     image_id: str
-    outcome: Outcome
+    outcome: Outcome | Literal["failed"]
     inferences: tuple[Probability, ...] | None = None
     label: str | None = None
     confidence: Probability | None = None

@@ -28,6 +28,7 @@ from scones_ml.lifecycle.cleaning import (
     takings,
 )
 from scones_ml.lifecycle.endpoint_choice import choose_endpoint
+from scones_ml.lifecycle.sending import ImageFile, run_files, upload_files
 from scones_ml.lifecycle.verbs import (
     attach,
     bulk,
@@ -49,6 +50,7 @@ from scones_ml.lifecycle.verbs import (
 
 __all__ = [
     "HeldOut",
+    "ImageFile",
     "Predictions",
     "RemainingResource",
     "Takings",
@@ -75,11 +77,13 @@ __all__ = [
     "remaining_resources",
     "resources",
     "run",
+    "run_files",
     "set_threshold",
     "spent",
     "takings",
     "train",
     "unseen_split",
     "upload",
+    "upload_files",
     "workflow_model",
 ]

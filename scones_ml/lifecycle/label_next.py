@@ -129,6 +129,6 @@ def _by_features(backbone: Backbone, head: bytes) -> _Look:
 def _pixels(classifier: OnnxClassifier, store: ObjectStore, ref: ImageRef) -> npt.NDArray[np.uint8] | None:
     policy = ImagePolicy()
     try:
-        return classifier.prepare(store.read(ref, policy.max_bytes + 1).data, policy)
+        return classifier.prepare(store.read(ref, policy.max_bytes).data, policy)
     except ImageError:
         return None

@@ -44,8 +44,10 @@ __all__ = [
     "recipe_of",
     "recording",
     "run",
+    "sending",
     "train",
     "upload",
+    "upload_one",
     "workflow_model",
 ]
 
@@ -202,16 +204,26 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
     Returns:
         References to the very versions that were written.
     """
+    with sending(backend):
+        return tuple(upload_one(backend, name, data) for name, data in files)
+
+
+@contextmanager
+def sending(backend: Backend) -> Iterator[None]:
+    """Record images that the block uploads, see :func:`recording`, and keep their buckets meanwhile."""
     to = backend.buckets
-    refs = []
     with backend.using(), recording(backend, Plan("run", backend.place_name, (_images(backend),))):
         if to.shared:
             mark_prefix(backend.store, to.input, to.uploads)
-        for name, data in files:
-            key = f"{to.uploads}{name}"
-            etag = backend.store.write(to.input, key, data, "application/octet-stream")
-            refs.append(ImageRef(s3_bucket=to.input, s3_key=key, etag=etag))
-    return tuple(refs)
+        yield
+
+
+def upload_one(backend: Backend, name: str, data: bytes) -> ImageRef:
+    """As :func:`upload`, for one file within :func:`sending`."""
+    to = backend.buckets
+    key = f"{to.uploads}{name}"
+    etag = backend.store.write(to.input, key, data, "application/octet-stream")
+    return ImageRef(s3_bucket=to.input, s3_key=key, etag=etag)
 
 
 def run(

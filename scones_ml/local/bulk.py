@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import threading
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 from pydantic import ValidationError
 
@@ -27,10 +28,21 @@ from scones_ml.inference.model import load_model
 from scones_ml.local.resources import task_resources
 from scones_ml.local.workflow import handler_environment, variables
 from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore, image_location
-from scones_ml.ports import CONCURRENT_REQUESTS, BulkRequest, BulkResult, Progress, WorkflowModel, no_progress
+from scones_ml.ports import (
+    CONCURRENT_REQUESTS,
+    NAMED_FAILURES,
+    BulkRequest,
+    BulkResult,
+    Progress,
+    WorkflowModel,
+    failures_in_words,
+    no_progress,
+)
 from scones_ml.verdicts import UNLIKE
 
 __all__ = ["LocalBulkRunner"]
+
+_Version: TypeAlias = tuple[str, str | None]  # key and etag
 
 
 class LocalBulkRunner:
@@ -46,8 +58,8 @@ class LocalBulkRunner:
         self._store, self._batch_size, self._workers = store, batch_size, workers or os.cpu_count() or 1
 
     def check(self, request: BulkRequest) -> None:
-        """See :meth:`scones_ml.ports.BulkRunner.check`: a model is given, and loaded into this process."""
-        _model(request)
+        """See :meth:`scones_ml.ports.BulkRunner.check`: a model is given, and can be loaded."""
+        load_model(cast("Path", _model(request).classifier))
         image_location(request.source)
 
     def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
@@ -56,22 +68,25 @@ class LocalBulkRunner:
         model, bucket, prefix = _model(request), *image_location(request.source)
         run = _run_name(bucket, prefix, model)
         refs = self._list(bucket, prefix)
-        finished = {(outcome.s3_key, outcome.etag): outcome for outcome in self._outcomes(run)}
-        waiting = [ref for ref in refs if (ref.s3_key, ref.etag) not in finished]
+        earlier, documents = self._outcomes(run)
+        waiting = [ref for ref in refs if not _is_decided(earlier.get(_version(ref)))]
         before = len(refs) - len(waiting)
-        known = [finished[ref.s3_key, ref.etag] for ref in refs if (ref.s3_key, ref.etag) in finished]
-        counts: Counter[str] = Counter(outcome.outcome for outcome in known)
-        unlike = sum(outcome.reason == UNLIKE for outcome in known)
         progress(before, len(refs))
+        batches = _Batches(self._store, waiting, lambda done: progress(before + done, len(refs)))
+        failure = None
         if waiting:
-            batches = _Batches(self._store, waiting, lambda done: progress(before + done, len(refs)))
             with variables(self._environment(model, bucket)):
-                self._execute({"s3_bucket": bucket, "s3_prefix": prefix, "run": run}, batches.resources())
-            before += batches.counts.pop("finished_before", 0)
-            counts += batches.counts
-            unlike += batches.unlike
-        results = f"s3://{BUCKETS.output}/bulk/{run}/"
-        return BulkResult(run, len(refs), before, dict(counts), results, time.perf_counter() - started, unlike)
+                failure = self._execute({"s3_bucket": bucket, "s3_prefix": prefix, "run": run}, batches.resources())
+        found, _ = self._outcomes(run) if waiting else (earlier, documents)
+        seconds = time.perf_counter() - started
+        result = _result(run, refs, before + batches.finished_before, found, batches.errors, seconds)
+        if failure is not None:
+            count = result.outcomes.get("failed", 0)
+            raise ExecutionFailedError(failure, failures_in_words(result.failed, count, result.images))
+        for document in documents - batches.failed:  # what failed before has an outcome of this run by now
+            if document.endswith(events.FAILED):
+                self._store.delete(BUCKETS.output, document)
+        return result
 
     def _list(self, bucket: str, prefix: str) -> list[ImageRef]:
         refs = [
@@ -83,25 +98,31 @@ class LocalBulkRunner:
             raise InvalidImageError(f"{events.object_uri(bucket, prefix)} holds no images")
         return refs
 
-    def _outcomes(self, run: str) -> Iterator[ImageOutcome]:
-        """Every result that earlier runs of this name have left."""
-        for found in self._store.list(BUCKETS.output, f"bulk/{run}/"):
-            ref = ImageRef(s3_bucket=BUCKETS.output, s3_key=found.key)
-            for number, line in strict_json.lines(io.BytesIO(self._store.read(ref).data)):
-                try:
-                    yield ImageOutcome.model_validate_json(line)
-                except ValidationError as exc:
-                    raise ConfigurationError(
-                        f"{ref.uri}, line {number}: no result that this version can read: update scones_ml, or move "
-                        "the file away to classify its images anew"
-                    ) from exc
+    def _outcomes(self, run: str) -> tuple[dict[_Version, ImageOutcome], frozenset[str]]:
+        """The latest outcome that runs of this name have left of each image, and the keys of the results."""
+        listed = sorted(self._store.list(BUCKETS.output, f"bulk/{run}/"), key=lambda found: found.modified)
+        keys = [found.key for found in listed]
+        found = (outcome for key in keys for outcome in self._lines(key))
+        return {_version(outcome): outcome for outcome in found}, frozenset(keys)
+
+    def _lines(self, key: str) -> Iterator[ImageOutcome]:
+        ref = ImageRef(s3_bucket=BUCKETS.output, s3_key=key)
+        for number, line in strict_json.lines(io.BytesIO(self._store.read(ref).data)):
+            try:
+                yield ImageOutcome.model_validate_json(line)
+            except ValidationError as exc:
+                raise ConfigurationError(
+                    f"{ref.uri}, line {number}: no result that this version can read: update scones_ml, or move "
+                    "the file away to classify its images anew"
+                ) from exc
 
     def _environment(self, model: WorkflowModel, bucket: str) -> Mapping[str, str]:
         """Batches keep the processors busy by themselves: more readers of files would only be in each other's way."""
         readers = 1 if self._store.is_here(bucket) else max(1, CONCURRENT_REQUESTS // self._workers)
         return handler_environment(model, self._store.root) | {"SCONES_READERS": str(readers)}
 
-    def _execute(self, document: asl.Json, tasks: Mapping[str, asl.Resource]) -> None:
+    def _execute(self, document: asl.Json, tasks: Mapping[str, asl.Resource]) -> str | None:
+        """Run the machine; the error that it failed by."""
         machine = workflows.batch_classification(batch_size=self._batch_size, max_concurrency=self._workers)
         execution = asl.run(
             machine.to_text().replace("${OutputBucketName}", BUCKETS.output),
@@ -110,21 +131,23 @@ class LocalBulkRunner:
             history=False,  # nobody reads it, and it would grow with every batch
             max_workers=self._workers,
         )
-        if execution.status != "SUCCEEDED":
-            raise ExecutionFailedError(execution.error or execution.status, execution.cause or "")
+        return None if execution.status == "SUCCEEDED" else execution.error or execution.status
 
 
 class _Batches:
     """What stands behind the definition's Resources; the listing leaves out what is finished.
 
     Attributes:
-        counts: images of the batches that are done, by what became of them.
-        unlike: how many of them are unlike the training images.
+        finished_before: images that another process has finished meanwhile.
+        errors: of images whose batch failed, by key.
+        failed: keys of what was written of images that failed.
     """
 
     def __init__(self, store: WorkspaceObjectStore, waiting: Sequence[ImageRef], done: Callable[[int], None]) -> None:
-        self.counts: Counter[str] = Counter()
-        self.unlike = 0
+        self.finished_before = 0
+        self.errors: dict[str, str] = {}
+        self.failed: set[str] = set()
+        self._count = 0
         self._tasks = task_resources(store, {})
         self._waiting, self._done, self._lock = waiting, done, threading.Lock()
 
@@ -138,16 +161,62 @@ class _Batches:
 
     def _classify(self, parameters: asl.Json) -> object:
         """Call the handler and count what it reports."""
-        answer = self._tasks["arn:aws:states:::lambda:invoke"](parameters)
-        report = cast("Mapping[str, Mapping[str, object]]", answer)["Payload"]
+        payload = cast("Mapping[str, Mapping[str, object]]", parameters)["Payload"]
+        keys = [str(item["s3_key"]) for item in cast("list[Mapping[str, object]]", payload["Items"])]
+        try:
+            answer = self._tasks["arn:aws:states:::lambda:invoke"](parameters)
+        except Exception as exc:
+            with self._lock:
+                self.errors.update(dict.fromkeys(keys, f"{type(exc).__name__}: {exc}"))
+            raise
+        report = cast("Mapping[str, Mapping[str, Mapping[str, int]]]", answer)["Payload"]
         with self._lock:
-            self.counts.update(cast("Mapping[str, int]", report["counts"]))
-            self.unlike += cast("int", report.get("unlike", 0))
-            self._done(self.counts.total())
+            self.finished_before += report["counts"].get("finished_before", 0)
+            if report["counts"].get("failed"):
+                self.failed.add(str(report["result_key"]).removesuffix(events.RESULT) + events.FAILED)
+            for key in keys:
+                self.errors.pop(key, None)
+            self._count += len(keys)
+            self._done(self._count)
         return answer
 
     def _list_objects(self, _parameters: asl.Json) -> object:
         return {"Contents": [{"Key": ref.s3_key, "ETag": f'"{ref.etag}"'} for ref in self._waiting]}
+
+
+def _version(image: ImageRef | ImageOutcome) -> _Version:
+    return image.s3_key, image.etag
+
+
+def _is_decided(outcome: ImageOutcome | None) -> bool:
+    return outcome is not None and outcome.outcome != "failed"
+
+
+def _result(
+    run: str,
+    refs: Sequence[ImageRef],
+    before: int,
+    found: Mapping[_Version, ImageOutcome],
+    errors: Mapping[str, str],
+    seconds: float,
+) -> BulkResult:
+    """Hold the outcomes against the images that were asked for: what has none has failed."""
+    outcomes = [found.get(_version(ref)) for ref in refs]
+    failed = {
+        ref.s3_key: (outcome and outcome.reason) or errors.get(ref.s3_key, "its batch was not classified")
+        for ref, outcome in zip(refs, outcomes, strict=True)
+        if not _is_decided(outcome)
+    }
+    return BulkResult(
+        run=run,
+        images=len(refs),
+        finished_before=before,
+        outcomes=dict(Counter[str](outcome.outcome if outcome else "failed" for outcome in outcomes)),
+        results=f"s3://{BUCKETS.output}/bulk/{run}/",
+        seconds=seconds,
+        unlike=sum(outcome is not None and outcome.reason == UNLIKE for outcome in outcomes),
+        failed=dict(itertools.islice(failed.items(), NAMED_FAILURES)),
+    )
 
 
 def _model(request: BulkRequest) -> WorkflowModel:

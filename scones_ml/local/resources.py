@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from scones_ml import asl
+from scones_ml.events import PLACES
 from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
 from scones_ml.ports import ObjectStore
 
@@ -55,7 +56,8 @@ def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
 
     Returns:
         The function behind the ARN: it takes ``Bucket``, ``Key``, ``Body`` (text, or JSON to be written as such) and
-        ``ContentType``, and returns the ``ETag``.
+        ``ContentType``, and returns the ``ETag``. Where it writes an outcome the image is from now on: one in another
+        place goes.
     """
 
     def put(parameters: asl.Json) -> object:
@@ -64,7 +66,17 @@ def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
         body = parameters["Body"]
         data = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
         content_type = str(parameters.get("ContentType", "application/json"))
-        etag = store.write(bucket, str(parameters["Key"]), data.encode(), content_type)
+        key = str(parameters["Key"])
+        etag = store.write(bucket, key, data.encode(), content_type)
+        for earlier in _other_places(key):  # only now: killed in between, both are there, and the later one counts
+            store.delete(bucket, earlier)
         return {"ETag": f'"{etag}"'}
 
     return put
+
+
+def _other_places(key: str) -> list[str]:
+    """Keys that an outcome's image has in the other places; of any other object none."""
+    prefix, _, name = key.rpartition("/")
+    places = [f"outcomes/{place}" for place in PLACES]
+    return [f"{place}/{name}" for place in places if place != prefix] if prefix in places else []

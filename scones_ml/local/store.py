@@ -14,11 +14,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote, unquote
 
-from scones_ml.errors import ConfigurationError, ImageNotFoundError
+from scones_ml.bounded import open_regular, size_of
+from scones_ml.errors import ConfigurationError, ImageNotFoundError, UnreadableImageError
 from scones_ml.events import ImageRef
-from scones_ml.ports import ObjectSummary, StoredObject
+from scones_ml.ports import ObjectSummary, StoredObject, refuse_larger
 from scones_ml.removal import open_folder
 
 __all__ = ["DirectoryObjectStore"]
@@ -26,6 +28,7 @@ __all__ = ["DirectoryObjectStore"]
 _EMPTY = "%2F"  # no encoded segment holds a slash, so this name is free to stand for an empty one
 _PIECE = 200  # file names may have 255 bytes
 _TEMPORARY = "%tmp-"
+_READ_AT_A_TIME = 1_000_000  # bytes of an object that is listed
 
 
 class DirectoryObjectStore:
@@ -42,15 +45,26 @@ class DirectoryObjectStore:
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
         """See :meth:`scones_ml.ports.ObjectStore.read`; the etag is the MD5 of the bytes, as S3's mostly is."""
         try:
-            data = self._path(ref.s3_bucket, ref.s3_key).read_bytes()
+            with open_regular(self._path(ref.s3_bucket, ref.s3_key)) as file:
+                refuse_larger(size_of(file), limit)
+                data = file.read(size_of(file))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
             raise ImageNotFoundError(f"{ref.uri} does not exist") from exc
         except OSError as exc:
-            raise ConfigurationError(f"{ref.uri} cannot be read: {exc.strerror}") from exc
+            raise UnreadableImageError(f"{ref.uri} cannot be read: {exc.strerror or exc}") from exc
+        except ValueError as exc:
+            raise UnreadableImageError(f"{ref.uri} {exc}") from exc
         etag = _etag(data)
         if ref.etag not in (None, etag):
             raise ImageNotFoundError(f"{ref.uri} was replaced since the event (etag {ref.etag}, now {etag})")
-        return StoredObject(ref.model_copy(update={"etag": etag}), data[:limit])
+        return StoredObject(ref.model_copy(update={"etag": etag}), data)
+
+    def version(self, ref: ImageRef) -> ImageRef:
+        """See :meth:`scones_ml.ports.ObjectStore.version`."""
+        found = next((one for one in self.list(ref.s3_bucket, ref.s3_key) if one.key == ref.s3_key), None)
+        if found is None or ref.etag not in (None, found.etag):
+            raise ImageNotFoundError(f"{ref.uri} does not exist, or was replaced since the event")
+        return ref.model_copy(update={"etag": found.etag})
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
         """See :meth:`scones_ml.ports.ObjectStore.write`; readers see the old bytes or the new, never a part."""
@@ -87,8 +101,8 @@ class DirectoryObjectStore:
         # S3 lists in the order of UTF-8 bytes; that of str, and of the encoded names, is another one.
         for key, path in sorted(found, key=lambda pair: pair[0].encode()):
             if key.startswith(prefix):
-                data = path.read_bytes()
-                yield ObjectSummary(key, len(data), _etag(data))
+                with suppress(FileNotFoundError):  # gone since it was listed
+                    yield _summary(key, path)
 
     def delete(self, bucket: str, key: str) -> None:
         """See :meth:`scones_ml.ports.ObjectStore.delete`; folders that become empty go too, and no link is followed."""
@@ -156,6 +170,25 @@ def _decode(parts: tuple[str, ...]) -> str:
             segments.append("" if name + part == _EMPTY else unquote(name + part))
             name = ""
     return "/".join(segments)
+
+
+def _summary(key: str, path: Path) -> ObjectSummary:
+    """A line of a listing; what cannot be read has an etag of none, and says why when it is read."""
+    try:
+        with open_regular(path) as file:
+            status, etag = os.fstat(file.fileno()), _etag_of(file)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError):
+        status, etag = path.lstat(), ""
+    return ObjectSummary(key, status.st_size, etag, status.st_mtime)
+
+
+def _etag_of(file: BinaryIO) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    while data := file.read(_READ_AT_A_TIME):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def _etag(data: bytes) -> str:

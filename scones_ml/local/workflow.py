@@ -14,7 +14,7 @@ from scones_ml.errors import ConfigurationError
 from scones_ml.local.resources import task_resources
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, WorkflowModel, WorkflowRequest
-from scones_ml.settings import threshold_text
+from scones_ml.settings import labels_text, threshold_text
 
 __all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "variables"]
 
@@ -97,7 +97,7 @@ def _model_environment(model: WorkflowModel) -> dict[str, str]:
         return environment | {"SCONES_CLASSIFIER": f"onnx:{model.classifier.absolute()}"}
     return environment | {
         "SCONES_CLASSIFIER": f"sagemaker:{model.classifier.name}",
-        "SCONES_LABELS": ",".join(model.classifier.labels),
+        "SCONES_LABELS": labels_text(model.classifier.labels),
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": model.classifier.url,
     }
 

@@ -16,10 +16,12 @@ from scones_ml.ports.objects import (
     ObjectSummary,
     StoredObject,
     mark_prefix,
+    refuse_larger,
 )
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
 from scones_ml.ports.training import Recipe, RecipeChoice, Trainer, TrainingRequest, choose_recipe
 from scones_ml.ports.workflow import (
+    NAMED_FAILURES,
     BulkRequest,
     BulkResult,
     BulkRunner,
@@ -27,10 +29,12 @@ from scones_ml.ports.workflow import (
     WorkflowModel,
     WorkflowRequest,
     WorkflowRunner,
+    failures_in_words,
 )
 
 __all__ = [
     "CONCURRENT_REQUESTS",
+    "NAMED_FAILURES",
     "Backend",
     "Buckets",
     "BuiltInModel",
@@ -61,8 +65,10 @@ __all__ = [
     "WorkflowRequest",
     "WorkflowRunner",
     "choose_recipe",
+    "failures_in_words",
     "leave_unsaid",
     "mark_prefix",
     "no_progress",
     "no_steps",
+    "refuse_larger",
 ]

@@ -6,10 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from scones_ml.errors import ImageTooLargeError
+
 if TYPE_CHECKING:  # pydantic is slow to import, and a request holds no event
     from scones_ml.events import ImageRef
 
-__all__ = ["CONCURRENT_REQUESTS", "Buckets", "ObjectStore", "ObjectSummary", "StoredObject", "mark_prefix"]
+__all__ = [
+    "CONCURRENT_REQUESTS",
+    "Buckets",
+    "ObjectStore",
+    "ObjectSummary",
+    "StoredObject",
+    "mark_prefix",
+    "refuse_larger",
+]
 
 CONCURRENT_REQUESTS: Final = 10
 """Requests to a store that are worth sending at the same time: botocore keeps ten connections to a service
@@ -32,11 +42,27 @@ class ObjectSummary:
         key: the object's key.
         size: bytes.
         etag: entity tag without quotes.
+        modified: when it was written, in seconds since 1970; S3 tells whole seconds.
     """
 
     key: str
     size: int
     etag: str
+    modified: float = 0.0
+
+
+def refuse_larger(size: int, limit: int | None) -> None:
+    """Refuse an object by its size, before it is read.
+
+    Args:
+        size: its bytes.
+        limit: the most that are allowed; None for any.
+
+    Raises:
+        ImageTooLargeError: it is larger.
+    """
+    if limit is not None and size > limit:
+        raise ImageTooLargeError(f"more than the {limit:,} bytes allowed")
 
 
 class ObjectStore(Protocol):
@@ -47,13 +73,19 @@ class ObjectStore(Protocol):
 
         Args:
             ref: the object; an etag or a version id in it must still hold.
-            limit: read at most this many bytes; None reads all.
+            limit: bytes; of a larger object nothing is read. None for any size.
 
         Raises:
             ImageNotFoundError: it is gone, or its etag is another one by now.
+            ImageTooLargeError: it is larger than ``limit``.
+            UnreadableImageError: it is there, but this object cannot be read.
             TransientServiceError: throttled or timed out.
             ConfigurationError: no permission or no credentials.
         """
+        ...
+
+    def version(self, ref: ImageRef) -> ImageRef:
+        """The version that an object has now, without handing out its bytes; errors as :meth:`read`."""
         ...
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:

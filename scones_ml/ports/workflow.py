@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from scones_ml import strict_json
 from scones_ml.ports.deployment import Endpoint
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from scones_ml.events import ImageRef, Outcome
 
 __all__ = [
+    "NAMED_FAILURES",
     "BulkRequest",
     "BulkResult",
     "BulkRunner",
@@ -23,7 +25,11 @@ __all__ = [
     "WorkflowModel",
     "WorkflowRequest",
     "WorkflowRunner",
+    "failures_in_words",
 ]
+
+NAMED_FAILURES: Final = 3
+"""Images that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class ImageResult:
         started: seconds since the run began.
         seconds: how long the execution took.
         execution: its ARN on AWS; None on this machine.
+        error: the error's name, where it failed or the image could not be read.
     """
 
     image: ImageRef
@@ -82,6 +89,7 @@ class ImageResult:
     started: float
     seconds: float
     execution: str | None = None
+    error: str | None = None
 
     @classmethod
     def of_execution(
@@ -116,6 +124,7 @@ class ImageResult:
             started=started,
             seconds=seconds,
             execution=execution,
+            error=error or found.get("error"),
         )
 
 
@@ -161,10 +170,12 @@ class BulkResult:
         run: its name.
         images: how many there are.
         finished_before: how many an earlier run of the same name had finished.
-        outcomes: how many images went where; those that were finished before are told apart on AWS alone.
+        outcomes: how many images went where, ``failed`` for those without a place; on AWS those that were finished
+            before are not told apart.
         results: where the JSON Lines objects are, ``s3://bucket/bulk/RUN/``.
         seconds: how long it took.
         unlike: how many of them are unlike the training images, and go to review whatever the threshold.
+        failed: the first of those that failed, by key, each with its reason; the same command tries them again.
     """
 
     run: str
@@ -174,6 +185,23 @@ class BulkResult:
     results: str
     seconds: float
     unlike: int = 0
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+def failures_in_words(failed: Mapping[str, str], count: int, images: int) -> str:
+    """Which images of a run failed, why, and what to do.
+
+    Args:
+        failed: keys with their reasons; the first are named.
+        count: how many failed.
+        images: how many there are.
+    """
+    keys: dict[str, list[str]] = {}
+    for key, reason in itertools.islice(failed.items(), NAMED_FAILURES):
+        keys.setdefault(reason, []).append(key)
+    named = "; ".join(f"{', '.join(those)}: {reason}" for reason, those in keys.items())
+    more = f"; and {count - NAMED_FAILURES:,} more" if count > NAMED_FAILURES else ""
+    return f"{count:,} of {images:,} images failed: {named}{more}; the same command tries them again"
 
 
 class BulkRunner(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from scones_ml import strict_json
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
-from scones_ml.events import FilteredImage, ImageRef, classes_id
+from scones_ml.events import PLACES, FilteredImage, ImageRef, classes_id
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 
 __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
@@ -22,7 +23,8 @@ REVIEW_PREFIXES = ("outcomes/review/", "bulk/")
 """Where the workflow writes what a person is to decide, image by image, and the bulk workflow batch by batch."""
 
 _GRAPH = "sha256:"
-_DECIDED = re.compile(rb'"outcome": ?"(accepted|quarantined|dropped)"')
+_OUTCOME = re.compile(rb'"outcome": ?"(accepted|dropped|failed|quarantined|review)"')
+_IMAGE_ID = re.compile(rb'"image_id": ?"(\w+)"')
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Queue:
     """What waits for a person.
 
     Attributes:
-        outcomes: all that was left to review, by whatever model.
+        outcomes: what whatever model left to review and no later run decided, the earliest first.
+        times: when each of these was written, in seconds since 1970.
         passed_over: documents that are no outcome of a review, each with its reason.
         documents: keys of what was read.
         labels: class names in the model's order: what models of other classes left is counted, not shown; None shows
@@ -38,6 +41,7 @@ class Queue:
     """
 
     outcomes: tuple[FilteredImage, ...] = ()
+    times: tuple[float, ...] = ()
     passed_over: tuple[str, ...] = ()
     documents: frozenset[str] = frozenset()
     labels: tuple[str, ...] | None = None
@@ -50,12 +54,9 @@ class Queue:
     def images(self) -> tuple[FilteredImage, ...]:
         """The least sure first, where the model has most to learn; of equals in the order of their image ids.
 
-        One that several runs left to review is here once, by its least sure answer.
+        One that several runs left to review is here once, by its latest answer.
         """
-        found: dict[str, FilteredImage] = {}
-        for image in self._ours:
-            found[image.image_id] = min(found.get(image.image_id, image), image, key=_sureness)
-        return tuple(sorted(found.values(), key=_sureness))
+        return tuple(sorted({image.image_id: image for image in self._ours}.values(), key=_sureness))
 
     @property
     def others(self) -> int:
@@ -103,15 +104,43 @@ def read_queue(
         ConfigurationError: no permission, no credentials, or no such bucket.
         TransientServiceError: throttled or timed out.
     """
-    listed = (summary.key for prefix in prefixes for summary in store.list(bucket, prefix))
-    keys = [key for key in listed if key.endswith((".json", ".jsonl")) and key not in known.documents]
-    outcomes, passed_over = list(known.outcomes), list(known.passed_over)
+    listed = (summary for prefix in prefixes for summary in store.list(bucket, prefix))
+    new = [one for one in listed if one.key.endswith((".json", ".jsonl")) and one.key not in known.documents]
+    new.sort(key=lambda summary: summary.modified)
+    found = defaultdict[str, list[tuple[float, FilteredImage]]](list)
+    for time, image in zip(known.times, known.outcomes, strict=True):
+        found[image.image_id].append((time, image))
+    passed_over = list(known.passed_over)
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-        for done, document in enumerate(pool.map(partial(_read, store, bucket), keys), start=1):
+        documents = pool.map(partial(_read, store, bucket), [summary.key for summary in new])
+        for done, (summary, document) in enumerate(zip(new, documents, strict=True), start=1):
             passed_over += document.passed_over
-            outcomes += document.outcomes
-            progress(done, len(keys))
-    return Queue(tuple(outcomes), tuple(passed_over), known.documents.union(keys), known.labels)
+            for image_id in document.decided:
+                found.pop(image_id, None)
+            for image in document.undecided:
+                found[image.image_id].append((summary.modified, image))
+            progress(done, len(new))
+    if found:
+        _leave_out_decided(store, bucket, found)
+    left = sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry[0])
+    return Queue(
+        tuple(image for _, image in left),
+        tuple(time for time, _ in left),
+        tuple(passed_over),
+        known.documents.union(summary.key for summary in new),
+        known.labels,
+    )
+
+
+def _leave_out_decided(store: ObjectStore, bucket: str, found: dict[str, list[tuple[float, FilteredImage]]]) -> None:
+    """Forget images that a later run has accepted or quarantined: their key alone tells it."""
+    for place in PLACES:
+        if place == "review":
+            continue
+        for summary in store.list(bucket, f"outcomes/{place}/"):
+            image_id = summary.key.rpartition("/")[2].removesuffix(".json")
+            if image_id in found and summary.modified > found[image_id][-1][0]:
+                del found[image_id]
 
 
 def _names_one_of(image: FilteredImage, labels: Sequence[str]) -> bool:
@@ -124,18 +153,25 @@ def _sureness(image: FilteredImage) -> tuple[float, str]:
     return image.confidence, image.image_id
 
 
-def _read(store: ObjectStore, bucket: str, key: str) -> Queue:
-    """What one document leaves to review."""
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What one document says: images that wait for a person, ids of those that do not, and what it cannot say."""
+
+    undecided: tuple[FilteredImage, ...] = ()
+    decided: frozenset[str] = frozenset()
+    passed_over: tuple[str, ...] = ()
+
+
+def _read(store: ObjectStore, bucket: str, key: str) -> _Document:
     ref = ImageRef(s3_bucket=bucket, s3_key=key)
     try:
         data = store.read(ref).data
     except ImageNotFoundError:
-        return Queue(passed_over=(f"{ref.uri}: gone since it was listed",))
+        return _Document(passed_over=(f"{ref.uri}: gone since it was listed",))
     if key.endswith(".json"):
-        outcomes = {ref.uri: data}
+        outcomes, decided = {ref.uri: data}, set[str]()
     else:  # of a batch most images are accepted
-        lines = strict_json.lines(io.BytesIO(data))
-        outcomes = {f"{ref.uri}, line {number}": line for number, line in lines if not _DECIDED.search(line)}
+        outcomes, decided = _undecided(ref.uri, data)
     images: list[FilteredImage] = []
     passed_over: list[str] = []
     for where, document in outcomes.items():
@@ -143,7 +179,19 @@ def _read(store: ObjectStore, bucket: str, key: str) -> Queue:
             images.append(_outcome(document))
         except ValueError as exc:
             passed_over.append(f"{where}: {exc}")
-    return Queue(tuple(images), tuple(passed_over))
+    return _Document(tuple(images), frozenset(decided), tuple(passed_over))
+
+
+def _undecided(uri: str, lines: bytes) -> tuple[dict[str, bytes], set[str]]:
+    """The lines of a batch that are not decided, by where they are, and the ids of the images that are."""
+    outcomes, decided = {}, set()
+    for number, line in strict_json.lines(io.BytesIO(lines)):
+        outcome = _OUTCOME.search(line)
+        if outcome is None or outcome[1] == b"review":
+            outcomes[f"{uri}, line {number}"] = line
+        elif outcome[1] != b"failed" and (image_id := _IMAGE_ID.search(line)):
+            decided.add(image_id[1].decode())
+    return outcomes, decided
 
 
 def _outcome(data: bytes) -> FilteredImage:

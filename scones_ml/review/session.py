@@ -228,7 +228,7 @@ class ImagePreviews:
                 self._kept.move_to_end(image.image_id)
                 return self._kept[image.image_id]
         # Outside the lock: a store may take seconds, and other images need not wait.
-        read = self._store.read(image.ref, _SHOWN.max_bytes + 1)
+        read = self._store.read(image.ref, _SHOWN.max_bytes)
         made = images.preview(read.data, _SHOWN)
         with self._lock:
             self._kept[image.image_id] = made

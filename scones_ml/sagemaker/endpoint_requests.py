@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from scones_ml.errors import ConfigurationError, DeploymentError
+from scones_ml.errors import DeploymentError
 from scones_ml.events import parse_object_uri
 from scones_ml.inference.model import ModelCard
 from scones_ml.ports import BuiltInModel, DeploymentRequest, RealTime, Serverless
 from scones_ml.sagemaker.image_uris import image_classification_image, pytorch_inference_image
 from scones_ml.sagemaker.model_package import ModelPackage
+from scones_ml.settings import labels_text
 
 __all__ = [
     "CAPTURED",
@@ -202,10 +203,8 @@ def model_request(
         target: region, role, storage and network.
 
     Raises:
-        ConfigurationError: no image is known for the region, or a class name holds a comma.
+        ConfigurationError: no image is known for the region.
     """
-    if any("," in label for label in model.labels):
-        raise ConfigurationError(f"a class name of {uri} holds a comma, which an endpoint's labels cannot")
     if isinstance(model, BuiltInModel):
         image = container or image_classification_image(target.region)
         size, code = model.image_size, {}
@@ -213,7 +212,7 @@ def model_request(
         image = container or pytorch_inference_image(target.region)
         size = model.input_size
         code = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
-    environment = {**code, "SCONES_LABELS": ",".join(model.labels), "SCONES_IMAGE_SIZE": str(size)}
+    environment = {**code, "SCONES_LABELS": labels_text(model.labels), "SCONES_IMAGE_SIZE": str(size)}
     if model.fit is not None:
         environment["SCONES_IMAGE_FIT"] = model.fit
     if model.threshold is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
 
 from scones_ml.errors import ImageNotFoundError
 from scones_ml.events import ImageRef
-from scones_ml.ports import ObjectSummary, StoredObject
+from scones_ml.ports import ObjectSummary, StoredObject, refuse_larger
 
 __all__ = ["FakeClassifier", "MemoryObjectStore"]
 
@@ -21,6 +22,7 @@ class MemoryObjectStore:
 
     def __init__(self, objects: Mapping[tuple[str, str], bytes] | None = None) -> None:
         self._objects = dict(objects or {})
+        self._written = dict.fromkeys(self._objects, time.time())
 
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
         """See :meth:`scones_ml.ports.ObjectStore.read`."""
@@ -30,11 +32,17 @@ class MemoryObjectStore:
         etag = _etag(data)
         if ref.etag not in (None, etag):
             raise ImageNotFoundError(f"{ref.uri} was replaced since the event (etag {ref.etag}, now {etag})")
-        return StoredObject(ref.model_copy(update={"etag": etag}), data[:limit])
+        refuse_larger(len(data), limit)
+        return StoredObject(ref.model_copy(update={"etag": etag}), data)
+
+    def version(self, ref: ImageRef) -> ImageRef:
+        """See :meth:`scones_ml.ports.ObjectStore.version`."""
+        return self.read(ref).ref
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
-        """See :meth:`scones_ml.ports.ObjectStore.write`."""
+        """See :meth:`scones_ml.ports.ObjectStore.write`; whatever is written later has a later time."""
         self._objects[bucket, key] = data
+        self._written[bucket, key] = max(time.time(), max(self._written.values(), default=0.0) + 1e-3)
         return _etag(data)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
@@ -42,11 +50,12 @@ class MemoryObjectStore:
         keys = [key for held, key in self._objects if held == bucket and key.startswith(prefix)]
         for key in sorted(keys, key=str.encode):
             data = self._objects[bucket, key]
-            yield ObjectSummary(key, len(data), _etag(data))
+            yield ObjectSummary(key, len(data), _etag(data), self._written[bucket, key])
 
     def delete(self, bucket: str, key: str) -> None:
         """See :meth:`scones_ml.ports.ObjectStore.delete`."""
         self._objects.pop((bucket, key), None)
+        self._written.pop((bucket, key), None)
 
 
 class FakeClassifier:

@@ -4,6 +4,13 @@
 
     ClassifyImages (Map, each batch an Express execution of its own)
         ItemReader -> ItemBatcher -> ClassifyBatch -> counts -> ResultWriter
+                                         | the function was killed, by time or memory
+                                      ClassifyEach (Map, each image by itself)
+                                          ClassifyImage -> counts, or FailImage
+
+Whatever an image raises is its outcome, and its batch goes on. An image that kills the function takes its batch along:
+each image of it is then classified by itself, so that this one alone fails. Of the system's faults a batch fails, and
+many failed batches fail the run.
 
 A batch's function writes one JSON Lines object with every result; its key is the hash of the batch's (key, etag) pairs,
 so that a second run of the same name computes only what is missing. The execution's input is::
@@ -63,7 +70,7 @@ def batch_classification(
         item_processor=asl.ItemProcessor(
             processor_config=asl.ProcessorConfig(mode="DISTRIBUTED", execution_type="EXPRESS"),
             start_at="ClassifyBatch",
-            states={"ClassifyBatch": _classify()},
+            states=_batch(),
         ),
         max_concurrency=max_concurrency,
         tolerated_failure_percentage=tolerated_failure_percentage,
@@ -105,7 +112,23 @@ def _selector(source: ImageSource) -> dict[str, asl.Json] | None:
     return {"s3_key.$": "$$.Map.Item.Value.Key", "etag.$": "$$.Map.Item.Value.Etag"}
 
 
-def _classify() -> asl.Task:
+def _batch() -> dict[str, asl.State]:
+    each = asl.Map(
+        comment="One of them killed the function: each by itself, so that the others are classified",
+        items_path="$.Items",
+        item_selector={"BatchInput.$": "$.BatchInput", "Items.$": "States.Array($$.Map.Item.Value)"},
+        item_processor=asl.ItemProcessor(
+            processor_config=asl.ProcessorConfig(mode="INLINE"),
+            start_at="ClassifyImage",
+            states={"ClassifyImage": _classify("FailImage", ("States.ALL",)), "FailImage": _failed()},
+        ),
+        max_concurrency=10,
+        end=True,
+    )
+    return {"ClassifyBatch": _classify("ClassifyEach", retries.KILLED), "ClassifyEach": each}
+
+
+def _classify(otherwise: str, errors: tuple[str, ...]) -> asl.Task:
     return asl.Task(
         comment="Read, classify and filter each image of the batch",
         resource="arn:aws:states:::lambda:invoke",
@@ -113,5 +136,18 @@ def _classify() -> asl.Task:
         output_path="$.Payload",
         timeout_seconds=TASK_SECONDS,
         retry=(retries.LAMBDA,),
+        catch=(asl.Catcher(error_equals=errors, result_path="$.error", next=otherwise),),
+        end=True,
+    )
+
+
+def _failed() -> asl.Pass:
+    return asl.Pass(
+        comment="The report of an image that has no outcome",
+        parameters={
+            "counts": {"failed": 1},
+            "image.$": "$.Items[0].s3_key",
+            "reason.$": "$.error.Error",
+        },
         end=True,
     )

@@ -11,7 +11,7 @@ from typing import Final
 from scones_ml import asl
 from scones_ml.errors import ImageNotFoundError, TransientServiceError
 
-__all__ = ["LAMBDA", "MAP", "MISSING_IMAGE", "RARE", "S3"]
+__all__ = ["KILLED", "LAMBDA", "MAP", "MISSING_IMAGE", "RARE", "S3"]
 
 
 def _transient(*names: str) -> asl.Retrier:
@@ -47,6 +47,9 @@ S3: Final = _transient(
     "S3.RequestTimeoutException",
 )
 """Faults of S3 where the state machine writes to it without a function."""
+
+KILLED: Final = ("Lambda.Unknown", "Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout")
+"""A function that had no time or no memory left, and could not say so itself."""
 
 RARE: Final = asl.Retrier(
     error_equals=("Sandbox.Timedout", "Lambda.Unknown", "States.Timeout"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scones_ml.errors import ConfigurationError, ImageNotFoundError
+from scones_ml.errors import ConfigurationError, ImageNotFoundError, ImageTooLargeError
 from scones_ml.events import ImageRef
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore
@@ -77,10 +78,24 @@ def test_what_was_written_is_read(store: ObjectStore) -> None:
     assert etag == hashlib.md5(b"\x00bytes").hexdigest()
 
 
-def test_reading_stops_at_the_limit(store: ObjectStore) -> None:
-    """At most ``limit`` bytes are read, so that a huge object cannot fill the memory."""
-    store.write(BUCKET, "a.png", b"0123456789", "image/png")
-    assert store.read(ref("a.png"), 4).data == b"0123"
+def test_a_larger_object_is_refused(store: ObjectStore) -> None:
+    """An object of more than ``limit`` bytes is refused by its size; one of as many is read, and any has a version."""
+    etag = store.write(BUCKET, "a.png", b"0123456789", "image/png")
+    with pytest.raises(ImageTooLargeError, match=r"^more than the 9 bytes allowed$"):
+        store.read(ref("a.png"), 9)
+    assert store.read(ref("a.png"), 10).data == b"0123456789"
+    assert store.version(ref("a.png")).etag == etag
+    with pytest.raises(ImageNotFoundError):
+        store.version(ref("gone.png"))
+
+
+def test_what_is_written_later_has_a_later_time(store: ObjectStore) -> None:
+    """A listing tells when each object was written, within a second of the clock."""
+    begin = time.time()
+    for key in ("b", "a"):
+        store.write(BUCKET, key, b"1", "text/plain")
+    written = {found.key: found.modified for found in store.list(BUCKET)}
+    assert begin - 1.5 <= written["b"] <= written["a"] <= time.time() + 1.5
 
 
 def test_writing_again_replaces(store: ObjectStore) -> None:

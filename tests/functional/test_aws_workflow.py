@@ -17,7 +17,7 @@ from scones_ml.aws.workflow import StepFunctionsRunner
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, WorkflowError
 from scones_ml.events import ImageRef
-from scones_ml.ports import WorkflowRequest
+from scones_ml.ports import ImageResult, WorkflowRequest
 
 if TYPE_CHECKING:
     from conftest import StepFunctions
@@ -118,12 +118,13 @@ def test_a_failed_execution_is_told_downloaded_and_run_again_here(
 ) -> None:
     """What failed on AWS is shown with its error and its cause; its history and the real handlers finish it here."""
     monkeypatch.setenv("SCONES_THRESHOLD", "93 %")
-    assert main(["run", str(photos / "red.png"), "--on", "aws"]) == 0
+    assert main(["run", str(photos / "red.png"), "--on", "aws"]) == 1
     shown = capsys.readouterr()
     assert "failed" in shown.out
     assert "ConfigurationError: SCONES_THRESHOLD is '93 %'" in shown.out
     (arn,) = deployed.executions
-    assert shown.err.rstrip().endswith(f"scones asl redrive {arn}")
+    assert shown.err.splitlines()[-2].endswith(f"scones asl redrive {arn}")
+    assert shown.err.splitlines()[-1].startswith("scones: ConfigurationError: SCONES_THRESHOLD is '93 %'")
 
     workspace = tmp_path / "here"
     assert main(["asl", "redrive", arn, "--model", str(tiny_model), "--workspace", str(workspace)]) == 0
@@ -134,6 +135,29 @@ def test_a_failed_execution_is_told_downloaded_and_run_again_here(
     assert (workspace / "buckets" / "outcomes" / "outcomes" / "accepted" / f"{output['image_id']}.json").is_file()
     assert json.loads((workspace / "workspace.json").read_text())["format"] == 2
     assert deployed.operations().count("GetExecutionHistory") > 1
+
+
+def test_so_many_executions_run_at_a_time(
+    deployed: StepFunctions, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images wait to be sent while as many executions run as are let in; each has its result in the end."""
+    monkeypatch.setattr("scones_ml.aws.workflow._MOST_RUNNING", 2)
+    refs = lifecycle.upload(
+        backends.backend("aws", photos), [(f"{number}.png", make_image(255)) for number in range(5)]
+    )
+    sent: list[int] = []
+
+    def arriving() -> Iterator[ImageRef]:
+        for ref in refs:
+            sent.append(len(ended))
+            yield ref
+
+    ended: list[ImageResult] = []
+    runner = StepFunctionsRunner(StateMachineExecutions(ARN), lambda _: None)
+    for result in runner.run(WorkflowRequest(arriving(), "outcomes")):
+        ended.append(result)
+    assert len(ended) == 5
+    assert all(number - done <= 2 for number, done in enumerate(sent))
 
 
 def test_ctrl_c_lets_go_of_what_runs(deployed: StepFunctions, photos: Path) -> None:

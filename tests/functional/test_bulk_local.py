@@ -204,7 +204,7 @@ def test_what_another_process_has_finished_meanwhile_is_not_done_again(
             store.write("scones-output", result[0], result[1], "application/jsonl")
 
     second = LocalBulkRunner(store, batch_size=100).run(request_, appear)
-    assert (second.images, second.finished_before, second.outcomes) == (first.images, first.images, {})
+    assert (second.images, second.finished_before, second.outcomes) == (first.images, first.images, first.outcomes)
     assert result_objects(store, f"bulk/{first.run}/") == dict([result])
 
 
@@ -384,6 +384,30 @@ def test_a_throttled_batch_is_tried_again(stored: DirectoryObjectStore) -> None:
     document: Mapping[str, Any] = {"s3_bucket": "photos", "s3_prefix": "in/", "run": "r"}
     execution = asl.run(workflows.batch_classification(), document, resources=functions, sleep=waits.append, seed=1)
     assert (execution.status, calls[0], len(waits)) == ("SUCCEEDED", 3, 2)
+
+
+@pytest.mark.parametrize("error", ["Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError"])
+def test_an_image_that_kills_its_function_fails_alone(stored: DirectoryObjectStore, error: str) -> None:
+    """Where an image takes the function down, its batch is done image by image, and this one is named."""
+    functions = resources(stored)
+    real = functions["arn:aws:states:::lambda:invoke"]
+
+    def killed(parameters: Any) -> object:
+        if any(item["s3_key"] == "in/7.png" for item in parameters["Payload"]["Items"]):
+            raise asl.TaskFailed(error, "killed")
+        return real(parameters)
+
+    functions["arn:aws:states:::lambda:invoke"] = killed
+    machine = workflows.batch_classification(batch_size=5).to_text().replace("${OutputBucketName}", "output")
+    execution = asl.run(machine, {"s3_bucket": "photos", "s3_prefix": "in/", "run": "r"}, resources=functions)
+    assert execution.status == "SUCCEEDED", execution.cause
+    keys = [found.key for found in stored.list("output", "bulk/r/")]
+    lines = b"".join(stored.read(ImageRef(s3_bucket="output", s3_key=key)).data for key in keys).splitlines()
+    assert len({json.loads(line)["s3_key"] for line in lines}) == len(lines) == 10
+    (written,) = [found.key for found in stored.list("output", "bulk-runs/") if "/SUCCEEDED_" in found.key]
+    children = json.loads(stored.read(ImageRef(s3_bucket="output", s3_key=written)).data)
+    alone = next(reports for child in children if isinstance(reports := json.loads(child["Output"]), list))
+    assert {"counts": {"failed": 1}, "image": "in/7.png", "reason": error} in alone
 
 
 def test_a_prefix_in_s3_is_read_where_it_is(

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +23,7 @@ from scones_ml.sagemaker.endpoint_requests import DeploymentTarget, Vpc, is_vers
 from scones_ml.sagemaker.model_package import ModelPackage, pack_model
 from scones_ml.sagemaker.resource_kinds import KINDS
 from scones_ml.sagemaker.transform import TransformRequest, transform_plan
+from scones_ml.settings import read_labels
 
 TARGET = DeploymentTarget(
     "us-east-1", "arn:aws:iam::123456789012:role/scones", "s3://scones-models/vehicles", "s3://scones-models/captures"
@@ -327,10 +328,11 @@ def test_names_that_no_endpoint_can_have(package: ModelPackage, name: str) -> No
 
 
 def test_class_names_with_a_comma(package: ModelPackage) -> None:
-    """A class name that would fall apart on its way through the environment is refused."""
+    """Class names that a list with commas could not tell apart reach the endpoint as they are."""
     card = package.card.model_copy(update={"labels": ("bicycle, old", "motorcycle")})
-    with pytest.raises(ConfigurationError, match=r"a class name of s3://.* holds a comma"):
-        plan(replace(package, card=card), RealTime())
+    found = next(change for change in plan(replace(package, card=card), RealTime()).changes if change.kind == "model")
+    environment = cast("dict[str, dict[str, dict[str, str]]]", found.request)["PrimaryContainer"]["Environment"]
+    assert read_labels(environment["SCONES_LABELS"]) == card.labels
 
 
 @settings(max_examples=25)

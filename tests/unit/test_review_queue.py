@@ -79,7 +79,7 @@ def test_what_is_known_is_not_read_again(store: MemoryObjectStore, doubtful: Dou
 
 
 def test_results_of_bulk_runs_wait_as_well(store: MemoryObjectStore, images: dict[str, FilteredImage]) -> None:
-    """Of a batch's lines those left to review are read; an image of several runs waits once, by its surest doubt."""
+    """Of a batch's lines those left to review are read; an image of several runs waits once, by its latest answer."""
     a, b = (images[key].to_event() | {"outcome": "review"} for key in "ab")
     lines = [
         {**a, "confidence": 0.3},
@@ -93,9 +93,9 @@ def test_results_of_bulk_runs_wait_as_well(store: MemoryObjectStore, images: dic
     queue = read_queue(store, "scones-output")
     assert [(image.s3_key, image.confidence) for image in queue.images] == [
         ("a", 0.3),
-        ("b", 0.6),
         ("c", 0.7),
         ("d", 0.8),
+        ("b", 0.95),
     ]
     (reason,) = queue.passed_over
     assert reason.startswith("s3://scones-output/bulk/november/0cc1.jsonl, line 5: ")

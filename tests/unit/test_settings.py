@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from scones_ml import settings
 from scones_ml.errors import ConfigurationError
@@ -101,6 +103,15 @@ def test_a_threshold_survives_its_text(value: float | None) -> None:
     assert settings.threshold({"SCONES_THRESHOLD": settings.threshold_text(value)}) == value
 
 
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=2, unique=True))
+@example(["bus, coach", "car"])
+@example(["[a", "b]"])
+def test_any_class_names_are_read_as_they_were_written(names: list[str]) -> None:
+    """Commas, brackets, quotes, blanks: what labels_text writes, labels reads back; plain names stay readable."""
+    assert settings.labels({"SCONES_LABELS": settings.labels_text(names)}) == tuple(names)
+    assert settings.labels_text(["bicycle", "motorcycle"]) == "bicycle,motorcycle"
+
+
 @pytest.mark.parametrize(
     ("read", "variable", "text"),
     [
@@ -112,6 +123,8 @@ def test_a_threshold_survives_its_text(value: float | None) -> None:
         (settings.object_store, "SCONES_OBJECT_STORE", "s3:bucket"),
         (settings.labels, "SCONES_LABELS", ""),
         (settings.labels, "SCONES_LABELS", "bicycle"),
+        (settings.labels, "SCONES_LABELS", "[bicycle, motorcycle]"),
+        (settings.labels, "SCONES_LABELS", "[1, 2]"),
         (settings.state_machine, "SCONES_STATE_MACHINE", ""),
         (settings.state_machine, "SCONES_STATE_MACHINE", "images"),
         (settings.image_policy, "SCONES_IMAGE_SIZE", "0"),
