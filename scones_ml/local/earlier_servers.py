@@ -25,7 +25,8 @@ def earlier_server_runs(pid: int, log: Path) -> bool | None:
         None where the system does not tell, as on macOS, though the process may be the one by its command line.
     """
     try:
-        return os.path.samestat(Path(f"/proc/{pid}/fd/2").stat(), log.lstat())
+        held = Path(f"/proc/{pid}/fd/2").stat()
+        return held.st_nlink == 1 and os.path.samestat(held, log.lstat())  # of a copy by hard links nobody knows whose
     except (FileNotFoundError, NotADirectoryError):
         gone = Path("/proc/self").exists()
     except OSError:  # of another user
