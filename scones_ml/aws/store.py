@@ -47,9 +47,10 @@ class S3ObjectStore:
         wanted = {"VersionId": ref.version_id} if ref.version_id else {"IfMatch": ref.etag} if ref.etag else {}
         # The stubs type every parameter, and to them `wanted` could be any of these.
         answer = self._client.get_object(Bucket=ref.s3_bucket, Key=ref.s3_key, **wanted)  # type: ignore[arg-type]
+        version = ref.version_id or answer.get("VersionId")
+        etag = answer["ETag"].strip('"')
         with closing(answer["Body"]):
-            version = ref.version_id or answer.get("VersionId")
-            yield ref.model_copy(update={"etag": answer["ETag"].strip('"'), "version_id": version}), answer
+            yield ImageRef(s3_bucket=ref.s3_bucket, s3_key=ref.s3_key, version_id=version, etag=etag), answer
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
         """See :meth:`scones_ml.ports.ObjectStore.write`; what is written bears our mark, by which cleanup knows it."""

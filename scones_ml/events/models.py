@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from scones_ml.errors import ConfigurationError
 
@@ -90,6 +90,10 @@ def parse_object_uri(uri: str, what: str = "") -> tuple[str, str]:
     return bucket, key
 
 
+def _unless_null(version_id: str | None) -> str | None:
+    return None if version_id == "null" else version_id
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,13 +108,14 @@ class ImageRef(_Wire):
     Attributes:
         s3_bucket: the bucket's name; the absolute path of a folder of this machine, where that stands for a bucket.
         s3_key: the object's key, decoded; at most 1,024 bytes; never a path.
-        version_id: S3's version id, where the bucket is versioned.
+        version_id: S3's version id, where the bucket is versioned. ``null``, which is each object's where versioning is
+            suspended, tells no version from another: it is left out, and the etag does.
         etag: S3's entity tag without quotes.
     """
 
     s3_bucket: str = Field(min_length=1)
     s3_key: str = Field(min_length=1)
-    version_id: str | None = None
+    version_id: Annotated[str | None, AfterValidator(_unless_null)] = None
     etag: str | None = None
 
     @property
