@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from scones_ml import settings
-from scones_ml.errors import ConfigurationError, ImageError, ImageTooLargeError
+from scones_ml import settings, steps
+from scones_ml.errors import ConfigurationError, ImageError
 from scones_ml.events import FAILED, RESULT, ImageRef, parse_object_uri
 
 if TYPE_CHECKING:
@@ -95,18 +95,8 @@ def object_store() -> ObjectStore:
 
 
 def read_object(ref: ImageRef) -> StoredObject:
-    """Read one object from the store that SCONES_OBJECT_STORE names; beyond the policy's cap it is refused, unread.
-
-    Raises:
-        ImageTooLargeError: it is larger. The message starts with the image_id, as those of
-            :func:`scones_ml.steps.serialize_image_data` do.
-    """
-    store = object_store()
-    try:
-        return store.read(ref, settings.image_policy().max_bytes)
-    except ImageTooLargeError as exc:
-        found = store.version(ref)
-        raise ImageTooLargeError(f"{found.image_id} {found.uri}: {exc}") from exc
+    """Read one object from the store that SCONES_OBJECT_STORE names, see :func:`scones_ml.steps.read_image`."""
+    return steps.read_image(ref, object_store(), settings.image_policy())
 
 
 def classifier(clock: Callable[[], float] = time.monotonic) -> Classifier:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from scones_ml import batches
-from scones_ml.errors import EventError, ImageError, InferenceError
+from scones_ml.errors import EventError, ImageError, ImageNotFoundError, ImageTooLargeError, InferenceError
 from scones_ml.events import (
     ClassifiedImage,
     FilteredImage,
@@ -36,7 +36,7 @@ from scones_ml.verdicts import UNLIKE, judge
 
 if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
     from scones_ml.images import NormalisedImage
-    from scones_ml.ports import Classifier, StoredObject
+    from scones_ml.ports import Classifier, ObjectStore, StoredObject
 
 __all__ = [
     "BatchClassifier",
@@ -49,6 +49,7 @@ __all__ = [
     "image_bytes",
     "json_lines",
     "most_probable",
+    "read_image",
     "serialize_image_data",
     "start_image_classification",
 ]
@@ -84,6 +85,23 @@ class BatchClassifier(Protocol[Pixels]):
     def predict_many(self, images: Sequence[Pixels], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
         """Classify prepared images, in order; errors as :meth:`scones_ml.ports.Classifier.predict`."""
         ...
+
+
+def read_image(ref: ImageRef, store: ObjectStore, policy: ImagePolicy) -> StoredObject:
+    """Read the object that an event names; beyond the policy's cap it is refused, unread.
+
+    Raises:
+        ImageNotFoundError: it is gone or was replaced. The message starts with the image_id, by which the workflow
+            looks for the outcome that the image may have.
+        ImageTooLargeError: it is larger. The message starts with the image_id, by which the workflow files it.
+    """
+    try:
+        return store.read(ref, policy.max_bytes)
+    except ImageNotFoundError as exc:
+        raise ImageNotFoundError(f"{ref.image_id} {ref.uri}: {exc}") from exc
+    except ImageTooLargeError as exc:
+        found = store.version(ref)
+        raise ImageTooLargeError(f"{found.image_id} {found.uri}: {exc}") from exc
 
 
 def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> SerializedImage:

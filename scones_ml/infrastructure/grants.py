@@ -79,7 +79,7 @@ def of_machine(machine: asl.StateMachine) -> Iterator[Statement]:
         f"{', '.join(functions)}: each state invokes its function",
     )
     states = [state for _, state in states_of(machine.states)]
-    yield from _writes([state for state in states if isinstance(state, asl.Task)])
+    yield from _outcomes([state for state in states if isinstance(state, asl.Task)])
     for state in states:
         if isinstance(state, asl.Map):
             yield from _items(state)
@@ -220,24 +220,43 @@ def _model_path() -> Value:
     return {"Fn::Select": [1, {"Fn::Split": ["s3://", sub("${ModelUri}s3://")]}]}
 
 
-def _writes(tasks: list[asl.Task]) -> Iterator[Statement]:
+def _outcomes(tasks: list[asl.Task]) -> Iterator[Statement]:
     """What the tasks other than functions do."""
-    prefixes = []
+    written, read = [], []
     for task in tasks:
         if task.resource == "arn:aws:states:::aws-sdk:s3:putObject":
-            prefixes.append(_target(task.parameters, "Key.$"))
+            written.append(_target(task.parameters, "Key.$"))
+        elif task.resource == "arn:aws:states:::aws-sdk:s3:getObject":
+            read.append(_target(task.parameters, "Key.$"))
         elif task.resource != "arn:aws:states:::lambda:invoke":
             raise InvalidDefinitionError(
                 f"no permission is known for the resource {task.resource}: "
                 "say in infrastructure/grants.py what it needs"
             )
-    if prefixes:
+    if written:
         yield Statement(
             "WriteOutcomes",
             ("s3:PutObject",),
-            tuple(sub(f"${{{bucket}.Arn}}/{prefix}*") for bucket, prefix in dict.fromkeys(prefixes)),
+            _objects(written),
             "one object for each image: accepted, review or quarantined",
         )
+    if read:
+        yield Statement(
+            "FindOutcomes",
+            ("s3:GetObject",),
+            _objects(read),
+            "an event may come after its object is gone: the outcome is looked for before the image is dropped",
+        )
+        yield Statement(
+            "TellMissingFromForbidden",
+            ("s3:ListBucket",),
+            tuple(get_att(bucket) for bucket in dict.fromkeys(bucket for bucket, _ in read)),
+            "S3 answers 404 for an outcome that is not there, where it would say 403",
+        )
+
+
+def _objects(targets: list[tuple[str, str]]) -> tuple[Value, ...]:
+    return tuple(sub(f"${{{bucket}.Arn}}/{prefix}*") for bucket, prefix in dict.fromkeys(targets))
 
 
 def _items(state: asl.Map) -> Iterator[Statement]:

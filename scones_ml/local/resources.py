@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 
 from scones_ml import asl
-from scones_ml.events import PLACES
+from scones_ml.errors import ImageNotFoundError
+from scones_ml.events import PLACES, ImageRef
 from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
 from scones_ml.ports import ObjectStore
 
-__all__ = ["invoke_handler", "put_object", "task_resources"]
+__all__ = ["get_object", "invoke_handler", "put_object", "task_resources"]
 
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
@@ -20,14 +21,15 @@ def task_resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict
     """What stands behind the Resource ARNs of the tasks of our definitions.
 
     Args:
-        store: behind ``aws-sdk:s3:putObject``.
+        store: behind ``aws-sdk:s3:putObject`` and ``aws-sdk:s3:getObject``.
         substitutions: values for the definition's ``${Name}`` placeholders, other than functions.
 
     Returns:
-        :func:`invoke_handler` for ``lambda:invoke``, :func:`put_object` for ``aws-sdk:s3:putObject``.
+        :func:`invoke_handler` for ``lambda:invoke``, :func:`put_object` and :func:`get_object` for those of S3.
     """
     return {
         "arn:aws:states:::lambda:invoke": invoke_handler,
+        "arn:aws:states:::aws-sdk:s3:getObject": get_object(store, substitutions),
         "arn:aws:states:::aws-sdk:s3:putObject": put_object(store, substitutions),
     }
 
@@ -62,7 +64,7 @@ def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
 
     def put(parameters: asl.Json) -> object:
         assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
-        bucket = _PLACEHOLDER.sub(lambda match: substitutions[match[1]], str(parameters["Bucket"]))
+        bucket = _bucket(parameters, substitutions)
         body = parameters["Body"]
         data = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
         content_type = str(parameters.get("ContentType", "application/json"))
@@ -73,6 +75,34 @@ def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
         return {"ETag": f'"{etag}"'}
 
     return put
+
+
+def get_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable[[asl.Json], object]:
+    """``aws-sdk:s3:getObject``: read one object of text.
+
+    Args:
+        store: that holds the objects.
+        substitutions: values for the ``${Name}`` placeholders in a bucket's name.
+
+    Returns:
+        The function behind the ARN: it takes ``Bucket`` and ``Key``, and returns ``Body`` and ``ETag``, or fails with
+        ``S3.NoSuchKeyException``.
+    """
+
+    def get(parameters: asl.Json) -> object:
+        assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
+        ref = ImageRef(s3_bucket=_bucket(parameters, substitutions), s3_key=str(parameters["Key"]))
+        try:
+            found = store.read(ref)
+        except ImageNotFoundError as exc:
+            raise asl.TaskFailed("S3.NoSuchKeyException", str(exc)) from exc
+        return {"Body": found.data.decode(), "ETag": f'"{found.ref.etag}"'}
+
+    return get
+
+
+def _bucket(parameters: Mapping[str, asl.Json], substitutions: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: substitutions[match[1]], str(parameters["Bucket"]))
 
 
 def _other_places(key: str) -> list[str]:

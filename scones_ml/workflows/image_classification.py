@@ -6,7 +6,12 @@ r"""The workflow: serialize -> classify -> filter low confidence, each image end
         accepted     -> AcceptImage ----------------------------------------\
         not accepted -> ReviewImage (or RejectImage, which fails the run) ----+-> WriteOutcome
         broken or too large image -> ReadFailure -> IsGone -> QuarantineImage /
-        object gone or replaced   -> ReadFailure -> IsGone -> DropImage
+        object gone or replaced   -> ReadFailure -> IsGone -> FindAccepted -> FindReview -> FindQuarantined -> DropImage
+
+Events come more than once, and late: the object may be gone by then, although its outcome is there. So the outcome is
+looked for before an image is dropped, and duplicates of one version end alike. That costs nothing where the object is
+still there. An execution that looks while another one, which has read the object in time, has not written yet still
+drops it; the outcome that is then written stands.
 
 Error names come from the classes, so that what Step Functions matches on cannot drift from what the functions raise.
 """
@@ -26,10 +31,11 @@ THRESHOLD_ERROR = "THRESHOLD_CONFIDENCE_NOT_MET"
 
 TASK_SECONDS = 90
 """Longer than a function's own limit of 60 s, which is longer than its client's."""
-WRITE_SECONDS = 30  # for an object of some kilobytes: a call that hangs is tried again
+OUTCOME_SECONDS = 30  # for an object of some kilobytes: a call that hangs is tried again
 MACHINE_SECONDS = 900
 """Longer than three tasks with their retries."""
 
+_IMAGE_ID = "States.ArrayGetItem(States.StringSplit($.failure.errorMessage, ' '), 0)"
 _REASON = {"error.$": "$.error", "reason.$": "$.failure.errorMessage", "input.$": "$$.Execution.Input"}
 
 
@@ -126,25 +132,46 @@ def _failures() -> dict[str, asl.State]:
             next="IsGone",
         ),
         "IsGone": asl.Choice(
-            comment="What is gone is dropped, what is broken is kept",
-            choices=(asl.Comparison("$.error", "StringEquals", ImageNotFoundError.__name__, next="DropImage"),),
+            comment="What is broken is kept; what is gone may have its outcome already",
+            choices=(asl.Comparison("$.error", "StringEquals", ImageNotFoundError.__name__, next="FindAccepted"),),
             default="QuarantineImage",
         ),
+        "FindAccepted": _find("accepted", "FindReview"),
+        "FindReview": _find("review", "FindQuarantined"),
+        "FindQuarantined": _find("quarantined", "DropImage"),
         "QuarantineImage": asl.Pass(
             comment="Keep what cannot be read, with the reason",
             parameters={
                 "outcome": "quarantined",
-                "image_id.$": "States.ArrayGetItem(States.StringSplit($.failure.errorMessage, ' '), 0)",
+                "image_id.$": _IMAGE_ID,
                 **_REASON,
             },
             next="WriteOutcome",
         ),
         "DropImage": asl.Pass(
-            comment="The object is gone or was replaced: its newer version has an event of its own",
+            comment="The object is gone or was replaced, and has no outcome: a newer version has an event of its own",
             parameters={"outcome": "dropped", **_REASON},
             end=True,
         ),
     }
+
+
+def _find(outcome: str, otherwise: str) -> asl.Task:
+    """Where an earlier execution of the same object version has written its outcome, it is this execution's too."""
+    return asl.Task(
+        comment=f"An event that comes late: the image may be {outcome} already",
+        resource="arn:aws:states:::aws-sdk:s3:getObject",
+        parameters={
+            "Bucket": "${OutputBucketName}",
+            "Key.$": f"States.Format('outcomes/{outcome}/{{}}.json', {_IMAGE_ID})",
+        },
+        result_selector={"found.$": "States.StringToJson($.Body)"},
+        output_path="$.found",
+        timeout_seconds=OUTCOME_SECONDS,
+        retry=(retries.S3, retries.RARE),
+        catch=(asl.Catcher(error_equals=("S3.NoSuchKeyException",), result_path=None, next=otherwise),),
+        end=True,
+    )
 
 
 def _write() -> asl.Task:
@@ -158,7 +185,7 @@ def _write() -> asl.Task:
             "ContentType": "application/json",
         },
         result_path=None,
-        timeout_seconds=WRITE_SECONDS,
+        timeout_seconds=OUTCOME_SECONDS,
         retry=(retries.S3, retries.RARE),
         end=True,
     )
