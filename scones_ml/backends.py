@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from scones_ml import settings, steps
 from scones_ml.errors import ConfigurationError, ImageError
-from scones_ml.events import FAILED, RESULT, ImageRef, parse_object_uri
+from scones_ml.events import FAILED, RESULT, CreatedObject, ImageRef, parse_object_uri
 
 if TYPE_CHECKING:
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
@@ -178,9 +178,9 @@ def failed_execution(arn: str) -> FetchedExecution:
     return cast("FetchedExecution", _load("scones_ml.aws.executions:fetch_execution", arn))
 
 
-def start_execution(image: ImageRef) -> None:
+def start_execution(image: CreatedObject) -> None:
     """Start the state machine that SCONES_STATE_MACHINE names for one image; a duplicate is harmless."""
-    _executions(settings.state_machine()).start(image)
+    _executions(settings.state_machine()).start(image.ref, image.name)
 
 
 @lru_cache(maxsize=8)

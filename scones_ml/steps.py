@@ -19,6 +19,7 @@ from scones_ml import batches
 from scones_ml.errors import EventError, ImageError, ImageNotFoundError, ImageTooLargeError, InferenceError
 from scones_ml.events import (
     ClassifiedImage,
+    CreatedObject,
     FilteredImage,
     ImageBatch,
     ImageOutcome,
@@ -223,12 +224,12 @@ class Started:
         return {"batchItemFailures": [{"itemIdentifier": name} for name in self.failures]}
 
 
-def start_image_classification(event: object, start: Callable[[ImageRef], None]) -> Started:
+def start_image_classification(event: object, start: Callable[[CreatedObject], None]) -> Started:
     """Start one execution for each image whose creation an event tells of.
 
     Args:
         event: any start event; each record stands for itself, and so does each message of an SQS batch.
-        start: starts one execution; a duplicate must be harmless.
+        start: starts one execution, under :attr:`scones_ml.events.CreatedObject.name`; a duplicate must be harmless.
 
     Returns:
         How many were started, what was skipped, and which messages of an SQS batch failed, for any reason: they come
@@ -261,19 +262,18 @@ class _Begun(NamedTuple):
     errors: list[Exception]
 
 
-def _start_all(event: object, start: Callable[[ImageRef], None]) -> _Begun:
+def _start_all(event: object, start: Callable[[CreatedObject], None]) -> _Begun:
     """Start whatever can be started; one image's error does not stop the others."""
     found = start_event(event)
-    refs = [created.ref for created in found.created]
-    images = [ref for ref in refs if is_image_key(ref.s3_key)]
+    images = [created for created in found.created if is_image_key(created.ref.s3_key)]
     started, errors = 0, list[Exception](map(EventError, found.refused))
-    for ref in images:
+    for image in images:
         try:
-            start(ref)
+            start(image)
             started += 1
         except Exception as exc:
             errors.append(exc)
-    skipped = Counter(found.skipped) + Counter({"not an image": len(refs) - len(images)})
+    skipped = Counter(found.skipped) + Counter({"not an image": len(found.created) - len(images)})
     return _Begun(started, skipped, errors)
 
 

@@ -22,7 +22,7 @@ __all__ = ["EndedExecution", "FetchedExecution", "StateMachineExecutions", "fetc
 class _Client(Protocol):
     """What we need of a Step Functions client."""
 
-    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> object:  # noqa: A002, N803
+    def start_execution(self, **request: str) -> Mapping[str, Any]:
         """Start an execution, or raise ClientError."""
         ...
 
@@ -87,12 +87,12 @@ class StateMachineExecutions:
         self._arn = arn
         self._client = client or _default_client(config)
 
-    def start(self, image: ImageRef, name: str | None = None) -> str:
-        """Start the execution of one object version; it is named by it, so that a duplicate event is harmless.
+    def start(self, image: ImageRef, name: str | None) -> str:
+        """Start the execution of one object version, once for each name.
 
         Args:
             image: the object version.
-            name: of the execution; None for the image's id.
+            name: of the execution; None for a new one.
 
         Returns:
             The execution's ARN: of the one that is there already, where there is one of the name.
@@ -101,17 +101,16 @@ class StateMachineExecutions:
             TransientServiceError: throttled, or too many executions are open.
             ConfigurationError: no such state machine, or no permission.
         """
-        name = name or image.image_id
+        request = {"stateMachineArn": self._arn, "input": image.model_dump_json(exclude_none=True)}
         try:
             with translated(self._arn):
-                self._client.start_execution(
-                    stateMachineArn=self._arn, name=name, input=image.model_dump_json(exclude_none=True)
-                )
+                started = self._client.start_execution(**request, **({"name": name} if name else {}))
+                return str(started["executionArn"])
         except ConfigurationError as exc:
             if exc.code != "ExecutionAlreadyExists":
                 raise
         *place, _, machine = self._arn.split(":")[:7]  # no version or alias; AWS returns no ARN for a duplicate
-        return ":".join([*place, "execution", machine, name])
+        return ":".join([*place, "execution", machine, str(name)])
 
     def check(self) -> None:
         """Refuse a machine whose executions nobody can look at.

@@ -25,6 +25,7 @@ _MOST_ENVELOPES: Final = 3
 _MOST_LISTS: Final = 2
 _ID_CHARACTERS: Final = 100  # SQS gives 36
 _NAME_CHARACTERS: Final = 60
+_SEQUENCER: Final = re.compile(r"[0-9A-Fa-f]{1,39}")  # 16 or 18 digits; an execution's name holds 80 characters
 _CREATED: Final = "Object Created"
 # EventBridge's reasons for it; its other events have another reason, or none.
 _REASONS: Final = ("PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload")
@@ -44,6 +45,20 @@ class CreatedObject:
     ref: ImageRef
     size: int | None = None
     sequencer: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The name of the execution that this creation starts; None where it has to be a new one each time.
+
+        Every copy of an event has the same name, so that a duplicate starts nothing. An object that is written again has
+        another one: its version id tells, or its sequencer. Its etag does not, which is the same for the same bytes: an
+        image that was deleted before it could be read, and dropped, may come back.
+        """
+        if self.ref.version_id is not None:
+            return self.ref.image_id
+        if self.sequencer is not None and _SEQUENCER.fullmatch(self.sequencer):
+            return f"{self.ref.image_id}-{self.sequencer.lower()}"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
