@@ -159,7 +159,7 @@ def _failures() -> dict[str, asl.State]:
 def _find(outcome: str, otherwise: str) -> asl.Task:
     """Where an earlier execution of the same object version has written its outcome, it is this execution's too."""
     return asl.Task(
-        comment=f"An event that comes late: the image may be {outcome} already",
+        comment=f"A late event: the image may be in {outcome} already",
         resource="arn:aws:states:::aws-sdk:s3:getObject",
         parameters={
             "Bucket": "${OutputBucketName}",
@@ -168,7 +168,7 @@ def _find(outcome: str, otherwise: str) -> asl.Task:
         result_selector={"found.$": "States.StringToJson($.Body)"},
         output_path="$.found",
         timeout_seconds=OUTCOME_SECONDS,
-        retry=(retries.S3, retries.RARE),
+        retry=(retries.S3,),
         catch=(asl.Catcher(error_equals=("S3.NoSuchKeyException",), result_path=None, next=otherwise),),
         end=True,
     )

@@ -12,7 +12,7 @@ import pytest
 from scones_ml import backends, steps
 from scones_ml.aws.executions import StateMachineExecutions
 from scones_ml.errors import ConfigurationError, EventError, TransientServiceError
-from scones_ml.events import ImageRef, image_refs
+from scones_ml.events import CreatedObject, ImageRef, image_refs, start_event
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.testing import recorded_event, recorded_events, sqs_event
 
@@ -55,12 +55,13 @@ def machine(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 @pytest.mark.parametrize("name", STARTS)
 def test_every_start_event_starts_its_images(machine: Callable[[], dict[str, Any]], name: str) -> None:
-    """From every recorded shape, each image gets one execution, named by it, whose input names it again."""
+    """From every recorded shape, each image gets one execution, named by its creation, whose input names it again."""
     event = recorded_event(name)
     assert call(event) == {"batchItemFailures": []}
-    expected = {ref.image_id: ref.to_event() for ref in image_refs(event)}
-    assert machine() == expected
-    assert all(image_refs(document) == (ImageRef(**document),) for document in expected.values())
+    created, started = start_event(event).created, machine()
+    assert list(started.values()) == [image.ref.to_event() for image in created]
+    assert all(image.name in (None, name) for image, name in zip(created, started, strict=True))
+    assert all(image_refs(document) == (ImageRef(**document),) for document in started.values())
 
 
 def test_a_duplicate_event_starts_nothing_new(machine: Callable[[], dict[str, Any]]) -> None:
@@ -115,10 +116,10 @@ def test_one_throttled_start_sends_back_its_message_alone() -> None:
     """A message whose image cannot be started now comes again; the images of the others are started."""
     begun = []
 
-    def start(ref: ImageRef) -> None:
-        if ref.s3_key.endswith("50%25 off.png"):
+    def start(image: CreatedObject) -> None:
+        if image.ref.s3_key.endswith("50%25 off.png"):
             raise TransientServiceError("throttled")
-        begun.append(ref.s3_key)
+        begun.append(image.ref.s3_key)
 
     started = steps.start_image_classification(recorded_event("batch_sqs_mixed"), start)
     assert begun == ["test/50%25+off.png"]
@@ -132,4 +133,4 @@ def test_a_state_machine_that_is_not_there_is_named(
     """AWS's error arrives as ours, with the ARN."""
     arn = "arn:aws:states:us-east-1:123456789012:stateMachine:gone"
     with pytest.raises(ConfigurationError, match="stateMachine:gone: StateMachineDoesNotExist"):
-        StateMachineExecutions(arn).start(ImageRef(s3_bucket="b", s3_key="k"))
+        StateMachineExecutions(arn).start(ImageRef(s3_bucket="b", s3_key="k"), "name")

@@ -203,6 +203,14 @@ class Recorder:
         self.calls.add(Call(self.machine, "s3:PutObject", f"arn:aws:s3:::{OUTPUT}/{parameters['Key']}"))
         return {"ETag": '"0"'}
 
+    def get(self, parameters: asl.Json) -> object:
+        """Nothing is there, and S3 asks whether the caller may list the bucket before it says so."""
+        assert isinstance(parameters, Mapping)
+        assert parameters["Bucket"] == "${OutputBucketName}"
+        self.calls.add(Call(self.machine, "s3:GetObject", f"arn:aws:s3:::{OUTPUT}/{parameters['Key']}"))
+        self.calls.add(Call(self.machine, "s3:ListBucket", f"arn:aws:s3:::{OUTPUT}"))
+        raise asl.TaskFailed("S3.NoSuchKeyException")
+
     def list(self, parameters: asl.Json) -> object:
         assert isinstance(parameters, Mapping)
         bucket, prefix = str(parameters["Bucket"]), str(parameters["Prefix"])
@@ -213,6 +221,7 @@ class Recorder:
         self.machine = f"{machine}Role"
         resources = {
             "arn:aws:states:::lambda:invoke": self.invoke,
+            "arn:aws:states:::aws-sdk:s3:getObject": self.get,
             "arn:aws:states:::aws-sdk:s3:putObject": self.put,
             "arn:aws:states:::s3:putObject": self.put,
             "arn:aws:states:::s3:listObjectsV2": self.list,

@@ -96,7 +96,7 @@ def test_more_than_three_envelopes_are_refused(around: list[Callable[[Any], Any]
 @pytest.mark.parametrize("name", recorded_events("skipped_"))
 def test_what_creates_no_object_is_skipped(name: str) -> None:
     """Deletions, expirations, tags, restores, replications and tests start nothing, and are counted by their names."""
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     started = steps.start_image_classification(recorded_event(name), begun.append)
     assert (begun, started.images, started.failures) == ([], 0, {})
     assert sum(started.skipped.values()) == 1
@@ -142,7 +142,7 @@ def test_a_bare_detail_is_told_by_its_reason() -> None:
 @pytest.mark.parametrize("name", recorded_events("refused_"))
 def test_other_services_are_refused_by_name(name: str) -> None:
     """What comes from elsewhere is one line that says what it is and what is read; it starts nothing."""
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     with pytest.raises(EventError, match=r"^an? [A-Zs].* is not read: send an S3 notification, ") as caught:
         steps.start_image_classification([recorded_event(name)], begun.append)
     told = name.removeprefix("refused_").removeprefix("sns_").removeprefix("sqs_")
@@ -171,9 +171,9 @@ def test_no_document_raises_anything_else(document: object) -> None:
         events.image_refs(document)
     except EventError as exc:
         assert str(exc).isprintable()
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     started = steps.start_image_classification(sqs_event(document, GOOD), begun.append)
-    assert begun[-1] == ImageRef(**GOOD)
+    assert begun[-1] == CreatedObject(ImageRef(**GOOD))
     assert set(started.failures) <= {"00000000-0000-4000-8000-000000000001"}
 
 
@@ -181,11 +181,11 @@ def test_no_document_raises_anything_else(document: object) -> None:
 @given(record=JSON, place=st.integers(0, 2))
 def test_one_poisoned_record_leaves_the_others(record: object, place: int) -> None:
     """Any JSON as a record of a batch leaves the other messages started and deleted, or the whole batch comes again."""
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     batch: Any = sqs_event(GOOD, GOOD)
     batch["Records"].insert(place, record)
     started = steps.start_image_classification(batch, begun.append)
-    assert begun.count(ImageRef(**GOOD)) >= 2
+    assert begun.count(CreatedObject(ImageRef(**GOOD))) >= 2
     assert not {item["messageId"] for item in sqs_event(1, 2)["Records"]} & set(started.failures)  # type: ignore[attr-defined]
 
 
@@ -194,9 +194,9 @@ def test_a_body_of_any_kind_is_its_message_s_failure(body: object) -> None:
     """Numbers, nothing, and documents thousands of levels deep are named by their message; the others start."""
     batch: Any = sqs_event(GOOD, GOOD)
     batch["Records"][0]["body"] = body
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     started = steps.start_image_classification(batch, begun.append)
-    assert begun == [ImageRef(**GOOD)]
+    assert begun == [CreatedObject(ImageRef(**GOOD))]
     assert list(started.failures) == ([] if body == [] else ["00000000-0000-4000-8000-000000000001"])
 
 
@@ -205,9 +205,9 @@ def test_a_failure_without_an_id_brings_the_batch_again(message_id: object) -> N
     """What cannot be named is an empty identifier: Lambda then sends the whole batch again, and nothing is lost."""
     batch: Any = sqs_event("not JSON", GOOD)
     batch["Records"][0]["messageId"] = message_id
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     started = steps.start_image_classification(batch, begun.append)
-    assert begun == [ImageRef(**GOOD)]
+    assert begun == [CreatedObject(ImageRef(**GOOD))]
     assert started.to_event() == {"batchItemFailures": [{"itemIdentifier": ""}]}
     batch["Records"][0]["body"] = json.dumps(GOOD)  # what succeeds needs no name
     assert steps.start_image_classification(batch, begun.append).to_event() == {"batchItemFailures": []}
@@ -218,7 +218,7 @@ def test_messages_of_one_id_are_all_read() -> None:
     batch: Any = sqs_event(GOOD, "not JSON", GOOD)
     for record in batch["Records"]:
         record["messageId"] = "same"
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     started = steps.start_image_classification(batch, begun.append)
     assert (len(begun), started.images, list(started.failures)) == (2, 2, ["same"])
 
@@ -228,10 +228,10 @@ def test_whatever_starting_raises_is_one_message_s_failure(error: Exception) -> 
     """An image whose execution cannot be started, for any reason, brings its message again and no other."""
     begun: list[str] = []
 
-    def start(ref: ImageRef) -> None:
-        if ref.s3_key == "bad.png":
+    def start(image: CreatedObject) -> None:
+        if image.ref.s3_key == "bad.png":
             raise error
-        begun.append(ref.s3_key)
+        begun.append(image.ref.s3_key)
 
     both = [GOOD | {"s3_key": "bad.png"}, GOOD]
     started = steps.start_image_classification(sqs_event(both, GOOD), start)
@@ -245,10 +245,10 @@ def test_whatever_starting_raises_is_one_message_s_failure(error: Exception) -> 
 def test_a_list_of_pipes_is_answered_message_by_message() -> None:
     """EventBridge Pipes sends a queue's messages as a list, and reads the same partial answer."""
     records = sqs_event("not JSON", GOOD)["Records"]
-    begun: list[ImageRef] = []
+    begun: list[CreatedObject] = []
     answer = steps.start_image_classification(records, begun.append).to_event()
     assert answer == {"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000001"}]}
-    assert begun == [ImageRef(**GOOD)]
+    assert begun == [CreatedObject(ImageRef(**GOOD))]
 
 
 @pytest.mark.parametrize("name", ["start_s3_notification", "start_eventbridge", "start_sqs_sns"])

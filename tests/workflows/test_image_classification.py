@@ -59,9 +59,16 @@ class Backend:
         self.written[parameters["Key"]] = parameters["Body"]
         return {"ETag": '"e"'}
 
+    def get(self, parameters: Json) -> Json:
+        assert parameters["Bucket"] == "${OutputBucketName}"
+        if parameters["Key"] not in self.written:
+            raise asl.TaskFailed("S3.NoSuchKeyException", "The specified key does not exist.")
+        return {"Body": json.dumps(self.written[parameters["Key"]])}
+
     def run(self, machine: asl.StateMachine | None = None) -> asl.Execution:
         resources: dict[str, Callable[[Json], object]] = {
             "arn:aws:states:::lambda:invoke": self.invoke,
+            "arn:aws:states:::aws-sdk:s3:getObject": self.get,
             "arn:aws:states:::aws-sdk:s3:putObject": self.put,
         }
         return asl.run(machine or image_classification(), START, resources=resources, sleep=self.waits.append, seed=1)
@@ -149,6 +156,16 @@ def test_an_object_that_is_gone_is_dropped_after_one_retry(state: str) -> None:
     }
 
 
+@pytest.mark.parametrize("place", ["accepted", "review", "quarantined"])
+def test_an_object_that_is_gone_ends_as_it_did_before(place: str) -> None:
+    """An event that comes once more, after its object is gone, ends with the outcome that is there already."""
+    backend = Backend(SerializeImageData=[ImageNotFoundError(f"{ID} is gone")] * 2)
+    before = {"image_id": ID, "outcome": place, "s3_key": "a.png"}
+    backend.written[f"outcomes/{place}/{ID}.json"] = before
+    assert backend.run().output == before
+    assert list(backend.written) == [f"outcomes/{place}/{ID}.json"]
+
+
 def test_an_object_that_appears_at_the_second_look_is_classified() -> None:
     """One ImageNotFoundError alone costs a retry and nothing else."""
     backend = Backend(SerializeImageData=[ImageNotFoundError(f"{ID} is gone")])
@@ -212,7 +229,7 @@ def test_every_task_and_the_machine_have_ordered_timeouts() -> None:
     """Every task has a time limit, and the machine's is longer than any of them."""
     for machine in (image_classification(), image_classification("fail")):
         limits = [state.timeout_seconds for state in machine.states.values() if isinstance(state, asl.Task)]
-        assert len(limits) == 4
+        assert len(limits) == 7
         assert all(isinstance(limit, int) and limit < machine.timeout_seconds for limit in limits)
 
 
