@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from scones_ml import asl
 from scones_ml.errors import ImageNotFoundError
 from scones_ml.events import PLACES, ImageRef
 from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
+from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ObjectStore
 
-__all__ = ["get_object", "invoke_handler", "put_object", "task_resources"]
+__all__ = ["get_object", "invoke_handler", "put_object", "task_resources", "workspace_resources"]
 
-_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+_PUT: Final = "arn:aws:states:::aws-sdk:s3:putObject"
+_PLACEHOLDER: Final = re.compile(r"\$\{(\w+)\}")
 
 
 def task_resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, Callable[[asl.Json], object]]:
@@ -30,8 +33,30 @@ def task_resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict
     return {
         "arn:aws:states:::lambda:invoke": invoke_handler,
         "arn:aws:states:::aws-sdk:s3:getObject": get_object(store, substitutions),
-        "arn:aws:states:::aws-sdk:s3:putObject": put_object(store, substitutions),
+        _PUT: put_object(store, substitutions),
     }
+
+
+def workspace_resources(
+    store: DirectoryObjectStore, substitutions: Mapping[str, str]
+) -> dict[str, Callable[[asl.Json], object]]:
+    """As :func:`task_resources`, but an outcome takes the place of one that its image has elsewhere.
+
+    The new one is written first: killed in between, both are there, and the later one counts. Runs side by side take
+    turns, so that none removes what another one has just written.
+    """
+    resources = task_resources(store, substitutions)
+    put = resources[_PUT]
+
+    def put_alone(parameters: asl.Json) -> object:
+        assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
+        with store.alone():
+            answer = put(parameters)
+            for elsewhere in _other_places(str(parameters["Key"])):
+                store.delete(_bucket(parameters, substitutions), elsewhere)
+        return answer
+
+    return resources | {_PUT: put_alone}
 
 
 def invoke_handler(parameters: asl.Json) -> object:
@@ -58,8 +83,7 @@ def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
 
     Returns:
         The function behind the ARN: it takes ``Bucket``, ``Key``, ``Body`` (text, or JSON to be written as such) and
-        ``ContentType``, and returns the ``ETag``. Where it writes an outcome the image is from now on: one in another
-        place goes.
+        ``ContentType``, and returns the ``ETag``.
     """
 
     def put(parameters: asl.Json) -> object:
@@ -68,10 +92,7 @@ def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
         body = parameters["Body"]
         data = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
         content_type = str(parameters.get("ContentType", "application/json"))
-        key = str(parameters["Key"])
-        etag = store.write(bucket, key, data.encode(), content_type)
-        for earlier in _other_places(key):  # only now: killed in between, both are there, and the later one counts
-            store.delete(bucket, earlier)
+        etag = store.write(bucket, str(parameters["Key"]), data.encode(), content_type)
         return {"ETag": f'"{etag}"'}
 
     return put

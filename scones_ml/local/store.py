@@ -8,11 +8,12 @@ cannot: hold both ``a`` and ``a/b``.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
@@ -117,6 +118,18 @@ class DirectoryObjectStore:
                 folder.rmdir()
             except OSError:  # not empty, or not there
                 break
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other process or thread is in such a block of this store, and keep them out until its end."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self._root, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def has_bucket(self, bucket: str) -> bool:
         """Whether a bucket holds anything."""

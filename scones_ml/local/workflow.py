@@ -11,7 +11,7 @@ from typing import cast
 
 from scones_ml import asl, workflows
 from scones_ml.errors import ConfigurationError
-from scones_ml.local.resources import task_resources
+from scones_ml.local.resources import workspace_resources
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, WorkflowModel, WorkflowRequest
 from scones_ml.settings import labels_text, threshold_text
@@ -37,7 +37,7 @@ class LocalWorkflowRunner:
 
     def _results(self, request: WorkflowRequest, environment: Mapping[str, str]) -> Iterator[ImageResult]:
         definition = workflows.image_classification()
-        tasks = task_resources(DirectoryObjectStore(self._buckets), {"OutputBucketName": request.output_bucket})
+        tasks = workspace_resources(DirectoryObjectStore(self._buckets), {"OutputBucketName": request.output_bucket})
         begin = time.perf_counter()
         for image in request.images:
             started = time.perf_counter()
@@ -75,7 +75,7 @@ def redrive(
     Raises:
         WorkflowError: the execution did not fail, or its history does not fit the definition.
     """
-    behind = task_resources(DirectoryObjectStore(buckets), {}) | dict(tasks or {})
+    behind = workspace_resources(DirectoryObjectStore(buckets), {}) | dict(tasks or {})
     with variables(_model_environment(model) if model else {}):
         return asl.redrive(
             cast("Mapping[str, asl.Json]", execution), resources=behind, definition=definition, on_event=on_event
