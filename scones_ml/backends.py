@@ -132,13 +132,14 @@ def batch_classifier() -> BatchClassifier[object]:
     return cast("BatchClassifier[object]", classifier())
 
 
-def result_exists(bucket: str, key: str) -> bool:
+def result_exists(bucket: str, key: str, store: ObjectStore | None = None) -> bool:
     """Whether the store holds this result of a batch, and no later one of images in it that failed.
 
     It asks by listing, for which no right to read is needed. Of times within one second S3 does not tell the later:
     then the batch is done once more.
     """
-    written = {found.key: found.modified for found in object_store().list(bucket, key.removesuffix(RESULT))}
+    listed = (store or object_store()).list(bucket, key.removesuffix(RESULT))
+    written = {found.key: found.modified for found in listed}
     failed = written.get(key.removesuffix(RESULT) + FAILED)
     return key in written and (failed is None or failed < written[key])
 

@@ -304,16 +304,20 @@ def classify_batch(
         TransientServiceError: the store or the classifier is throttled: the batch may be tried again.
     """
 
-    def prepare(ref: ImageRef) -> Pixels:
-        data = read(ref).data
-        return batches.decoded(lambda: classifier.prepare(data, policy))
+    def prepare(ref: ImageRef) -> tuple[ImageRef, Pixels] | ImageOutcome:
+        """The pixels, and the version that they are: a listing names none."""
+        found = read(ref)
+        try:
+            return found.ref, batches.decoded(lambda: classifier.prepare(found.data, policy))
+        except ImageError as exc:
+            return batches.unclassified(found.ref, exc)
 
     def classify(images: Sequence[tuple[ImageRef, Pixels]]) -> list[ImageOutcome]:
         answers = classifier.predict_many([image for _, image in images], [ref.image_id for ref, _ in images])
         return [_verdict(ref, answer, classifier, threshold) for (ref, _), answer in zip(images, answers, strict=True)]
 
     prepared = batches.prepare_each(batch, prepare, readers)
-    images = [(ref, one) for ref, one in zip(batch, prepared, strict=True) if not isinstance(one, ImageOutcome)]
+    images = [one for one in prepared if not isinstance(one, ImageOutcome)]
     answered = iter(batches.answer_each(images, classify))
     outcomes = tuple(one if isinstance(one, ImageOutcome) else next(answered) for one in prepared)
     blank = ImageRef(s3_bucket="blank", s3_key="blank.png")
