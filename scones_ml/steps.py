@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 from scones_ml import batches
 from scones_ml.errors import EventError, ImageError, ImageNotFoundError, ImageTooLargeError, InferenceError
 from scones_ml.events import (
+    UNDECIDED,
     ClassifiedImage,
     CreatedObject,
     FilteredImage,
@@ -326,12 +327,12 @@ def classify_batch(
 
 
 def batch_results(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> Iterator[tuple[str, str]]:
-    """What is to be written of a batch: keys, and JSON Lines of one image a line; images that failed come last."""
-    failed = [one for one in outcomes if one.outcome == "failed"]
-    if len(failed) < len(outcomes) or not outcomes:
-        yield batch.result_key, json_lines([one for one in outcomes if one.outcome != "failed"])
-    if failed:
-        yield batch.failed_key, json_lines(failed)
+    """What is to be written of a batch: keys, and JSON Lines of one image a line; what is undecided comes last."""
+    undecided = [one for one in outcomes if one.outcome in UNDECIDED]
+    if len(undecided) < len(outcomes) or not outcomes:
+        yield batch.result_key, json_lines([one for one in outcomes if one.outcome not in UNDECIDED])
+    if undecided:
+        yield batch.failed_key, json_lines(undecided)
 
 
 def json_lines(outcomes: Sequence[ImageOutcome]) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "FAILED",
     "PLACES",
     "RESULT",
+    "UNDECIDED",
     "ClassifiedImage",
     "FilteredImage",
     "ImageBatch",
@@ -31,7 +32,10 @@ __all__ = [
 
 RESULT: Final = ".jsonl"
 FAILED: Final = ".failed.jsonl"
-"""How keys of a batch's results end: of what was decided, and of images that failed, which a later run tries again."""
+"""How keys of a batch's results end: of what was decided, and of what was not, which a later run tries again."""
+
+UNDECIDED: Final = ("dropped", "failed")
+"""Outcomes that decide nothing: what could not be read may be mended, and an object that is gone may come back."""
 
 PLACES: Final = ("accepted", "review", "quarantined")
 """Where outcomes are, ``outcomes/PLACE/IMAGE_ID.json``: a version is in one of them; of two the later counts."""
@@ -222,7 +226,7 @@ class ImageBatch(_Wire):
 
     @property
     def failed_key(self) -> str:
-        """``bulk/RUN/BATCH_ID.failed.jsonl``: those that failed, if any; written after :attr:`result_key`."""
+        """``bulk/RUN/BATCH_ID.failed.jsonl``: those that are undecided, if any; written after :attr:`result_key`."""
         return f"bulk/{self.run}/{self.batch_id}{FAILED}"
 
 

@@ -140,7 +140,7 @@ class _Batches:
     Attributes:
         finished_before: images that another process has finished meanwhile.
         errors: of images whose batch failed, by key.
-        failed: keys of what was written of images that failed.
+        failed: keys of what was written of images that are undecided.
     """
 
     def __init__(self, store: WorkspaceObjectStore, waiting: Sequence[ImageRef], done: Callable[[int], None]) -> None:
@@ -172,7 +172,7 @@ class _Batches:
         report = cast("Mapping[str, Mapping[str, Mapping[str, int]]]", answer)["Payload"]
         with self._lock:
             self.finished_before += report["counts"].get("finished_before", 0)
-            if report["counts"].get("failed"):
+            if any(report["counts"].get(outcome) for outcome in events.UNDECIDED):
                 self.failed.add(str(report["result_key"]).removesuffix(events.RESULT) + events.FAILED)
             for key in keys:
                 self.errors.pop(key, None)
@@ -189,7 +189,7 @@ def _version(image: ImageRef | ImageOutcome) -> _Version:
 
 
 def _is_decided(outcome: ImageOutcome | None) -> bool:
-    return outcome is not None and outcome.outcome != "failed"
+    return outcome is not None and outcome.outcome not in events.UNDECIDED
 
 
 def _result(
@@ -205,7 +205,7 @@ def _result(
     failed = {
         ref.s3_key: (outcome and outcome.reason) or errors.get(ref.s3_key, "its batch was not classified")
         for ref, outcome in zip(refs, outcomes, strict=True)
-        if not _is_decided(outcome)
+        if outcome is None or outcome.outcome == "failed"
     }
     return BulkResult(
         run=run,

@@ -1,0 +1,8 @@
+"""The fakes of this folder, which is no package, by their names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
