@@ -3,7 +3,7 @@
 # make parity  AWS's and MXNet's own packages on our requests, source, models and files, each in its own environment;
 #              make parity-sdk, -training, -serving (needs Java 17) or -recordio alone
 # make reliability   what takes longer than `make test` may (12 minutes): every kind of image with its peak of memory and
-#              time, tests marked `reliability`, and every reader fuzzed for 20 seconds
+#              time, tests marked `reliability`, such as 50,000 scenarios of events, and every reader fuzzed for 20 s
 # make fuzz    readers of foreign files, fed with damaged input; options: SECONDS=600 for each target, TARGET=images, SEED=7
 #
 # Each sets up .venv first (Python 3.11 or newer), and only when something changed.

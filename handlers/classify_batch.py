@@ -19,7 +19,6 @@ def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[st
         policy, threshold, readers = settings.image_policy(), settings.threshold(), settings.readers()
         classifier = backends.batch_classifier()
         outcomes = steps.classify_batch(batch.images, backends.read_object, classifier, policy, threshold, readers)
-        for key, lines in steps.batch_results(batch, outcomes):
-            backends.write_result(batch.output_bucket, key, lines)
+        backends.write_result(batch.output_bucket, *steps.batch_results(batch, outcomes))
     logger.info("classified", extra={"batch_id": batch.batch_id, "images": len(batch.images)})
     return steps.batch_report(batch, outcomes)

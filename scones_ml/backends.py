@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from scones_ml import settings, steps
 from scones_ml.errors import ConfigurationError, ImageError
-from scones_ml.events import FAILED, RESULT, CreatedObject, ImageRef, parse_object_uri
+from scones_ml.events import CreatedObject, ImageRef, parse_object_uri
 
 if TYPE_CHECKING:
     from scones_ml.aws.executions import FetchedExecution, StateMachineExecutions
@@ -133,15 +133,14 @@ def batch_classifier() -> BatchClassifier[object]:
 
 
 def result_exists(bucket: str, key: str, store: ObjectStore | None = None) -> bool:
-    """Whether the store holds this result of a batch, and no later one of images in it that failed.
+    """Whether the store holds this result; asks by listing, for which no right to read is needed.
 
-    It asks by listing, for which no right to read is needed. Of times within one second S3 does not tell the later:
-    then the batch is done once more.
+    Args:
+        bucket: where results are.
+        key: the result's.
+        store: None for the one that SCONES_OBJECT_STORE names.
     """
-    listed = (store or object_store()).list(bucket, key.removesuffix(RESULT))
-    written = {found.key: found.modified for found in listed}
-    failed = written.get(key.removesuffix(RESULT) + FAILED)
-    return key in written and (failed is None or failed < written[key])
+    return any(found.key == key for found in (store or object_store()).list(bucket, key))
 
 
 def write_result(bucket: str, key: str, lines: str) -> None:

@@ -11,7 +11,7 @@ import binascii
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
@@ -326,13 +326,18 @@ def classify_batch(
     return outcomes
 
 
-def batch_results(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> Iterator[tuple[str, str]]:
-    """What is to be written of a batch: keys, and JSON Lines of one image a line; what is undecided comes last."""
-    undecided = [one for one in outcomes if one.outcome in UNDECIDED]
-    if len(undecided) < len(outcomes) or not outcomes:
-        yield batch.result_key, json_lines([one for one in outcomes if one.outcome not in UNDECIDED])
-    if undecided:
-        yield batch.failed_key, json_lines(undecided)
+def batch_results(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> tuple[str, str]:
+    """What is to be written of a batch: one object, so that no crash leaves half of it.
+
+    Returns:
+        Its key, which says whether a later run has to do the batch again, and JSON Lines of one image a line.
+    """
+    return _result_key(batch, outcomes), json_lines(outcomes)
+
+
+def _result_key(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> str:
+    undecided = any(one.outcome in UNDECIDED for one in outcomes)
+    return batch.failed_key if undecided else batch.result_key
 
 
 def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
@@ -352,7 +357,8 @@ def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> 
     counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes or ())
     if outcomes is None:
         counts["finished_before"] = len(batch.images)
-    report: dict[str, object] = {"batch_id": batch.batch_id, "result_key": batch.result_key, "counts": dict(counts)}
+    key = _result_key(batch, outcomes or ())
+    report: dict[str, object] = {"batch_id": batch.batch_id, "result_key": key, "counts": dict(counts)}
     unlike = sum(outcome.reason == UNLIKE for outcome in outcomes or ())
     failed = {one.s3_key: one.reason for one in outcomes or () if one.outcome == "failed"}
     named = dict(itertools.islice(failed.items(), _NAMED))

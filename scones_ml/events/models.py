@@ -32,7 +32,7 @@ __all__ = [
 
 RESULT: Final = ".jsonl"
 FAILED: Final = ".failed.jsonl"
-"""How keys of a batch's results end: of what was decided, and of what was not, which a later run tries again."""
+"""How keys of a batch's results end: of one that is decided, and of one that is not: a later run does it again."""
 
 UNDECIDED: Final = ("dropped", "failed")
 """Outcomes that decide nothing: what could not be read may be mended, and an object that is gone may come back."""
@@ -226,7 +226,7 @@ class ImageBatch(_Wire):
 
     @property
     def failed_key(self) -> str:
-        """``bulk/RUN/BATCH_ID.failed.jsonl``: those that are undecided, if any; written after :attr:`result_key`."""
+        """``bulk/RUN/BATCH_ID.failed.jsonl``: in place of :attr:`result_key`, where any of them is undecided."""
         return f"bulk/{self.run}/{self.batch_id}{FAILED}"
 
 

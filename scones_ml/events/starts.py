@@ -50,9 +50,9 @@ class CreatedObject:
     def name(self) -> str | None:
         """The name of the execution that this creation starts; None where it has to be a new one each time.
 
-        Every copy of an event has the same name, so that a duplicate starts nothing. An object that is written again has
-        another one: its version id tells, or its sequencer. Its etag does not, which is the same for the same bytes: an
-        image that was deleted before it could be read, and dropped, may come back.
+        Every copy of an event has the same name, so that a duplicate starts nothing. An object that is written again
+        has another one: its version id tells, or its sequencer. Its etag does not, which is the same for the same
+        bytes: an image that was deleted before it could be read, and dropped, may come back.
         """
         if self.ref.version_id is not None:
             return self.ref.image_id

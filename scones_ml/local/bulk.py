@@ -38,6 +38,7 @@ from scones_ml.ports import (
     failures_in_words,
     no_progress,
 )
+from scones_ml.steps import json_lines
 from scones_ml.verdicts import UNLIKE
 
 __all__ = ["LocalBulkRunner"]
@@ -85,8 +86,16 @@ class LocalBulkRunner:
             raise ExecutionFailedError(failure, failures_in_words(result.failed, count, result.images))
         for document in documents - batches.failed:  # what failed before has an outcome of this run by now
             if document.endswith(events.FAILED):
-                self._store.delete(BUCKETS.output, document)
+                self._keep_decided(document)
         return result
+
+    def _keep_decided(self, document: str) -> None:
+        """Leave of an earlier batch that was not decided what was, for its other images are elsewhere by now."""
+        decided = [one for one in self._lines(document) if _is_decided(one)]
+        if decided:
+            key = document.removesuffix(events.FAILED) + events.RESULT
+            self._store.write(BUCKETS.output, key, json_lines(decided).encode(), "application/jsonl")
+        self._store.delete(BUCKETS.output, document)
 
     def _list(self, bucket: str, prefix: str) -> list[ImageRef]:
         refs = [
@@ -172,8 +181,8 @@ class _Batches:
         report = cast("Mapping[str, Mapping[str, Mapping[str, int]]]", answer)["Payload"]
         with self._lock:
             self.finished_before += report["counts"].get("finished_before", 0)
-            if any(report["counts"].get(outcome) for outcome in events.UNDECIDED):
-                self.failed.add(str(report["result_key"]).removesuffix(events.RESULT) + events.FAILED)
+            if str(report["result_key"]).endswith(events.FAILED):
+                self.failed.add(str(report["result_key"]))
             for key in keys:
                 self.errors.pop(key, None)
             self._count += len(keys)

@@ -83,7 +83,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @given(st.lists(st.sampled_from(sorted(MAKERS)), min_size=1, max_size=10), st.sets(st.integers(0, 9)))
 @settings(max_examples=25)
 def test_any_mix_of_files_is_reconciled_in_bulk(tiny_model: Path, kinds: list[str], mended: set[int]) -> None:
-    """Whatever lies in a folder, each file has one outcome; a second run tries what failed or was gone, and nothing else."""
+    """Whatever lies in a folder, each file has one outcome; a second run tries what failed or was gone alone."""
     with tempfile.TemporaryDirectory() as scratch:
         photos, workspace = Path(scratch, "photos"), Path(scratch, "workspace")
         photos.mkdir()

@@ -117,7 +117,7 @@ class S3Client:
             "LastModified": _moment(found.modified),
         }
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str) -> dict[str, Any]:
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_about: object) -> dict[str, Any]:
         def put() -> dict[str, Any]:
             return {"ETag": f'"{self._buckets[Bucket].put(Key, Body).etag}"'}
 

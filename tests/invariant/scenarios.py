@@ -9,24 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from world import (
-    CONTENTS,
-    THRESHOLDS,
-    Action,
-    Bulk,
-    Delete,
-    Deliver,
-    Fault,
-    Faults,
-    Rerun,
-    Run,
-    Scenario,
-    Shape,
-    Upload,
-)
-
-LENGTH: Final = 32
-"""Bytes of a scenario: five actions or so."""
+from actions import Action, Bulk, Delete, Deliver, Fault, Faults, Rerun, Run, Scenario, Shape, Upload
+from photos import CONTENTS, THRESHOLDS
 
 T = TypeVar("T")
 

@@ -9,160 +9,30 @@ the execution may break off before or after it, and anything else may happen mea
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from io import BytesIO
-from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
+from actions import Action, Bulk, Delete, Deliver, Faults, Rerun, Run, Shape, Upload
 from botocore.exceptions import ReadTimeoutError
 from fake_s3 import Bucket, S3Client, Versioning, refusal
-from PIL import Image
+from photos import CONTENTS, POLICY, THRESHOLDS, Classifier, serialized
 
-from scones_ml import asl, backends, events, images, steps, workflows
+from scones_ml import asl, backends, events, steps, workflows
 from scones_ml.aws.executions import StateMachineExecutions
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.errors import SconesError, TransientServiceError
 from scones_ml.events import ImageRef
 from scones_ml.local.resources import get_object, put_object
 from scones_ml.ports import StoredObject
-from scones_ml.settings import ImagePolicy
 
 INPUT, OUTPUT = "photos", "results"
-PLACES: Final = ("accepted", "review", "quarantined")
-THRESHOLDS: Final = (0.9, 0.5)
-"""Of the deployed model, and of another one that somebody tries: "doubtful" then passes."""
-
-Shape = Literal["notification", "rule", "etag", "bare"]
-"""How an event tells of an object: as S3 notifies, as EventBridge tells, or with no more than an input transformer
-leaves: bucket and key, with or without the etag."""
 
 T = TypeVar("T")
 
 
 class _Killed(BaseException):
     """A function breaks off, whatever it catches."""
-
-
-# What is uploaded ------------------------------------------------------------------------------------------------
-
-
-def _png(red: int) -> bytes:
-    held = BytesIO()
-    Image.new("RGB", (4, 4), (red, 0, 0)).save(held, "PNG")
-    return held.getvalue()
-
-
-POLICY = ImagePolicy(image_size=4)
-CONTENTS: Final[Mapping[str, bytes]] = MappingProxyType(
-    {"confident": _png(250), "doubtful": _png(100), "large": _png(200), "broken": b"\x89PNG\r\n\x1a\n, and no more"}
-)
-"""What is uploaded, by the label that it gets; "large" does not fit into a state, "broken" is quarantined."""
-LABELS: Final = ("confident", "doubtful", "large")
-_NORMALISED: Final = {images.normalise(CONTENTS[label], POLICY).png: label for label in LABELS}
-_CONFIDENCE: Final = {"confident": 0.98, "doubtful": 0.6, "large": 0.94}
-
-
-def place_of(content: str, threshold: float) -> str:
-    """Where an image belongs."""
-    if content == "broken":
-        return "quarantined"
-    return "accepted" if _CONFIDENCE[content] >= threshold else "review"
-
-
-_serialized = lru_cache(maxsize=256)(steps.serialize_image_data)  # decoding would be a fifth of the time
-
-
-@lru_cache(maxsize=16)
-def _normalised(data: bytes, policy: ImagePolicy) -> bytes:
-    return images.normalise(data, policy).png
-
-
-# What happens ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What goes wrong at the n-th call of an execution, or of a delivery.
-
-    Attributes:
-        call: its number, from 0.
-        kind: ``throttled`` for so many calls; ``lost``: done, but nobody hears of it; broken off ``before`` or
-            ``after`` the call; nothing, but for what happens ``meanwhile``.
-        times: how many calls are throttled.
-        meanwhile: what happens just before the call.
-    """
-
-    call: int
-    kind: Literal["throttled", "lost", "before", "after", "meanwhile"]
-    times: int = 1
-    meanwhile: Action | None = None
-
-
-Faults = tuple[Fault, ...]
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An object is written, over what has its key; an event about it is on its way."""
-
-    key: int
-    content: str
-    shape: Shape = "notification"
-
-
-@dataclass(frozen=True)
-class Delete:
-    """An object is deleted; with `purge` its newest version for good."""
-
-    key: int
-    purge: bool = False
-
-
-@dataclass(frozen=True)
-class Deliver:
-    """Some of the events arrive, not for the first time perhaps; what they start runs now, or `later`."""
-
-    events: tuple[int, ...]
-    faults: Faults = ()
-    queued: bool = True
-    later: bool = False
-
-
-@dataclass(frozen=True)
-class Run:
-    """An execution that waits to run, or that broke off, goes on."""
-
-    number: int
-    faults: Faults = ()
-
-
-@dataclass(frozen=True)
-class Rerun:
-    """Somebody runs an object version again, with one of `THRESHOLDS`."""
-
-    event: int
-    threshold: int
-    faults: Faults = ()
-
-
-@dataclass(frozen=True)
-class Bulk:
-    """All that is there is classified in batches, or what is left of it."""
-
-    faults: Faults = ()
-
-
-Action = Upload | Delete | Deliver | Run | Rerun | Bulk
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What happens to one bucket, in order."""
-
-    versioning: Versioning
-    actions: tuple[Action, ...]
 
 
 @dataclass
@@ -257,41 +127,14 @@ RUN: Final = "november"
 ARN: Final = "arn:aws:states:us-east-1:111122223333:stateMachine:images"
 
 
-# The world -------------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class _Frame:
-    """What is going on: its faults, and how many calls it has made."""
+    """What is going on: its faults, how many calls it has made, and whether it is inside of a function."""
 
     faults: Faults
     execution: Execution | None = None
     kills: bool = False
     calls: int = 0
-
-
-class _Classifier:
-    """Knows the images by their pixels."""
-
-    labels = LABELS
-    model = "endpoint:world"
-
-    def __init__(self, call: Callable[[str, str, Callable[[], Any]], Any]) -> None:
-        self._call = call
-
-    def prepare(self, data: bytes, policy: ImagePolicy) -> bytes:
-        return _normalised(data, policy)
-
-    def predict_many(self, images: Sequence[bytes], image_ids: Sequence[str]) -> list[tuple[float, ...]]:
-        return [self.predict(image, image_id=name) for image, name in zip(images, image_ids, strict=True)]
-
-    def predict(self, image: bytes, *, image_id: str) -> tuple[float, ...]:
-        return self._call("InvokeEndpoint", image_id, lambda: self._probabilities(image))
-
-    def _probabilities(self, image: bytes) -> tuple[float, ...]:
-        label = _NORMALISED.get(image, "doubtful")  # a blank one, by which a batch tells whether the model answers
-        rest = (1 - _CONFIDENCE[label]) / 2
-        return tuple(_CONFIDENCE[label] if name == label else rest for name in LABELS)
 
 
 class World:
@@ -302,12 +145,14 @@ class World:
         executions: all of them, in the order of their starts.
         written: when outcomes were written, by the identity of the version.
         bulk: the last bulk run.
+        uncovered: keys whose older version may be there again, of which S3 tells nobody.
         now: seconds; each call takes one.
     """
 
     def __init__(self, versioning: Versioning) -> None:
         self.now = 0
         self.bulk: asl.Execution | None = None
+        self.uncovered: set[str] = set()
         self.contents: dict[str, str] = {}
         self.executions: list[Execution] = []
         self.written: dict[str, list[Written]] = {}
@@ -319,7 +164,7 @@ class World:
         self._frames = [_Frame(())]
         self._store = S3ObjectStore(S3Client({INPUT: self.photos, OUTPUT: self.results}, self._call))  # type: ignore[arg-type]
         self._executions = StateMachineExecutions(ARN, client=self)  # type: ignore[arg-type]
-        self._classifier = _Classifier(self._call)
+        self._classifier = Classifier(self._call)
         self._resources = {
             "arn:aws:states:::lambda:invoke": self._invoke,
             "arn:aws:states:::s3:listObjectsV2": self._list,
@@ -336,6 +181,7 @@ class World:
             case Delete():
                 current = self.photos.current(_key(action.key))
                 if current is not None:
+                    self.uncovered |= {_key(action.key)} if action.purge else set()
                     self.photos.delete(_key(action.key), current.version_id if action.purge else None)
             case Deliver():
                 if self.announced:
@@ -468,11 +314,16 @@ class World:
         handler = self._functions[function]
 
         def invoke() -> object:
+            self._frames[-1].kills = True
             try:
                 return {"Payload": handler(self, payload), "StatusCode": 200}
+            except _Killed:
+                raise asl.TaskFailed("BrokenOff") from None
             except SconesError as error:  # as Lambda reports it
                 name = type(error).__name__
                 raise asl.TaskFailed(name, json.dumps({"errorMessage": str(error), "errorType": name})) from error
+            finally:
+                self._frames[-1].kills = False
 
         return self._call("Invoke", function, invoke)
 
@@ -481,7 +332,7 @@ class World:
 
     def _serialize(self, event: Any) -> object:
         stored = self._read(events.image_ref(event))
-        image = _serialized(stored, POLICY)
+        image = serialized(stored, POLICY)
         if stored.data == CONTENTS["large"]:
             image = image.model_copy(update={"image_data": ""})
         return image.to_event()
@@ -500,8 +351,8 @@ class World:
         if not backends.result_exists(OUTPUT, batch.result_key, self._store):
             threshold = THRESHOLDS[0]
             outcomes = steps.classify_batch(batch.images, self._read, self._classifier, POLICY, threshold, 1)
-            for key, lines in steps.batch_results(batch, outcomes):
-                self._store.write(OUTPUT, key, lines.encode(), "application/jsonl")
+            key, lines = steps.batch_results(batch, outcomes)
+            self._store.write(OUTPUT, key, lines.encode(), "application/jsonl")
         return steps.batch_report(batch, outcomes)
 
     _functions: Final[Mapping[str, Callable[[World, Any], object]]] = {
