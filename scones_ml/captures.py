@@ -12,6 +12,7 @@ import base64
 import io
 import json
 import math
+import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,10 +28,12 @@ from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import ImageRef, parse_uri
 from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 from scones_ml.ports import ObjectStore
+from scones_ml.printable import printable
 
 __all__ = [
     "Capture",
     "CaptureWriter",
+    "NotCaptured",
     "Payload",
     "Skipped",
     "capture_key",
@@ -47,6 +50,7 @@ _LONGEST_LINE = 2 * 2 * ENDPOINT_REQUEST_BYTES * 4 // 3
 _BUFFER = 2**18  # bytes; lines are long
 _LATENCY = "latency_ms="
 _MODEL = re.compile(r"model=(sha256:[0-9a-f]{64})")  # callers have models of their own, of cameras for example
+_NOT_CAPTURED = "notCaptured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,29 @@ class Skipped:
     file: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NotCaptured:
+    """Requests that were answered and could not be recorded; a line of its own in a capture file.
+
+    SageMaker writes no such line. Readers skip it, with this as the reason.
+
+    Attributes:
+        requests: how many.
+        since: when the first was answered, UTC.
+        until: when the last was.
+        reason: of the last, as the system says it.
+    """
+
+    requests: int
+    since: datetime
+    until: datetime
+    reason: str
+
+    def __str__(self) -> str:
+        what = "1 request was" if self.requests == 1 else f"{self.requests:,} requests were"
+        return f"{what} not captured from {_seconds(self.since)} to {_seconds(self.until)}: {printable(self.reason)}"
+
+
 def read_captures(source: str | Path, store: ObjectStore | None = None) -> Iterator[Capture | Skipped]:
     """Read data capture, oldest first; broken lines are reported, never dropped in silence.
 
@@ -168,7 +195,8 @@ def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Cap
             yield Skipped(number, f"the line {exc}" if whole else f"cut off after {len(line):,} characters", file)
             continue
         try:
-            yield _parse(record)
+            lost = _not_captured(record)
+            yield _parse(record) if lost is None else Skipped(number, str(lost), file)
         except (ValueError, OverflowError) as exc:
             yield Skipped(number, f"not a capture record: {exc}", file)
 
@@ -233,7 +261,8 @@ def capture_key(endpoint: str, time: datetime) -> str:
 class CaptureWriter:
     """Appends records to files below a folder; a new file starts with every hour of UTC.
 
-    Each record is one write in append mode and is on its way to the disk when ``write`` returns.
+    Each record is on its way to the disk when ``write`` returns. One that does not fit is taken back whole, so that
+    the next one does not stand on its line.
     """
 
     def __init__(self, folder: Path, endpoint: str) -> None:
@@ -251,14 +280,40 @@ class CaptureWriter:
 
         Returns:
             The file it went to.
+
+        Raises:
+            OSError: it could not be written.
         """
+        return self._append(_line(capture), now)
+
+    def write_not_captured(self, lost: NotCaptured, now: datetime) -> Path:
+        """Append how many requests could not be recorded; see :meth:`write`."""
+        fields = {"requests": lost.requests, "since": _seconds(lost.since), "until": _seconds(lost.until)}
+        return self._append(json.dumps({_NOT_CAPTURED: fields | {"reason": lost.reason}}) + "\n", now)
+
+    def _append(self, line: str, now: datetime) -> Path:
         hour = f"{now.astimezone(UTC):%Y/%m/%d/%H}"
         if hour != self._hour:
             self._file, self._hour = self._folder / capture_key(self._endpoint, now), hour
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(_line(capture))
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            _write_whole(file, line.encode())
+        finally:
+            os.close(file)
         return self._file
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    """Append data to an open file, or nothing."""
+    size = os.fstat(file).st_size
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    except OSError:
+        os.ftruncate(file, size)
+        raise
 
 
 def _parse(record: object) -> Capture:
@@ -274,6 +329,18 @@ def _parse(record: object) -> Capture:
         inference_id=None if inference_id is None else str(inference_id),
         custom_attributes=_attributes(metadata.get("customAttributes")),
     )
+
+
+def _not_captured(record: object) -> NotCaptured | None:
+    if not isinstance(record, dict) or _NOT_CAPTURED not in record:
+        return None
+    fields = _object(record, _NOT_CAPTURED)
+    since, until = (datetime.fromisoformat(_text(fields, name)) for name in ("since", "until"))
+    return NotCaptured(int(str(fields.get("requests"))), since, until, _text(fields, "reason"))
+
+
+def _seconds(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _object(fields: object, name: str) -> Mapping[str, object]:
@@ -313,7 +380,7 @@ def _line(capture: Capture) -> str:
         metadata["customAttributes"] = list(capture.custom_attributes)
     if capture.inference_id is not None:
         metadata["inferenceId"] = capture.inference_id
-    metadata["inferenceTime"] = f"{capture.inference_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    metadata["inferenceTime"] = _seconds(capture.inference_time)
     record = {
         "captureData": {
             "endpointInput": _side(capture.input, "INPUT"),

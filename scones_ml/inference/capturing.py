@@ -1,0 +1,89 @@
+"""What the endpoint keeps of its requests, and what it could not keep.
+
+An answer does not depend on its record, as in SageMaker. Records that could not be written (the disk is full, the
+folder is read-only) are counted; the count goes to the capture file, where ``scones monitor`` shows it, and to the log
+as soon as there is room.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scones_ml.captures import Capture, CaptureWriter, NotCaptured, Payload
+from scones_ml.inference.error_log import ErrorLog
+
+__all__ = ["CaptureOptions", "Capturing"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOptions:
+    """Which requests are captured, and where to.
+
+    Attributes:
+        writer: appends to the capture files.
+        percentage: share of the requests that is kept, 0..100.
+    """
+
+    writer: CaptureWriter
+    percentage: int = 100
+
+
+class Capturing:
+    """Keeps requests; threads may share it.
+
+    Args:
+        options: which, and where to.
+        log: of what could not be written.
+        now: the time, UTC.
+    """
+
+    def __init__(
+        self, options: CaptureOptions, log: ErrorLog, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._options = options
+        self._log = log
+        self._now = now
+        self._random = random.Random(0)  # noqa: S311 - draws which requests are captured
+        self._lock = threading.Lock()
+        self._lost: NotCaptured | None = None
+
+    def keep(
+        self, sent: Payload, answered: Payload, inference_id: str | None, custom_attributes: tuple[str, ...]
+    ) -> None:
+        """Capture a request, if it is drawn."""
+        with self._lock:
+            if self._random.random() * 100 >= self._options.percentage:
+                return
+            now = self._now()
+            capture = Capture(str(uuid.uuid4()), now, sent, answered, inference_id, custom_attributes)
+            try:
+                self._tell(now)
+                self._options.writer.write(capture, now)
+            except OSError as exc:
+                self._lose(now, exc.strerror or type(exc).__name__)
+
+    def close(self) -> None:
+        """Say what has not been said yet."""
+        with self._lock:
+            try:
+                self._tell(self._now())
+            except OSError as exc:
+                self._log.say("lost at the end", f"{self._lost}: {exc.strerror}")
+
+    def _lose(self, now: datetime, reason: str) -> None:
+        self._log.say("capture", f"the request was not captured: {reason}")
+        lost = self._lost
+        self._lost = NotCaptured(lost.requests + 1 if lost else 1, lost.since if lost else now, now, reason)
+
+    def _tell(self, now: datetime) -> None:
+        """Write what was lost; raises OSError while there is still no room for it."""
+        if self._lost is None:
+            return
+        self._options.writer.write_not_captured(self._lost, now)
+        lost, self._lost = self._lost, None
+        self._log.say("captures again", f"{lost}; requests are captured again")
