@@ -132,9 +132,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class NotCaptured:
-    """Requests that were answered and could not be recorded; a line of its own in a capture file.
-
-    SageMaker writes no such line. Readers skip it, with this as the reason.
+    """Requests that were answered and could not be recorded: a line of ours, which readers skip with this as reason.
 
     Attributes:
         requests: how many.
@@ -261,8 +259,7 @@ def capture_key(endpoint: str, time: datetime) -> str:
 class CaptureWriter:
     """Appends records to files below a folder; a new file starts with every hour of UTC.
 
-    Each record is on its way to the disk when ``write`` returns. One that does not fit is taken back whole, so that
-    the next one does not stand on its line.
+    A record is on its way to the disk when ``write`` returns; of one that does not fit nothing stays.
     """
 
     def __init__(self, folder: Path, endpoint: str) -> None:

@@ -14,17 +14,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from scones_ml.errors import ImageTooLargeError, InvalidImageError
+from scones_ml.errors import ImageError, ImageTooLargeError, InvalidImageError
 from scones_ml.images.directories import tiff_header
 from scones_ml.images.header import MEMORY, Header, check_metadata, draft_scale
+from scones_ml.images.signatures import image_format
 
-__all__ = ["read_header", "scan_end", "without_ancillary"]
+__all__ = ["is_small", "read_header", "scan_end", "without_ancillary"]
 
 _MOST_SEGMENTS: Final = 10_000
 _MOST_CHUNKS: Final = 50_000  # of a PNG: 25 MB in chunks of 512 bytes
 _MOST_SCANS: Final = 100  # encoders write about ten
 _SCAN_PIXELS: Final = 1_000_000_000  # scans x pixels: each scan passes over the whole image
 _RLE_BYTES: Final = 2_000_000  # Pillow decodes run lengths in Python
+
+_SMALL_PIXELS: Final = 256 * 256
+_SMALL_BYTES: Final = 4 * _SMALL_PIXELS
 
 _MARKER: Final = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)  # not stuffing, not a restart
 _EOI, _SOS = 0xD9, 0xDA
@@ -51,6 +55,15 @@ def read_header(data: bytes, source_format: str, size: int) -> Header | None:
         return walk(data, size)
     except (struct.error, LookupError, ValueError, ArithmeticError) as exc:
         raise InvalidImageError(f"broken {source_format}: it is cut short: copy or save it again") from exc
+
+
+def is_small(data: bytes) -> bool:
+    """Whether a file is decoded in a few milliseconds: at most 256 x 256 pixels, by its header."""
+    try:
+        header = read_header(data, image_format(data) or "", 0) if len(data) <= _SMALL_BYTES else None
+    except ImageError:
+        return False
+    return header is not None and header.width * header.height <= _SMALL_PIXELS
 
 
 @dataclass(frozen=True, slots=True)

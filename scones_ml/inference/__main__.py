@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scones_ml.captures import CaptureWriter
-from scones_ml.errors import MissingExtraError, SconesError
+from scones_ml.errors import SconesError
 from scones_ml.inference.listening import listen
 from scones_ml.inference.liveness import prove_life
 from scones_ml.inference.model import load_model, read_card
@@ -55,19 +55,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
-    try:
-        import uvicorn
-    except ModuleNotFoundError as exc:
-        raise MissingExtraError("uvicorn", "serve") from exc
-    from scones_ml.inference.server import CaptureOptions, application
+    from scones_ml.inference.callers import Callers
+    from scones_ml.inference.capturing import CaptureOptions
+    from scones_ml.inference.error_log import ErrorLog
+    from scones_ml.inference.http_server import run
+    from scones_ml.inference.server import application
 
-    capture = None
+    capture, log = None, ErrorLog()
     if options.captures is not None:
         writer = CaptureWriter(options.captures, options.name)
         capture = CaptureOptions(writer, options.capture_percentage)
-    app = application(options.name, lambda: load_model(options.model), capture)
-    config = uvicorn.Config(app, log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    app = application(options.name, lambda: load_model(options.model), capture, log)
+    run(app, listener, Callers(options.host).refusal, log)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@
 Images come as image/png, image/jpeg or application/x-image; their first bytes decide what they are. Errors of the
 runtime path have SageMaker's shape: HTTP 424 ModelError with OriginalStatusCode, 400 ValidationError.
 
+Web pages are refused (:mod:`scones_ml.inference.callers`), and clients are bounded in what they take
+(:class:`scones_ml.inference.client_limits.Limits`).
+
 Each answer says how long it took, in milliseconds, and which model gave it, as SageMaker lets a container say things:
 the custom attributes ``latency_ms`` and ``model``, which data capture keeps beside the caller's own.
 """
@@ -19,18 +22,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
-import sys
+import os
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
 
-from scones_ml.captures import Capture, CaptureWriter, Payload
-from scones_ml.errors import ImageError, ImageTooLargeError, MissingExtraError, SconesError
+from scones_ml.captures import Payload
+from scones_ml.errors import ImageError, ImageTooLargeError, InferenceError, MissingExtraError, SconesError
+from scones_ml.images.headers import is_small
+from scones_ml.inference.capturing import CaptureOptions, Capturing
+from scones_ml.inference.error_log import ErrorLog
 from scones_ml.inference.model import OnnxClassifier
+from scones_ml.inference.timing import warm_up
 from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 
 if TYPE_CHECKING:
@@ -38,7 +42,6 @@ if TYPE_CHECKING:
 
 try:
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 except ModuleNotFoundError as exc:
@@ -48,19 +51,9 @@ __all__ = ["CaptureOptions", "application"]
 
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureOptions:
-    """Which requests are captured, and where to.
-
-    Attributes:
-        writer: appends to the capture files.
-        percentage: share of the requests that is kept, 0..100.
-    """
-
-    writer: CaptureWriter
-    percentage: int = 100
+_QUICK: Final = (
+    0.003  # seconds that a model may take for others to wait for it: a thread costs a tenth of a millisecond
+)
 
 
 class _Answer(Exception):  # noqa: N818
@@ -71,33 +64,41 @@ class _Answer(Exception):  # noqa: N818
         self.status = status
 
 
-def application(name: str, load: Callable[[], OnnxClassifier], capture: CaptureOptions | None = None) -> Starlette:
+def application(
+    name: str,
+    load: Callable[[], OnnxClassifier],
+    capture: CaptureOptions | None = None,
+    log: ErrorLog | None = None,
+) -> Starlette:
     """Build the ASGI application of one endpoint.
 
     Args:
         name: the endpoint's name.
         load: loads the model; called once, in a thread, when the server starts.
         capture: where to keep requests; None keeps none.
+        log: of what went wrong; standard error when None.
     """
-    endpoint = _Endpoint(name, load, capture)
+    endpoint = _Endpoint(name, load, Capturing(capture, log or ErrorLog()) if capture else None)
     return Starlette(
         routes=[
             Route("/ping", endpoint.ping),
             Route("/invocations", endpoint.invoke, methods=["POST"]),
             Route("/endpoints/{name}/invocations", endpoint.invoke_by_name, methods=["POST"]),
         ],
+        exception_handlers={Exception: _failed},
         lifespan=endpoint.lifespan,
     )
 
 
 class _Endpoint:
-    def __init__(self, name: str, load: Callable[[], OnnxClassifier], capture: CaptureOptions | None) -> None:
+    def __init__(self, name: str, load: Callable[[], OnnxClassifier], capturing: Capturing | None) -> None:
         self._name = name
         self._load = load
         self._model: OnnxClassifier | None = None
+        self._quick = False
         self._failure = ""
-        self._capture = capture
-        self._random = random.Random(0)  # noqa: S311 - draws which requests are captured
+        self._capturing = capturing
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "images")
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -105,12 +106,20 @@ class _Endpoint:
         loading = asyncio.create_task(self._load_model())
         yield
         await loading
+        self._threads.shutdown()
+        if self._capturing:
+            self._capturing.close()
 
     async def _load_model(self) -> None:
         try:
-            self._model = await run_in_threadpool(self._load)
+            self._model, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, self._loaded)
+            self._quick = seconds <= _QUICK
         except SconesError as exc:
             self._failure = str(exc)
+
+    def _loaded(self) -> tuple[OnnxClassifier, float]:
+        model = self._load()
+        return model, warm_up(model)
 
     async def ping(self, _request: Request) -> Response:
         """200 when the model is there, 503 while it loads, 500 with the reason when it cannot be loaded."""
@@ -139,41 +148,43 @@ class _Endpoint:
         return response
 
     async def _predict(self, request: Request) -> Response:
-        if self._model is None:
+        model = self._model
+        if model is None:
             raise _Answer(503, self._failure or "the model is not loaded yet")
         content_type = request.headers.get("content-type", "application/x-image")
         if content_type.partition(";")[0].strip() not in CONTENT_TYPES:
             raise _Answer(415, f"content type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
         image = await _body(request)
+        answer, said = await self._work(lambda: self._classify(model, request.headers, content_type, image), image)
+        return Response(answer, media_type="application/json", headers={_ATTRIBUTES: said})
+
+    async def _work(self, work: Callable[[], tuple[bytes, str]], image: bytes) -> tuple[bytes, str]:
+        """Do the work of a request: here when it is quick, since threads that take turns in Python cost more."""
+        if self._quick and is_small(image):
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _classify(
+        self, model: OnnxClassifier, headers: Mapping[str, str], content_type: str, image: bytes
+    ) -> tuple[bytes, str]:
+        """The answer to an image and what is said of it; both are captured."""
         started = time.perf_counter()
         try:
-            probabilities = await run_in_threadpool(self._model.predict, image)
+            probabilities = model.predict(image)
         except ImageTooLargeError as exc:
             raise _Answer(413, str(exc)) from exc
         except ImageError as exc:
             raise _Answer(400, str(exc)) from exc
+        except InferenceError as exc:
+            raise _Answer(500, str(exc)) from exc
         answer = json.dumps(probabilities).encode()
-        said = (f"latency_ms={1000 * (time.perf_counter() - started):.2f}", f"model={self._model.model}")
-        self._keep(request, Payload(content_type, image), Payload("application/json", answer), said)
-        return Response(answer, media_type="application/json", headers={_ATTRIBUTES: ",".join(said)})
-
-    def _keep(self, request: Request, sent: Payload, answered: Payload, said: tuple[str, ...]) -> None:
-        if self._capture is None or self._random.random() * 100 >= self._capture.percentage:
-            return
-        now = datetime.now(UTC)
-        asked = request.headers.get(_ATTRIBUTES)
-        capture = Capture(
-            event_id=str(uuid.uuid4()),
-            inference_time=now,
-            input=sent,
-            output=answered,
-            inference_id=request.headers.get("x-amzn-sagemaker-inference-id"),
-            custom_attributes=(*(asked.split(",") if asked else ()), *said),
-        )
-        try:
-            self._capture.writer.write(capture, now)
-        except OSError as exc:  # as in SageMaker, an answer does not depend on its record
-            print(f"scones: the request was not captured: {exc.strerror}", file=sys.stderr, flush=True)  # noqa: T201
+        said = (f"latency_ms={1000 * (time.perf_counter() - started):.2f}", f"model={model.model}")
+        if self._capturing:
+            asked = headers.get(_ATTRIBUTES)
+            attributes = (*(asked.split(",") if asked else ()), *said)
+            sent, answered = Payload(content_type, image), Payload("application/json", answer)
+            self._capturing.keep(sent, answered, headers.get("x-amzn-sagemaker-inference-id"), attributes)
+        return answer, ",".join(said)
 
 
 async def _body(request: Request) -> bytes:
@@ -185,6 +196,11 @@ async def _body(request: Request) -> bytes:
             raise _Answer(413, f"the request is larger than {ENDPOINT_REQUEST_BYTES:,} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def _failed(_request: Request, _exc: Exception) -> Response:
+    """Answer when whatever an image or a model leads to was not foreseen; the server logs it."""
+    return JSONResponse({"message": "the request could not be answered: see the log"}, status_code=500)
 
 
 def _service_error(status: int, code: str, body: dict[str, object]) -> Response:

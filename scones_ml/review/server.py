@@ -60,6 +60,7 @@ def serve(app: Starlette, listener: socket.socket) -> None:
     """Serve until Ctrl-C, which ends in KeyboardInterrupt once the answers under way are kept."""
     config = uvicorn.Config(
         app,
+        http="h11",  # it bounds what headers may take
         lifespan="off",  # there is none, and a second Ctrl-C would tell its traceback
         log_level="error",
         access_log=False,

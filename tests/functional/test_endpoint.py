@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -28,7 +29,7 @@ from PIL import Image
 
 from scones_ml import lifecycle
 from scones_ml.aws.classifier import SageMakerClassifier
-from scones_ml.captures import Capture, read_captures
+from scones_ml.captures import Capture, Skipped, read_captures
 from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError, TransientServiceError
 from scones_ml.inference.model import load_model
 from scones_ml.local.backend import LocalBackend
@@ -376,3 +377,75 @@ def test_a_model_leaves_nothing_in_the_home_folder(tiny_model: Path, tmp_path: P
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null", "Content-Type": "text/plain"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_web_pages_are_refused_and_not_captured(endpoint: Endpoint, headers: dict[str, str]) -> None:
+    """What a page in a browser sends, by either path, is refused with 403, and nothing of it is kept."""
+    before = len(recorded(endpoint))
+    for path in ("invocations", "endpoints/bikes/invocations"):
+        request = urllib.request.Request(
+            f"{endpoint.url}/{path}", make_image(1), {"Content-Type": "image/png"} | headers
+        )
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=10)
+        assert caught.value.code == 403
+        caught.value.close()
+    assert len(recorded(endpoint)) == before
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux alone")
+def test_on_a_full_disk_answers_go_on(tiny_model: Path, tmp_path: Path) -> None:
+    """While neither captures nor log take a byte every request is answered; then the count is in both."""
+    with (tmp_path / "log").open("wb") as log:
+        command = [sys.executable, "-m", "scones_ml.inference", str(tiny_model), "--port", "0"]
+        command += ["--captures", str(tmp_path / "captures")]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert server.stdout is not None
+        url = f"http://127.0.0.1:{json.loads(server.stdout.readline())['port']}"
+        while post(f"{url}/invocations", make_image(0), "image/png")[0] == 503:
+            pass
+        (file,) = (tmp_path / "captures").rglob("*.jsonl")
+        captured = file.read_bytes()
+        unlimited = resource.RLIM_INFINITY
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, unlimited))
+        assert {post(f"{url}/invocations", make_image(n), "image/png")[0] for n in range(20)} == {200}
+        assert file.read_bytes() == captured
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        assert post(f"{url}/invocations", make_image(0), "image/png")[0] == 200
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0
+        server.stdout.close() if server.stdout else None
+    skipped = [row.reason for row in read_captures(tmp_path / "captures") if isinstance(row, Skipped)]
+    assert [reason.split(" from ")[0] for reason in skipped] == ["20 requests were not captured"]
+    assert "20 requests were not captured from" in (tmp_path / "log").read_text()
+
+
+def test_a_stopped_endpoint_answers_what_it_has_begun(tiny_model: Path) -> None:
+    """After SIGTERM a request whose last byte is still missing is read and answered; then the process ends with 0."""
+    command = [sys.executable, "-m", "scones_ml.inference", str(tiny_model), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        port = json.loads(server.stdout.readline())["port"]
+        while post(f"http://127.0.0.1:{port}/invocations", make_image(0), "image/png")[0] == 503:
+            pass
+        image = make_image(3)
+        with socket.create_connection(("127.0.0.1", port), 20) as client:
+            head = f"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(image)}\r\n\r\n"
+            client.sendall(head.encode() + image[:-1])
+            post(f"http://127.0.0.1:{port}/invocations", image, "image/png")  # by now the other has come, too
+            server.terminate()
+            client.sendall(image[-1:])
+            assert client.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+        assert server.wait(20) == 0

@@ -1,0 +1,140 @@
+"""What stands before the endpoint's application: it gets whole requests alone, of those who may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from scones_ml.errors import MissingExtraError
+from scones_ml.inference.client_limits import Limits
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+try:
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response
+except ModuleNotFoundError as exc:
+    raise MissingExtraError("starlette", "serve") from exc
+
+__all__ = ["Gate", "Refusal"]
+
+Refusal = Callable[[Mapping[str, str]], "str | None"]
+
+
+class Gate:
+    """An ASGI application before another one: refuses what is not to be answered, and reads bodies within limits.
+
+    Args:
+        app: answers requests.
+        refusal: says of a request's headers why it is refused with 403, None when it is not.
+        limits: what clients may take.
+
+    Attributes:
+        held: bytes of all bodies.
+    """
+
+    def __init__(self, app: ASGIApp, refusal: Refusal, limits: Limits) -> None:
+        self._app = app
+        self._refusal = refusal
+        self._limits = limits
+        self._coming: dict[asyncio.Timeout, int] = {}  # bytes of the bodies that are still coming; the oldest first
+        self.held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            self._check(request)
+            body = await self._body(request)
+        except ClientDisconnect:
+            return
+        except HTTPException as exc:
+            response = JSONResponse({"message": exc.detail}, exc.status_code, {"connection": "close"})
+        else:
+            await self._answer(scope, body, send)
+            return
+        await self._refuse(response, request, send)  # when the exception is gone, which keeps what has come of a body
+
+    def _check(self, request: Request) -> None:
+        """Refuse what the head rules out."""
+        scope, pairs, hosts = request.scope, request.headers.raw, request.headers.getlist("host")
+        size = (
+            len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(name) + len(value) for name, value in pairs)
+        )
+        if size > self._limits.head_bytes or len(pairs) > self._limits.headers:
+            raise HTTPException(431, self._limits.too_large_a_head)
+        if len(hosts) > 1 or (not hosts and scope["http_version"] != "1.0"):
+            raise HTTPException(400, "a request names one host")
+        if reason := self._refusal(request.headers):
+            raise HTTPException(403, reason)
+        self._check_size(int(request.headers.get("content-length", "0")))
+
+    def _check_size(self, count: int) -> None:
+        if count > self._limits.body_bytes:
+            raise HTTPException(413, f"the request is larger than {self._limits.body_bytes:,} bytes")
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body; it is held from then on."""
+        body = bytearray()
+        dropped = False
+        try:
+            async with asyncio.timeout(self._limits.body_seconds) as coming:
+                self._coming[coming] = 0
+                try:
+                    async for part in request.stream():
+                        body += part
+                        self._check_size(len(body))
+                        self._hold(coming, len(part))
+                finally:
+                    dropped = coming not in self._coming
+                    self.held -= self._coming.pop(coming, 0)
+        except TimeoutError as exc:
+            if dropped:
+                raise HTTPException(503, "too many bytes are on their way at once: try again") from exc
+            raise HTTPException(408, "the request took too long to come") from exc
+        self.held += len(body)
+        return bytes(body)
+
+    def _hold(self, coming: asyncio.Timeout, count: int) -> None:
+        """Account for bytes that have come; the body that has been coming for the longest gives way when it must."""
+        if coming in self._coming:
+            self._coming[coming] += count
+            self.held += count
+        while self.held > self._limits.held_bytes and self._coming:
+            oldest = next(iter(self._coming))
+            self.held -= self._coming.pop(oldest)
+            if not oldest.expired():
+                oldest.reschedule(0)
+        if coming not in self._coming:
+            raise TimeoutError
+
+    async def _answer(self, scope: Scope, body: bytes, send: Send) -> None:
+        asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return asked.pop() if asked else {"type": "http.disconnect"}
+
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.held -= len(body)
+
+    async def _refuse(self, response: Response, request: Request, send: Send) -> None:
+        """Answer at once, and close when the client has stopped sending: closed before, it would not read why."""
+
+        async def begin(message: Message) -> None:
+            await send({**message, "more_body": True})
+
+        await response(request.scope, request.receive, begin)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.linger_seconds):
+                while (await request.receive()).get("more_body"):
+                    pass
+        await send({"type": "http.response.body"})
