@@ -69,14 +69,18 @@ def adopt(places: Sequence[Backend], yes: bool) -> None:
 
 
 def in_words(taken: Sequence[Takings]) -> str:
-    """``"1 endpoint, 280 images, 100 of them not reviewed yet"``; empty when nothing is taken."""
+    """``"1 endpoint, 280 images, 100 of them not reviewed yet"``; empty when nothing is taken.
+
+    Images of a folder that was run in bulk are not in the store: ``"1 image, outcomes of 4 not reviewed yet"``.
+    """
     kinds: Counter[str] = sum((Counter(one.kinds) for one in taken), Counter())
     images, unreviewed = sum(one.images for one in taken), sum(one.unreviewed or 0 for one in taken)
     outcomes = sum(one.outcomes for one in taken)
     words = [_counted(count, kind) for kind, count in sorted(kinds.items())]
     words += [_counted(images, "image")] if images else []
     words += [_counted(outcomes, "outcome")] if outcomes else []
-    return ", ".join([*words, f"{unreviewed:,} of them not reviewed yet"] if unreviewed else words)
+    waiting = f"{unreviewed:,} of them" if unreviewed <= max(images, outcomes) else f"outcomes of {unreviewed:,}"
+    return ", ".join([*words, f"{waiting} not reviewed yet"] if unreviewed else words)
 
 
 def _counted(count: int, what: str) -> str:

@@ -15,9 +15,11 @@ import pytest
 from scones_ml import dataset, lifecycle
 from scones_ml.claims import MARKER, claimed
 from scones_ml.cli import main
+from scones_ml.cli.cleaning import in_words
 from scones_ml.dataset.synthetic import draw_png
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import FilteredImage
+from scones_ml.lifecycle import Takings
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.plans import Change, Plan, execute, mark_workspace, recorded
@@ -76,6 +78,21 @@ def test_a_person_is_asked(
     monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
     assert main(["cleanup"]) == (0 if answer == "y" else 1)
     assert Path(".scones/buckets").exists() == (answer == "n")
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"),
+    [
+        (Takings({"endpoint": 1}, images=280, unreviewed=100), "1 endpoint, 280 images, 100 of them not reviewed yet"),
+        (Takings({}, outcomes=3, unreviewed=2), "3 outcomes, 2 of them not reviewed yet"),
+        (Takings({}, images=1, unreviewed=4), "1 image, outcomes of 4 not reviewed yet"),
+        (Takings({"half-made model": 2}), "2 half-made models"),
+        (Takings({}), ""),
+    ],
+)
+def test_what_goes_is_counted_in_words(taken: Takings, words: str) -> None:
+    """Images that lie elsewhere, and only their outcomes here, are not counted among the images that go."""
+    assert in_words([taken]) == words
 
 
 def test_what_was_reviewed_needs_no_question(reviews: list[FilteredImage], capsys: pytest.CaptureFixture[str]) -> None:

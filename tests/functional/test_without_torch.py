@@ -64,7 +64,7 @@ def test_every_verb_but_training_from_scratch(folder: Path) -> None:
         "cost",
         "status",
         "doctor",
-        "cleanup",
+        "cleanup --yes",
     )
     assert [answer for answer in answers if answer["code"]] == []
     assert "recipe head: photographs" in str(answers[1]["said"])
