@@ -36,12 +36,21 @@ def test_violations_are_told_from_chance(simulation: ModuleType, middle: float, 
     assert abs(simulation.below(right, accepted, 0.95) - true) < 0.05 < raw
 
 
-@pytest.mark.parametrize("count", [5, 12])
-def test_copies_of_an_image_are_in_one_fold(simulation: ModuleType, count: int) -> None:
+@pytest.mark.parametrize("name", ["5", "12"])
+def test_copies_of_an_image_are_in_one_fold(simulation: ModuleType, name: str) -> None:
     """Each class has its number of labels; drawn with replacement, an image is in one fold only."""
     labels = np.repeat(np.arange(3), 12)
-    rows, folds = simulation.draw(labels, count, 0)
-    assert np.bincount(labels[rows]).tolist() == [count] * 3
-    assert (len(np.unique(rows)) < len(rows)) == (count == 12)
+    rows, folds = simulation.draw(labels, name, 0)
+    assert np.bincount(labels[rows]).tolist() == [int(name)] * 3
+    assert (len(np.unique(rows)) < len(rows)) == (name == "12")
     for row in np.unique(rows):
         assert len(np.unique(folds[rows == row])) == 1
+
+
+def test_copies_are_dropped_from_what_was_drawn(simulation: ModuleType) -> None:
+    """Without copies a data set holds the same images in the same folds, each once."""
+    labels = np.repeat(np.arange(3), 12)
+    rows, folds = simulation.draw(labels, "12", 0)
+    kept, alone = simulation.draw(labels, "12 without copies", 0)
+    assert sorted(kept) == sorted(set(rows))
+    assert dict(zip(kept, alone, strict=True)) == dict(zip(rows, folds, strict=True))
