@@ -20,7 +20,10 @@ try:
 except ModuleNotFoundError as exc:
     raise MissingExtraError("uvicorn and httptools", "serve") from exc
 
-__all__ = ["Connection"]
+__all__ = ["ALONE", "Connection"]
+
+ALONE: Final = "scones_ml.alone"
+"""The ASGI extension of a request while its client is the only one."""
 
 _LAST_MOMENT: Final = 0.2  # seconds for a request that an idle client has just sent when the server is stopped
 
@@ -83,6 +86,7 @@ class Connection(HttpToolsProtocol):
         if not self._answered:
             raise ValueError("a request before the answer to the one before")
         super().on_message_begin()
+        self.scope["extensions"] = {ALONE: {}} if len(self.connections) == 1 else {}
         self._begun = True
         self._wait(self._limits.head_seconds)
 

@@ -26,16 +26,17 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from scones_ml.captures import Payload
 from scones_ml.errors import ImageError, ImageTooLargeError, InferenceError, MissingExtraError, SconesError
 from scones_ml.images.headers import is_small
 from scones_ml.inference.capturing import CaptureOptions, Capturing
+from scones_ml.inference.connection import ALONE
 from scones_ml.inference.error_log import ErrorLog
 from scones_ml.inference.model import OnnxClassifier
 from scones_ml.inference.timing import warm_up
-from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -51,9 +52,7 @@ __all__ = ["CaptureOptions", "application"]
 
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
-_QUICK: Final = (
-    0.003  # seconds that a model may take for others to wait for it: a thread costs a tenth of a millisecond
-)
+_QUICK: Final = 0.003  # seconds that a client who has just come may wait; a thread costs a tenth of a millisecond
 
 
 class _Answer(Exception):  # noqa: N818
@@ -154,15 +153,15 @@ class _Endpoint:
         content_type = request.headers.get("content-type", "application/x-image")
         if content_type.partition(";")[0].strip() not in CONTENT_TYPES:
             raise _Answer(415, f"content type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
-        image = await _body(request)
-        answer, said = await self._work(lambda: self._classify(model, request.headers, content_type, image), image)
+        image = await request.body()  # of a size that the gate has let in
+        alone = ALONE in request.scope.get("extensions", {})
+        work = partial(self._classify, model, request.headers, content_type, image)
+        # With one client a thread would only cost time; several are answered side by side.
+        if alone and self._quick and is_small(image):
+            answer, said = work()
+        else:
+            answer, said = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         return Response(answer, media_type="application/json", headers={_ATTRIBUTES: said})
-
-    async def _work(self, work: Callable[[], tuple[bytes, str]], image: bytes) -> tuple[bytes, str]:
-        """Do the work of a request: here when it is quick, since threads that take turns in Python cost more."""
-        if self._quick and is_small(image):
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _classify(
         self, model: OnnxClassifier, headers: Mapping[str, str], content_type: str, image: bytes
@@ -185,17 +184,6 @@ class _Endpoint:
             sent, answered = Payload(content_type, image), Payload("application/json", answer)
             self._capturing.keep(sent, answered, headers.get("x-amzn-sagemaker-inference-id"), attributes)
         return answer, ",".join(said)
-
-
-async def _body(request: Request) -> bytes:
-    """Read the request's body, but never more than InvokeEndpoint would take."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > ENDPOINT_REQUEST_BYTES:
-            raise _Answer(413, f"the request is larger than {ENDPOINT_REQUEST_BYTES:,} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 async def _failed(_request: Request, _exc: Exception) -> Response:

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scones_ml.inference.client_limits import Limits
+from scones_ml.inference.connection import ALONE
 from scones_ml.inference.error_log import ErrorLog
 from scones_ml.inference.gate import Gate
 from scones_ml.inference.http_server import server as server_of
@@ -51,6 +52,7 @@ class Served:
         server: uvicorn's.
         log: what it said.
         asked: the bodies that its application was asked with.
+        alone: whether each client was said to be the only one.
         go: the application waits for it on /wait.
     """
 
@@ -58,6 +60,7 @@ class Served:
     server: uvicorn.Server
     log: Lines
     asked: list[bytes] = field(default_factory=list)
+    alone: list[bool] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     clients: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -104,6 +107,7 @@ async def served(
     async def echo(request: Request) -> Response:
         body = await request.body()
         made.asked.append(body)
+        made.alone.append(ALONE in request.scope["extensions"])
         return JSONResponse({"bytes": len(body), "method": request.method, "path": request.url.path})
 
     async def wait(request: Request) -> Response:
@@ -144,31 +148,30 @@ def check(scenario: Callable[[Served], Awaitable[None]], limits: Limits = PATIEN
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    ("request_", "body"),
-    [
-        (post(b"12345"), {"bytes": 5, "method": "POST", "path": "/echo"}),
-        (
-            b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
-            {"bytes": 5, "method": "POST", "path": "/echo"},
-        ),
-        (b"GET /echo HTTP/1.0\r\n\r\n", {"bytes": 0, "method": "GET", "path": "/echo"}),
-        (b"GET /%65cho?a=b HTTP/1.1\r\nHost: x\r\n\r\n", {"bytes": 0, "method": "GET", "path": "/echo"}),
-        (b"GET http://x/echo HTTP/1.1\r\nHost: x\r\n\r\n", {"bytes": 0, "method": "GET", "path": "/echo"}),
-        (
-            b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-            b"HTTP2-Settings: AAMAAABk\r\n\r\n",
-            {"bytes": 0, "method": "GET", "path": "/echo"},
-        ),
-    ],
-    ids=["length", "chunked", "1.0", "escaped", "absolute", "upgrade"],
-)
-def test_requests_are_read_as_http_has_them(request_: bytes, body: dict[str, object]) -> None:
+REQUESTS: list[tuple[bytes, dict[str, object]]] = [
+    (post(b"12345"), {"bytes": 5, "method": "POST", "path": "/echo"}),
+    (
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+        {"bytes": 5, "method": "POST", "path": "/echo"},
+    ),
+    (b"GET /echo HTTP/1.0\r\n\r\n", {"bytes": 0, "method": "GET", "path": "/echo"}),
+    (b"GET /%65cho?a=b HTTP/1.1\r\nHost: x\r\n\r\n", {"bytes": 0, "method": "GET", "path": "/echo"}),
+    (b"GET http://x/echo HTTP/1.1\r\nHost: x\r\n\r\n", {"bytes": 0, "method": "GET", "path": "/echo"}),
+    (
+        b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAMAAABk\r\n\r\n",
+        {"bytes": 0, "method": "GET", "path": "/echo"},
+    ),
+]
+
+
+def test_requests_are_read_as_http_has_them() -> None:
     """A body of known length or in chunks, HTTP/1.0, escaped and absolute targets and an offer of HTTP/2 are read."""
 
     async def scenario(server: Served) -> None:
-        status, _, answer = await server.ask(request_)
-        assert (status, json.loads(answer)) == (200, body)
+        for request_, body in REQUESTS:
+            status, _, answer = await server.ask(request_)
+            assert (status, json.loads(answer)) == (200, body), request_
 
     check(scenario)
 
@@ -185,6 +188,23 @@ def test_a_connection_serves_one_request_after_the_other() -> None:
         writer.write(post(b"", headers="Connection: close\r\n"))
         assert (await answer_from(reader))[1]["connection"] == "close"
         assert await closed(reader) == b""
+
+    check(scenario)
+
+
+def test_a_client_that_is_alone_is_known() -> None:
+    """The application is told that nobody else is connected, and no longer when somebody is."""
+
+    async def scenario(server: Served) -> None:
+        reader, writer = await server.connect()
+        for others in range(2):
+            writer.write(post(b"x"))
+            await answer_from(reader)
+            assert server.alone == [True, False][: others + 1]
+            other, second = await server.connect()
+            second.write(post(b"y"))  # its connection is known once it is answered
+            await answer_from(other)
+            server.alone.pop()
 
     check(scenario)
 
@@ -234,36 +254,35 @@ def test_a_client_may_ask_before_it_sends() -> None:
     check(scenario)
 
 
-@pytest.mark.parametrize(
-    ("request_", "status"),
-    [
-        (b"nothing of the kind\r\n\r\n", 400),
-        (b"GET /echo HTTP/1.1\r\n\r\n", 400),
-        (b"GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
-        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
-        (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET /" + b"a" * 1_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
-        (b"GET /echo HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431),
-        (b"GET /echo HTTP/1.1\r\nHost: x\r\na: " + b"b" * 1_000 + b"\r\n\r\n", 431),
-        (b"GET /echo HTTP/1.1\r\nHost: x\r\na: " + b"b" * 1_100, 431),
-        (b"\r\n" * 600, 431),
-        (post(b"x" * 10_001), 413),
-        (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2800\r\n" + b"x" * 10_240, 413),
-        (b"POST /broken HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 500),
-    ],
-)
-def test_what_is_no_request_is_refused(request_: bytes, status: int) -> None:
+REFUSED = [
+    (b"nothing of the kind\r\n\r\n", 400),
+    (b"GET /echo HTTP/1.1\r\n\r\n", 400),
+    (b"GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"GET /" + b"a" * 1_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+    (b"GET /echo HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431),
+    (b"GET /echo HTTP/1.1\r\nHost: x\r\na: " + b"b" * 1_000 + b"\r\n\r\n", 431),
+    (b"GET /echo HTTP/1.1\r\nHost: x\r\na: " + b"b" * 1_100, 431),
+    (b"\r\n" * 600, 431),
+    (post(b"x" * 10_001), 413),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2800\r\n" + b"x" * 10_240, 413),
+    (b"POST /broken HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 500),
+]
+
+
+def test_what_is_no_request_is_refused() -> None:
     """What is no HTTP, smuggles, or is too large gets a status and a JSON message; only a failure of ours is logged."""
 
     async def scenario(server: Served) -> None:
-        got, _, body = await server.ask(request_)
-        assert (got, list(json.loads(body))) == (status, ["message"])
+        for request_, status in REFUSED:
+            got, _, body = await server.ask(request_)
+            assert (got, list(json.loads(body))) == (status, ["message"]), request_
 
-    said = check(scenario).log.said
-    assert said == (["Exception in ASGI application: MemoryError: no\nroom"] if status == 500 else [])
+    assert check(scenario).log.said == ["Exception in ASGI application: MemoryError: no\nroom"]
 
 
 def test_a_refused_upload_learns_why() -> None:
@@ -297,24 +316,26 @@ def test_a_refusal_comes_before_the_body() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [
-        (b"", None),
-        (b"\r\n", None),
-        (b"POST /echo HT", 408),
-        (post(b"12345")[:-1], 408),
-        (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", 408),
-    ],
-)
-def test_slow_clients_are_closed(sent: bytes, status: int | None) -> None:
+SLOW: list[tuple[bytes, int | None]] = [
+    (b"", None),
+    (b"\r\n", None),
+    (b"POST /echo HT", 408),
+    (post(b"12345")[:-1], 408),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", 408),
+]
+
+
+def test_slow_clients_are_closed() -> None:
     """A connection that says nothing, half a head or half a body is closed when its time is over."""
 
     async def scenario(server: Served) -> None:
-        reader, writer = await server.connect()
-        writer.write(sent)
-        rest = await closed(reader)
-        assert rest.startswith(f"HTTP/1.1 {status} ".encode()) if status else rest == b""
+        async def one(sent: bytes, status: int | None) -> None:
+            reader, writer = await server.connect()
+            writer.write(sent)
+            rest = await closed(reader)
+            assert rest.startswith(f"HTTP/1.1 {status} ".encode()) if status else rest == b"", sent
+
+        await asyncio.gather(*(one(*case) for case in SLOW))
 
     assert check(scenario, QUICK).log.said == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from starlette.applications import Starlette
 
 from scones_ml.captures import CaptureWriter
 from scones_ml.errors import ConfigurationError
-from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.inference.connection import ALONE
+from scones_ml.inference.model import OnnxClassifier, load_model, read_card
 from scones_ml.inference.server import CaptureOptions, application
 
 
@@ -22,9 +24,10 @@ def make_image() -> bytes:
     return buffer.getvalue()
 
 
-async def call(app: Starlette, path: str, body: bytes = b"") -> int:
-    """One request; returns its status."""
+async def call(app: Starlette, path: str, body: bytes = b"", *, alone: bool = False) -> int:
+    """One request, of the only client or of one of several; returns its status."""
     scope = {
+        "extensions": {ALONE: {}} if alone else {},
         "type": "http",
         "method": "POST" if body else "GET",
         "path": path,
@@ -42,6 +45,35 @@ async def call(app: Starlette, path: str, body: bytes = b"") -> int:
 
     await app(scope, receive, send)  # type: ignore[arg-type]
     return statuses[0]
+
+
+class Watched(OnnxClassifier):
+    """A model that keeps which threads it works in."""
+
+    def __init__(self, model: Path) -> None:
+        self.threads: list[int] = []
+        super().__init__((model / "model.onnx").read_bytes(), read_card(model))
+
+    def predict(self, image: bytes, *, image_id: str = "") -> tuple[float, ...]:
+        self.threads.append(threading.get_ident())
+        return super().predict(image)
+
+
+def test_a_client_alone_costs_no_thread(tiny_model: Path) -> None:
+    """A small image of the only client is answered where requests are read; of several clients' each in a thread."""
+    model = Watched(tiny_model)
+
+    async def check() -> None:
+        app = application("bikes", lambda: model)
+        async with app.router.lifespan_context(app):
+            await loaded(app)
+            model.threads.clear()
+            assert await call(app, "/invocations", make_image(), alone=True) == 200
+            assert await call(app, "/invocations", make_image()) == 200
+
+    asyncio.run(check())
+    first, second = model.threads
+    assert first == threading.get_ident() != second
 
 
 async def loaded(app: Starlette) -> None:
