@@ -2,7 +2,7 @@
 # make test    lint, types, import contract and all tests
 # make parity  AWS's and MXNet's own packages on our requests, source, models and files, each in its own environment;
 #              make parity-sdk, -training, -serving (needs Java 17) or -recordio alone
-# make reliability   what takes longer than `make test` may (12 minutes): every kind of image with its peak of memory and
+# make reliability   what takes longer than `make test` may (15 minutes): every kind of image with its peak of memory and
 #              time, tests marked `reliability`, such as 50,000 scenarios of events, and every reader fuzzed for 20 s
 # make fuzz    readers of foreign files, fed with damaged input; options: SECONDS=600 for each target, TARGET=images, SEED=7
 #
@@ -43,7 +43,7 @@ unit: $(DEV)
 
 reliability: $(DEV)
 	@$(BIN)/python benchmarks/image_bounds.py
-	@$(BIN)/pytest -m reliability $(ARGS)
+	@$(BIN)/pytest -m reliability -n auto --maxprocesses 4 $(ARGS)
 	@$(BIN)/python tests/fuzz/run.py all
 
 fuzz: $(DEV)
