@@ -2,7 +2,8 @@
 
 The change is what the interpreter's own audit events say: a file opened for writing, renamed or removed, a folder made
 or removed, a process started or signalled. A verb runs in a fork of a server process that has everything imported, and
-is killed (SIGKILL) right before its n-th change, for every n until it gets through.
+is killed (SIGKILL) right before its n-th change, for every third n until it gets through, and under `make reliability`
+for every n.
 """
 
 from __future__ import annotations
@@ -109,13 +110,13 @@ def run(folder: Path, *arguments: str, die_before: int = 0) -> tuple[int, str]:
     return child.exitcode, folder.with_suffix(".out").read_text()
 
 
-def killed_everywhere(folder: Path, *arguments: str, first: int = 1) -> Iterator[int]:
-    """Kill a command before its first change, its second, and so on, each in the folder as the caller left it."""
-    for change in range(first, 200):
+def killed_everywhere(folder: Path, every: int, *arguments: str, first: int = 1) -> Iterator[int]:
+    """Kill a command before its first change and every so many further ones, in the folder as the caller left it."""
+    for change in range(first, 200, every):
         code, said = run(folder, *arguments, die_before=change)
         if code != -signal.SIGKILL:
             assert code == 0, said
-            print(f"{arguments[0]}: {change - first} kill points")  # noqa: T201 - pytest -rP shows it
+            print(f"{arguments[0]}: {(change - first) // every} kill points")  # noqa: T201 - pytest -rP shows it
             return
         yield change
     raise AssertionError("it never gets through")
@@ -170,10 +171,16 @@ def folder(tmp_path: Path, tiny_model: Path) -> Iterator[Path]:
         LocalBackend(place / ".scones").deployer.remove(endpoint.name)
 
 
-def test_deploy(folder: Path) -> None:
+@pytest.fixture(params=[3, pytest.param(1, marks=pytest.mark.reliability)], ids=["some", "all"])
+def every(request: pytest.FixtureRequest) -> int:
+    """How many changes apart the kills are."""
+    return int(request.param)
+
+
+def test_deploy(folder: Path, every: int) -> None:
     """A deployment killed anywhere is cleaned up; and one tried again instead serves with exactly one process."""
     before = files(folder)
-    for change in killed_everywhere(folder, "deploy", "tiny"):
+    for change in killed_everywhere(folder, every, "deploy", "tiny"):
         if change % 2:
             code, said = run(folder, "deploy", "tiny", "--json")
             assert code == 0, (change, said)
@@ -184,14 +191,14 @@ def test_deploy(folder: Path) -> None:
         assert files(folder) - {".scones"} == before, change
 
 
-def test_run(folder: Path) -> None:
+def test_run(folder: Path, every: int) -> None:
     """What a run killed anywhere wrote is cleaned up; tried again instead, it ends as if it had never been killed."""
     command = ["run", "a.png", "--model", "tiny"]
     before = files(folder)
     assert run(folder, *command)[0] == 0
     whole = files(folder)
     assert nothing_left(folder)
-    for change in killed_everywhere(folder, *command):
+    for change in killed_everywhere(folder, every, *command):
         if change % 2:
             assert run(folder, *command)[0] == 0
             assert {name for name in files(folder) if "%tmp-" not in name} == whole, change
@@ -199,13 +206,13 @@ def test_run(folder: Path) -> None:
         assert files(folder) - {".scones"} == before, change
 
 
-def test_bulk(folder: Path) -> None:
+def test_bulk(folder: Path, every: int) -> None:
     """A bulk run killed anywhere resumes to the same results, and is cleaned up."""
     (folder / "inbox").mkdir()
     shutil.copy(folder / "a.png", folder / "inbox")
     command = ["run", "inbox", "--bulk", "--model", "tiny"]
     before = files(folder)
-    for change in killed_everywhere(folder, *command):
+    for change in killed_everywhere(folder, every, *command):
         if change % 4 == 1:
             code, said = run(folder, *command, "--json")
             assert code == 0
@@ -215,7 +222,7 @@ def test_bulk(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("earlier", [False, True])
-def test_stage(folder: Path, earlier: bool) -> None:
+def test_stage(folder: Path, every: int, earlier: bool) -> None:
     """A staging killed anywhere leaves what was there before or the whole new data set, and nothing half-made."""
     for name in ("bicycle", "motorcycle"):
         (folder / "photos" / name).mkdir(parents=True)
@@ -229,7 +236,7 @@ def test_stage(folder: Path, earlier: bool) -> None:
     assert run(folder, *command)[0] == 0
     whole = files(folder) - {".scones"}
     # What is made before the new data set takes its place is made in either case.
-    for change in killed_everywhere(folder, *command, first=28 if earlier else 1):
+    for change in killed_everywhere(folder, every, *command, first=28 if earlier else 1):
         if change % 2:
             assert run(folder, *command)[0] == 0
             assert files(folder) - {".scones"} == whole, change
@@ -240,12 +247,12 @@ def test_stage(folder: Path, earlier: bool) -> None:
             shutil.copytree(folder.parent / "earlier", folder / "data")
 
 
-def test_train(folder: Path) -> None:
+def test_train(folder: Path, every: int) -> None:
     """A training killed anywhere leaves no process and no half-made model; tried again, it leaves a whole one."""
     dataset.stage(dataset.Synthetic(per_class=8, size=32), folder / "data")
     command = ["train", "data", "--epochs", "1", "--model", "model"]
     before = files(folder)
-    for change in killed_everywhere(folder, *command):
+    for change in killed_everywhere(folder, every, *command):
         assert nothing_left(folder), change
         made = files(folder) - {".scones"} - before
         assert not made or {"model/model.onnx", "model/model.json"} <= made, change
@@ -289,12 +296,12 @@ def test_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("made", ["endpoint", "objects"])
-def test_cleanup(folder: Path, made: str) -> None:
+def test_cleanup(folder: Path, every: int, made: str) -> None:
     """A cleanup killed anywhere forgets nothing: the next one removes the rest."""
     command = ["deploy", "tiny"] if made == "endpoint" else ["run", "a.png", "--model", "tiny"]
     before = files(folder)
     assert run(folder, *command)[0] == 0
-    for change in killed_everywhere(folder, "cleanup"):
+    for change in killed_everywhere(folder, every, "cleanup"):
         assert nothing_left(folder), change
         assert files(folder) - {".scones"} == before, change
         assert run(folder, *command)[0] == 0

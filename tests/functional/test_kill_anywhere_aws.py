@@ -178,14 +178,14 @@ def run(folder: Path, proxy: Proxy, *arguments: str, at: int = 0, when: When = "
     return child.exitcode, folder.with_suffix(".out").read_text()
 
 
-def killed_everywhere(folder: Path, proxy: Proxy, *arguments: str) -> Iterator[tuple[int, When]]:
-    """Kill a command at its first call, its second, and so on, each in the account as the caller left it."""
-    for at in range(1, 100):
+def killed_everywhere(folder: Path, proxy: Proxy, every: int, *arguments: str) -> Iterator[tuple[int, When]]:
+    """Kill a command at its first call and every so many further ones, each in the account as the caller left it."""
+    for at in range(1, 100, every):
         for when in _WHEN:
             code, said = run(folder, proxy, *arguments, at=at, when=when)
             if code != -signal.SIGKILL:
                 assert code == 0, said
-                print(f"{arguments[0]} --on aws: {2 * (at - 1)} kill points: {', '.join(proxy.seen)}")  # noqa: T201
+                print(f"{arguments[0]} --on aws: {2 * (at - 1) // every} kill points: {', '.join(proxy.seen)}")  # noqa: T201
                 return
             yield at, when
     raise AssertionError("it never gets through")
@@ -249,9 +249,10 @@ def test_deploy_again(folder: Path, proxy: Proxy, tiny_model: Path) -> None:
     assert nothing_left(folder, proxy)
 
 
-def test_deploy_cleaned_up(folder: Path, proxy: Proxy, tiny_model: Path) -> None:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.reliability)], ids=["some", "all"])
+def test_deploy_cleaned_up(folder: Path, proxy: Proxy, tiny_model: Path, every: int) -> None:
     """Of a deployment killed at any of its calls cleanup leaves nothing."""
-    for point in killed_everywhere(folder, proxy, "deploy", str(tiny_model), "--on", "aws"):
+    for point in killed_everywhere(folder, proxy, every, "deploy", str(tiny_model), "--on", "aws"):
         assert nothing_left(folder, proxy), point
 
 
