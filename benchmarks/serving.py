@@ -4,14 +4,15 @@ Claims: with one connection the median is at most LitServe's (0.2.19, where ``--
 most 0.6 ms above what the model takes in this process.
 
 Conditions: one image of 32 pixels as PNG, 2.6 kB, and a model of the recipe ``scratch``, ONNX Runtime with one thread;
-plain sockets that are kept open, loopback, no captures unless said. Each server is started anew in each round, warmed
-up, and asked over one connection and over eight; rounds take turns and the best of them counts. LitServe
-gets the image in base64, since it takes JSON or forms. ``/ping`` is the server without the model.
+plain sockets that are kept open, loopback, no captures unless said. All servers run at once and take short turns, over
+one connection and over eight; the best turn counts, since what else runs on the machine only adds. LitServe gets the
+image in base64, since it takes JSON or forms. ``/ping`` is the server without the model.
 
-    python benchmarks/serving.py [--rounds N] [--seconds S] [--before PYTHON] [--litserve PYTHON] [--model DIR]
+    python benchmarks/serving.py [--turns N] [--seconds S] [--before PYTHON] [--litserve PYTHON] [--model DIR]
+    python benchmarks/serving.py --core 1 ...         # all processes of a server on one core
 
 ``--before`` is the Python of an environment with an earlier version of this package. Exit code 1 when a claim does
-not hold. The table goes to ``benchmarks/results/serving.json``.
+not hold. The table goes to ``benchmarks/results/serving.json``, or ``serving_one_core.json``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -40,8 +41,9 @@ from scones_ml.local.backend import LocalBackend
 from scones_ml.ports import TrainingRequest
 
 _ROOT = Path(__file__).parents[1]
-_RESULTS = _ROOT / "benchmarks" / "results" / "serving.json"
+_RESULTS = _ROOT / "benchmarks" / "results"
 _MOST_ABOVE = 0.6  # milliseconds above the model in this process
+_PINNED: list[str] = []  # what commands start with
 _WARM = 50  # requests of each connection
 _PORTS = count(20_000 + os.getpid() % 8_000)  # below those that a system gives to clients
 _LITSERVE = """
@@ -174,7 +176,7 @@ def running(served: Served) -> Iterator[tuple[int, int, float]]:
     began = time.perf_counter()
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | served.environment
     process = subprocess.Popen(
-        served.command(port),
+        [*_PINNED, *served.command(port)],
         env=environment,
         cwd="/",  # a folder with a package of the same name would come first
         stdout=subprocess.DEVNULL,
@@ -245,21 +247,24 @@ def _ping(served: Served) -> Served:
     )
 
 
-def _round(served: Served, seconds: float) -> list[Row]:
+def _turn(served: Served, port: int, start: float, seconds: float) -> list[Row]:
     rows = []
-    with running(served) as (port, _, start):
-        for connections in (1, 8):
-            times = load(port, served.request(port), connections, seconds)
-            rate = connections * 1000 / statistics.fmean(times)
-            rows.append(Row(served.name, connections, statistics.median(times), percentile(times, 0.99), rate, start))
+    for connections in (1, 8):
+        times = load(port, served.request(port), connections, seconds)
+        rate = connections * 1000 / statistics.fmean(times)
+        rows.append(Row(served.name, connections, statistics.median(times), percentile(times, 0.99), rate, start))
     return rows
 
 
 def _best(rows: list[Row]) -> Row:
-    """The best figures of the rounds: what else runs on the machine only adds."""
     p50, p99, start = (min(getattr(row, name) for row in rows) for name in ("p50", "p99", "start_ms"))
     rate = max(row.rate for row in rows)
     return Row(rows[0].server, rows[0].connections, round(p50, 3), round(p99, 3), round(rate), round(start))
+
+
+def _start_ms(served: Served) -> float:
+    with running(served) as (_, _, start):
+        return start
 
 
 def _in_process(model: Path, image: bytes) -> float:
@@ -294,30 +299,36 @@ def _report(rows: list[Row], floor: float) -> int:
     for claim, holds in claims:
         print(f"{claim}: {'holds' if holds else 'does NOT hold'}")
     found = {"in_process_ms": round(floor, 3), "rows": [asdict(row) for row in rows], "claims": dict(claims)}
-    _RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    file = _RESULTS / ("serving_one_core.json" if _PINNED else "serving.json")
+    file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return int(not all(holds for _, holds in claims))
 
 
 def main() -> int:
     """Print the table; 1 when a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each turn and number of connections")
     parser.add_argument("--before", metavar="PYTHON", help="of an environment with an earlier version")
     parser.add_argument("--litserve", metavar="PYTHON", help="of an environment with LitServe and ONNX Runtime")
     parser.add_argument("--model", type=Path, help="a model's folder, with image.png beside it; else one is trained")
+    parser.add_argument("--core", help="each server's only one, a number; Linux alone")
     options = parser.parse_args()
+    _PINNED.extend(["taskset", "--cpu-list", options.core] if options.core else [])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model, image = (options.model, options.model.parent / "image.png") if options.model else prepare(folder)
         servers = _servers(options, folder, model, image.read_bytes())
+        starts = {served.name: min(_start_ms(served) for _ in range(3)) for served in servers}
         found: dict[tuple[str, int], list[Row]] = {}
         floors = []
-        for _ in range(options.rounds):
-            floors.append(_in_process(model, image.read_bytes()))
-            for served in servers:
-                for row in _round(served, options.seconds):
-                    found.setdefault((row.server, row.connections), []).append(row)
+        with ExitStack() as stack:
+            ports = [stack.enter_context(running(served))[0] for served in servers]
+            for _ in range(options.turns):
+                floors.append(_in_process(model, image.read_bytes()))
+                for served, port in zip(servers, ports, strict=True):
+                    for row in _turn(served, port, starts[served.name], options.seconds):
+                        found.setdefault((row.server, row.connections), []).append(row)
     return _report([_best(rows) for rows in found.values()], min(floors))
 
 
