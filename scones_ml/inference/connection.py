@@ -18,7 +18,7 @@ from scones_ml.inference.client_limits import Limits
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 except ModuleNotFoundError as exc:
-    raise MissingExtraError("uvicorn and httptools", "serve") from exc
+    raise MissingExtraError(str(exc.name), "serve") from exc
 
 __all__ = ["ALONE", "Connection"]
 

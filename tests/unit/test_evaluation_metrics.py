@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
@@ -35,6 +35,7 @@ def sample(seed: int, rows: int, classes: int) -> tuple[FloatArray, IntArray, tu
 def test_point_figures_are_scikit_learns(seed: int, rows: int, classes: int) -> None:
     """Accuracy, precision, recall, F1, confusion matrix, log loss and Brier score agree with scikit-learn."""
     probabilities, labels, names = sample(seed, rows, classes)
+    assume(not unlike_rows(probabilities).any())  # by chance practically even: ours leaves it out of log loss and Brier
     ours = evaluate(probabilities, labels, names)
     answers, every = probabilities.argmax(axis=1), list(range(classes))
     assert ours.accuracy.value == pytest.approx(oracle.accuracy_score(labels, answers))
