@@ -155,7 +155,9 @@ class _Records:
     def result(self) -> Monitoring:
         if not self._streams:
             self._refuse_nothing()
-        stream = self._streams.pop(max(self._streams, key=lambda model: self._streams[model].latest))
+        # Times have whole seconds: of two models within one the last read.
+        latest = max(reversed(self._streams), key=lambda model: self._streams[model].latest)
+        stream = self._streams.pop(latest)
         for model, other in self._streams.items():
             self._leave_out(_named(*model), other.answered)
         return replace(
