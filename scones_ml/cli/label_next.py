@@ -27,7 +27,7 @@ Source = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    typer.Option("--model", help="Whose doubts count; the running endpoint's otherwise, else WORKSPACE/model."),
+    typer.Option("--model", help="It chooses what it doubts; otherwise the running endpoint or WORKSPACE/model."),
 ]
 Answers = Annotated[
     Path | None,

@@ -41,7 +41,7 @@ Since = Annotated[
 ]
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--model", help="Class names and threshold come from it; of the running endpoint otherwise."),
+    typer.Option("--model", help="Class names and threshold come from it, otherwise from the running endpoint."),
 ]
 Data = Annotated[
     Path | None,

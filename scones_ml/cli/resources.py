@@ -32,9 +32,9 @@ All = Annotated[
 ]
 Adopt = Annotated[
     bool,
-    typer.Option("--adopt", help="List what would go from a workspace without our marker, as of 0.1.0, and mark it."),
+    typer.Option("--adopt", help="List what a workspace of 0.1.0, without a marker, would lose, and mark it as ours."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, though images wait for a review.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, even if images wait for review.")]
 
 
 def cleanup(

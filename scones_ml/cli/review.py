@@ -33,7 +33,7 @@ Answers = Annotated[
 ]
 Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Who answers; your login name otherwise.")]
 Model = Annotated[
-    Path | None, typer.Option("--model", help="Class names come from it; of the running endpoint otherwise.")
+    Path | None, typer.Option("--model", help="Class names come from it, otherwise from the running endpoint.")
 ]
 SecondOpinion = Annotated[
     bool, typer.Option("--second-opinion", help="Ask for what other reviewers have answered, too.")

@@ -136,7 +136,9 @@ def _marker(folder: Path) -> Mapping[str, object]:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     except OSError as exc:
-        raise ConfigurationError(f"{folder / _MARKER} cannot be read: {exc.strerror}") from exc
+        raise ConfigurationError(
+            f"{folder / _MARKER} cannot be read: {exc.strerror}: move it away, or choose another --workspace"
+        ) from exc
 
 
 def _ours(data: bytes) -> Mapping[str, object]:
