@@ -1,7 +1,7 @@
-"""The ``scones`` command: the verbs of the life cycle, one module a group; printing and exit codes only.
+"""The ``scones`` command: one module per group of verbs; parsing, printing and exit codes only.
 
 Exit codes: 0 done; 1 an expected error, one line that names the thing and the remedy; 2 usage; 3 an alarm that was
-asked for; 130 interrupted.
+requested; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None, backends: Backends | None = Non
     """Run one command and return its exit code.
 
     Args:
-        arguments: what follows ``scones``; None takes the process's own.
-        backends: from the name that ``--on`` gives to its backend; None for :mod:`scones_ml.backends`.
+        arguments: what follows ``scones``; None for ``sys.argv``.
+        backends: factory of backends by their ``--on`` name; None for :mod:`scones_ml.backends`.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end, like Ctrl-C
     try:

@@ -1,4 +1,4 @@
-"""The application: every verb in the order of the life cycle, imported when it is called.
+"""The application: all verbs in life-cycle order, each imported on use.
 
 ``scones --help`` needs this table alone: importing sixteen verbs to name one of them is most of what a command waits
 for. A test holds the lines of the table against the verbs' own docstrings.
@@ -20,7 +20,7 @@ __all__ = ["VERBS", "Verb", "app"]
 
 
 class Verb(NamedTuple):
-    """Where a verb is, and what it does.
+    """A verb's import path and help line.
 
     Attributes:
         target: ``module:name`` within this package, of a function or of an application.
@@ -32,51 +32,49 @@ class Verb(NamedTuple):
 
 
 VERBS: Final = {
-    "demo": Verb("demo:demo", "The whole life cycle on this machine: stage, train, serve, run, evaluate, clean up."),
-    "stage": Verb("stage:stage", "Check, split and hash images into a data set."),
+    "demo": Verb(
+        "demo:demo", "Run the whole life cycle on this machine: stage, train, deploy, run, evaluate, clean up."
+    ),
+    "stage": Verb("stage:stage", "Stage images as a data set: check, split and hash them."),
     "train": Verb("train:train", "Train a classifier and choose its threshold."),
     "deploy": Verb(
         "deploy:deploy",
-        "Serve a model behind SageMaker's own paths, here or on SageMaker itself, until `scones cleanup`.",
+        "Deploy a model to an endpoint, on this machine or on SageMaker, until `scones cleanup`.",
     ),
-    "run": Verb("run:run", "Send images through the state machine and show where each went."),
-    "evaluate": Verb(
-        "evaluate:evaluate", "Compare a model's answers with the truth, each figure with its 95 % interval."
-    ),
+    "run": Verb("run:run", "Classify images through the workflow and show each outcome."),
+    "evaluate": Verb("evaluate:evaluate", "Evaluate a model on labelled images, with 95 % intervals."),
     "threshold": Verb(
         "threshold:threshold",
-        "Choose another threshold by images that the model did not learn from, and write it into model.json.",
+        "Choose a new threshold on images that the model was not trained on, and write it to model.json.",
     ),
     "monitor": Verb(
         "monitor:monitor",
-        "Look at captured requests: volume, classes, confidence, reviews, drift, and how often the model is right.",
+        "Monitor captured requests: volume, classes, confidence, reviews, drift and estimated accuracy.",
     ),
     "label-next": Verb(
         "label_next:label_next",
-        "Name the images whose labels would help the model most: doubtful ones, and no two alike.",
+        "Suggest the images to label next: uncertain and diverse ones.",
     ),
-    "review": Verb(
-        "review:review", "Show doubtful images on a local web page, one by one, and keep what people say of them."
+    "review": Verb("review:review", "Review low-confidence images on a local web page and save the answers."),
+    "cost": Verb(
+        "cloud:cost", "Estimate the monthly AWS cost of each design from dated list prices; needs no account."
     ),
-    "cost": Verb("cloud:cost", "What each design costs in a month on AWS, from dated list prices; needs no account."),
-    "package": Verb(
-        "cloud:package", "Build the Lambda functions as the template names them, byte for byte reproducible."
-    ),
+    "package": Verb("cloud:package", "Build reproducible Lambda packages, named as in the template."),
     "doctor": Verb(
         "doctor:doctor",
-        "Whether all is as it should be, line by line, each with its remedy; exits with 1 when something is wrong.",
+        "Check this machine or account, with a remedy per problem; exit code 1 on a problem.",
     ),
-    "status": Verb("resources:status", "What exists now, since when, until when, and what it costs."),
+    "status": Verb("resources:status", "List existing resources with age, lifetime and cost."),
     "cleanup": Verb(
         "resources:cleanup",
-        "Remove what our commands made, newest first, then list again to prove that nothing is left.",
+        "Remove everything that our commands created, newest first, then verify that nothing is left.",
     ),
     "asl": Verb("asl:app", "Run, validate and draw any Amazon States Language definition."),
 }
 
 
 class _Commands(Mapping[str, Any]):
-    """The verbs as typer's commands, each made when it is asked for."""
+    """Typer commands, created on first access."""
 
     def __getitem__(self, name: str) -> Any:
         module, attribute = VERBS[name].target.split(":")
@@ -95,7 +93,7 @@ class _Commands(Mapping[str, Any]):
 
 
 class _Verbs(Group):
-    """The group of all verbs; names and help lines come from the table."""
+    """Group of all verbs; names and help lines come from the table."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -124,6 +122,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     pass

@@ -1,4 +1,4 @@
-"""``scones asl``: run, run again, validate and draw any state machine."""
+"""``scones asl``: run, redrive, validate and draw any state machine."""
 
 from __future__ import annotations
 
@@ -33,35 +33,45 @@ app = typer.Typer(
     help="Run, validate and draw any Amazon States Language definition.",
 )
 
-Definition = Annotated[Path, typer.Argument(help="A definition as JSON.", show_default=False)]
-Definitions = Annotated[list[Path], typer.Argument(help="Definitions as JSON.", show_default=False)]
-Input = Annotated[str, typer.Option("--input", help="The execution's input as JSON, or @FILE.")]
+Definition = Annotated[Path, typer.Argument(help="State machine definition (JSON file).", show_default=False)]
+Definitions = Annotated[list[Path], typer.Argument(help="State machine definitions (JSON files).", show_default=False)]
+Input = Annotated[str, typer.Option("--input", help="Execution input: JSON text, or @FILE.")]
 Resources = Annotated[
-    list[str] | None, typer.Option("--resource", help="ARN=module:function, what stands behind a Resource; repeat it.")
+    list[str] | None,
+    typer.Option("--resource", help="Python function that implements a Resource: ARN=module:function; repeatable."),
 ]
 ExecutionFile = Annotated[
     Path | None,
     typer.Option(
-        "--execution", help="What `scones asl run --json` or AWS's get-execution-history printed: colours the states."
+        "--execution",
+        help="Execution to colour the states by: output of `scones asl run --json` or of AWS's get-execution-history.",
     ),
 ]
 FailedExecution = Annotated[
     str,
     typer.Argument(
-        help="An execution's ARN, or a file with what `scones asl run --json` or AWS's get-execution-history printed.",
+        help="Execution ARN, or a file with the output of `scones asl run --json` or of AWS's get-execution-history.",
         show_default=False,
     ),
 ]
 RedrivenDefinition = Annotated[
-    Path | None, typer.Option("--definition", help="Of its state machine; downloaded too when an ARN is given.")
+    Path | None,
+    typer.Option("--definition", help="Definition of its state machine (default: downloaded, when an ARN is given)."),
 ]
-Model = Annotated[Path | None, typer.Option("--model", help="What our handlers classify by; else SCONES_CLASSIFIER.")]
-Threshold = Annotated[float | None, typer.Option("--threshold", min=0, max=1, help="The model's own otherwise.")]
+Model = Annotated[
+    Path | None, typer.Option("--model", help="Model that our handlers classify with (default: SCONES_CLASSIFIER).")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", min=0, max=1, help="Minimum confidence to accept, above 0 and at most 1 (default: the model's)."
+    ),
+]
 
 
 @app.command()
 def run(definition: Definition, input: Input = "{}", resource: Resources = None, json: Json = False) -> None:  # noqa: A002
-    """Run a state machine here, your own functions behind its Resources."""
+    """Run a state machine on this machine, with Python functions as its Resources."""
     from scones_ml import asl
 
     text = _read(definition)
@@ -81,9 +91,9 @@ def redrive(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Run a failed execution again here from where it failed: downloaded from AWS, with our handlers or your own.
+    """Redrive a failed AWS execution on this machine, with our handlers or your own.
 
-    Images are read where they are; outcomes go to the workspace, and nothing on AWS is changed.
+    Images are read from where they are; outcomes go to the workspace; nothing on AWS changes.
     """
     from scones_ml import backends, lifecycle
     from scones_ml.local import workflow
@@ -129,7 +139,7 @@ def _end(execution: asl.Execution, json: bool) -> None:
 
 @app.command()
 def validate(files: Definitions, json: Json = False) -> None:
-    """Find what AWS would refuse, and what it should have refused; exit code 1 when there is an error."""
+    """Validate state machine definitions; exit code 1 on an error."""
     from scones_ml import asl
 
     found = {str(path): asl.validate(_read(path)) for path in files}
@@ -146,7 +156,7 @@ def validate(files: Definitions, json: Json = False) -> None:
 
 @app.command()
 def graph(definition: Definition, execution: ExecutionFile = None) -> None:
-    """Draw a state machine as Mermaid text; with an execution, states are coloured by what became of them."""
+    """Draw a state machine as Mermaid text, coloured by an execution's states."""
     from scones_ml import asl
 
     typer.echo(asl.mermaid(_read(definition), _history(execution) if execution else None), nl=False)
@@ -205,7 +215,7 @@ def _function(spec: str) -> tuple[str, Callable[[asl.Json], object]]:
 
 
 def _show(event: asl.Event) -> None:
-    """One line for each state that is entered, and for what goes wrong."""
+    """Print one line per entered state and per error."""
     if event.type.endswith("StateEntered"):
         terminal.say(f"  {event.state}")
     elif event.type.endswith(("Failed", "TimedOut", "Aborted")):

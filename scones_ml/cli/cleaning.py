@@ -1,4 +1,4 @@
-"""What cleanup says and asks before it removes anything on this machine."""
+"""Announcement and confirmation before cleanup removes anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["adopt", "announce", "in_words"]
 
 
 def announce(taken: Sequence[Takings], yes: bool) -> None:
-    """Say what goes; ask first when images wait for a review that nobody has made.
+    """Print what will be removed; ask first when images await review.
 
     Args:
         taken: by place.
@@ -41,7 +41,7 @@ def announce(taken: Sequence[Takings], yes: bool) -> None:
 
 
 def adopt(places: Sequence[Backend], yes: bool) -> None:
-    """List what clean-up would take from workspaces without a marker of ours, ask, and mark them.
+    """List what cleanup would remove from unmarked workspaces, ask, and mark them.
 
     Args:
         places: the workspaces.

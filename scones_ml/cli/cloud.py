@@ -1,4 +1,4 @@
-"""What AWS will cost, and what it needs: cost, package."""
+"""``scones cost`` and ``scones package``."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ if TYPE_CHECKING:
 
 __all__ = ["cost", "package"]
 
-Images = Annotated[float, typer.Option("--images", min=0, help="Images a month.")]
-Designs = Annotated[str | None, typer.Option("--design", help="Names, comma-separated; all when not given.")]
-Region = Annotated[str, typer.Option("--region", help="Whose list prices.")]
+Images = Annotated[float, typer.Option("--images", min=0, help="Images per month.")]
+Designs = Annotated[str | None, typer.Option("--design", help="Designs to compare, comma-separated (default: all).")]
+Region = Annotated[str, typer.Option("--region", help="AWS region of the list prices.")]
 MeasuredModel = Annotated[
     Path | None,
-    typer.Option("--model", help="A model's folder or archive, to count with its time, measured here."),
+    typer.Option("--model", help="Model folder or model.tar.gz; its inference time is measured here and used."),
 ]
-Instance = Annotated[str, typer.Option("--instance", help="Of an endpoint that always runs.")]
-Formulas = Annotated[bool, typer.Option("--formulas", help="Show what each design pays for, and how that is counted.")]
-Architecture = Annotated[Literal["arm64", "x86_64"], typer.Option("--architecture", help="Processor of the functions.")]
-PythonVersion = Annotated[str, typer.Option("--python", help="Version of the Lambda runtime.")]
+Instance = Annotated[str, typer.Option("--instance", help="Instance type of an always-on endpoint.")]
+Formulas = Annotated[bool, typer.Option("--formulas", help="Show what each design pays for and the formula.")]
+Architecture = Annotated[
+    Literal["arm64", "x86_64"], typer.Option("--architecture", help="Processor architecture of the functions.")
+]
+PythonVersion = Annotated[str, typer.Option("--python", help="Python version of the Lambda runtime.")]
 ClassifierKind = Annotated[
-    Literal["sagemaker", "onnx"], typer.Option("--classifier", help="Ask an endpoint, or run the model inside.")
+    Literal["sagemaker", "onnx"],
+    typer.Option("--classifier", help="Call an endpoint, or run the model inside the function."),
 ]
-ModelFolder = Annotated[Path | None, typer.Option("--model", help="A model's folder, to travel with the function.")]
-Folder = Annotated[Path, typer.Option("--folder", help="Where packages go; the template names build/lambda.")]
-Tracing = Annotated[bool, typer.Option("--tracing", help="Pack what SCONES_TRACING=1 needs.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be packed, and pack nothing.")]
+ModelFolder = Annotated[Path | None, typer.Option("--model", help="Model folder to include in the package.")]
+Folder = Annotated[Path, typer.Option("--folder", help="Output folder; the template expects build/lambda.")]
+Tracing = Annotated[bool, typer.Option("--tracing", help="Include the X-Ray SDK, which SCONES_TRACING=1 needs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")]
 
 
 def cost(
@@ -47,7 +50,7 @@ def cost(
     formulas: Formulas = False,
     json: Json = False,
 ) -> None:
-    """What each design costs in a month on AWS, from dated list prices; needs no account."""
+    """Estimate the monthly AWS cost of each design from dated list prices; needs no account."""
     from scones_ml.cost import estimate as costs
     from scones_ml.cost.prices import price_table
     from scones_ml.cost.workload import Workload
@@ -92,7 +95,7 @@ def package(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Build the Lambda functions as the template names them, byte for byte reproducible."""
+    """Build reproducible Lambda packages, named as in the template."""
     from scones_ml.inference.model import read_card
     from scones_ml.packaging import PackageRequest, Target, build, plan
 
@@ -121,7 +124,7 @@ def package(
 
 
 def _model_ms(model: Path) -> float:
-    """What a model takes for an image here, and the same again: AWS's processors may be slower."""
+    """Inference time per image in ms: measured here, doubled since AWS's processors may be slower."""
     from scones_ml.cost.workload import DEAR_SIDE
     from scones_ml.inference.model import load_model
     from scones_ml.inference.timing import milliseconds_per_image

@@ -1,4 +1,4 @@
-"""What a verb is given by its caller: where the backends come from that its options name."""
+"""Backend factory that a verb gets from its caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Backends", "backends_of"]
 
 
 class Backends(Protocol):
-    """From a name to its backend; the module :mod:`scones_ml.backends` is one."""
+    """Factory of backends by name, such as the module :mod:`scones_ml.backends`."""
 
     def backend(self, name: str, workspace: Path, run: Run | None = None) -> Backend:
         """See :func:`scones_ml.backends.backend`."""
@@ -27,7 +27,7 @@ class Backends(Protocol):
 
 
 def backends_of(context: typer.Context) -> Backends:
-    """What ``main`` was called with; the real backends where that is nothing."""
+    """The factory passed to ``main``, or the real backends."""
     from scones_ml import backends
 
     given: Backends | None = context.obj

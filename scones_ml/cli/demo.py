@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-Data = Annotated[str, typer.Option("--data", help="A folder of class folders, or synthetic: images drawn on the spot.")]
+Data = Annotated[str, typer.Option("--data", help="Folder of class folders, or `synthetic` for drawn images.")]
 
 
 def demo(
@@ -35,7 +35,7 @@ def demo(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """The whole life cycle on this machine: stage, train, serve, run, evaluate, clean up."""
+    """Run the whole life cycle on this machine: stage, train, deploy, run, evaluate, clean up."""
     if not dry_run:
         what = "drawn bicycles and motorcycles" if data == "synthetic" else data
         terminal.say(f"scones {__version__} · {what}, from images to proof, on this machine", "bold")

@@ -30,50 +30,63 @@ _BUILT_IN = "What the built-in algorithm trained"
 Model = Annotated[
     str,
     typer.Argument(
-        help="A model's folder or model.tar.gz; s3://.../model.tar.gz of SageMaker's built-in algorithm.",
+        help="Model folder or model.tar.gz, or s3://.../model.tar.gz of SageMaker's built-in algorithm.",
         show_default=False,
     ),
 ]
-Name = Annotated[str, typer.Option("--name", help="The endpoint's name.")]
+Name = Annotated[str, typer.Option("--name", help="Endpoint name.")]
 Percentage = Annotated[
     int | None,
-    typer.Option("--capture-percentage", min=0, max=100, help="Share of requests to record; all where it can be."),
+    typer.Option(
+        "--capture-percentage",
+        min=0,
+        max=100,
+        help="Percentage of requests to capture (default: 100 where capture is supported).",
+    ),
 ]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="On this machine; 0 takes any free one.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Local port; 0 picks a free one.")]
 InstanceType = Annotated[
-    str | None, typer.Option("--instance-type", help="Of the machines; ml.m5.large.", rich_help_panel=_AWS)
+    str | None, typer.Option("--instance-type", help="Instance type (default: ml.m5.large).", rich_help_panel=_AWS)
 ]
 Instances = Annotated[
     str | None,
-    typer.Option("--instances", help="How many; 2-6 follows the requests between the two.", rich_help_panel=_AWS),
+    typer.Option(
+        "--instances", help="Number of instances; 2-6 scales between 2 and 6 with the load.", rich_help_panel=_AWS
+    ),
 ]
 ServerlessFlag = Annotated[
-    bool, typer.Option("--serverless", help="No machines: paid while it answers, slow at first.", rich_help_panel=_AWS)
+    bool, typer.Option("--serverless", help="Serverless: billed per request, with cold starts.", rich_help_panel=_AWS)
 ]
 Memory = Annotated[
-    int | None, typer.Option("--memory", help="MB of a serverless endpoint; 2048.", rich_help_panel=_AWS)
+    int | None,
+    typer.Option("--memory", help="Memory of a serverless endpoint, in MB (default: 2048).", rich_help_panel=_AWS),
 ]
 Container = Annotated[
-    str | None, typer.Option("--container", help="URI of an image of your own; AWS's.", rich_help_panel=_AWS)
+    str | None, typer.Option("--container", help="Custom container image URI (default: AWS's).", rich_help_panel=_AWS)
 ]
 ClassNames = Annotated[
     str | None,
-    typer.Option("--classes", help="Names, comma-separated, in the order of their numbers.", rich_help_panel=_BUILT_IN),
+    typer.Option(
+        "--classes", help="Class names, comma-separated, in the order of their indices.", rich_help_panel=_BUILT_IN
+    ),
 ]
 ImageSize = Annotated[
-    int, typer.Option("--image-size", min=8, help="Pixels that it was trained on.", rich_help_panel=_BUILT_IN)
+    int,
+    typer.Option(
+        "--image-size", min=8, help="Image size that the model was trained on, in pixels.", rich_help_panel=_BUILT_IN
+    ),
 ]
 ModelFit = Annotated[
     Fit | None,
     typer.Option(
         "--fit",
-        help="How images are made square; leave it out for a data set staged by version 0.1.",
+        help="How images are made square (default: as version 0.1 staged them).",
         rich_help_panel=_BUILT_IN,
     ),
 ]
 Threshold = Annotated[
     float | None,
-    typer.Option("--threshold", help="Least confidence to accept, above 0 and at most 1.", rich_help_panel=_BUILT_IN),
+    typer.Option("--threshold", help="Minimum confidence to accept, above 0 and at most 1.", rich_help_panel=_BUILT_IN),
 ]
 
 
@@ -98,7 +111,7 @@ def deploy(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Serve a model behind SageMaker's own paths, here or on SageMaker itself, until `scones cleanup`."""
+    """Deploy a model to an endpoint, on this machine or on SageMaker, until `scones cleanup`."""
     from scones_ml import lifecycle
 
     if on == "aws" and port:

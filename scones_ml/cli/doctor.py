@@ -16,7 +16,7 @@ from scones_ml.cli.options import Json, On, Workspace
 
 __all__ = ["doctor"]
 
-Data = Annotated[Path | None, typer.Option("--data", help="A folder of images to hold against the limits.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of images to check against the limits.")]
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
@@ -27,7 +27,7 @@ def doctor(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Whether all is as it should be, line by line, each with its remedy; exits with 1 when something is wrong."""
+    """Check this machine or account, with a remedy per problem; exit code 1 on a problem."""
     from scones_ml.lifecycle.doctor import examine
 
     checks = list(examine(backends_of(context).backend(on, workspace), workspace, data, datetime.now(UTC)))

@@ -1,4 +1,4 @@
-"""evaluate: a model's answers against the truth."""
+"""``scones evaluate``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ __all__ = ["evaluate"]
 _FEW_CLASSES = 4  # of which a terminal shows all figures, and the table of what is taken for what
 _MOST_LINES = 12
 
-Data = Annotated[Path, typer.Argument(help="A staged data set.", show_default=False)]
-Model = Annotated[Path, typer.Argument(help="A model's folder or model.tar.gz.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="Staged data set.", show_default=False)]
+Model = Annotated[Path, typer.Argument(help="Model folder or model.tar.gz.", show_default=False)]
 Compare = Annotated[
-    Path | None, typer.Option("--compare", help="An older model: is MODEL better on the same images, beyond chance?")
+    Path | None,
+    typer.Option("--compare", help="Second model: test on the same images whether MODEL is significantly better."),
 ]
 SplitOption = Annotated[
-    Literal["train", "validation", "calibration", "test"], typer.Option("--split", help="Which images.")
+    Literal["train", "validation", "calibration", "test"], typer.Option("--split", help="Split to evaluate on.")
 ]
 
 
@@ -41,7 +42,7 @@ def evaluate(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Compare a model's answers with the truth, each figure with its 95 % interval."""
+    """Evaluate a model on labelled images, with 95 % intervals."""
     from scones_ml import lifecycle
 
     if html and split != "test":
@@ -129,7 +130,7 @@ def _show_evaluation(evaluation: Evaluation) -> None:
 
 
 def _show_classes(evaluation: Evaluation) -> None:
-    """A line for each class, the hardest first; of many classes the hardest alone."""
+    """Print a line per class, hardest first; only the hardest of many."""
     shown = evaluation.hardest_classes()[:_MOST_LINES]
     rows = [
         (row.name, str(row.support), *terminal.figure(row.recall), *terminal.figure(row.precision)) for row in shown
@@ -142,7 +143,7 @@ def _show_classes(evaluation: Evaluation) -> None:
 
 
 def _show_confusions(evaluation: Evaluation) -> None:
-    """What is most often taken for what."""
+    """Print the most confused pairs of classes."""
     pairs = evaluation.confused_pairs()
     if not pairs:
         terminal.out.print("no image is taken for another class")

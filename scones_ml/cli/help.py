@@ -1,6 +1,6 @@
-"""How help looks: plain text in aligned columns, complete sentences, options that belong together under one heading.
+"""Help formatting: plain text in aligned columns, complete sentences, grouped options.
 
-typer draws frames with rich, which takes longer to import than a verb takes to answer.
+Typer's frames need rich, whose import takes longer than most verbs.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ __all__ = ["Formatter", "Group", "VerbCommand"]
 
 
 class Formatter(Protocol):
-    """What typer collects a help text in."""
+    """Help text buffer for typer."""
 
     def section(self, name: str) -> AbstractContextManager[None]:
-        """A heading, and what is written within the block indented below it."""
+        """Write a heading and indent the block below it."""
         ...
 
     def write_dl(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Terms, and beside each its explanation, wrapped."""
+        """Write terms with wrapped explanations beside them."""
         ...
 
 
 class VerbCommand(TyperCommand):
-    """A verb: options with a ``rich_help_panel`` come under that heading; typer itself does so with rich alone."""
+    """Command whose ``rich_help_panel`` options get headings without rich."""
 
     def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
-        """Write the arguments, the options, and those below headings of their own."""
+        """Write arguments, options and option groups."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             heading = "Arguments" if parameter.param_type_name == "argument" else "Options"
@@ -44,10 +44,10 @@ class VerbCommand(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Several verbs, each with its whole first sentence; typer itself cuts it to one line."""
+    """Command group that lists each verb with its whole first sentence."""
 
     def help_lines(self) -> Iterator[tuple[str, str]]:
-        """Names of verbs, and what each does."""
+        """Verb names and their help lines."""
         for name, command in self.commands.items():
             yield name, command.get_short_help_str(limit=1000)
 
@@ -57,7 +57,7 @@ class Group(TyperGroup):
             formatter.write_dl(list(self.help_lines()))
 
     def get_help_option(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Typer's own, whose value is never looked at: were it None, typer would import pydantic to coerce it."""
+        """Typer's help option with a non-None default, since None makes typer import pydantic."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.default = False

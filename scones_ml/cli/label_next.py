@@ -20,18 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["label_next"]
 
-Count = Annotated[int, typer.Argument(min=1, help="How many images to name.", show_default=False)]
+Count = Annotated[int, typer.Argument(min=1, help="Number of images to suggest.", show_default=False)]
 Source = Annotated[
     str | None,
-    typer.Argument(help="A folder, or s3://BUCKET/PREFIX, of images; what `scones run` left to review otherwise."),
+    typer.Argument(help="Folder or s3://BUCKET/PREFIX of images (default: those that `scones run` sent to review)."),
 ]
 Model = Annotated[
     Path | None,
-    typer.Option("--model", help="It chooses what it doubts; otherwise the running endpoint or WORKSPACE/model."),
+    typer.Option(
+        "--model", help="Model that ranks images by uncertainty (default: the running endpoint, else WORKSPACE/model)."
+    ),
 ]
 Answers = Annotated[
     Path | None,
-    typer.Option("--answers", help="Images answered there are left out; WORKSPACE/reviews/answers.jsonl."),
+    typer.Option(
+        "--answers",
+        help="Review answers; images answered there are skipped (default: WORKSPACE/reviews/answers.jsonl).",
+    ),
 ]
 
 
@@ -46,7 +51,7 @@ def label_next(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Name the images whose labels would help the model most: doubtful ones, and no two alike."""
+    """Suggest the images to label next: uncertain and diverse ones."""
     from scones_ml.inference.model import read_card
     from scones_ml.lifecycle import label_next as choosing
     from scones_ml.review.annotations import AnnotationFile
@@ -84,12 +89,12 @@ def label_next(
 
 
 def _name(image: ImageRef, source: str | None) -> str:
-    """A file of a folder by its path, an object by its URI."""
+    """Path of a file or URI of an object."""
     return image.uri if source is None or source.startswith("s3://") else str(Path(source) / image.s3_key)
 
 
 def _own_model(backend: Backend, endpoint: str | None, workspace: Path) -> Path:
-    """The model of the endpoint that runs, where one does; else the workspace's.
+    """Model of the running endpoint, else of the workspace.
 
     Raises:
         ConfigurationError: the endpoint does not say where its model is, and the workspace's is of other classes.

@@ -1,4 +1,4 @@
-"""What staging left out, and why, in a few lines."""
+"""Summary of the images that staging skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REASONS: Final = 4  # shown of each kind; all are in dataset.json
 
 
 def left_out(result: StageResult, folder: Path) -> Iterator[str]:
-    """The lines that tell which images were left out, by kind, and why.
+    """Lines that list the skipped images by kind and reason.
 
     Args:
         result: of staging.
@@ -36,7 +36,7 @@ def left_out(result: StageResult, folder: Path) -> Iterator[str]:
 
 
 def ignored(result: StageResult) -> Iterator[str]:
-    """The lines that tell how much was no image of a class, by kind, the most frequent first."""
+    """Lines that count ignored files by kind, most frequent first."""
     if result.ignored:
         yield f"ignored: {result.ignored:,}"
     for kind, count in sorted(result.ignored_by_kind.items(), key=lambda item: (-item[1], item[0])):
@@ -44,7 +44,7 @@ def ignored(result: StageResult) -> Iterator[str]:
 
 
 def _reasons(problems: Sequence[Problem]) -> list[str]:
-    """One line for each reason, with the first image that it holds for and how many more, the most frequent first."""
+    """One line per reason with its first image and the number of others, most frequent first."""
     alike: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         alike[problem.reason].append(problem.name)

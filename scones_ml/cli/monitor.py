@@ -32,37 +32,41 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Capture files, folders of them, or s3://BUCKET/PREFIX; all that endpoints have kept when not given.",
+        help="Capture files, folders or s3://BUCKET/PREFIX (default: captures of all endpoints).",
         show_default=False,
     ),
 ]
 Since = Annotated[
-    str | None, typer.Option("--since", help="Leave out what is older: 2026-11-01, 2026-11-01T08:00, 7d, 12h or 30m.")
+    str | None, typer.Option("--since", help="Ignore older captures: 2026-11-01, 2026-11-01T08:00, 7d, 12h or 30m.")
 ]
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--model", help="Class names and threshold come from it, otherwise from the running endpoint."),
+    typer.Option("--model", help="Model that gives class names and threshold (default: the running endpoint's)."),
 ]
 Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Its staged data set: the calibration split becomes the reference, or the test split where the model has "
-        "learned from all others.",
+        help="The model's staged data set; the reference is its calibration split, or its test split where the "
+        "model learned from all others.",
     ),
 ]
-ReferenceFile = Annotated[Path | None, typer.Option("--reference", help="A stored reference to hold against.")]
-SaveReference = Annotated[Path | None, typer.Option("--save-reference", help="Store what --model and --data gave.")]
+ReferenceFile = Annotated[Path | None, typer.Option("--reference", help="Stored reference to compare with.")]
+SaveReference = Annotated[
+    Path | None, typer.Option("--save-reference", help="Save the reference computed from --model and --data.")
+]
 Threshold = Annotated[
-    float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's or the reference's otherwise.")
+    float | None,
+    typer.Option(
+        "--threshold",
+        help="Minimum confidence to accept, above 0 and at most 1 (default: the model's or the reference's).",
+    ),
 ]
-FalseAlarms = Annotated[
-    float, typer.Option("--false-alarms", help="The most that the chance of ever a false alarm may be.")
-]
-FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 3 when there is an alarm.")]
-AllModels = Annotated[bool, typer.Option("--all", help="Count the answers of other models of the same classes, too.")]
+FalseAlarms = Annotated[float, typer.Option("--false-alarms", help="Maximum lifetime false-alarm probability.")]
+FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with code 3 on an alarm.")]
+AllModels = Annotated[bool, typer.Option("--all", help="Include predictions of other models with the same classes.")]
 Objects = Annotated[
-    str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the images, to name each answer's object.")
+    str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the images, to map predictions to objects.")
 ]
 
 
@@ -85,7 +89,7 @@ def monitor(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Look at captured requests: volume, classes, confidence, reviews, drift, and how often the model is right."""
+    """Monitor captured requests: volume, classes, confidence, reviews, drift and estimated accuracy."""
     from scones_ml import backends
 
     if threshold is not None:
@@ -137,7 +141,7 @@ def monitor(
 
 
 class _Facts(NamedTuple):
-    """What is known of a model: its classes, its threshold, and what its answers call it."""
+    """A model's classes, threshold and name in captures."""
 
     labels: tuple[str, ...]
     threshold: float | None
@@ -156,7 +160,7 @@ def _facts(model: Path | None, served: Endpoint | None) -> _Facts | None:
 def _endpoint(
     context: typer.Context, on: str, workspace: Path, name: str | None, paths: list[str] | None
 ) -> Endpoint | None:
-    """The endpoint whose captures are read; of paths that are given the one that writes there."""
+    """Endpoint whose captures are read, or that writes to the given paths."""
     from scones_ml import lifecycle
 
     if on == "aws" and paths and name is None:
@@ -231,7 +235,7 @@ def _write_page(found: Monitoring, path: Path) -> None:
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    """A date, a time (UTC when it does not say), or an age."""
+    """Parse a date, a time (UTC by default) or an age."""
     age = _AGE.fullmatch(text)
     try:
         if age:

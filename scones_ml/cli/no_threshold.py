@@ -1,4 +1,4 @@
-"""The warning where a model without a threshold is used, and what helps."""
+"""Warning about a model without a threshold, with the remedy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _ALL = "has no threshold: every image goes to review"
 
 
 def warn_of_no_threshold(classifier: Endpoint | BuiltInModel | Path, data: str = "DATA") -> None:
-    """Two lines on standard error where what classifies has no threshold of its own.
+    """Print two lines on standard error when the classifier has no threshold.
 
     Args:
-        classifier: a model's folder or archive, or what knows its threshold.
-        data: what commands call the model's data set.
+        classifier: a model's folder or archive, or an object with its threshold.
+        data: the model's data set as it appears in commands.
 
     Raises:
         ConfigurationError: ``classifier`` is a path, and not a model.

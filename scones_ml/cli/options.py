@@ -1,4 +1,4 @@
-"""The options that verbs share."""
+"""Options shared by verbs."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ __all__ = [
     "span",
 ]
 
-On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Where to run.")]
+On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Run on this machine or on AWS.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")]
-EndpointName = Annotated[str | None, typer.Option("--endpoint", help="Which endpoint, when there are several.")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a page, too.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+EndpointName = Annotated[str | None, typer.Option("--endpoint", help="Endpoint to use when there are several.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Also write an HTML page to this file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 TimeToLive = Annotated[
-    str | None, typer.Option("--ttl", help="How long it is wanted: 30m, 2h, 7d; then `scones doctor` names it.")
+    str | None, typer.Option("--ttl", help="Intended lifetime: 30m, 2h, 7d; `scones doctor` reports what outlives it.")
 ]
-Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for what commands leave behind.")]
-Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated; all when not given.")]
+Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for models, runs, results and records.")]
+Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated (default: all).")]
 ImageSize = Annotated[
     int | None,
     typer.Option(
         "--image-size",
         min=8,
         max=4096,
-        help="Shorter side of each image after resizing, in pixels; otherwise 224 for photographs, 32 for thumbnails.",
+        help="Shorter side of each resized image, in pixels (default: 224 for photographs, 32 for thumbnails).",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training.")]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 
 
 def seconds(text: str, option: str) -> float:
-    """``"5m"`` as 300.0.
+    """Parse a duration in seconds: ``"5m"`` as 300.0.
 
     Raises:
-        ConfigurationError: it is no duration above 0; names the option.
+        ConfigurationError: not a duration above 0; names the option.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if match is None or not float(match[1]):
@@ -70,19 +70,19 @@ def seconds(text: str, option: str) -> float:
 
 
 def new_run(ttl: str | None) -> Run:
-    """The run of a command that was given ``--ttl``, or was not."""
+    """New run, with the lifetime of ``--ttl`` if given."""
     from scones_ml.plans import Run
 
     return Run.new(None if ttl is None else timedelta(seconds=seconds(ttl, "--ttl")))
 
 
 def span(time: timedelta) -> str:
-    """A length of time in its largest whole unit: ``"2 h"``."""
+    """Duration in its largest whole unit: ``"2 h"``."""
     total = max(0.0, time.total_seconds())
     unit = next((unit for unit in ("d", "h", "m") if total >= _UNITS[unit]), "s")
     return f"{total / _UNITS[unit]:.0f} {'min' if unit == 'm' else unit}"
 
 
 def names(text: str | None) -> tuple[str, ...] | None:
-    """``"a, b"`` as ``("a", "b")``."""
+    """Split a comma-separated list: ``"a, b"`` as ``("a", "b")``."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,4 +1,4 @@
-"""How a plan looks: each change with its price, the permission it takes and what it is for."""
+"""Plan output: each change with its price, permission and purpose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["cost_line", "dollars", "prices_as_of", "show_plans"]
 
 
 def show_plans(plans: Sequence[Plan], json: bool) -> None:
-    """Print what would be done, on standard output.
+    """Print plans on standard output.
 
     Args:
         plans: of one verb, one for each place.
@@ -34,10 +34,10 @@ def show_plans(plans: Sequence[Plan], json: bool) -> None:
 
 
 def cost_line(per_hour: float | None, place: str) -> str:
-    """What something costs by the hour and by the month, and since when that price is known.
+    """Cost per hour and month with the price's date.
 
     Args:
-        per_hour: dollars; None when no price is known.
+        per_hour: dollars; None when the price is unknown.
         place: ``"local"`` or ``"aws:REGION"``.
     """
     if place == "local":
@@ -50,7 +50,7 @@ def cost_line(per_hour: float | None, place: str) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """``"$0.115"``: cents at least, and no digit of a small amount is lost."""
+    """Dollars with at least cents, and all digits of small amounts: ``"$0.115"``."""
     if amount is None:
         return "unknown"
     return f"${amount:,.2f}" if round(amount, 2) == round(amount, 5) else f"${amount:,.5f}".rstrip("0")
@@ -90,12 +90,12 @@ def _document(plan: Plan) -> dict[str, object]:
 
 
 def _row(change: Change) -> dict[str, object]:
-    """A change without the bytes that it uploads."""
+    """JSON row of a change, without uploaded bytes."""
     return {name: value for name, value in dataclasses.asdict(change).items() if name != "content"}
 
 
 def prices_as_of(place: str) -> str | None:
-    """The date of the region's price table; None where there is none."""
+    """Date of the region's price table; None without one."""
     try:
         return price_table(place.removeprefix("aws:")).as_of
     except ConfigurationError:

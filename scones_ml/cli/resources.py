@@ -1,4 +1,4 @@
-"""What is there, what it costs, and how to be rid of it: status, cleanup."""
+"""``scones status`` and ``scones cleanup``."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ __all__ = ["cleanup", "status"]
 
 Done = TypeVar("Done")
 
-RunId = Annotated[str | None, typer.Option("--run", help="Only what this run made; `scones status` names runs.")]
+RunId = Annotated[
+    str | None, typer.Option("--run", help="Remove only what this run created; `scones status` lists runs.")
+]
 All = Annotated[
-    bool, typer.Option("--all", help="Also what other workspaces made: on AWS all that bears our tag, and the stack.")
+    bool,
+    typer.Option("--all", help="Include other workspaces: on AWS, everything with the project's tag, and the stack."),
 ]
 Adopt = Annotated[
     bool,
-    typer.Option("--adopt", help="List what a workspace of 0.1.0, without a marker, would lose, and mark it as ours."),
+    typer.Option("--adopt", help="Adopt a workspace of version 0.1.0: list what cleanup would remove, then mark it."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, even if images wait for review.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation, even if images await review.")]
 
 
 def cleanup(
@@ -48,9 +51,9 @@ def cleanup(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Remove what our commands made, newest first, then list again to prove that nothing is left.
+    """Remove everything that our commands created, newest first, then verify that nothing is left.
 
-    Data sets, models and captures on this machine stay: they are results. What a killed command left of them goes.
+    Data sets, models and captures on this machine stay, since they are results; unfinished ones of killed commands go.
     """
     from scones_ml import lifecycle
 
@@ -95,7 +98,7 @@ def cleanup(
 def _each(
     places: Sequence[Backend], act: Callable[[Backend], Done], refused: list[SconesError]
 ) -> list[tuple[Backend, Done]]:
-    """Act in each place; one that refuses keeps no other from its turn."""
+    """Act in each place; a failure in one does not stop the others."""
     done = []
     for backend in places:
         try:
@@ -124,7 +127,7 @@ def status(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """What exists now, since when, until when, and what it costs."""
+    """List existing resources with age, lifetime and cost."""
     from scones_ml import lifecycle
 
     now = datetime.now(UTC)
@@ -170,7 +173,7 @@ def status(
 
 
 def _say_what_stays(alone: Sequence[LeftAlone]) -> None:
-    """What cleanup leaves alone, and why; exit code 1 when it may be ours, or could not be looked at."""
+    """Print what cleanup leaves and why; exit code 1 when it may be ours or could not be inspected."""
     for one in dict.fromkeys(alone):
         terminal.say(f"{one.kind} {one.name} is left alone: {one.reason}")
     if not all(one.foreign for one in alone):
@@ -178,7 +181,7 @@ def _say_what_stays(alone: Sequence[LeftAlone]) -> None:
 
 
 def _dead(backend: Backend) -> Iterator[str]:
-    """Endpoints of this machine that are on record and do not run; all of them when a record cannot be read."""
+    """Recorded local endpoints that are not running; all of them when a record is unreadable."""
     try:
         running = {endpoint.name for endpoint in backend.deployer.endpoints()}
     except DeploymentError:
@@ -207,7 +210,7 @@ def _document(row: Resource, now: datetime) -> dict[str, object]:
 
 
 def _say_what_may_be_missed(places: Sequence[Backend]) -> None:
-    """What is on AWS, or was on a line that cannot be read: a clean machine with an endpoint left is a surprise."""
+    """Warn of resources on AWS and of unreadable ledger lines."""
     here = places[0].place_name
     elsewhere = Counter(one.place for backend in places for one in backend.ledger.resources() if one.place != here)
     for place, count in elsewhere.items():
@@ -225,7 +228,7 @@ def _say_what_may_be_missed(places: Sequence[Backend]) -> None:
 
 
 def _backends(backends: Backends, on: str, workspace: Path, run: str | None = None) -> list[Backend]:
-    """The workspace's backend and, on this machine, that of the demo; with a run those that know it, if any does."""
+    """Backends of the workspace and the local demo; with a run, those that know it."""
     folders = [workspace, workspace / "demo"] if on == "local" else [workspace]
     found = [backends.backend(on, folder) for folder in folders]
     if run is None:

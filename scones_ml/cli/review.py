@@ -26,19 +26,19 @@ __all__ = ["review"]
 
 Source = Annotated[
     str | None,
-    typer.Argument(help="s3://BUCKET/PREFIX of outcomes to review; what `scones run` wrote otherwise."),
+    typer.Argument(help="s3://BUCKET/PREFIX of outcomes to review (default: those that `scones run` wrote)."),
 ]
 Answers = Annotated[
-    Path | None, typer.Option("--answers", help="File that answers are added to; WORKSPACE/reviews/answers.jsonl.")
+    Path | None, typer.Option("--answers", help="File to append answers to (default: WORKSPACE/reviews/answers.jsonl).")
 ]
-Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Who answers; your login name otherwise.")]
+Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Reviewer's name (default: your login name).")]
 Model = Annotated[
-    Path | None, typer.Option("--model", help="Class names come from it, otherwise from the running endpoint.")
+    Path | None, typer.Option("--model", help="Model that gives the class names (default: the running endpoint's).")
 ]
 SecondOpinion = Annotated[
-    bool, typer.Option("--second-opinion", help="Ask for what other reviewers have answered, too.")
+    bool, typer.Option("--second-opinion", help="Also show images that other reviewers have answered.")
 ]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes any free one.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 
 
@@ -57,7 +57,7 @@ def review(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Show doubtful images on a local web page, one by one, and keep what people say of them."""
+    """Review low-confidence images on a local web page and save the answers."""
     from scones_ml.plans import mark_workspace
     from scones_ml.review.annotations import AnnotationFile
     from scones_ml.review.queue import read_queue
@@ -95,7 +95,7 @@ def review(
 
 
 def _outcomes(source: str | None, backend: Backend) -> tuple[str, tuple[str, ...]]:
-    """The bucket that holds them, and their keys' prefixes."""
+    """Bucket and key prefixes of the outcomes."""
     from scones_ml.events import parse_uri
     from scones_ml.review.queue import REVIEW_PREFIXES
 
@@ -113,7 +113,7 @@ def _login_name() -> str:
 
 
 def _given_classes(classes: str | None, model: Path | None) -> tuple[str, ...] | None:
-    """What can be answered, by the options; None when they do not say it."""
+    """Classes given by the options; None when they give none."""
     from scones_ml.inference.model import read_card
 
     if classes is not None:
@@ -125,7 +125,7 @@ def _given_classes(classes: str | None, model: Path | None) -> tuple[str, ...] |
 
 
 def _served_classes(backend: Backend, endpoint: str | None) -> tuple[str, ...] | None:
-    """The classes of the endpoint that runs; None when there is none."""
+    """Classes of the running endpoint; None without one."""
     from scones_ml import lifecycle
 
     found = lifecycle.choose_endpoint(backend.deployer.endpoints(), endpoint, lambda running: running.labels)
@@ -133,7 +133,7 @@ def _served_classes(backend: Backend, endpoint: str | None) -> tuple[str, ...] |
 
 
 def _told_by(queue: Queue, workspace: Path) -> tuple[str, ...]:
-    """The classes of the workspace's model where it left some of this to review, else those that the queue names."""
+    """Classes of the workspace's model if it produced some of these outcomes, else those in the queue."""
     from scones_ml.inference.model import MODEL_CARD, read_card
     from scones_ml.review.queue import class_names
 

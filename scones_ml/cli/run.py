@@ -1,4 +1,4 @@
-"""``scones run``: images through the state machine, one by one, in bulk, or as a steady load."""
+"""``scones run``: classify images one by one, in bulk, or as a load test."""
 
 from __future__ import annotations
 
@@ -29,16 +29,21 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-Paths = Annotated[list[str], typer.Argument(help="Images, or folders of them.", show_default=False)]
-Model = Annotated[Path | None, typer.Option("--model", help="Load this model instead of asking an endpoint.")]
-Threshold = Annotated[float | None, typer.Option("--threshold", help="Above 0, at most 1; the model's otherwise.")]
+Paths = Annotated[list[str], typer.Argument(help="Images or folders of images.", show_default=False)]
+Model = Annotated[Path | None, typer.Option("--model", help="Load this model instead of calling an endpoint.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", help="Minimum confidence to accept, above 0 and at most 1 (default: the model's)."),
+]
 Bulk = Annotated[
-    bool, typer.Option("--bulk", help="A whole folder or s3://bucket/prefix in batches; resumes where it was stopped.")
+    bool,
+    typer.Option("--bulk", help="Process a whole folder or s3://BUCKET/PREFIX in batches; resumes where it stopped."),
 ]
 Rate = Annotated[
-    float | None, typer.Option("--rate", min=0.01, help="Send random ones of the images, so many a second.")
+    float | None,
+    typer.Option("--rate", min=0.01, help="Load test: send randomly chosen images at this rate per second."),
 ]
-Duration = Annotated[str, typer.Option("--duration", help="How long, with --rate: 30s, 5m, 1h.")]
+Duration = Annotated[str, typer.Option("--duration", help="Duration of the load test: 30s, 5m, 1h.")]
 
 
 def run(
@@ -57,7 +62,7 @@ def run(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Send images through the state machine and show where each went."""
+    """Classify images through the workflow and show each outcome."""
     if threshold is not None:
         check_threshold(threshold, "--threshold")
     if bulk and rate:
@@ -95,7 +100,7 @@ def run(
 
 @contextmanager
 def _kept(backend: Backend, chosen: Endpoint | Path | None) -> Iterator[Endpoint | Path | None]:
-    """What classifies, kept from the first image sent to the last one classified."""
+    """Keep the classifier in use from the first image sent to the last one classified."""
     name = chosen.name if isinstance(chosen, Endpoint) else None
     with backend.using(name):
         # An endpoint may have been replaced, or have gone, before it was kept.
@@ -103,7 +108,7 @@ def _kept(backend: Backend, chosen: Endpoint | Path | None) -> Iterator[Endpoint
 
 
 def _check(classifier: Endpoint | Path | None, threshold: float | None) -> None:
-    """Tell of a broken model, or one without a threshold, before any image is sent."""
+    """Check the model and its threshold before any image is sent."""
     from scones_ml import lifecycle
     from scones_ml.inference.model import load_model
 
@@ -165,11 +170,11 @@ def _show(backend: Backend, results: Sequence[ImageResult], classifier: Endpoint
 def _reconcile(
     backend: Backend, files: Sequence[ImageFile], results: Sequence[ImageResult], fault: SconesError | None
 ) -> None:
-    """Hold the results against the files that were asked for.
+    """Reconcile the results with the requested files.
 
     Raises:
-        WorkflowError: some failed, or have no result; the first are named.
-        SconesError: what ended the run.
+        WorkflowError: images failed or have no result; the first are named.
+        SconesError: the error that ended the run.
     """
     from scones_ml.errors import WorkflowError
     from scones_ml.ports import failures_in_words
@@ -272,7 +277,7 @@ def _counted(outcomes: Mapping[str, int]) -> str:
 
 
 def _say_review(outcomes: Mapping[str, int], backend: Backend, classifier: Endpoint | Path | None) -> None:
-    """The command that shows these images: it is told the model where no endpoint of it runs."""
+    """Print the review command, with the model where no endpoint runs."""
     if outcomes.get("review"):
         given = f" --model {shlex.quote(str(classifier))}" if isinstance(classifier, Path) else ""
         on_aws = " --on aws" if backend.place_name != "local" else ""
@@ -289,7 +294,7 @@ def _endpoint(backend: Backend, name: str | None) -> Endpoint:
 
 
 def _files(paths: Sequence[str]) -> list[ImageFile]:
-    """Every file with its key: its name, or its whole path where two have the same name."""
+    """Map keys to files: the file name, or the whole path where names collide."""
     from scones_ml.lifecycle import ImageFile
     from scones_ml.local.names import key_of
 
@@ -301,7 +306,7 @@ def _files(paths: Sequence[str]) -> list[ImageFile]:
 
 
 def _found(path: Path) -> Iterator[tuple[str, Path]]:
-    """The file, or the files of a folder, by short names; hidden files in folders are not meant."""
+    """Files by short name: the file itself, or a folder's files without hidden ones."""
     from scones_ml.local.names import key_of, name_of
     from scones_ml.local.workspace import FolderObjectStore
 

@@ -1,4 +1,4 @@
-"""What only a terminal shows: styles, bars and clocks. The one importer of rich."""
+"""Terminal-only output: styles, progress bars and clocks. The only importer of rich."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = ["bar", "clock", "console", "print_styled"]
 
 
 def console(stderr: bool) -> Console:
-    """Standard error or standard output; what is printed to it is not wrapped, and not searched for markup."""
+    """Console on standard error or output, without wrapping and markup."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def print_styled(to: Console, parts: Iterable[tuple[str, str]]) -> None:
-    """Print one line, whose parts are texts with their styles."""
+    """Print one line of styled parts."""
     to.print(Text.assemble(*parts))
 
 
 def clock(to: Console) -> Progress:
-    """The time that a step has taken so far; disappears when it is done."""
+    """Elapsed time of a step; disappears when it is done."""
     return Progress(SpinnerColumn(), TimeElapsedColumn(), console=to, transient=True, disable=not to.is_terminal)
 
 
 def bar(to: Console, unit: str = "") -> Progress:
-    """A bar that disappears when it is done: how much, how fast where ``unit`` says of what, how long still."""
+    """Transient progress bar: share done, speed in ``unit`` per second, time left."""
     return Progress(
         TextColumn("  {task.description:<9}"),  # as wide as the longest, "calibrate" and "reference"
         BarColumn(bar_width=32),
@@ -51,13 +51,13 @@ def bar(to: Console, unit: str = "") -> Progress:
 
 
 class _Speed(ProgressColumn):
-    """How many a second; what an earlier run had finished does not count."""
+    """Speed column; work of an earlier run is not counted."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        """Empty until there are two figures to tell it from."""
+        """Speed, or empty until there are two samples."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")

@@ -1,4 +1,4 @@
-"""``scones stage``: images become a data set."""
+"""``scones stage``: stage images as a data set."""
 
 from __future__ import annotations
 
@@ -27,40 +27,42 @@ _SUITS = {224: ", as suits photographs", 32: ", as suits thumbnails"}  # sizes t
 Source = Annotated[
     str,
     typer.Argument(
-        help="A folder of class folders, a manifest (JSON Lines, CSV, .lst), a RecordIO file, a CIFAR-100 archive or "
-        "its URL, answers of a review, s3://bucket/prefix, or synthetic.",
+        help="Folder of class folders, manifest (JSON Lines, CSV, .lst), RecordIO file, CIFAR-100 archive or its "
+        "URL, review answers, s3://BUCKET/PREFIX, or `synthetic`.",
         show_default=False,
     ),
 ]
 Destination = Annotated[
-    str, typer.Argument(help="The data set's folder, to be made, or s3://bucket/prefix.", show_default=False)
+    str, typer.Argument(help="Data set folder to create, or s3://BUCKET/PREFIX.", show_default=False)
 ]
-PerClass = Annotated[int, typer.Option("--per-class", min=1, help="How many synthetic images of each class.")]
+PerClass = Annotated[int, typer.Option("--per-class", min=1, help="Synthetic images per class.")]
 CheckLabels = Annotated[
     bool,
     typer.Option(
         "--check-labels",
-        help="Name probable label errors and near duplicates: seconds for photographs, five trainings for thumbnails.",
+        help="Report probable label errors and near duplicates; seconds for photographs, five trainings for "
+        "thumbnails.",
     ),
 ]
 AnswersFile = Annotated[
     Path | None,
-    typer.Option("--answers", help="What `scones review` wrote: it extends SOURCE, a staged data set, to train on."),
+    typer.Option("--answers", help="Review answers to add to the training images of SOURCE, a staged data set."),
 ]
 LabelAttribute = Annotated[
     str | None,
-    typer.Option("--label-attribute", help="The field of a manifest that holds the labels, where there are several."),
+    typer.Option("--label-attribute", help="Manifest field that holds the labels, when there are several."),
 ]
 Format = Annotated[
     Literal["folders", "recordio"],
-    typer.Option("--format", help="recordio adds train.rec, validation.rec and so on, for SageMaker's own algorithm."),
+    typer.Option(
+        "--format", help="`recordio` also writes train.rec, validation.rec etc. for SageMaker's built-in algorithm."
+    ),
 ]
 GroupBy = Annotated[
     str | None,
     typer.Option(
         "--group-by",
-        help="Keep images that belong together in one split: a manifest's column, or a pattern in their names, "
-        "such as '^(veh[0-9]+)_'.",
+        help="Keep related images in one split: a manifest column, or a pattern in file names such as '^(veh[0-9]+)_'.",
     ),
 ]
 
@@ -82,7 +84,7 @@ def stage(
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
-    """Check, split and hash images into a data set."""
+    """Stage images as a data set: check, split and hash them."""
     from scones_ml import backends, dataset, lifecycle
     from scones_ml.events import parse_uri
     from scones_ml.ports import mark_prefix
@@ -150,12 +152,12 @@ def _document(result: dataset.StageResult) -> dict[str, object]:
 
 
 def _show_staged(result: dataset.StageResult, folder: Path, chosen: bool) -> None:
-    """Say what was staged.
+    """Print a summary of the staged data set.
 
     Args:
         result: of staging.
         folder: where it is.
-        chosen: whether the image size was asked for.
+        chosen: whether the image size was given.
     """
     counts = result.dataset.counts()
     rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in result.dataset.classes]
@@ -170,7 +172,7 @@ def _show_staged(result: dataset.StageResult, folder: Path, chosen: bool) -> Non
 
 
 def _show_kept_together(together: dataset.KeptTogether) -> None:
-    """Say why splits are not by lot alone; without groups there is nothing to say."""
+    """Print how groups shaped the splits, if there are any."""
     if together.named:
         terminal.say(f"kept together: {together.named:,} images of {together.named_groups:,} groups, by --group-by")
     if together.alike:
@@ -179,7 +181,7 @@ def _show_kept_together(together: dataset.KeptTogether) -> None:
 
 
 def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | dataset.Source:
-    """What is staged where reviewers' answers have a part in it; else the source as it was named."""
+    """Source description, including the review answers that were added."""
     from scones_ml import dataset
 
     if answers:

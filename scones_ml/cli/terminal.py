@@ -1,6 +1,6 @@
-"""How things look: results on standard output, everything else on standard error.
+"""Output: results on standard output, everything else on standard error.
 
-Styles and progress bars are a terminal's: elsewhere lines are plain text, and rich is not even imported.
+Styles and progress bars appear on terminals only; elsewhere lines are plain text and rich is not imported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAME = 11  # characters: the longest stage, "threshold", and two spaces
 
 
 class Lines:
-    """One of the standard streams, line by line.
+    """A standard stream, written line by line.
 
     Args:
         stderr: standard error instead of standard output.
@@ -42,7 +42,7 @@ class Lines:
 
     @property
     def console(self) -> Console | None:
-        """What draws on the terminal; None where there is none, and nobody asked for colours all the same."""
+        """Terminal console; None without a terminal, unless colours are forced."""
         stream = sys.stderr if self._stderr else sys.stdout
         asked = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE")  # both are understood by rich
         return self._console if stream and (asked or stream.isatty()) else None  # a closed stream is None
@@ -54,10 +54,10 @@ class Lines:
         return console(self._stderr)
 
     def print(self, *parts: str | tuple[str, str]) -> None:
-        """Print one line; what is not to be printed is escaped.
+        """Print one line with unprintable characters escaped.
 
         Args:
-            parts: texts, or texts with their styles.
+            parts: texts, or texts with styles.
         """
         styled = [(part, "") if isinstance(part, str) else part for part in parts]
         clean = [("\n".join(map(printable, text.split("\n"))), style) for text, style in styled]
@@ -74,12 +74,12 @@ _err = Lines(stderr=True)
 
 
 def say(text: str = "", style: str = "") -> None:
-    """One line on standard error: what goes on, not what was asked for."""
+    """Print one line of progress or advice on standard error."""
     _err.print((text, style))
 
 
 def print_json(document: object) -> None:
-    """The one document of ``--json`` on standard output; what is not to be printed is in JSON's own escapes."""
+    """Print the ``--json`` document on standard output, with unprintable characters as JSON escapes."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     if not text.replace("\n", "").isprintable():
         text = "".join(c if c == "\n" or printable(c) == c else json.dumps(c)[1:-1] for c in text)
@@ -87,11 +87,11 @@ def print_json(document: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """An aligned table on standard output.
+    """Print an aligned table on standard output.
 
     Args:
         columns: headings.
-        rows: cells, as they are to be read.
+        rows: formatted cells.
         right: headings of the columns that are aligned to the right (numbers).
     """
     for number, line in enumerate(_aligned((columns, *rows), [column in right for column in columns])):
@@ -99,10 +99,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
 
 def say_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Aligned lines without headings on standard error.
+    """Print aligned lines without headings on standard error.
 
     Args:
-        rows: cells, as they are to be read.
+        rows: formatted cells.
         right: numbers of the columns that are aligned to the right, from 0.
     """
     for line in _aligned(rows, [column in right for column in range(len(rows[0]))]):
@@ -121,7 +121,7 @@ def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[s
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal that a text takes: an ideograph takes two."""
+    """Terminal columns of a text; an ideograph takes two."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -130,7 +130,7 @@ def _width(text: str) -> int:
 
 
 def figure(estimate: Estimate) -> tuple[str, str]:
-    """A share and its interval as two cells, in percent; a dash where it is undefined."""
+    """Share and interval as two cells in percent; a dash where undefined."""
     if math.isnan(estimate.value):
         return "–", ""
     return f"{estimate.value:.1%}", f"{estimate.low:.1%} to {estimate.high:.1%}"
@@ -138,12 +138,12 @@ def figure(estimate: Estimate) -> tuple[str, str]:
 
 @contextmanager
 def progress(what: str, unit: str = "", console: Console | None = None) -> Iterator[Progress]:
-    """A progress bar on standard error while the block runs; silent where it is no terminal.
+    """Show a progress bar on standard error while the block runs; nothing without a terminal.
 
     Args:
-        what: goes on.
-        unit: what is counted; where it is given, the bar tells how many of them there are in a second.
-        console: shows it; None for standard error.
+        what: description of the work.
+        unit: counted unit; if given, the bar shows its number per second.
+        console: target console; None for standard error.
     """
     console = console or _err.console
     if console is None:
@@ -158,7 +158,7 @@ def progress(what: str, unit: str = "", console: Console | None = None) -> Itera
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """A line for each step on standard error; on a terminal a clock runs below the present one."""
+    """Print a line per step on standard error, with a running clock on a terminal."""
     if _err.console is None:
         yield lambda text: say(f"  {text}")
         return
@@ -191,5 +191,5 @@ class StageLines:
         _err.print((f"  {name:<{_NAME}}", "bold"), (took, "dim"), self._text)
 
     def said(self, text: str) -> None:
-        """What the finished line will say."""
+        """Set the text of the finished line."""
         self._text = text

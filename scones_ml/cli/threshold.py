@@ -1,4 +1,4 @@
-"""``scones threshold``: another threshold for a model that is there, by images that it did not learn from."""
+"""``scones threshold``: choose a new threshold for an existing model."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ _USUAL = 0.95  # what `scones train` promises by default, too
 _FOLDS = 5  # each temperature is fitted on four fifths of few labels
 _LEAST = 1e-12  # the logarithm of a probability of 0 would be no number
 
-Model = Annotated[Path, typer.Argument(help="A model's folder.", show_default=False)]
-Data = Annotated[Path, typer.Argument(help="Its staged data set.", show_default=False)]
+Model = Annotated[Path, typer.Argument(help="Model folder.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="The model's staged data set.", show_default=False)]
 Precision = Annotated[
     float | None,
-    typer.Option("--target-precision", help="How often accepted answers are to be right: a promise. 0.95 otherwise."),
+    typer.Option("--target-precision", help="Guaranteed precision of accepted predictions (default: 0.95)."),
 ]
-Coverage = Annotated[float | None, typer.Option("--target-coverage", help="Share of the images to let through.")]
+Coverage = Annotated[float | None, typer.Option("--target-coverage", help="Share of images to accept.")]
 Costs = Annotated[
     str | None,
-    typer.Option("--costs", help="WRONG,REVIEW: what a wrong answer and what a person's look cost, in one unit."),
+    typer.Option("--costs", help="WRONG,REVIEW: cost of a wrong prediction and of a review, in the same unit."),
 ]
-Confidence = Annotated[float, typer.Option("--confidence", help="How sure the promise is to be.")]
+Confidence = Annotated[float, typer.Option("--confidence", help="Confidence level of the guarantee.")]
 CrossFitted = Annotated[
-    bool, typer.Option("--cross-fitted", help="For few labels: use the validation split as well, approximately.")
+    bool,
+    typer.Option(
+        "--cross-fitted", help="Also use the validation split, for few labels; the guarantee is then approximate."
+    ),
 ]
 
 
@@ -49,7 +52,7 @@ def threshold(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Choose another threshold by images that the model did not learn from, and write it into model.json."""
+    """Choose a new threshold on images that the model was not trained on, and write it to model.json."""
     wishes = {"--target-precision": target_precision, "--target-coverage": target_coverage, "--costs": costs}
     _check([name for name, wish in wishes.items() if wish is not None], cross_fitted)
     from scones_ml import lifecycle
@@ -89,7 +92,7 @@ def _chosen(
 
 
 def _compare_data(model: Path, data: Path) -> None:
-    """A promise holds for images that did not train the model; of another data set nobody knows."""
+    """Warn of a data set other than the model's: it may contain training images."""
     from scones_ml import dataset
     from scones_ml.inference.model import read_card
 
@@ -99,7 +102,7 @@ def _compare_data(model: Path, data: Path) -> None:
 
 def _check(wishes: list[str], cross_fitted: bool) -> None:
     if len(wishes) > 1:
-        raise ConfigurationError(f"{wishes[0]} and {wishes[1]} are two wishes: give one of them")
+        raise ConfigurationError(f"{wishes[0]} and {wishes[1]} are mutually exclusive")
     if cross_fitted and wishes not in ([], ["--target-precision"]):
         raise ConfigurationError(f"--cross-fitted promises a precision: leave {wishes[0]} away")
 
@@ -113,7 +116,7 @@ def _pair(text: str) -> tuple[float, float]:
 
 
 def _cross_fitted(model: Path, data: Path, judged: HeldOut, precision: float, level: float) -> ThresholdChoice:
-    """From answers out of fold; else from validation, which fitted the temperature, and calibration together."""
+    """Choose from out-of-fold predictions, else from validation and calibration together."""
     import numpy as np
 
     from scones_ml import lifecycle

@@ -1,4 +1,4 @@
-"""train: on this machine, or as a job on SageMaker that goes on without us."""
+"""``scones train``: train on this machine or as a SageMaker job."""
 
 from __future__ import annotations
 
@@ -21,51 +21,53 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _SYNTHETIC = "synthetic"
-Data = Annotated[Path | None, typer.Argument(help="A staged data set.", show_default=False)]
-Model = Annotated[Path | None, typer.Option("--model", help="Where to; WORKSPACE/model otherwise.")]
+Data = Annotated[Path | None, typer.Argument(help="Staged data set.", show_default=False)]
+Model = Annotated[Path | None, typer.Option("--model", help="Output folder (default: WORKSPACE/model).")]
 RecipeName = Annotated[
     Literal["auto", "head", "scratch"],
     typer.Option(
         "--recipe",
-        help="head: a classifier on a pretrained backbone, for photographs; scratch: a small network of its own, for "
-        "thumbnails (needs the extra train); auto: what suits the images.",
+        help="head: classifier on a pretrained backbone, for photographs; scratch: small network trained from "
+        "scratch, for thumbnails (needs the extra train); auto: chosen by image size.",
     ),
 ]
 FitName = Annotated[
     Literal["crop", "pad", "stretch"],
-    typer.Option("--fit", help="How an image becomes a square: its middle, all of it on white, or out of proportion."),
+    typer.Option("--fit", help="How images are made square: centre crop, pad with white, or stretch."),
 ]
 BackboneFile = Annotated[
     Path | None,
-    typer.Option("--backbone", help="An ONNX file, see docs/backbones.md; of the recipe head."),
+    typer.Option("--backbone", help="Backbone of the recipe head: an ONNX file, see docs/backbones.md."),
 ]
 Preset = Annotated[
-    Literal["fast", "best"] | None, typer.Option("--preset", help="Of the recipe scratch; fast otherwise.")
+    Literal["fast", "best"] | None, typer.Option("--preset", help="Size of the recipe scratch (default: fast).")
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option("--epochs", min=1, help="Of the recipe scratch: passes over the images."),
+    typer.Option("--epochs", min=1, help="Epochs of the recipe scratch."),
 ]
 Init = Annotated[
     str | None,
-    typer.Option("--init", help="A model to go on from, or synthetic: one that has seen drawings only, made here."),
+    typer.Option("--init", help="Base model to continue from, or `synthetic`: one pretrained here on drawn images."),
 ]
 TargetPrecision = Annotated[
-    float, typer.Option("--target-precision", min=0.5, max=0.9999, help="What the threshold is to promise.")
+    float, typer.Option("--target-precision", min=0.5, max=0.9999, help="Precision that the threshold guarantees.")
 ]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network trains.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to train on.")]
 InstanceType = Annotated[
     str | None,
     typer.Option(
-        "--instance-type", help="Of the machine on AWS; otherwise ml.m5.xlarge for head, ml.g4dn.xlarge for scratch."
+        "--instance-type", help="Instance type on AWS (default: ml.m5.xlarge for head, ml.g4dn.xlarge for scratch)."
     ),
 ]
 SpotCapacity = Annotated[
-    bool, typer.Option("--spot", help="On AWS's spare capacity: for less, and cut short at times; then it goes on.")
+    bool, typer.Option("--spot", help="Use spot instances: cheaper, may be interrupted, then resumed.")
 ]
-MaxHours = Annotated[float, typer.Option("--max-hours", min=0.1, help="After so much training AWS stops the job.")]
+MaxHours = Annotated[
+    float, typer.Option("--max-hours", min=0.1, help="Maximum training time, in hours, before AWS stops the job.")
+]
 Attach = Annotated[
-    str | None, typer.Option("--attach", metavar="JOB", help="Follow a job on AWS that was started before.")
+    str | None, typer.Option("--attach", metavar="JOB", help="Follow a training job on AWS that was started earlier.")
 ]
 
 
@@ -168,7 +170,7 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
 
 
 def _figures(card: ModelCard) -> list[tuple[str, str, str, str]]:
-    """How good the model is by the images that its threshold was chosen by; none where the card does not say it."""
+    """Figures of the images that chose the threshold; empty where model.json has none."""
     from scones_ml.lifecycle.figures import figures
 
     found = figures(card, "out_of_fold")
@@ -183,7 +185,7 @@ def _figures(card: ModelCard) -> list[tuple[str, str, str, str]]:
 
 
 def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:
-    """The model to go on from; that of drawings may still have to be made."""
+    """Base model to continue from; the synthetic one is trained here if missing."""
     from scones_ml import dataset
     from scones_ml.lifecycle.synthetic_model import synthetic_folder
 

@@ -78,7 +78,7 @@ def test_help_lists_every_verb_in_full(capsys: pytest.CaptureFixture[str], monke
     assert all(f"{name} {verb.help}" in words for name, verb in VERBS.items())
     assert max(map(len, text.splitlines())) <= 100
     assert main(["asl", "--help"]) == 0
-    assert "an execution, states are coloured by what became of them." in " ".join(capsys.readouterr().out.split())
+    assert "coloured by an execution's states." in " ".join(capsys.readouterr().out.split())
 
 
 def test_options_that_belong_together_have_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
