@@ -29,10 +29,14 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 
 from scones_ml.testing import ImageKind, image_kinds
@@ -225,17 +229,30 @@ def judge(kind: ImageKind, answer: dict[str, object]) -> Iterator[str]:
 
 
 def measure(kinds: Iterable[ImageKind], entries: Sequence[str]) -> Iterator[Cost]:
-    """Read every kind through every entry."""
-    with Forker() as forker, tempfile.TemporaryDirectory() as folder:
+    """Read every kind through every entry, as many entries at a time as there are processors."""
+    forkers: SimpleQueue[Forker] = SimpleQueue()
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        processors = os.cpu_count() or 1
+        for _ in range(processors):
+            forkers.put(stack.enter_context(Forker()))
+        pool = stack.enter_context(ThreadPoolExecutor(processors))
         path = Path(folder, "image")
         for kind in kinds:
             path.write_bytes(kind.data)
-            for entry in entries:
-                answer = forker.read(path, entry)
-                wrong = list(judge(kind, answer))
-                for name in ("corners", "parts"):
-                    answer.pop(name, None)
-                yield Cost(kind.name, entry, wrong=wrong, **answer)  # type: ignore[arg-type] # what serve sends
+            yield from pool.map(partial(_cost, kind, path, forkers), entries)
+
+
+def _cost(kind: ImageKind, path: Path, forkers: SimpleQueue[Forker], entry: str) -> Cost:
+    forker = forkers.get()
+    try:
+        answer = forker.read(path, entry)
+    finally:
+        forkers.put(forker)
+    wrong = list(judge(kind, answer))
+    for name in ("corners", "parts"):
+        answer.pop(name, None)
+    return Cost(kind.name, entry, wrong=wrong, **answer)  # type: ignore[arg-type] # what serve sends
 
 
 def chosen(pattern: str, sample: bool) -> Iterator[ImageKind]:
