@@ -84,7 +84,7 @@ def servers(folder: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for entry in Path("/proc").iterdir():
         try:
-            words = (entry / "cmdline").read_bytes().decode().split("\0") if entry.name.isdigit() else []
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0") if entry.name.isdigit() else []
         except OSError:
             continue
         if "scones_ml.inference" in words and any(word.startswith(f"{folder}/") for word in words):
