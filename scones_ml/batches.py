@@ -30,7 +30,7 @@ from scones_ml.errors import (
 from scones_ml.events import ImageOutcome, ImageRef
 from scones_ml.printable import printable
 
-__all__ = ["BLANK", "answer_each", "check_model", "decoded", "prepare_each", "unclassified"]
+__all__ = ["BLANK", "answer_each", "check_model", "decoded", "json_lines", "prepare_each", "unclassified"]
 
 Pixels = TypeVar("Pixels")
 
@@ -107,6 +107,11 @@ def answer_each(
     except Exception:  # of one image, or of all: those that can be answered are
         alone = [_attempt(pair[0], lambda pair=pair: classify([pair])[0]) for pair in images]  # type: ignore[misc]
         return _own([ref for ref, _ in images], alone)
+
+
+def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
+    """Outcomes as JSON Lines, one image a line."""
+    return "".join(outcome.model_dump_json(exclude_none=True) + "\n" for outcome in outcomes)
 
 
 def check_model(outcomes: Sequence[ImageOutcome], classify_blank: Callable[[], object]) -> None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 from scones_ml import batches
 from scones_ml.errors import EventError, ImageError, ImageNotFoundError, ImageTooLargeError, InferenceError
 from scones_ml.events import (
-    UNDECIDED,
     ClassifiedImage,
     CreatedObject,
     FilteredImage,
@@ -27,10 +26,11 @@ from scones_ml.events import (
     ImageRef,
     SerializedImage,
     classes_id,
-    is_image_key,
-    queued,
     start_event,
 )
+from scones_ml.events.models import UNDECIDED
+from scones_ml.events.readers import is_image_key
+from scones_ml.events.starts import queued
 from scones_ml.limits import STATE_BYTES
 from scones_ml.printable import printable
 from scones_ml.settings import ImagePolicy
@@ -49,8 +49,6 @@ __all__ = [
     "classify_image_data",
     "filter_low_confidence",
     "image_bytes",
-    "json_lines",
-    "most_probable",
     "read_image",
     "serialize_image_data",
     "start_image_classification",
@@ -161,7 +159,7 @@ def classify_image_data(image: SerializedImage, data: bytes, classifier: Classif
             are never turned into probabilities here: a softmax would make any numbers look confident.
     """
     probabilities = classifier.predict(data, image_id=image.image_id)
-    label, confidence = most_probable(probabilities, classifier.labels)
+    label, confidence = _most_probable(probabilities, classifier.labels)
     return ClassifiedImage(
         **image.model_dump(exclude={"image_data"}),
         inferences=probabilities,
@@ -172,7 +170,7 @@ def classify_image_data(image: SerializedImage, data: bytes, classifier: Classif
     )
 
 
-def most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> tuple[str, float]:
+def _most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> tuple[str, float]:
     """The most probable label and its probability, after checking that the numbers are probabilities.
 
     Raises:
@@ -332,17 +330,12 @@ def batch_results(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> tuple[
     Returns:
         Its key, which says whether a later run has to do the batch again, and JSON Lines of one image a line.
     """
-    return _result_key(batch, outcomes), json_lines(outcomes)
+    return _result_key(batch, outcomes), batches.json_lines(outcomes)
 
 
 def _result_key(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> str:
     undecided = any(one.outcome in UNDECIDED for one in outcomes)
     return batch.failed_key if undecided else batch.result_key
-
-
-def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
-    """Outcomes as JSON Lines, one image a line."""
-    return "".join(outcome.model_dump_json(exclude_none=True) + "\n" for outcome in outcomes)
 
 
 def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> dict[str, object]:
@@ -368,7 +361,7 @@ def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> 
 def _verdict(
     ref: ImageRef, probabilities: tuple[float, ...], classifier: BatchClassifier[Pixels], threshold: float | None
 ) -> ImageOutcome:
-    label, confidence = most_probable(probabilities, classifier.labels)
+    label, confidence = _most_probable(probabilities, classifier.labels)
     verdict = judge(confidence, probabilities, threshold)
     return ImageOutcome(
         **ref.model_dump(),

@@ -22,7 +22,8 @@ from scones_ml.aws.resources import Resources
 from scones_ml.aws.store import S3ObjectStore
 from scones_ml.aws.workflow import refuse_model
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError, WorkflowError
-from scones_ml.events import ImageRef, is_image_key, parse_object_uri, parse_uri
+from scones_ml.events import ImageRef, parse_object_uri, parse_uri
+from scones_ml.events.readers import is_image_key
 from scones_ml.ports import NAMED_FAILURES, BulkRequest, BulkResult, ObjectStore, Progress, no_progress
 
 __all__ = ["StepFunctionsBulk"]

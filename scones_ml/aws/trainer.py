@@ -16,6 +16,8 @@ from scones_ml.aws.environment import AwsEnvironment
 from scones_ml.aws.requests import check_request
 from scones_ml.aws.resources import tags_of
 from scones_ml.cost.prices import hourly_price
+from scones_ml.dataset.resolution import typical_side
+from scones_ml.dataset.transfer import check_upload
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.events import ImageRef, parse_object_uri, parse_uri
 from scones_ml.inference.archive import root_files
@@ -96,7 +98,7 @@ class SageMakerTrainer:
         prepared = self._prepare(request)
         plan = self._plan(prepared)
         check_request("sagemaker", "CreateTrainingJob", training_request(prepared.job))
-        dataset.check_upload(prepared.data, prepared.data_uri, self._store)  # cleanup empties what is on record
+        check_upload(prepared.data, prepared.data_uri, self._store)  # cleanup empties what is on record
         execute(plan, partial(self._perform, prepared, progress, steps), self._ledger, self._run)
         self.attach(prepared.job.name, request.model, progress, steps)
 
@@ -120,7 +122,7 @@ class SageMakerTrainer:
         data = dataset.load(request.data)
         data_uri = f"{root}/data/{data.hash[:32]}/"
         recipe = choose_recipe(
-            request.recipe, dataset.typical_side(data), data.image_size, init=request.init is not None
+            request.recipe, typical_side(data), data.image_size, init=request.init is not None
         ).recipe
         backbone = _backbone(request, data.image_size) if recipe == "head" else {}
         source = pack(backbone)

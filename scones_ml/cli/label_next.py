@@ -125,7 +125,8 @@ def _queued(backend: Backend) -> Queue:
 
 
 def _listed(source: str, backend: Backend) -> list[ImageRef]:
-    from scones_ml.events import ImageRef, is_image_key
+    from scones_ml.events import ImageRef
+    from scones_ml.events.readers import is_image_key
     from scones_ml.local.workspace import image_location
 
     bucket, prefix = image_location(source)

@@ -86,6 +86,7 @@ def stage(
 ) -> None:
     """Stage images as a data set: check, split and hash them."""
     from scones_ml import backends, dataset, lifecycle
+    from scones_ml.dataset.transfer import check_upload
     from scones_ml.events import parse_uri
     from scones_ml.ports import mark_prefix
 
@@ -117,7 +118,7 @@ def stage(
             dataset.write_recordio(result.dataset)
     if remote and store:
         plan = lifecycle.plan_upload(destination, backends.region())
-        dataset.check_upload(result.dataset, destination, store)  # cleanup empties what is on record
+        check_upload(result.dataset, destination, store)  # cleanup empties what is on record
         with terminal.progress("upload") as progress, lifecycle.recording(backend, plan):
             mark_prefix(store, *parse_uri(f"{destination.rstrip('/')}/"))
             sent = dataset.upload(result.dataset, destination, store, progress)
@@ -183,11 +184,12 @@ def _show_kept_together(together: dataset.KeptTogether) -> None:
 def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | dataset.Source:
     """Source description, including the review answers that were added."""
     from scones_ml import dataset
+    from scones_ml.dataset.annotated import is_annotations
 
     if answers:
         return dataset.ExtendedDataset(dataset.load(source), dataset.AnnotatedImages(answers, store))
     path = Path(source)
-    if path.is_file() and dataset.is_annotations(path):
+    if path.is_file() and is_annotations(path):
         return dataset.AnnotatedImages(path, store)
     return source
 

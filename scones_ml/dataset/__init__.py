@@ -10,9 +10,8 @@ that serving uses, drops duplicates and leaks, splits what is left with near dup
       train.lst validation.lst ...       what SageMaker's built-in algorithm reads
       SPLIT/CLASS/NAME.png               SPLIT: train, validation (temperature), calibration (threshold), test
 
-``load`` reads it back, ``recover`` tidies up after a staging that was killed; ``write_recordio`` adds RecordIO files;
-``upload`` and ``download`` move it to and from an object store. A new kind of source is one class with the methods of
-:class:`Source`.
+``load`` reads it back; ``write_recordio`` adds RecordIO files; ``upload`` and ``download`` move it to and from an
+object store. A new kind of source is one class with the methods of :class:`Source`.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from scones_ml.dataset.folds import folds, write_fold  # now: later the name would be the module's
 from scones_ml.dataset.records import SPLITS, Dataset, Record, Split, load
 
 if TYPE_CHECKING:
-    from scones_ml.dataset.annotated import AnnotatedImages, ExtendedDataset, is_annotations
+    from scones_ml.dataset.annotated import AnnotatedImages, ExtendedDataset
     from scones_ml.dataset.archives import Cifar100
     from scones_ml.dataset.checks import Problem
     from scones_ml.dataset.folders import Folder
@@ -33,11 +31,9 @@ if TYPE_CHECKING:
     from scones_ml.dataset.manifests import JsonLines, Table
     from scones_ml.dataset.record_files import RecordFile
     from scones_ml.dataset.recordio import write_recordio
-    from scones_ml.dataset.replacing import recover, remnants
-    from scones_ml.dataset.resolution import typical_side
     from scones_ml.dataset.sources import Candidate, Listing, Source, Synthetic
     from scones_ml.dataset.staging import StageResult, stage
-    from scones_ml.dataset.transfer import Upload, check_upload, download, upload
+    from scones_ml.dataset.transfer import Upload, download, upload
 
 __all__ = [
     "SPLITS",
@@ -60,17 +56,10 @@ __all__ = [
     "Synthetic",
     "Table",
     "Upload",
-    "check_upload",
     "download",
-    "folds",
-    "is_annotations",
     "load",
-    "recover",
-    "remnants",
     "stage",
-    "typical_side",
     "upload",
-    "write_fold",
     "write_recordio",
 ]
 
@@ -85,8 +74,6 @@ _ON_USE = (
     "record_files",
     "archives",
     "annotated",
-    "replacing",
-    "resolution",
     "transfer",
     "staging",
 )

@@ -23,7 +23,7 @@ from scones_ml.dataset.sources import SPLIT_NAMES, Source, Synthetic, split_name
 from scones_ml.dataset.transfer import download
 from scones_ml.errors import DatasetError, ImageNotFoundError
 from scones_ml.events import ImageRef, parse_uri
-from scones_ml.images import image_format
+from scones_ml.images.signatures import image_format
 from scones_ml.ports import ObjectStore, Progress, no_progress
 
 __all__ = ["DOWNLOADS", "fetch", "open_source"]

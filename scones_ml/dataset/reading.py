@@ -15,7 +15,7 @@ from scones_ml.dataset.grouping import sign
 from scones_ml.dataset.kinds import file_kind
 from scones_ml.dataset.sources import Candidate, Listing
 from scones_ml.errors import ImageError
-from scones_ml.images import image_format
+from scones_ml.images.signatures import image_format
 from scones_ml.ports import Progress
 
 __all__ = ["Reading", "read_all"]

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median_low
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from scones_ml import images
 from scones_ml.errors import DatasetError, ImageError
+from scones_ml.images.decoding import stored_size
+from scones_ml.settings import ImagePolicy
 
 if TYPE_CHECKING:
     from scones_ml.dataset.records import Dataset
@@ -66,7 +67,7 @@ def typical_side(data: Dataset) -> int:
 
 def _side(candidate: Candidate) -> int | None:
     try:
-        return min(images.stored_size(candidate.read()))
+        return min(stored_size(candidate.read(), ImagePolicy()))
     except (ImageError, OSError):
         return None
 

@@ -14,7 +14,6 @@ from scones_ml.evaluation.costs import (
     threshold_for_costs,
     threshold_for_coverage,
 )
-from scones_ml.evaluation.fixed_sequence import enough_labels, fewest_labels
 from scones_ml.evaluation.intervals import Estimate, clopper_pearson, wilson
 from scones_ml.evaluation.label_errors import LabelError, find_label_errors
 from scones_ml.evaluation.metrics import (
@@ -35,7 +34,7 @@ from scones_ml.evaluation.threshold import (
     choose_threshold_cross_fitted,
     choose_thresholds_per_class,
 )
-from scones_ml.evaluation.unlike import folded, restored, unlike_rows
+from scones_ml.evaluation.unlike import unlike_rows
 
 __all__ = [
     "Acceptance",
@@ -59,17 +58,13 @@ __all__ = [
     "clopper_pearson",
     "compare",
     "coverage_at_accuracy",
-    "enough_labels",
     "evaluate",
-    "fewest_labels",
     "find_label_errors",
     "find_near_duplicates",
     "fit_temperature",
-    "folded",
     "grid_means",
     "reliability",
     "rescale",
-    "restored",
     "softmax",
     "threshold_for_costs",
     "threshold_for_coverage",

@@ -8,10 +8,6 @@ know: ``s3_bucket, s3_key, image_data, inferences``. ``starts`` read whatever st
 from __future__ import annotations
 
 from scones_ml.events.models import (
-    FAILED,
-    PLACES,
-    RESULT,
-    UNDECIDED,
     ClassifiedImage,
     FilteredImage,
     ImageBatch,
@@ -25,22 +21,16 @@ from scones_ml.events.models import (
     parse_object_uri,
     parse_uri,
 )
-from scones_ml.events.readers import classified_image, image_batch, is_image_key, serialized_image
+from scones_ml.events.readers import classified_image, image_batch, serialized_image
 from scones_ml.events.starts import (
     CreatedObject,
-    QueuedMessage,
     StartEvent,
     image_ref,
     image_refs,
-    queued,
     start_event,
 )
 
 __all__ = [
-    "FAILED",
-    "PLACES",
-    "RESULT",
-    "UNDECIDED",
     "ClassifiedImage",
     "CreatedObject",
     "FilteredImage",
@@ -48,7 +38,6 @@ __all__ = [
     "ImageOutcome",
     "ImageRef",
     "Outcome",
-    "QueuedMessage",
     "SerializedImage",
     "StartEvent",
     "classes_id",
@@ -57,11 +46,9 @@ __all__ = [
     "image_id",
     "image_ref",
     "image_refs",
-    "is_image_key",
     "object_uri",
     "parse_object_uri",
     "parse_uri",
-    "queued",
     "serialized_image",
     "start_event",
 ]

@@ -19,9 +19,9 @@ from scones_ml.evaluation import (
     choose_threshold,
     choose_threshold_cross_fitted,
     fit_temperature,
-    folded,
     softmax,
 )
+from scones_ml.evaluation.unlike import folded
 from scones_ml.heads.coordinates import Coordinates, coordinates
 from scones_ml.heads.familiarity import directions_of, familiarity, limit_of
 from scones_ml.heads.logistic import Linear, fit_logistic, fit_within

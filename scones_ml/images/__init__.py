@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scones_ml.errors import MissingExtraError
-from scones_ml.images.signatures import image_format
 from scones_ml.settings import Fit, ImagePolicy
 
 if TYPE_CHECKING:
@@ -43,13 +42,11 @@ __all__ = [
     "NormalisedImage",
     "Preview",
     "ReducedImage",
-    "image_format",
     "normalise",
     "normalised_pixels",
     "pixels",
     "preview",
     "reduce",
-    "stored_size",
 ]
 
 _DEFAULT_POLICY: Final = ImagePolicy()
@@ -213,23 +210,6 @@ def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt
     from scones_ml.images import reading
 
     return _array(reading.model_square(data, size, policy))
-
-
-def stored_size(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> tuple[int, int]:
-    """Width and height of an image as its header says them, in pixels; nothing is decoded.
-
-    Args:
-        data: the file's bytes.
-        policy: caps.
-
-    Raises:
-        InvalidImageError: not an image, or its header is broken.
-        ImageTooLargeError: beyond the policy's caps.
-    """
-    from scones_ml.images.decoding import opened
-
-    with opened(data, policy, policy.image_size) as (_, header, _image):
-        return header.width, header.height
 
 
 def _png(image: Image, policy: ImagePolicy = _DEFAULT_POLICY) -> bytes:

@@ -28,7 +28,7 @@ from scones_ml.settings import ImagePolicy
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Decoded", "decode", "in_bands", "opened", "scaled"]
+__all__ = ["Decoded", "decode", "in_bands", "opened", "scaled", "stored_size"]
 
 _SIDE: Final = 65_535  # pixels, as in JPEG
 _BAND: Final = 1_000_000  # pixels; what is not four times as large is converted at once
@@ -117,6 +117,21 @@ def opened(data: bytes, policy: ImagePolicy, size: int) -> Iterator[tuple[str, H
         raise ImageTooLargeError(f"more memory than there is, or more pixels than the {most}") from exc
     except Exception as exc:  # whatever a damaged field leads a decoder to
         raise InvalidImageError(f"broken {source_format}: {_reason(exc)}") from exc
+
+
+def stored_size(data: bytes, policy: ImagePolicy) -> tuple[int, int]:
+    """Width and height of an image as its header says them, in pixels; nothing is decoded.
+
+    Args:
+        data: the file's bytes.
+        policy: caps.
+
+    Raises:
+        InvalidImageError: not an image, or its header is broken.
+        ImageTooLargeError: beyond the policy's caps.
+    """
+    with opened(data, policy, policy.image_size) as (_, header, _image):
+        return header.width, header.height
 
 
 def _open(data: bytes, source_format: str) -> Image:

@@ -41,7 +41,7 @@ def read_header(data: bytes, source_format: str, size: int) -> Header | None:
 
     Args:
         data: the file's bytes.
-        source_format: as :func:`scones_ml.images.image_format` names it.
+        source_format: as :func:`scones_ml.images.signatures.image_format` names it.
         size: least side in pixels that a JPEG is decoded to.
 
     Raises:

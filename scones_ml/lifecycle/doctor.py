@@ -16,8 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from scones_ml import asl, events, lifecycle, settings, workflows
+from scones_ml import asl, lifecycle, settings, workflows
 from scones_ml.errors import SconesError
+from scones_ml.events.readers import is_image_key
 from scones_ml.limits import (
     DEFINITION_BYTES,
     ENDPOINT_REQUEST_BYTES,
@@ -156,9 +157,7 @@ def _batches(definition: asl.StateMachine) -> Iterator[int]:
 def _images(folder: Path, policy: settings.ImagePolicy) -> Check:
     if not folder.is_dir():
         return Check("images", "error", f"there is no folder {folder}", "name a folder of images")
-    sizes = {
-        path: path.stat().st_size for path in folder.rglob("*") if path.is_file() and events.is_image_key(path.name)
-    }
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file() and is_image_key(path.name)}
     large = [path for path, size in sizes.items() if size > policy.max_bytes]
     long = [path for path in sizes if len(path.relative_to(folder).as_posix().encode()) > S3_KEY_BYTES]
     if large or long:

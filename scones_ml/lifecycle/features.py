@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml import dataset
+from scones_ml.dataset.resolution import typical_side
 from scones_ml.inference.model import MODEL_GRAPH, read_card, read_file
 from scones_ml.ports import Progress, choose_recipe, no_progress
 from scones_ml.settings import ImagePolicy
@@ -23,7 +24,7 @@ def has_photographs(data: dataset.Dataset) -> bool:
     Raises:
         DatasetError: a file is gone, or no staged image.
     """
-    return choose_recipe("auto", dataset.typical_side(data), data.image_size, init=False).recipe == "head"
+    return choose_recipe("auto", typical_side(data), data.image_size, init=False).recipe == "head"
 
 
 def staged_features(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scones_ml import dataset, images, lifecycle
+from scones_ml.dataset.folds import folds, write_fold
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.lifecycle.features import has_photographs, staged_features
 from scones_ml.lifecycle.scratch import scratch
@@ -155,7 +156,7 @@ def out_of_fold(
     with scratch(workspace / "label-check") as work:
         request = TrainingRequest(data.root, work, seed=seed, threads=threads, epochs=epochs)
         rows: dict[str, npt.NDArray[np.float32]] = {}
-        for number, held in enumerate(dataset.folds(data, FOLDS, seed)):
+        for number, held in enumerate(folds(data, FOLDS, seed)):
             rows |= _judged_by_a_stranger(backend, data, number, held, request, progress)
     probabilities = np.stack([rows[record.sha256] for record in data.records])
     labels = np.array([record.label for record in data.records], np.int64)
@@ -171,7 +172,7 @@ def _judged_by_a_stranger(
     progress: Progress,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """The probabilities of one fold's images, by digest, from a model that was trained on the others."""
-    fold = dataset.write_fold(data, held, request.model / f"fold-{number}")
+    fold = write_fold(data, held, request.model / f"fold-{number}")
     request = replace(request, data=fold.root, model=request.model / f"model-{number}")
     backend.trainer.train(request, lambda done, total: progress(number * total + done, FOLDS * total))
     predictions = lifecycle.predict(request.model, fold.root, "test")
@@ -189,10 +190,10 @@ def _out_of_fold_on_features(data: dataset.Dataset, features: Features, seed: in
 
     labels = np.array([record.label for record in data.records], np.int64)
     fewest = int(np.bincount(labels, minlength=len(data.classes)).min())
-    held = dataset.folds(data, max(2, min(FOLDS, fewest)), seed)
+    held = folds(data, max(2, min(FOLDS, fewest)), seed)
     number = {digest: fold for fold, digests in enumerate(held) for digest in digests}
-    folds = np.array([number[record.sha256] for record in data.records], np.int64)
-    logits = cross_fitting.out_of_fold(features, labels, folds, len(data.classes))
+    fold_of = np.array([number[record.sha256] for record in data.records], np.int64)
+    logits = cross_fitting.out_of_fold(features, labels, fold_of, len(data.classes))
     probabilities = softmax(logits, fit_temperature(logits, labels)).astype(np.float32)
     return lifecycle.Predictions(probabilities, labels, data.classes, None)
 

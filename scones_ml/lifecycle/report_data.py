@@ -15,6 +15,7 @@ from scones_ml import dataset, images
 from scones_ml.cost import estimate as cost
 from scones_ml.cost.prices import price_table
 from scones_ml.cost.workload import Workload
+from scones_ml.dataset.folds import folds
 from scones_ml.errors import ImageError
 from scones_ml.inference.model import ModelCard, load_model
 from scones_ml.lifecycle import Predictions, evaluate
@@ -238,13 +239,13 @@ def _unknown(
     from scones_ml.evaluation import clopper_pearson
     from scones_ml.heads.unknown import leave_each_class_out
 
-    held = dataset.folds(staged, min(_FOLDS, min(counts.values())), 0, ("train", "validation", "calibration"))
+    held = folds(staged, min(_FOLDS, min(counts.values())), 0, ("train", "validation", "calibration"))
     fold = {digest: number for number, digests in enumerate(held) for digest in digests}
     places = np.array(taught, np.int64)
     labels = np.array([staged.records[place].label for place in taught], np.int64)
-    folds = np.array([fold[staged.records[place].sha256] for place in taught], np.int64)
+    fold_of = np.array([fold[staged.records[place].sha256] for place in taught], np.int64)
     rows = replace(features, rows=features.rows[places])
-    found = leave_each_class_out(rows, labels, folds, len(staged.classes), target, progress)
+    found = leave_each_class_out(rows, labels, fold_of, len(staged.classes), target, progress)
     shares = sorted((left.accepted / left.images, staged.classes[left.label]) for left in found)
     (fewest, first), (most, last) = shares[0], shares[-1]
     accepted = clopper_pearson(sum(left.accepted for left in found), sum(left.images for left in found))

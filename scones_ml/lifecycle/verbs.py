@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from scones_ml import dataset
+from scones_ml.dataset.resolution import typical_side
 from scones_ml.errors import ConfigurationError
 from scones_ml.events import ImageRef
 from scones_ml.inference.model import ModelCard, read_card
@@ -95,7 +96,7 @@ def recipe_of(request: TrainingRequest) -> RecipeChoice:
         DatasetError: ``request.data`` is not a staged data set.
     """
     data = dataset.load(request.data)
-    return choose_recipe(request.recipe, dataset.typical_side(data), data.image_size, init=request.init is not None)
+    return choose_recipe(request.recipe, typical_side(data), data.image_size, init=request.init is not None)
 
 
 def train(

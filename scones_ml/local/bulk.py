@@ -22,8 +22,11 @@ from typing import TypeAlias, cast
 from pydantic import ValidationError
 
 from scones_ml import asl, events, strict_json, workflows
+from scones_ml.batches import json_lines
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidImageError
 from scones_ml.events import ImageOutcome, ImageRef
+from scones_ml.events.models import FAILED, RESULT, UNDECIDED
+from scones_ml.events.readers import is_image_key
 from scones_ml.inference.model import load_model
 from scones_ml.local.resources import task_resources
 from scones_ml.local.workflow import handler_environment, variables
@@ -38,7 +41,6 @@ from scones_ml.ports import (
     failures_in_words,
     no_progress,
 )
-from scones_ml.steps import json_lines
 from scones_ml.verdicts import UNLIKE
 
 __all__ = ["LocalBulkRunner"]
@@ -85,7 +87,7 @@ class LocalBulkRunner:
             count = result.outcomes.get("failed", 0)
             raise ExecutionFailedError(failure, failures_in_words(result.failed, count, result.images))
         for document in documents - batches.failed:  # what failed before has an outcome of this run by now
-            if document.endswith(events.FAILED):
+            if document.endswith(FAILED):
                 self._keep_decided(document)
         return result
 
@@ -93,7 +95,7 @@ class LocalBulkRunner:
         """Leave of an earlier batch that was not decided what was, for its other images are elsewhere by now."""
         decided = [one for one in self._lines(document) if _is_decided(one)]
         if decided:
-            key = document.removesuffix(events.FAILED) + events.RESULT
+            key = document.removesuffix(FAILED) + RESULT
             self._store.write(BUCKETS.output, key, json_lines(decided).encode(), "application/jsonl")
         self._store.delete(BUCKETS.output, document)
 
@@ -101,7 +103,7 @@ class LocalBulkRunner:
         refs = [
             ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag)
             for found in self._store.list(bucket, prefix)
-            if events.is_image_key(found.key)
+            if is_image_key(found.key)
         ]
         if not refs:
             raise InvalidImageError(f"{events.object_uri(bucket, prefix)} holds no images")
@@ -181,7 +183,7 @@ class _Batches:
         report = cast("Mapping[str, Mapping[str, Mapping[str, int]]]", answer)["Payload"]
         with self._lock:
             self.finished_before += report["counts"].get("finished_before", 0)
-            if str(report["result_key"]).endswith(events.FAILED):
+            if str(report["result_key"]).endswith(FAILED):
                 self.failed.add(str(report["result_key"]))
             for key in keys:
                 self.errors.pop(key, None)
@@ -198,7 +200,7 @@ def _version(image: ImageRef | ImageOutcome) -> _Version:
 
 
 def _is_decided(outcome: ImageOutcome | None) -> bool:
-    return outcome is not None and outcome.outcome not in events.UNDECIDED
+    return outcome is not None and outcome.outcome not in UNDECIDED
 
 
 def _result(

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from scones_ml import dataset
 from scones_ml.claims import Standing
+from scones_ml.dataset.replacing import recover, remnants
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
 from scones_ml.events import parse_uri
 from scones_ml.limits import SAGEMAKER_NAME
@@ -53,7 +53,7 @@ class _Result:
 
 
 def _half_data_set(folder: Path, workspace: Path) -> Standing:
-    found = [Standing.NOTHING, *dataset.remnants(folder, workspace).values()]
+    found = [Standing.NOTHING, *remnants(folder, workspace).values()]
     return max(found, key=lambda standing: standing.value)
 
 
@@ -70,7 +70,7 @@ def _tidy_report(report: Path, workspace: Path) -> None:  # noqa: ARG001 - there
 
 
 _RESULTS: Final = {
-    "data set": _Result(_half_data_set, dataset.recover),
+    "data set": _Result(_half_data_set, recover),
     "model": _Result(half_trained, forget_training),
     "report": _Result(_half_report, _tidy_report),
 }

@@ -9,7 +9,8 @@ from typing import Final
 
 from scones_ml import asl
 from scones_ml.errors import ImageNotFoundError
-from scones_ml.events import PLACES, ImageRef
+from scones_ml.events import ImageRef
+from scones_ml.events.models import PLACES
 from scones_ml.local.handlers import LambdaContext, handler_behind, load_handler
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ObjectStore

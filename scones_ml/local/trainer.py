@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scones_ml import dataset
 from scones_ml.claims import MARKER, Standing, claim_of, claimed, partial_name
+from scones_ml.dataset.replacing import recover, remnants
 from scones_ml.errors import ConfigurationError, TrainingError
 from scones_ml.inference.model import MODEL_ANSWERS, MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS
 from scones_ml.local.in_use import training
@@ -98,7 +98,7 @@ def half_trained(model: Path, workspace: Path) -> Standing:
     Raises:
         OSError: it cannot be looked at.
     """
-    found = [_claimed_by(model, workspace), *dataset.remnants(model, workspace).values()]
+    found = [_claimed_by(model, workspace), *remnants(model, workspace).values()]
     return max(found, key=lambda standing: standing.value)
 
 
@@ -113,7 +113,7 @@ def forget_training(model: Path, workspace: Path) -> None:
         OSError: it cannot be looked at, or removed.
         TrainingError: a training goes on there.
     """
-    dataset.recover(model, workspace)
+    recover(model, workspace)
     if _claimed_by(model, workspace) is not Standing.LEFT:
         return
     with training(model), open_folder(model) as folder:

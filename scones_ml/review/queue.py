@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from scones_ml import strict_json
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
-from scones_ml.events import PLACES, FilteredImage, ImageRef, classes_id
+from scones_ml.events import FilteredImage, ImageRef, classes_id
+from scones_ml.events.models import PLACES
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 
 __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from scones_ml import dataset
 from scones_ml.backbones import Backbone, efficientnet_lite0, load_onnx
 from scones_ml.backbones.extractor import BackboneExtractor
 from scones_ml.backbones.features import Features, extract
+from scones_ml.dataset.folds import folds
 from scones_ml.errors import ConfigurationError, TrainingError
-from scones_ml.evaluation import enough_labels, evaluate, restored, softmax
+from scones_ml.evaluation import evaluate, softmax
+from scones_ml.evaluation.fixed_sequence import enough_labels
+from scones_ml.evaluation.unlike import restored
 from scones_ml.heads.cross_fitting import Learned, learn_cross_fitted, learn_held_out
 from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.inference.model import MODEL_ANSWERS, ModelCard, OnnxClassifier
@@ -119,10 +121,10 @@ def _learn(features: Features, labels: NDArray[np.int64], records: list[Record],
     if counts.min() < 2:
         name = data.classes[int(counts.argmin())]
         raise TrainingError(f"{data.root} has one image of {name} besides the test images: add some and stage it again")
-    held = dataset.folds(data, min(_FOLDS, int(counts.min())), job.seed, ("train", "validation", "calibration"))
+    held = folds(data, min(_FOLDS, int(counts.min())), job.seed, ("train", "validation", "calibration"))
     number = {digest: fold for fold, digests in enumerate(held) for digest in digests}
-    folds = np.array([number[record.sha256] for record in records[:taught]], np.int64)
-    return learn_cross_fitted(features, labels[:taught], folds, classes, job.target_precision)
+    fold_of = np.array([number[record.sha256] for record in records[:taught]], np.int64)
+    return learn_cross_fitted(features, labels[:taught], fold_of, classes, job.target_precision)
 
 
 def _half_where_it_does(learned: Learned, features: Features) -> NDArray[np.floating]:

@@ -22,10 +22,10 @@ from scones_ml.evaluation import (
     choose_threshold,
     choose_threshold_cross_fitted,
     evaluate,
-    fewest_labels,
     fit_temperature,
     softmax,
 )
+from scones_ml.evaluation.fixed_sequence import fewest_labels
 from scones_ml.inference.model import MODEL_GRAPH, MODEL_WEIGHTS, ModelCard, OnnxClassifier, read_card, read_file
 from scones_ml.training.checkpoints import Checkpoint, Checkpoints
 from scones_ml.training.export import to_onnx

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from scones_ml.dataset.synthetic import KINDS, draw_png
-from scones_ml.evaluation import choose_threshold, evaluate, folded, rescale, softmax
+from scones_ml.evaluation import choose_threshold, evaluate, rescale, softmax
+from scones_ml.evaluation.unlike import folded
 from scones_ml.lifecycle.report_data import cost_estimate
 from scones_ml.reports.evaluation_report import curve_points, hardest_examples, render_report, scored_predictions
 from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport, SimilarImage

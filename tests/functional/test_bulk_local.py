@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scones_ml import asl, backends, images, lifecycle, steps, workflows
+from scones_ml.batches import json_lines
 from scones_ml.errors import (
     ConfigurationError,
     ExecutionFailedError,
@@ -123,7 +124,7 @@ def test_one_object_per_batch_named_by_its_content(
     for start in range(0, len(refs), 4):
         batch = ImageBatch(images=tuple(refs[start : start + 4]), output_bucket="scones-output", run=result.run)
         policy = ImagePolicy(image_size=classifier.card.input_size)
-        lines = steps.json_lines(steps.classify_batch(batch.images, store.read, classifier, policy, 0.9, readers=1))
+        lines = json_lines(steps.classify_batch(batch.images, store.read, classifier, policy, 0.9, readers=1))
         expected[batch.result_key] = lines.encode()
     assert result_objects(store, f"bulk/{result.run}/") == expected
 

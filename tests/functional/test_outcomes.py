@@ -19,7 +19,8 @@ from PIL import Image
 from scones_ml import backends, lifecycle
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, ExecutionFailedError
-from scones_ml.events import UNDECIDED, ImageOutcome, ImageRef
+from scones_ml.events import ImageOutcome, ImageRef
+from scones_ml.events.models import UNDECIDED
 from scones_ml.local.bulk import LocalBulkRunner
 from scones_ml.local.workspace import FolderObjectStore, WorkspaceObjectStore
 from scones_ml.ports import Backend, BulkRequest, BulkResult, StoredObject, WorkflowModel

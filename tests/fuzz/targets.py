@@ -29,6 +29,7 @@ from scones_ml.dataset import recordio
 from scones_ml.dataset.archives import Cifar100
 from scones_ml.dataset.opening import open_source
 from scones_ml.errors import SconesError
+from scones_ml.events.starts import queued
 from scones_ml.inference.graph_writer import GraphWriter
 from scones_ml.inference.model import load_model, read_card
 from scones_ml.testing import image_kinds, recorded_event, recorded_events
@@ -111,7 +112,7 @@ def _events() -> Target:
             event = json.loads(data)
         except (ValueError, RecursionError):  # the runtime's own, before a handler is called
             return "no JSON"
-        readers = (events.image_refs, events.start_event, events.queued)
+        readers = (events.image_refs, events.start_event, queued)
         if isinstance(event, dict):
             readers += (events.image_batch, events.serialized_image, events.classified_image)
         return "".join(_said(partial(reader, event)) for reader in readers)

@@ -10,6 +10,7 @@ from photos import THRESHOLDS, place_of
 from world import Execution, World
 
 from scones_ml import events
+from scones_ml.events.models import UNDECIDED
 
 Places = Mapping[str, Mapping[str, Any]]
 """Outcomes, by the identity of the version and by their place."""
@@ -88,7 +89,7 @@ def _check_bulk(world: World) -> None:
     for key in world.results.listing():
         for text in world.results.text(key).splitlines() if key.startswith("bulk/") else ():
             line = json.loads(text)
-            if line["outcome"] not in events.UNDECIDED:
+            if line["outcome"] not in UNDECIDED:
                 ends.setdefault((line["s3_key"], line["etag"]), set()).add((line["image_id"], line["outcome"]))
     for key in world.photos.listing():
         found = world.photos.current(key)

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from scones_ml.events import PLACES
+from scones_ml.events.models import PLACES
 from scones_ml.local.resources import workspace_resources
 from scones_ml.local.store import DirectoryObjectStore
 

@@ -16,6 +16,7 @@ import pytest
 
 from scones_ml import dataset, lifecycle
 from scones_ml.captures import Capture, objects_by_inference_id, read_captures
+from scones_ml.dataset.annotated import is_annotations
 from scones_ml.evaluation import ThresholdChoice
 from scones_ml.events import ImageOutcome, ImageRef
 from scones_ml.inference.model import load_model, read_card, write_card
@@ -234,7 +235,7 @@ def test_answers_hold() -> None:
         ("/home/ann/project/lot/2.png", "bicycle"),
         ("s3://scones-input/inbox/3.png", None),
     ]
-    assert dataset.is_annotations(WORKSPACE / "reviews" / "answers.jsonl")
+    assert is_annotations(WORKSPACE / "reviews" / "answers.jsonl")
 
 
 def test_a_reference_says_what_is_normal() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.evaluation import folded
+from scones_ml.evaluation.unlike import folded
 from scones_ml.inference.model import ModelCard
 from scones_ml.inference.out_of_fold import OutOfFold, read_out_of_fold, to_answers
 from scones_ml.npz import read_arrays, write_arrays
