@@ -18,6 +18,8 @@ NPY of float32 or float64, (K,) or (1, K)                   PyTorch and scikit-l
 
 The last four name the classes, in an order of their own: they are put into the model's. Numbers (``"0"``, ``"1"``,
 ``"LABEL_0"``) stand for places in it.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

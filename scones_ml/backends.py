@@ -1,6 +1,8 @@
 """Name to backend: the only place that chooses, and nothing is imported before it is used.
 
 Handlers ask for one port at a time; settings are read at each call, and what is built from them is kept by value.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ on where the fault lies:
 The system's own faults must not become as many equal outcomes as there are images. They are told by comparison: a
 missing package or setting, and throttling, are raised where no image of a batch came through; and where none could be
 classified, a blank image is: a model that does not answer even that one is what is broken.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Files from outside: read whole, but no more of them than is expected."""
+"""Files from outside: read whole, but no more of them than is expected.
+
+Internal: may change without notice.
+"""
 
 from __future__ import annotations
 

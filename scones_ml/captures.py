@@ -4,6 +4,8 @@ A capture file is JSON Lines, named ``ENDPOINT/AllTraffic/YYYY/MM/DD/HH/MM-SS-mm
 first record; one file holds one record or many. The format is that of real endpoints' files (event version 0).
 
 Readers are generators: they hold one line at a time (of an object in a store: one file), whatever there is to read.
+
+Public is what ``__all__`` lists.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Clean-up removes what a killed command left, and knows of it from a record that anybody may have written. So the record
 alone removes nothing: the folder itself has to bear the marker, of the same workspace, and no living process may hold
 its lock. A folder that is made with the marker in it has a name of its own until then: ``.NAME.0a1b2c3d.partial``.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@
 Class names are a wire contract: the Lambda runtime reports them, and Step Functions' Retry and Catch match on them.
 Messages are one line that names the thing and the remedy; what is not to be printed is escaped in them. An error that a
 service answered keeps the service's own code in ``code``: programs decide by class and code, never by the message.
+
+Public is what ``__all__`` lists.
 """
 
 from __future__ import annotations

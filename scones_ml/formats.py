@@ -11,6 +11,8 @@ format  written by  what is new
 A reader takes every format up to its own, a renamed field under each of its names, and ignores fields that it does not
 know: a field that can be ignored is added without a new format. A file of a newer format is refused in one line. Files
 are written in the newest format only.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Read in November 2026; AWS raises none of them on request. What we chose ourselves (time-outs of tasks, retries,
 connections, caps of the image policy) stays where it is used.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ POSIX record locks (``fcntl``), the same on Linux and macOS and in Python 3.11 t
   one handle that this process has of each file.
 
 Who releases a lock last removes the file; who gets a lock looks whether the file still bears its name.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""NumPy's ``.npz`` files, written alike each time and read without trust: nothing is unpickled or inflated."""
+"""NumPy's ``.npz`` files, written alike each time and read without trust: nothing is unpickled or inflated.
+
+Internal: may change without notice.
+"""
 
 from __future__ import annotations
 

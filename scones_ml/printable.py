@@ -2,6 +2,8 @@
 
 File names may hold any bytes, and manifests any characters: a newline forges a second line, an escape sequence repaints
 the terminal, a right-to-left mark turns a name around, and a byte that is no UTF-8 cannot be printed at all.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

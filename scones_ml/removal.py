@@ -1,6 +1,8 @@
 """Removal that never leaves a folder: links are removed, not followed, and one failure does not stop the rest.
 
 Every step is relative to an open folder, so that a name that becomes a link meanwhile leads nowhere.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Pickles from outside: only the names that a reader allows are looked up, and nothing else could run."""
+"""Pickles from outside: only the names that a reader allows are looked up, and nothing else could run.
+
+Internal: may change without notice.
+"""
 
 from __future__ import annotations
 

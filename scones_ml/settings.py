@@ -36,6 +36,8 @@ SCONES_OUTPUT_BUCKET          bucket                      where outcomes go
 
 AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME, boto3's own variable, points the classifier at an endpoint on this machine.
 Every function takes the environment as a mapping, reads it at each call and keeps nothing.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

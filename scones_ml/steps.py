@@ -2,6 +2,8 @@
 
 ``serialize_image_data`` -> ``classify_image_data`` -> ``filter_low_confidence``. The handlers of the same names read an
 event, call a step and return its result; the state machine composes them.
+
+Public is what ``__all__`` lists.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Whoever wrote it, the answer is a value that the rest can work with, or a ValueError with one plain reason: deep
 nesting, numbers beyond a double, fields that stand twice and halves of characters included, which Python's own reader
 lets through or answers with other errors.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ Accepted means ``confidence >= threshold``, with two exceptions that no threshol
   training images answers ``1/K + 2**-14 * (p - 1/K)`` in place of ``p`` when it is less similar than the model's limit:
   the same label at a confidence of practically ``1/K``, which every reader sends to review, and those who know the
   rule recognise.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

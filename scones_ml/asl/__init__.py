@@ -19,6 +19,8 @@ Where to look, in the order in which an execution passes through::
     task, resources, caller, tokens       the task call, with its deadline and its callback
     concurrent, map_run, map_reader, map_batches, map_writer    branches side by side, Map and what it reads and writes
     resume, single, graph                 redrive, the test of one state, the drawing
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""The AWS backend; with ``handlers/`` the only importer of boto3 and Powertools."""
+"""The AWS backend; with ``handlers/`` the only importer of boto3 and Powertools.
+
+Internal: may change without notice.
+"""

@@ -1,4 +1,7 @@
-"""Backbones: pretrained networks that turn images into features."""
+"""Backbones: pretrained networks that turn images into features.
+
+Internal: may change without notice.
+"""
 
 from __future__ import annotations
 

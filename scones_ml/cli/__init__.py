@@ -2,6 +2,8 @@
 
 Exit codes: 0 done; 1 an expected error, one line that names the thing and the remedy; 2 usage; 3 an alarm that was
 requested; 130 interrupted.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

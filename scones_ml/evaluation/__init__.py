@@ -1,6 +1,8 @@
 """Statistics of a model's answers: metrics with intervals, calibration, thresholds, comparison.
 
 It needs numpy: what must start quickly imports it inside the function that uses it.
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 ``models`` are ours: frozen, and unknown fields are refused. The wire keys are the ones that users of the course project
 know: ``s3_bucket, s3_key, image_data, inferences``. ``starts`` read whatever starts the workflow (``image_refs``),
 ``readers`` what one state hands to the next (``serialized_image``, ``classified_image``), in every shape that is known.
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Heads: what is learned from feature vectors, and which of them are alike; numpy alone."""
+"""Heads: what is learned from feature vectors, and which of them are alike; numpy alone.
+
+Internal: may change without notice.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ Steps 6 and 7 applied to their own result change nothing, so it does not matter 
 a file, its staged copy and the payload between two states give the model the same pixels, byte for byte.
 
 That is policy 2. Models of version 0.1 were trained by policy 1 (:mod:`scones_ml.images.first_policy`) and keep it.
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

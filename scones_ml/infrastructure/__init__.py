@@ -1,6 +1,8 @@
 """What the workflow needs on AWS, as data: its template, its permissions and its price. Nothing here calls AWS.
 
 ``python -m scones_ml.infrastructure`` prints the SAM template.
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

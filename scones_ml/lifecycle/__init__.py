@@ -2,6 +2,8 @@
 
 The caller brings the backend (see :func:`scones_ml.backends.backend`); nothing here prints, and nothing here knows
 where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

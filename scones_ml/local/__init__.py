@@ -1,1 +1,4 @@
-"""The local backend: a directory as object store, trainer and endpoint as processes, the workflow in this process."""
+"""The local backend: a directory as object store, trainer and endpoint as processes, the workflow in this process.
+
+Internal: may change without notice.
+"""

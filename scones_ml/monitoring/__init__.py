@@ -1,6 +1,8 @@
 """Monitoring: what captured requests tell about a model in service, without labels.
 
 It needs numpy, as :mod:`scones_ml.evaluation` does.
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The functions as deployment packages: folders for ``sam deploy``, and their zips.
 
 ``plan`` says what each package will hold; ``build`` makes it so. The same plan always gives the same bytes.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

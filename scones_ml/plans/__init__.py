@@ -2,6 +2,8 @@
 
 ``plan`` says what a verb is about to do, ``ledger`` what was made by whom, ``journal`` keeps lines on disk,
 ``workspace`` marks the folder that holds them.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

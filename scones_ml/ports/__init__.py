@@ -2,6 +2,8 @@
 
 ``local`` keeps these promises with directories and processes of this machine, ``aws`` with S3, SageMaker and Step
 Functions. One contract suite per port runs against every implementation (``tests/contract``).
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations

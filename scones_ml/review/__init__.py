@@ -2,4 +2,6 @@
 
 ``annotations`` is the file of answers, ``queue`` what waits for one, ``session`` one reviewer at work, ``pages`` and
 ``server`` the web page of it on this machine.
+
+Internal: may change without notice.
 """

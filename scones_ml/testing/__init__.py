@@ -6,6 +6,8 @@
 >>> event = recorded_event("start_s3_notification", about=bucket.put("my photo+1.png", b"..."))
 
 pytest finds the fixtures `state_machine`, `local_bucket` and `recorded_event` here by itself.
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

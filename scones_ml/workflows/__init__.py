@@ -1,6 +1,8 @@
 """Our state machine definitions, built from the states of `scones_ml.asl`.
 
 ``python -m scones_ml.workflows image_classification`` prints one as Amazon States Language.
+
+Public is what this package exports; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations
