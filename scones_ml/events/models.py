@@ -94,8 +94,12 @@ def parse_object_uri(uri: str, what: str = "") -> tuple[str, str]:
     return bucket, key
 
 
-def _unless_null(version_id: str | None) -> str | None:
-    return None if version_id == "null" else version_id
+def _version_id(text: str | None) -> str | None:
+    return None if text in ("", "null") else text
+
+
+def _etag(text: str | None) -> str | None:
+    return text.strip('"') or None if text else None
 
 
 class _Wire(BaseModel):
@@ -113,14 +117,14 @@ class ImageRef(_Wire):
         s3_bucket: the bucket's name; the absolute path of a folder of this machine, where that stands for a bucket.
         s3_key: the object's key, decoded; at most 1,024 bytes; never a path.
         version_id: S3's version id, where the bucket is versioned. ``null``, which is each object's where versioning is
-            suspended, tells no version from another: it is left out, and the etag does.
-        etag: S3's entity tag without quotes.
+            suspended, and an empty one tell no version from another: they are left out, and the etag does.
+        etag: S3's entity tag; quotes around it are taken off, and an empty one is left out.
     """
 
     s3_bucket: str = Field(min_length=1)
     s3_key: str = Field(min_length=1)
-    version_id: Annotated[str | None, AfterValidator(_unless_null)] = None
-    etag: str | None = None
+    version_id: Annotated[str | None, AfterValidator(_version_id)] = None
+    etag: Annotated[str | None, AfterValidator(_etag)] = None
 
     @property
     def uri(self) -> str:

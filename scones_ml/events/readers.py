@@ -112,7 +112,4 @@ def _canonical(fields: Event) -> str:
 def _item(item: object, bucket: object) -> ImageRef:
     if not isinstance(item, Mapping):
         raise EventError("Items holds something that is not an object")
-    etag = item.get("etag")
-    return validated(
-        ImageRef, {"s3_bucket": bucket, **item, "etag": etag.strip('"') if isinstance(etag, str) else etag}
-    )
+    return validated(ImageRef, {"s3_bucket": bucket, **item})

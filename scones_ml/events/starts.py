@@ -7,7 +7,7 @@ are read. Depth, size and number of records are bounded, so that no event costs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_plus
@@ -100,8 +100,8 @@ def start_event(event: object) -> StartEvent:
 
     Known shapes: ``{s3_bucket, s3_key}``; S3 notifications; EventBridge's ``Object Created``; ``{bucket, key}`` and
     similar names, as an input transformer makes them; lists of these, as EventBridge Pipes sends them; all of them in
-    SNS, SQS, ``body`` and ``Payload``, up to three around each other. Keys of S3 notifications are form-encoded and
-    decoded here, once; all others are taken as they are.
+    SNS, SQS, ``body`` and ``Payload``, up to three around each other; a message of SQS may come by an event bus, where
+    Pipes has put it. Keys of S3 notifications are form-encoded and decoded here, once; all others are taken as they are.
 
     Returns:
         What was created, skipped and refused. Nothing is raised, whatever the event is.
@@ -222,6 +222,8 @@ def _content(event: Mapping[str, object]) -> object:
         return event["Message"]
     if _is_message(event):
         return event.get("body")
+    if _is_message(event.get("detail")):  # as Pipes puts it on an event bus
+        return dig(event, "detail", "body")
     if "s3_key" in event or "image_data" in event or service_event(event):  # an API's request has a body, too
         return None
     return event.get("Payload", event.get("body"))
@@ -234,11 +236,14 @@ def _one(event: Mapping[str, object]) -> CreatedObject | _Skipped:
         return _notification(event)
     if event.get("Event") == "s3:TestEvent":
         return _Skipped("s3:TestEvent")
+    flat = _flat_fields(event)
+    if "detail" not in event and flat.keys() >= {"bucket", "key"}:  # what else it has, it may have named as AWS does
+        return _flat(flat)
     if "detail" in event or "detail-type" in event:
         return _eventbridge(event)
     if _is_detail(event):
         return _detail(event)
-    return _flat(event)
+    raise EventError(refusal(event))
 
 
 def _direct(event: Mapping[str, object]) -> CreatedObject:
@@ -323,22 +328,24 @@ def _object(name: str, detail: object) -> CreatedObject:
     )
 
 
-def _flat(event: Mapping[str, object]) -> CreatedObject | _Skipped:
-    """What an input transformer makes: ``bucketName``, ``bucket_name`` and ``S3-Bucket-Name`` are one name."""
-    fields = {re.sub("[^a-z0-9]", "", str(name).lower()).removeprefix("s3"): value for name, value in event.items()}
-    bucket = fields.get("bucket", fields.get("bucketname"))
-    key = fields.get("key", fields.get("objectkey"))
-    if bucket is None or key is None:
-        raise EventError(refusal(event))
-    name = (
-        fields.get("eventname") or fields.get("detailtype") or _CREATED
-    )  # a transformer leaves "" for what is not there
-    if name != _CREATED and not _creates(name):
-        return _skipped(name)
+def _flat_fields(event: Mapping[str, object]) -> dict[str, object]:
+    """What an input transformer makes: ``bucketName``, ``bucket_name`` and ``S3-Bucket-Name`` are one name.
+
+    What is empty is left out: a transformer leaves ``""`` for what is not there.
+    """
+    spelled = {re.sub("[^a-z0-9]", "", str(name).lower()): value for name, value in event.items() if value != ""}
+    short = {name.removeprefix("s3").removeprefix("object"): value for name, value in spelled.items()}
+    return short | {"bucket": short["bucketname"]} if "bucketname" in short else short
+
+
+def _flat(fields: Mapping[str, object]) -> CreatedObject | _Skipped:
+    for field, created in _HAPPENED.items():
+        if (happened := fields.get(field)) is not None and not created(happened):
+            return _skipped(happened)
     return _created(
         "bucket and key",
-        bucket=bucket,
-        key=key,
+        bucket=fields["bucket"],
+        key=fields["key"],
         version=fields.get("versionid"),
         etag=fields.get("etag"),
         size=fields.get("size"),
@@ -346,11 +353,19 @@ def _flat(event: Mapping[str, object]) -> CreatedObject | _Skipped:
     )
 
 
+_HAPPENED: Final[Mapping[str, Callable[[object], bool]]] = {
+    "eventname": lambda name: name == _CREATED or _creates(name),
+    "detailtype": lambda name: name == _CREATED or _creates(name),
+    "reason": lambda reason: reason in _REASONS,
+    "deletiontype": lambda _: False,
+}
+"""What a transformer may have taken over of what happened, and whether that creates an object."""
+
+
 def _created(
     name: str, *, bucket: object, key: object, version: object, etag: object, size: object, sequencer: object
 ) -> CreatedObject:
-    fields = {"s3_bucket": bucket, "s3_key": key}
-    fields |= {field: value for field, value in (("version_id", version), ("etag", etag)) if value != ""}
+    fields = {"s3_bucket": bucket, "s3_key": key, "version_id": version, "etag": etag}
     return CreatedObject(
         ref=validated(ImageRef, fields, name),
         size=size if isinstance(size, int) and not isinstance(size, bool) else None,

@@ -57,12 +57,19 @@ def flat(item: CreatedObject) -> dict[str, object]:
     return {"bucket_name": ref.s3_bucket, "objectKey": ref.s3_key, "version-id": ref.version_id or "", **more}
 
 
+def on_a_bus(event: object) -> dict[str, object]:
+    """As EventBridge Pipes puts a queue's message on an event bus."""
+    (message,) = sqs_event(event)["Records"]  # type: ignore[misc]
+    return {"version": "0", "source": "Pipe photos", "detail-type": "Event from aws:sqs", "detail": message}
+
+
 RECORDS = (notification, eventbridge, detail, flat)
 ENVELOPES: tuple[Callable[[Any], Any], ...] = (
     sns_event,
     sns_message,
     sqs_event,
     lambda event: sqs_event(event)["Records"],  # EventBridge Pipes
+    on_a_bus,
     lambda event: {"statusCode": 200, "body": event},
     lambda event: {"Payload": json.dumps(event)},
 )
@@ -129,6 +136,41 @@ def test_only_creation_counts(name: str, created: bool) -> None:
     if not created:
         event["Records"][0]["s3"] = None  # type: ignore[index]
         assert events.start_event(event) == StartEvent((), (name,), ())
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        {"detail-type": "Object Deleted"},
+        {"detailType": "Object Restore Completed", "source": "aws.s3"},
+        {"reason": "Lifecycle Expiration"},
+        {"detail_type": "Object Created", "reason": "DeleteObject"},
+        {"deletion-type": "Delete Marker Created"},
+    ],
+)
+def test_a_transformer_may_say_what_happened(happened: dict[str, str]) -> None:
+    """Under whichever name AWS gives it, a deletion that a transformer took over starts nothing; a creation does."""
+    found = events.start_event({"bucket": "photos", "key": "a.png", **happened})
+    assert (len(found.created), len(found.skipped), found.refused) == (0, 1, ())
+    created = {"detail-type": "Object Created", "reason": "CopyObject", "deletion-type": ""}
+    assert events.image_refs({"bucket": "photos", "key": "a.png", **created}) == (
+        ImageRef(s3_bucket="photos", s3_key="a.png"),
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "object-", "s3-", "s3Object"])
+def test_a_transformer_may_spell_names_as_it_likes(prefix: str) -> None:
+    """Version and etag count however they are named: else another version might be read than was created."""
+    told = {f"{prefix}key": "a.png", f"{prefix}versionId": "7", f"{prefix}etag": "e", f"{prefix}size": 1}
+    (created,) = events.start_event({"Bucket-Name": "photos", **told}).created
+    assert created == CreatedObject(ImageRef(s3_bucket="photos", s3_key="a.png", version_id="7", etag="e"), 1)
+
+
+def test_an_empty_version_names_no_execution() -> None:
+    """Where a bucket has no versions a transformer leaves them empty: an object that is written again starts again."""
+    (created,) = events.start_event({**GOOD, "version_id": "", "etag": '""'}).created
+    assert created == CreatedObject(ImageRef(**GOOD))
+    assert created.name is None
 
 
 def test_a_bare_detail_is_told_by_its_reason() -> None:
