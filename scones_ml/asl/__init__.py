@@ -18,7 +18,8 @@ Where to look, in the order in which an execution passes through::
     execution, scope, history, clock      what an execution has with it: its branches, data, events and time
     task, resources, caller, tokens       the task call, with its deadline and its callback
     concurrent, map_run, map_reader, map_batches, map_writer    branches side by side, Map and what it reads and writes
-    resume, single, graph                 redrive, the test of one state, the drawing
+    resume, single                        redrive, the test of one state
+    graph                                 drawings: SVG, Mermaid, notebooks
 
 Public is what this package exports; its modules are internal and may change without notice.
 """
@@ -48,7 +49,8 @@ from scones_ml.asl.values import UNSET, Json, Unset
 
 if TYPE_CHECKING:
     from scones_ml.asl.execution import Execution
-    from scones_ml.asl.graph import mermaid
+    from scones_ml.asl.graph.mermaid import mermaid
+    from scones_ml.asl.graph.svg import svg
     from scones_ml.asl.history import Event
     from scones_ml.asl.interpreter import run
     from scones_ml.asl.resources import Resource
@@ -99,6 +101,7 @@ __all__ = [
     "send_task_failure",
     "send_task_heartbeat",
     "send_task_success",
+    "svg",
     "test_state",
     "validate",
 ]
@@ -109,12 +112,13 @@ _HOME = {
     "Problem": "validation",
     "Resource": "resources",
     "StateTest": "single",
-    "mermaid": "graph",
+    "mermaid": "graph.mermaid",
     "redrive": "resume",
     "run": "interpreter",
     "send_task_failure": "tokens",
     "send_task_heartbeat": "tokens",
     "send_task_success": "tokens",
+    "svg": "graph.svg",
     "test_state": "single",
     "validate": "validation",
 }

@@ -60,6 +60,12 @@ class Execution:
     definition: Definition | None = field(default=None, repr=False, compare=False)
     map_runs: Mapping[str, Sequence[Child | None]] = field(default_factory=dict, repr=False, compare=False)
 
+    def _repr_html_(self) -> str:
+        """Status, duration, error and the graph coloured by them, for notebooks."""
+        from scones_ml.asl.graph.notebook import execution_html
+
+        return execution_html(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Point:

@@ -51,6 +51,12 @@ class StateMachine(Branch):
         """The machine as indented JSON that ends with a line break, as a file keeps it."""
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
 
+    def _repr_html_(self) -> str:
+        """The graph, for notebooks."""
+        from scones_ml.asl.graph.notebook import machine_html
+
+        return machine_html(self)
+
 
 Definition = StateMachine | Mapping[str, Json] | str
 """What takes a definition takes it typed, as a dict or as JSON text."""

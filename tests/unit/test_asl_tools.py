@@ -182,7 +182,7 @@ def test_a_machine_is_drawn_with_every_way_through_it() -> None:
         'm0 -->|"otherwise"| m2',
         'm1["Loop"]',
         "m1 --> m2",
-        'm1 -->|"Oops"| m3',
+        'm1 -.->|"Oops"| m3',
         'm2(["Stop"])',
         'm3(["Say #quot;no#quot;"])',
         'subgraph m1b0_box ["Loop"]',

@@ -1,0 +1,133 @@
+"""Horizontal places for a layered graph: long links straight, boxes over the middle of what they lead to.
+
+U. Brandes and B. Köpf, "Fast and Simple Horizontal Coordinate Assignment", Graph Drawing 2001: four alignments, each
+pushed against one side and one end, of which every node takes the mean of the two middle places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+from scones_ml.asl.graph.layers import Layered
+
+__all__ = ["centres"]
+
+_Layers: TypeAlias = Sequence[Sequence[int]]
+_Edges: TypeAlias = set[tuple[int, int]]
+
+
+def centres(graph: Layered, gap: float) -> list[float]:
+    """The horizontal centre of each node, `gap` pixels at least between two of a layer; the leftmost edge is at 0."""
+    conflicts = _conflicts(graph)
+    found: list[list[float]] = []
+    for neighbours, layers in ((graph.upper, graph.layers), (graph.lower, graph.layers[::-1])):
+        kept = _preferred(graph, neighbours)
+        for mirrored in (False, True):
+            ordered = [layer[::-1] for layer in layers] if mirrored else layers
+            roots = _align(ordered, kept, conflicts)
+            places = _compact(graph, ordered, roots, gap)
+            found.append([-place for place in places] if mirrored else places)
+    return _balance(graph, found)
+
+
+def _preferred(graph: Layered, neighbours: _Layers) -> _Layers:
+    """Neighbours to line up with: for a point of a link the points next to it, for a box those on main links."""
+    kept: list[Sequence[int]] = []
+    for node, others in enumerate(neighbours):
+        if node >= graph.real:
+            chosen = [other for other in others if other >= graph.real and not graph.sizes[other].width]
+        else:
+            chosen = [other for other in others if {(node, other), (other, node)} & graph.main]
+        kept.append(chosen or others)
+    return kept
+
+
+def _conflicts(graph: Layered) -> _Edges:
+    """Edges that cross the inside of a long link, which has to stay straight."""
+    marked: _Edges = set()
+    for above, below in zip(graph.layers[1:], graph.layers[2:], strict=False):
+        place = {node: index for index, node in enumerate(above)}
+        start = scanned = 0
+        for index, node in enumerate(below):
+            inner = next((up for up in graph.upper[node] if up >= graph.real), None) if node >= graph.real else None
+            if inner is None and index < len(below) - 1:
+                continue
+            end = len(above) - 1 if inner is None else place[inner]
+            for other in below[scanned : index + 1]:
+                for up in graph.upper[other]:
+                    if not start <= place[up] <= end and not (up >= graph.real and other >= graph.real):
+                        marked.add((up, other))
+            scanned, start = index + 1, end
+    return marked
+
+
+def _align(layers: _Layers, neighbours: _Layers, conflicts: _Edges) -> list[int]:
+    """Blocks of nodes, one below the other: of each node, the first node of its block."""
+    count = len(neighbours)
+    place = [0] * count
+    for layer in layers:
+        for index, node in enumerate(layer):
+            place[node] = index
+    roots, following = list(range(count)), list(range(count))
+    for layer in layers:
+        last = -1
+        for node in layer:
+            others = sorted(neighbours[node], key=place.__getitem__)
+            if not others:
+                continue
+            for other in others[(len(others) - 1) // 2 : len(others) // 2 + 1]:
+                free = following[other] == other and roots[node] == node
+                if free and last < place[other] and not {(other, node), (node, other)} & conflicts:
+                    following[other] = node
+                    roots[node] = roots[other]
+                    last = place[other]
+    return roots
+
+
+def _compact(graph: Layered, layers: _Layers, roots: Sequence[int], gap: float) -> list[float]:
+    """The place of each node, its block as far to the left as the others allow, and then back to the right."""
+    after: dict[int, dict[int, float]] = {root: {} for root in roots}
+    waiting = dict.fromkeys(after, 0)
+    for layer in layers:
+        for left, right in pairwise(layer):
+            apart = (graph.sizes[left].width + graph.sizes[right].width) / 2 + gap
+            found = after[roots[left]]
+            if roots[right] not in found:
+                waiting[roots[right]] += 1
+            found[roots[right]] = max(apart, found.get(roots[right], 0))
+    places = dict.fromkeys(after, 0.0)
+    ready, order = [root for root in after if not waiting[root]], []
+    while ready:
+        block = ready.pop()
+        order.append(block)
+        for other, apart in after[block].items():
+            places[other] = max(places[other], places[block] + apart)
+            waiting[other] -= 1
+            if not waiting[other]:
+                ready.append(other)
+    for block in reversed(order):
+        room = [places[other] - apart for other, apart in after[block].items()]
+        if room:
+            places[block] = max(places[block], min(room))
+    return [places[root] for root in roots]
+
+
+def _balance(graph: Layered, found: Sequence[list[float]]) -> list[float]:
+    halves = [size.width / 2 for size in graph.sizes]
+    edges = [
+        (
+            min(place - half for place, half in zip(places, halves, strict=True)),
+            max(place + half for place, half in zip(places, halves, strict=True)),
+        )
+        for places in found
+    ]
+    narrowest = min(edges, key=lambda edge: edge[1] - edge[0])
+    for number, (places, edge) in enumerate(zip(found, edges, strict=True)):
+        side = number % 2  # the mirrored ones are pushed against the right
+        shift = narrowest[side] - edge[side]
+        places[:] = [place + shift for place in places]
+    middle = [sum(sorted(four)[1:3]) / 2 for four in zip(*found, strict=True)]
+    leftmost = min(place - half for place, half in zip(middle, halves, strict=True))
+    return [place - leftmost for place in middle]

@@ -1,0 +1,202 @@
+"""A machine drawn: its cards and markers laid out, its transitions as routes with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from scones_ml.asl.graph.cards import card
+from scones_ml.asl.graph.layered import Layout, Stop, arrange
+from scones_ml.asl.graph.layers import Link, Size
+from scones_ml.asl.graph.measure import text_width, wrap
+from scones_ml.asl.graph.outcomes import Progress
+from scones_ml.asl.graph.shapes import Card, Drawing, EdgeKind, Label, Marker, Route
+from scones_ml.asl.graph.transitions import inner_machines, is_distributed, transitions
+from scones_ml.asl.parts import Branch
+from scones_ml.asl.states import State
+from scones_ml.printable import printable
+
+__all__ = ["LABEL_SIZE", "LINE_HEIGHT", "draw"]
+
+LABEL_SIZE: Final = 11.0
+LINE_HEIGHT: Final = 14.0
+_LONGEST_LABEL: Final = 210.0
+_LABEL_LINES: Final = 4
+_LOOP: Final = 34.0
+_PILL: Final = Size(64, 28)
+_DOT: Final = Size(12, 12)
+
+
+@dataclass(slots=True)
+class _Way:
+    """All transitions of one kind from one state to another; None is the start or the end."""
+
+    source: str | None
+    target: str | None
+    kind: EdgeKind
+    words: list[str] = field(default_factory=list)
+    lines: Sequence[str] = ()
+
+    @property
+    def size(self) -> Size | None:
+        if not self.lines:
+            return None
+        return Size(max(text_width(line, LABEL_SIZE) for line in self.lines) + 12, len(self.lines) * LINE_HEIGHT + 4)
+
+
+def draw(branch: Branch, found: Progress | None = None, *, inner: bool = False, unknown: bool = False) -> Drawing:
+    """The drawing of a machine, with the machines inside its states.
+
+    Args:
+        branch: the machine.
+        found: what became of its states.
+        inner: whether it is inside a state, where start and end are only marked if they would not be plain.
+        unknown: whether the history does not show what happened in it.
+    """
+    cards = [_card(name, state, found, unknown=unknown) for name, state in branch.states.items()]
+    ways = list(_ways(branch))
+    words = _marked(branch, ways, inner=inner)
+    ways = [
+        way
+        for way in ways
+        if (way.source is not None or "Start" in words) and (way.target is not None or "End" in words)
+    ]
+    number: dict[tuple[str, str], int] = {("state", name): index for index, name in enumerate(branch.states)}
+    number |= {("marker", word): len(cards) + index for index, word in enumerate(words)}
+    loops = {way.source: way for way in ways if way.source == way.target and way.source is not None}
+    straight = [way for way in ways if way.source != way.target]
+    sizes = [Size(card.width + 2 * _aside(loops.get(card.name)), card.height) for card in cards]
+    sizes += [_DOT if inner else _PILL for _ in words]
+    links = [
+        Link(
+            number["marker", "Start"] if way.source is None else number["state", way.source],
+            number["marker", "End"] if way.target is None else number["state", way.target],
+            way.kind,
+            way.size,
+            way.kind == "plain",
+        )
+        for way in straight
+    ]
+    first = number.get(("marker", "Start"), number.get(("state", branch.start_at), 0))
+    layout = arrange(sizes, links, first)
+    placed = [
+        replace(card, x=x - card.width / 2, y=y - card.height / 2)
+        for card, (x, y) in zip(cards, layout.centres, strict=False)
+    ]
+    markers = [
+        _marker(word, layout.centres[number["marker", word]], inner=inner, reached=_reached(word, found))
+        for word in words
+    ]
+    by_name = {card.name: card for card in placed}
+    return Drawing(
+        layout.width,
+        layout.height,
+        placed,
+        markers,
+        [
+            *_routes(straight, layout, len(sizes), None if unknown else found),
+            *(_loop(way, by_name[name], None if unknown else found) for name, way in loops.items()),
+        ],
+        [
+            *_labels(straight, layout),
+            *(_loop_label(way, by_name[name]) for name, way in loops.items() if way.lines),
+        ],
+    )
+
+
+def _card(name: str, state: State, found: Progress | None, *, unknown: bool) -> Card:
+    outcome = found.states.get(name) if found else None
+    elsewhere = unknown or (is_distributed(state) and outcome is not None)
+    inside = [draw(machine, found, inner=True, unknown=elsewhere) for machine in inner_machines(state)]
+    return card(name, state, outcome, inside, unknown=unknown)
+
+
+def _ways(branch: Branch) -> Iterator[_Way]:
+    """The transitions of a machine, those between the same two states as one; labels are made to fit."""
+    ways: dict[tuple[str | None, str | None, EdgeKind], _Way] = {}
+    if branch.start_at in branch.states:
+        ways[None, branch.start_at, "plain"] = _Way(None, branch.start_at, "plain")
+    for name, state in branch.states.items():
+        for step in transitions(state):
+            if step.target is not None and step.target not in branch.states:
+                continue
+            kind: EdgeKind = "catch" if step.kind == "catch" else "plain"
+            way = ways.setdefault((name, step.target, kind), _Way(name, step.target, kind))
+            if step.label:
+                way.words.append(printable(step.label))
+    for way in ways.values():
+        way.lines = _lines(way.words)
+    yield from ways.values()
+
+
+def _lines(words: Sequence[str]) -> Sequence[str]:
+    if len(words) <= 1:
+        return [line for text in words for line in wrap(text, _LONGEST_LABEL, LABEL_SIZE, _LABEL_LINES)]
+    kept = words if len(words) <= _LABEL_LINES else words[: _LABEL_LINES - 1]
+    lines = [line for text in kept for line in wrap(text, _LONGEST_LABEL, LABEL_SIZE, 1)]
+    return lines if len(kept) == len(words) else [*lines, f"\u2026 {len(words) - len(kept)} more"]
+
+
+def _marked(branch: Branch, ways: Sequence[_Way], *, inner: bool) -> Sequence[str]:
+    """Which of start and end have a marker."""
+    again = any(way.target == branch.start_at and way.source is not None for way in ways)
+    ending = {way.source for way in ways if way.target is None}
+    going_on = {way.source for way in ways if way.target is not None}
+    words = ["Start"] if again or not inner else []
+    return [*words, "End"] if ending and (not inner or ending & going_on) else words
+
+
+def _marker(word: str, centre: tuple[float, float], *, inner: bool, reached: bool) -> Marker:
+    size = _DOT if inner else _PILL
+    x, y = centre[0] - size.width / 2, centre[1] - size.height / 2
+    return Marker("Start" if word == "Start" else "End", x, y, size.width, size.height, inner, reached)
+
+
+def _reached(word: str, found: Progress | None) -> bool:
+    return found is not None and (bool(found.states) if word == "Start" else found.status == "SUCCEEDED")
+
+
+def _taken(way: _Way, found: Progress | None) -> bool | None:
+    return None if found is None else (way.source, way.target, way.kind == "catch") in found.taken
+
+
+def _routes(ways: Sequence[_Way], layout: Layout, boxes: int, found: Progress | None) -> Iterator[Route]:
+    """The routes; where several arrive together, each piece is drawn once: taken ones first, then long ones."""
+    drawn: set[int] = set()
+
+    def urgency(index: int) -> tuple[bool, int]:
+        return not _taken(ways[index], found), -len(layout.routes[index])
+
+    for index in sorted(range(len(ways)), key=urgency):
+        way, stops = ways[index], list(layout.routes[index])
+        joint = next((place for place, stop in enumerate(stops) if stop.node in drawn), None)
+        if joint is not None:
+            stops = [*stops[:joint], replace(stops[joint], end=stops[joint].start)]
+        drawn.update(stop.node for stop in stops if stop.node >= boxes)
+        yield Route(stops, way.kind, _taken(way, found), joint is None, upwards=_leads_up(stops))
+
+
+def _leads_up(stops: Sequence[Stop]) -> bool:
+    return stops[-1].start < stops[0].end
+
+
+def _labels(ways: Sequence[_Way], layout: Layout) -> Iterator[Label]:
+    for way, centre in zip(ways, layout.labels, strict=True):
+        if centre is not None and way.size is not None:
+            yield Label(*centre, way.size.width, way.size.height, way.lines, "\n".join(way.words), way.kind)
+
+
+def _aside(way: _Way | None) -> float:
+    """The room that a state needs on either side for the line that leads from it to itself."""
+    return 0 if way is None else _LOOP + (way.size.width if way.size else 0)
+
+
+def _loop(way: _Way, card: Card, found: Progress | None) -> Route:
+    return Route((), way.kind, _taken(way, found), True, (card.x + card.width, card.y + card.height / 2))
+
+
+def _loop_label(way: _Way, card: Card) -> Label:
+    size = way.size or Size(0, 0)
+    x = card.x + card.width + _LOOP + size.width / 2
+    return Label(x, card.y + card.height / 2, size.width, size.height, way.lines, "\n".join(way.words), way.kind)

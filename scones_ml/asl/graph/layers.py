@@ -1,0 +1,169 @@
+"""Boxes assigned to layers, so that every link leads downwards, and long links split into one piece per layer."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+__all__ = ["Layered", "Link", "Size", "split"]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A directed link between two boxes, by their index.
+
+    Attributes:
+        source: where it leaves; never the target itself.
+        target: where it arrives.
+        bundle: links with the same target and bundle are drawn as one where they are long.
+        label: the size of its label.
+        main: whether it shall rather be straight than those that are not.
+    """
+
+    source: int
+    target: int
+    bundle: Hashable = None
+    label: Size | None = None
+    main: bool = True
+
+
+@dataclass(slots=True)
+class Layered:
+    """A graph whose edges join neighbouring layers only.
+
+    Its first nodes are the boxes, by their index; the others are the points at which links pass a layer.
+
+    Attributes:
+        real: how many nodes are boxes.
+        sizes: of each node; points have no size, unless a label sits there.
+        layers: the nodes of each layer, from left to right. Boxes are in even layers, labels in odd ones.
+        upper: of each node, its neighbours in the layer above.
+        lower: of each node, its neighbours in the layer below.
+        paths: of each link, the nodes from its source to its target.
+        main: the edges that are part of a main link, from the upper node to the lower.
+    """
+
+    real: int
+    sizes: list[Size]
+    layers: list[list[int]] = field(default_factory=list)
+    upper: list[list[int]] = field(default_factory=list)
+    lower: list[list[int]] = field(default_factory=list)
+    paths: list[list[int]] = field(default_factory=list)
+    main: set[tuple[int, int]] = field(default_factory=set)
+
+
+_POINT = Size(0, 0)
+
+
+def split(sizes: Sequence[Size], links: Sequence[Link], first: int) -> Layered:
+    """The layers of a graph: each box below every box that leads to it, but for the links that close a cycle.
+
+    Args:
+        sizes: of the boxes.
+        links: between them.
+        first: the box that cycles are looked for from, the topmost one.
+    """
+    backward = _closing(len(sizes), links, first)
+    ends = [
+        (link.target, link.source) if index in backward else (link.source, link.target)
+        for index, link in enumerate(links)
+    ]
+    ranks = _ranks(len(sizes), ends)
+    graph = Layered(len(sizes), list(sizes))
+    points: dict[tuple[int, Hashable, bool, int], int] = {}
+    edges: dict[tuple[int, int], None] = {}
+    levels = list(ranks)
+    for index, (link, (top, bottom)) in enumerate(zip(links, ends, strict=True)):
+        back = index in backward
+        labelled = None if link.label is None else ranks[bottom] - 1 if back else ranks[top] + 1
+        path = [top]
+        for level in range(ranks[top] + 1, ranks[bottom]):
+            key = (link.target, link.bundle, back, level)
+            if level == labelled or key not in points:
+                graph.sizes.append((link.label or _POINT) if level == labelled else _POINT)
+                levels.append(level)
+            if level == labelled:
+                path.append(len(levels) - 1)
+            else:
+                path.append(points.setdefault(key, len(levels) - 1))
+        path.append(bottom)
+        pieces = list(pairwise(path))
+        edges.update(dict.fromkeys(pieces))
+        graph.main.update(pieces if link.main and not back else ())
+        graph.paths.append(path[::-1] if back else path)
+    graph.upper, graph.lower = [[] for _ in levels], [[] for _ in levels]
+    for above, below in edges:
+        graph.lower[above].append(below)
+        graph.upper[below].append(above)
+    graph.layers = [[] for _ in range(max(levels) + 1)]
+    for node in _depth_first(graph.lower, [first, *range(len(levels))]):
+        graph.layers[levels[node]].append(node)
+    return graph
+
+
+def _closing(count: int, links: Sequence[Link], first: int) -> set[int]:
+    """The links that lead back to a box on the way to them."""
+    leaving: list[list[int]] = [[] for _ in range(count)]
+    for index, link in enumerate(links):
+        leaving[link.source].append(index)
+    closing: set[int] = set()
+    done: set[int] = set()
+    for root in (first, *range(count)):
+        if root in done:
+            continue
+        path, stack = {root}, [(root, iter(leaving[root]))]
+        while stack:
+            box, rest = stack[-1]
+            link = next(rest, None)
+            if link is None:
+                stack.pop()
+                path.discard(box)
+                done.add(box)
+                continue
+            target = links[link].target
+            if target in path:
+                closing.add(link)
+            elif target not in done:
+                path.add(target)
+                stack.append((target, iter(leaving[target])))
+    return closing
+
+
+def _ranks(count: int, ends: Sequence[tuple[int, int]]) -> list[int]:
+    """The even layer of each box: two below the lowest box that leads to it."""
+    ranks, waiting = [0] * count, [0] * count
+    below: list[list[int]] = [[] for _ in range(count)]
+    for top, bottom in ends:
+        below[top].append(bottom)
+        waiting[bottom] += 1
+    ready = [box for box in range(count) if not waiting[box]]
+    while ready:
+        box = ready.pop()
+        for bottom in below[box]:
+            ranks[bottom] = max(ranks[bottom], ranks[box] + 2)
+            waiting[bottom] -= 1
+            if not waiting[bottom]:
+                ready.append(bottom)
+    return ranks
+
+
+def _depth_first(lower: Sequence[Sequence[int]], roots: Sequence[int]) -> Iterator[int]:
+    seen: set[int] = set()
+    for root in roots:
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            yield node
+            stack.extend(reversed(lower[node]))

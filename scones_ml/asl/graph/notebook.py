@@ -1,0 +1,56 @@
+"""What a notebook shows of machines and executions: the graph, with status, duration and error above it."""
+
+from __future__ import annotations
+
+from typing import Final
+from xml.sax.saxutils import escape
+
+from scones_ml.asl.execution import Execution
+from scones_ml.asl.graph.outcomes import Progress, progress
+from scones_ml.asl.graph.svg import render
+from scones_ml.asl.graph.wording import duration
+from scones_ml.asl.machine import StateMachine
+from scones_ml.printable import printable
+
+__all__ = ["execution_html", "machine_html"]
+
+_MOST_BYTES: Final = 190_000  # of a graph: an output of a notebook stays below 200,000
+_LONGEST_CAUSE: Final = 1_000
+_BADGES: Final = {"SUCCEEDED": "#1f7a3a", "RUNNING": "#1a5fb4"}
+_OTHER_BADGE: Final = "#b3261e"
+
+
+def machine_html(machine: StateMachine, found: Progress | None = None) -> str:
+    """The graph of a machine, or where it would be too large, how to write it to a file."""
+    image = render(machine, found)
+    if len(image.encode()) <= _MOST_BYTES:
+        return image
+    return (
+        f"<p>A state machine with {len(machine.states):,} states: too large to show here; "
+        "<code>scones_ml.asl.svg</code> returns the graph.</p>\n"
+    )
+
+
+def execution_html(execution: Execution) -> str:
+    """Status, duration and error of an execution, and its machine coloured by it."""
+    found = progress(execution)
+    took = f" in {duration(found.seconds)}" if found.seconds is not None else ""
+    colour = _BADGES.get(execution.status, _OTHER_BADGE)
+    lines = [
+        '<p style="margin:4px 0 8px"><strong style="background:'
+        f'{colour};color:#fff;border-radius:4px;padding:2px 8px">{execution.status}</strong>{took}'
+        f" <code>{_text(execution.name)}</code></p>"
+    ]
+    if execution.error is not None:
+        cause = execution.cause or ""
+        cut = cause if len(cause) <= _LONGEST_CAUSE else cause[:_LONGEST_CAUSE] + "\u2026"
+        lines.append(f'<p style="margin:4px 0 8px"><strong>{_text(execution.error)}</strong> {_text(cut)}</p>')
+    if execution.definition is not None:
+        definition = execution.definition
+        machine = definition if isinstance(definition, StateMachine) else StateMachine.from_json(definition)
+        lines.append(machine_html(machine, found))
+    return f"<div>{''.join(lines)}</div>\n"
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
