@@ -1,6 +1,11 @@
-"""Event-driven image classification, on AWS and on a laptop.
+"""Image classification whose confidence can be relied on, on this machine and on AWS.
 
-The names below are loaded when they are first used, so that importing the package costs nothing.
+Everything here is loaded when it is first used, so that importing the package costs nothing::
+
+    from scones_ml import load_model
+
+    model = load_model(".scones/demo/model")
+    print(model.predict("photo.jpg"))
 """
 
 from __future__ import annotations
@@ -9,33 +14,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scones_ml.events import ClassifiedImage, FilteredImage, ImageRef, SerializedImage
-    from scones_ml.inference.model import ModelCard, OnnxClassifier, load_model
-    from scones_ml.steps import classify_image_data, filter_low_confidence, serialize_image_data
+    from scones_ml.inference.model import ModelCard
+    from scones_ml.inference.prediction import Model, Prediction, load_model
 
 __version__ = "0.2.0"
 
 __all__ = [
-    "ClassifiedImage",
-    "FilteredImage",
-    "ImageRef",
+    "Model",
     "ModelCard",
-    "OnnxClassifier",
-    "SerializedImage",
+    "Prediction",
     "__version__",
-    "classify_image_data",
-    "filter_low_confidence",
     "load_model",
-    "serialize_image_data",
 ]
 
-_HOMES = ("events", "steps", "inference.model")
-"""Modules that hold the names above, the one that takes longest to import last."""
+_HOMES = {
+    "Model": "inference.prediction",
+    "ModelCard": "inference.model",
+    "Prediction": "inference.prediction",
+    "load_model": "inference.prediction",
+}
+"""Modules that define the names above."""
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        for module in map(import_module, (f"{__name__}.{home}" for home in _HOMES)):
-            if name in module.__all__:
-                return getattr(module, name)
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

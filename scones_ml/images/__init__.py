@@ -47,6 +47,7 @@ __all__ = [
     "normalise",
     "normalised_pixels",
     "pixels",
+    "pixels_in_memory",
     "preview",
     "reduce",
 ]
@@ -212,6 +213,29 @@ def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt
     from scones_ml.images import reading
 
     return _array(reading.model_square(data, size, policy))
+
+
+def pixels_in_memory(image: Image, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt.NDArray[np.uint8]:
+    """As :func:`pixels`, of an image that is decoded already.
+
+    Of a file without loss (PNG) the result is the same as of its bytes; of a large JPEG it may differ by a few
+    levels, since :func:`pixels` reduces it while it is decoded.
+
+    Args:
+        image: a Pillow image of any mode but ``F`` and ``I``; its EXIF orientation and ICC profile are applied.
+        size: side of the square in pixels.
+        policy: caps and fit; its ``image_size`` is not used.
+
+    Returns:
+        uint8 array of shape (size, size, 3), as :func:`pixels`.
+
+    Raises:
+        InvalidImageError: its pixels cannot be read, or are signed, floating-point or of 32 bits.
+        ImageTooLargeError: beyond the policy's caps.
+    """
+    from scones_ml.images import reading
+
+    return _array(reading.model_square_of(image, size, policy))
 
 
 def _png(image: Image, policy: ImagePolicy = _DEFAULT_POLICY) -> bytes:

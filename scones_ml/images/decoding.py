@@ -28,7 +28,7 @@ from scones_ml.settings import ImagePolicy
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Decoded", "decode", "in_bands", "opened", "scaled", "stored_size"]
+__all__ = ["Decoded", "decode", "decoded_in_memory", "held", "in_bands", "opened", "scaled", "stored_size"]
 
 _SIDE: Final = 65_535  # pixels, as in JPEG
 _BAND: Final = 1_000_000  # pixels; what is not four times as large is converted at once
@@ -91,7 +91,7 @@ def opened(data: bytes, policy: ImagePolicy, size: int) -> Iterator[tuple[str, H
         ImageTooLargeError: beyond the caps.
     """
     try:
-        from PIL import Image
+        import PIL.Image  # noqa: F401 - what follows needs it
     except ModuleNotFoundError as exc:
         raise MissingExtraError("Pillow", "onnx") from exc
     if len(data) > policy.max_bytes:
@@ -100,23 +100,58 @@ def opened(data: bytes, policy: ImagePolicy, size: int) -> Iterator[tuple[str, H
     header = read_header(data, source_format, size)
     if header is not None:
         _check(header, len(data), policy)
+    with _translated(f"broken {source_format}", policy), _open(data, source_format) as image:
+        if header is None:
+            header = Header(*image.size, round(_bytes_a_pixel(image) * image.width * image.height))
+            _check(header, len(data), policy)
+        if image.width * image.height > header.width * header.height:
+            raise InvalidImageError(f"broken {source_format}: it states its size twice")
+        yield source_format, header, image
+
+
+@contextmanager
+def held(image: Image, policy: ImagePolicy) -> Iterator[Header]:
+    """A Pillow image within the caps, with its pixels loaded; what goes wrong comes out as ours.
+
+    Args:
+        image: of any mode; one that was opened and not read yet is read now.
+        policy: caps.
+
+    Raises:
+        InvalidImageError: its pixels cannot be read, or have no stated meaning.
+        ImageTooLargeError: beyond the caps.
+    """
+    if not all(image.size):
+        raise InvalidImageError(f"an image of {image.width} x {image.height} pixels: there is nothing to classify")
+    header = Header(*image.size, memory=0)  # the caller holds its pixels already
+    _check(header, 0, policy)
+    with _translated(f"a Pillow image of mode {image.mode}", policy):
+        image.load()
+        yield header
+
+
+def decoded_in_memory(image: Image, header: Header, size: int) -> Image:
+    """8-bit sRGB, upright, of an image that :func:`held` let in; reduced as :func:`decode` does."""
+    reduced = _reduced(image, header, size)
+    return upright(to_srgb(reduced, image.info.get("icc_profile")), image)
+
+
+@contextmanager
+def _translated(what: str, policy: ImagePolicy) -> Iterator[None]:
+    """Let as many images be decoded at a time as there are processors, and turn whatever is raised into our errors."""
+    from PIL import Image
+
     try:
         with _decoding, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images; the caps decide
-            with _open(data, source_format) as image:
-                if header is None:
-                    header = Header(*image.size, round(_bytes_a_pixel(image) * image.width * image.height))
-                    _check(header, len(data), policy)
-                if image.width * image.height > header.width * header.height:
-                    raise InvalidImageError(f"broken {source_format}: it states its size twice")
-                yield source_format, header, image
+            yield
     except ImageError:
         raise
     except (MemoryError, Image.DecompressionBombError) as exc:
         most = f"{policy.max_pixels:,} allowed"
         raise ImageTooLargeError(f"more memory than there is, or more pixels than the {most}") from exc
     except Exception as exc:  # whatever a damaged field leads a decoder to
-        raise InvalidImageError(f"broken {source_format}: {_reason(exc)}") from exc
+        raise InvalidImageError(f"{what}: {_reason(exc)}") from exc
 
 
 def stored_size(data: bytes, policy: ImagePolicy) -> tuple[int, int]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scones_ml.images.header import Header
 
-__all__ = ["model_square", "normalised", "stretched"]
+__all__ = ["model_square", "model_square_of", "normalised", "stretched"]
 
 _GAP = 3.0  # Pillow's reducing_gap: first by whole numbers, then smoothly
 Sides = Callable[[int, int], tuple[int, int]]
@@ -36,6 +36,11 @@ def normalised(data: bytes, policy: ImagePolicy) -> tuple[str, Image]:
 def model_square(data: bytes, size: int, policy: ImagePolicy) -> Image:
     """The model's square of a file."""
     return _read(data, policy, size, lambda _width, _height: (size, size))[1]
+
+
+def model_square_of(image: Image, header: Header, size: int) -> Image:
+    """The model's square of an image that Pillow holds."""
+    return _resized(upright(image, image), header, size, size)
 
 
 def stretched(image: Image, size: int) -> Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scones_ml.images import first_policy
-from scones_ml.images.decoding import Decoded, decode
+from scones_ml.images.decoding import Decoded, decode, decoded_in_memory, held
 from scones_ml.images.fitting import resized, square, whole
 from scones_ml.images.header import DECODED_SIDE
 from scones_ml.settings import ImagePolicy
@@ -13,7 +13,7 @@ from scones_ml.settings import ImagePolicy
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["model_square", "normalised", "reduced", "renormalised", "shown"]
+__all__ = ["model_square", "model_square_of", "normalised", "reduced", "renormalised", "shown"]
 
 
 def normalised(data: bytes, policy: ImagePolicy) -> tuple[str, Image]:
@@ -29,6 +29,14 @@ def model_square(data: bytes, size: int, policy: ImagePolicy) -> Image:
     if policy.version == 1:
         return first_policy.model_square(data, size, policy)
     return square(whole(decode(data, policy, size).image, size), size, policy.fit)
+
+
+def model_square_of(image: Image, size: int, policy: ImagePolicy) -> Image:
+    """The model's square of an image that Pillow holds."""
+    with held(image, policy) as header:
+        if policy.version == 1:
+            return first_policy.model_square_of(image, header, size)
+        return square(whole(decoded_in_memory(image, header, size), size), size, policy.fit)
 
 
 def renormalised(data: bytes, size: int, policy: ImagePolicy) -> Image:

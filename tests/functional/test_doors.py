@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import scones_ml
 from scones_ml import dataset, images
 from scones_ml.cli import main
 from scones_ml.images import Fit, ImagePolicy
@@ -93,6 +94,8 @@ def test_every_door_gives_the_same_answer(
         "run": run(photographs, model),
         "bulk": bulk(photographs, model),
         "endpoint": posted(files, model, tmp_path),
+        "library": predicted(files, model),
+        "library, many": predicted_many(photographs, model),
         "payload": {
             name: classifier.predict(images.normalise(data, classifier.card.image_policy()).png)
             for name, data in files.items()
@@ -160,6 +163,18 @@ def test_what_nothing_may_accept_is_accepted_by_no_door(
     assert printed.err.count("has no threshold: every image goes to review\nwhat helps: ") == (
         4 if threshold is None else 0
     )
+
+
+def predicted(files: dict[str, bytes], model: Path) -> dict[str, tuple[float, ...]]:
+    loaded = scones_ml.load_model(model)
+    return {name: tuple(loaded.predict(data).probabilities.values()) for name, data in files.items()}
+
+
+def predicted_many(photographs: Path, model: Path) -> dict[str, tuple[float, ...]]:
+    paths = list(photographs.rglob("*.*"))
+    names = [f"{path.parent.name}/{path.name}" for path in paths]
+    found = scones_ml.load_model(model).predict_many(paths)
+    return {name: tuple(one.probabilities.values()) for name, one in zip(names, found, strict=True)}
 
 
 def staged(folder: Path, classifier: OnnxClassifier) -> dict[str, tuple[float, ...]]:
