@@ -19,6 +19,7 @@ from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from scones_ml.ports import Backend, ObjectStore
+    from scones_ml.review.pages import ReviewPages
     from scones_ml.review.queue import Queue
     from scones_ml.review.session import ReviewSession
 
@@ -38,6 +39,7 @@ Model = Annotated[
 SecondOpinion = Annotated[
     bool, typer.Option("--second-opinion", help="Also show images that other reviewers have answered.")
 ]
+HideGuess = Annotated[bool, typer.Option("--hide-guess", help="Show the model's prediction only after the answer.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 
@@ -51,6 +53,7 @@ def review(
     model: Model = None,
     endpoint: EndpointName = None,
     second_opinion: SecondOpinion = False,
+    hide_guess: HideGuess = False,
     port: Port = 0,
     open_page: Open = False,
     on: On = "local",
@@ -84,9 +87,12 @@ def review(
     _say_what_is_odd(asked)
     done = asked.progress()
     if choices and asked.needed:
+        from scones_ml.review.pages import ReviewPages
+
         if answers is None:
             mark_workspace(workspace)
-        _serve(asked, choices, where, store, newest, port, open_page)
+        pages = ReviewPages(asked, choices, where, not hide_guess)
+        _serve(asked, pages, store, newest, port, open_page)
     elif not json:
         answered = f": all {done.total:,} have an answer" if done.total else ""
         terminal.out.print(f"nothing to review in {where}{answered}")
@@ -145,20 +151,17 @@ def _told_by(queue: Queue, workspace: Path) -> tuple[str, ...]:
 
 def _serve(
     asked: ReviewSession,
-    classes: tuple[str, ...],
-    where: str,
+    pages: ReviewPages,
     store: ObjectStore,
     newest: Callable[..., Queue],
     port: int,
     open_page: bool,
 ) -> None:
     from scones_ml.inference.listening import listen
-    from scones_ml.review.pages import ReviewPages
     from scones_ml.review.server import new_key, review_application, serve
     from scones_ml.review.session import ImagePreviews
 
     key = new_key()
-    pages = ReviewPages(asked, classes, where)
     app = review_application(asked, pages, ImagePreviews(store), lambda: newest(known=asked.queue), key)
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"

@@ -37,6 +37,7 @@ def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
     made.filters["decimals"] = _decimals
     made.filters["of_hundred"] = _of_hundred
     made.filters["data_uri"] = _data_uri
+    made.filters["middle"] = _middle
     return made, markupsafe.Markup
 
 
@@ -55,6 +56,14 @@ def _decimals(estimate: Estimate, digits: int = 3) -> str:
 def _of_hundred(share: float) -> int:
     """For a sentence: rounded, but 100 only when it is all and 0 only when it is nothing."""
     return 100 if share == 1 else 0 if share == 0 else min(99, max(1, round(100 * share)))
+
+
+def _middle(text: str, most: int) -> str:
+    """A long name shortened in the middle: the beginning and the end tell images apart."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) * 2 // 3
+    return f"{text[: most - 1 - end]}…{text[-end:]}"
 
 
 def _data_uri(png: bytes | None) -> str | None:

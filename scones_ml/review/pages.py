@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "ReviewPages", "choices"]
 
-_KEYS = 9  # digits from 1
+_KEYS: Final = "1234567890qwertyiopasdfghjklzxcvbm"
+"""Keys of the classes in their order: digits, then letters as on a keyboard; N and U have a meaning of their own."""
 _WHY: Final = {
-    UNLIKE: "The image is unlike the training images: no answer to it passes on its own.",
-    NO_THRESHOLD: "The model has no threshold: no answer passes on its own.",
+    UNLIKE: "The image is unlike the training images: a person decides, whatever the confidence.",
+    NO_THRESHOLD: "The model has no threshold: a person decides on every image.",
 }
 
 
@@ -34,32 +35,21 @@ class Choice:
 
     Attributes:
         label: its name.
-        key: the digit that answers it; None for those that are chosen from the list.
+        key: the key that answers it; None for those that are chosen from the list.
     """
 
     label: str
     key: str | None
 
 
-def choices(classes: tuple[str, ...], image: FilteredImage) -> tuple[Choice, ...]:
-    """The classes with their keys: always the same where nine digits suffice, else the model's best guesses first.
+def choices(classes: tuple[str, ...]) -> tuple[Choice, ...]:
+    """The classes in their order with their keys, the same for every image: hands learn them, no guess is favoured.
 
     Args:
-        classes: all of them, in the model's order where that is known.
-        image: what the model said.
+        classes: all of them, in the model's order where that is known; those beyond the 34th have no key.
     """
-    if len(classes) <= _KEYS:
-        return tuple(Choice(label, str(number)) for number, label in enumerate(classes, start=1))
-    best = list(classes)
-    if len(image.inferences) == len(classes):
-        probabilities = dict(zip(classes, image.inferences, strict=True))
-        best.sort(key=lambda label: -probabilities[label])
-    # A stable sort: the answer comes first, the others stay in their order.
-    best.sort(key=lambda label: label != image.label)
-    keys = {label: str(number) for number, label in enumerate(best[:_KEYS], start=1)}
-    return tuple(Choice(label, keys[label]) for label in best[:_KEYS]) + tuple(
-        Choice(label, None) for label in sorted(classes) if label not in keys
-    )
+    keys = (*_KEYS, *[None] * len(classes))
+    return tuple(Choice(label, key) for label, key in zip(classes, keys, strict=False))
 
 
 class ReviewPages:
@@ -69,15 +59,17 @@ class ReviewPages:
         review: what is reviewed.
         classes: what can be answered.
         source: where the queue is, for people.
+        show_guess: whether the model's prediction is marked before the answer; it is shown after the answer anyway.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
     """
 
-    def __init__(self, review: ReviewSession, classes: tuple[str, ...], source: str) -> None:
+    def __init__(self, review: ReviewSession, classes: tuple[str, ...], source: str, show_guess: bool = True) -> None:
         self.classes = classes
         self._review = review
         self._source = source
+        self._show_guess = show_guess
         self._environment, self._markup = environment()
         self._style = asset("report.css") + _asset("review.css")
         self._script = _asset("review.js")
@@ -108,7 +100,7 @@ class ReviewPages:
             image=image,
             preview=preview,
             following=following,
-            choices=choices(self.classes, image),
+            choices=choices(self.classes),
             said=verdict.annotations if verdict else (),
             came_from=came_from,
             why=_WHY.get(image.reason or "", ""),
@@ -123,7 +115,7 @@ class ReviewPages:
         return self._render("conflicts", verdicts=self._review.conflicts())
 
     def trouble(self, message: str) -> str:
-        """A page that says what went wrong, and how to go on; it needs neither answers nor images."""
+        """The page that says what failed and how to go on; it reads neither annotations nor images."""
         return self._page(page="trouble", message=message)
 
     def _render(self, page: str, **values: object) -> str:
@@ -146,6 +138,7 @@ class ReviewPages:
             answers=self._review.file.path,
             classes=self.classes,
             none_of_these=NONE_OF_THESE,
+            show_guess=self._show_guess,
             source=self._source,
             **values,
         )

@@ -177,11 +177,12 @@ def test_a_folder_that_is_gone_keeps_nobody_waiting(
     in_bulk: Path, tiny_model: Path, doubtful: Callable[..., FilteredImage]
 ) -> None:
     """Images of a folder that was moved away since are passed over with their paths; the others are shown."""
-    doubtful(DirectoryObjectStore(Path(".scones/buckets")), "a.png", draw_png("bicycle", 0, 1), (0.9, 0.1), LABELS)
+    store = DirectoryObjectStore(Path(".scones/buckets"))
+    image = doubtful(store, "a.png", draw_png("bicycle", 0, 1), (0.9, 0.1), LABELS)
     in_bulk.rename("elsewhere")
     process, url = start("--model", str(tiny_model), "--json")
     with urllib.request.urlopen(url, timeout=20) as page:
-        assert "s3://scones-input/a.png" in page.read().decode()
+        assert f"picture/{image.image_id}" in page.read().decode()
     process.send_signal(signal.SIGINT)
     lost = json.loads(process.communicate(timeout=20)[0])["lost"]
     assert {found["image"] for found in lost} == {f"{in_bulk}/doubtful 100%.png", f"{in_bulk}/doubtful#1.png"}

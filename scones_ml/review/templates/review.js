@@ -5,7 +5,7 @@
 
   const show = (page, address) => {
     const before = document.activeElement;
-    const kept = before && before.matches("main [id]:focus-visible") ? before.id : null;
+    const kept = before && before.matches("main [id]:not(select):focus-visible") ? before.id : null;
     document.querySelector("main").replaceWith(page.querySelector("main"));
     document.title = page.title;
     history.replaceState(null, "", address);
