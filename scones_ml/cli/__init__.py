@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from scones_ml.errors import MissingExtraError, SconesError
 from scones_ml.printable import printable
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, backends: Backends | None = Non
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end, like Ctrl-C
     try:
-        _run(arguments, backends)
+        return _run(arguments, backends)
     except SconesError as exc:
         return _complain(str(exc), _INTERRUPTED if isinstance(exc.__cause__, KeyboardInterrupt) else 1)
     except BrokenPipeError:  # before OSError, of which it is one
@@ -46,19 +46,41 @@ def main(arguments: Sequence[str] | None = None, backends: Backends | None = Non
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
         return _interrupted() if code == _INTERRUPTED else code
-    return 0
 
 
-def _run(arguments: Sequence[str] | None, backends: Backends | None) -> None:
+def _run(arguments: Sequence[str] | None, backends: Backends | None) -> int:
     try:
-        from scones_ml.cli.app import app
+        import typer
 
-        app(args=arguments, prog_name="scones", obj=backends)
+        from scones_ml.cli.app import app
     except ModuleNotFoundError as exc:
         missing = str(exc.name).partition(".")[0]
         if missing in ("rich", "typer"):
             raise MissingExtraError(missing, "cli") from exc
         raise
+    try:
+        code = app(args=arguments, prog_name="scones", obj=backends, standalone_mode=False)
+    except typer.Abort:  # Ctrl-C at a question
+        return _interrupted()
+    except _usage_error() as exc:
+        return _explain(exc)
+    return _interrupted() if code == _INTERRUPTED else int(code or 0)
+
+
+def _usage_error() -> type[Exception]:
+    """Click's UsageError, of which typer exports a subclass alone."""
+    import typer
+
+    return cast("type[Exception]", typer.BadParameter.__base__)
+
+
+def _explain(error: Exception) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # its text is the whole help
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    from scones_ml.cli.usage import usage_line
+
+    return _complain(usage_line(error), 2)
 
 
 def _interrupted() -> int:
@@ -66,5 +88,10 @@ def _interrupted() -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"scones: {printable(message)}", file=sys.stderr)  # noqa: T201 - typer may not be installed
+    from scones_ml.cli.fitting import columns_of, wrapped
+    from scones_ml.cli.invocation import as_typed
+
+    line = f"scones: {printable(as_typed(message))}"
+    columns = columns_of(sys.stderr)
+    print(wrapped(line, columns) if columns else line, file=sys.stderr)  # noqa: T201 - typer may not be installed
     return code

@@ -30,6 +30,15 @@ class Formatter(Protocol):
 class VerbCommand(TyperCommand):
     """Command whose ``rich_help_panel`` options get headings without rich."""
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the command line; each error knows its command, which click does not tell all of them."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as exc:
+            if hasattr(exc, "ctx") and exc.ctx is None:
+                exc.ctx = ctx
+            raise
+
     def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
         """Write arguments, options and option groups."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -55,6 +64,15 @@ class Group(TyperGroup):
         """Write the list of verbs."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.help_lines()))
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        """Find the verb that is called, or name the one that was probably meant."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            from scones_ml.cli.usage import closest
+
+            meant = closest(args[0], self.commands)
+            ctx.fail(f"no command {args[0]!r}" + (f": did you mean `{ctx.command_path} {meant}`?" if meant else ""))
+        return super().resolve_command(ctx, args)
 
     def get_help_option(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Typer's help option with a non-None default, since None makes typer import pydantic."""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from scones_ml.cli.fitting import columns_of, display_width, fitted, wrapped
+from scones_ml.cli.invocation import as_typed, program
 from scones_ml.ports import Progress, no_progress
 from scones_ml.printable import printable
 
@@ -25,7 +27,19 @@ if TYPE_CHECKING:
 
     from scones_ml.evaluation import Estimate
 
-__all__ = ["Lines", "StageLines", "figure", "out", "print_json", "print_table", "progress", "say", "say_table", "steps"]
+__all__ = [
+    "Lines",
+    "StageLines",
+    "figure",
+    "out",
+    "print_json",
+    "print_table",
+    "progress",
+    "say",
+    "say_next",
+    "say_table",
+    "steps",
+]
 
 _NAME = 11  # characters: the longest stage, "threshold", and two spaces
 
@@ -53,20 +67,42 @@ class Lines:
 
         return console(self._stderr)
 
-    def print(self, *parts: str | tuple[str, str]) -> None:
-        """Print one line with unprintable characters escaped.
+    @property
+    def columns(self) -> int | None:
+        """Width of the terminal; None without a terminal."""
+        return columns_of(sys.stderr if self._stderr else sys.stdout)
+
+    def print(self, *parts: str | tuple[str, str], hang: int = 0) -> None:
+        """Print one line with unprintable characters escaped; on a terminal the last part is wrapped.
 
         Args:
             parts: texts, or texts with styles.
+            hang: blanks before each further line.
         """
-        styled = [(part, "") if isinstance(part, str) else part for part in parts]
-        clean = [("\n".join(map(printable, text.split("\n"))), style) for text, style in styled]
+        *first, (text, style) = _clean(parts or ("",))
+        text = as_typed(text)
+        start = sum(display_width(part) for part, _ in first)
+        columns = self.columns
+        if columns and "\n" not in text:
+            text = wrapped(text, columns, start, hang)
+        self._write([*first, (text, style)])
+
+    def print_whole(self, *parts: str | tuple[str, str]) -> None:
+        """Print one line as it is, unprintable characters escaped: a row of a table, or a command to be copied."""
+        self._write(_clean(parts))
+
+    def _write(self, clean: Sequence[tuple[str, str]]) -> None:
         if self.console:
             from scones_ml.cli.screen import print_styled
 
             print_styled(self.console, clean)
         else:
             typer.echo("".join(text for text, _ in clean), err=self._stderr)
+
+
+def _clean(parts: Sequence[str | tuple[str, str]]) -> list[tuple[str, str]]:
+    styled = [(part, "") if isinstance(part, str) else part for part in parts]
+    return [("\n".join(map(printable, text.split("\n"))), style) for text, style in styled]
 
 
 out = Lines(stderr=False)
@@ -76,6 +112,16 @@ _err = Lines(stderr=True)
 def say(text: str = "", style: str = "") -> None:
     """Print one line of progress or advice on standard error."""
     _err.print((text, style))
+
+
+def say_next(*commands: str) -> None:
+    """Print the commands that come next on standard error, a line each; none is wrapped, so that it can be copied.
+
+    Args:
+        commands: arguments of ``scones`` as a shell reads them, such as ``"status"`` or ``"run PHOTO.jpg"``.
+    """
+    for number, arguments in enumerate(commands):
+        _err.print_whole("      " if number else "next: ", f"{program()} {arguments}")
 
 
 def print_json(document: object) -> None:
@@ -94,8 +140,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
         rows: formatted cells.
         right: headings of the columns that are aligned to the right (numbers).
     """
-    for number, line in enumerate(_aligned((columns, *rows), [column in right for column in columns])):
-        out.print((line, "bold" if number == 0 else ""))
+    to_right = [column in right for column in columns]
+    for number, line in enumerate(_aligned((columns, *rows), to_right, out.columns)):
+        out.print_whole((line, "bold" if number == 0 else ""))
 
 
 def say_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
@@ -105,28 +152,22 @@ def say_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
         rows: formatted cells.
         right: numbers of the columns that are aligned to the right, from 0.
     """
-    for line in _aligned(rows, [column in right for column in range(len(rows[0]))]):
-        say(line)
+    for line in _aligned(rows, [column in right for column in range(len(rows[0]))], _err.columns):
+        _err.print_whole(line)
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
-    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], columns: int | None) -> Iterator[str]:
+    rows = [[printable(cell) for cell in row] for row in rows]
+    if columns:
+        rows = fitted(rows, columns, right)
+    widths = [max(map(display_width, cells)) for cells in zip(*rows, strict=True)]
     for cells in rows:
-        blanks = [" " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
+        blanks = [" " * (width - display_width(cell)) for cell, width in zip(cells, widths, strict=True)]
         padded = [
             blank + cell if to_right else cell + blank
             for cell, blank, to_right in zip(cells, blanks, right, strict=True)
         ]
         yield "   ".join(padded).rstrip()
-
-
-def _width(text: str) -> int:
-    """Terminal columns of a text; an ideograph takes two."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
 
 
 def figure(estimate: Estimate) -> tuple[str, str]:
@@ -188,7 +229,8 @@ class StageLines:
         with progress(name) as callback:
             yield callback
         took = f"{time.perf_counter() - started:6.1f} s   "
-        _err.print((f"  {name:<{_NAME}}", "bold"), (took, "dim"), self._text)
+        head = f"  {name:<{_NAME}}"
+        _err.print((head, "bold"), (took, "dim"), self._text, hang=len(head) + len(took))
 
     def said(self, text: str) -> None:
         """Set the text of the finished line."""

@@ -16,7 +16,7 @@ from scones_ml.cli.app import VERBS
 
 HEAVY = ["PIL", "boto3", "botocore", "jinja2", "numpy", "onnxruntime", "rich", "scones_ml.asl", "starlette", "torch"]
 # These need the standard library alone.
-LIGHT = {"bounded", "cli", "cost", "errors", "limits", "ports", "printable", "settings", "strict_json"}
+LIGHT = {"bounded", "cli", "cost", "errors", "limits", "ports", "printable", "settings", "strict_json", "wording"}
 LOADED = """
 import os, sys
 before = set(sys.modules)
@@ -40,7 +40,8 @@ def test_help_loads_no_verb(tmp_path: Path) -> None:
     """``scones --help``, ``--version`` and a typing error load the table of verbs, typer and nothing else of ours."""
     found = loaded([["--help"], ["--version"], ["stauts"]], tmp_path)
     own = {name for name in found if name.startswith("scones_ml.")}
-    assert own == {f"scones_ml.{name}" for name in ("cli", "cli.app", "cli.help", "errors", "printable")}
+    parts = [f"cli.{part}" for part in ("app", "fitting", "help", "invocation", "usage")]
+    assert own == {f"scones_ml.{name}" for name in ("cli", *parts, "errors", "printable", "wording")}
     assert not found & {"pydantic", *HEAVY}
 
 
@@ -94,13 +95,24 @@ def test_options_that_belong_together_have_a_heading(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["rn"], "Error: No such command 'rn'. Did you mean 'run'?"),
-        (["asl", "vlidate"], "Error: No such command 'vlidate'. Did you mean 'validate'?"),
-        (["nothing-like-it"], "Error: No such command 'nothing-like-it'."),
-        (["deploy", "m", "--prot", "3"], "Error: No such option: --prot"),
+        (["rn"], "no command 'rn': did you mean `scones run`?"),
+        (["asl", "vlidate"], "no command 'vlidate': did you mean `scones asl validate`?"),
+        (["nothing-like-it"], "no command 'nothing-like-it': see `scones --help`"),
+        (["deploy", "m", "--prot", "3"], "`scones deploy` has no option --prot: did you mean --port?"),
+        (["--nothing"], "`scones` has no option --nothing: see `scones --help`"),
+        (["stage"], "`scones stage` needs SOURCE and DESTINATION: see `scones stage --help`"),
+        (["run", "--model"], "--model needs a value: see `scones run --help`"),
+        (["run", "--json=3", "a.png"], "--json takes no value: see `scones run --help`"),
+        (["evaluate", "my", "model", "data"], "`scones evaluate` does not take 'data' as well: quote"),
+        (["train", "d", "--seed", "abc"], "--seed 'abc' is not a whole number: see `scones train --help`"),
+        (["train", "d", "--recipe", "heads"], "--recipe 'heads': did you mean head?"),
+        (["run", "a.png", "--on", "mars"], "--on 'mars': give local or aws"),
+        (["deploy", "m", "--port", "99999"], "--port is 99999: give at most 65535"),
+        (["train", "d", "--target-precision", "95"], "--target-precision is 95: did you mean 0.95?"),
     ],
 )
 def test_a_typing_error_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], line: str) -> None:
-    """A verb or an option that does not exist ends with 2 and a line that names what may have been meant."""
+    """What cannot be understood ends with 2 and one line: what is wrong, and what was meant or where help is."""
     assert main(arguments) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith(line)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"scones: {line}")
