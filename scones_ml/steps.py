@@ -11,14 +11,13 @@ from __future__ import annotations
 import base64
 import binascii
 import itertools
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from scones_ml import batches
-from scones_ml.errors import EventError, ImageError, ImageNotFoundError, ImageTooLargeError, InferenceError
+from scones_ml.errors import EventError, ImageError, ImageNotFoundError, ImageTooLargeError
 from scones_ml.events import (
     ClassifiedImage,
     CreatedObject,
@@ -36,7 +35,7 @@ from scones_ml.events.starts import queued
 from scones_ml.limits import STATE_BYTES
 from scones_ml.printable import printable
 from scones_ml.settings import ImagePolicy
-from scones_ml.verdicts import UNLIKE, judge
+from scones_ml.verdicts import UNLIKE, judge, most_probable
 
 if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
     from scones_ml.images import NormalisedImage
@@ -161,7 +160,7 @@ def classify_image_data(image: SerializedImage, data: bytes, classifier: Classif
             are never turned into probabilities here: a softmax would make any numbers look confident.
     """
     probabilities = classifier.predict(data, image_id=image.image_id)
-    label, confidence = _most_probable(probabilities, classifier.labels)
+    label, confidence = most_probable(probabilities, classifier.labels)
     return ClassifiedImage(
         **image.model_dump(exclude={"image_data"}),
         inferences=probabilities,
@@ -170,24 +169,6 @@ def classify_image_data(image: SerializedImage, data: bytes, classifier: Classif
         model=classifier.model,
         classes=classes_id(classifier.labels),
     )
-
-
-def _most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> tuple[str, float]:
-    """The most probable label and its probability, after checking that the numbers are probabilities.
-
-    Raises:
-        InferenceError: they are not one finite number in [0, 1] per label with sum 1 within 1e-3.
-    """
-    if len(probabilities) != len(labels):
-        raise InferenceError(
-            f"the classifier gave {len(probabilities)} numbers for {len(labels)} labels ({', '.join(labels)})"
-        )
-    if not all(math.isfinite(p) and 0.0 <= p <= 1.0 for p in probabilities):
-        raise InferenceError(f"the classifier's answer holds numbers outside 0..1: {list(probabilities)}")
-    if abs(math.fsum(probabilities) - 1.0) > 1e-3:
-        raise InferenceError(f"the classifier's probabilities add up to {math.fsum(probabilities):.4f}, not 1")
-    confidence = max(probabilities)
-    return labels[probabilities.index(confidence)], confidence
 
 
 def filter_low_confidence(image: ClassifiedImage, threshold: float | None) -> FilteredImage:
@@ -363,7 +344,7 @@ def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> 
 def _verdict(
     ref: ImageRef, probabilities: tuple[float, ...], classifier: BatchClassifier[Pixels], threshold: float | None
 ) -> ImageOutcome:
-    label, confidence = _most_probable(probabilities, classifier.labels)
+    label, confidence = most_probable(probabilities, classifier.labels)
     verdict = judge(confidence, probabilities, threshold)
     return ImageOutcome(
         **ref.model_dump(),

@@ -17,7 +17,9 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["FLATNESS", "NO_THRESHOLD", "UNLIKE", "Verdict", "is_unlike", "judge", "least_threshold"]
+from scones_ml.errors import InferenceError
+
+__all__ = ["FLATNESS", "NO_THRESHOLD", "UNLIKE", "Verdict", "is_unlike", "judge", "least_threshold", "most_probable"]
 
 FLATNESS: Final = 2.0**-14
 """What is left of the distance from ``1/K`` in an answer that is unlike the training images."""
@@ -65,3 +67,21 @@ def is_unlike(probabilities: Sequence[float]) -> bool:
 def least_threshold(classes: int) -> float:
     """The threshold that lets all pass, four decimals in (0, 1): none that is unlike the training images reaches it."""
     return math.ceil((1 / classes + FLATNESS) * 1e4) / 1e4
+
+
+def most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> tuple[str, float]:
+    """The most probable label and its probability, after checking that the numbers are probabilities.
+
+    Raises:
+        InferenceError: they are not one finite number in [0, 1] per label with sum 1 within 1e-3.
+    """
+    if len(probabilities) != len(labels):
+        raise InferenceError(
+            f"the classifier gave {len(probabilities)} numbers for {len(labels)} labels ({', '.join(labels)})"
+        )
+    if not all(math.isfinite(p) and 0.0 <= p <= 1.0 for p in probabilities):
+        raise InferenceError(f"the classifier's answer holds numbers outside 0..1: {list(probabilities)}")
+    if abs(math.fsum(probabilities) - 1.0) > 1e-3:
+        raise InferenceError(f"the classifier's probabilities add up to {math.fsum(probabilities):.4f}, not 1")
+    confidence = max(probabilities)
+    return labels[probabilities.index(confidence)], confidence

@@ -53,13 +53,13 @@ def _run(arguments: Sequence[str] | None, backends: Backends | None) -> int:
         import typer
 
         from scones_ml.cli.app import app
+
+        code = app(args=arguments, prog_name="scones", obj=backends, standalone_mode=False)
     except ModuleNotFoundError as exc:
         missing = str(exc.name).partition(".")[0]
         if missing in ("rich", "typer"):
             raise MissingExtraError(missing, "cli") from exc
         raise
-    try:
-        code = app(args=arguments, prog_name="scones", obj=backends, standalone_mode=False)
     except typer.Abort:  # Ctrl-C at a question
         return _interrupted()
     except _usage_error() as exc:

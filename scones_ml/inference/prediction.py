@@ -27,8 +27,7 @@ from scones_ml.inference.model import ModelCard, OnnxClassifier
 from scones_ml.inference.model import load_model as load_classifier
 from scones_ml.ports import refuse_larger
 from scones_ml.settings import ImagePolicy
-from scones_ml.steps import most_probable
-from scones_ml.verdicts import judge
+from scones_ml.verdicts import judge, most_probable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -84,9 +84,10 @@ def servers(folder: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for entry in Path("/proc").iterdir():
         try:
-            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0") if entry.name.isdigit() else []
+            line = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
         except OSError:
             continue
+        words = line.decode(errors="replace").split("\0")
         if "scones_ml.inference" in words and any(word.startswith(f"{folder}/") for word in words):
             found[words[words.index("--name") + 1]] += 1
     return found

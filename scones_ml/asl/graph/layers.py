@@ -123,15 +123,15 @@ def _closing(count: int, links: Sequence[Link], first: int) -> set[int]:
         path, stack = {root}, [(root, iter(leaving[root]))]
         while stack:
             box, rest = stack[-1]
-            link = next(rest, None)
-            if link is None:
+            step = next(rest, None)
+            if step is None:
                 stack.pop()
                 path.discard(box)
                 done.add(box)
                 continue
-            target = links[link].target
+            target = links[step].target
             if target in path:
-                closing.add(link)
+                closing.add(step)
             elif target not in done:
                 path.add(target)
                 stack.append((target, iter(leaving[target])))
