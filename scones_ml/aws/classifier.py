@@ -33,7 +33,8 @@ class SageMakerClassifier:
     def __init__(self, endpoint: str, labels: tuple[str, ...], url: str | None = None) -> None:
         self._endpoint = endpoint
         self._labels = labels
-        self._client = _client(url)
+        self._is_local = url is not None and urlsplit(url).hostname in _LOOPBACK
+        self._client = _client(url, self._is_local)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ class SageMakerClassifier:
 
     def predict(self, image: bytes, *, image_id: str) -> tuple[float, ...]:
         """See :meth:`scones_ml.ports.Classifier.predict`."""
-        with translated(f"endpoint {self._endpoint}"):
+        with translated(f"endpoint {self._endpoint}", is_local=self._is_local):
             answer = self._client.invoke_endpoint(
                 EndpointName=self._endpoint,
                 ContentType="image/png" if image.startswith(b"\x89PNG") else "application/x-image",
@@ -76,11 +77,11 @@ class SageMakerClassifier:
         return [self.predict(image, image_id=image_id) for image, image_id in pairs]
 
 
-def _client(url: str | None) -> SageMakerRuntimeClient:
+def _client(url: str | None, is_local: bool) -> SageMakerRuntimeClient:
     from botocore import UNSIGNED
     from botocore.config import Config
 
     config = clients.INFERENCE
-    if url and urlsplit(url).hostname in _LOOPBACK:
+    if is_local:
         config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))  # any: botocore asks for one
     return cast("SageMakerRuntimeClient", clients.client("sagemaker-runtime", config, url))

@@ -26,11 +26,13 @@ try:
         BotoCoreError,
         ClientError,
         ConnectionError,  # noqa: A004 - botocore's own, no subclass of Python's
+        ConnectTimeoutError,
         EndpointConnectionError,
         HTTPClientError,
         NoCredentialsError,
         NoRegionError,
         PartialCredentialsError,
+        ReadTimeoutError,
     )
     from botocore.parsers import ResponseParserError
 except ModuleNotFoundError as exc:
@@ -206,6 +208,8 @@ _BEFORE_AN_ANSWER: Final[Mapping[type[Exception], str]] = {
     NoRegionError: "set AWS_DEFAULT_REGION, or `aws configure set region REGION`",
     PartialCredentialsError: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY both",
 }
+_UNREACHABLE: Final = (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError)
+_RESTART: Final = "`scones status` shows whether it runs, `scones deploy MODEL` starts it again"
 _S3_ACTIONS: Final = {
     "DeleteObject": "s3:DeleteObject",
     "DeleteObjects": "s3:DeleteObjectVersion",
@@ -224,18 +228,21 @@ def _unknown_caller() -> str:
 
 
 @contextmanager
-def translated(what: str, caller: Callable[[], str] = _unknown_caller) -> Iterator[None]:
+def translated(what: str, caller: Callable[[], str] = _unknown_caller, *, is_local: bool = False) -> Iterator[None]:
     """Raise our error for AWS's, with AWS's code, and with what to do about it where that is known.
 
     Args:
         what: the thing that the call was about, ``"s3://bucket/key"``; messages start with it.
         caller: says who we are to AWS; asked only when S3 denies something and does not say to whom.
+        is_local: whether the service runs on this machine, where one that does not answer will not by waiting.
     """
     try:
         yield
     except ClientError as exc:
         raise _translate(exc)(f"{what}: {_message(exc, caller)}", code=_code(exc)) from exc
     except (ConnectionError, HTTPClientError, ResponseParserError) as exc:
+        if is_local and isinstance(exc, _UNREACHABLE):
+            raise ConfigurationError(f"{what} does not answer: {_RESTART}") from exc
         raise TransientServiceError(f"{what}: {_with_hint(exc)}") from exc
     except BotoCoreError as exc:
         raise ConfigurationError(f"{what}: {_with_hint(exc)}") from exc

@@ -77,7 +77,7 @@ def run_files(
         yield result
     yield from _taken(refused)
     if faults:
-        raise ConfigurationError(str(faults[0].reason))
+        raise ConfigurationError(str(faults[0].reason).removeprefix(f"{faults[0].error}: "))
 
 
 def upload_files(backend: Backend, files: Iterable[ImageFile]) -> tuple[tuple[ImageRef, ...], tuple[ImageResult, ...]]:

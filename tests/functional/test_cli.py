@@ -342,6 +342,51 @@ def test_deploy_run_cleanup_through_an_endpoint(
     assert "no endpoint is running" in complaint(capsys, "run", "a.png")
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names there are UTF-8")
+def test_a_workspace_in_a_folder_of_any_name(folder: Path, tiny_model: Path) -> None:
+    """A path that is not UTF-8 keeps no endpoint from being asked and removed."""
+    write_image(folder / "a.png", 3)
+    workspace = ("--workspace", os.fsdecode(b"caf\xe9"))
+    assert main(["deploy", str(tiny_model), *workspace]) == 0
+    assert main(["run", "a.png", *workspace]) == 0
+    assert main(["cleanup", "--yes", *workspace]) == 0
+
+
+def test_a_server_is_known_by_its_lock(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a damaged record status still says that its server runs, and cleanup ends the server."""
+    assert main(["deploy", str(tiny_model)]) == 0
+    Path(".scones/endpoints/scones.json").write_text("{")
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "there" in said
+    assert "not running" not in said
+    assert main(["cleanup"]) == 0
+    assert capsys.readouterr().out == "0 resources left\n"
+    assert not Path(".scones/endpoints").exists()
+
+
+def test_a_run_ends_with_its_endpoint(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that is gone is one line, at once, and the images that were not sent are counted."""
+    for number in range(3):
+        write_image(folder / "in" / f"{number}.png", 3)
+    assert main(["deploy", str(tiny_model)]) == 0
+    (record,) = Path(".scones/endpoints").glob("*.json")
+    record.write_text(re.sub(r"127.0.0.1:\d+", "127.0.0.1:9", record.read_text()))  # nothing listens there
+    capsys.readouterr()
+    assert main(["run", "in"]) == 1
+    *_, unsent, error = capsys.readouterr().err.splitlines()
+    assert main(["cleanup", "--yes"]) == 0
+    assert unsent == "2 of 3 images failed: in/1.png, in/2.png: not sent; the same command tries them again"
+    assert error.startswith("scones: endpoint scones does not answer: ")
+
+
+@pytest.mark.parametrize("verb", ["status", "cleanup", "review", "monitor", "label-next"])
+def test_a_workspace_that_is_no_folder(verb: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every verb refuses a file as its workspace in one line with the remedy."""
+    line = "/dev/null is not a folder: choose another --workspace"
+    assert complaint(capsys, verb, "--workspace", "/dev/null") == line
+
+
 def complaint_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     capsys.readouterr()
     return complaint(capsys, *arguments)

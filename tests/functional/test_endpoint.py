@@ -30,7 +30,7 @@ from PIL import Image
 from scones_ml import lifecycle
 from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.captures import Capture, Skipped, read_captures
-from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError, TransientServiceError
+from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError
 from scones_ml.inference.model import load_model
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.endpoint import LocalDeployer
@@ -173,7 +173,7 @@ def test_the_classifier_translates_errors(endpoint: Endpoint) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(TransientServiceError, match="endpoint bikes"):
+        with pytest.raises(ConfigurationError, match=r"endpoint bikes does not answer: .*scones deploy MODEL"):
             SageMakerClassifier("bikes", LABELS, url).predict(make_image(0), image_id="0" * 40)
 
 
