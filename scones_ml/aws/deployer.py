@@ -101,6 +101,10 @@ class SageMakerDeployer:
         ours = [name for name in self._resources.names("endpoint") if self._resources.is_ours("endpoint", name)]
         return [self._endpoint(name) for name in ours]
 
+    def running(self) -> frozenset[str]:
+        """See :meth:`scones_ml.ports.Deployer.running`."""
+        return frozenset(endpoint.name for endpoint in self.endpoints())
+
     def remove(self, name: str) -> None:
         """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 stay."""
         plan = removal_plan(self._environment.name, self._found(name, partial(self._wait_until_stable, steps=no_steps)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -15,7 +15,7 @@ from scones_ml.cli import cleaning, terminal
 from scones_ml.cli.context import Backends, backends_of
 from scones_ml.cli.options import DryRun, Json, On, Workspace, span
 from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
-from scones_ml.errors import ConfigurationError, DeploymentError, SconesError
+from scones_ml.errors import ConfigurationError, SconesError
 
 if TYPE_CHECKING:
     from scones_ml.lifecycle import RemainingResource
@@ -132,11 +132,16 @@ def status(
 
     now = datetime.now(UTC)
     rows: list[Resource] = []
+    dead: list[Resource] = []
     so_far = 0.0
     places = _backends(backends_of(context), on, workspace)
     alone: list[LeftAlone] = []
     for backend in places:
-        rows += lifecycle.resources(backend, everything, alone.append)
+        found = lifecycle.resources(backend, everything, alone.append)
+        rows += found
+        if on == "local":
+            running = backend.deployer.running()
+            dead += [row for row in found if row.kind == "endpoint" and row.name not in running]
         so_far += lifecycle.spent(backend, now)
         place = backend.place_name
     per_hour = (
@@ -159,8 +164,7 @@ def status(
     elif not rows:
         terminal.out.print("nothing is there")
     else:
-        dead = set() if on == "aws" else {name for backend in places for name in _dead(backend)}
-        cells = [_cells(row, now, row.kind == "endpoint" and row.name in dead) for row in rows]
+        cells = [_cells(row, now, row in dead) for row in rows]
         columns = ["what", "name", "state", "for", "until", "an hour", "so far", "run"]
         if place == "local":  # costs nothing
             columns, cells = columns[:5] + columns[7:], [row[:5] + row[7:] for row in cells]
@@ -178,15 +182,6 @@ def _say_what_stays(alone: Sequence[LeftAlone]) -> None:
         terminal.say(f"{one.kind} {one.name} is left alone: {one.reason}")
     if not all(one.foreign for one in alone):
         raise typer.Exit(1)
-
-
-def _dead(backend: Backend) -> Iterator[str]:
-    """Recorded local endpoints that are not running; all of them when a record is unreadable."""
-    try:
-        running = {endpoint.name for endpoint in backend.deployer.endpoints()}
-    except DeploymentError:
-        running = set()
-    yield from (one.name for one in backend.inventory.resources() if one.kind == "endpoint" and one.name not in running)
 
 
 def _cells(row: Resource, now: datetime, dead: bool) -> list[str]:

@@ -80,8 +80,8 @@ class LocalBackend:
         except OSError as exc:
             yield Check("ports", "error", f"127.0.0.1 gives none: {exc.strerror}", "no endpoint can run here")
         try:
-            running = {endpoint.name for endpoint in self.deployer.endpoints()}
-            recorded = self.ledger.resources()
+            running, recorded = self.deployer.running(), self.ledger.resources()
+            self.deployer.endpoints()
         except SconesError as exc:
             yield Check("endpoints", "error", str(exc), "see the message")
             return

@@ -137,6 +137,10 @@ class LocalDeployer:
         records = [read_record(path) for path in sorted(self._found("*.json"))]
         return [record.endpoint for record in records if record and self._runs(record)]
 
+    def running(self) -> frozenset[str]:
+        """See :meth:`scones_ml.ports.Deployer.running`; proven by its lock, or by its log in the case of 0.1.0."""
+        return frozenset(name for name in self.recorded() if self._has_server(name))
+
     def recorded(self) -> Sequence[str]:
         """Names of every endpoint that has a record, or half of one, whether it runs or not."""
         return sorted({path.stem for kind in (*_FILES, ".lock") for path in self._found(f"*{kind}")})
@@ -168,11 +172,22 @@ class LocalDeployer:
                     self._remove(name)
 
     def _remove(self, name: str) -> None:
-        record = read_record(self._record(name))
-        if record and record.is_earlier:
-            end_earlier_server(record.pid, self._log(name), _STOP_SECONDS)
+        # A server that holds its lock is ended by that, even where its record is damaged.
+        if holder_of(self._running(name)) is None:
+            record = read_record(self._record(name))
+            if record and record.is_earlier:
+                end_earlier_server(record.pid, self._log(name), _STOP_SECONDS)
         _end_server(self._running(name))
         self._forget(name)
+
+    def _has_server(self, name: str) -> bool:
+        if holder_of(self._running(name)) is not None:
+            return True
+        try:
+            record = read_record(self._record(name))
+        except DeploymentError:
+            return False
+        return record is not None and self._runs(record)
 
     def _runs(self, record: Record) -> bool:
         name = record.endpoint.name

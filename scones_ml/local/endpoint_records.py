@@ -49,7 +49,7 @@ def read_record(path: Path) -> Record | None:
         DeploymentError: it says nothing, or is of a newer format.
     """
     try:
-        document: Any = strict_json.parse(read_at_most(path, _LONGEST))
+        document: Any = strict_json.parse_names(read_at_most(path, _LONGEST))
         refusal = newer_format(str(path), document)
         known = {name: value for name, value in document["endpoint"].items() if name in _FIELDS}
         endpoint = Endpoint(**known | {"labels": tuple(known["labels"])})

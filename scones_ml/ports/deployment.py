@@ -182,6 +182,10 @@ class Deployer(Protocol):
         """Every endpoint of ours that exists."""
         ...
 
+    def running(self) -> frozenset[str]:
+        """Names of the endpoints of ours that run, whatever is on record of them."""
+        ...
+
     def remove(self, name: str) -> None:
         """Stop an endpoint and forget it; nothing happens when there is none of that name."""
         ...
