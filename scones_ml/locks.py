@@ -199,7 +199,7 @@ def _wait(path: Path, busy: Callable[[Holder], Exception], *, shared: bool, crea
                 raise busy(holder)
             time.sleep(_PAUSE)
     except OSError as exc:
-        raise ConfigurationError(f"{path} cannot be locked: {exc.strerror}") from exc
+        raise ConfigurationError(f"{path} cannot be locked: {exc.strerror}; its folder must be writable") from exc
 
 
 def _take(path: Path, shared: bool, create: bool) -> Holder | None:

@@ -32,6 +32,13 @@ __all__ = [
     "span",
 ]
 
+
+def _folder(workspace: Path) -> Path:
+    if workspace.exists() and not workspace.is_dir():
+        raise ConfigurationError(f"{workspace} is not a folder: choose another --workspace")
+    return workspace
+
+
 On = Annotated[Literal["local", "aws"], typer.Option("--on", help="Run on this machine or on AWS.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")]
 EndpointName = Annotated[str | None, typer.Option("--endpoint", help="Endpoint to use when there are several.")]
@@ -40,7 +47,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 TimeToLive = Annotated[
     str | None, typer.Option("--ttl", help="Intended lifetime: 30m, 2h, 7d; `scones doctor` reports what outlives it.")
 ]
-Workspace = Annotated[Path, typer.Option("--workspace", help="Folder for models, runs, results and records.")]
+Workspace = Annotated[
+    Path, typer.Option("--workspace", callback=_folder, help="Folder for models, runs, results and records.")
+]
 Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated (default: all).")]
 ImageSize = Annotated[
     int | None,

@@ -102,7 +102,7 @@ class Lines:
 
 def _clean(parts: Sequence[str | tuple[str, str]]) -> list[tuple[str, str]]:
     styled = [(part, "") if isinstance(part, str) else part for part in parts]
-    return [("\n".join(map(printable, text.split("\n"))), style) for text, style in styled]
+    return [(printable(text), style) for text, style in styled]
 
 
 out = Lines(stderr=False)

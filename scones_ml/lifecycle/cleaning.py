@@ -173,7 +173,7 @@ def cleanup(
             with recorded(change, plan.place, backend.ledger, backend.current_run):
                 alone.keep(retry_while_transient(partial(backend.inventory.remove, change), pause, steps))
         except (SconesError, OSError) as exc:  # one that stays keeps no other from being removed: it costs money
-            reasons[change.kind, change.name] = str(exc)
+            reasons[change.kind, change.name] = _reason(exc)
         progress(done, len(plan.changes))
     left = [
         RemainingResource(one.kind, one.name, reasons.get((one.kind, one.name), ""), one.dollars_per_hour)
@@ -185,6 +185,13 @@ def cleanup(
     left += [found for found in remaining if (found.kind, found.name) not in tried]
     known = {(one.kind, one.name) for one in left}
     return (*left, *(RemainingResource(*identity, reason) for identity, reason in alone.kept(known)))
+
+
+def _reason(exc: SconesError | OSError) -> str:
+    """In our own words: Python's for an OSError begin with its number."""
+    if isinstance(exc, SconesError) or not exc.strerror:
+        return str(exc)
+    return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
 
 
 class _Alone:
@@ -258,7 +265,7 @@ def resources(backend: Backend, everything: bool = False, leave: Leave = leave_u
             if inventory.is_there(inventory.plan_removal(found)):
                 there.append(found)
         except (SconesError, OSError) as exc:
-            leave(LeftAlone(found.kind, found.name, f"could not be looked at: {exc}"))
+            leave(LeftAlone(found.kind, found.name, f"could not be looked at: {_reason(exc)}"))
     return tuple(there)
 
 

@@ -29,6 +29,10 @@ __all__ = ["DirectoryObjectStore"]
 _EMPTY = "%2F"  # no encoded segment holds a slash, so this name is free to stand for an empty one
 _PIECE = 200  # file names may have 255 bytes
 _TEMPORARY = "%tmp-"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "is a part of the key an object already?"),
+}
 _READ_AT_A_TIME = 1_000_000  # bytes of an object that is listed
 
 
@@ -78,7 +82,7 @@ class DirectoryObjectStore:
         except OSError as exc:
             with suppress(OSError):
                 temporary.unlink()
-            remedy = "free some space" if exc.errno == errno.ENOSPC else "is a part of the key an object already?"
+            remedy = _REMEDIES.get(exc.errno or 0, "choose another --workspace")
             raise ConfigurationError(
                 f"s3://{bucket}/{key} cannot be written below {self._root}: {exc.strerror}; {remedy}"
             ) from exc

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -124,6 +125,8 @@ def execute(plan: Plan, perform: Callable[[Change], Made], ledger: Ledger, run: 
 def recorded(change: Change, place: str, ledger: Ledger, run: Run) -> Iterator[None]:
     """Record a change before the block that makes it, and again when the block has ended well.
 
+    A removal goes on where the disk is too full for the first line: it is what makes room.
+
     Args:
         change: what the block does.
         place: where, ``"local"`` or ``"aws:REGION"``.
@@ -146,7 +149,11 @@ def recorded(change: Change, place: str, ledger: Ledger, run: Run) -> Iterator[N
             )
         )
 
-    note("deleting" if removes else "creating")
+    try:
+        note("deleting" if removes else "creating")
+    except OSError as exc:
+        if not (removes and exc.errno in (errno.ENOSPC, errno.EDQUOT)):
+            raise
     # No finally: what has failed halfway may exist, so it stays on record as begun.
     yield
     note("deleted" if removes else "created")

@@ -157,7 +157,7 @@ def test_one_failure_keeps_nothing_else(
     monkeypatch.setattr(LocalDeployer, "remove", refuse)
     assert main(["cleanup"]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "endpoint bikes: [Errno 13] Permission denied: 'bikes.log'",
+        "endpoint bikes: bikes.log: Permission denied",
         "1 resources left",
     ]
     assert not list(folder.rglob("buckets"))

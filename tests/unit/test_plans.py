@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import multiprocessing
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from scones_ml.errors import ConfigurationError
-from scones_ml.plans import Change, Ledger, Plan, Run, execute
+from scones_ml.plans import Change, Ledger, Plan, Run, execute, journal, recorded
 
 MODEL = Change("create", "model", "scones-1", "names the container", "sagemaker:CreateModel")
 ENDPOINT = Change("create", "endpoint", "scones", "answers requests", "sagemaker:CreateEndpoint", 0.23)
@@ -55,6 +58,22 @@ def test_what_is_deleted_leaves_the_record(tmp_path: Path) -> None:
     execute(undo, lambda change: None, ledger, Run.new())
     assert [found.name for found in ledger.resources()] == ["scones-1"]
     assert len(list(ledger.entries())) == 6
+
+
+def test_a_full_disk_keeps_no_removal_from_making_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be recorded beforehand for want of space is removed all the same; nothing is made that way."""
+    ledger, run = Ledger(tmp_path / "ledger.jsonl"), Run.new()
+
+    def full(path: Path, document: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    for action in ("create", "delete"):
+        monkeypatch.setattr(journal, "append", full)
+        with contextlib.suppress(OSError), recorded(Change(action, "endpoint", "bikes", ""), "local", ledger, run):
+            monkeypatch.undo()
+            (tmp_path / action).touch()
+    assert [path.name for path in tmp_path.iterdir() if not path.suffix] == ["delete"]
+    assert [entry.state for entry in ledger.entries()] == ["deleted"]
 
 
 def test_half_a_line_costs_nothing_but_itself(tmp_path: Path) -> None:
