@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,14 +54,13 @@ _OBJECT_STORES = {
     "workspace": "scones_ml.local.workspace:WorkspaceObjectStore",
 }
 _CLASSIFIERS = {
-    "onnx": "scones_ml.inference.model:load_model",
+    "onnx": "scones_ml.inference.shared:shared_model",
     "sagemaker": "scones_ml.aws.classifier:SageMakerClassifier",
 }
 _MOST_BYTES = 200_000_000  # of a model's archive
 _MODEL_SECONDS = 60  # one request a minute, and a new model answers within it
 """How long a model in the store is used before asking whether it was replaced."""
 _versions: dict[str, tuple[ImageRef, float]] = {}  # of models in the store, and when each was asked for
-_loading = threading.Lock()  # threads share one model: the first loads it, the others wait for it
 
 
 def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
@@ -112,8 +110,7 @@ def classifier(clock: Callable[[], float] = time.monotonic) -> Classifier:
         return _classifier(target, settings.labels(), settings.runtime_url())
     if target.name.startswith("s3://"):
         return _fitting(_stored_model(_newest(target.name, clock())))
-    with _loading:
-        return _fitting(_local_model(target.name, _written(Path(target.name))))
+    return _fitting(cast("OnnxClassifier", _load(_CLASSIFIERS["onnx"], target.name)))
 
 
 def _fitting(model: OnnxClassifier) -> OnnxClassifier:
@@ -221,20 +218,6 @@ def _model_named() -> Iterator[None]:
 @lru_cache(maxsize=2)
 def _executions(arn: str) -> StateMachineExecutions:
     return cast("StateMachineExecutions", _load("scones_ml.aws.executions:StateMachineExecutions", arn))
-
-
-def _written(model: Path) -> tuple[tuple[int, int], ...]:
-    """When a model's files were written, and their sizes; nothing for a model that is not there."""
-    try:
-        found = [path.stat() for path in (sorted(model.iterdir()) if model.is_dir() else [model])]
-    except OSError:
-        return ()
-    return tuple((file.st_mtime_ns, file.st_size) for file in found)
-
-
-@lru_cache(maxsize=2)
-def _local_model(path: str, written: object) -> OnnxClassifier:  # noqa: ARG001 - a model trained anew is loaded anew
-    return cast("OnnxClassifier", _load(_CLASSIFIERS["onnx"], path))
 
 
 @lru_cache(maxsize=8)

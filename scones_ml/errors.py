@@ -97,7 +97,13 @@ class InvalidImageError(ImageError):
 
 
 class ImageTooLargeError(ImageError):
-    """Beyond the image policy's caps on bytes or pixels: quarantined."""
+    """Beyond the image policy's caps on bytes or pixels: quarantined.
+
+    Attributes:
+        version_id: of the object that was refused unread, where its bucket keeps versions.
+    """
+
+    version_id: str | None = None
 
 
 class ImageNotFoundError(ImageError):

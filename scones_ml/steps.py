@@ -102,7 +102,9 @@ def read_image(ref: ImageRef, store: ObjectStore, policy: ImagePolicy) -> Stored
         raise ImageNotFoundError(f"{ref.image_id} {ref.uri}: {exc}") from exc
     except ImageTooLargeError as exc:
         found = store.version(ref)
-        raise ImageTooLargeError(f"{found.image_id} {found.uri}: {exc}") from exc
+        refused = ImageTooLargeError(f"{found.image_id} {found.uri}: {exc}")
+        refused.version_id = found.version_id
+        raise refused from exc
 
 
 def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> SerializedImage:
@@ -288,7 +290,10 @@ def classify_batch(
 
     def prepare(ref: ImageRef) -> tuple[ImageRef, Pixels] | ImageOutcome:
         """The pixels, and the version that they are: a listing names none."""
-        found = read(ref)
+        try:
+            found = read(ref)
+        except ImageTooLargeError as exc:  # refused unread
+            return batches.unclassified(ref.model_copy(update={"version_id": exc.version_id or ref.version_id}), exc)
         try:
             return found.ref, batches.decoded(lambda: classifier.prepare(found.data, policy))
         except ImageError as exc:

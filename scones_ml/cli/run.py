@@ -110,13 +110,13 @@ def _kept(backend: Backend, chosen: Endpoint | Path | None) -> Iterator[Endpoint
 def _check(classifier: Endpoint | Path | None, threshold: float | None) -> None:
     """Check the model and its threshold before any image is sent."""
     from scones_ml import lifecycle
-    from scones_ml.inference.model import load_model
+    from scones_ml.inference.shared import shared_model
 
     if classifier is None:
         return
     lifecycle.workflow_model(classifier, threshold)
     if isinstance(classifier, Path):
-        load_model(classifier)
+        shared_model(classifier)
     if threshold is None:
         warn_of_no_threshold(classifier)
 

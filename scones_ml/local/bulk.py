@@ -27,7 +27,7 @@ from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidIm
 from scones_ml.events import ImageOutcome, ImageRef
 from scones_ml.events.models import FAILED, RESULT, UNDECIDED
 from scones_ml.events.readers import is_image_key
-from scones_ml.inference.model import load_model
+from scones_ml.inference.shared import shared_model
 from scones_ml.local.resources import task_resources
 from scones_ml.local.workflow import handler_environment, variables
 from scones_ml.local.workspace import BUCKETS, WorkspaceObjectStore, image_location
@@ -62,7 +62,7 @@ class LocalBulkRunner:
 
     def check(self, request: BulkRequest) -> None:
         """See :meth:`scones_ml.ports.BulkRunner.check`: a model is given, and can be loaded."""
-        load_model(cast("Path", _model(request).classifier))
+        shared_model(cast("Path", _model(request).classifier))
         image_location(request.source)
 
     def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
@@ -238,5 +238,5 @@ def _model(request: BulkRequest) -> WorkflowModel:
 
 def _run_name(bucket: str, prefix: str, model: WorkflowModel) -> str:
     """The same images, model and threshold have the same name; a model that cannot be loaded is refused here."""
-    facts = [bucket, prefix, load_model(cast("Path", model.classifier)).sha256, model.threshold]
+    facts = [bucket, prefix, shared_model(cast("Path", model.classifier)).sha256, model.threshold]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -31,7 +31,8 @@ from scones_ml.errors import (
     TransientServiceError,
 )
 from scones_ml.events import ImageBatch, ImageOutcome, ImageRef
-from scones_ml.inference.model import load_model
+from scones_ml.inference import shared
+from scones_ml.inference.model import OnnxClassifier, load_model
 from scones_ml.local.bulk import LocalBulkRunner
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
@@ -432,6 +433,50 @@ def test_a_prefix_in_s3_is_read_where_it_is(
     result = runner.run(BulkRequest("s3://bulk-photos/2026/", request_.model))
     backends._object_store.cache_clear()
     assert (result.images, result.outcomes) == (6, {"accepted": 6})
+
+
+def test_an_image_refused_by_its_size_keeps_its_version(
+    moto_url: str, request_: BulkRequest, runner: LocalBulkRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a bucket with versions, what is too large to be read has the image_id of its version, as any other image."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": moto_url,
+        "SCONES_MAX_IMAGE_BYTES": "2000",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="versioned-photos")
+    s3.put_bucket_versioning(Bucket="versioned-photos", VersioningConfiguration={"Status": "Enabled"})
+    put = {
+        key: s3.put_object(Bucket="versioned-photos", Key=key, Body=body)
+        for key, body in {"a.png": make_image(255), "b.png": make_image(255) + b"0" * 2_000}.items()
+    }
+    backends._object_store.cache_clear()
+    result = runner.run(BulkRequest("s3://versioned-photos/", request_.model))
+    backends._object_store.cache_clear()
+    assert result.outcomes == {"accepted": 1, "quarantined": 1}
+    found = outcomes(runner._store, result.run).values()
+    assert {one.s3_key: one.version_id for one in found} == {key: one["VersionId"] for key, one in put.items()}
+
+
+def test_a_bulk_run_loads_its_model_once(
+    request_: BulkRequest, runner: LocalBulkRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check beforehand, the run's name and the handler share one model."""
+    loaded: list[Path] = []
+
+    def load(path: Path) -> OnnxClassifier:
+        loaded.append(path)
+        return load_model(path)
+
+    monkeypatch.setattr(shared, "load_model", load)
+    shared._loaded.cache_clear()
+    runner.check(request_)
+    runner.run(request_)
+    assert len(loaded) == 1
 
 
 def test_sources_that_are_none_say_so(tmp_path: Path, request_: BulkRequest, runner: LocalBulkRunner) -> None:

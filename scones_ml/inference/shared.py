@@ -1,0 +1,42 @@
+"""One loaded model for all threads and calls of a process, as long as its files stay as they are."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from scones_ml.inference.model import OnnxClassifier, load_model
+
+__all__ = ["shared_model"]
+
+_loading: Final = threading.Lock()  # the first thread loads it, the others wait for it
+
+
+def shared_model(model: str | Path) -> OnnxClassifier:
+    """Load a model once; one whose files have changed is loaded anew.
+
+    Args:
+        model: its folder or archive.
+
+    Raises:
+        ConfigurationError: as :func:`scones_ml.inference.model.load_model`.
+    """
+    path = Path(model).absolute()
+    with _loading:
+        return _loaded(path, _written(path))
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, written: object) -> OnnxClassifier:  # noqa: ARG001 - a part of the cache's key
+    return load_model(path)
+
+
+def _written(model: Path) -> tuple[tuple[int, int], ...]:
+    """When a model's files were written, and their sizes; nothing for a model that is not there."""
+    try:
+        found = [path.stat() for path in (sorted(model.iterdir()) if model.is_dir() else [model])]
+    except OSError:
+        return ()
+    return tuple((file.st_mtime_ns, file.st_size) for file in found)
