@@ -36,6 +36,7 @@ __all__ = ["PATIENCE", "Holder", "hold", "holder_of", "holds", "locked", "signal
 
 PATIENCE = 5.0
 """Seconds that a command waits for another one: most are done by then, and nobody wonders yet."""
+_NO_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP)
 _PAUSE = 0.02  # seconds between two tries
 
 
@@ -199,7 +200,8 @@ def _wait(path: Path, busy: Callable[[Holder], Exception], *, shared: bool, crea
                 raise busy(holder)
             time.sleep(_PAUSE)
     except OSError as exc:
-        raise ConfigurationError(f"{path} cannot be locked: {exc.strerror}; its folder must be writable") from exc
+        remedy = "move it away" if exc.errno in _NO_FILE else "its folder must be writable"
+        raise ConfigurationError(f"{path} cannot be locked: {exc.strerror}; {remedy}") from exc
 
 
 def _take(path: Path, shared: bool, create: bool) -> Holder | None:

@@ -37,6 +37,7 @@ def announce(taken: Sequence[Takings], yes: bool) -> None:
         return
     known = sum(one.unreviewed or 0 for one in taken)
     what = f"{_counted(known, 'image')} not reviewed yet" if known else "what waits for a review cannot be read"
+    what += " (answers in files of --answers are not looked at)"
     _ask(f"{what}: `scones review` shows what waits; --yes removes it all the same", "remove it all the same?", yes)
 
 

@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 __all__ = ["cost_line", "dollars", "prices_as_of", "show_plans"]
 
 
-def show_plans(plans: Sequence[Plan], json: bool) -> None:
-    """Print plans on standard output.
+def show_plans(plans: Sequence[Plan], json: bool, titles: Sequence[str] = ()) -> None:
+    """Print plans on standard output; of several, those that change nothing are left out of the tables.
 
     Args:
         plans: of one verb, one for each place.
         json: as one document.
+        titles: of the places, which are named where there is more than one.
     """
     if json:
         terminal.print_json([_document(plan) for plan in plans])
         return
-    for number, plan in enumerate(plans):
+    named = list(zip(titles or [""] * len(plans), plans, strict=True))
+    shown = [(title, plan) for title, plan in named if plan.changes or plan.unseen] or named[:1]
+    for number, (title, plan) in enumerate(shown):
         if number:
             terminal.out.print()
+        if title and len(shown) > 1:
+            terminal.out.print(f"in {title}:")
         _show(plan)
     terminal.say("nothing was done: this is the plan")
 

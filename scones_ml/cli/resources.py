@@ -66,7 +66,8 @@ def cleanup(
         return
     if dry_run:
         alone: list[LeftAlone] = []
-        show_plans([lifecycle.plan_cleanup(backend, run, everything, alone.append) for backend in places], json)
+        foreseen = [lifecycle.plan_cleanup(backend, run, everything, alone.append) for backend in places]
+        show_plans(foreseen, json, [str(backend.ledger.path.parent) for backend in places])
         if on == "aws" and not everything:
             terminal.say("by this workspace's record: each goes only when AWS says that it is ours")
         _say_what_stays(alone)

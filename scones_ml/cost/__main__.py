@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import signal
 import sys
+from collections.abc import Sequence
 
 from scones_ml.cost.estimate import estimate
 from scones_ml.infrastructure.pages import markdown_table
@@ -25,11 +28,14 @@ def cost_table() -> str:
     return markdown_table(rows)
 
 
-def main() -> int:
-    """Print the table and return the exit code, 0."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table and return the exit code: 0 done, 2 an argument, for there are none."""
+    argparse.ArgumentParser(prog="python -m scones_ml.cost", description=__doc__).parse_args(arguments)
     sys.stdout.write(cost_table())
     return 0
 
 
 if __name__ == "__main__":
+    for sign in (signal.SIGINT, signal.SIGPIPE):  # it prints text, no more: nothing is left to clean up
+        signal.signal(sign, signal.SIG_DFL)
     raise SystemExit(main())

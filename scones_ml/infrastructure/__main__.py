@@ -8,6 +8,7 @@ Renew the committed file with ``python -m scones_ml.infrastructure > workflows/t
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,4 +54,6 @@ def _stale(text: str, folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
+    for sign in (signal.SIGINT, signal.SIGPIPE):  # it prints text, no more: nothing is left to clean up
+        signal.signal(sign, signal.SIG_DFL)
     raise SystemExit(main())

@@ -72,6 +72,7 @@ class Resource:
         return None if self.dollars_per_hour is None else hours * self.dollars_per_hour
 
 
+_DEAREST = 1e6  # dollars an hour; the dearest instance is far below
 _FIELDS = frozenset(field.name for field in fields(Entry))
 
 
@@ -174,7 +175,8 @@ def _parse(document: object) -> Entry | None:
         return None
     texts = (entry.run, entry.state, entry.place, entry.kind, entry.name)
     sound = all(isinstance(text, str) for text in texts) and all(time.tzinfo for time in times.values())
-    if not sound or not isinstance(entry.dollars_per_hour, float | int | None):
+    rate = entry.dollars_per_hour
+    if not sound or not (rate is None or (isinstance(rate, float | int) and 0 <= rate <= _DEAREST)):
         return None
     known = entry.state in get_args(State) and is_resource(entry.place, entry.kind, entry.name)
     return entry if known else None

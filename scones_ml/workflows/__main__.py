@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,4 +45,6 @@ def _stale(name: str, folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
+    for sign in (signal.SIGINT, signal.SIGPIPE):  # it prints text, no more: nothing is left to clean up
+        signal.signal(sign, signal.SIG_DFL)
     raise SystemExit(main())

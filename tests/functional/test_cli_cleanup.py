@@ -61,7 +61,8 @@ def test_unreviewed_images_go_only_when_asked_for(
     said = capsys.readouterr()
     assert said.err.splitlines() == [
         "cleanup removes 2 images, 2 of them not reviewed yet",
-        "scones: 2 images not reviewed yet: `scones review` shows what waits; --yes removes it all the same",
+        "scones: 2 images not reviewed yet (answers in files of --answers are not looked at): `scones review` shows "
+        "what waits; --yes removes it all the same",
     ]
     assert said.out == ""
     assert len(list(Path(".scones/buckets").iterdir())) == 2
@@ -139,6 +140,19 @@ def test_a_project_with_folders_called_like_ours_stays_its_own(
     assert main(["cleanup", "--yes", "--workspace", "."]) == 1
     assert (folder / "buckets" / "mine" / "photo.png").exists()
     assert not (folder / "workspace.json").exists()
+
+
+def test_a_plan_names_its_workspaces(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the workspace and the demo in it both lose something, each table says whose it is; else there is one."""
+    for number, workspace in enumerate(map(Path, (".scones", ".scones/demo"))):
+        mark_workspace(workspace)
+        LocalBackend(workspace).store.write("scones-input", "a.png", b"image", "image/png")
+        assert main(["cleanup", "--dry-run"]) == 0
+        said = capsys.readouterr().out
+        assert "nothing to do" not in said
+        assert [line for line in said.splitlines() if line.startswith("in ")] == ["in .scones:", "in .scones/demo:"][
+            : 2 * number
+        ]
 
 
 def test_one_failure_keeps_nothing_else(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scones_ml.cost.__main__ import cost_table
+from scones_ml.cost import __main__ as cost
 from scones_ml.infrastructure import TemplateSettings, pages, template
 from scones_ml.infrastructure.__main__ import main
 from scones_ml.infrastructure.definitions import machines
@@ -39,9 +39,12 @@ def test_pages_show_what_the_code_says(page: str, name: str, capsys: pytest.Capt
     assert block(page, name) == (f"```mermaid\n{printed}```\n" if name == "architecture" else printed)
 
 
-def test_the_costs_are_what_the_code_says() -> None:
-    """Between its markers the page holds what `python -m scones_ml.cost` prints."""
-    assert block("deploy.md", "costs") == cost_table()
+def test_the_costs_are_what_the_code_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """Between its markers the page holds what `python -m scones_ml.cost` prints, which takes no arguments."""
+    assert cost.main([]) == 0
+    assert block("deploy.md", "costs") == capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        cost.main(["--images", "5"])
 
 
 def test_the_image_shows_every_function_and_every_way() -> None:

@@ -91,6 +91,7 @@ def test_half_a_line_costs_nothing_but_itself(tmp_path: Path) -> None:
     [
         *({"kind": {}}, {"name": None}, {"run": 5}, {"dollars_per_hour": "x"}, {"time": "2026-11-28T08:00:00"}),
         *({"time": 5}, {"kind": "spaceship"}, {"state": "gone"}, {"place": "mars"}, {"place": "aws:"}),
+        *({"dollars_per_hour": rate} for rate in (-1, 1e308, 10**400)),
         *({"name": "../scones-1"}, {"name": "a" * 64}, {"name": ""}, {"place": "local", "name": "relative/folder"}),
     ],
 )
