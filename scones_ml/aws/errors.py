@@ -127,6 +127,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "404": ImageNotFoundError,
         "412": ImageNotFoundError,
         "EncryptionTypeMismatch": ConfigurationError,
+        "InternalError": TransientServiceError,  # of one object among many
         "InvalidObjectState": ConfigurationError,  # archived: restore it first
         "InvalidRequest": ConfigurationError,
         "InvalidWriteOffset": ConfigurationError,
@@ -211,6 +212,7 @@ _BEFORE_AN_ANSWER: Final[Mapping[type[Exception], str]] = {
 _UNREACHABLE: Final = (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError)
 _RESTART: Final = "`scones status` shows whether it runs, `scones deploy MODEL` starts it again"
 _S3_ACTIONS: Final = {
+    "DeleteBucket": "s3:DeleteBucket",
     "DeleteObject": "s3:DeleteObject",
     "DeleteObjects": "s3:DeleteObjectVersion",
     "GetBucketTagging": "s3:GetBucketTagging",

@@ -1,26 +1,28 @@
 """What is ours on AWS: what the ledger names and, when asked, all that bears our tag; and how it is removed.
 
-A ledger is a file that anybody may have written. So nothing goes before AWS has said that it is ours: by the tag
-``scones:project``, unless a stack owns it, which it then goes with; for objects in S3 by the mark that we wrote there.
+A ledger is a file that anybody may have written. So nothing goes before AWS has said that it is ours, see
+:mod:`scones_ml.aws.ownership`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from scones_ml.aws.endpoint_logs import log_group
-from scones_ml.aws.log_groups import delete_logs, find_logs, is_of, tag_logs, tags_of_logs
-from scones_ml.aws.objects import delete_objects, has_objects, ours_since
+from scones_ml.aws.loading import LoadedObjects
+from scones_ml.aws.log_groups import delete_logs, find_logs, tag_logs
+from scones_ml.aws.objects import current_keys, delete_bucket, delete_objects, ours_since
 from scones_ml.aws.orphans import Tagged, tagged_buckets_and_logs
+from scones_ml.aws.ownership import JOBS, OBJECTS, OURS, Ownership, unproven
 from scones_ml.aws.resources import MOVING, PROJECT, RUNNING, Resources, status_of, tags_of
 from scones_ml.aws.stacks import Stacks, bucket_tags, describe_stack
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
-from scones_ml.events import parse_uri
+from scones_ml.events import is_image_key
 from scones_ml.plans import Action, Change, Ledger, Resource, Run
 from scones_ml.ports import Leave, LeftAlone, leave_unsaid
 from scones_ml.sagemaker.resource_kinds import KINDS, removal_permission
@@ -32,35 +34,8 @@ _ORDER: Final = (
     *("transform job", "training job"),
 )
 """What depends on others goes first."""
-_JOBS: Final = ("training job", "transform job")
-_OBJECTS: Final = ("object", "objects")
 _BUSY: Final = ("ConflictException", "ResourceInUse")
 """SageMaker's codes for "not while something else goes on", beside those that are transient in any case."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What AWS says of a name.
-
-    Attributes:
-        there: whether there is such a thing; a job that has ended is not.
-        doubt: why it is not ours, or not known to be; empty when it is ours.
-        foreign: whether it is known to be somebody else's.
-        found: its description, for what the table of kinds names.
-    """
-
-    there: bool
-    doubt: str = ""
-    foreign: bool = False
-    found: Mapping[str, Any] = field(default_factory=dict)
-
-
-_GONE: Final = _Look(there=False)
-_OURS: Final = _Look(there=True)
-
-
-def _foreign(doubt: str) -> _Look:
-    return _Look(there=True, doubt=doubt, foreign=True)
 
 
 class AwsInventory:
@@ -78,13 +53,15 @@ class AwsInventory:
         self._place, self._ledger, self._run = place_name, ledger, run
         self._region = place_name.removeprefix("aws:")
         self._stack, self._aws, self._stacks = stack, resources, Stacks(resources)
+        self._loaded = LoadedObjects(resources)
+        self._ownership = Ownership(resources, self._stacks, self._runs)
 
     def resources(self, everything: bool = False, leave: Leave = leave_unsaid) -> Sequence[Resource]:
         """See :meth:`scones_ml.ports.Inventory.resources`; without ``everything`` AWS is not asked.
 
         With it, what is on record and gone, or somebody else's, has the state ``"deleted"``: only its record is open.
         """
-        found = self._recorded()
+        found, self._ownership.of_any_run = self._recorded(), everything
         if everything:
             found = [one for recorded in found for one in self._looked_at(recorded, leave)]
             known = set(map(_identity, found))
@@ -93,27 +70,37 @@ class AwsInventory:
                     if _identity(one) not in known:
                         known.add(_identity(one))
                         found.append(one)
-        return sorted(found, key=lambda one: one.kind in _OBJECTS)  # models load them
+        return sorted(found, key=_turn)
 
     def refusal(self) -> None:
         """See :meth:`scones_ml.ports.Inventory.refusal`; each thing proves itself."""
 
-    def count(self, change: Change) -> None:
-        """See :meth:`scones_ml.ports.Inventory.count`; S3 counts none without listing them all."""
+    def takes(self, change: Change) -> Sequence[str] | None:
+        """See :meth:`scones_ml.ports.Inventory.takes`."""
+        look = self._ownership.look(change.kind, change.name)
+        if look.doubt or not look.there:
+            return None
+        buckets = self._stacks.emptied(change.name) if change.kind == "stack" else ()
+        buckets = (change.name,) if change.kind == "bucket" else buckets
+        return (change.name,) if change.kind in OBJECTS else tuple(f"s3://{bucket}/" for bucket in buckets)
+
+    def count(self, uri: str) -> int:
+        """See :meth:`scones_ml.ports.Inventory.count`; what is no image by its name does not count."""
+        return sum(map(is_image_key, current_keys(self._aws, uri)))
 
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
         why = f"of run {resource.run}" if resource.run else "bears our tag"
         if resource.state == "deleted":
             why = "gone, or not ours: only its record is closed"
-        action: Action = "stop" if resource.kind in _JOBS else "delete"
+        action: Action = "stop" if resource.kind in JOBS else "delete"
         permission = removal_permission(resource.kind)
         return Change(action, resource.kind, resource.name, why, permission, resource.dollars_per_hour)
 
     def remove(self, change: Change) -> LeftAlone | None:
         """See :meth:`scones_ml.ports.Inventory.remove`; refused for now is also what AWS is still busy with."""
         with _refused_for_now():
-            look = self._look(change.kind, change.name)
+            look = self._ownership.look(change.kind, change.name)
             if look.foreign:
                 return LeftAlone(change.kind, change.name, look.doubt, foreign=True)
             if look.doubt:
@@ -124,74 +111,19 @@ class AwsInventory:
 
     def is_there(self, change: Change) -> bool:
         """See :meth:`scones_ml.ports.Inventory.is_there`; what may be ours counts."""
-        look = self._look(change.kind, change.name)
+        look = self._ownership.look(change.kind, change.name)
         return look.there and not look.foreign
-
-    def _look(self, kind: str, name: str) -> _Look:
-        if kind in _OBJECTS:
-            return self._look_at_objects(name)
-        if kind == "log group":
-            return self._look_at_logs(name)
-        if kind == "stack":
-            return self._look_at_stack(describe_stack(self._aws, name))
-        if kind not in KINDS:
-            return _Look(there=True, doubt=f"cleanup knows no {kind}: remove it by hand")
-        found = self._aws.find(kind, name)
-        if found is None or (kind in _JOBS and status_of(found) not in RUNNING):
-            return _GONE
-        look = self._look_at_tags(self._aws.tags(kind, name, found), name, str(found.get(KINDS[kind].arn, "")))
-        return replace(look, found=found)
-
-    def _look_at_tags(self, tags: Mapping[str, str], *names: str) -> _Look:
-        if tags.get("scones:project") != PROJECT:
-            return _foreign(f"not ours: it has no tag scones:project={PROJECT}")
-        owner = self._stacks.owner(tags, names)
-        return _foreign(f"stack {owner} owns it, and it goes with that stack alone") if owner else _OURS
-
-    def _look_at_objects(self, uri: str) -> _Look:
-        if not parse_uri(uri)[1]:
-            return _Look(there=True, doubt=f"{uri} is a whole bucket: only that of a stack is emptied")
-        if ours_since(self._aws, uri):
-            return _OURS
-        if not has_objects(self._aws, uri):
-            return _GONE
-        recursive = " --recursive" if uri.endswith("/") else ""
-        return _Look(
-            there=True,
-            doubt="left alone: it is on record, but bears no mark of ours (version 0.1.0 left none, and anybody can "
-            f"write a record): if it is yours and not needed, `aws s3 rm{recursive} {uri}`",
-        )
-
-    def _look_at_logs(self, group: str) -> _Look:
-        found = find_logs(self._aws, group)
-        if found is None:
-            return _GONE
-        endpoint = group.removeprefix(log_group(""))
-        if endpoint != group:
-            # Somebody else's endpoint may have taken the name, and the log group with it.
-            look = self._look("endpoint", endpoint)
-            if look.doubt or (look.there and is_of(found, look.found)):
-                return look
-        return self._look_at_tags(tags_of_logs(self._aws, group, found), group)
-
-    def _look_at_stack(self, found: Mapping[str, Any] | None) -> _Look:
-        if found is None:
-            return _GONE
-        if self._stacks.is_ours(found):
-            return _OURS
-        if found["StackStatus"] == "REVIEW_IN_PROGRESS":
-            delete = f"aws cloudformation delete-stack --stack-name {found['StackName']}"
-            return _Look(there=True, doubt=f"it holds nothing yet, and nothing says whose it is: `{delete}`")
-        return _foreign(f"not ours: it has no tag scones:project={PROJECT}, and not our template")
 
     def _remove(self, change: Change, found: Mapping[str, Any]) -> None:
         """Remove what is ours."""
-        if change.kind in _OBJECTS:
+        if change.kind in OBJECTS:
             self._delete_objects(change.name)
         elif change.kind == "log group":
             delete_logs(self._aws, change.name)
         elif change.kind == "stack":
             self._stacks.remove(change.name)
+        elif change.kind == "bucket":
+            delete_bucket(self._aws, change.name)
         else:
             self._remove_by_table(change, found)
 
@@ -207,7 +139,7 @@ class AwsInventory:
             if status_of(self._aws.find(change.kind, change.name)) != status:  # it began to change meanwhile
                 raise TransientServiceError(str(exc), code=exc.code) from exc
             raise
-        if change.kind in ("endpoint", *_JOBS) and self.is_there(change):
+        if change.kind in ("endpoint", *JOBS) and self.is_there(change):
             raise TransientServiceError(f"{what} is about to go")
 
     def _keep_proof_of_logs(self, endpoint: str, found: Mapping[str, Any]) -> None:
@@ -216,19 +148,10 @@ class AwsInventory:
             tag_logs(self._aws, endpoint, found, tags_of(self._run))
 
     def _delete_objects(self, uri: str) -> None:
-        if model := self._model_that_loads(uri):
+        if model := self._loaded.model(uri):
             raise DeploymentError(f"{uri} stays, for model {model} loads it")
         if since := ours_since(self._aws, uri):
             delete_objects(self._aws, uri, since)
-
-    def _model_that_loads(self, uri: str) -> str | None:
-        """A model, whosever it is, whose endpoint needs an object to start one more machine: packages are shared."""
-        for name in self._aws.names("model"):
-            container = (self._aws.find("model", name) or {}).get("PrimaryContainer", {})
-            loaded = str(container.get("ModelDataUrl", ""))
-            if loaded == uri or (uri.endswith("/") and loaded.startswith(uri)):
-                return name
-        return None
 
     def _recorded(self) -> list[Resource]:
         """What is on record as not deleted, newest first, and the log group of each endpoint that ever was."""
@@ -248,7 +171,7 @@ class AwsInventory:
         """A resource on record as AWS knows it; what is left alone is said."""
         kind, name = _identity(recorded)
         try:
-            look = self._look(kind, name)
+            look = self._ownership.look(kind, name)
         except SconesError as exc:
             leave(LeftAlone(kind, name, _unseen(exc)))
             return
@@ -280,17 +203,17 @@ class AwsInventory:
 
     def _tagged_one(self, kind: str, name: str) -> Resource | None:
         found = self._aws.find(kind, name)
-        if found is None or (kind in _JOBS and status_of(found) not in RUNNING):
+        if found is None or (kind in JOBS and status_of(found) not in RUNNING):
             return None
         tags = self._aws.tags(kind, name, found)
-        ours = self._look_at_tags(tags, name, str(found.get(KINDS[kind].arn, ""))) == _OURS
+        ours = self._ownership.look_at_tags(tags, name, str(found.get(KINDS[kind].arn, ""))) == OURS
         return self._found(kind, name, found, tags) if ours else None
 
     def _stack_of_ours(self, leave: Leave) -> Iterator[Resource]:
         try:
             found = describe_stack(self._aws, self._stack)
-            look = self._look_at_stack(found)
-            if found and look == _OURS:
+            look = self._ownership.look_at_stack(found)
+            if found and look == OURS:
                 yield self._found("stack", self._stack, found, {})
             elif look.doubt:
                 leave(LeftAlone("stack", self._stack, look.doubt, look.foreign))
@@ -298,7 +221,7 @@ class AwsInventory:
             leave(LeftAlone("stack", self._stack, _unseen(exc)))
 
     def _left_by_stacks(self, leave: Leave) -> Iterator[Resource]:
-        """Log groups of stacks that are gone; buckets of theirs are named, for they may hold what somebody wants."""
+        """Log groups and buckets of stacks that are gone; what only may be of one is named."""
         try:
             tagged = list(tagged_buckets_and_logs(self._aws))
         except SconesError as exc:
@@ -306,17 +229,23 @@ class AwsInventory:
             return
         for one in tagged:
             try:
-                if not self._is_left_by_a_stack(one):
-                    continue
+                if self._is_left_by_a_stack(one):
+                    yield from self._left(one, leave)
             except SconesError as exc:
                 leave(LeftAlone(one.kind, one.name, _unseen(exc)))
-                continue
-            if one.kind == "log group" and one.tags["scones:project"] == PROJECT:
-                yield self._found(one.kind, one.name, {}, one.tags)
-            else:
-                remove = "logs delete-log-group --log-group-name " if one.kind == "log group" else "s3 rb --force s3://"
-                reason = f"it bears our tag and no stack owns it: if nobody needs it, `aws {remove}{one.name}`"
-                leave(LeftAlone(one.kind, one.name, reason))
+
+    def _left(self, one: Tagged, leave: Leave) -> Iterator[Resource]:
+        """What a stack left, when we may remove it."""
+        logs = one.kind == "log group"
+        if one.tags["scones:project"] == PROJECT if logs else self._ownership.look("bucket", one.name) == OURS:
+            yield self._found(one.kind, one.name, {}, one.tags)
+        else:
+            remove = "logs delete-log-group --log-group-name " if logs else "s3 rb --force s3://"
+            leave(LeftAlone(one.kind, one.name, unproven(f"{remove}{one.name}")))
+
+    def _runs(self) -> set[str]:
+        """Those of this workspace."""
+        return {self._run.id, *(entry.run for entry in self._ledger.entries())}
 
     def _is_left_by_a_stack(self, one: Tagged) -> bool:
         ours = one.tags["scones:project"] == PROJECT or one.tags.get("aws:cloudformation:stack-name") == self._stack
@@ -378,6 +307,11 @@ def _time(text: str) -> datetime | None:
 
 def _unseen(exc: SconesError) -> str:
     return f"could not be looked at: {exc}"
+
+
+def _turn(resource: Resource) -> int:
+    """What tells by its endpoint whose it is goes first; models load objects, which go last."""
+    return -1 if resource.kind in KINDS and KINDS[resource.kind].owner else int(resource.kind in (*OBJECTS, "bucket"))
 
 
 def _identity(resource: Resource) -> tuple[str, str]:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from scones_ml.aws.errors import ERRORS
 from scones_ml.aws.marks import mark
 from scones_ml.aws.resources import Resources
-from scones_ml.errors import ConfigurationError, ImageNotFoundError
+from scones_ml.errors import ConfigurationError, ImageNotFoundError, SconesError, TransientServiceError
 from scones_ml.events import parse_uri
 from scones_ml.plans import Change
 from scones_ml.ports import ObjectStore
 
-__all__ = ["delete_objects", "empty_bucket", "has_objects", "is_stored", "ours_since", "store_package"]
+__all__ = [
+    "current_keys",
+    "delete_bucket",
+    "delete_objects",
+    "empty_bucket",
+    "has_objects",
+    "is_stored",
+    "ours_since",
+    "store_package",
+]
 
 _Version = Mapping[str, Any]
 
@@ -30,14 +41,25 @@ def store_package(store: ObjectStore, change: Change) -> None:
     store.write(str(request["Bucket"]), str(request["Key"]), change.content, str(request["ContentType"]))
 
 
-def has_objects(resources: Resources, uri: str) -> bool:
+def has_objects(resources: Resources, uri: str, ending: str = "") -> bool:
     """Whether any object is there; what was deleted or replaced in a bucket with versions does not count.
 
     Args:
         resources: of the account.
         uri: ``s3://bucket/key`` of one object; ``s3://bucket/prefix/`` of all below it; ``s3://bucket/`` of all.
+        ending: of the keys that count.
     """
-    return any("ETag" in one and one["IsLatest"] for page in _pages(resources, uri) for one in page)
+    return any(key.endswith(ending) for key in current_keys(resources, uri))
+
+
+def current_keys(resources: Resources, uri: str) -> Iterator[str]:
+    """The keys of what is there, but for what was deleted or replaced in a bucket with versions.
+
+    Args:
+        resources: of the account.
+        uri: as for :func:`has_objects`.
+    """
+    yield from (one["Key"] for page in _pages(resources, uri) for one in page if "ETag" in one and one["IsLatest"])
 
 
 def ours_since(resources: Resources, uri: str) -> datetime | None:
@@ -93,17 +115,34 @@ def empty_bucket(resources: Resources, bucket: str) -> None:
     _delete(resources, f"s3://{bucket}/", lambda _: True)
 
 
+def delete_bucket(resources: Resources, bucket: str) -> None:
+    """Delete a bucket with every version of every object; errors as :func:`empty_bucket`."""
+    empty_bucket(resources, bucket)
+    resources.call("s3", "DeleteBucket", {"Bucket": bucket}, f"s3://{bucket}")
+
+
 def _delete(resources: Resources, uri: str, chosen: Callable[[_Version], bool]) -> None:
+    """Delete the versions that are chosen; one that may not be deleted keeps no other from it, and is named last."""
     bucket, _ = parse_uri(uri)
-    for page in _pages(resources, uri):
-        versions = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in page if chosen(one)]
-        if not versions:
-            continue
-        request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}  # the answer names errors only
-        answer = resources.call("s3", "DeleteObjects", request, uri)
-        for error in answer.get("Errors", ()):
-            code = str(error.get("Code", ""))
-            raise ConfigurationError(f"s3://{bucket}/{error.get('Key')}: {code}: {error.get('Message')}", code=code)
+    errors: list[Mapping[str, Any]] = []
+    listed: list[_Version] = []
+    for page in itertools.chain(_pages(resources, uri), [[]]):  # the next page is asked for while its marker is there
+        versions = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in listed if chosen(one)]
+        listed = page
+        if versions:
+            request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}  # the answer names errors only
+            errors += resources.call("s3", "DeleteObjects", request, uri).get("Errors", ())
+    if errors:
+        raise _refused(bucket, errors)
+
+
+def _refused(bucket: str, errors: Sequence[Mapping[str, Any]]) -> SconesError:
+    """What is refused for good comes first: nothing is tried again in vain."""
+    kinds = [ERRORS.get(str(error.get("Code")), ConfigurationError) for error in errors]
+    kind, first = min(zip(kinds, errors, strict=True), key=lambda pair: pair[0] is TransientServiceError)
+    code = str(first.get("Code", ""))
+    more = f", and {len(errors) - 1:,} more versions" if len(errors) > 1 else ""
+    return kind(f"s3://{bucket}/{first.get('Key')}: {code}: {first.get('Message')}{more}", code=code)
 
 
 def _of_key(resources: Resources, bucket: str, key: str) -> Iterator[_Version]:

@@ -11,10 +11,11 @@ from scones_ml.errors import ConfigurationError, DeploymentError, TransientServi
 from scones_ml.infrastructure.storage import BUCKETS
 from scones_ml.infrastructure.template import DESCRIPTION, EARLIER_DESCRIPTIONS
 
-__all__ = ["Stacks", "bucket_tags", "describe_stack"]
+__all__ = ["LOGICAL_ID", "STACK_ID", "Stacks", "bucket_tags", "describe_stack"]
 
 _NAME: Final = "aws:cloudformation:stack-name"
-_ID: Final = "aws:cloudformation:stack-id"
+STACK_ID: Final = "aws:cloudformation:stack-id"
+LOGICAL_ID: Final = "aws:cloudformation:logical-id"
 """Tags that CloudFormation alone can give."""
 _GONE: Final = "DELETE_COMPLETE"
 
@@ -93,7 +94,7 @@ class Stacks:
             tags: of the resource.
             names: what CloudFormation may call it, its name and its ARN.
         """
-        stack = tags.get(_ID) or tags.get(_NAME)
+        stack = tags.get(STACK_ID) or tags.get(_NAME)
         if stack:
             if stack not in self._there:
                 self._there[stack] = describe_stack(self._aws, stack) is not None
@@ -132,10 +133,14 @@ class Stacks:
         self._there.clear()
         self._owners = None
 
+    def emptied(self, name: str) -> tuple[str, ...]:
+        """The buckets of a stack of ours that are emptied before it is deleted."""
+        found = _buckets(self._members(name))
+        return tuple(bucket for logical, bucket in found if logical in BUCKETS or self._bears_our_tag(bucket))
+
     def _delete(self, name: str, status: str) -> None:
-        for logical, bucket in _buckets(self._members(name)):  # CloudFormation deletes none that holds anything
-            if logical in BUCKETS or self._bears_our_tag(bucket):
-                empty_bucket(self._aws, bucket)
+        for bucket in self.emptied(name):  # CloudFormation deletes none that holds anything
+            empty_bucket(self._aws, bucket)
         try:
             self._aws.call("cloudformation", "DeleteStack", {"StackName": name}, f"stack {name}")
         except ConfigurationError as exc:

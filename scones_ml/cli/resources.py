@@ -72,10 +72,9 @@ def cleanup(
             terminal.say("by this workspace's record: each goes only when AWS says that it is ours")
         _say_what_stays(alone)
         return
-    if on == "local":
-        plans = _each(places, lambda backend: lifecycle.plan_cleanup(backend, run, everything), [])
-        taken = [lifecycle.takings(backend, plan) for backend, plan in plans if not backend.inventory.refusal()]
-        cleaning.announce(taken, yes)
+    plans = _each(places, lambda backend: lifecycle.plan_cleanup(backend, run, everything), [])
+    taken = [lifecycle.takings(backend, plan) for backend, plan in plans if not backend.inventory.refusal()]
+    cleaning.announce(taken, yes)
     refused: list[SconesError] = []
     with terminal.progress("clean up") as progress:
 

@@ -100,8 +100,9 @@ def start_event(event: object) -> StartEvent:
 
     Known shapes: ``{s3_bucket, s3_key}``; S3 notifications; EventBridge's ``Object Created``; ``{bucket, key}`` and
     similar names, as an input transformer makes them; lists of these, as EventBridge Pipes sends them; all of them in
-    SNS, SQS, ``body`` and ``Payload``, up to three around each other; a message of SQS may come by an event bus, where
-    Pipes has put it. Keys of S3 notifications are form-encoded and decoded here, once; others are used as is.
+    SNS, SQS, ``body`` and ``Payload``, up to three around each other; a message of SQS may come by an event bus, as
+    Pipes puts it there. Keys of S3 notifications are form-encoded and decoded here, once; all others are taken as they
+    are.
 
     Returns:
         What was created, skipped and refused. Nothing is raised, whatever the event is.

@@ -31,6 +31,9 @@ Answer = TypeVar("Answer")
 
 _RESULTS = ("data set", "model", "report")
 """Kinds of which only what is half-made goes on this machine."""
+_HOLDING = ("bucket", "object", "objects", "stack")
+"""Kinds that may hold what waits for a review."""
+_BUCKET_SLASHES = 3  # s3://bucket/
 _PATIENCE = 2700.0  # AWS removes no endpoint before its creation or update has ended, which takes many minutes
 """Seconds for which something that is refused for now is tried again."""
 
@@ -70,34 +73,63 @@ class Takings:
 
 
 def takings(backend: Backend, plan: Plan) -> Takings:
-    """What a clean-up takes, by its plan; what is on AWS is not counted.
+    """What a clean-up takes, by its plan; what is gone, or not ours, does not count.
 
     Args:
         backend: where.
         plan: as :func:`plan_cleanup` makes it.
     """
-    kinds = Counter(
-        f"half-made {change.kind}" if change.kind in _RESULTS else change.kind
-        for change in plan.changes
-        if change.kind != "objects"
-    )
-    outcomes = f"s3://{backend.buckets.output}/"
+    kinds, uris, unknown = Counter[str](), list[str](), False
+    for change in plan.changes:
+        try:
+            taken = backend.inventory.takes(change)
+        except SconesError:  # the clean-up says so of each; what cannot be looked at goes later, if ever
+            unknown = unknown or change.kind in _HOLDING
+            continue
+        uris += taken or ()
+        if taken is not None and change.kind not in ("object", "objects"):
+            kinds[f"half-made {change.kind}" if change.kind in _RESULTS else change.kind] += 1
+    if not uris:
+        return Takings(kinds, unreviewed=None if unknown else 0)
     try:
-        held = {change.name: backend.inventory.count(change) or 0 for change in plan.changes}
-        images = sum(count for name, count in held.items() if name != outcomes)
-        unreviewed = _unreviewed(backend) if held.get(outcomes) else 0
+        results = _results(backend)
+        held = {uri: backend.inventory.count(uri) for uri in dict.fromkeys(uris)}
+        images = sum(count for uri, count in held.items() if uri != results)
+        unreviewed = _unreviewed(backend, results, uris)
     except (SconesError, OSError):
         return Takings(kinds, unreviewed=None)
-    return Takings(kinds, images, 0 if images else held.get(outcomes, 0), unreviewed)
+    return Takings(kinds, images, 0 if images else held.get(results, 0), None if unknown else unreviewed)
 
 
-def _unreviewed(backend: Backend) -> int:
+def _results(backend: Backend) -> str:
+    """Where outcomes are, as a URI; empty where nothing says it: then there is no stack, and nothing waits in it."""
+    try:
+        return f"s3://{backend.buckets.output}/"
+    except ConfigurationError as exc:
+        if exc.code:
+            raise
+        return ""
+
+
+def _unreviewed(backend: Backend, results: str, uris: Collection[str]) -> int:
+    """How many images wait for a review that lose their outcome, or that nobody could look at any more."""
     from scones_ml.review.annotations import read_annotations
     from scones_ml.review.queue import read_queue
 
     answers = backend.ledger.path.parent / "reviews" / "answers.jsonl"
     answered = {verdict.image_id for verdict in read_annotations(answers).verdicts} if answers.exists() else set()
-    return sum(image.image_id not in answered for image in read_queue(backend.store, backend.buckets.output).images)
+    buckets = {uri for uri in (results, *uris) if uri.count("/") == _BUCKET_SLASHES}
+    waiting = set[str]()
+    for bucket in buckets:
+        try:
+            queue = read_queue(backend.store, bucket.removeprefix("s3://").rstrip("/"))
+        except ConfigurationError as exc:
+            if exc.code == "NoSuchBucket":
+                continue
+            raise
+        lost = bucket in uris
+        waiting |= {one.image_id for one in queue.images if lost or one.ref.uri.startswith(tuple(uris))}
+    return len(waiting - answered)
 
 
 def adopt(backend: Backend) -> None:
@@ -174,6 +206,8 @@ def cleanup(
                 alone.keep(retry_while_transient(partial(backend.inventory.remove, change), pause, steps))
         except (SconesError, OSError) as exc:  # one that stays keeps no other from being removed: it costs money
             reasons[change.kind, change.name] = _reason(exc)
+        except Exception as exc:  # whatever it is
+            reasons[change.kind, change.name] = f"{type(exc).__name__}: {exc}"
         progress(done, len(plan.changes))
     left = [
         RemainingResource(one.kind, one.name, reasons.get((one.kind, one.name), ""), one.dollars_per_hour)

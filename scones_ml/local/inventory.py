@@ -129,9 +129,13 @@ class LocalInventory:
             return found in (Standing.LEFT, Standing.BUSY)
         return (change.kind, change.name) in {(found.kind, found.name) for found in self._there(leave_unsaid)}
 
-    def count(self, change: Change) -> int | None:
-        """See :meth:`scones_ml.ports.Inventory.count`."""
-        return self._store.count(parse_uri(change.name)[0]) if change.kind == "objects" else None
+    def takes(self, change: Change) -> tuple[str, ...]:
+        """See :meth:`scones_ml.ports.Inventory.takes`."""
+        return (change.name,) if change.kind == "objects" else ()
+
+    def count(self, uri: str) -> int:
+        """See :meth:`scones_ml.ports.Inventory.count`; a bucket goes as a whole."""
+        return self._store.count(parse_uri(uri)[0])
 
     def remove(self, change: Change) -> None:
         """See :meth:`scones_ml.ports.Inventory.remove`."""

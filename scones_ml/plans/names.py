@@ -26,6 +26,7 @@ _AWS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("endpoint", "endpoint config", "model", "training job", "transform job"), SAGEMAKER_NAME),
     **dict.fromkeys(("object", "objects"), rf"s3://{BUCKET_NAME}/[^\0]*"),
     **dict.fromkeys(("scaling target", "scaling policy"), _VARIANT),
+    "bucket": BUCKET_NAME,
     "alarm": r"[^\0]{1,255}",
     "log group": r"[A-Za-z0-9_/.#-]{1,512}",
     "stack": r"[A-Za-z][A-Za-z0-9-]{0,127}",

@@ -59,8 +59,12 @@ class Inventory(Protocol):
         """Why nothing at all is removed here; None when there is no such reason."""
         ...
 
-    def count(self, change: Change) -> int | None:
-        """How many objects the removal of one takes; None when it is of another kind, or nobody counts them."""
+    def takes(self, change: Change) -> Sequence[str] | None:
+        """The objects that a removal takes, as ``s3://bucket/prefix/``, or one by its URI; None when nothing goes."""
+        ...
+
+    def count(self, uri: str) -> int:
+        """How many objects are below a prefix, as :meth:`takes` names it; images alone where others write, too."""
         ...
 
     def plan_removal(self, resource: Resource) -> Change:

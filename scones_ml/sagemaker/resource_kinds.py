@@ -135,6 +135,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 """Every kind by the name that plans and the ledger use."""
 
 _OTHER_REMOVALS: Final = {
+    "bucket": "s3:DeleteBucket",
     "log group": "logs:DeleteLogGroup",
     "object": "s3:DeleteObjectVersion",
     "objects": "s3:DeleteObjectVersion",

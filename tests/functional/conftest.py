@@ -283,6 +283,26 @@ def _optimized_s3() -> dict[str, Callable[[asl.Json], object]]:
 
 
 @pytest.fixture(scope="session")
+def put_alarm() -> Callable[..., None]:
+    """Makes an alarm: takes a client of CloudWatch, the alarm's name, and its tags."""
+    return _put_alarm
+
+
+def _put_alarm(cloudwatch: Any, name: str, *tags: Mapping[str, str]) -> None:
+    cloudwatch.put_metric_alarm(
+        AlarmName=name,
+        MetricName="m",
+        Namespace="n",
+        ComparisonOperator="LessThanThreshold",
+        EvaluationPeriods=1,
+        Period=60,
+        Statistic="Sum",
+        Threshold=1.0,
+        Tags=list(tags),
+    )
+
+
+@pytest.fixture(scope="session")
 def hurried() -> Backends:
     """The real backends, but training jobs on AWS are looked at again after a tenth of a second at the latest."""
     return _Hurried()

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import pytest
@@ -22,8 +22,10 @@ from scones_ml.aws.objects import delete_objects, has_objects, ours_since
 from scones_ml.aws.resources import Resources
 from scones_ml.cli import main
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
+from scones_ml.events import FilteredImage
 from scones_ml.plans import Change, Ledger, Plan, Resource, Run, execute
 from scones_ml.ports import mark_prefix
+from scones_ml.review.annotations import Annotation, AnnotationFile
 from scones_ml.sagemaker.resource_kinds import KINDS
 
 BUCKET = "scones-cleanup"
@@ -105,7 +107,11 @@ def test_what_was_deployed_is_gone(
 
 
 def test_what_others_made_needs_all(
-    folder: Path, aws: Callable[[str], Any], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    aws: Callable[[str], Any],
+    tiny_model: Path,
+    put_alarm: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What another workspace made stays, and goes with --all, by its tag; what bears no tag stays in any case."""
     assert main(["deploy", str(tiny_model), "--on", "aws", "--workspace", "other"]) == 0
@@ -113,16 +119,7 @@ def test_what_others_made_needs_all(
     aws("sagemaker").create_model(
         ModelName="another", ExecutionRoleArn=ROLE, Tags=[{"Key": "scones:project", "Value": "another"}]
     )
-    aws("cloudwatch").put_metric_alarm(
-        AlarmName="theirs",
-        MetricName="m",
-        Namespace="n",
-        ComparisonOperator="LessThanThreshold",
-        EvaluationPeriods=1,
-        Period=60,
-        Statistic="Sum",
-        Threshold=1.0,
-    )
+    put_alarm(aws("cloudwatch"), "theirs")
     assert cleanup(capsys) == (0, "0 resources left\n")
     assert ("endpoint", "scones") in everything_there()
     assert main(["cleanup", "--on", "aws", "--all", "--dry-run"]) == 0
@@ -456,3 +453,148 @@ def test_a_prefix_that_was_refused_is_never_emptied(
     assert "holds 1 other objects, beach.jpg first: choose another prefix" in capsys.readouterr().err
     assert cleanup(capsys) == (0, "0 resources left\n")
     assert s3.get_object(Bucket=BUCKET, Key="holiday/beach.jpg")["Body"].read() == b"the only copy"
+
+
+def stage_and_review(backend: AwsBackend, doubtful: Callable[..., FilteredImage]) -> str:
+    """Three images of ours wait for a review, one of somebody else's does, too, and one of ours was answered."""
+    s3 = boto3.client("s3")
+    for bucket in ("scones-input", "scones-output"):
+        s3.create_bucket(Bucket=bucket)
+    mark_prefix(backend.store, "scones-input", "runs/1/")
+    on_record(backend, "objects", "s3://scones-input/runs/1/")
+    for key in ("runs/1/a.png", "runs/1/b.png", "runs/1/c.png", "theirs/d.png"):
+        image = doubtful(backend.store, key, b"1", (0.4, 0.6), ("bicycle", "motorcycle"))
+        if key.endswith("c.png"):
+            answer = Annotation.to(image, "bicycle", id="1", time=datetime.now(UTC), reviewer="ann")
+            AnnotationFile(backend.workspace / "reviews" / "answers.jsonl").append(answer)
+    return "cleanup removes 3 images, 2 of them not reviewed yet"
+
+
+@pytest.fixture
+def waiting(
+    folder: Path, aws: Callable[[str], Any], doubtful: Callable[..., FilteredImage], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """What cleanup says of a workspace of which images on AWS wait for a review."""
+    monkeypatch.setenv("SCONES_INPUT_BUCKET", "scones-input")
+    monkeypatch.setenv("SCONES_OUTPUT_BUCKET", "scones-output")
+    return stage_and_review(AwsBackend(folder / ".scones"), doubtful)
+
+
+def test_images_that_wait_for_a_review_go_when_told(waiting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What goes is counted first; where nobody can be asked, unreviewed images go with --yes alone."""
+    keys = [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket="scones-input")["Contents"]]
+    assert main(["cleanup", "--on", "aws"]) == 1
+    said = capsys.readouterr().err
+    assert waiting in said
+    assert "2 images not reviewed yet: `scones review` shows what waits; --yes removes it all the same" in said
+    assert keys == [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket="scones-input")["Contents"]]
+    assert cleanup(capsys, "--yes") == (0, "0 resources left\n")
+    (left,) = boto3.client("s3").list_objects_v2(Bucket="scones-input")["Contents"]
+    assert left["Key"] == "theirs/d.png"
+
+
+def test_a_queue_that_cannot_be_read_is_no_empty_one(waiting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where outcomes may not be read, images may wait for a review: they go with --yes alone."""
+    backend = AwsBackend(Path(".scones"))
+    plan = lifecycle.plan_cleanup(backend)
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise ConfigurationError("not allowed", code="AccessDenied")
+
+    backend.store.read = refuse  # type: ignore[method-assign]
+    assert lifecycle.takings(backend, plan).unreviewed is None
+
+
+def test_what_is_not_ours_is_not_counted(
+    folder: Path, aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is on record and gone, or somebody else's, is no part of what cleanup says that it removes."""
+    aws("sagemaker").create_model(ModelName="theirs", ExecutionRoleArn=ROLE)
+    aws("s3").put_object(Bucket=BUCKET, Key="theirs/a.png", Body=b"1")
+    backend = AwsBackend(folder / ".scones")
+    on_record(backend, "model", "theirs", "gone")
+    on_record(backend, "objects", f"s3://{BUCKET}/theirs/")
+    assert lifecycle.takings(backend, lifecycle.plan_cleanup(backend)) == lifecycle.Takings({})
+    main(["cleanup", "--on", "aws"])
+    assert "cleanup removes" not in capsys.readouterr().err
+
+
+class Counted(Resources):
+    """AWS, each of whose calls is noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def call(self, service: str, operation: str, request: Any, what: str) -> Any:
+        self.calls.append(operation)
+        return super().call(service, operation, request, what)
+
+
+def test_models_are_asked_for_packages_alone(folder: Path, aws: Callable[[str], Any]) -> None:
+    """Images are no model's to load; for packages each model is described once, whatever it loads them by."""
+    backend, resources = AwsBackend(folder / ".scones"), Counted()
+    container = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/many/"}
+    aws("sagemaker").create_model(
+        ModelName="many", ExecutionRoleArn=ROLE, PrimaryContainer={**container, "Mode": "MultiModel"}
+    )
+    pipeline = [{"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/second.tar.gz"}]
+    aws("sagemaker").create_model(ModelName="pipeline", ExecutionRoleArn=ROLE, Containers=pipeline)
+    backend.inventory = AwsInventory(backend.place_name, backend.ledger, backend.current_run, "scones", resources)
+    mark_prefix(backend.store, BUCKET, "runs/")
+    for key in ("runs/a.png", "many/first.tar.gz", "second.tar.gz", "third.tar.gz"):
+        backend.store.write(BUCKET, key, b"1", "application/gzip")
+    on_record(backend, "objects", f"s3://{BUCKET}/runs/")
+    assert lifecycle.cleanup(backend) == ()
+    assert "ListModels" not in resources.calls
+    keys = ("many/first.tar.gz", "second.tar.gz", "third.tar.gz")
+    on_record(backend, "object", *(f"s3://{BUCKET}/{key}" for key in keys))
+    left = lifecycle.cleanup(backend)
+    assert {one.name: one.reason.rpartition(" stays, ")[2] for one in left} == {
+        f"s3://{BUCKET}/many/first.tar.gz": "for model many loads it",
+        f"s3://{BUCKET}/second.tar.gz": "for model pipeline loads it",
+    }
+    assert resources.calls.count("DescribeModel") == 2
+
+
+class Locked(Resources):
+    """S3 that refuses to delete some versions, each with a code."""
+
+    def __init__(self, codes: dict[str, str]) -> None:
+        super().__init__()
+        self.codes = codes
+
+    def call(self, service: str, operation: str, request: Any, what: str) -> Any:
+        if operation != "DeleteObjects":
+            return super().call(service, operation, request, what)
+        versions = request["Delete"]["Objects"]
+        errors = [{"Key": one["Key"], "Code": self.codes[one["Key"]]} for one in versions if one["Key"] in self.codes]
+        others = [one for one in versions if one["Key"] not in self.codes]
+        if others:
+            super().call(service, operation, {**request, "Delete": {"Objects": others, "Quiet": True}}, what)
+        return {"Errors": [{**error, "Message": "no"} for error in errors]}
+
+
+@pytest.mark.parametrize(
+    ("codes", "error"),
+    [
+        ({"data/0001": "AccessDenied", "data/0002": "SlowDown"}, ConfigurationError),
+        ({"data/0001": "SlowDown", "data/0002": "InternalError"}, TransientServiceError),
+    ],
+)
+def test_a_locked_version_keeps_no_other_from_going(
+    folder: Path, aws: Callable[[str], Any], codes: dict[str, str], error: type[SconesError]
+) -> None:
+    """Of 1,100 objects all go but those that S3 refuses; it is said how many, and what is throttled is tried again."""
+    backend = AwsBackend(folder / ".scones")
+    mark_prefix(backend.store, BUCKET, "data/")
+    bucket = get_backend("s3")["123456789012"]["aws"]
+    for number in range(1_100):
+        bucket.put_object(BUCKET, f"data/{number:04}", b"1")
+    uri = f"s3://{BUCKET}/data/"
+    since = ours_since(Resources(), uri)
+    assert since is not None
+    with pytest.raises(error, match=f"s3://{BUCKET}/data/0001: {codes['data/0001']}: no, and 1 more versions"):
+        delete_objects(Locked(codes), uri, since)
+    keys = [item["Key"] for item in aws("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert keys == ["data/", *codes]

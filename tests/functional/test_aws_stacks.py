@@ -19,7 +19,8 @@ from scones_ml.aws.inventory import AwsInventory
 from scones_ml.aws.resources import Resources
 from scones_ml.errors import ConfigurationError, TransientServiceError
 from scones_ml.infrastructure.template import DESCRIPTION, EARLIER_DESCRIPTIONS, template
-from scones_ml.lifecycle import RemainingResource
+from scones_ml.lifecycle import RemainingResource, Takings
+from scones_ml.plans import Change, Plan, Run, execute
 from scones_ml.ports import LeftAlone
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -100,6 +101,11 @@ class Account(Resources):
         backend = AwsBackend(Path(".scones"))
         backend.inventory = AwsInventory(backend.place_name, backend.ledger, backend.current_run, name, self)
         return backend
+
+
+def owned_by(stack: str) -> dict[str, str]:
+    """The tag by which CloudFormation says so."""
+    return {"Key": "aws:cloudformation:stack-name", "Value": stack}
 
 
 def our_body(name: str, project: str) -> dict[str, Any]:
@@ -249,6 +255,20 @@ def test_a_stack_of_somebody_else_is_named_and_stays(account: Account, status: s
     assert account.buckets() == {"theirs"}
 
 
+def test_a_nested_stack_goes_with_its_parent_alone(account: Account) -> None:
+    """A stack of ours that is part of another application is left to that, and so is what it holds."""
+    account.make_stack()
+    (found,) = account.client("cloudformation").describe_stacks()["Stacks"]
+    account.answers["DescribeStacks"] = {"Stacks": [{**found, "ParentId": "arn:aws:cloudformation:r:1:stack/shop/1"}]}
+    left, said = account.cleanup()
+    assert left == ()
+    assert said == [
+        "stack scones is left alone: it is part of stack arn:aws:cloudformation:r:1:stack/shop/1, and goes with that "
+        "stack alone"
+    ]
+    assert account.buckets() == {"scones-inputbucket", "scones-outputbucket"}
+
+
 def test_another_bucket_in_our_stack_is_not_emptied(account: Account) -> None:
     """A bucket that somebody added to a stack of ours is not emptied: CloudFormation then says what is in the way."""
     body = our_body("scones", "vision")
@@ -258,36 +278,22 @@ def test_another_bucket_in_our_stack_is_not_emptied(account: Account) -> None:
     assert len(account.client("s3").list_objects_v2(Bucket="archive")["Contents"]) == 1
 
 
-def test_what_another_stack_owns_goes_with_it_alone(account: Account) -> None:
+def test_what_another_stack_owns_goes_with_it_alone(account: Account, put_alarm: Callable[..., None]) -> None:
     """Cleaning stack scones touches nothing of stack scones-prod, told by CloudFormation's tags or by its own list."""
     account.make_stack()
     account.make_stack("scones-prod")
-    put_alarm(account, "prod-errors", OURS, {"Key": "aws:cloudformation:stack-name", "Value": "scones-prod"})
+    put_alarm(account.client("cloudwatch"), "prod-errors", OURS, owned_by("scones-prod"))
     model = {"ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": "image"}, "Tags": [OURS]}
     body = {"Resources": {"M": {"Type": "AWS::SageMaker::Model", "Properties": {**model, "ModelName": "theirs"}}}}
     account.make("unlike", body)
-    put_alarm(account, "left-behind", OURS, {"Key": "aws:cloudformation:stack-name", "Value": "gone-by-now"})
-    put_alarm(account, "made-by-hand", OURS)
+    put_alarm(account.client("cloudwatch"), "left-behind", OURS, owned_by("gone-by-now"))
+    put_alarm(account.client("cloudwatch"), "made-by-hand", OURS)
     assert account.cleanup() == ((), [])
     assert account.stack() is None
     assert account.stack("scones-prod").status == "CREATE_COMPLETE"
     assert list(account.names("alarm")) == ["prod-errors"]
     assert len(list(account.names("model"))) == 1
     assert account.buckets() == {"scones-prod-inputbucket", "scones-prod-outputbucket"}
-
-
-def put_alarm(account: Account, name: str, *tags: dict[str, str]) -> None:
-    account.client("cloudwatch").put_metric_alarm(
-        AlarmName=name,
-        MetricName="m",
-        Namespace="n",
-        ComparisonOperator="LessThanThreshold",
-        EvaluationPeriods=1,
-        Period=60,
-        Statistic="Sum",
-        Threshold=1.0,
-        Tags=list(tags),
-    )
 
 
 def test_what_a_stack_left_is_removed_or_named(account: Account) -> None:
@@ -305,6 +311,89 @@ def test_what_a_stack_left_is_removed_or_named(account: Account) -> None:
     assert group["logGroupName"] == "/aws/lambda/theirs"
 
 
+GONE = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/gone/1"
+
+
+def make_bucket(account: Account, name: str, tags: dict[str, str]) -> None:
+    """A bucket with an image in it."""
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=name)
+    tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+    get_backend("s3")[ACCOUNT]["aws"].put_bucket_tagging(name, {one["Key"]: one["Value"] for one in tag_set})
+    s3.put_object(Bucket=name, Key="a.png", Body=b"1")
+
+
+def test_a_bucket_that_our_stack_left_goes(account: Account) -> None:
+    """CloudFormation's own tags say that our template made a bucket; copied tags, and those of other stacks, do not."""
+    made = {"aws:cloudformation:stack-id": GONE, "aws:cloudformation:logical-id": "InputBucket"}
+    make_bucket(account, "left", {"scones:project": "scones", **made})
+    make_bucket(account, "copied", {"scones:project": "scones"})
+    make_bucket(account, "archive", {"scones:project": "scones", **made, "aws:cloudformation:logical-id": "Archive"})
+    make_bucket(account, "vision", {"scones:project": "vision", **made})
+    make_bucket(account, "plain", {})
+    account.make_stack("scones-prod")
+    kept = {"copied", "archive", "vision", "plain", "scones-prod-inputbucket", "scones-prod-outputbucket"}
+    plan = lifecycle.plan_cleanup(account.backend(), everything=True)
+    assert [(one.kind, one.name, one.permission) for one in plan.changes] == [("bucket", "left", "s3:DeleteBucket")]
+    assert lifecycle.takings(account.backend(), plan) == Takings({"bucket": 1}, images=1)
+    left, said = account.cleanup()
+    assert {(one.kind, one.name) for one in left} == {("bucket", "copied"), ("bucket", "archive")}
+    assert said == []
+    assert account.buckets() == kept
+    lines = [Change("create", "bucket", name, "") for name in (*sorted(kept), "no-such-bucket")]
+    execute(Plan("x", f"aws:{REGION}", tuple(lines)), lambda _: None, account.backend().ledger, Run.new())
+    account.cleanup()
+    assert account.buckets() == kept
+
+
+def test_a_bucket_of_another_account_is_not_ours(account: Account) -> None:
+    """Names of buckets are the whole world's: what this account does not list by its tag is somebody else's."""
+    made = {"aws:cloudformation:stack-id": GONE, "aws:cloudformation:logical-id": "InputBucket"}
+    make_bucket(account, "elsewhere", {"scones:project": "scones", **made})
+    account.answers["GetResources"] = {"ResourceTagMappingList": []}
+    line = Change("create", "bucket", "elsewhere", "")
+    execute(Plan("x", f"aws:{REGION}", (line,)), lambda _: None, account.backend().ledger, Run.new())
+    _, said = account.cleanup()
+    assert said == [
+        "bucket elsewhere is left alone: not ours: this account has no bucket of that name with our tag in this region"
+    ]
+    assert account.buckets() == {"elsewhere"}
+
+
+def test_what_another_workspace_made_under_a_name_of_ours_stays(account: Account) -> None:
+    """A name on record that another workspace has taken meanwhile is that workspace's; --all removes it, too."""
+    other = [OURS, {"Key": "scones:run", "Value": "20261125-183520-a86377"}]
+    account.client("sagemaker").create_model(ModelName="scones", ExecutionRoleArn=ROLE, Tags=other)
+    backend = account.backend()
+    plan = Plan("deploy", f"aws:{REGION}", (Change("create", "model", "scones", ""),))
+    execute(plan, lambda _: None, backend.ledger, Run.new())
+    said: list[str] = []
+    assert lifecycle.cleanup(backend, steps=said.append) == ()
+    assert said == [
+        "model scones is left alone: run 20261125-183520-a86377 of another workspace made it: `scones cleanup --on aws "
+        "--all` removes it, too"
+    ]
+    assert list(account.names("model")) == ["scones"]
+    assert account.cleanup() == ((), [])
+    assert list(account.names("model")) == []
+
+
+def test_what_scales_goes_before_its_endpoint(account: Account) -> None:
+    """Only the endpoint tells whose its scaling is, so that goes first, also where the endpoint alone is on record."""
+    sagemaker, scaling = account.client("sagemaker"), account.client("application-autoscaling")
+    variant = {"VariantName": "AllTraffic", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, Tags=[OURS])
+    sagemaker.create_endpoint_config(EndpointConfigName="scones", ProductionVariants=[variant], Tags=[OURS])
+    sagemaker.create_endpoint(EndpointName="scones", EndpointConfigName="scones", Tags=[OURS])
+    target = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    target["ResourceId"] = "endpoint/scones/variant/AllTraffic"
+    scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=2)
+    plan = Plan("deploy", f"aws:{REGION}", (Change("create", "endpoint", "scones", ""),))
+    execute(plan, lambda _: None, account.backend().ledger, Run.new())
+    assert account.cleanup() == ((), [])
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+
+
 @pytest.mark.parametrize(
     ("operation", "kind"),
     [
@@ -317,10 +406,12 @@ def test_what_a_stack_left_is_removed_or_named(account: Account) -> None:
         ("GetResources", "bucket"),
     ],
 )
-def test_what_could_not_be_looked_at_is_named(account: Account, operation: str, kind: str) -> None:
+def test_what_could_not_be_looked_at_is_named(
+    account: Account, operation: str, kind: str, put_alarm: Callable[..., None]
+) -> None:
     """What AWS refuses to show is left over by name, in a plan, too; the rest is removed all the same."""
     account.make_stack(project="vision")
-    put_alarm(account, "ours", OURS, {"Key": "scones:run", "Value": "1"})
+    put_alarm(account.client("cloudwatch"), "ours", OURS, {"Key": "scones:run", "Value": "1"})
     account.client("sagemaker").create_model(
         ModelName="ours", ExecutionRoleArn=ROLE, Tags=[OURS, {"Key": "scones:run", "Value": "1"}]
     )
@@ -342,10 +433,10 @@ def test_a_clean_account_takes_few_calls(account: Account) -> None:
     assert len(account.calls) == 2 * len(set(account.calls)) == 20
 
 
-def test_the_page_names_what_cleaning_up_everything_takes(account: Account) -> None:
+def test_the_page_names_what_cleaning_up_everything_takes(account: Account, put_alarm: Callable[..., None]) -> None:
     """Each call that removes a stack, what it left and what bears our tag is in docs/aws.md."""
     account.make_stack(project="vision")
-    put_alarm(account, "made-by-hand", OURS)
+    put_alarm(account.client("cloudwatch"), "made-by-hand", OURS)
     account.client("logs").create_log_group(logGroupName="/aws/lambda/left", tags={"scones:project": "scones"})
     assert account.cleanup() == ((), [])
     page = (Path(__file__).parents[2] / "docs" / "aws.md").read_text(encoding="utf-8")

@@ -63,7 +63,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
         yield lru_cache(boto3.client)
 
 
-def settle(aws: Callable[[str], Any]) -> None:
+def settle(aws: Callable[[str], Any], put_alarm: Callable[..., None]) -> None:
     """What somebody else has in the account: buckets with data, one thing of each kind for each name, two stacks."""
     s3, sagemaker = aws("s3"), aws("sagemaker")
     store = AwsBackend(Path("elsewhere")).store
@@ -89,7 +89,7 @@ def settle(aws: Callable[[str], Any]) -> None:
         aws("logs").create_log_group(logGroupName=log_group(name))
         sagemaker.create_training_job(**training_job(name), Tags=tags)
         backend_of("sagemaker").training_jobs[name].training_job_status = "InProgress"
-        put_alarm(aws, name, tags)
+        put_alarm(aws("cloudwatch"), name, *tags)
     aws("logs").create_log_group(logGroupName="/aws/lambda/theirs")
     body = {"Resources": {"Photos": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "stacked"}}}}
     for stack in ("scones", "scones-prod"):
@@ -107,20 +107,6 @@ def training_job(name: str) -> dict[str, Any]:
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": 60},
     }
-
-
-def put_alarm(aws: Callable[[str], Any], name: str, tags: list[dict[str, str]]) -> None:
-    aws("cloudwatch").put_metric_alarm(
-        AlarmName=name,
-        MetricName="m",
-        Namespace="n",
-        ComparisonOperator="LessThanThreshold",
-        EvaluationPeriods=1,
-        Period=60,
-        Statistic="Sum",
-        Threshold=1.0,
-        Tags=tags,
-    )
 
 
 def bystanders(aws: Callable[[str], Any], resources: Resources) -> set[tuple[str, ...]]:
@@ -175,9 +161,11 @@ def _name(kind: str, rng: random.Random) -> str:
     return rng.choice([*NAMES, "../scones", "s3://foreign-data/data/", "*"])
 
 
-def hostile_runs(count: int, first: int, aws: Callable[[str], Any], folder: Path) -> None:
+def hostile_runs(
+    count: int, first: int, aws: Callable[[str], Any], put_alarm: Callable[..., None], folder: Path
+) -> None:
     """Clean up by so many hostile ledgers, and by some everything that there is; nothing changes."""
-    settle(aws)
+    settle(aws, put_alarm)
     resources = Resources(aws)
     before = bystanders(aws, resources)
     assert len(before) > 50
@@ -196,12 +184,16 @@ def hostile_runs(count: int, first: int, aws: Callable[[str], Any], folder: Path
         assert bystanders(aws, resources) == before, f"seed {seed}, everything={everything}:\n{lines}"
 
 
-def test_no_ledger_makes_anything_ours(aws: Callable[[str], Any], tmp_path: Path) -> None:
+def test_no_ledger_makes_anything_ours(
+    aws: Callable[[str], Any], put_alarm: Callable[..., None], tmp_path: Path
+) -> None:
     """Of 60 ledgers that name other people's things, of every kind, none has anything removed, emptied or tagged."""
-    hostile_runs(60, 0, aws, tmp_path)
+    hostile_runs(60, 0, aws, put_alarm, tmp_path)
 
 
 @pytest.mark.reliability
-def test_no_ledger_of_many_makes_anything_ours(aws: Callable[[str], Any], tmp_path: Path) -> None:
+def test_no_ledger_of_many_makes_anything_ours(
+    aws: Callable[[str], Any], put_alarm: Callable[..., None], tmp_path: Path
+) -> None:
     """The same of 500."""
-    hostile_runs(500, 1_000, aws, tmp_path)
+    hostile_runs(500, 1_000, aws, put_alarm, tmp_path)
