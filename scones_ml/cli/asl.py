@@ -104,8 +104,15 @@ def redrive(
     if execution.startswith("arn:"):
         found = backends.failed_execution(execution)
         machine, history = found.definition, found.history
+    elif not Path(execution).is_file():
+        raise ConfigurationError(
+            f"there is no file {execution}, and it is no execution's ARN either, which begins with arn:aws:states: and "
+            "which `aws stepfunctions list-executions` tells"
+        )
     elif definition is None:
-        raise ConfigurationError(f"{execution} does not tell its machine: give --definition")
+        raise ConfigurationError(
+            f"{execution} holds a history, which does not tell its state machine: give --definition FILE, too"
+        )
     else:
         machine, history = "", _history(Path(execution))
     mark_workspace(workspace)

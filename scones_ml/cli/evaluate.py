@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scones_ml.cli import terminal
-from scones_ml.cli.options import Html, Json, Workspace
+from scones_ml.cli.options import Html, Json, Workspace, on_this_machine
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["evaluate"]
 _FEW_CLASSES = 4  # of which a terminal shows all figures, and the table of what is taken for what
 _MOST_LINES = 12
 
-Data = Annotated[Path, typer.Argument(help="Staged data set.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="Staged data set.", show_default=False, callback=on_this_machine)]
 Model = Annotated[Path, typer.Argument(help="Model folder or model.tar.gz.", show_default=False)]
 Compare = Annotated[
     Path | None,

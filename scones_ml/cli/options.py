@@ -28,6 +28,7 @@ __all__ = [
     "Workspace",
     "names",
     "new_run",
+    "on_this_machine",
     "seconds",
     "span",
 ]
@@ -90,6 +91,21 @@ def span(time: timedelta) -> str:
     total = max(0.0, time.total_seconds())
     unit = next((unit for unit in ("d", "h", "m") if total >= _UNITS[unit]), "s")
     return f"{total / _UNITS[unit]:.0f} {'min' if unit == 'm' else unit}"
+
+
+def on_this_machine(path: Path | None) -> Path | None:
+    """A data set's folder.
+
+    Raises:
+        ConfigurationError: it is on S3.
+    """
+    if str(path).startswith("s3:/"):
+        uri = str(path).replace("s3:/", "s3://", 1)  # a path has no empty part
+        raise ConfigurationError(
+            f"{uri} is on S3, and a staged data set of this machine is read: "
+            f"`scones stage {uri} DATA` makes one of what is there"
+        )
+    return path
 
 
 def names(text: str | None) -> tuple[str, ...] | None:

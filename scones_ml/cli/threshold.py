@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scones_ml.cli import terminal
-from scones_ml.cli.options import DryRun, Json
+from scones_ml.cli.options import DryRun, Json, on_this_machine
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ _FOLDS = 5  # each temperature is fitted on four fifths of few labels
 _LEAST = 1e-12  # the logarithm of a probability of 0 would be no number
 
 Model = Annotated[Path, typer.Argument(help="Model folder.", show_default=False)]
-Data = Annotated[Path, typer.Argument(help="The model's staged data set.", show_default=False)]
+Data = Annotated[
+    Path, typer.Argument(help="The model's staged data set.", show_default=False, callback=on_this_machine)
+]
 Precision = Annotated[
     float | None,
     typer.Option("--target-precision", help="Guaranteed precision of accepted predictions (default: 0.95)."),

@@ -9,7 +9,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
-from scones_ml.cli.options import DryRun, Json, On, Seed, Threads, TimeToLive, Workspace, new_run
+from scones_ml.cli.options import DryRun, Json, On, Seed, Threads, TimeToLive, Workspace, new_run, on_this_machine
 from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError
 from scones_ml.ports import TrainingRequest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _SYNTHETIC = "synthetic"
-Data = Annotated[Path | None, typer.Argument(help="Staged data set.", show_default=False)]
+Data = Annotated[Path | None, typer.Argument(help="Staged data set.", show_default=False, callback=on_this_machine)]
 Model = Annotated[Path | None, typer.Option("--model", help="Output folder (default: WORKSPACE/model).")]
 RecipeName = Annotated[
     Literal["auto", "head", "scratch"],

@@ -145,9 +145,22 @@ def test_an_execution_that_is_not_there(aws: StepFunctions, capsys: pytest.Captu
 
 
 def test_a_file_of_an_execution_needs_its_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A history from a file does not tell its machine: --definition is asked for."""
-    line = refusal(capsys, "asl", "redrive", str(tmp_path / "history.json"))
-    assert line.endswith("does not tell its machine: give --definition")
+    """A history from a file does not tell its machine: --definition is asked for; what is neither file nor ARN, too."""
+    history = tmp_path / "history.json"
+    line = refusal(capsys, "asl", "redrive", str(history))
+    assert line.startswith(f"there is no file {history}, and it is no execution's ARN either, which begins")
+    history.write_text('{"events": []}')
+    line = refusal(capsys, "asl", "redrive", str(history))
+    assert line.endswith("holds a history, which does not tell its state machine: give --definition FILE, too")
+
+
+@pytest.mark.parametrize("command", ["train", "train --on aws", "evaluate model", "threshold model"])
+def test_a_data_set_on_s3_is_named_as_given(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a data set of this machine is read, one on S3 is one line that says how to make one of it."""
+    assert refusal(capsys, *command.split(), "s3://photos/all") == (
+        "s3://photos/all is on S3, and a staged data set of this machine is read: "
+        "`scones stage s3://photos/all DATA` makes one of what is there"
+    )
 
 
 @pytest.fixture(autouse=True)
