@@ -11,11 +11,13 @@ Public is what ``__all__`` lists.
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
 import math
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -295,8 +297,12 @@ class CaptureWriter:
         if hour != self._hour:
             self._file, self._hour = self._folder / capture_key(self._endpoint, now), hour
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        # What has taken the file's place is not followed, as a link, and not waited for, as a pipe.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.open(self._file, flags, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(errno.EINVAL, f"{self._file} is not a file")
             _write_whole(file, line.encode())
         finally:
             os.close(file)

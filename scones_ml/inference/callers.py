@@ -11,7 +11,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+
+from scones_ml.host_header import host_name, is_loopback
 
 __all__ = ["Callers"]
 
@@ -46,27 +47,16 @@ class Callers:
         return None
 
     def _is_this_server(self, host: str) -> bool:
-        name = _hostname(host)
-        return name is not None and (_is_loopback(name) or name == self.host.lower())
+        name = host_name(host)
+        return name is not None and (is_loopback(name) or _plain(name) == _plain(self.host))
 
 
-def _hostname(host: str) -> str | None:
-    """The name in a Host header, without the port; None when it is none."""
+def _plain(host: str) -> str:
+    """One way to write an address or a name."""
     try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port
+        return str(ipaddress.ip_address(host))
     except ValueError:
-        return None
-    return parts.hostname if parts.netloc == host and "@" not in host else None
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+        return host.lower()
 
 
 def _is_every_address(host: str) -> bool:

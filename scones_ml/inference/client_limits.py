@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from dataclasses import dataclass
 from typing import Final
 
 from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 
-__all__ = ["Limits", "connection_limit"]
+__all__ = ["ACCEPTED_AT_ONCE", "Limits", "connection_limit"]
 
-_OWN_DESCRIPTORS: Final = 48  # files, the loop's own, captures and what is accepted at once
+ACCEPTED_AT_ONCE: Final = 8
+"""Connections that are taken before others have their turn."""
+
+_TURNS_TO_CLOSE: Final = 3  # of asyncio's loop: accept, open, close
+_OWN_DESCRIPTORS: Final = 24 + _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE  # files, the loop's own, those that are one too many
 _FEWEST: Final = 8
 
 
@@ -49,6 +54,16 @@ class Limits:
 
 
 def connection_limit(most: int) -> int:
-    """How many connections this process can have: ``most``, or fewer where it may open fewer files."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return most if files == resource.RLIM_INFINITY else max(_FEWEST, min(most, files - _OWN_DESCRIPTORS))
+    """How many connections this process can have: ``most``, or fewer where it may open fewer files.
+
+    The process is allowed as many files as that takes, as far as the system lets it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most + _OWN_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return most
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(OSError, ValueError):  # some systems have a lower limit that they do not tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+        soft = files
+    return max(_FEWEST, min(most, soft - _OWN_DESCRIPTORS))

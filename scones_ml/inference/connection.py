@@ -1,8 +1,9 @@
 """One connection of the endpoint: uvicorn's, with what uvicorn does not bound.
 
-These are the time and the size of headers, the time for a client to take its answer, and the number of connections.
-Requests that are sent before the answer to the one before (pipelining) are not read: the connection is closed after
-that answer, and the client asks again.
+These are the time and the size of headers and of what frames a body, the time for a client to take its answer, and the
+number of connections. Requests that are sent before the answer to the one before (pipelining) are not read: the
+connection is closed after that answer, and the client asks again. An offer of another protocol is declined, and the
+request is read as HTTP/1.1.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import re
 from typing import Any, Final
 
 from scones_ml.errors import MissingExtraError
 from scones_ml.inference.client_limits import Limits
 
 try:
+    import httptools
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 except ModuleNotFoundError as exc:
     raise MissingExtraError(str(exc.name), "serve") from exc
@@ -25,6 +28,7 @@ __all__ = ["ALONE", "Connection"]
 ALONE: Final = "scones_ml.alone"
 """The ASGI extension of a request while its client is the only one."""
 
+_ABSOLUTE: Final = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE)  # a target that names its host
 _LAST_MOMENT: Final = 0.2  # seconds for a request that an idle client has just sent when the server is stopped
 
 
@@ -41,8 +45,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(**given)
         self._limits, self._waiting = limits, waiting
         self._deadline: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
-        self._begun = self._refused = self._last = False
+        self._other_bytes = 0  # since a part of a body came: of a head, of what frames a body, of trailers
+        self._begun = self._headed = self._offered = self._refused = self._last = False
 
     @property
     def _answered(self) -> bool:
@@ -75,11 +79,24 @@ class Connection(HttpToolsProtocol):
         """Parse what has come, unless it belongs to what was refused."""
         if self._refused:
             return
-        super().data_received(data)
-        if self._answered and not self._refused:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.head_bytes:
-                self._refuse(431, self._limits.too_large_a_head)
+        self._unset_keepalive_if_required()
+        self._other_bytes += len(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as exc:
+            self.send_400_response(str(exc))
+        if (self._answered or self.cycle.more_body) and self._other_bytes > self._limits.head_bytes:
+            self._refuse(431, self._limits.too_large_a_head)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            if self._offered:  # httptools has passed over the body: it reads the request again, without the offer
+                head = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
+                head += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.feed_data(b"".join([*head, b"\r\n", data[exc.args[0] :]]))
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -87,18 +104,38 @@ class Connection(HttpToolsProtocol):
             raise ValueError("a request before the answer to the one before")
         super().on_message_begin()
         self.scope["extensions"] = {ALONE: {}} if len(self.connections) == 1 else {}
-        self._begun = True
+        self._begun, self._headed, self._offered = True, False, False
         self._wait(self._limits.head_seconds)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; what comes behind a body (a trailer) is none."""
+        if not self._headed:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The application starts, and reads the body."""
+        self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._offered:
+            return
+        self._headed = True
+        target = _ABSOLUTE.match(self.url)
+        if target and (b"host", target[1]) not in self.headers:
+            self.headers.append((b"host", target[1]))  # of two the request is refused
         super().on_headers_complete()
         # The body has its time in the application, unless earlier answers are not taken.
         self._wait(self._limits.linger_seconds if self.flow.write_paused else None)
         self.cycle.keep_alive &= not self._last
 
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._other_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """The client waits for the server: it is not closed."""
+        if self._offered:
+            return
+        self._other_bytes = 0
         super().on_message_complete()
         if not self.flow.write_paused:
             self._forget()
@@ -106,7 +143,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the client to take its last answer."""
         super().on_response_complete()
-        self._head_bytes, self._begun = 0, False
+        self._other_bytes, self._begun = 0, False
         self._wait(self._limits.linger_seconds if self.transport.is_closing() else self._limits.idle_seconds)
 
     def pause_writing(self) -> None:

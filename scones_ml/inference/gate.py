@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scones_ml.errors import MissingExtraError
 from scones_ml.inference.client_limits import Limits
@@ -23,6 +23,7 @@ except ModuleNotFoundError as exc:
 __all__ = ["Gate", "Refusal"]
 
 Refusal = Callable[[Mapping[str, str]], "str | None"]
+_ONCE: Final = ("host", "origin", "sec-fetch-site")
 
 
 class Gate:
@@ -64,17 +65,24 @@ class Gate:
 
     def _check(self, request: Request) -> None:
         """Refuse what the head rules out."""
-        scope, pairs, hosts = request.scope, request.headers.raw, request.headers.getlist("host")
+        scope, headers, pairs = request.scope, request.headers, request.headers.raw
         size = (
             len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(name) + len(value) for name, value in pairs)
         )
         if size > self._limits.head_bytes or len(pairs) > self._limits.headers:
             raise HTTPException(431, self._limits.too_large_a_head)
-        if len(hosts) > 1 or (not hosts and scope["http_version"] != "1.0"):
-            raise HTTPException(400, "a request names one host")
-        if reason := self._refusal(request.headers):
+        if scope["http_version"] not in ("1.0", "1.1"):
+            raise HTTPException(505, "this server speaks HTTP/1.1")
+        if "host" not in headers and scope["http_version"] != "1.0":
+            raise HTTPException(400, "a request names its host")
+        if repeated := next((name for name in _ONCE if len(headers.getlist(name)) > 1), None):
+            raise HTTPException(400, f"a request has one {repeated}, this one has several")
+        if reason := self._refusal(headers):
             raise HTTPException(403, reason)
-        self._check_size(int(request.headers.get("content-length", "0")))
+        if headers.get("transfer-encoding", "chunked").lower() != "chunked":
+            raise HTTPException(501, "a body comes as it is, or in chunks")
+        # Zeros in front are as many as a head may hold, more than int() takes.
+        self._check_size(int(headers.get("content-length", "0").lstrip("0") or "0"))
 
     def _check_size(self, count: int) -> None:
         if count > self._limits.body_bytes:

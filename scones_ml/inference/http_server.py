@@ -9,13 +9,14 @@ import socket
 import sys
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scones_ml.errors import MissingExtraError
-from scones_ml.inference.client_limits import Limits, connection_limit
+from scones_ml.inference.client_limits import ACCEPTED_AT_ONCE, Limits, connection_limit
 from scones_ml.inference.connection import Connection
 from scones_ml.inference.error_log import ErrorLog
 from scones_ml.inference.gate import Gate, Refusal
+from scones_ml.inference.listening import WAITING
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -26,8 +27,6 @@ except ModuleNotFoundError as exc:
     raise MissingExtraError("uvicorn", "serve") from exc
 
 __all__ = ["run", "server"]
-
-_BACKLOG: Final = 128  # connections that wait to be accepted; older kernels take no more (somaxconn)
 
 
 def run(app: ASGIApp, listener: socket.socket, refusal: Refusal, log: ErrorLog, limits: Limits | None = None) -> None:
@@ -59,7 +58,7 @@ def server(app: ASGIApp, refusal: Refusal, log: ErrorLog, limits: Limits | None 
         ws="none",
         lifespan="on",
         loop="asyncio",
-        backlog=_BACKLOG,
+        backlog=ACCEPTED_AT_ONCE,
         proxy_headers=False,
         server_header=False,
         access_log=False,
@@ -71,7 +70,16 @@ def server(app: ASGIApp, refusal: Refusal, log: ErrorLog, limits: Limits | None 
     for name in ("asyncio", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [_Lines(log)], False
-    return uvicorn.Server(config)
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """Takes few connections at once, and lets many wait: asyncio has one number for both."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(WAITING)
 
 
 class _Lines(logging.Handler):

@@ -84,7 +84,7 @@ def application(
             Route("/invocations", endpoint.invoke, methods=["POST"]),
             Route("/endpoints/{name}/invocations", endpoint.invoke_by_name, methods=["POST"]),
         ],
-        exception_handlers={Exception: _failed},
+        exception_handlers={404: _not_here, 405: _not_so, Exception: _failed},
         lifespan=endpoint.lifespan,
     )
 
@@ -151,7 +151,7 @@ class _Endpoint:
         if model is None:
             raise _Answer(503, self._failure or "the model is not loaded yet")
         content_type = request.headers.get("content-type", "application/x-image")
-        if content_type.partition(";")[0].strip() not in CONTENT_TYPES:
+        if content_type.partition(";")[0].strip().lower() not in CONTENT_TYPES:
             raise _Answer(415, f"content type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
         image = await request.body()  # of a size that the gate has let in
         alone = ALONE in request.scope.get("extensions", {})
@@ -184,6 +184,15 @@ class _Endpoint:
             sent, answered = Payload(content_type, image), Payload("application/json", answer)
             self._capturing.keep(sent, answered, headers.get("x-amzn-sagemaker-inference-id"), attributes)
         return answer, ",".join(said)
+
+
+async def _not_here(_request: Request, _exc: Exception) -> Response:
+    return JSONResponse({"message": "there is nothing here: images are sent to POST /invocations"}, 404)
+
+
+async def _not_so(request: Request, _exc: Exception) -> Response:
+    message = f"{request.method} is not how to ask here: images are sent to POST /invocations"
+    return JSONResponse({"message": message}, 405, {"allow": "GET" if request.url.path == "/ping" else "POST"})
 
 
 async def _failed(_request: Request, _exc: Exception) -> Response:

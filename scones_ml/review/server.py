@@ -21,10 +21,11 @@ import secrets
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from scones_ml.errors import ConfigurationError, ImageError, MissingExtraError, TransientServiceError
 from scones_ml.events import FilteredImage
+from scones_ml.host_header import host_name, is_loopback
 from scones_ml.review.annotations import NONE_OF_THESE
 from scones_ml.review.pages import ReviewPages
 from scones_ml.review.queue import Queue
@@ -48,7 +49,6 @@ except ModuleNotFoundError as exc:
 __all__ = ["new_key", "review_application", "serve"]
 
 _MAX_FORM_BYTES = 16_384  # ours hold an image id and a label: some hundred bytes
-_HERE = ("127.0.0.1", "localhost", "::1")
 
 
 def new_key() -> str:
@@ -245,7 +245,8 @@ class _Guard:
 def _refusal(headers: Headers, method: str) -> str | None:
     """Why a request is none of ours; None when it may go on."""
     host = headers.get("host", "")
-    if _hostname(host) not in _HERE:
+    name = host_name(host)
+    if name is None or not is_loopback(name):
         return f"the host {host!r} is not this machine"
     site = headers.get("sec-fetch-site", "none")
     if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
@@ -255,10 +256,3 @@ def _refusal(headers: Headers, method: str) -> str | None:
         if origin != f"http://{host}":
             return f"the origin {origin!r} is not this page"
     return None
-
-
-def _hostname(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None

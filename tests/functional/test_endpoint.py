@@ -106,7 +106,7 @@ def test_the_answer_says_how_long_it_took_and_by_which_model(runtime: Any, endpo
 
 
 @pytest.mark.parametrize(
-    ("kind", "content_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("PNG", "application/x-image")]
+    ("kind", "content_type"), [("PNG", "image/png"), ("JPEG", "IMAGE/jpeg;q=1"), ("PNG", "application/x-image")]
 )
 def test_invocations_answer_with_a_json_list(endpoint: Endpoint, kind: str, content_type: str) -> None:
     """An image of each content type gives the model's probabilities as a JSON list."""
@@ -147,6 +147,16 @@ def test_bad_requests_get_a_clear_4xx(
     got, answer = post(f"{endpoint.url}/invocations", data, content_type)
     assert got == status
     assert words in answer["message"]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/elsewhere", 404), ("PUT", "/invocations", 405)])
+def test_what_is_not_here_says_what_is(endpoint: Endpoint, method: str, path: str, status: int) -> None:
+    """Another path or method is refused in JSON, as all else, with the way to ask."""
+    request = urllib.request.Request(f"{endpoint.url}{path}", b"", method=method)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=10)
+    assert caught.value.code == status
+    assert "images are sent to POST /invocations" in json.loads(caught.value.read())["message"]
 
 
 def test_boto3_sees_model_errors_as_at_aws(runtime: Any) -> None:

@@ -31,6 +31,13 @@ def test_loopback_is_this_machine(host: str) -> None:
         "localhost/x",
         "localhost:port",
         "[::1",
+        "[::1].evil.example",
+        "[::1]evil",
+        "[127.0.0.1].evil.example:80",
+        "::1",
+        "localhost#evil.example",
+        "localhost:99999",
+        "localhost:\N{SUPERSCRIPT TWO}",
         "",
         " ",
     ],
@@ -46,6 +53,13 @@ def test_the_address_that_it_listens_on_is_its_name() -> None:
     assert callers.refusal({"host": "models.internal:8080"}) is None
     assert callers.refusal({"host": HERE}) is None
     assert callers.refusal({"host": "other.internal:8080"})
+
+
+def test_an_address_is_one_however_it_is_written() -> None:
+    """An address of IPv6 that --host says is let in by any way of writing it."""
+    callers = Callers("fd00:0:0::A")
+    assert callers.refusal({"host": "[fd00::a]:8080"}) is None
+    assert callers.refusal({"host": "[fd00::b]:8080"})
 
 
 @pytest.mark.parametrize("every", ["0.0.0.0", "::"])

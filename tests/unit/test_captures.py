@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +75,20 @@ def test_records_round_trip(tmp_path: Path, data: bytes, answer: str, inference_
     written = capture(data, answer.encode(errors="ignore"), inference_id)
     path = CaptureWriter(tmp_path, "bikes").write(written, NOW)
     assert read(path)[-1] == written
+
+
+def test_what_took_a_files_place_is_left_alone(tmp_path: Path) -> None:
+    """A link is not followed and a pipe not waited for: the record is refused, and written once there is room again."""
+    writer, elsewhere = CaptureWriter(tmp_path / "captures", "bikes"), tmp_path / "elsewhere"
+    file = writer.write(capture(), NOW)
+    for put in (lambda: file.symlink_to(elsewhere), lambda: os.mkfifo(file), file.mkdir):
+        file.unlink()
+        put()
+        with pytest.raises(OSError, match=re.escape(file.name)):
+            writer.write(capture(), NOW)
+        file.rmdir() if file.is_dir() else file.unlink()
+        assert len(read(writer.write(capture(), NOW))) == 1
+    assert not elsewhere.exists()
 
 
 def test_files_are_named_and_rotated_by_the_hour(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import json
+import select
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from scones_ml.errors import DeploymentError
 from scones_ml.inference.client_limits import Limits
 from scones_ml.inference.connection import ALONE
 from scones_ml.inference.error_log import ErrorLog
@@ -31,6 +35,13 @@ QUICK = Limits(20, 1_000, 100, 10_000, 50_000, 0.3, 0.3, 0.3, 0.3, 0.5)
 PATIENT = Limits(
     connections=20, head_bytes=1_000, body_bytes=10_000, held_bytes=50_000, linger_seconds=0.3, stop_seconds=0.3
 )
+
+
+def _has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as one:
+        one.bind(("::1", 0))
+        return True
+    return False
 
 
 @dataclass
@@ -162,6 +173,14 @@ REQUESTS: list[tuple[bytes, dict[str, object]]] = [
         b"HTTP2-Settings: AAMAAABk\r\n\r\n",
         {"bytes": 0, "method": "GET", "path": "/echo"},
     ),
+    (
+        post(b"12345", headers="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+        {"bytes": 5, "method": "POST", "path": "/echo"},
+    ),
+    (
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nHost: evil\r\n\r\n",
+        {"bytes": 3, "method": "POST", "path": "/echo"},
+    ),
 ]
 
 
@@ -254,6 +273,7 @@ def test_a_client_may_ask_before_it_sends() -> None:
     check(scenario)
 
 
+CHUNKED = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 REFUSED = [
     (b"nothing of the kind\r\n\r\n", 400),
     (b"GET /echo HTTP/1.1\r\n\r\n", 400),
@@ -262,6 +282,14 @@ REFUSED = [
     (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
     (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    (b"GET http://evil/echo HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"GET http://x@y/echo HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"GET /echo HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n\r\n", 400),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+    (b"GET /echo HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+    (CHUNKED + b"1;" + b"a" * 300_000, 431),
+    (CHUNKED + b"1\r\nx\r\n0\r\n" + b"a: b\r\n" * 50_000, 431),
+    (CHUNKED + b"1\r\nx\r\n0\r\na: " + b"b" * 300_000, 431),
     (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     (b"GET /" + b"a" * 1_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
     (b"GET /echo HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431),
@@ -283,6 +311,48 @@ def test_what_is_no_request_is_refused() -> None:
             assert (got, list(json.loads(body))) == (status, ["message"]), request_
 
     assert check(scenario).log.said == ["Exception in ASGI application: MemoryError: no\nroom"]
+
+
+def test_a_length_may_have_any_number_of_zeros() -> None:
+    """More digits than Python makes a number of are still a length."""
+
+    async def scenario(server: Served) -> None:
+        request = post(b"12345").replace(b"Length: ", b"Length: " + b"0" * 5_000)
+        assert json.loads((await server.ask(request))[2])["bytes"] == 5
+
+    check(scenario, dataclasses.replace(PATIENT, head_bytes=8_000))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems let fewer wait")
+def test_many_may_wait_to_be_accepted() -> None:
+    """200 connections that come while the server is busy are all accepted at once, none after a second's wait."""
+
+    async def scenario(server: Served) -> None:
+        await server.ask(post())  # it runs
+        clients = [socket.socket() for _ in range(200)]
+        for client in clients:
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(("127.0.0.1", server.port))
+        _, writable, _ = select.select([], clients, [], 0)
+        assert len(writable) == 200
+        for client in clients:
+            client.close()
+
+    check(scenario)
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+def test_it_listens_on_ipv6() -> None:
+    """An address of IPv6 is listened on and answered; "::" takes IPv4, too; what is no address here is one line."""
+    with contextlib.closing(listen("::", 0)) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), 10).close()
+    with pytest.raises(DeploymentError, match=r"192\.0\.2\.1 is no address of this machine"):
+        listen("192.0.2.1", 0)
+    with pytest.raises(DeploymentError, match=r"cannot listen on x+: choose another --host"):
+        listen("x" * 64, 0)
 
 
 def test_a_refused_upload_learns_why() -> None:
