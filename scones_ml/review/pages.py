@@ -98,6 +98,7 @@ class ReviewPages:
         return self._render(
             "question",
             image=image,
+            shown=self._review.show(image),
             preview=preview,
             following=following,
             choices=choices(self.classes),

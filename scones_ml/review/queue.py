@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from scones_ml import strict_json
 from scones_ml.errors import ConfigurationError, ImageNotFoundError
 from scones_ml.events import FilteredImage, ImageRef, classes_id
 from scones_ml.events.models import PLACES
-from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
+from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, ObjectSummary, Progress, no_progress
 
 __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
 
@@ -35,16 +35,18 @@ class Queue:
     Attributes:
         outcomes: what whatever model left to review and no later run decided, the earliest first.
         times: when each of these was written, in seconds since 1970.
+        keys: of the document that each of these is in.
         passed_over: documents that are no outcome of a review, each with its reason.
-        documents: keys of what was read.
+        documents: what was read, by its key.
         labels: class names in the model's order: what models of other classes left is counted, not shown; None shows
             everything.
     """
 
     outcomes: tuple[FilteredImage, ...] = ()
     times: tuple[float, ...] = ()
+    keys: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
-    documents: frozenset[str] = frozenset()
+    documents: Mapping[str, ObjectSummary] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
 
     def of(self, labels: Sequence[str]) -> Queue:
@@ -99,19 +101,17 @@ def read_queue(
         bucket: that holds them.
         prefixes: of their keys: one outcome in a ``.json``, the results of a batch in a ``.jsonl``.
         progress: counts documents.
-        known: what was read before, and is not read again; its labels hold for what is new, too.
+        known: what was read before; only what was written since then is read again, and takes the earlier one's place.
+            Its labels hold for what is new, too.
 
     Raises:
         ConfigurationError: no permission, no credentials, or no such bucket.
         TransientServiceError: throttled or timed out.
     """
     listed = (summary for prefix in prefixes for summary in store.list(bucket, prefix))
-    new = [one for one in listed if one.key.endswith((".json", ".jsonl")) and one.key not in known.documents]
+    new = [one for one in listed if one.key.endswith((".json", ".jsonl")) and known.documents.get(one.key) != one]
     new.sort(key=lambda summary: summary.modified)
-    found = defaultdict[str, list[tuple[float, FilteredImage]]](list)
-    for time, image in zip(known.times, known.outcomes, strict=True):
-        found[image.image_id].append((time, image))
-    passed_over = list(known.passed_over)
+    found, passed_over = _still_known(known, bucket, {summary.key for summary in new})
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         documents = pool.map(partial(_read, store, bucket), [summary.key for summary in new])
         for done, (summary, document) in enumerate(zip(new, documents, strict=True), start=1):
@@ -119,28 +119,48 @@ def read_queue(
             for image_id in document.decided:
                 found.pop(image_id, None)
             for image in document.undecided:
-                found[image.image_id].append((summary.modified, image))
+                found[image.image_id].append(_Found(summary.modified, summary.key, image))
             progress(done, len(new))
     if found:
         _leave_out_decided(store, bucket, found)
-    left = sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry[0])
+    left = sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry.time)
     return Queue(
-        tuple(image for _, image in left),
-        tuple(time for time, _ in left),
+        tuple(entry.image for entry in left),
+        tuple(entry.time for entry in left),
+        tuple(entry.key for entry in left),
         tuple(passed_over),
-        known.documents.union(summary.key for summary in new),
+        {**known.documents, **{summary.key: summary for summary in new}},
         known.labels,
     )
 
 
-def _leave_out_decided(store: ObjectStore, bucket: str, found: dict[str, list[tuple[float, FilteredImage]]]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An image that waits, with the time and the key of the document that says so."""
+
+    time: float
+    key: str
+    image: FilteredImage
+
+
+def _still_known(known: Queue, bucket: str, replaced: set[str]) -> tuple[defaultdict[str, list[_Found]], list[str]]:
+    """What is known of documents that have not been replaced: images by their ids, and what was passed over."""
+    found = defaultdict[str, list[_Found]](list)
+    for time, key, image in zip(known.times, known.keys, known.outcomes, strict=True):
+        if key not in replaced:
+            found[image.image_id].append(_Found(time, key, image))
+    uris = tuple(f"{ImageRef(s3_bucket=bucket, s3_key=key).uri}{end}" for key in replaced for end in ":,")
+    return found, [line for line in known.passed_over if not line.startswith(uris)]
+
+
+def _leave_out_decided(store: ObjectStore, bucket: str, found: dict[str, list[_Found]]) -> None:
     """Forget images that a later run has accepted or quarantined: their key alone tells it."""
     for place in PLACES:
         if place == "review":
             continue
         for summary in store.list(bucket, f"outcomes/{place}/"):
             image_id = summary.key.rpartition("/")[2].removesuffix(".json")
-            if image_id in found and summary.modified > found[image_id][-1][0]:
+            if image_id in found and summary.modified > found[image_id][-1].time:
                 del found[image_id]
 
 

@@ -4,8 +4,8 @@
 ``GET  /KEY/``          the next image, or the one that ``?image=`` names
 ``GET  /KEY/picture/ID``  its image
 ``GET  /KEY/conflicts``  images whose reviewers do not agree
-``POST /KEY/answer``    ``image``, ``label``: keeps an answer
-``POST /KEY/skip``      ``image``: puts it off
+``POST /KEY/answer``    ``image``, ``shown`` (which outcome of it), ``label``: keeps an answer
+``POST /KEY/skip``      ``image``, ``shown``: puts it off
 ``POST /KEY/undo``      takes the latest of these back
 ``POST /KEY/again``     looks for new images, and asks again for what was put off
 ======================  =================================================================================
@@ -200,7 +200,7 @@ class _Site:
         return "./"
 
     def _asked(self, form: Form) -> FilteredImage:
-        image = self._review.image(form.get("image", ""))
+        image = self._review.shown(form.get("shown", "")) or self._review.image(form.get("image", ""))
         if image is None:
             raise _BadFormError("no such image in the queue")
         return image

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -77,6 +79,7 @@ class ReviewSession:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _skipped: dict[str, datetime] = field(default_factory=dict, init=False)
     _lost: dict[str, str] = field(default_factory=dict, init=False)
+    _shown: dict[str, FilteredImage] = field(default_factory=dict, init=False)
     _given: list[str] = field(default_factory=list, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 
@@ -84,8 +87,21 @@ class ReviewSession:
         self._images = {image.image_id: image for image in self.queue.images}
 
     def image(self, image_id: str) -> FilteredImage | None:
-        """One image of the queue, answered or not."""
-        return self._images.get(image_id)
+        """One image of the queue, answered or not, or one that was shown before the queue was read anew."""
+        with self._lock:
+            return self._known().get(image_id)
+
+    def show(self, image: FilteredImage) -> str:
+        """Name an outcome that is shown, so that the answer can say which one it is to."""
+        name = hashlib.sha256(json.dumps(image.to_event(), sort_keys=True).encode()).hexdigest()[:16]
+        with self._lock:
+            self._shown.pop(name, None)  # to the end: the latest one of an image is last
+            self._shown[name] = image
+        return name
+
+    def shown(self, name: str) -> FilteredImage | None:
+        """The outcome that was shown under a name, whatever has taken its place since."""
+        return self._shown.get(name)
 
     def waiting(self) -> tuple[FilteredImage, ...]:
         """The images that wait for an annotation and are not put off, the next one first."""
@@ -170,13 +186,18 @@ class ReviewSession:
     def lost(self) -> tuple[tuple[FilteredImage, str], ...]:
         """Images whose image cannot be shown, with the reason."""
         with self._lock:
-            return tuple((self._images[name], reason) for name, reason in self._lost.items())
+            known = self._known()
+            return tuple((known[name], reason) for name, reason in self._lost.items() if name in known)
 
     def given(self) -> tuple[Annotation, ...]:
         """The annotations of this session that hold."""
         with self._lock:
             given = set(self._given)
             return tuple(one for one in self._kept().current if one.id in given)
+
+    def _known(self) -> dict[str, FilteredImage]:
+        """The images of the queue and all that were shown, by their ids."""
+        return {image.image_id: image for image in self._shown.values()} | self._images
 
     def _kept(self) -> Annotations:
         """What the file holds of the classes that are asked for."""
@@ -195,12 +216,13 @@ class ReviewSession:
 
     def _last(self) -> Step | None:
         own = (one for one in reversed(self._kept().current) if one.reviewer == self.reviewer)
-        latest = next((one for one in own if one.image_id in self._images), None)
+        known = self._known()
+        latest = next((one for one in own if one.image_id in known), None)
         if self._skipped:
             skipped, when = next(reversed(self._skipped.items()))
             if latest is None or when >= latest.time:
-                return Step(self._images[skipped], None)
-        return Step(self._images[latest.image_id], latest) if latest else None
+                return Step(known[skipped], None)
+        return Step(known[latest.image_id], latest) if latest else None
 
 
 class ImagePreviews:

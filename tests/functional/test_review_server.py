@@ -195,6 +195,24 @@ def test_the_end_looks_for_new_images(site: Site, doubtful: Callable[..., Filter
     assert "<b>4</b> of 4" in page
 
 
+def test_an_answer_is_to_what_was_shown(site: Site) -> None:
+    """A page that is open while a run writes its outcome anew answers what it shows; the answer can be undone."""
+    image = site.images[2]
+    page = site.ask("GET", f"/key/?image={image.image_id}")[1]
+    (shown,) = set(re.findall(r'name="shown" value="(\w+)"', page))
+    key = f"outcomes/review/{image.image_id}.json"
+    again = image.model_copy(update={"model": "sha256:" + "b" * 64, "classes": "0" * 40, "threshold": 0.99})
+    site.store.write("scones-output", key, json.dumps(again.to_event() | {"outcome": "review"}).encode(), "")
+    site.ask("POST", "/key/again")
+    assert site.review.queue.outcomes.count(again) == 1
+    site.ask("POST", "/key/answer", {"image": site.images[1].image_id, "label": "bicycle"})
+    assert site.ask("POST", "/key/answer", {"image": image.image_id, "shown": shown, "label": "bicycle"})[0] == 303
+    kept = site.review.file.read().current[-1]
+    assert (kept.image_id, kept.model, kept.threshold) == (image.image_id, image.model, image.threshold)
+    site.ask("POST", "/key/undo")
+    assert [one.image_id for one in site.review.file.read().current] == [site.images[1].image_id]
+
+
 def test_hostile_names_are_text(site: Site) -> None:
     """Keys and class names full of markup appear as they are, make no element, and no template."""
     site.ask("POST", "/key/answer", {"image": site.images[0].image_id, "label": LABELS[1]})

@@ -72,10 +72,24 @@ def test_what_is_known_is_not_read_again(store: MemoryObjectStore, doubtful: Dou
     """Reading the queue anew reads only outcomes that are new, and keeps the order."""
     doubtful(store, "b", b"1", (0.6, 0.4), LABELS)
     queue = read_queue(store, "scones-output")
-    store.write("scones-output", f"outcomes/review/{queue.images[0].image_id}.json", b"unreadable by now", "")
+    store.delete("scones-output", f"outcomes/review/{queue.images[0].image_id}.json")
     doubtful(store, "a", b"2", (0.55, 0.45), LABELS)
     newer = read_queue(store, "scones-output", known=queue)
     assert ([image.s3_key for image in newer.images], newer.passed_over) == (["a", "b"], ())
+
+
+def test_what_was_written_again_is_read_again(store: MemoryObjectStore, doubtful: Doubtful) -> None:
+    """An outcome that a later run wrote in the place of a known one counts alone, broken or whole."""
+    image = doubtful(store, "a", b"1", (0.6, 0.4), LABELS)
+    key = f"outcomes/review/{image.image_id}.json"
+    queue = read_queue(store, "scones-output")
+    store.write("scones-output", key, b"half of it", "")
+    queue = read_queue(store, "scones-output", known=queue)
+    assert (queue.images, len(queue.passed_over)) == ((), 1)
+    again = image.model_copy(update={"inferences": (0.3, 0.7), "label": LABELS[1], "threshold": 0.99})
+    store.write("scones-output", key, json.dumps(again.to_event() | {"outcome": "review"}).encode(), "")
+    queue = read_queue(store, "scones-output", known=queue)
+    assert (queue.outcomes, queue.passed_over) == ((again,), ())
 
 
 def test_results_of_bulk_runs_wait_as_well(store: MemoryObjectStore, images: dict[str, FilteredImage]) -> None:
