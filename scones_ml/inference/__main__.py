@@ -6,6 +6,7 @@ Binds 127.0.0.1 unless told otherwise, and prints one JSON line with the port it
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import socket
 import sys
@@ -16,7 +17,7 @@ from scones_ml.captures import CaptureWriter
 from scones_ml.errors import SconesError
 from scones_ml.inference.listening import listen
 from scones_ml.inference.liveness import prove_life
-from scones_ml.inference.model import load_model, read_card
+from scones_ml.inference.model import OnnxClassifier, load_model, read_card
 
 __all__ = ["main"]
 
@@ -65,8 +66,14 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
     if options.captures is not None:
         writer = CaptureWriter(options.captures, options.name)
         capture = CaptureOptions(writer, options.capture_percentage)
-    app = application(options.name, lambda: load_model(options.model), capture, log)
+    app = application(options.name, lambda: _loaded(options.model), capture, log)
     run(app, listener, Callers(options.host).refusal, log)
+
+
+def _loaded(model: Path) -> OnnxClassifier:
+    classifier = load_model(model)
+    gc.freeze()  # what has been imported: looking through it takes 20 ms, while requests wait
+    return classifier
 
 
 if __name__ == "__main__":
