@@ -100,7 +100,7 @@ def scatter(dots: Sequence[Dot], threshold: float | None, floor: float) -> str:
     wrong = sum(dot.correct is False for dot in dots)
     return svg(
         "Confidence over time",
-        f"{len(dots)} answers in {last:.2g} seconds, {wrong} of them wrong.",
+        f"{len(dots)} predictions in {last:.2g} seconds, {wrong} of them wrong.",
         y_axis(y, [percent_tick(v) for v in ticks(floor, 1.0)])
         + x_axis(x, [(v, f"{v:g} s") for v in ticks(0.0, last or 1.0)], "seconds since the run began")
         + marks
@@ -149,8 +149,8 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
         + _named_at("wrong", wrong, HEIGHT - BOTTOM - 6)
     )
     return svg(
-        "Confidence of right and wrong answers",
-        f"{sum(right)} right answers above the line, {sum(wrong)} wrong ones below it, on a scale of their own.",
+        "Confidence of right and wrong predictions",
+        f"{sum(right)} right predictions above the line, {sum(wrong)} wrong ones below it, on their own scale.",
         labels
         + x_axis(x, [percent_tick(v) for v in ticks(floor, 1.0)], "confidence")
         + "".join(bars)
@@ -173,7 +173,7 @@ def coverage_curve(
 
     Args:
         points: strict to lenient, at least one.
-        chosen: where the marker starts.
+        chosen: where the marker starts; None hides it until the slider moves.
         target: the promised precision, drawn as a line where there is one.
 
     Returns:
@@ -188,17 +188,17 @@ def coverage_curve(
     places = [(x.at(point.coverage), y.at(max(floor, point.precision))) for point in points]
     band = [(x.at(p.coverage), y.at(max(floor, p.high))) for p in points]
     band += [(x.at(p.coverage), y.at(max(floor, p.low))) for p in reversed(points)]
-    start = places[points.index(chosen)] if chosen in points else places[-1]
+    start, hidden = (places[points.index(chosen)], "") if chosen in points else (places[0], " hidden")
     drawing = (
         y_axis(y, [percent_tick(v) for v in ticks(floor, 1.0)])
-        + x_axis(x, [percent_tick(v) for v in ticks(0.0, 1.0)], "share let through")
+        + x_axis(x, [percent_tick(v) for v in ticks(0.0, 1.0)], "share accepted")
         + f'<polygon class="band" points="{path(band)}"/>'
         + (_target(y, target) if target is not None else "")
         + f'<polyline class="curve" points="{path(places)}"/>'
-        + f'<circle id="marker" class="marker" cx="{start[0]}" cy="{start[1]}" r="7"/>'
+        + f'<circle id="marker" class="marker{hidden}" cx="{start[0]}" cy="{start[1]}" r="7"/>'
     )
     last = points[-1]
-    title = "How often right, by how many are let through"
+    title = "Right among the accepted, by share accepted"
     words = (
         f"From {100 * points[0].precision:.0f} % right among the most confident to {100 * last.precision:.1f} % of all."
     )
@@ -230,10 +230,10 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[Reliabi
     ]
     diagonal = f'<line class="target" x1="{x.at(floor)}" y1="{y.at(floor)}" x2="{x.at(1.0)}" y2="{y.at(1.0)}"/>'
     return svg(
-        "Does the confidence mean what it says?",
-        "; ".join(f"said {100 * b.confidence:.0f} %, was right {100 * b.accuracy.value:.0f} %" for b in bins) + ".",
+        "Calibration: confidence against accuracy",
+        "; ".join(f"confidence {100 * b.confidence:.0f} %, right {100 * b.accuracy.value:.0f} %" for b in bins) + ".",
         y_axis(y, [percent_tick(v) for v in ticks(low, 1.0)])
-        + x_axis(x, [percent_tick(v) for v in ticks(floor, 1.0)], "confidence that the model stated")
+        + x_axis(x, [percent_tick(v) for v in ticks(floor, 1.0)], "stated confidence")
         + diagonal
         + "".join(squares)
         + "".join(discs),
@@ -241,7 +241,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[Reliabi
 
 
 def _words(b: ReliabilityBin) -> str:
-    return f"{b.count} answers, said {100 * b.confidence:.0f} %, right {b.accuracy.percent()}"
+    return f"{b.count} predictions, confidence {100 * b.confidence:.0f} %, right {b.accuracy.percent()}"
 
 
 def _target(y: Axis, target: float) -> str:

@@ -34,8 +34,10 @@ __all__ = ["curve_points", "hardest_examples", "render_report", "scored_predicti
 _MOST_DOTS = 1500  # more would hide each other, and each is a hundred bytes of the page and more
 _MOST_POINTS = 200  # one for every two units of the chart: a finer slider would move nothing
 _MOST_IMAGES = 48  # in each group; the rest is counted
+_FIRST_IMAGES = 12  # of each group; a click shows the others
+_MOST_CELLS = 20  # classes a side: a larger matrix cannot be read
 _MOST_ROWS = 40  # of classes, in a table; the hardest ones
-_MOST_PAIRS = 12  # of classes that are taken for each other
+_MOST_PAIRS = 12  # of classes that are confused
 _LARGE = 64  # pixels: images of a model that takes them are photographs, which are drawn smoothly
 
 
@@ -85,6 +87,9 @@ def render_report(report: RunReport) -> str:
         points[points.index(chosen)] = chosen = replace(chosen, threshold=at.threshold)
     floor = 1 / len(report.evaluation.classes)
     curve, places = charts.coverage_curve(points, chosen, report.threshold.target_precision)
+    slider = [_slider_row(point, place) for point, place in zip(points, places, strict=True)]
+    if chosen is None:  # the slider starts where nothing is accepted
+        slider.insert(0, _nothing_accepted(at.threshold if at else None, points[0].images))
     drawings = {
         "curve": curve,
         "histogram": charts.histogram(
@@ -107,19 +112,21 @@ def render_report(report: RunReport) -> str:
         script_hash=digest,
         style=markup(asset("report.css")),
         drawings={name: markup(svg) for name, svg in drawings.items()},
-        shown=chosen or points[-1],
-        points=[_slider_row(point, place) for point, place in zip(points, places, strict=True)],
-        position=points.index(chosen or points[-1]),
+        contents=_contents(report),
+        shown=chosen or replace(points[0], accepted=0, correct=0),
+        points=slider,
+        position=0 if chosen is None else points.index(chosen),
         outcomes=_outcomes(report.rows),
         groups=_groups(report.rows),
         tested=_tested(report),
         pairs=report.evaluation.confused_pairs(),
         most_pairs=_MOST_PAIRS,
         supports={row.name: row.support for row in report.evaluation.per_class},
-        most_rows=_MOST_ROWS,
+        most_cells=_MOST_CELLS,
         hardest=report.evaluation.hardest_classes()[:_MOST_ROWS],
         large=report.model.input_size >= _LARGE,
         about=two_digits,
+        first=_FIRST_IMAGES,
         most=_MOST_IMAGES,
         durations=_durations(report.rows),
         total_seconds=sum(report.stage_seconds.values()),
@@ -166,11 +173,33 @@ def _slider_row(point: charts.CurvePoint, place: str) -> dict[str, object]:
         "threshold": point.threshold,
         "accepted": point.accepted,
         "correct": point.correct,
+        "images": point.images,
         "low": round(point.low, 4),
         "high": round(point.high, 4),
         "x": float(x),
         "y": float(y),
     }
+
+
+def _nothing_accepted(threshold: float | None, images: int) -> dict[str, object]:
+    """The slider's row where there is no threshold, or where no confidence reaches it: a point that is not drawn."""
+    figures: dict[str, object] = {"threshold": threshold, "accepted": 0, "correct": 0, "images": images}
+    return figures | {"low": 0.0, "high": 1.0, "x": None, "y": None}
+
+
+def _contents(report: RunReport) -> list[tuple[str, str]]:
+    """The sections that the page has, by id, with their short names."""
+    parts = (
+        ("run", "This run", report.rows),
+        ("sure", "Confidence", True),
+        ("move", "Threshold", True),
+        ("trust", "Calibration and classes", True),
+        ("tested", "Errors", any(row.correct is not None for row in report.tested)),
+        ("images", "Images", report.rows),
+        ("costs", "Cost", report.costs),
+        ("identity", "Data set and model", True),
+    )
+    return [(name, title) for name, title, there in parts if there]
 
 
 def _dots(rows: tuple[ClassifiedRow, ...]) -> list[charts.Dot]:
@@ -182,7 +211,7 @@ def _dots(rows: tuple[ClassifiedRow, ...]) -> list[charts.Dot]:
             confidence=row.confidence,
             correct=row.correct,
             words=f"{row.key}: {row.label}, {100 * row.confidence:.1f} %"
-            + (f", really {row.truth}" if row.correct is False else ""),
+            + (f", labelled {row.truth}" if row.correct is False else ""),
         )
         for row in answered[::step]
         if row.confidence is not None
@@ -196,10 +225,10 @@ def _durations(rows: tuple[ClassifiedRow, ...]) -> dict[str, str]:
 
 def _outcomes(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, int]]:
     words = {
-        "accepted": "let through",
-        "review": "wait for a person",
-        "quarantined": "set aside as broken",
-        "dropped": "gone before they were read",
+        "accepted": "accepted",
+        "review": "sent to review",
+        "quarantined": "quarantined: not readable as an image",
+        "dropped": "dropped: deleted or replaced before they were read",
     }
     counts = [(name, text, sum(row.outcome == name for row in rows)) for name, text in words.items()]
     return [entry for entry in counts if entry[2]]
@@ -208,8 +237,12 @@ def _outcomes(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, int]]:
 def _tested(report: RunReport) -> list[tuple[str, str, list[ClassifiedRow]]]:
     wrong = report.evaluation.images - report.evaluation.correct
     groups = [
-        ("Most confident errors", f"The surest of {wrong} wrong answers first.", False),
-        ("Least confident hits", f"The least sure of {report.evaluation.correct} right answers first.", True),
+        (
+            "Most confident errors",
+            f"Of {wrong} wrong {'prediction' if wrong == 1 else 'predictions'}, most confident first.",
+            False,
+        ),
+        ("Least confident right predictions", f"Of {report.evaluation.correct}, least confident first.", True),
     ]
     return [
         (title, note, some)
@@ -223,15 +256,15 @@ def _groups(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, list[Classi
     accepted = [row for row in rows if row.outcome == "accepted"]
     review = [row for row in rows if row.outcome == "review"]
     groups = [
-        ("Let through, but wrong", "The most confident errors first.", [r for r in accepted if r.correct is False]),
-        ("Waiting for a person", "The least sure first.", review),
-        ("Set aside as broken", "No model has seen them.", [r for r in rows if r.outcome == "quarantined"]),
+        ("Accepted, but wrong", "Most confident first.", [r for r in accepted if r.correct is False]),
+        ("Sent to review", "Least confident first.", review),
+        ("Quarantined", "Not readable as an image; not classified.", [r for r in rows if r.outcome == "quarantined"]),
         (
-            "Gone before they were read",
-            "The object was deleted or replaced.",
+            "Dropped",
+            "Deleted or replaced before they were read.",
             [r for r in rows if r.outcome == "dropped"],
         ),
-        ("Let through", "The least sure first.", [r for r in accepted if r.correct is not False]),
+        ("Accepted", "Least confident first.", [r for r in accepted if r.correct is not False]),
     ]
     return [
         (title, note, sorted(some, key=lambda r: (r.confidence or 0.0) * (-1 if "wrong" in title else 1)))

@@ -35,6 +35,7 @@ def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
     made.filters["percent"] = _percent
     made.filters["interval"] = lambda e: f"{100 * e.low:.1f} to {100 * e.high:.1f}"
     made.filters["decimals"] = _decimals
+    made.filters["threshold"] = lambda threshold: f"{threshold:.4g}"
     made.filters["of_hundred"] = _of_hundred
     made.filters["data_uri"] = _data_uri
     made.filters["middle"] = _middle

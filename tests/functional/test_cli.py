@@ -213,7 +213,7 @@ def test_evaluate_writes_a_page(folder: Path, tiny_model: Path, capsys: pytest.C
     assert main(["evaluate", str(tiny_model), "data", "--html", "out/page.html"]) == 0
     assert "the report is out/page.html" in capsys.readouterr().err
     page = (folder / "out" / "page.html").read_text(encoding="utf-8")
-    for told in ("Most confident errors", "Least confident hits", "batch-transform-packed", "set by hand"):
+    for told in ("Most confident errors", "Least confident right predictions", "batch-transform-packed", "set by hand"):
         assert told in page, told
     assert page.count("data:image/png;base64,") >= 6
     assert "leave --split away" in complaint(

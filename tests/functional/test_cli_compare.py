@@ -59,7 +59,7 @@ def test_the_page_says_it_too(data: Path, tiny_model: Path, contrary: Path, tmp_
     page = tmp_path / "report.html"
     assert main(["evaluate", str(tiny_model), str(data), "--compare", str(contrary), "--html", str(page)]) == 0
     said = page.read_text()
-    assert f"Beside {contrary}: +100.0 points right (+38.3 to +100.0)." in said
+    assert f"Compared with {contrary}: +100.0 points of accuracy (+38.3 to +100.0)." in said
     assert "better beyond chance: 10 images became right" in said
 
 
