@@ -51,6 +51,7 @@ from typing import Literal, cast, get_args
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.limits import BUCKET_NAME
+from scones_ml.wording import share_hint
 
 __all__ = [
     "AwsNames",
@@ -242,7 +243,7 @@ def check_threshold(value: float, name: str) -> float:
         ConfigurationError: out of range, or not a number.
     """
     if not 0.0 < value <= 1.0:
-        raise ConfigurationError(f"{name} is {value:g}: {_THRESHOLD}")
+        raise ConfigurationError(f"{name} is {value:g}: {share_hint(value) or _THRESHOLD}")
     return value
 
 

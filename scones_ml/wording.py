@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["counted", "either", "listed"]
+__all__ = ["counted", "either", "listed", "share_hint"]
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -32,3 +32,8 @@ def listed(names: Iterable[str], last: str = "and") -> str:
 def either(names: Iterable[str]) -> str:
     """``"a, b or c"``."""
     return listed(names, "or")
+
+
+def share_hint(value: float) -> str:
+    """``"did you mean 0.95?"`` for 95 where a share of 1 is asked for; "" for what is no percentage."""
+    return f"did you mean {value / 100:g}?" if 10 <= value <= 100 else ""

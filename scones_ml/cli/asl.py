@@ -17,6 +17,7 @@ from scones_ml.cli import terminal
 from scones_ml.cli.help import Group
 from scones_ml.cli.options import Json, Workspace
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidDefinitionError
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml import asl
@@ -156,7 +157,7 @@ def validate(files: Definitions, json: Json = False) -> None:
         rows = [(name, item.severity, item.path, item.message) for name, items in found.items() for item in items]
         if rows:
             terminal.print_table(("file", "severity", "where", "what"), rows)
-        terminal.say(f"{len(files)} checked, {len(rows)} findings")
+        terminal.say(f"{len(files)} checked, {counted(len(rows), 'finding')}")
     if any(item.severity == "error" for items in found.values() for item in items):
         raise typer.Exit(1)
 

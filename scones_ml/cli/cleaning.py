@@ -11,6 +11,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.errors import ConfigurationError
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml.lifecycle import Takings
@@ -36,7 +37,7 @@ def announce(taken: Sequence[Takings], yes: bool) -> None:
     if yes or all(one.unreviewed == 0 for one in taken):
         return
     known = sum(one.unreviewed or 0 for one in taken)
-    what = f"{_counted(known, 'image')} not reviewed yet" if known else "what waits for a review cannot be read"
+    what = f"{counted(known, 'image')} not reviewed yet" if known else "what waits for a review cannot be read"
     what += " (answers in files of --answers are not looked at)"
     _ask(f"{what}: `scones review` shows what waits; --yes removes it all the same", "remove it all the same?", yes)
 
@@ -66,7 +67,8 @@ def adopt(places: Sequence[Backend], yes: bool) -> None:
     _ask("--adopt marks this as ours to remove: give --yes where nobody can be asked", "is all this ours?", yes)
     for backend in unmarked:
         lifecycle.adopt(backend)
-        terminal.say(f"{backend.ledger.path.parent} bears our marker now; next: scones cleanup")
+        terminal.say(f"{backend.ledger.path.parent} is marked as ours now")
+    terminal.say_next(("cleanup",))
 
 
 def in_words(taken: Sequence[Takings]) -> str:
@@ -77,15 +79,11 @@ def in_words(taken: Sequence[Takings]) -> str:
     kinds: Counter[str] = sum((Counter(one.kinds) for one in taken), Counter())
     images, unreviewed = sum(one.images for one in taken), sum(one.unreviewed or 0 for one in taken)
     outcomes = sum(one.outcomes for one in taken)
-    words = [_counted(count, kind) for kind, count in sorted(kinds.items())]
-    words += [_counted(images, "image")] if images else []
-    words += [_counted(outcomes, "outcome")] if outcomes else []
+    words = [counted(count, kind) for kind, count in sorted(kinds.items())]
+    words += [counted(images, "image")] if images else []
+    words += [counted(outcomes, "outcome")] if outcomes else []
     waiting = f"{unreviewed:,} of them" if unreviewed <= max(images, outcomes) else f"outcomes of {unreviewed:,}"
     return ", ".join([*words, f"{waiting} not reviewed yet"] if unreviewed else words)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _ask(refusal: str, question: str, yes: bool) -> None:

@@ -120,7 +120,7 @@ def package(
     terminal.print_table(("function", "zipped", "unzipped", "folder"), rows, right=("zipped", "unzipped"))
     if not all(item.compiled for item in built):
         terminal.say(f"no python{python} here to compile with: cold starts take about twice as long without bytecode")
-    terminal.say("next: sam deploy --guided --template-file workflows/template.yaml")
+    terminal.say_command("next: ", "sam deploy --guided --template-file workflows/template.yaml")
 
 
 def _model_ms(model: Path) -> float:

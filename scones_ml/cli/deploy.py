@@ -12,6 +12,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
+from scones_ml.cli.invocation import command
 from scones_ml.cli.no_threshold import warn_of_no_threshold
 from scones_ml.cli.options import DryRun, Json, On, TimeToLive, Workspace, names, new_run
 from scones_ml.cli.plans import cost_line, show_plans
@@ -194,12 +195,13 @@ def _only_on_aws(*given: str | int | bool | None) -> None:
 
 def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
     here = f"--no-sign-request --region us-east-1 --endpoint-url {endpoint.url} " if on == "local" else ""
-    terminal.say(
-        f"try: aws {here}sagemaker-runtime invoke-endpoint --endpoint-name {endpoint.name} "
-        "--content-type image/png --body fileb://PHOTO.png /dev/stdout"
+    terminal.say_command(
+        "try: ",
+        f"aws {here}sagemaker-runtime invoke-endpoint --endpoint-name {endpoint.name} "
+        "--content-type image/png --body fileb://IMAGE.png /dev/stdout",
     )
     if on == "local":
-        terminal.say("next: scones run PHOTO.png; scones cleanup")
+        terminal.say_next(("run", "IMAGE.png"), ("cleanup",))
         return
     if isinstance(request.variant, RealTime) and request.variant.instances == 1:
         terminal.say("one machine: with --instances 2 it answers on when one of them, or its data centre, fails")
@@ -212,4 +214,5 @@ def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
         **({"ImageFit": endpoint.fit} if endpoint.fit else {}),
     }
     overrides = " ".join(shlex.quote(f"{key}={value}") for key, value in parameters.items())
-    terminal.say(f"next: sam deploy ... --parameter-overrides {overrides}; scones cleanup --on aws")
+    terminal.say_command("next: ", f"sam deploy ... --parameter-overrides {overrides}")
+    terminal.say_command("      ", command("cleanup", "--on", "aws"))

@@ -13,6 +13,7 @@ import typer
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Json, On, Workspace
+from scones_ml.wording import counted
 
 __all__ = ["doctor"]
 
@@ -40,6 +41,7 @@ def doctor(
             terminal.out.print((f"{check.level:<8}", _STYLES[check.level]), f"{check.name:<{width}}  {check.found}")
             if check.remedy:
                 terminal.out.print(f"        {'':<{width}}  -> {check.remedy}")
-        terminal.say(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['error']} errors")
+        problems = f"{counted(counts['warning'], 'warning')}, {counted(counts['error'], 'error')}"
+        terminal.say(f"{counts['ok']} ok, {problems}")
     if counts["error"]:
         raise typer.Exit(1)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scones_ml.cli import terminal
+from scones_ml.cli.fitting import shortened
 from scones_ml.cli.options import Html, Json, Workspace, on_this_machine
 from scones_ml.errors import ConfigurationError
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import Comparison, Evaluation
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+_CORNER = "true \\ predicted"
+_GAP = 3  # blanks between columns
+_SHORTEST = 5  # columns of a name
+_MATRIX_CLASSES = 6  # of more, a terminal shows the most confused pairs
 _FEW_CLASSES = 4  # of which a terminal shows all figures, and the table of what is taken for what
 _MOST_LINES = 12
 
@@ -46,7 +52,7 @@ def evaluate(
     from scones_ml import lifecycle
 
     if html and split != "test":
-        raise ConfigurationError(f"--html tells of the test split, not of {split}: leave --split away")
+        raise ConfigurationError(f"--html tells of the test split, not of {split}: leave --split out")
     with terminal.progress("evaluate") as progress:
         predictions = lifecycle.predict(model, data, split, progress)
     _warn_of_learned(model, data, split)
@@ -104,7 +110,13 @@ def _write_report(
 
 
 def _show_evaluation(evaluation: Evaluation) -> None:
-    rows = [("accuracy", *terminal.figure(evaluation.accuracy), f"{evaluation.correct} of {evaluation.images} images")]
+    rows = [
+        (
+            "accuracy",
+            *terminal.figure(evaluation.accuracy),
+            f"{evaluation.correct:,} of {counted(evaluation.images, 'image')}",
+        )
+    ]
     if evaluation.at_threshold:
         found = evaluation.at_threshold
         rows.append(("coverage", *terminal.figure(found.coverage), f"accepted at threshold {found.threshold:.4f}"))
@@ -114,19 +126,30 @@ def _show_evaluation(evaluation: Evaluation) -> None:
     rows.append(("calibration error", *terminal.figure(evaluation.calibration_error), "confidence against truth"))
     many = len(evaluation.classes) > _FEW_CLASSES
     for row in () if many else evaluation.per_class:
-        rows.append((f"precision {row.name}", *terminal.figure(row.precision), f"of {row.predicted} called so"))
-        rows.append((f"recall {row.name}", *terminal.figure(row.recall), f"of {row.support} that are"))
+        rows.append(
+            (f"precision {row.name}", *terminal.figure(row.precision), f"of {counted(row.predicted, 'prediction')}")
+        )
+        rows.append((f"recall {row.name}", *terminal.figure(row.recall), f"of {counted(row.support, 'image')}"))
     terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
     terminal.out.print()
     if many:
         _show_classes(evaluation)
+    if len(evaluation.classes) > _MATRIX_CLASSES:
         _show_confusions(evaluation)
-        return
-    confusion = [
-        (f"is {name}", *map(str, counts)) for name, counts in zip(evaluation.classes, evaluation.confusion, strict=True)
+    else:
+        _show_matrix(evaluation)
+
+
+def _show_matrix(evaluation: Evaluation) -> None:
+    """Print the confusion matrix; on a terminal names are shortened to fit."""
+    names = list(evaluation.classes)
+    if columns := terminal.out.columns:
+        room = (columns - len(_CORNER)) // len(names) - _GAP
+        names = [shortened(name, max(room, _SHORTEST)) for name in names]
+    rows = [
+        (name, *(f"{count:,}" for count in counts)) for name, counts in zip(names, evaluation.confusion, strict=True)
     ]
-    columns = ("", *(f"called {name}" for name in evaluation.classes))
-    terminal.print_table(columns, confusion, right=columns[1:])
+    terminal.print_table((_CORNER, *names), rows, right=names)
 
 
 def _show_classes(evaluation: Evaluation) -> None:
@@ -138,7 +161,13 @@ def _show_classes(evaluation: Evaluation) -> None:
     columns = ("class", "images", "recall", "95 % interval", "precision", "95 % interval ")
     terminal.print_table(columns, rows, right=("images", "recall", "precision"))
     if rest := len(evaluation.classes) - len(shown):
-        terminal.out.print((f"the hardest of {len(evaluation.classes):,}; {rest:,} more classes: see --json", "dim"))
+        terminal.out.print(
+            (
+                f"the hardest of {len(evaluation.classes):,}; {counted(rest, 'more class', 'more classes')}: "
+                "see --json",
+                "dim",
+            )
+        )
     terminal.out.print()
 
 
@@ -146,13 +175,13 @@ def _show_confusions(evaluation: Evaluation) -> None:
     """Print the most confused pairs of classes."""
     pairs = evaluation.confused_pairs()
     if not pairs:
-        terminal.out.print("no image is taken for another class")
+        terminal.out.print("no image is predicted as another class")
         return
     supports = {row.name: row.support for row in evaluation.per_class}
     rows = [(pair.truth, pair.answer, f"{pair.images:,} of {supports[pair.truth]:,}") for pair in pairs[:_MOST_LINES]]
-    terminal.print_table(("is", "called", "images"), rows, right=("images",))
+    terminal.print_table(("true class", "predicted", "images"), rows, right=("images",))
     if rest := len(pairs) - len(rows):
-        terminal.out.print((f"the most frequent; {rest:,} more pairs: see --json", "dim"))
+        terminal.out.print((f"the most frequent; {counted(rest, 'more pair')}: see --json", "dim"))
 
 
 def _show_comparison(comparison: Comparison, old: Path | None) -> None:

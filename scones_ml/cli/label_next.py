@@ -12,6 +12,7 @@ from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import EndpointName, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef
@@ -68,9 +69,10 @@ def label_next(
     answered = {answer.image_id for answer in file.read().of(read_card(chosen).labels).current}
     waiting = [image for image in images if image.image_id not in answered]
     if others:
-        terminal.say(f"{others:,} outcomes of models of other classes are left out: --model MODEL takes one model's")
+        outcomes = counted(others, "outcome")
+        terminal.say(f"{outcomes} of models with other classes left out: --model MODEL takes one model's")
     if not waiting:
-        said = f" but {len(images):,} that have an answer" if images else ""
+        said = f" without an answer: {counted(len(images), 'image')} answered" if images else ""
         remedy = "give a folder of images, or s3://BUCKET/PREFIX" if source else "run some with `scones run`"
         raise ConfigurationError(f"there are no images in {source or 'the review queue'}{said}: {remedy}")
     with terminal.progress("look") as progress:
@@ -85,7 +87,7 @@ def label_next(
         return
     rows = [(_name(found.image, source), found.label, f"{found.confidence:.3f}") for found in wanted]
     terminal.print_table(("image", "label", "confidence"), rows, right=("confidence",))
-    terminal.say(f"{len(wanted):,} of {len(waiting):,} images, the most useful first")
+    terminal.say(f"{len(wanted):,} of {counted(len(waiting), 'image')}, the most useful first")
 
 
 def _name(image: ImageRef, source: str | None) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from scones_ml.wording import counted
+
 if TYPE_CHECKING:
     from scones_ml.dataset import Problem, StageResult
 
@@ -28,7 +30,7 @@ def left_out(result: StageResult, folder: Path) -> Iterator[str]:
         kinds[problem.kind].append(problem)
     if kinds:
         count = len(result.problems)
-        yield f"left out: {count:,} image{'s' * (count > 1)}, listed in {folder / 'dataset.json'}"
+        yield f"left out: {counted(count, 'image')}, listed in {folder / 'dataset.json'}"
     for kind in sorted(kinds):
         first, *others = _reasons(kinds[kind])
         yield f"{len(kinds[kind]):>{_DIGITS},}  {kind:<10}  {first}"

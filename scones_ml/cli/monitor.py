@@ -15,6 +15,7 @@ from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import EndpointName, Html, Json, On, Workspace
 from scones_ml.errors import ConfigurationError
 from scones_ml.settings import check_threshold
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,7 +134,7 @@ def monitor(
         if served and needed:
             terminal.say(f"classes and threshold are those of the endpoint {served.name}")
         if facts is None and normal is None:
-            terminal.say("classes go by number, and none waits for a person: --model gives names and threshold")
+            terminal.say("classes are shown by number, without a threshold: --model gives names and threshold")
         elif found.threshold is None:
             terminal.say("the model has no threshold: every image waits for a person")
     if fail_on_drift and found.drift and found.drift.alarm:
@@ -249,25 +250,27 @@ def _moment(text: str, now: datetime) -> datetime:
 def _show(found: Monitoring) -> None:
     rows = [("records", f"{found.records:,}", "", f"{found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC")]
     rows += [
-        (f"said {row.label}", *terminal.figure(row.share), f"{row.count:,} of {found.answered:,} answers")
+        (f"predicted {row.label}", *terminal.figure(row.share), f"{row.count:,} of {counted(found.answered, 'answer')}")
         for row in found.classes
     ]
     low, _, median, _, high = found.confidence
     rows.append(("median confidence", f"{median:.1%}", "", f"nine of ten from {low:.1%} to {high:.1%}"))
     if found.review:
-        note = f"{found.reviews:,} below the threshold of {found.threshold}"
+        note = f"{found.reviews:,} below the threshold of {found.threshold:g}"
         rows.append(("review rate", *terminal.figure(found.review), note))
     if found.unlikes:
         rows.append(("unlike", *terminal.figure(found.unlike), f"{found.unlikes:,} unlike the training images"))
     if found.latency:
-        note = f"95 % within {found.latency.q95:.0f} ms, of {found.latency.count:,} records that say it"
+        note = f"95 % within {found.latency.q95:.0f} ms, of {counted(found.latency.count, 'record')}"
         rows.append(("median latency", f"{found.latency.median:.0f} ms", "", note))
-    for name, estimate in (("right, estimated", found.accuracy), ("right if passed", found.accepted_accuracy)):
+    for name, estimate in (("accuracy, estimated", found.accuracy), ("accuracy if accepted", found.accepted_accuracy)):
         if estimate:
-            note = f"from {estimate.labels:,} calibration labels" if estimate.labels else "the model's own word"
+            note = (
+                f"from {counted(estimate.labels, 'calibration label')}" if estimate.labels else "by its own confidence"
+            )
             rows.append((name, *terminal.figure(estimate.estimate), note))
     if found.joined is not None:
-        rows.append(("objects known", f"{found.joined:,}", "", f"of {found.answered:,} answers"))
+        rows.append(("objects known", f"{found.joined:,}", "", f"of {counted(found.answered, 'answer')}"))
     terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
     _show_drift(found)
     _say_what_is_missing(found)
@@ -275,7 +278,7 @@ def _show(found: Monitoring) -> None:
 
 def _show_drift(found: Monitoring) -> None:
     if found.drift is None:
-        terminal.say("no reference: drift was not looked for; give --reference, or --model and --data")
+        terminal.say("no reference, so no check for drift: give --reference, or --model and --data")
         return
     from scones_ml.monitoring.results import evidence_in_words
 
@@ -305,17 +308,17 @@ def _say_what_is_missing(found: Monitoring) -> None:
         terminal.say(f"right answers are {found.accuracy.caveat}")
     if others := sum(found.other_models.values()):
         terminal.say(
-            f"{others:,} records of another model are left out: --model MODEL looks at one, "
+            f"{counted(others, 'record')} of another model left out: --model MODEL looks at one, "
             "--all at every one of the same classes"
         )
     for reason, count in found.unanswered.items():
-        terminal.say(f"{count:,} records have no usable answer: {reason}")
+        terminal.say(f"{counted(count, 'record')} without a usable answer: {reason}")
     for line in found.skipped_lines[:5]:
         terminal.say(f"skipped {line.file}:{line.line}: {line.reason}")
     if found.skipped > 5:
-        terminal.say(f"skipped {found.skipped - 5:,} more lines")
+        terminal.say(f"skipped {counted(found.skipped - 5, 'more line')}")
     if found.earlier:
-        terminal.say(f"{found.earlier:,} records are older than --since")
+        terminal.say(f"{counted(found.earlier, 'record')} older than --since")
 
 
 def _number(value: float | None) -> str:

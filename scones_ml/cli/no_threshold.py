@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from scones_ml.cli import terminal
@@ -29,13 +30,13 @@ def warn_of_no_threshold(classifier: Endpoint | BuiltInModel | Path, data: str =
         card = read_card(classifier)
         if card.threshold is None:
             terminal.say(f"{classifier} {_ALL}")
-            terminal.say(f"what helps: {what_helps(card, str(classifier), data)}")
+            terminal.say(f"what helps: {what_helps(card, shlex.quote(str(classifier)), shlex.quote(data))}")
         return
     if classifier.threshold is not None:
         return
     if isinstance(classifier, Endpoint):
         terminal.say(f"endpoint {classifier.name} {_ALL}")
-        terminal.say("what helps: scones threshold MODEL DATA for the model that it serves, then deploy it again")
+        terminal.say("what helps: `scones threshold MODEL DATA` for the model that it serves, then deploy it again")
     else:
         terminal.say(f"{classifier.uri} {_ALL}")
         terminal.say("what helps: --threshold with the least confidence to accept")

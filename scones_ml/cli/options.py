@@ -26,6 +26,7 @@ __all__ = [
     "Threads",
     "TimeToLive",
     "Workspace",
+    "Yes",
     "names",
     "new_run",
     "on_this_machine",
@@ -51,6 +52,7 @@ TimeToLive = Annotated[
 Workspace = Annotated[
     Path, typer.Option("--workspace", callback=_folder, help="Folder for models, runs, results and records.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Replace earlier results without asking.")]
 Classes = Annotated[str | None, typer.Option("--classes", help="Class names, comma-separated (default: all).")]
 ImageSize = Annotated[
     int | None,

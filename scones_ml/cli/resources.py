@@ -16,6 +16,7 @@ from scones_ml.cli.context import Backends, backends_of
 from scones_ml.cli.options import DryRun, Json, On, Workspace, span
 from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
 from scones_ml.errors import ConfigurationError, SconesError
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml.lifecycle import RemainingResource
@@ -117,7 +118,7 @@ def _say_what_is_left(left: Sequence[RemainingResource], refused: Sequence[Scone
         reason = leftover.reason or "made again while we cleaned up"
         terminal.out.print(f"{leftover.kind} {leftover.name}{price}: {reason}")
     if left or not refused:  # a place that refuses cannot be counted
-        terminal.out.print(f"{len(left)} resources left")
+        terminal.out.print(f"{counted(len(left), 'resource')} left")
 
 
 def status(

@@ -16,6 +16,7 @@ from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
 from scones_ml.cli.options import Classes, EndpointName, Json, On, Workspace, names
 from scones_ml.errors import ConfigurationError
+from scones_ml.wording import counted, listed
 
 if TYPE_CHECKING:
     from scones_ml.ports import Backend, ObjectStore
@@ -83,7 +84,7 @@ def review(
     if choices is None and asked.needed:
         choices = _told_by(queue, workspace)
         asked.renew(queue.of(choices))
-    where = " and ".join(f"s3://{bucket}/{prefix}" for prefix in prefixes)
+    where = listed(f"s3://{bucket}/{prefix}" for prefix in prefixes)
     _say_what_is_odd(asked)
     done = asked.progress()
     if choices and asked.needed:
@@ -115,7 +116,7 @@ def _login_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError) as exc:
-        raise ConfigurationError("nobody knows who you are: give --reviewer NAME") from exc
+        raise ConfigurationError("your login name is unknown: give --reviewer NAME") from exc
 
 
 def _given_classes(classes: str | None, model: Path | None) -> tuple[str, ...] | None:
@@ -125,7 +126,9 @@ def _given_classes(classes: str | None, model: Path | None) -> tuple[str, ...] |
     if classes is not None:
         given = tuple(dict.fromkeys(names(classes) or ()))
         if len(given) < 2:
-            raise ConfigurationError(f"--classes names {len(given)} class: a review needs at least two")
+            raise ConfigurationError(
+                f"--classes names {counted(len(given), 'class', 'classes')}: a review needs at least two"
+            )
         return given
     return read_card(model).labels if model else None
 
@@ -180,15 +183,15 @@ def _say_what_is_odd(asked: ReviewSession) -> None:
     queue = asked.queue
     if queue.others:
         terminal.say(
-            f"{queue.others:,} outcomes of models of other classes are left out: --model MODEL shows one model's, "
-            "--classes a,b everything"
+            f"{counted(queue.others, 'outcome')} of models with other classes left out: "
+            "--model MODEL shows one model's, --classes a,b everything"
         )
     for line in queue.passed_over[:5]:
-        terminal.say(f"passed over {line}")
+        terminal.say(f"skipped {line}")
     if len(queue.passed_over) > 5:
-        terminal.say(f"passed over {len(queue.passed_over) - 5:,} more")
+        terminal.say(f"skipped {len(queue.passed_over) - 5:,} more")
     if skipped := asked.file.read().skipped:
-        terminal.say(f"{asked.file.path} holds {skipped:,} lines that are no answer: they are passed over")
+        terminal.say(f"{asked.file.path} has {counted(skipped, 'line')} without an answer: skipped")
 
 
 def _sum_up(asked: ReviewSession, json: bool) -> None:
@@ -218,7 +221,7 @@ def _sum_up(asked: ReviewSession, json: bool) -> None:
     if done.conflicts:
         parts.append(f"{done.conflicts:,} in conflict")
     parts.append(f"{done.left:,} left")
-    answers = "1 answer" if given.total() == 1 else f"{given.total():,} answers"
+    answers = counted(given.total(), "answer")
     terminal.out.print(f"{answers} by {asked.reviewer}: {', '.join(parts)}; {asked.file.path}")
     if given:
-        terminal.say(f"next: scones stage DATA EXTENDED --answers {asked.file.path}")
+        terminal.say_next(("stage", "DATA", "EXTENDED", "--answers", asked.file.path))

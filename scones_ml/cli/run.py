@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from scones_ml.cli.plans import show_plans
 from scones_ml.errors import ConfigurationError, InvalidImageError, SconesError
 from scones_ml.ports import Endpoint
 from scones_ml.settings import check_threshold
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml.lifecycle import ImageFile
@@ -66,7 +66,7 @@ def run(
     if threshold is not None:
         check_threshold(threshold, "--threshold")
     if bulk and rate:
-        raise ConfigurationError("--bulk and --rate are two ways to run: give one of them")
+        raise ConfigurationError("--bulk and --rate are mutually exclusive: give one of them")
     length = seconds(duration, "--duration")
     if on == "aws" and (model or endpoint or threshold):
         raise ConfigurationError(
@@ -164,7 +164,7 @@ def _show(backend: Backend, results: Sequence[ImageResult], classifier: Endpoint
     _say_review(counts, backend, classifier)
     failed = next((result for result in results if result.outcome is None and result.execution), None)
     if failed:
-        terminal.say(f"run a failed one again here, with its own history: scones asl redrive {failed.execution}")
+        terminal.say(f"run a failed one again here, with its own history: `scones asl redrive {failed.execution}`")
 
 
 def _reconcile(
@@ -216,10 +216,10 @@ def _show_bulk(backend: Backend, result: BulkResult, model: Path | None) -> None
     terminal.out.print(result.results)
     fresh = result.images - result.finished_before
     if result.outcomes:
-        unlike = f"; {result.unlike:,} are unlike the training images" if result.unlike else ""
+        unlike = f"; {result.unlike:,} unlike the training images" if result.unlike else ""
         terminal.say(f"{_counted(result.outcomes)}{unlike}")
     terminal.say(
-        f"{fresh:,} images in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
+        f"{counted(fresh, 'image')} in {result.seconds:.1f} s, {fresh / result.seconds:,.0f} a second; "
         f"{result.finished_before:,} were finished before"
     )
     _say_review(result.outcomes, backend, model)
@@ -245,7 +245,7 @@ def _as_load(
     reasons = {result.image.s3_key.removeprefix(backend.buckets.uploads): result for result in unsent}
     failed = {key: str(result.reason) for key, result in reasons.items() if result.outcome is None}
     if len(failed) < len(unsent):
-        terminal.say(f"{len(unsent) - len(failed):,} files are left out: run them without --rate to see why")
+        terminal.say(f"{counted(len(unsent) - len(failed), 'file')} left out: run without --rate to see why")
     if failed and not refs:
         raise WorkflowError(failures_in_words(failed, len(failed), len(files)))
     request = LoadRequest(refs, classifier, rate, seconds, threshold, seed)
@@ -269,7 +269,7 @@ def _show_load(report: LoadReport) -> None:
         (f"latency {name}", f"{value:.1f}", "ms from arrival to outcome") for name, value in report.latency_ms.items()
     ]
     terminal.print_table(("figure", "value", ""), rows, right=("value",))
-    terminal.say(f"{report.images:,} images in {report.seconds:.1f} s: {_counted(report.outcomes)}")
+    terminal.say(f"{counted(report.images, 'image')} in {report.seconds:.1f} s: {_counted(report.outcomes)}")
 
 
 def _counted(outcomes: Mapping[str, int]) -> str:
@@ -279,9 +279,9 @@ def _counted(outcomes: Mapping[str, int]) -> str:
 def _say_review(outcomes: Mapping[str, int], backend: Backend, classifier: Endpoint | Path | None) -> None:
     """Print the review command, with the model where no endpoint runs."""
     if outcomes.get("review"):
-        given = f" --model {shlex.quote(str(classifier))}" if isinstance(classifier, Path) else ""
-        on_aws = " --on aws" if backend.place_name != "local" else ""
-        terminal.say(f"next: scones review{given}{on_aws}")
+        given = ("--model", classifier) if isinstance(classifier, Path) else ()
+        on_aws = ("--on", "aws") if backend.place_name != "local" else ()
+        terminal.say_next(("review", *given, *on_aws))
 
 
 def _endpoint(backend: Backend, name: str | None) -> Endpoint:

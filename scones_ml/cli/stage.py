@@ -12,8 +12,10 @@ import typer
 from scones_ml.cli import terminal
 from scones_ml.cli.context import backends_of
 from scones_ml.cli.left_out import ignored, left_out
-from scones_ml.cli.options import Classes, DryRun, ImageSize, Json, Seed, Workspace, names
+from scones_ml.cli.options import Classes, DryRun, ImageSize, Json, Seed, Workspace, Yes, names
 from scones_ml.cli.plans import show_plans
+from scones_ml.cli.replacing import announce_data
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml import dataset
@@ -81,6 +83,7 @@ def stage(
     group_by: GroupBy = None,
     written_as: Format = "folders",
     dry_run: DryRun = False,
+    yes: Yes = False,
     json: Json = False,
     workspace: Workspace = Path(".scones"),
 ) -> None:
@@ -96,6 +99,7 @@ def stage(
     if dry_run:
         show_plans([plan, *([lifecycle.plan_upload(destination, backends.region())] if remote else [])], json)
         return
+    announce_data(folder, yes)
     backend = backends_of(context).backend("local", workspace)
     store = backends.s3_store() if remote or source.startswith("s3://") else None
     synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size or dataset.Synthetic.size)
@@ -137,7 +141,7 @@ def stage(
     if written_as == "recordio":
         place = destination.rstrip("/")
         terminal.say(f"for SageMaker's Image Classification: {place}/train.rec and {place}/validation.rec")
-    terminal.say(f"next: scones train {folder}")
+    terminal.say_next(("train", folder))
 
 
 def _document(result: dataset.StageResult) -> dict[str, object]:
@@ -165,7 +169,7 @@ def _show_staged(result: dataset.StageResult, folder: Path, chosen: bool) -> Non
     terminal.print_table(("class", *counts), rows, right=tuple(counts))
     size = result.dataset.image_size
     suits = "" if chosen else _SUITS.get(size, "")
-    larger = f"; {result.larger:,} images are larger: see --image-size" if result.larger else ""
+    larger = f"; {counted(result.larger, 'image is', 'images are')} larger: see --image-size" if result.larger else ""
     terminal.say(f"a model will see {size} x {size} pixels of each image{suits}{larger}")
     _show_kept_together(result.together)
     for line in left_out(result, folder):
@@ -175,9 +179,10 @@ def _show_staged(result: dataset.StageResult, folder: Path, chosen: bool) -> Non
 def _show_kept_together(together: dataset.KeptTogether) -> None:
     """Print how groups shaped the splits, if there are any."""
     if together.named:
-        terminal.say(f"kept together: {together.named:,} images of {together.named_groups:,} groups, by --group-by")
+        groups = counted(together.named_groups, "group")
+        terminal.say(f"kept together: {counted(together.named, 'image')} of {groups}, by --group-by")
     if together.alike:
-        groups = "1 group" if together.alike_groups == 1 else f"{together.alike_groups:,} groups"
+        groups = counted(together.alike_groups, "group")
         terminal.say(f"kept together: {together.alike:,} images, nearly the same in {groups}")
 
 
@@ -203,7 +208,7 @@ def _checked_labels(backend: Backend, data: dataset.Dataset, seed: int, workspac
     started = time.monotonic()
     with terminal.progress("labels") as progress:
         check = check_labels(backend, data, workspace, seed=seed, progress=progress)
-    terminal.say(f"looked at {check.images:,} labels in {time.monotonic() - started:.0f} s; nothing was changed")
+    terminal.say(f"checked {counted(check.images, 'label')} in {time.monotonic() - started:.0f} s; nothing was changed")
     return check
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from scones_ml.cli.fitting import columns_of, display_width, fitted, wrapped
-from scones_ml.cli.invocation import as_typed, program
+from scones_ml.cli.invocation import as_typed, command
 from scones_ml.ports import Progress, no_progress
 from scones_ml.printable import printable
 
@@ -36,6 +36,7 @@ __all__ = [
     "print_table",
     "progress",
     "say",
+    "say_command",
     "say_next",
     "say_table",
     "steps",
@@ -114,14 +115,24 @@ def say(text: str = "", style: str = "") -> None:
     _err.print((text, style))
 
 
-def say_next(*commands: str) -> None:
+def say_next(*commands: Sequence[object]) -> None:
     """Print the commands that come next on standard error, a line each; none is wrapped, so that it can be copied.
 
     Args:
-        commands: arguments of ``scones`` as a shell reads them, such as ``"status"`` or ``"run PHOTO.jpg"``.
+        commands: arguments of ``scones``, such as ``("run", path)``.
     """
     for number, arguments in enumerate(commands):
-        _err.print_whole("      " if number else "next: ", f"{program()} {arguments}")
+        say_command("      " if number else "next: ", command(*arguments))
+
+
+def say_command(before: str, text: str) -> None:
+    """Print a command on standard error, in a line that is not wrapped.
+
+    Args:
+        before: what stands before it.
+        text: the command as a shell reads it.
+    """
+    _err.print_whole(before, text)
 
 
 def print_json(document: object) -> None:

@@ -106,7 +106,7 @@ def _check(wishes: list[str], cross_fitted: bool) -> None:
     if len(wishes) > 1:
         raise ConfigurationError(f"{wishes[0]} and {wishes[1]} are mutually exclusive")
     if cross_fitted and wishes not in ([], ["--target-precision"]):
-        raise ConfigurationError(f"--cross-fitted promises a precision: leave {wishes[0]} away")
+        raise ConfigurationError(f"--cross-fitted promises a precision: leave {wishes[0]} out")
 
 
 def _pair(text: str) -> tuple[float, float]:
@@ -143,11 +143,11 @@ def _show(model: Path, data: Path, choice: ThresholdChoice, before: float | None
     had = "no threshold" if before is None else f"the threshold {before:g}"
     if written:
         terminal.say(f"{model} had {had}; endpoints and stacks keep theirs until they are deployed again")
-        terminal.say(f"next: scones evaluate {model} {data}; scones deploy {model}")
+        terminal.say_next(("evaluate", model, data), ("deploy", model))
     else:
         terminal.say(f"nothing was written: {model} keeps {had}")
         if choice.attainable_precision:
-            target = f"--target-precision {choice.attainable_precision:g}"
-            terminal.say(f"next: scones threshold {model} {data} {target}")
+            target = f"{choice.attainable_precision:g}"
+            terminal.say_next(("threshold", model, data, "--target-precision", target))
     if choice.threshold is not None:
         terminal.out.print(f"{choice.threshold:g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -164,8 +165,8 @@ def _show(card: ModelCard, model: Path, data: Path | None, json: bool) -> None:
     if card.threshold is None:
         from scones_ml.lifecycle.advice import what_helps
 
-        terminal.say(f"what helps: {what_helps(card, str(model), str(data or 'DATA'))}")
-    terminal.say(f"next: scones evaluate {model} {data or 'DATA'}; scones deploy {model}")
+        terminal.say(f"what helps: {what_helps(card, shlex.quote(str(model)), shlex.quote(str(data or 'DATA')))}")
+    terminal.say_next(("evaluate", model, data or "DATA"), ("deploy", model))
     terminal.out.print(str(model))
 
 

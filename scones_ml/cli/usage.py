@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from scones_ml.cli.invocation import as_typed
-from scones_ml.wording import either, listed
+from scones_ml.wording import either, listed, share_hint
 
 __all__ = ["closest", "usage_line"]
 
@@ -77,17 +77,16 @@ def _invalid(name: str, error: Any) -> tuple[str, str]:
             return f"{name} {given!r} {words}", ""
         if bound := _BOUNDS.get(found.get("type", "")):
             key, words = bound
-            return f"{name} is {given}", _as_share(given, found["ctx"][key]) or f"give {words} {found['ctx'][key]:g}"
+            return f"{name} is {given}", _hint(given, found["ctx"][key]) or f"give {words} {found['ctx'][key]:g}"
     return f"{name}: {_lower(message.rstrip('.'))}", ""
 
 
-def _as_share(given: object, most: float) -> str:
+def _hint(given: object, most: float) -> str:
     """What was meant where percents were given for a share."""
     try:
-        percent = float(str(given))
+        return share_hint(float(str(given))) if 0 < most <= 1 else ""
     except ValueError:
         return ""
-    return f"did you mean {percent / 100:g}?" if most <= 1 < percent <= 100 * most else ""
 
 
 def _lower(text: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SPLITS", "Dataset", "Record", "Split", "count", "dataset_hash", "is_staged", "load", "write"]
+__all__ = ["SPLITS", "Dataset", "Record", "Split", "count", "dataset_hash", "is_staged", "load", "provenance", "write"]
 
 Split = Literal["train", "validation", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -139,6 +139,22 @@ def dataset_hash(classes: Sequence[str], records: Iterable[Record]) -> str:
 def is_staged(root: Path) -> bool:
     """Whether a folder is a data set that ``stage`` wrote."""
     return (root / _CARD).is_file()
+
+
+def provenance(root: Path) -> tuple[str, int] | None:
+    """The source that a data set was staged from, and how many images it holds; None where there is no data set."""
+    if not is_staged(root):
+        return None
+    try:
+        card = strict_json.parse(read_at_most(root / _CARD, _LONGEST_CARD))
+    except (OSError, ValueError):
+        return "", 0
+    if not isinstance(card, dict):
+        return "", 0
+    counts = card.get("counts")
+    splits = [split for split in counts.values() if isinstance(split, dict)] if isinstance(counts, dict) else []
+    images = sum(count for split in splits for count in split.values() if isinstance(count, int))
+    return str(card.get("source", "")), images
 
 
 def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: Mapping[str, object]) -> None:

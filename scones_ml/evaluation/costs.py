@@ -19,6 +19,7 @@ from scones_ml.evaluation.metrics import Acceptance, acceptance
 from scones_ml.evaluation.threshold import ThresholdChoice
 from scones_ml.evaluation.unlike import comparable
 from scones_ml.verdicts import least_threshold
+from scones_ml.wording import share_hint
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -67,7 +68,8 @@ def threshold_for_coverage(probabilities: npt.ArrayLike, labels: npt.ArrayLike, 
         ConfigurationError: the coverage is out of range.
     """
     if not 0.0 < coverage <= 1.0:
-        raise ConfigurationError(f"a coverage of {coverage} is not above 0 and at most 1: 0.8 lets 80 % through")
+        hint = share_hint(coverage) or "give a number above 0 and at most 1, 0.8 lets 80 % through"
+        raise ConfigurationError(f"target_coverage is {coverage:g}: {hint}")
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
     ordered = -np.sort(-comparable(matrix))

@@ -29,6 +29,7 @@ from scones_ml.evaluation.fixed_sequence import candidates, first_powerful, tole
 from scones_ml.evaluation.intervals import binomial_cdf, clopper_pearson_lower
 from scones_ml.evaluation.unlike import unlike_rows
 from scones_ml.verdicts import least_threshold
+from scones_ml.wording import counted, share_hint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,7 +235,8 @@ def choose_threshold_cross_fitted(
 def _check(precision: float, level: float) -> None:
     for name, value in (("target_precision", precision), ("confidence_level", level)):
         if not 0.0 < value < 1.0:
-            raise ConfigurationError(f"{name} is {value}: choose it between 0 and 1, 0.95 is usual")
+            hint = share_hint(value) or "choose it between 0 and 1, 0.95 is usual"
+            raise ConfigurationError(f"{name} is {value:g}: {hint}")
 
 
 def _search(
@@ -286,8 +288,9 @@ def _chosen(
         labels=images,
         labels_needed=None,
         reason=(
-            f"From a confidence of {threshold:.4g} up, {accepted} of {images} labelled images pass and {correct} of "
-            f"them are right; at {_percent(level)} confidence at least {_percent(precision)} of such answers are."
+            f"From a confidence of {threshold:.4g} up, {accepted} of {counted(images, 'labelled image')} pass and "
+            f"{correct} of them are right; at {_percent(level)} confidence at least {_percent(precision)} "
+            "of such answers are."
         ),
     )
 
@@ -314,18 +317,19 @@ def _none(
     promise = f"a precision of {_percent(precision)} at {_percent(level)} confidence"
     if tests := tolerances(len(errors), precision, 1 - level):
         wrong = int(errors[tests[0] - 1])
-        why = f"No threshold promises {promise}: of the {tests[0]} most confident answers {wrong} are wrong"
+        verb = "is" if wrong == 1 else "are"
+        why = f"No threshold promises {promise}: of the {tests[0]} most confident answers {wrong} {verb} wrong"
     else:
-        why = f"{images} labelled images cannot promise {promise}, even if every answer were right"
+        why = f"{counted(images, 'labelled image')} cannot promise {promise}, even if every answer were right"
     if len(errors) < images:
-        why += f", and {images - len(errors)} of {images} images are unlike the training images"
+        why += f", and {images - len(errors)} of {counted(images, 'image')} are unlike the training images"
     advice = []
     if attainable:
         advice.append(
             f"a target of {_percent(attainable)} holds, with {100 * coverage:.0f} % of the images let through"
         )
     if needed:
-        advice.append(f"about {needed - images:,} more images labelled for this choice might be enough")
+        advice.append(f"about {counted(needed - images, 'more image')} labelled for this choice might be enough")
     return ThresholdChoice(
         threshold=None,
         target_precision=precision,

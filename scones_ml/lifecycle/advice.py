@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.lifecycle.figures import figures
+from scones_ml.wording import listed
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import ThresholdChoice
@@ -55,18 +56,18 @@ def _too_weak(card: ModelCard) -> str:
 def _command(choice: ThresholdChoice | None, command: str) -> str:
     if choice and choice.attainable_precision:
         return (
-            f"{command} --target-precision {choice.attainable_precision:g}, which lets "
+            f"`{command} --target-precision {choice.attainable_precision:g}`, which lets "
             f"{choice.attainable_coverage:.0%} through"
         )
     if choice and choice.labels:
-        return f"{command} --target-coverage {_USUAL_COVERAGE:g}, which promises no precision"
-    return command
+        return f"`{command} --target-coverage {_USUAL_COVERAGE:g}`, which promises no precision"
+    return f"`{command}`"
 
 
 def _labels(card: ModelCard, choice: ThresholdChoice | None) -> str:
     if choice is None or not choice.labels:
         return ""
-    weak = " and ".join(_weakest(card))
+    weak = listed(_weakest(card))
     if choice.labels_needed is None:
         return f"label more images to train on{weak and f', of {weak} above all'}"
     # Of new images only the usual share of the data set chooses the threshold.

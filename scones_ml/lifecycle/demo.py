@@ -29,6 +29,7 @@ from scones_ml.lifecycle.features import has_photographs
 from scones_ml.plans import Change, Plan
 from scones_ml.ports import Backend, DeploymentRequest, Endpoint, ImageResult, Progress, TrainingRequest
 from scones_ml.reports.facts import ClassifiedRow
+from scones_ml.wording import counted, listed
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import Evaluation
@@ -182,23 +183,27 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
             with clock.stage("drop"):
                 truth, files = _choose(staged.dataset, request)
                 refs = lifecycle.upload(backend, files)
-                observer.said(f"{len(refs)} files into s3://{backend.buckets.input}, three of them awkward")
+                observer.said(
+                    f"{len(refs)} files into s3://{backend.buckets.input}: test images, a truncated file, one of 12 "
+                    "megapixels, one with blanks in its name"
+                )
             with clock.stage("run") as progress:
                 results = _run(backend, refs, endpoint, progress)
                 observer.said(_summary(results))
         with clock.stage("captures"):
             captured = _captures(endpoint, results)
             observer.said(
-                f"{len(captured)} requests recorded in SageMaker's data-capture format, each joined to its image"
+                f"{counted(len(captured), 'request')} recorded in SageMaker's data-capture format, "
+                "each joined to its image"
             )
         with clock.stage("evaluate") as progress:
             predictions = lifecycle.predict(model, staged.dataset.root, progress=progress)
             evaluation = lifecycle.evaluate(predictions)
-            observer.said(_verdict(evaluation))
+            observer.said(_verdict(evaluation, "" if request.source else "drawn "))
     finally:
         with clock.stage("clean up"):
             left = lifecycle.cleanup(backend)
-            observer.said(f"{len(left)} resources left")
+            observer.said(f"{counted(len(left), 'resource')} left")
     result = DemoResult(staged, card, evaluation, results, truth, captured, left, clock.seconds)
     # After clean-up: the report says what is left.
     with clock.stage("report"), lifecycle.recording(backend, Plan("demo", "local", (_report(request),))):
@@ -248,16 +253,16 @@ def _describe(staged: StageResult) -> str:
     skipped = f"; {len(staged.problems)} left out (see dataset.json)" if staged.problems else ""
     size = staged.dataset.image_size
     larger = f", {staged.larger:,} reduced (--image-size)" if staged.larger else ""
-    return f"{' and '.join(staged.dataset.classes)}: {sizes}; {size} x {size} pixels{larger}{skipped}"
+    return f"{listed(staged.dataset.classes)}: {sizes}; {size} x {size} pixels{larger}{skipped}"
 
 
 def _learned(card: ModelCard, data: Dataset) -> str:
     """What was trained, on how many images."""
     temperature = f"temperature {card.temperature:.2f}"
     if card.recipe == "scratch":
-        return f"{card.epochs} epochs on {len(data.split('train')):,} images, {temperature}"
+        return f"{counted(card.epochs, 'epoch')} on {len(data.split('train')):,} images, {temperature}"
     images = len(data.records) - len(data.split("test"))
-    return f"a head on {card.backbone['name']}, by {images:,} images, {temperature}"
+    return f"a classifier head on {card.backbone['name']}, {images:,} images, {temperature}"
 
 
 def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
@@ -330,7 +335,7 @@ def _write_report(
             stage_seconds=result.seconds,
             notes=(
                 "On this machine: no cost.",
-                f"After clean-up {len(result.remaining)} resources are left.",
+                f"After clean-up: {counted(len(result.remaining), 'resource')} left.",
             ),
         )
     )
@@ -367,9 +372,9 @@ def _summary(results: Sequence[ImageResult]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.most_common())
 
 
-def _verdict(evaluation: Evaluation) -> str:
+def _verdict(evaluation: Evaluation, drawn: str) -> str:
     accuracy = evaluation.accuracy
     return (
-        f"{accuracy.value:.1%} right on {evaluation.images} test images "
+        f"{accuracy.value:.1%} right on {counted(evaluation.images, f'{drawn}test image')} "
         f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})"
     )

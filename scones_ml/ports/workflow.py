@@ -12,6 +12,7 @@ from scones_ml import strict_json
 from scones_ml.ports.deployment import Endpoint
 from scones_ml.ports.progress import Progress, no_progress
 from scones_ml.settings import Fit
+from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml.events import ImageRef, Outcome
@@ -201,7 +202,7 @@ def failures_in_words(failed: Mapping[str, str], count: int, images: int) -> str
         keys.setdefault(reason, []).append(key)
     named = "; ".join(f"{', '.join(those)}: {reason}" for reason, those in keys.items())
     more = f"; and {count - NAMED_FAILURES:,} more" if count > NAMED_FAILURES else ""
-    return f"{count:,} of {images:,} images failed: {named}{more}; the same command tries them again"
+    return f"{count:,} of {counted(images, 'image')} failed: {named}{more}; the same command tries them again"
 
 
 class BulkRunner(Protocol):

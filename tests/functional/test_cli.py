@@ -159,7 +159,7 @@ def test_names_of_any_bytes_are_shown_escaped(photos: Path, capsys: pytest.Captu
     assert "v\\xe9lo\\x1b" in capsys.readouterr().out
     assert main(["stage", "photos", "data", "--json", "--classes", "motorcycle,v\\xe9lo\\x1b"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["motorcycle", "v\\xe9lo\\x1b"]
-    assert "no\\udc80\\nwhere" in complaint(capsys, "stage", "no\\udc80\nwhere", "data")
+    assert "no\\udc80\\nwhere" in complaint(capsys, "stage", "no\\udc80\nwhere", "new")
 
 
 def test_stage_groups(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,8 +168,8 @@ def test_stage_groups(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "kept together: 40 images of 10 groups, by --group-by" in capsys.readouterr().err
     assert main(["stage", "photos", "data", "--group-by", "[0-4]", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kept_together"]["named_groups"] == 5
-    assert "no column and no regular expression" in complaint(capsys, "stage", "photos", "data", "--group-by", "(")
-    assert "nothing to group by" in complaint(capsys, "stage", "photos", "data", "--group-by", "veh")
+    assert "no column and no regular expression" in complaint(capsys, "stage", "photos", "new", "--group-by", "(")
+    assert "nothing to group by" in complaint(capsys, "stage", "photos", "new", "--group-by", "veh")
 
 
 def test_stage_as_recordio(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,7 +216,7 @@ def test_evaluate_writes_a_page(folder: Path, tiny_model: Path, capsys: pytest.C
     for told in ("Most confident errors", "Least confident right predictions", "batch-transform-packed", "set by hand"):
         assert told in page, told
     assert page.count("data:image/png;base64,") >= 6
-    assert "leave --split away" in complaint(
+    assert "leave --split out" in complaint(
         capsys, "evaluate", str(tiny_model), "data", "--split", "validation", "--html", "page.html"
     )
 

@@ -172,7 +172,7 @@ def test_one_failure_keeps_nothing_else(
     assert main(["cleanup"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "endpoint bikes: bikes.log: Permission denied",
-        "1 resources left",
+        "1 resource left",
     ]
     assert not list(folder.rglob("buckets"))
 

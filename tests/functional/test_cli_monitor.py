@@ -85,7 +85,7 @@ def test_without_a_model_classes_go_by_number(
     folder = capture_stream(tmp_path / "captures", tiny_model, 4)
     assert main(["monitor", str(folder)]) == 0
     captured = capsys.readouterr()
-    assert "said class 0" in captured.out
+    assert "predicted class 0" in captured.out
     assert "--model gives names and threshold" in captured.err
     assert main(["monitor", str(folder), "--model", str(tiny_model)]) == 0
     captured = capsys.readouterr()

@@ -200,7 +200,7 @@ def test_a_leftover_is_named_with_its_reason(folder: Path, capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("endpoint bikes: ")
     assert "is not the record of an endpoint" in lines[0]
-    assert lines[1:] == ["1 resources left"]
+    assert lines[1:] == ["1 resource left"]
     assert main(["cleanup", "--json"]) == 1
     (left,) = json.loads(capsys.readouterr().out)["resources_left"]
     assert (left["kind"], left["name"], left["dollars_per_hour"]) == ("endpoint", "bikes", 0.0)

@@ -143,8 +143,8 @@ def test_another_data_set_is_remarked_on(
     [
         (["--costs", "20"], "WRONG,REVIEW"),
         (["--costs", "20,0"], "above 0"),
-        (["--costs", "3,1", "--target-coverage", "0.5"], "give one of them"),
-        (["--cross-fitted", "--costs", "3,1"], "leave --costs away"),
+        (["--costs", "3,1", "--target-coverage", "0.5"], "are mutually exclusive"),
+        (["--cross-fitted", "--costs", "3,1"], "leave --costs out"),
         (["--target-precision", "2"], "between 0 and 1"),
         (["--target-coverage", "0"], "at most 1"),
         (["--confidence", "1"], "between 0 and 1"),
