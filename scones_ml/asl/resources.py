@@ -29,7 +29,10 @@ def resource_function(resources: Mapping[str, Resource], arn: str) -> Resource:
     bare = next((arn.removesuffix(pattern) for pattern in _PATTERNS if arn.endswith(pattern)), arn)
     function = resources.get(arn) or resources.get(bare)
     if function is None:
-        raise ConfigurationError(f"no function for the Resource {arn}: pass resources={{{arn!r}: function}}")
+        raise ConfigurationError(
+            f"no function for the Resource {arn}: give --resource {arn}=module:function, "
+            "or --model MODEL for our own handlers; in Python, the argument resources"
+        )
     return function
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from scones_ml import strict_json
 from scones_ml.bounded import read_at_most
 from scones_ml.cli import terminal
+from scones_ml.cli.context import backends_of
 from scones_ml.cli.help import Group
 from scones_ml.cli.options import Json, Workspace
 from scones_ml.errors import ConfigurationError, ExecutionFailedError, InvalidDefinitionError
@@ -21,9 +23,12 @@ from scones_ml.wording import counted
 
 if TYPE_CHECKING:
     from scones_ml import asl
+    from scones_ml.ports import Backend
 
 __all__ = ["app", "graph", "redrive", "run", "validate"]
 
+_INVOKE = "arn:aws:states:::lambda:invoke"
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _LONGEST_FILE = 200_000_000  # bytes; a definition has one megabyte at most, a history what 25,000 events say
 
 app = typer.Typer(
@@ -70,16 +75,57 @@ Threshold = Annotated[
 ]
 
 
+HandlersModel = Annotated[
+    Path | None, typer.Option("--model", help="Run our own handlers, which classify with this model.")
+]
+ImageFile = Annotated[
+    Path | None,
+    typer.Option("--image", help="Image to upload to the workspace and to pass as the input, with --model."),
+]
+
+
 @app.command()
-def run(definition: Definition, input: Input = "{}", resource: Resources = None, json: Json = False) -> None:  # noqa: A002
+def run(
+    context: typer.Context,
+    definition: Definition,
+    input: Input = "{}",  # noqa: A002
+    resource: Resources = None,
+    model: HandlersModel = None,
+    threshold: Threshold = None,
+    image: ImageFile = None,
+    json: Json = False,
+    workspace: Workspace = Path(".scones"),
+) -> None:
     """Run a state machine on this machine, with Python functions as its Resources."""
     from scones_ml import asl
 
+    if model is None and (image or threshold is not None):
+        raise ConfigurationError("--image and --threshold are for our own handlers: add --model MODEL")
     text = _read(definition)
-    document = _document(input)
     functions = dict(_function(spec) for spec in resource or ())
-    execution = asl.run(text, document, resources=functions, on_event=_show)
+    if model is None:
+        execution = asl.run(text, _document(input), resources=functions, on_event=_show)
+    else:
+        from scones_ml import lifecycle
+        from scones_ml.local import workflow
+
+        classifier = lifecycle.workflow_model(model, threshold)
+        backend = backends_of(context).backend("local", workspace)
+        document = _uploaded(backend, image) if image else _document(input)
+        buckets, output = workspace / "buckets", backend.buckets.output
+        execution = workflow.execute(text, document, buckets, output, classifier, functions, _show)
     _end(execution, json)
+
+
+def _uploaded(backend: Backend, image: Path) -> asl.Json:
+    """The input that names an image, once that is in the workspace's bucket."""
+    from scones_ml import lifecycle
+
+    try:
+        (ref,) = lifecycle.upload(backend, [(image.name, image.read_bytes())])
+    except OSError as exc:
+        raise ConfigurationError(f"--image: {_reason(image, exc)}") from exc
+    return cast("asl.Json", ref.to_event())
 
 
 @app.command()
@@ -142,7 +188,16 @@ def _end(execution: asl.Execution, json: bool) -> None:
     elif execution.status == "SUCCEEDED":
         terminal.print_json(execution.output)
     if execution.status != "SUCCEEDED":
-        raise ExecutionFailedError(execution.error or execution.status, execution.cause or "")
+        raise ExecutionFailedError(execution.error or execution.status, _message(execution.cause or ""))
+
+
+def _message(cause: str) -> str:
+    """A cause in one line: of what Lambda sends the message, without the stack, which ``--json`` prints."""
+    try:
+        sent = strict_json.parse(cause)
+    except ValueError:
+        return cause
+    return str(sent["errorMessage"]) if isinstance(sent, dict) and "errorMessage" in sent else cause
 
 
 @app.command()
@@ -179,6 +234,8 @@ def _read(path: Path) -> str:
 
 def _document(text: str) -> asl.Json:
     source = "--input"
+    if not text.startswith("@") and text.endswith(".json"):
+        raise ConfigurationError(f"--input {text} is the name of a file: give @{text}")
     if text.startswith("@"):
         source = text[1:]
         try:
@@ -219,7 +276,29 @@ def _function(spec: str) -> tuple[str, Callable[[asl.Json], object]]:
         raise ConfigurationError(f"--resource {spec!r}: there is no module {exc.name}") from exc
     except AttributeError as exc:
         raise ConfigurationError(f"--resource {spec!r}: {module} has no function {name}") from exc
-    return arn, cast("Callable[[asl.Json], object]", function)
+    return arn, _as_lambda(arn, name, function) if _is_handler(function) else function
+
+
+def _is_handler(function: Callable[..., object]) -> bool:
+    """Whether a function takes an event and a context, as Lambda's handlers do."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return False
+    return sum(one.default is one.empty and one.kind in _POSITIONAL for one in parameters) == 2
+
+
+def _as_lambda(arn: str, name: str, handler: Callable[..., object]) -> Callable[[asl.Json], object]:
+    """Call a handler as Lambda does; the integration ``lambda:invoke`` wraps its event and its answer."""
+    from scones_ml.local.handlers import LambdaContext
+
+    def invoke(parameters: asl.Json) -> object:
+        if arn.startswith(_INVOKE) and isinstance(parameters, dict):
+            answer = handler(parameters.get("Payload", {}), LambdaContext(name))
+            return {"ExecutedVersion": "$LATEST", "Payload": answer, "StatusCode": 200}
+        return handler(parameters, LambdaContext(name))
+
+    return invoke
 
 
 def _show(event: asl.Event) -> None:

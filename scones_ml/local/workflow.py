@@ -16,7 +16,7 @@ from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import ImageResult, WorkflowModel, WorkflowRequest
 from scones_ml.settings import labels_text, threshold_text
 
-__all__ = ["LocalWorkflowRunner", "handler_environment", "redrive", "variables"]
+__all__ = ["LocalWorkflowRunner", "execute", "handler_environment", "redrive", "variables"]
 
 
 class LocalWorkflowRunner:
@@ -50,6 +50,31 @@ class LocalWorkflowRunner:
             yield ImageResult.of_execution(
                 image, execution.output, error, execution.cause, started - begin, ended - started
             )
+
+
+def execute(
+    definition: asl.Definition,
+    document: asl.Json,
+    buckets: Path,
+    output_bucket: str,
+    model: WorkflowModel,
+    tasks: Mapping[str, asl.Resource] | None = None,
+    on_event: Callable[[asl.Event], None] | None = None,
+) -> asl.Execution:
+    """Run a definition in this process, with the real handlers behind its Lambda functions.
+
+    Args:
+        definition: such as ours; each FunctionName is the name or the placeholder of a handler.
+        document: the input; images are read from the directory store.
+        buckets: folder of the directory store, where outcomes are written, too.
+        output_bucket: that stands for ``${OutputBucketName}``.
+        model: what classifies.
+        tasks: what stands behind Resource ARNs, besides and before ours.
+        on_event: called with each event.
+    """
+    ours = workspace_resources(DirectoryObjectStore(buckets), {"OutputBucketName": output_bucket})
+    with variables(handler_environment(model, buckets)):
+        return asl.run(definition, document, resources=ours | dict(tasks or {}), on_event=on_event)
 
 
 def redrive(

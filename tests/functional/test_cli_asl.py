@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from scones_ml.cli import main
+from scones_ml.dataset.synthetic import draw_png
 
+ROOT = Path(__file__).parents[2]
 ARN = "arn:aws:states:::lambda:invoke"
 MACHINE = {
     "StartAt": "Double",
@@ -45,13 +48,43 @@ def test_input_comes_from_a_file_too(machine: str, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out) == 8
 
 
+def test_our_definition_runs_with_our_handlers(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command of docs/asl.md goes through the states that it shows, and its outcome is in the workspace."""
+    (command,) = re.findall(r"\$ (scones asl run workflows/.*)", (ROOT / "docs" / "asl.md").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "workflows").symlink_to(ROOT / "workflows")
+    (tmp_path / ".scones" / "demo").mkdir(parents=True)
+    (tmp_path / ".scones" / "demo" / "model").symlink_to(tiny_model)
+    (tmp_path / "photo.png").write_bytes(draw_png("bicycle", 0, 0))
+    assert main([*command.split()[1:], "--threshold", "0.1"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert (document["s3_key"], document["outcome"]) == ("photo.png", "accepted")
+    assert captured.err.split() == re.findall(r"^  ([A-Z]\w+)$", (ROOT / "docs" / "asl.md").read_text(), re.MULTILINE)
+    assert len(list((tmp_path / ".scones" / "buckets" / "scones-output").rglob("*.json"))) == 1
+
+
+def test_handlers_are_called_as_lambda_calls_them(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A function of an event and a context gets the payload and a context, and its answer is wrapped as Lambda's is."""
+    Path("my_handler.py").write_text(
+        "def lambda_handler(event, context):\n    return [event, context.function_name, context.aws_request_id != '']\n"
+    )
+    task = {"FunctionName": "any", "Payload.$": "$"}
+    wrapped = {**MACHINE["States"]["Double"], "Parameters": task, "OutputPath": "$.Payload"}  # type: ignore[index]
+    Path(machine).write_text(json.dumps({"StartAt": "A", "States": {"A": wrapped}}))
+    assert main(["asl", "run", machine, "--input", "7", "--resource", f"{ARN}=my_handler:lambda_handler"]) == 0
+    assert json.loads(capsys.readouterr().out) == [7, "lambda_handler", True]
+
+
 def test_a_failed_execution_is_exit_code_1(machine: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The function's error ends the command with its name; --json still prints the whole execution."""
     assert main(["asl", "run", machine, "--json", "--resource", f"{ARN}=my_functions:fail"]) == 1
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert (document["status"], document["error"]) == ("FAILED", "KeyError")
-    assert captured.err.strip().splitlines()[-1].startswith("scones: KeyError: ")
+    assert captured.err.strip().splitlines()[-1] == "scones: KeyError: 'no number'"
     assert document["events"][0]["type"] == "ExecutionStarted"
     assert json.loads(document["events"][0]["executionStartedEventDetails"]["input"]) == {}
 
@@ -117,6 +150,11 @@ def test_validate_lists_problems_with_their_place(
         (["run", "gone.json"], "there is no file gone.json"),
         (["run", "machine.json", "--input", "{"], "--input is not JSON"),
         (["run", "machine.json", "--input", "@gone.json"], "there is no file gone.json"),
+        (
+            ["run", "machine.json", "--input", "latin.json"],
+            "--input latin.json is the name of a file: give @latin.json",
+        ),
+        (["run", "machine.json", "--image", "a.png"], "--image and --threshold are for our own handlers: add --model"),
         (["run", "machine.json", "--input", "[" * 1_000], "--input is nested deeper than 100 levels"),
         (["run", "machine.json", "--input", '{"a": 1, "a": 2}'], "--input names the field 'a' twice"),
         (["run", "machine.json", "--input", "1e999"], "--input holds the number 1e999"),
@@ -126,7 +164,7 @@ def test_validate_lists_problems_with_their_place(
         (["run", "machine.json", "--resource", "nothing"], "ARN=module:function"),
         (["run", "machine.json", "--resource", f"{ARN}=nowhere:f"], "there is no module nowhere"),
         (["run", "machine.json", "--resource", f"{ARN}=my_functions:f"], "has no function f"),
-        (["run", "machine.json"], f"no function for the Resource {ARN}"),
+        (["run", "machine.json"], f"no function for the Resource {ARN}: give --resource {ARN}=module:function"),
         (["graph", "machine.json", "--execution", "machine.json"], "is not what `scones asl run --json` or"),
     ],
 )
