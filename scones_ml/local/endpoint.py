@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import signal
@@ -12,8 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scones_ml.errors import DeploymentError
+from scones_ml.inference.listening import listen
 from scones_ml.inference.model import model_identity, read_card
 from scones_ml.limits import SAGEMAKER_NAME, SAGEMAKER_NAME_CHARACTERS
 from scones_ml.local.earlier_servers import earlier_server_runs, end_earlier_server
@@ -71,6 +74,8 @@ class LocalDeployer:
     ) -> Endpoint:
         """See :meth:`scones_ml.ports.Deployer.deploy`; of two at once under one name the second replaces the first.
 
+        One that is deployed again keeps its port, so that its clients need no new address.
+
         Raises:
             DeploymentError: another command goes on changing or asking the endpoint.
         """
@@ -80,7 +85,7 @@ class LocalDeployer:
                 self._remove(change.name)
                 return None
             try:
-                return self._start(request)
+                return self._start(dataclasses.replace(request, port=request.port or _if_free(earlier)))
             except BaseException:
                 undo = Plan("deploy", "local", (Change("delete", "endpoint", change.name, "did not come up"),))
                 execute(undo, perform, self._ledger, self._run)
@@ -91,6 +96,7 @@ class LocalDeployer:
             raise DeploymentError(f"{self._records} is a link: remove it, or choose another --workspace")
         mark_workspace(self._ledger.path.parent)
         with changing_endpoint(self._records, request.name):
+            earlier = _port_of(read_record(self._record(request.name)))
             (endpoint,) = filter(None, execute(self.plan(request), perform, self._ledger, self._run))
         return endpoint
 
@@ -240,6 +246,23 @@ def _port(child: subprocess.Popen[bytes], log: Path) -> int:
         child.wait()
         raise DeploymentError(_last_words(log, child.returncode))
     return int(json.loads(line)["port"])
+
+
+def _port_of(record: Record | None) -> int:
+    """The port of an endpoint on record; 0 where none is known."""
+    try:
+        return (urlsplit(record.endpoint.url).port or 0) if record else 0
+    except ValueError:  # somebody wrote another address
+        return 0
+
+
+def _if_free(port: int) -> int:
+    """The port, or 0 where somebody else has taken it."""
+    try:
+        listen("127.0.0.1", port).close()
+    except DeploymentError:
+        return 0
+    return port
 
 
 def _confirm(child: subprocess.Popen[bytes]) -> None:

@@ -230,14 +230,37 @@ def test_endpoints_are_found_and_removed(deployer: LocalDeployer, tiny_model: Pa
         urllib.request.urlopen(f"{made.url}/ping", timeout=2)
 
 
-def test_deploying_again_replaces(deployer: LocalDeployer, tiny_model: Path) -> None:
-    """A second deployment under the same name takes the first one's place."""
+def test_deploying_again_replaces(deployer: LocalDeployer, tiny_model: Path, tmp_path: Path) -> None:
+    """A second deployment under the same name takes the first one's place and its port, unless another is given."""
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    card = json.loads((other / "model.json").read_text())
+    (other / "model.json").write_text(json.dumps(card | {"threshold": 0.75}))
     first = deployer.deploy(DeploymentRequest("third", tiny_model))
-    second = deployer.deploy(DeploymentRequest("third", tiny_model))
+    second = deployer.deploy(DeploymentRequest("third", other))
+    assert (second.url, second.threshold) == (first.url, 0.75)
     assert [found for found in deployer.endpoints() if found.name == "third"] == [second]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    third = deployer.deploy(DeploymentRequest("third", tiny_model, port=port))
+    assert third.url.endswith(f":{port}")
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{first.url}/ping", timeout=2)
     deployer.remove("third")
+
+
+def test_a_port_that_somebody_else_took_is_left_to_them(tmp_path: Path, tiny_model: Path) -> None:
+    """Where the port of an endpoint that died is taken by now, the next one under its name gets another."""
+    deployer = LocalBackend(tmp_path).deployer
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        (tmp_path / "endpoints").mkdir()
+        write_record(tmp_path / "endpoints" / "old.json", os.getpid(), Endpoint("old", url, LABELS, 8, 0.5, "captures"))
+        made = deployer.deploy(DeploymentRequest("old", tiny_model))
+        assert made.url != url
+    deployer.remove("old")
 
 
 def test_a_port_in_use_is_named(deployer: LocalDeployer, tiny_model: Path) -> None:
