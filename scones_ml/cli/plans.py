@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scones_ml.cli import terminal
 from scones_ml.cost.prices import HOURS_A_MONTH, price_table
+from scones_ml.displays import dollars
 from scones_ml.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,13 +53,6 @@ def cost_line(per_hour: float | None, place: str) -> str:
     line = f"{dollars(per_hour)} an hour, {dollars(HOURS_A_MONTH * per_hour)} a month"
     as_of = prices_as_of(place)
     return f"{line}; list prices as of {as_of}, requests and storage not counted" if as_of else line
-
-
-def dollars(amount: float | None) -> str:
-    """Dollars with at least cents, and all digits of small amounts: ``"$0.115"``."""
-    if amount is None:
-        return "unknown"
-    return f"${amount:,.2f}" if round(amount, 2) == round(amount, 5) else f"${amount:,.5f}".rstrip("0")
 
 
 def _show(plan: Plan) -> None:

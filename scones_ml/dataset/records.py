@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -51,7 +52,7 @@ class Record:
     group: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A staged data set.
 
@@ -77,6 +78,20 @@ class Dataset:
     extended_from: tuple[str, ...] = ()
     policy: Literal[1, 2] = 1
     larger: int = 0
+
+    def __repr__(self) -> str:
+        size = f"images={len(self.records)}, image_size={self.image_size}"
+        return f"Dataset({str(self.root)!r}, classes={reprlib.repr(self.classes)}, {size})"
+
+    def __str__(self) -> str:
+        from scones_ml.dataset.gallery import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from scones_ml.dataset.gallery import as_html
+
+        return as_html(self)
 
     def split(self, name: Split) -> tuple[Record, ...]:
         """The records of one split, in the manifest's order."""

@@ -24,6 +24,8 @@ from scones_ml.dataset.sources import TEST, Listing, Source, Synthetic, match_na
 from scones_ml.dataset.splits import split_images
 from scones_ml.errors import DatasetError
 from scones_ml.ports import ObjectStore, Progress, no_progress
+from scones_ml.printable import printable
+from scones_ml.wording import counted
 
 __all__ = ["StageResult", "stage"]
 
@@ -51,6 +53,20 @@ class StageResult:
     ignored: int
     ignored_by_kind: Mapping[str, int] = field(default_factory=dict, hash=False)
     together: KeptTogether = field(default_factory=KeptTogether)
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.dataset), *map(printable, self._notes())])
+
+    def _repr_html_(self) -> str:
+        from scones_ml.dataset.gallery import as_html
+
+        return as_html(self.dataset, *self._notes())
+
+    def _notes(self) -> list[str]:
+        if not self.problems:
+            return []
+        first = self.problems[0]
+        return [f"left out: {counted(len(self.problems), 'image')}, {first.name} first: {first.reason}"]
 
 
 def stage(

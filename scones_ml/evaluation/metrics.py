@@ -98,7 +98,7 @@ class Acceptance:
     precision: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """A classifier on labelled images that it has never seen.
 
@@ -134,6 +134,21 @@ class Evaluation:
     aurc: Estimate
     at_threshold: Acceptance | None
     unlike: Estimate
+
+    def __repr__(self) -> str:
+        at = self.at_threshold
+        passes = f", threshold={at.threshold:.4g}, coverage={at.coverage}, precision={at.precision}" if at else ""
+        return f"Evaluation(images={self.images}, accuracy={self.accuracy}{passes})"
+
+    def __str__(self) -> str:
+        from scones_ml.evaluation.summary import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from scones_ml.evaluation.summary import as_html
+
+        return as_html(self)
 
     def to_json(self) -> dict[str, object]:
         """As a JSON document: nested dicts and lists, undefined figures are null."""

@@ -87,7 +87,7 @@ class Doubtful:
     image: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Monitoring:
     """All that was found in a stream of captures.
 
@@ -142,6 +142,20 @@ class Monitoring:
     earlier: int = 0
     unanswered: Mapping[str, int] = field(default_factory=dict)
     other_models: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        drift = "" if self.drift is None else f", drift={self.drift.alarm}"
+        return f"Monitoring(answered={self.answered}, first='{self.first}', last='{self.last}'{drift})"
+
+    def __str__(self) -> str:
+        from scones_ml.monitoring.summary import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from scones_ml.monitoring.summary import as_html
+
+        return as_html(self)
 
     @property
     def answered(self) -> int:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
 from scones_ml.plans.ledger import Entry, Ledger, State
+from scones_ml.wording import counted
 
 __all__ = ["Action", "Change", "Plan", "Run", "execute", "recorded"]
 
@@ -64,6 +65,36 @@ class Plan:
     place: str
     changes: tuple[Change, ...]
     unseen: str = ""
+
+    def __str__(self) -> str:
+        from scones_ml.displays import aligned
+
+        columns, rows, numbers = self._table()
+        return f"{self._title()}\n{aligned([columns, *rows], numbers)}" if rows else self._title()
+
+    def _repr_html_(self) -> str:
+        from scones_ml.displays import escaped, fragment, table
+
+        columns, rows, numbers = self._table()
+        return fragment(f'<p class="title">{escaped(self._title())}</p>', table(columns, rows, numbers) if rows else "")
+
+    def _title(self) -> str:
+        if not self.changes:
+            return f"{self.verb} on {self.place}: nothing to do"
+        return f"{self.verb} on {self.place}: {counted(len(self.changes), 'change')}"
+
+    def _table(self) -> tuple[list[str], list[list[str]], list[int]]:
+        """Columns, rows, and which columns are numbers; on this machine without prices and permissions."""
+        from scones_ml.displays import dollars
+
+        if self.place == "local":
+            rows = [[one.action, one.kind, one.name, one.why] for one in self.changes]
+            return ["change", "what", "name", "why"], rows, []
+        priced = [
+            [one.action, one.kind, one.name, dollars(one.dollars_per_hour), one.permission, one.why]
+            for one in self.changes
+        ]
+        return ["change", "what", "name", "an hour", "permission", "why"], priced, [3]
 
     @property
     def dollars_per_hour(self) -> float | None:

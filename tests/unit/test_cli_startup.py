@@ -16,7 +16,8 @@ from scones_ml.cli.app import VERBS
 
 HEAVY = ["PIL", "boto3", "botocore", "jinja2", "numpy", "onnxruntime", "rich", "scones_ml.asl", "starlette", "torch"]
 # These need the standard library alone.
-LIGHT = {"bounded", "cli", "cost", "errors", "limits", "ports", "printable", "settings", "strict_json", "wording"}
+LIGHT = {"bounded", "cli", "cost", "displays", "errors", "limits", "ports", "printable", "settings", "strict_json"}
+LIGHT |= {"wording"}
 LOADED = """
 import os, sys
 before = set(sys.modules)
