@@ -1,4 +1,7 @@
-"""One model, one image, one answer: what :func:`scones_ml.load_model` returns, for code that needs no workflow."""
+"""One model, one image, one answer: what :func:`scones_ml.load_model` returns, for code that needs no workflow.
+
+Internal: may change without notice; :mod:`scones_ml` exports what is public.
+"""
 
 from __future__ import annotations
 
