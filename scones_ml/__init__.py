@@ -1,11 +1,20 @@
 """Image classification whose confidence can be relied on, on this machine and on AWS.
 
-Everything here is loaded when it is first used, so that importing the package costs nothing::
+The smallest job::
 
     from scones_ml import load_model
 
     model = load_model(".scones/demo/model")
     print(model.predict("photo.jpg"))
+
+The life cycle, whose functions do what the commands of the same names do::
+
+    data = scones_ml.stage("photos", "data")
+    model = scones_ml.train(data)
+    print(scones_ml.evaluate(model, data))
+    print(scones_ml.run("new_photos", model))
+
+Everything here is loaded when it is first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -14,24 +23,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scones_ml.dataset import Dataset, StageResult
+    from scones_ml.evaluation import Evaluation
+    from scones_ml.front_door import RunResults, evaluate, run, stage, train
     from scones_ml.inference.model import ModelCard
     from scones_ml.inference.prediction import Model, Prediction, load_model
+    from scones_ml.ports import ImageResult
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "Dataset",
+    "Evaluation",
+    "ImageResult",
     "Model",
     "ModelCard",
     "Prediction",
+    "RunResults",
+    "StageResult",
     "__version__",
+    "evaluate",
     "load_model",
+    "run",
+    "stage",
+    "train",
 ]
 
 _HOMES = {
+    "Dataset": "dataset",
+    "Evaluation": "evaluation",
+    "ImageResult": "ports",
     "Model": "inference.prediction",
     "ModelCard": "inference.model",
     "Prediction": "inference.prediction",
+    "RunResults": "front_door",
+    "StageResult": "dataset",
+    "evaluate": "front_door",
     "load_model": "inference.prediction",
+    "run": "front_door",
+    "stage": "front_door",
+    "train": "front_door",
 }
 """Modules that define the names above."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from scones_ml.cli.context import backends_of
 from scones_ml.cli.no_threshold import warn_of_no_threshold
 from scones_ml.cli.options import DryRun, EndpointName, Json, On, Seed, TimeToLive, Workspace, new_run, seconds
 from scones_ml.cli.plans import show_plans
-from scones_ml.errors import ConfigurationError, InvalidImageError, SconesError
+from scones_ml.errors import ConfigurationError, SconesError
 from scones_ml.ports import Endpoint
 from scones_ml.settings import check_threshold
 from scones_ml.wording import counted
@@ -294,33 +295,10 @@ def _endpoint(backend: Backend, name: str | None) -> Endpoint:
 
 
 def _files(paths: Sequence[str]) -> list[ImageFile]:
-    """Map keys to files: the file name, or the whole path where names collide."""
     from scones_ml.lifecycle import ImageFile
-    from scones_ml.local.names import key_of
+    from scones_ml.local.files import image_files
 
-    keys = {file.absolute(): key for path in map(Path, paths) for key, file in _found(path)}
-    alike = Counter(keys.values())
-    return [
-        ImageFile(key if alike[key] == 1 else key_of(file.as_posix().lstrip("/")), file) for file, key in keys.items()
-    ]
-
-
-def _found(path: Path) -> Iterator[tuple[str, Path]]:
-    """Files by short name: the file itself, or a folder's files without hidden ones."""
-    from scones_ml.local.names import key_of, name_of
-    from scones_ml.local.workspace import FolderObjectStore
-
-    if path.is_dir():
-        folder = FolderObjectStore(path)
-        files = list(folder.list(folder.bucket))
-        if not files:
-            raise InvalidImageError(f"the folder {path} holds no files")
-        for file in files:
-            yield f"{key_of(path.resolve().name)}/{file.key}", path / name_of(file.key)
-    elif os.path.lexists(path):  # a link that leads to nothing is an outcome, too
-        yield key_of(path.name), path
-    else:
-        raise InvalidImageError(f"there is no file {path}")
+    return [ImageFile(key, file) for key, file in image_files(paths).items()]
 
 
 def _document(result: ImageResult) -> dict[str, object]:

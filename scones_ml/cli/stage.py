@@ -20,7 +20,7 @@ from scones_ml.wording import counted
 if TYPE_CHECKING:
     from scones_ml import dataset
     from scones_ml.lifecycle.label_check import LabelCheck
-    from scones_ml.ports import Backend, ObjectStore
+    from scones_ml.ports import Backend
 
 __all__ = ["stage"]
 
@@ -89,9 +89,8 @@ def stage(
 ) -> None:
     """Stage images as a data set: check, split and hash them."""
     from scones_ml import backends, dataset, lifecycle
-    from scones_ml.dataset.transfer import check_upload
     from scones_ml.events import parse_uri
-    from scones_ml.ports import mark_prefix
+    from scones_ml.lifecycle.staging import source_of, upload_staged
 
     remote = destination.startswith("s3://")
     folder = workspace / "staged" / "/".join(parse_uri(destination)) if remote else Path(destination)
@@ -103,7 +102,7 @@ def stage(
     backend = backends_of(context).backend("local", workspace)
     store = backends.s3_store() if remote or source.startswith("s3://") else None
     synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size or dataset.Synthetic.size)
-    origin = synthetic if source == "synthetic" and not answers else _origin(source, answers, backend.store)
+    origin = synthetic if source == "synthetic" and not answers else source_of(source, answers, backend.store)
     with terminal.progress("stage") as progress, lifecycle.recording(backend, plan):
         result = dataset.stage(
             origin,
@@ -121,11 +120,8 @@ def stage(
         if written_as == "recordio":
             dataset.write_recordio(result.dataset)
     if remote and store:
-        plan = lifecycle.plan_upload(destination, backends.region())
-        check_upload(result.dataset, destination, store)  # cleanup empties what is on record
-        with terminal.progress("upload") as progress, lifecycle.recording(backend, plan):
-            mark_prefix(store, *parse_uri(f"{destination.rstrip('/')}/"))
-            sent = dataset.upload(result.dataset, destination, store, progress)
+        with terminal.progress("upload") as progress:
+            sent = upload_staged(backend, result.dataset, destination, store, backends.region(), progress)
         terminal.say(
             f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there, {sent.removed:,} removed"
         )
@@ -184,19 +180,6 @@ def _show_kept_together(together: dataset.KeptTogether) -> None:
     if together.alike:
         groups = counted(together.alike_groups, "group")
         terminal.say(f"kept together: {together.alike:,} images, nearly the same in {groups}")
-
-
-def _origin(source: str, answers: Path | None, store: ObjectStore) -> str | dataset.Source:
-    """Source description, including the review answers that were added."""
-    from scones_ml import dataset
-    from scones_ml.dataset.annotated import is_annotations
-
-    if answers:
-        return dataset.ExtendedDataset(dataset.load(source), dataset.AnnotatedImages(answers, store))
-    path = Path(source)
-    if path.is_file() and is_annotations(path):
-        return dataset.AnnotatedImages(path, store)
-    return source
 
 
 def _checked_labels(backend: Backend, data: dataset.Dataset, seed: int, workspace: Path) -> LabelCheck:
