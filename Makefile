@@ -4,6 +4,7 @@
 #              make parity-sdk, -training, -serving (needs Java 17) or -recordio alone
 # make reliability   what takes longer than `make test` may (15 minutes): every kind of image with its peak of memory and
 #              time, tests marked `reliability`, such as 50,000 scenarios of events, and every reader fuzzed for 20 s
+# make docs    the documentation as a site, build/docs/index.html; a broken link or an undocumented public name fails
 # make fuzz    readers of foreign files, fed with damaged input; options: SECONDS=600 for each target, TARGET=images, SEED=7
 #
 # Each sets up .venv first (Python 3.11 or newer), and only when something changed.
@@ -16,11 +17,12 @@ BIN := $(VENV)/bin
 LOCAL := $(VENV)/.local-installed
 TRAIN := $(VENV)/.train-installed
 DEV := $(VENV)/.dev-installed
+DOCS := $(VENV)/.docs-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PARITIES := recordio sdk training serving
-SOURCES := scones_ml handlers examples benchmarks tests
+SOURCES := scones_ml handlers examples benchmarks tests $(wildcard docs/*.py)
 
-.PHONY: demo test lint types contract unit reliability fuzz parity $(PARITIES:%=parity-%) format clean
+.PHONY: demo docs test lint types contract unit reliability fuzz parity $(PARITIES:%=parity-%) format clean
 .PRECIOUS: $(VENV)/parity-%/.installed
 
 demo: $(LOCAL) $(if $(filter train,$(EXTRAS)),$(TRAIN))
@@ -40,6 +42,10 @@ contract: $(DEV)
 
 unit: $(DEV)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+docs: $(DOCS)
+	@$(BIN)/python -m sphinx -q -W --keep-going -d build/docs-doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 reliability: $(DEV)
 	@$(BIN)/python benchmarks/image_bounds.py
@@ -81,6 +87,11 @@ $(TRAIN): $(LOCAL)
 
 $(DEV): $(TRAIN)
 	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DOCS): $(LOCAL)
+	@echo "Adding Sphinx (once) ..."
+	@$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@
 
 $(VENV)/parity-%/.installed: tests/parity/%.txt pyproject.toml constraints.txt

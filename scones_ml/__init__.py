@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scones_ml.ports import ImageResult
 
 __version__ = "0.2.0"
+"""The version of this package."""
 
 __all__ = [
     "Dataset",

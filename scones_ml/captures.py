@@ -91,7 +91,7 @@ class Capture:
     custom_attributes: tuple[str, ...] = ()
 
     def probabilities(self, labels: Sequence[str] | None = None) -> tuple[float, ...] | None:
-        """The answer as probabilities, in any form of :mod:`scones_ml.answers`; None when it is in none.
+        """The answer as probabilities, in any form of ``scones_ml.answers``; None when it is in none.
 
         Args:
             labels: class names in the order that is wanted. An answer that names its classes in an order of its own

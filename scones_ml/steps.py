@@ -178,7 +178,7 @@ def filter_low_confidence(image: ClassifiedImage, threshold: float | None) -> Fi
 
     Args:
         image: a classified image.
-        threshold: in (0, 1]; ``confidence >= threshold`` is accepted, see :mod:`scones_ml.verdicts`; None accepts none.
+        threshold: in (0, 1]; ``confidence >= threshold`` is accepted, see ``scones_ml.verdicts``; None accepts none.
     """
     verdict = judge(image.confidence, image.inferences, threshold)
     return FilteredImage(**image.model_dump(), **verdict._asdict())
@@ -269,7 +269,7 @@ def classify_batch(
     threshold: float | None,
     readers: int,
 ) -> tuple[ImageOutcome, ...]:
-    """Read, classify and filter many images; whatever one raises is its own outcome, see :mod:`scones_ml.batches`.
+    """Read, classify and filter many images; whatever one raises is its own outcome, see ``scones_ml.batches``.
 
     Args:
         batch: the objects.

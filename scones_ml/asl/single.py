@@ -89,7 +89,7 @@ test_state.__test__ = False  # type: ignore[attr-defined]  # pytest would take i
 
 def _visited(step: Step, data: dict[str, Json]) -> StateTest:
     data.update(step.flow.before(step.scope))
-    result = step.node.state.execute(step)
+    result = step.node.state._execute(step)
     data.update(step.flow.after(step.scope, result))
     output, variables = step.finish(result)
     return StateTest("SUCCEEDED", output, next_state=step.next, data=data, variables=variables)

@@ -79,7 +79,7 @@ class State:
         """The state as Amazon States Language."""
         return {"Type": self.type, **encode(self)}
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Run the state once and return its result, before the output fields apply."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class Fail(State):
     cause: str | None = None
     cause_path: str | None = None
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """End with the error."""
         raise StateFailed(step.text(self, "error"), step.text(self, "cause"))
 
@@ -120,7 +120,7 @@ class Succeed(_Passing):
 
     type: ClassVar[str] = "Succeed"
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Pass the input on."""
         return step.input
 
@@ -140,7 +140,7 @@ class Choice(_Assigning):
     choices: tuple[ChoiceRule, ...] = field(metadata=part(_rules, lambda rules: [write_rule(rule) for rule in rules]))
     default: str | None = None
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Take the first rule that holds."""
 
         def condition(rule: Condition) -> bool:
@@ -176,7 +176,7 @@ class Wait(_Continuing):
     timestamp: str | None = None
     timestamp_path: str | None = None
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Wait."""
         step.sleep(step.wait_seconds(self))
         return step.input
@@ -197,7 +197,7 @@ class Pass(_Producing):
     type: ClassVar[str] = "Pass"
     result: Json | Unset = UNSET
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Give the result, or the parameters."""
         return step.arguments if self.result is UNSET else self.result
 
@@ -224,7 +224,7 @@ class Task(_Recovering):
     heartbeat_seconds: int | str | None = None
     heartbeat_seconds_path: str | None = None
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Call the function."""
         from scones_ml.asl.task import run_task
 
@@ -240,7 +240,7 @@ class Parallel(_Recovering):
         metadata=part(_branches, lambda branches: [encode(branch) for branch in branches])
     )
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Run the branches."""
         from scones_ml.asl.concurrent import run_parallel
 
@@ -268,7 +268,7 @@ class Map(_Recovering):
     tolerated_failure_percentage_path: str | None = None
     label: str | None = None
 
-    def execute(self, step: Step) -> Json:
+    def _execute(self, step: Step) -> Json:
         """Run the processor for each item."""
         from scones_ml.asl.map_run import run_map
 

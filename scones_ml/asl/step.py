@@ -181,7 +181,7 @@ class Step:
             return self._recover(catcher, failure)
 
     def _work(self) -> tuple[Json, Mapping[str, Json]]:
-        return self.finish(self.node.state.execute(self))
+        return self.finish(self.node.state._execute(self))
 
     def finish(self, result: Json) -> tuple[Json, Mapping[str, Json]]:
         """The output and the variables that a result comes to."""

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+"""A value of JSON."""
 
 
 class Unset(enum.Enum):
@@ -37,6 +38,7 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
+"""A field that is absent."""
 
 
 def _default(value: object) -> object:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["SPLITS", "Dataset", "Record", "Split", "count", "dataset_hash", "is_staged", "load", "provenance", "write"]
 
 Split = Literal["train", "validation", "calibration", "test"]
+"""The name of a split."""
 SPLITS: tuple[Split, ...] = get_args(Split)
+"""Every split: three to choose a model by, and ``test`` to judge it."""
 
 _CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
 _LONGEST_CARD: Final = 128_000_000  # bytes; it names every file that was left out

@@ -117,7 +117,7 @@ class Evaluation:
         aurc: area under the risk-coverage curve: the error rate, averaged over all shares let through; smaller is
             better (Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500).
         at_threshold: what passes the threshold; None without one.
-        unlike: the share of images that are unlike the training images, see :mod:`scones_ml.verdicts`. They pass no
+        unlike: the share of images that are unlike the training images, see ``scones_ml.verdicts``. They pass no
             threshold; their answers count in every other figure but those of calibration.
     """
 

@@ -41,6 +41,7 @@ PLACES: Final = ("accepted", "review", "quarantined")
 """Where outcomes are, ``outcomes/PLACE/IMAGE_ID.json``: a version is in one of them; of two the later counts."""
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
+"""What became of an image."""
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -192,7 +193,7 @@ class FilteredImage(ClassifiedImage):
 
     Attributes:
         threshold: the least confidence that is accepted, in (0, 1]; 1.0 for a model without one.
-        accepted: whether it passes on its own, see :mod:`scones_ml.verdicts`.
+        accepted: whether it passes on its own, see ``scones_ml.verdicts``.
         reason: why it does not, where that is not its confidence: the model has no threshold, or the image is unlike
             the training images.
     """
@@ -219,7 +220,7 @@ class ImageBatch(_Wire):
 
     @property
     def batch_id(self) -> str:
-        """The identity of these object versions: the first 40 hex digits of sha256 over their (key, etag) pairs."""
+        """The identity of these object versions, the first 40 hex digits of sha256 over their (key, etag) pairs."""
         pairs = [[ref.s3_key, ref.etag] for ref in self.images]
         return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:40]
 

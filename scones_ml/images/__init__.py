@@ -18,7 +18,7 @@
 Steps 6 and 7 applied to their own result change nothing, so it does not matter how many of the doors an image passes:
 a file, its staged copy and the payload between two states give the model the same pixels, byte for byte.
 
-That is policy 2. Models of version 0.1 were trained by policy 1 (:mod:`scones_ml.images.first_policy`) and keep it.
+That is policy 2. Models of version 0.1 were trained by policy 1 (``scones_ml.images.first_policy``) and keep it.
 
 Public is what this package exports; its modules are internal and may change without notice.
 """
@@ -96,7 +96,7 @@ class ReducedImage:
 
     @property
     def decoded_digest(self) -> str:
-        """sha256 of the decoded pixels, hex: equal for images that show exactly the same, at any size."""
+        """Hexadecimal sha256 of the decoded pixels, equal for images that show exactly the same, at any size."""
         return hashlib.sha256(repr(self.decoded.size).encode() + self.decoded.tobytes()).hexdigest()
 
 

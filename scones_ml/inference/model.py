@@ -68,7 +68,7 @@ class ModelCard(BaseModel):
     Fields that this version does not know are kept, so that a card which is read and written again loses none.
 
     Attributes:
-        format: of the file that the card is written to, see :mod:`scones_ml.formats`; the newest, whatever was read.
+        format: of the file that the card is written to, see ``scones_ml.formats``; the newest, whatever was read.
         labels: class names in the order of the probabilities.
         input_size: side of the square that the model takes, in pixels.
         policy: of images, by which its training images were read, 1 or 2, see :mod:`scones_ml.images`; 1 where a card
@@ -81,7 +81,7 @@ class ModelCard(BaseModel):
         counts: how many images each split of the data set holds of each class; empty where a card does not say it.
         larger: how many of them were larger than the model sees them.
         trained_on: the splits whose images it has learned from; more than ``train`` when it was cross-fitted, see
-            :mod:`scones_ml.heads.cross_fitting`.
+            ``scones_ml.heads.cross_fitting``.
         dataset_hash: sha256 of the data set, 64 hex digits.
         recipe: ``"head"`` on a pretrained backbone, or ``"scratch"``; every model before there was a choice.
         recipe_reason: why, in a few words.

@@ -36,7 +36,7 @@ class Reference(BaseModel):
     """A split that a model did not learn from, as histograms.
 
     Attributes:
-        format: of the file, see :mod:`scones_ml.formats`.
+        format: of the file, see ``scones_ml.formats``.
         labels: class names in the order of the probabilities.
         threshold: least confidence to accept, in (0, 1]; None when there is none.
         image_size: side of the model's square, in pixels.

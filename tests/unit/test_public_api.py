@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
+import importlib.util
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,6 +23,10 @@ MODULES = sorted(
     ".".join(["scones_ml", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
 )
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
+INTERNAL: dict[str, set[str]] = {}
+"""Pages and examples that still use something internal, each with the internal packages that it uses."""
 CORE = [
     "errors",
     "events",
@@ -59,6 +68,66 @@ def test_the_public_names_load_on_use() -> None:
         assert getattr(scones_ml, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = scones_ml.nothing
+
+
+@pytest.fixture(scope="module")
+def public_api() -> ModuleType:
+    """docs/public_api.py, which lists the public names."""
+    spec = importlib.util.spec_from_file_location("public_api", ROOT / "docs" / "public_api.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["public_api"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_listing_of_the_api_is_current(public_api: ModuleType) -> None:
+    """docs/api.txt has each public name with its signature as the code has it."""
+    held, found = public_api.LISTING.read_text(encoding="utf-8").splitlines(), public_api.listing().splitlines()
+    changes = [line for line in difflib.ndiff(held, found) if line[0] in "-+"]
+    assert changes == [], "the public API has changed; if it is meant to: python docs/public_api.py"
+
+
+def test_every_public_name_is_documented(public_api: ModuleType) -> None:
+    """Each public name, method and property has a docstring."""
+    names = [name for module in public_api.MODULES for name in public_api.names(module)]
+    assert [name.path for name in names if not name.doc.strip()] == []
+
+
+def test_what_is_not_public_says_so(public_api: ModuleType) -> None:
+    """The docstring of each package and module says whether it is public, or what of it is."""
+    tops = [name for name in MODULES if name.count(".") == 1]
+    for name in tops:
+        doc = importlib.import_module(name).__doc__ or ""
+        assert ("\nPublic is what " in doc) == (name in public_api.MODULES), name
+        assert ("\nInternal: may change without notice.\n" in doc) == (name not in public_api.MODULES), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_pages_and_examples_use_public_names(page: Path, public_api: ModuleType) -> None:
+    """Code in the README, in docs and in examples imports public names alone; what does not yet is listed here."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    used = {name for code in ([text] if page.suffix == ".py" else blocks) for name in imported(code)}
+    public = {name.path for module in public_api.MODULES for name in public_api.names(module)} | {*public_api.MODULES}
+    internal = {name.split(".")[1] for name in used - public}
+    assert internal == INTERNAL.get(page.name, set())
+
+
+def imported(code: str) -> Iterator[str]:
+    """What a piece of code takes from the package, by the names that it is exported as."""
+    modules: dict[str, str] = {}
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "scones_ml":
+            for alias in node.names:
+                modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                yield f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owner = modules.get(node.value.id, "")
+            if owner.count(".") == 1 and owner.rpartition(".")[2].islower():
+                yield f"{owner}.{node.attr}"
 
 
 def run(code: str) -> str:
