@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -102,7 +103,7 @@ def _members(owner: type, path: str) -> Iterator[Name]:
         function = getattr(value, "__func__", value)  # of a classmethod or staticmethod
         if isinstance(value, property) or type(value).__name__ == "cached_property":
             getter = value.fget if isinstance(value, property) else value.func
-            result = inspect.get_annotations(getter).get("return", "")
+            result = inspect.get_annotations(getter).get("return", "") if inspect.isfunction(getter) else ""
             yield Name("property", f"{path}.{name}", f": {_plain(result)}", inspect.getdoc(value) or "")
         elif inspect.isfunction(function):
             doc = inspect.getdoc(getattr(owner, name)) or ""
@@ -150,7 +151,7 @@ def _signature(function: object, *, bound: bool = False) -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = "*" * (parameter.kind is parameter.VAR_POSITIONAL) + "**" * (parameter.kind is parameter.VAR_KEYWORD)
     typed = "" if parameter.annotation is parameter.empty else f": {_plain(parameter.annotation)}"
     default = "" if parameter.default is parameter.empty else f" = {_shown(parameter.default)}"
     return f"{stars}{parameter.name}{typed}{default}"
@@ -181,8 +182,9 @@ def _shown(default: object) -> str:
 def _assigned(exporter: ModuleType, name: str, path: str) -> Name:
     """A constant or a type alias, which do not know where they come from: found by their assignment."""
     for module in _sources(exporter.__name__):
-        body = ast.parse(module.read_text(encoding="utf-8")).body
-        for statement, after in zip(body, [*body[1:], None], strict=True):
+        text = module.read_text(encoding="utf-8")
+        body = ast.parse(text).body if f"\n{name}" in text else []
+        for statement, after in zip_longest(body, body[1:]):
             target, annotation = _target(statement)
             if target != name or not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
                 continue

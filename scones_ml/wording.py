@@ -1,4 +1,7 @@
-"""Counts and lists in words, as everything that people read has them."""
+"""Counts and lists in words, as everything that people read has them.
+
+Internal: may change without notice.
+"""
 
 from __future__ import annotations
 

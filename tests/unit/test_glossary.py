@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from scones_ml.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,13 +69,19 @@ def test_pages_use_the_words_of_the_glossary(page: Path) -> None:
     assert found == {}, f"{page.name}: use the words of docs/glossary.md"
 
 
+@cache
+def commands() -> dict[str, Any]:
+    """Every command by its name."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group.commands
+
+
 def exists(name: str) -> bool:
     """Whether a dotted name can be imported, fields of classes among them, or a command has its option."""
     if name.startswith("scones "):
         command, *options = name.split()[1:]
-        group = get_command(importlib.import_module("scones_ml.cli.app").app)
-        assert isinstance(group, TyperGroup)
-        known = group.commands.get(command)
+        known = commands().get(command)
         return known is not None and all(any(option in one.opts for one in known.params) for option in options)
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):
