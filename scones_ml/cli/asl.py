@@ -8,7 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -40,6 +40,17 @@ app = typer.Typer(
 )
 
 Definition = Annotated[Path, typer.Argument(help="State machine definition (JSON file).", show_default=False)]
+Drawn = Annotated[
+    str,
+    typer.Argument(
+        metavar="DEFINITION|NAME", help="State machine definition (JSON file), or the name of one of our workflows."
+    ),
+]
+GraphFormat = Annotated[
+    Literal["mermaid", "svg"] | None,
+    typer.Option("--format", help="Mermaid text or an SVG image (default: mermaid; svg when --output ends in .svg)."),
+]
+Output = Annotated[Path | None, typer.Option("--output", help="File to write (default: standard output).")]
 Definitions = Annotated[list[Path], typer.Argument(help="State machine definitions (JSON files).", show_default=False)]
 Input = Annotated[str, typer.Option("--input", help="Execution input: JSON text, or @FILE.")]
 Resources = Annotated[
@@ -218,11 +229,42 @@ def validate(files: Definitions, json: Json = False) -> None:
 
 
 @app.command()
-def graph(definition: Definition, execution: ExecutionFile = None) -> None:
-    """Draw a state machine as Mermaid text, coloured by an execution's states."""
+def graph(
+    definition: Drawn = "image_classification",
+    format: GraphFormat = None,  # noqa: A002
+    execution: ExecutionFile = None,
+    output: Output = None,
+) -> None:
+    """Draw a state machine as Mermaid text or SVG, coloured by an execution's states."""
     from scones_ml import asl
 
-    typer.echo(asl.mermaid(_read(definition), _history(execution) if execution else None), nl=False)
+    svg = format == "svg" or (format is None and output is not None and output.suffix.lower() == ".svg")
+    draw = asl.svg if svg else asl.mermaid
+    drawing = draw(_machine(definition), _history(execution) if execution else None)
+    if output is None:
+        typer.echo(drawing, nl=False)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(drawing, encoding="utf-8")
+    except OSError as exc:
+        raise ConfigurationError(f"--output: {output} cannot be written: {exc.strerror}") from exc
+    terminal.say(f"the graph is {output}")
+
+
+def _machine(definition: str) -> str:
+    """The text of a definition that is a file, or one of our workflows."""
+    from scones_ml.workflows import WORKFLOWS
+
+    if definition in WORKFLOWS and not Path(definition).exists():
+        return WORKFLOWS[definition]().to_text()
+    try:
+        return _text(Path(definition))
+    except FileNotFoundError as exc:
+        names = ", ".join(WORKFLOWS)
+        raise InvalidDefinitionError(f"{definition} is neither a file nor one of the workflows {names}") from exc
+    except (OSError, ValueError) as exc:
+        raise InvalidDefinitionError(_reason(Path(definition), exc)) from exc
 
 
 def _read(path: Path) -> str:

@@ -59,7 +59,10 @@ def test_recorded_definitions_are_valid(cases: list[Mapping[str, asl.Json]]) -> 
 
 
 def test_every_recorded_machine_can_be_drawn(cases: list[Mapping[str, asl.Json]]) -> None:
-    """Each recorded definition has a flow chart with each of its states."""
+    """Each recorded definition has a flow chart and an image with each of its states."""
     for case in cases:
         chart = asl.mermaid(case["definition"])
-        assert all(f'"{name}"' in chart for name in case["definition"]["States"]), case["id"]
+        image = asl.svg(case["definition"])
+        for name in case["definition"]["States"]:
+            assert f'"{name}"' in chart, case["id"]
+            assert f">{name} (" in image, case["id"]

@@ -99,6 +99,20 @@ def test_the_graph_shows_what_failed(machine: str, capsys: pytest.CaptureFixture
     assert "failed" in drawing.splitlines()[-1]
 
 
+def test_the_graph_is_an_image_or_text(machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file's suffix or --format chooses SVG; without a definition our own workflow is drawn, and others by name."""
+    assert main(["asl", "graph", machine, "--format", "svg"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("<svg ")
+    assert main(["asl", "graph", machine, "--output", "new/graph.svg"]) == 0
+    assert (tmp_path / "new/graph.svg").read_text(encoding="utf-8") == printed
+    assert main(["asl", "graph", "--output", "graph.mmd"]) == 0
+    assert "SerializeImageData" in (tmp_path / "graph.mmd").read_text(encoding="utf-8")
+    assert "new/graph.svg" in (capsys.readouterr()).err
+    assert main(["asl", "graph", "batch_classification"]) == 0
+    assert "ClassifyBatch" in capsys.readouterr().out
+
+
 def test_the_graph_reads_a_history_of_aws(machine: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What `aws stepfunctions get-execution-history` printed colours the states, too."""
     when = "2026-11-23T09:00:00.000000+00:00"
@@ -161,6 +175,8 @@ def test_validate_lists_problems_with_their_place(
         (["run", "/dev/zero"], "/dev/zero is no regular file"),
         (["run", "."], ". cannot be read: Is a directory"),
         (["graph", "machine.json", "--execution", "latin.json"], "latin.json is not a text file in UTF-8"),
+        (["graph", "batch"], "batch is neither a file nor one of the workflows image_classification, batch"),
+        (["graph", "--output", "machine.json/g.svg"], "--output: machine.json/g.svg cannot be written"),
         (["run", "machine.json", "--resource", "nothing"], "ARN=module:function"),
         (["run", "machine.json", "--resource", f"{ARN}=nowhere:f"], "there is no module nowhere"),
         (["run", "machine.json", "--resource", f"{ARN}=my_functions:f"], "has no function f"),

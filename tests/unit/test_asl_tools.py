@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -197,6 +198,7 @@ def test_states_are_coloured_by_their_outcome() -> None:
     assert "class m0 succeeded" in chart
     assert "class m1 failed" in chart
     assert "class m2" not in chart
+    assert re.search(r'm0\["Set<br/>(#lt;1|\d+) ms"\]', chart)
     caught = json.loads(json.dumps(MACHINE))
     caught["States"]["Work"]["Catch"] = [{"ErrorEquals": ["States.ALL"], "Next": "See"}]
     assert "class m1 caught" in asl.mermaid(caught, asl.run(caught, {"n": 1}, resources={ARN: broken}))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scones_ml import asl
+from scones_ml import asl, workflows
 from scones_ml.asl.intrinsics import FUNCTIONS
 from scones_ml.asl.states import STATES
 from scones_ml.testing import StateMachineRunner
@@ -125,10 +125,18 @@ SHOWN: dict[str, Callable[[], bool]] = {
         "did you mean 'A'?" in asl.validate({"StartAt": "a", "States": {"A": {"Type": "Succeed"}}})[0].message
     ),
     "redrive of only the states, branches and items that failed": _redriven,
-    "test of a single state, Mermaid": lambda: (
-        "flowchart" in asl.mermaid({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+    "test of a single state, graphs as SVG and Mermaid": lambda: (
+        asl.test_state({"Type": "Succeed"}, 1).output == 1
+        and "flowchart" in asl.mermaid({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+        and "<svg" in asl.svg({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
     ),
 }
+
+
+def test_the_image_is_the_workflow_as_it_is() -> None:
+    """The image in docs/ is what `scones asl graph --output docs/image_classification.svg` writes today."""
+    image = Path(__file__).parents[2] / "docs" / "image_classification.svg"
+    assert image.read_text(encoding="utf-8") == asl.svg(workflows.image_classification())
 
 
 def _rows() -> dict[str, str]:

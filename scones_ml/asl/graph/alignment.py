@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from scones_ml.asl.graph.layers import Layered
 
 __all__ = ["centres"]
+
+_LITTLE: Final = 20.0
 
 _Layers: TypeAlias = Sequence[Sequence[int]]
 _Edges: TypeAlias = set[tuple[int, int]]
@@ -22,25 +24,34 @@ def centres(graph: Layered, gap: float) -> list[float]:
     """The horizontal centre of each node, `gap` pixels at least between two of a layer; the leftmost edge is at 0."""
     conflicts = _conflicts(graph)
     found: list[list[float]] = []
-    for neighbours, layers in ((graph.upper, graph.layers), (graph.lower, graph.layers[::-1])):
-        kept = _preferred(graph, neighbours)
+    for above, layers in ((True, graph.layers), (False, graph.layers[::-1])):
+        kept = _preferred(graph, above=above)
         for mirrored in (False, True):
             ordered = [layer[::-1] for layer in layers] if mirrored else layers
             roots = _align(ordered, kept, conflicts)
             places = _compact(graph, ordered, roots, gap)
             found.append([-place for place in places] if mirrored else places)
-    return _balance(graph, found)
+    places = _balance(graph, found)
+    _straighten(graph, places, gap)
+    return places
 
 
-def _preferred(graph: Layered, neighbours: _Layers) -> _Layers:
-    """Neighbours to line up with: for a point of a link the points next to it, for a box those on main links."""
+def _preferred(graph: Layered, *, above: bool) -> _Layers:
+    """Neighbours to line up with, so that long links and main ones are straight: others give way to them."""
+    leaving, arriving = {top for top, _ in graph.main}, {bottom for _, bottom in graph.main}
+    points = {node for node in range(graph.real, len(graph.sizes)) if not graph.sizes[node].width}
+    neighbours, beyond = (graph.upper, graph.lower) if above else (graph.lower, graph.upper)
+    passed = {node for node in points if not points.isdisjoint(beyond[node])}
+
+    def gives_way(node: int, other: int) -> bool:
+        top, bottom = (other, node) if above else (node, other)
+        beside = (top < graph.real and top in leaving) or (bottom < graph.real and bottom in arriving)
+        return (beside and (top, bottom) not in graph.main) or (other in passed and node not in points)
+
     kept: list[Sequence[int]] = []
     for node, others in enumerate(neighbours):
-        if node >= graph.real:
-            chosen = [other for other in others if other >= graph.real and not graph.sizes[other].width]
-        else:
-            chosen = [other for other in others if {(node, other), (other, node)} & graph.main]
-        kept.append(chosen or others)
+        chosen = [other for other in others if not gives_way(node, other)]
+        kept.append([other for other in chosen if other in points] or chosen if node in points else chosen)
     return kept
 
 
@@ -112,6 +123,21 @@ def _compact(graph: Layered, layers: _Layers, roots: Sequence[int], gap: float) 
         if room:
             places[block] = max(places[block], min(room))
     return [places[root] for root in roots]
+
+
+def _straighten(graph: Layered, places: list[float], gap: float) -> None:
+    """Move labels and boxes that are only a little aside to right below what leads to them, where there is room."""
+    for layer in graph.layers:
+        for index, node in enumerate(layer):
+            if len(graph.upper[node]) != 1 or (node >= graph.real and not graph.sizes[node].width):
+                continue
+            wish, half = places[graph.upper[node][0]], graph.sizes[node].width / 2 + gap
+            left = places[layer[index - 1]] + graph.sizes[layer[index - 1]].width / 2 + half if index else half - gap
+            right = wish
+            if index + 1 < len(layer):
+                right = places[layer[index + 1]] - graph.sizes[layer[index + 1]].width / 2 - half
+            if abs(wish - places[node]) <= _LITTLE and left <= wish <= right:
+                places[node] = wish
 
 
 def _balance(graph: Layered, found: Sequence[list[float]]) -> list[float]:

@@ -25,6 +25,7 @@ STACK: Final = 8.0
 """How far the sheets behind a Map stand out below and to the right."""
 
 _LONGEST: Final = 250.0
+_LONGEST_ERROR: Final = 150.0  # leaves room for what else the note says
 _NARROWEST: Final = 136.0
 _BESIDE_TEXT: Final = 54.0  # the icon, and the room around it and at the right end
 _BADGE: Final = 24.0
@@ -58,6 +59,6 @@ def _note(state: State, outcome: Outcome | None) -> str:
     words = [summary(state)]
     if outcome is not None:
         if outcome.error and outcome.status in ("failed", "caught"):
-            words = [outcome.error]
+            words = [shorten(printable(outcome.error), _LONGEST_ERROR, NOTE_SIZE)]
         words += facts(outcome)
     return " \u00b7 ".join(words)

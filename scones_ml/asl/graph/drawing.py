@@ -23,6 +23,7 @@ LABEL_SIZE: Final = 11.0
 LINE_HEIGHT: Final = 14.0
 _LONGEST_LABEL: Final = 210.0
 _LABEL_LINES: Final = 4
+_LOOP_LINES: Final = 3  # beside a card, which is not higher
 _LOOP: Final = 34.0
 _PILL: Final = Size(64, 28)
 _DOT: Final = Size(12, 12)
@@ -126,14 +127,14 @@ def _ways(branch: Branch) -> Iterator[_Way]:
             if step.label:
                 way.words.append(printable(step.label))
     for way in ways.values():
-        way.lines = _lines(way.words)
+        way.lines = _lines(way.words, _LOOP_LINES if way.source == way.target else _LABEL_LINES)
     yield from ways.values()
 
 
-def _lines(words: Sequence[str]) -> Sequence[str]:
+def _lines(words: Sequence[str], most: int) -> Sequence[str]:
     if len(words) <= 1:
-        return [line for text in words for line in wrap(text, _LONGEST_LABEL, LABEL_SIZE, _LABEL_LINES)]
-    kept = words if len(words) <= _LABEL_LINES else words[: _LABEL_LINES - 1]
+        return [line for text in words for line in wrap(text, _LONGEST_LABEL, LABEL_SIZE, most)]
+    kept = words if len(words) <= most else words[: most - 1]
     lines = [line for text in kept for line in wrap(text, _LONGEST_LABEL, LABEL_SIZE, 1)]
     return lines if len(kept) == len(words) else [*lines, f"\u2026 {len(words) - len(kept)} more"]
 

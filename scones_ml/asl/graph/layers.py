@@ -123,15 +123,15 @@ def _closing(count: int, links: Sequence[Link], first: int) -> set[int]:
         path, stack = {root}, [(root, iter(leaving[root]))]
         while stack:
             box, rest = stack[-1]
-            step = next(rest, None)
-            if step is None:
+            way = next(rest, None)
+            if way is None:
                 stack.pop()
                 path.discard(box)
                 done.add(box)
                 continue
-            target = links[step].target
+            target = links[way].target
             if target in path:
-                closing.add(step)
+                closing.add(way)
             elif target not in done:
                 path.add(target)
                 stack.append((target, iter(leaving[target])))

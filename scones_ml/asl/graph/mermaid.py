@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from scones_ml.asl.graph.outcomes import Progress, Recorded, StateStatus, progress
+from scones_ml.asl.graph.outcomes import Outcome, Progress, Recorded, StateStatus, progress
 from scones_ml.asl.graph.transitions import inner_machines, transitions
-from scones_ml.asl.graph.wording import item_counts
+from scones_ml.asl.graph.wording import facts
 from scones_ml.asl.machine import Definition, StateMachine
 from scones_ml.asl.parts import Branch
 from scones_ml.asl.states import Choice, Fail, State, Succeed
@@ -32,7 +32,7 @@ def mermaid(definition: Definition, execution: Recorded | None = None) -> str:
     Args:
         definition: the machine.
         execution: what `run` returned, or the JSON of GetExecutionHistory; colours the states: succeeded, caught (an
-            error that a Catch rule took), failed, running or aborted. A Map says how many items it has.
+            error that a Catch rule took), failed, running or aborted, each with its duration and a Map with its items.
 
     Raises:
         InvalidDefinitionError: the definition is not one.
@@ -54,12 +54,15 @@ def _label(name: str) -> str:
     return '"' + "".join(_ENTITIES.get(character, character) for character in printable(name)) + '"'
 
 
-def _shape(identifier: str, name: str, state: State) -> str:
+def _shape(identifier: str, name: str, state: State, outcome: Outcome | None) -> str:
+    words = _label(name)
+    if outcome is not None and facts(outcome):
+        words = f"{words[:-1]}<br/>{_label(', '.join(facts(outcome)))[1:]}"
     if isinstance(state, Choice):
-        return f"{identifier}{{{_label(name)}}}"
+        return f"{identifier}{{{words}}}"
     if isinstance(state, Succeed | Fail):
-        return f"{identifier}([{_label(name)}])"
-    return f"{identifier}[{_label(name)}]"
+        return f"{identifier}([{words}])"
+    return f"{identifier}[{words}]"
 
 
 def _identifiers(branch: Branch, prefix: str) -> Iterator[tuple[str, str]]:
@@ -73,12 +76,10 @@ def _branch(branch: Branch, prefix: str, indent: str, found: Progress | None) ->
     own = {name: f"{prefix}{index}" for index, name in enumerate(branch.states)}
     yield f"{indent}{prefix}start(( )) --> {own.get(branch.start_at, prefix)}"
     for name, state in branch.states.items():
-        yield indent + _shape(own[name], name, state)
-        outcome = found.states.get(name) if found else None
+        yield indent + _shape(own[name], name, state, found.states.get(name) if found else None)
         for number, inner in enumerate(inner_machines(state)):
             inside = f"{own[name]}b{number}_"
-            items = f": {item_counts(outcome.iterations)}" if outcome and outcome.iterations else ""
-            yield f"{indent}subgraph {inside}box [{_label(name + items)}]"
+            yield f"{indent}subgraph {inside}box [{_label(name)}]"
             yield from _branch(inner, inside, indent + "    ", found)
             yield f"{indent}end"
             yield f"{indent}{own[name]} -.-> {inside}start"

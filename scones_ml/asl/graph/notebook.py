@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from xml.sax.saxutils import escape
 
+from scones_ml import strict_json
 from scones_ml.asl.execution import Execution
 from scones_ml.asl.graph.outcomes import Progress, progress
 from scones_ml.asl.graph.svg import render
@@ -34,7 +35,7 @@ def machine_html(machine: StateMachine, found: Progress | None = None) -> str:
 def execution_html(execution: Execution) -> str:
     """Status, duration and error of an execution, and its machine coloured by it."""
     found = progress(execution)
-    took = f" in {duration(found.seconds)}" if found.seconds is not None else ""
+    took = f" in {_text(duration(found.seconds))}" if found.seconds is not None else ""
     colour = _BADGES.get(execution.status, _OTHER_BADGE)
     lines = [
         '<p style="margin:4px 0 8px"><strong style="background:'
@@ -42,7 +43,7 @@ def execution_html(execution: Execution) -> str:
         f" <code>{_text(execution.name)}</code></p>"
     ]
     if execution.error is not None:
-        cause = execution.cause or ""
+        cause = _message(execution.cause or "")
         cut = cause if len(cause) <= _LONGEST_CAUSE else cause[:_LONGEST_CAUSE] + "\u2026"
         lines.append(f'<p style="margin:4px 0 8px"><strong>{_text(execution.error)}</strong> {_text(cut)}</p>')
     if execution.definition is not None:
@@ -50,6 +51,16 @@ def execution_html(execution: Execution) -> str:
         machine = definition if isinstance(definition, StateMachine) else StateMachine.from_json(definition)
         lines.append(machine_html(machine, found))
     return f"<div>{''.join(lines)}</div>\n"
+
+
+def _message(cause: str) -> str:
+    """The message alone, where the cause is the JSON that Lambda makes of an exception."""
+    try:
+        document = strict_json.parse(cause)
+    except ValueError:
+        return cause
+    message = document.get("errorMessage") if isinstance(document, dict) else None
+    return message if isinstance(message, str) else cause
 
 
 def _text(text: str) -> str:

@@ -27,7 +27,7 @@ _ROLES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "inside": ("#f8f9fb", "#dde1e7", "#1a1d23", "#333a44"),
     "name": ("#1b2430", "none", "#eef1f5", "none"),
     "note": ("#566070", "none", "#a8b2c0", "none"),
-    "faint": ("#697383", "none", "#8d97a6", "none"),
+    "faint": ("#5d6673", "none", "#8d97a6", "none"),
     "line": ("none", "#7a8594", "none", "#7f8a99"),
     "quiet": ("none", "#c3c9d1", "none", "#474f5b"),
     "gone": ("none", "#1f7a3a", "none", "#4fc178"),

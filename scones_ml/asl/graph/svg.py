@@ -254,12 +254,12 @@ def _label(label: Label, *, inner: bool) -> Iterator[str]:
         f'<tspan x="{_n(label.x)}" y="{_n(top + 2 + LINE_HEIGHT * (number + 0.76))}">{_text(line)}</tspan>'
         for number, line in enumerate(label.lines)
     )
-    title = f"<title>{_text(label.whole)}</title>"
     role = "label-inside" if inner else "label"
     yield (
+        f"<g><title>{_text(label.whole)}</title>"
         f'<rect {paint(role)} x="{_n(left + 2)}" y="{_n(top + 1)}" width="{_n(label.width - 4)}" '
         f'height="{_n(label.height - 2)}" rx="4"/>'
-        f'<text {paint("note")} font-size="{LABEL_SIZE:g}" text-anchor="middle">{title}{spans}</text>'
+        f'<text {paint("note")} font-size="{LABEL_SIZE:g}" text-anchor="middle">{spans}</text></g>'
     )
 
 
