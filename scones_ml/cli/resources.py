@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -174,7 +175,18 @@ def status(
     if so_far:
         terminal.out.print(f"{dollars(round(so_far, 4))} so far, by this workspace's record, with what is gone by now")
     _say_what_may_be_missed(places)
+    if on == "local":
+        _say_what_was_not_captured(places)
     _say_what_stays(alone)
+
+
+def _say_what_was_not_captured(places: Sequence[Backend]) -> None:
+    """The latest loss of each workspace's captures, and the command that counts all."""
+    from scones_ml import lifecycle
+
+    for backend in places:
+        if loss := next(lifecycle.not_captured(backend), None):
+            terminal.say(f"{loss}; all of them: scones monitor {shlex.quote(backend.captures)}")
 
 
 def _say_what_stays(alone: Sequence[LeftAlone]) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
+from scones_ml.bounded import open_regular, size_of
+from scones_ml.captures import Skipped, parse_captures
 from scones_ml.errors import ConfigurationError, SconesError, TransientServiceError
 from scones_ml.plans import Change, Plan, Resource, adopt_workspace, recorded
 from scones_ml.ports import Backend, Leave, LeftAlone, Progress, Steps, leave_unsaid, no_progress, no_steps
@@ -19,6 +22,7 @@ __all__ = [
     "Takings",
     "adopt",
     "cleanup",
+    "not_captured",
     "plan_cleanup",
     "remaining_resources",
     "resources",
@@ -34,6 +38,9 @@ _RESULTS = ("data set", "model", "report")
 _HOLDING = ("bucket", "object", "objects", "stack")
 """Kinds that may hold what waits for a review."""
 _BUCKET_SLASHES = 3  # s3://bucket/
+_CAPTURES = 200_000_000
+"""Bytes of capture files that are searched for losses: a tenth of a second."""
+_NOT_CAPTURED = b'{"notCaptured"'
 _PATIENCE = 2700.0  # AWS removes no endpoint before its creation or update has ended, which takes many minutes
 """Seconds for which something that is refused for now is tried again."""
 
@@ -313,6 +320,28 @@ def spent(backend: Backend, now: datetime) -> float:
         for resource, deleted in backend.ledger.lifetimes()
         if resource.place == backend.place_name
     )
+
+
+def not_captured(backend: Backend) -> Iterator[str]:
+    """Requests that endpoints of this machine have answered and could not record, in words, the latest first.
+
+    Only the latest capture files are looked at, so that many captures keep nobody waiting; ``scones monitor`` counts
+    all.
+
+    Args:
+        backend: of this machine.
+    """
+    looked = 0
+    for path in sorted(Path(backend.captures).rglob("*.jsonl"), key=lambda path: path.parts[-5:], reverse=True):
+        try:
+            with open_regular(path) as file:
+                looked += size_of(file)
+                if looked > _CAPTURES:
+                    return
+                losses = [line for line in file if line.startswith(_NOT_CAPTURED)]
+        except (OSError, ValueError):
+            continue
+        yield from (one.reason for one in parse_captures(reversed(losses)) if isinstance(one, Skipped))
 
 
 def remaining_resources(

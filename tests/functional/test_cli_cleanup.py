@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scones_ml import dataset, lifecycle
+from scones_ml.captures import CaptureWriter, NotCaptured
 from scones_ml.claims import MARKER, claimed
 from scones_ml.cli import main
 from scones_ml.cli.cleaning import in_words
@@ -153,6 +154,20 @@ def test_a_plan_names_its_workspaces(folder: Path, capsys: pytest.CaptureFixture
         assert [line for line in said.splitlines() if line.startswith("in ")] == ["in .scones:", "in .scones/demo:"][
             : 2 * number
         ]
+
+
+def test_status_tells_of_lost_captures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of requests that were answered and not recorded status shows the latest, and where all are counted."""
+    mark_workspace(Path(".scones"))
+    writer = CaptureWriter(Path(".scones/captures"), "bikes")
+    for hour in (9, 10):
+        time = datetime(2026, 11, 28, hour, tzinfo=UTC)
+        writer.write_not_captured(NotCaptured(hour, time, time, "No space left on device"), time)
+    assert main(["status"]) == 0
+    assert capsys.readouterr().err == (
+        "10 requests were not captured from 2026-11-28T10:00:00Z to 2026-11-28T10:00:00Z: No space left on device; "
+        "all of them: scones monitor .scones/captures\n"
+    )
 
 
 def test_one_failure_keeps_nothing_else(
