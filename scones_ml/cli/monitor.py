@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -18,10 +19,11 @@ from scones_ml.settings import check_threshold
 from scones_ml.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scones_ml.events import ImageRef
     from scones_ml.monitoring import Monitoring, Reference
+    from scones_ml.monitoring.page import ReferenceImage
     from scones_ml.ports import Endpoint
 
 __all__ = ["monitor"]
@@ -66,6 +68,13 @@ Threshold = Annotated[
 FalseAlarms = Annotated[float, typer.Option("--false-alarms", help="Maximum lifetime false-alarm probability.")]
 FailOnDrift = Annotated[bool, typer.Option("--fail-on-drift", help="Exit with code 3 on an alarm.")]
 AllModels = Annotated[bool, typer.Option("--all", help="Include predictions of other models with the same classes.")]
+Answers = Annotated[
+    Path | None,
+    typer.Option(
+        "--answers",
+        help='Review answers, for "none of these" (default: WORKSPACE/reviews/answers.jsonl).',
+    ),
+]
 Objects = Annotated[
     str | None, typer.Option("--objects", help="s3://BUCKET/PREFIX of the images, to map predictions to objects.")
 ]
@@ -85,6 +94,7 @@ def monitor(
     false_alarms: FalseAlarms = 0.01,
     fail_on_drift: FailOnDrift = False,
     objects: Objects = None,
+    answers: Answers = None,
     html: Html = None,
     on: On = "local",
     json: Json = False,
@@ -123,10 +133,12 @@ def monitor(
             objects=_objects(objects) if objects else None,
             model=facts.model if facts else None,
             all_models=all_models,
+            none_of_these=_none_of_these(answers, workspace, normal.labels if normal else facts and facts.labels),
         ),
     )
     if html:
-        _write_page(found, html)
+        then = _reference_images(model, data) if model and data and found.drift and found.drift.alarm else ()
+        _write_page(found, html, then)
     if json:
         terminal.print_json(found.to_json())
     else:
@@ -227,11 +239,35 @@ def _make_reference(model: Path, data: Path) -> Reference:
     )
 
 
-def _write_page(found: Monitoring, path: Path) -> None:
+def _none_of_these(answers: Path | None, workspace: Path, labels: tuple[str, ...] | None) -> Mapping[str, bool] | None:
+    """Reviewed images by their id: whether all who answered say that they show none of the classes."""
+    from scones_ml.review.annotations import NONE_OF_THESE, read_annotations
+
+    path = answers or workspace / "reviews" / "answers.jsonl"
+    if answers is None and not path.exists():
+        return None
+    said = read_annotations(path)
+    verdicts = (said.of(labels) if labels else said).verdicts
+    return {verdict.image_id: verdict.label == NONE_OF_THESE for verdict in verdicts if verdict.label is not None}
+
+
+def _reference_images(model: Path, data: Path) -> list[ReferenceImage]:
+    """Five images of the split that the reference was made of, always the same."""
+    from scones_ml import dataset, lifecycle
+    from scones_ml.inference.model import read_card
+    from scones_ml.monitoring.page import ReferenceImage
+
+    staged = dataset.load(data)
+    records = staged.split(lifecycle.unseen_split(read_card(model)))
+    drawn = random.Random(0).sample(records, min(5, len(records)))  # noqa: S311, examples
+    return [ReferenceImage(one.path, one.class_name, (staged.root / one.path).read_bytes()) for one in drawn]
+
+
+def _write_page(found: Monitoring, path: Path, then: Sequence[ReferenceImage]) -> None:
     from scones_ml.monitoring.page import render_page
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(found, datetime.now(UTC)), encoding="utf-8")
+    path.write_text(render_page(found, datetime.now(UTC), then), encoding="utf-8")
     terminal.say(f"the page is {path}")
 
 
@@ -260,6 +296,9 @@ def _show(found: Monitoring) -> None:
         rows.append(("review rate", *terminal.figure(found.review), note))
     if found.unlikes:
         rows.append(("unlike", *terminal.figure(found.unlike), f"{found.unlikes:,} unlike the training images"))
+    if found.out_of_scope_share:
+        note = f"{found.out_of_scope:,} of {found.reviewed:,} reviewed images show none of the classes"
+        rows.append(("out of scope", *terminal.figure(found.out_of_scope_share), note))
     if found.latency:
         note = f"95 % within {found.latency.q95:.0f} ms, of {counted(found.latency.count, 'record')}"
         rows.append(("median latency", f"{found.latency.median:.0f} ms", "", note))

@@ -322,7 +322,10 @@ def _none(
     else:
         why = f"{counted(images, 'labelled image')} cannot promise {promise}, even if every answer were right"
     if len(errors) < images:
-        why += f", and {images - len(errors)} of {counted(images, 'image')} are unlike the training images"
+        unlike = images - len(errors)
+        why += (
+            f", and {unlike} of {counted(images, 'image')} {'is' if unlike == 1 else 'are'} unlike the training images"
+        )
     advice = []
     if attainable:
         advice.append(

@@ -23,12 +23,12 @@ _Z = 1.959964  # 97.5 % quantile of the normal distribution: two-sided 95 %
 _MOST_STRATA, _IMAGES_A_STRATUM = 5, 40  # finer strata follow confidence more closely, fewer labels in each say less
 
 _WITH_REFERENCE = (
-    "estimated, not measured: it holds while an answer said to be 90 % sure is right as often as it was on the "
-    "calibration split; label a sample to be sure"
+    "estimated, not measured: valid while predictions of 90 % confidence are right as often as on the reference "
+    "images; label a sample to check"
 )
 _WITHOUT_REFERENCE = (
-    "the model's own word, the mean of its confidences, held against no label at all; a reference corrects it by the "
-    "calibration split"
+    "the model's own word, the mean of its confidences, compared with no label; a reference corrects it by labelled "
+    "images"
 )
 
 

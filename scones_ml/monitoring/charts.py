@@ -44,7 +44,7 @@ def scatter(dots: Sequence[Dot], labels: Sequence[str], threshold: float | None)
     below = sum(dot.confidence < (threshold or 0.0) for dot in dots)
     return svg(
         "Confidence over time",
-        f"{len(dots)} answers, {below} of them below the threshold.",
+        f"{len(dots)} predictions, {below} of them below the threshold.",
         _frame(x, y) + marks + threshold_across(y, threshold),
     )
 
@@ -92,8 +92,9 @@ def volume(spans: Sequence[Span]) -> str:
         )
     counts = [(value, f"{value:,.0f}") for value in ticks(0.0, y.high) if value == int(value)]
     return svg(
-        "Answers over time",
-        f"{sum(span.records for span in spans)} answers, {sum(span.below or 0 for span in spans)} below the threshold.",
+        "Predictions over time",
+        f"{sum(span.records for span in spans)} predictions, "
+        f"{sum(span.below or 0 for span in spans)} of them below the threshold.",
         y_axis(y, counts) + x_axis(x, _time_ticks(x.low, x.high), "time, UTC") + "".join(bars),
     )
 
@@ -130,7 +131,7 @@ def _place(x: Axis, span: Span) -> tuple[float, float]:
 def _words(span: Span) -> str:
     below = "" if span.below is None else f", {span.below} below the threshold"
     return (
-        f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}: {span.records} answers{below}, "
+        f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}: {span.records} predictions{below}, "
         f"median confidence {100 * span.quantiles[2]:.1f} %"
     )
 

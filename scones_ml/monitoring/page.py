@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -10,30 +11,44 @@ from scones_ml import images
 from scones_ml.errors import ImageError
 from scones_ml.monitoring import charts
 from scones_ml.monitoring.drift import FigureDrift
-from scones_ml.monitoring.results import Doubtful, Monitoring, evidence_in_words, number_in_words
+from scones_ml.monitoring.results import Monitoring, evidence_in_words, number_in_words
 from scones_ml.reports.page import asset, environment
 
-__all__ = ["render_page"]
+__all__ = ["ReferenceImage", "render_page"]
 
-_THUMBNAIL = images.ImagePolicy(image_size=96)  # pixels: enough to recognise, some kilobytes each
+_THUMBNAIL = images.ImagePolicy(image_size=96)  # pixels a side: enough to recognise, and below 40 KB each
+_MOST_ROWS = 24  # of a table: of many classes those that matter most
 _IN_PERCENT = ("confidence", "share of ")
 
 
 @dataclass(frozen=True)
-class _Thumbnail:
-    """One of the least sure answers with its image."""
+class ReferenceImage:
+    """One image of the data set that drift is measured against.
 
-    row: Doubtful
+    Attributes:
+        key: its name.
+        label: its class.
+        image: the file's bytes.
+    """
+
+    key: str
+    label: str
+    image: bytes
+
+
+@dataclass(frozen=True)
+class _Thumbnail:
     png: bytes | None
     reduced: bool
 
 
-def render_page(found: Monitoring, created: datetime) -> str:
+def render_page(found: Monitoring, created: datetime, reference_images: Sequence[ReferenceImage] = ()) -> str:
     """The page as HTML text, to be written as UTF-8.
 
     Args:
         found: what is shown.
         created: when, as the caller says.
+        reference_images: a few, shown beside recent ones where there is an alarm.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
@@ -41,20 +56,35 @@ def render_page(found: Monitoring, created: datetime) -> str:
     renderer, markup = environment()
     renderer.filters["figure"] = _figure
     renderer.filters["evidence"] = evidence_in_words
+    renderer.filters["thumbnail"] = _thumbnail
     drawings = {
         "scatter": charts.scatter(found.dots, found.labels, found.threshold),
         "bands": charts.bands(found.spans, len(found.labels), found.threshold),
         "volume": charts.volume(found.spans),
     }
+    figures = found.drift.figures if found.drift else ()
+    alarms = [figure for figure in figures if figure.first_alarm]
     template = files("scones_ml.monitoring").joinpath("templates", "monitoring.html.j2").read_text(encoding="utf-8")
     return renderer.from_string(template).render(
         found=found,
         created=created,
         style=markup(asset("report.css")),
         drawings={name: markup(svg) for name, svg in drawings.items()},
-        alarms=[figure for figure in found.drift.figures if figure.first_alarm] if found.drift else [],
-        thumbnails=[_thumbnail(row) for row in found.doubtful],
+        alarms=alarms,
+        then=reference_images if alarms else (),
+        now=found.recent if alarms else (),
+        figures=_most_telling(figures),
+        classes=sorted(found.classes, key=lambda row: -row.count)[:_MOST_ROWS]
+        if len(found.classes) > _MOST_ROWS
+        else found.classes,
     )
+
+
+def _most_telling(figures: Sequence[FigureDrift]) -> list[FigureDrift]:
+    """Every figure in its order; of very many those with the most evidence, alarms among them."""
+    ranked = sorted(figures, key=lambda figure: (figure.first_alarm is None, -figure.evidence / figure.needed))
+    kept = {figure.name for figure in ranked[:_MOST_ROWS]}
+    return [figure for figure in figures if figure.name in kept]
 
 
 def _figure(figure: FigureDrift, value: float | None) -> str:
@@ -63,9 +93,9 @@ def _figure(figure: FigureDrift, value: float | None) -> str:
     return f"{100 * value:.1f}\u00a0%" if figure.name.startswith(_IN_PERCENT) else number_in_words(value)
 
 
-def _thumbnail(row: Doubtful) -> _Thumbnail:
+def _thumbnail(image: bytes) -> _Thumbnail:
     try:
-        made = images.preview(row.image, _THUMBNAIL)
+        made = images.preview(image, _THUMBNAIL)
     except ImageError:
-        return _Thumbnail(row, None, False)
-    return _Thumbnail(row, made.data, max(made.width, made.height) == _THUMBNAIL.image_size)
+        return _Thumbnail(None, False)
+    return _Thumbnail(made.data, max(made.width, made.height) == _THUMBNAIL.image_size)

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from scones_ml.captures import Skipped
-from scones_ml.evaluation.intervals import Estimate
+from scones_ml.evaluation.intervals import Estimate, clopper_pearson
 from scones_ml.monitoring.accuracy import AccuracyEstimate
 from scones_ml.monitoring.drift import Drift, FigureDrift
 from scones_ml.monitoring.timeline import Span
 
-__all__ = ["ClassShare", "Dot", "Doubtful", "Latency", "Monitoring", "evidence_in_words", "number_in_words"]
+__all__ = ["ClassShare", "Dot", "Example", "Latency", "Monitoring", "evidence_in_words", "number_in_words"]
 
 _SHARES = ("q05", "q25", "q50", "q75", "q95")
 
@@ -65,8 +65,8 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Doubtful:
-    """One of the least sure answers.
+class Example:
+    """One captured answer that is shown with its image.
 
     Attributes:
         time: UTC.
@@ -109,7 +109,10 @@ class Monitoring:
         accepted_accuracy: the same among those at or above the threshold; None without them.
         drift: None without a reference.
         dots: an even sample of at most 600 answers.
-        doubtful: the 12 least sure answers.
+        doubtful: the 12 least confident answers.
+        recent: five of the last 1,000 or so, drawn at random; none without a reference.
+        reviewed: how many of the captured images reviewers have answered and agree on; None when nobody asked.
+        out_of_scope: how many of these show none of the classes.
         records: capture records that were of this model, or have no usable answer.
         skipped: lines that are no record.
         skipped_lines: the first 20 of them.
@@ -135,13 +138,16 @@ class Monitoring:
     accepted_accuracy: AccuracyEstimate | None
     drift: Drift | None
     dots: tuple[Dot, ...]
-    doubtful: tuple[Doubtful, ...]
+    doubtful: tuple[Example, ...]
     records: int = 0
     skipped: int = 0
     skipped_lines: tuple[Skipped, ...] = ()
     earlier: int = 0
     unanswered: Mapping[str, int] = field(default_factory=dict)
     other_models: Mapping[str, int] = field(default_factory=dict)
+    recent: tuple[Example, ...] = ()
+    reviewed: int | None = None
+    out_of_scope: int = 0
 
     def __repr__(self) -> str:
         drift = "" if self.drift is None else f", drift={self.drift.alarm}"
@@ -162,6 +168,11 @@ class Monitoring:
         """Records with a usable answer."""
         return sum(row.count for row in self.classes)
 
+    @property
+    def out_of_scope_share(self) -> Estimate | None:
+        """The share of reviewed images that show none of the classes, with its exact 95 % interval."""
+        return clopper_pearson(self.out_of_scope, self.reviewed) if self.reviewed else None
+
     def to_json(self) -> dict[str, object]:
         """One JSON document; the dots and the images stay out of it."""
         return {
@@ -180,6 +191,7 @@ class Monitoring:
             "confidence": dict(zip(_SHARES, self.confidence, strict=True)),
             "review": None if self.review is None else {"count": self.reviews, "rate": self.review.to_json()},
             "unlike": {"count": self.unlikes, "share": self.unlike.to_json()},
+            "out_of_scope": None if self.reviewed is None else _out_of_scope(self),
             "latency_ms": None if self.latency is None else asdict(self.latency),
             "over_time": [_span(span) for span in self.spans],
             "accuracy": _accuracy(self.accuracy),
@@ -190,6 +202,11 @@ class Monitoring:
                 for row in self.doubtful
             ],
         }
+
+
+def _out_of_scope(found: Monitoring) -> dict[str, object]:
+    share = found.out_of_scope_share
+    return {"reviewed": found.reviewed, "count": found.out_of_scope, "share": share.to_json() if share else None}
 
 
 def _span(span: Span) -> dict[str, object]:

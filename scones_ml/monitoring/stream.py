@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from scones_ml.monitoring.grids import CELLS, CONFIDENCE, LATENCY, histogram, qu
 from scones_ml.monitoring.image_figures import measure
 from scones_ml.monitoring.martingale import BLOCK
 from scones_ml.monitoring.reference import Reference
-from scones_ml.monitoring.results import ClassShare, Dot, Doubtful, Latency, Monitoring
+from scones_ml.monitoring.results import ClassShare, Dot, Example, Latency, Monitoring
 from scones_ml.monitoring.timeline import Timeline, moment
 from scones_ml.settings import ImagePolicy
 from scones_ml.verdicts import least_threshold
@@ -35,6 +35,7 @@ _MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20  # whatever the stream's
 _MOST_MODELS, _MOST_OTHERS = 4, 20  # that are counted at once until it is clear which is meant, and told apart
 # all of the first images are measured, then one in twenty: chosen by place, so that drift tests stay exact
 _ALL_OF_FIRST, _ONE_IN = 2000, 20
+_MOST_RECENT, _RECENT_BLOCKS = 5, 4  # examples of now, drawn from the last blocks, as drift's recent figures are
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -51,6 +52,7 @@ class MonitorRequest:
         objects: images by InferenceId, see :func:`scones_ml.captures.objects_by_inference_id`.
         model: whose answers, ``"sha256:..."`` of its graph; None takes the reference's. Records that say another one
             are left out and counted; those that say none, where they are of other classes.
+        none_of_these: reviewed images by InferenceId: whether they show none of the classes.
         all_models: whether other models' answers count as well, where they are of the same classes.
     """
 
@@ -62,6 +64,7 @@ class MonitorRequest:
     objects: Mapping[str, ImageRef] | None = None
     model: str | None = None
     all_models: bool = False
+    none_of_these: Mapping[str, bool] | None = None
 
 
 def monitor(rows: Iterable[Capture | Skipped], request: MonitorRequest) -> Monitoring:
@@ -217,6 +220,9 @@ class _Stream:
         self._latency = np.zeros(CELLS, np.int64)
         self._dots: FloatArray = np.zeros((0, 4))  # sampling key, seconds, confidence, class
         self._random = np.random.default_rng(0)
+        self._drawing = np.random.default_rng(1)
+        self._recent: deque[list[tuple[float, float, Capture, int]]] = deque(maxlen=_RECENT_BLOCKS)
+        self._reviewed: set[str] = set()
         self._doubtful: list[tuple[float, int, Capture, int]] = []
 
     def add(self, capture: Capture, probabilities: tuple[float, ...]) -> None:
@@ -250,10 +256,13 @@ class _Stream:
         self._latency += histogram(LATENCY.cells(np.array(latency, np.float64)))
         if self._request.objects is not None:
             self._joined += sum(capture.inference_id in self._request.objects for capture in captures)
+        reviewed = self._request.none_of_these or {}
+        self._reviewed.update(name for capture in captures if (name := capture.inference_id) and name in reviewed)
         self._keep(captures, seconds, confidence, predicted)
         if self._watch:
             self._watch.add_answers(confidence, predicted, numbers, seconds)
             self._measure(captures, numbers, seconds)
+            self._draw(captures, confidence, predicted)
 
     def _measure(self, captures: list[Capture], numbers: IntArray, seconds: FloatArray) -> None:
         assert self._watch is not None and self._request.reference is not None  # noqa: S101, PT018
@@ -263,6 +272,14 @@ class _Stream:
         policy = ImagePolicy().of_model(reference.image_size, reference.fit)
         figures = measure([captures[place].input.data for place in chosen], policy)
         self._watch.add_images(figures, numbers[chosen], seconds[chosen])
+
+    def _draw(self, captures: list[Capture], confidence: FloatArray, predicted: IntArray) -> None:
+        """Draw examples of this block; of the last blocks' examples the lowest keys are an even sample of them all."""
+        keys = self._drawing.random(len(captures))
+        with_image = [place for place in np.argsort(keys).tolist() if captures[place].input.data]
+        self._recent.append(
+            [(float(keys[i]), float(confidence[i]), captures[i], int(predicted[i])) for i in with_image[:_MOST_RECENT]]
+        )
 
     def _keep(self, captures: list[Capture], seconds: FloatArray, confidence: FloatArray, predicted: IntArray) -> None:
         """Keep an even sample of dots, and the answers that are least sure."""
@@ -314,15 +331,22 @@ class _Stream:
             drift=self._watch.result() if self._watch else None,
             dots=tuple(Dot(s, c, int(p)) for _, s, c, p in self._dots[np.argsort(self._dots[:, 1])].tolist()),
             doubtful=tuple(self._name(capture, label, sure) for sure, _, capture, label in self._doubtful),
+            recent=tuple(self._name(capture, label, sure) for _, sure, capture, label in self._latest()),
+            reviewed=None if self._request.none_of_these is None else len(self._reviewed),
+            out_of_scope=sum((self._request.none_of_these or {})[name] for name in self._reviewed),
         )
+
+    def _latest(self) -> list[tuple[float, float, Capture, int]]:
+        drawn = [example for block in self._recent for example in block]
+        return sorted(drawn, key=lambda example: example[0])[:_MOST_RECENT]
 
     def _latencies(self) -> Latency | None:
         count = int(self._latency.sum())
         return Latency(count, *quantiles(self._latency, LATENCY, (0.5, 0.95, 0.99))) if count else None
 
-    def _name(self, capture: Capture, label: int, confidence: float) -> Doubtful:
+    def _name(self, capture: Capture, label: int, confidence: float) -> Example:
         found = (self._request.objects or {}).get(capture.inference_id or "")
-        return Doubtful(
+        return Example(
             time=capture.inference_time,
             label=self._labels[label],
             confidence=confidence,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,22 @@ def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
         import markupsafe
     except ImportError as exc:
         raise MissingExtraError("Jinja2", "report") from exc
-    made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(asset),
+    )
     made.filters["percent"] = _percent
     made.filters["interval"] = lambda e: f"{100 * e.low:.1f} to {100 * e.high:.1f}"
     made.filters["decimals"] = _decimals
+    made.filters["counted"] = lambda count, noun: f"{count:,} {noun if count == 1 else noun + 's'}"
     made.filters["threshold"] = lambda threshold: f"{threshold:.4g}"
     made.filters["of_hundred"] = _of_hundred
     made.filters["data_uri"] = _data_uri
     made.filters["middle"] = _middle
+    made.filters["unbroken"] = lambda text: re.sub(r"(?<=\d) (?=%)", "\u00a0", text)
     return made, markupsafe.Markup
 
 

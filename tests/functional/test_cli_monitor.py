@@ -14,11 +14,12 @@ from PIL import Image
 from scones_ml import dataset, lifecycle
 from scones_ml.captures import Capture, CaptureWriter, Payload
 from scones_ml.cli import main
-from scones_ml.events import image_id
+from scones_ml.events import ImageRef, image_id
 from scones_ml.inference.model import load_model
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import DeploymentRequest
+from scones_ml.review.annotations import NONE_OF_THESE, Annotation, AnnotationFile
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -121,7 +122,36 @@ def test_drift_is_exit_code_3_when_asked_for(
     (alarm,) = (figure for figure in one["drift"]["figures"] if figure["name"] == "brightness")
     assert 200 < alarm["first_alarm"]["record"] < 400
     assert main(["monitor", folder, "--reference", stored, "--html", str(tmp_path / "pages" / "a.html")]) == 0
-    assert "<h1>Drift: " in (tmp_path / "pages" / "a.html").read_text(encoding="utf-8")
+    page = (tmp_path / "pages" / "a.html").read_text(encoding="utf-8")
+    assert "<h1>Drift: " in page
+    assert page.count("images five") == 1, "a stored reference has no images"
+    assert main(["monitor", folder, *built, "--html", str(tmp_path / "b.html")]) == 0
+    page = (tmp_path / "b.html").read_text(encoding="utf-8")
+    assert page.count("images five") == 2
+    assert page.count('alt="labelled ') == 5
+
+
+def test_none_of_these_is_out_of_scope(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of captured images that reviewers agree on, those that show no class are counted."""
+    folder = str(capture_stream(tmp_path / "captures", tiny_model, 8))
+    file = AnnotationFile(tmp_path / "work" / "reviews" / "answers.jsonl")
+    said = [(0, "ann", NONE_OF_THESE), (1, "ann", "bicycle"), (2, "ann", NONE_OF_THESE), (2, "bob", "bicycle")]
+    for n, reviewer, label in [*said, (99, "ann", NONE_OF_THESE)]:
+        image = ImageRef(s3_bucket="in", s3_key=f"{n}.png", etag="etag")
+        file.append(
+            Annotation(
+                *(f"{n} {reviewer}", NOW, reviewer, image.image_id, image, label, None, "bicycle", 0.6, 0.9),
+            )
+        )
+    arguments = ["monitor", folder, "--model", str(tiny_model), "--workspace", str(tmp_path / "work")]
+    assert main(arguments) == 0
+    assert "1 of 2 reviewed images show none of the classes" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["out_of_scope"]
+    assert (found["reviewed"], found["count"], found["share"]["value"]) == (2, 1, 0.5)
+    assert main(["monitor", folder, "--json", "--workspace", str(tmp_path / "empty")]) == 0
+    assert json.loads(capsys.readouterr().out)["out_of_scope"] is None
+    assert "no answers" in complaint(capsys, folder, "--answers", str(tmp_path / "nowhere.jsonl"))
 
 
 def test_since_leaves_out_what_is_older(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from scones_ml.captures import Capture, Payload, Skipped
 from scones_ml.dataset.synthetic import draw_png
 from scones_ml.events import ImageRef
 from scones_ml.monitoring import MonitorRequest, Reference, make_reference, monitor
-from scones_ml.monitoring.page import render_page
+from scones_ml.monitoring.page import ReferenceImage, render_page
 
 HOSTILE = 'in/"><script>alert(1)</script>{{ 7 * 7 }}.png'
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -38,7 +39,15 @@ def make_image(number: int) -> bytes:
     return draw_png("bicycle", 3, number)
 
 
-def page(reference: Reference | None, *, count: int = 400, lower: float = 0.0, threshold: float | None = 0.9) -> str:
+def page(
+    reference: Reference | None,
+    *,
+    count: int = 400,
+    lower: float = 0.0,
+    threshold: float | None = 0.9,
+    then: Sequence[ReferenceImage] = (),
+    none_of_these: Mapping[str, bool] | None = None,
+) -> str:
     """A week's stream, whose confidence drops in its second half."""
     generator = np.random.default_rng(2)
     ref = ImageRef(s3_bucket="b", s3_key=HOSTILE, etag="e")
@@ -56,9 +65,13 @@ def page(reference: Reference | None, *, count: int = 400, lower: float = 0.0, t
             )
         )
     request = MonitorRequest(
-        labels=("bicycle", "motorcycle"), threshold=threshold, reference=reference, objects={ref.image_id: ref}
+        labels=("bicycle", "motorcycle"),
+        threshold=threshold,
+        reference=reference,
+        objects={ref.image_id: ref},
+        none_of_these=none_of_these,
     )
-    return render_page(monitor(rows, request), NOW)
+    return render_page(monitor(rows, request), NOW, then)
 
 
 def test_the_answer_comes_first(reference: Reference) -> None:
@@ -66,7 +79,40 @@ def test_the_answer_comes_first(reference: Reference) -> None:
     assert re.search(r"<h1>Drift: confidence\b.* changed\.</h1>", page(reference, lower=0.2))
     assert "<h1>No alarm: " in page(reference)
     assert "<h1>About" in page(None)
-    assert "half of them at least" in page(None, threshold=None)
+    assert "half of them with a confidence of at least" in page(None, threshold=None)
+
+
+def test_drift_is_shown_by_images_of_then_and_now(reference: Reference) -> None:
+    """Beside an alarm are five images of the data set and five recent ones; without an alarm there are none."""
+    then = [ReferenceImage(f"train/{n}.png", "bicycle", draw_png("bicycle", 1, n, 600)) for n in range(5)]
+    five = re.compile(r'<ul class="images five">(.*?)</ul>', re.DOTALL)
+    text = page(reference, lower=0.2, then=then)
+    before, now = five.findall(text)
+    assert before.count('alt="labelled bicycle"') == 5
+    assert now.count("<li>") == 5
+    assert all(len(image) < 40_000 for image in re.findall(r'src="([^"]*)"', before + now))
+    (now,) = five.findall(alone := page(reference, lower=0.2))
+    assert "To see reference images beside them" in alone
+    assert not five.findall(page(reference, then=then))
+
+
+def test_images_that_reviewers_find_out_of_scope_are_counted() -> None:
+    """The page says how many reviewed images of the stream show none of the classes, and nothing if nobody asked."""
+    ref = ImageRef(s3_bucket="b", s3_key=HOSTILE, etag="e")
+    said = "Of 1 image that reviewers have labelled, 1 shows none of the classes (100.0"
+    assert said in page(None, none_of_these={ref.image_id: True, "of another stream": True})
+    assert "none of the classes" not in page(None, none_of_these={"of another stream": True})
+    assert "none of the classes" not in page(None)
+
+
+def test_of_many_classes_tables_show_what_matters() -> None:
+    """A model of 300 classes has tables of 24 rows, which say of how many."""
+    labels = tuple(f"class {number}" for number in range(300))
+    answer = Payload("application/json", json.dumps([0.402, *[0.002] * 299]).encode())
+    rows = [Capture(str(n), NOW, Payload("image/png", b"no image"), answer) for n in range(20)]
+    text = render_page(monitor(rows, MonitorRequest(labels=labels)), NOW)
+    assert "The 24 most frequent of 300" in text
+    assert text.count('<th scope="row"') == 24
 
 
 def test_what_strangers_wrote_is_text() -> None:
@@ -81,7 +127,7 @@ def test_nothing_is_loaded_from_elsewhere(reference: Reference) -> None:
     """No address but data URIs, no script at all, and a policy that allows none."""
     text = page(reference)
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
-    assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", text)
 
 
 def test_every_drawing_has_words(reference: Reference) -> None:

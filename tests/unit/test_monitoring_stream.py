@@ -116,7 +116,7 @@ def test_unlike_images_are_counted_and_never_pass() -> None:
     assert document["unlike"] == {"count": 10, "share": found.unlike.to_json()}
     assert found.drift is not None
     assert {"confidence"} <= {figure.name for figure in found.drift.figures}
-    assert "10 images are unlike the training images (25.0\u00a0%" in render_page(found, START)
+    assert "10 images (25.0\u00a0%; " in render_page(found, START)
     plain = monitor([capture([0.1, 0.9], n, png(seed=n)) for n in range(4)], MonitorRequest(threshold=0.3))
     assert (plain.unlikes, plain.reviews) == (0, 0)
     assert "unlike" not in render_page(plain, START)
