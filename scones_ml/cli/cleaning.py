@@ -37,9 +37,9 @@ def announce(taken: Sequence[Takings], yes: bool) -> None:
     if yes or all(one.unreviewed == 0 for one in taken):
         return
     known = sum(one.unreviewed or 0 for one in taken)
-    what = f"{counted(known, 'image')} not reviewed yet" if known else "what waits for a review cannot be read"
-    what += " (answers in files of --answers are not looked at)"
-    _ask(f"{what}: `scones review` shows what waits; --yes removes it all the same", "remove it all the same?", yes)
+    what = f"{counted(known, 'image')} not reviewed yet" if known else "images that wait for review cannot be counted"
+    what += " (answers in files of --answers are not counted)"
+    _ask(f"{what}: `scones review` shows what waits; --yes removes it anyway", "remove it anyway?", yes)
 
 
 def adopt(places: Sequence[Backend], yes: bool) -> None:
@@ -58,13 +58,13 @@ def adopt(places: Sequence[Backend], yes: bool) -> None:
     plans = {backend: lifecycle.plan_cleanup(backend) for backend in places if backend.inventory.refusal()}
     unmarked = {one: plan for one, plan in plans.items() if plan.changes or one.ledger.path.exists()}
     if not unmarked:
-        terminal.out.print("nothing to adopt: no workspace here is without our marker")
+        terminal.out.print("nothing to adopt: every workspace here has our marker")
         return
     for backend, plan in unmarked.items():
         terminal.out.print(f"{backend.ledger.path.parent}: cleanup would take {len(plan.changes):,}")
         for change in plan.changes:
             terminal.out.print(f"  {change.kind} {change.name}")
-    _ask("--adopt marks this as ours to remove: give --yes where nobody can be asked", "is all this ours?", yes)
+    _ask("--adopt marks this as ours to remove: without a terminal, confirm with --yes", "is all this ours?", yes)
     for backend in unmarked:
         lifecycle.adopt(backend)
         terminal.say(f"{backend.ledger.path.parent} is marked as ours now")

@@ -10,6 +10,7 @@ import typer
 
 from scones_ml.cli import terminal
 from scones_ml.cli.options import Json, names
+from scones_ml.ports import RealTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from scones_ml.cost.estimate import DesignEstimate
 
 __all__ = ["cost", "package"]
+
+_INSTANCE = RealTime().instance_type  # what `scones deploy` takes
 
 Images = Annotated[float, typer.Option("--images", min=0, help="Images per month.")]
 Designs = Annotated[str | None, typer.Option("--design", help="Designs to compare, comma-separated (default: all).")]
@@ -45,7 +48,7 @@ def cost(
     images: Images = 100_000,
     design: Designs = None,
     region: Region = "us-east-1",
-    instance: Instance = "ml.m5.xlarge",
+    instance: Instance = _INSTANCE,
     model: MeasuredModel = None,
     formulas: Formulas = False,
     json: Json = False,
@@ -119,7 +122,7 @@ def package(
     ]
     terminal.print_table(("function", "zipped", "unzipped", "folder"), rows, right=("zipped", "unzipped"))
     if not all(item.compiled for item in built):
-        terminal.say(f"no python{python} here to compile with: cold starts take about twice as long without bytecode")
+        terminal.say(f"no python{python} found to compile bytecode with: cold starts take about twice as long")
     terminal.say_command("next: ", "sam deploy --guided --template-file workflows/template.yaml")
 
 

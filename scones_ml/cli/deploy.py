@@ -204,7 +204,9 @@ def _say_next(endpoint: Endpoint, request: DeploymentRequest, on: str) -> None:
         terminal.say_next(("run", "IMAGE.png"), ("cleanup",))
         return
     if isinstance(request.variant, RealTime) and request.variant.instances == 1:
-        terminal.say("one machine: with --instances 2 it answers on when one of them, or its data centre, fails")
+        terminal.say(
+            "one instance only: with --instances 2 the endpoint survives the failure of one, or of its data centre"
+        )
     parameters = {
         "EndpointName": endpoint.name,
         "Labels": labels_text(endpoint.labels),

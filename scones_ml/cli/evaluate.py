@@ -77,7 +77,7 @@ def _warn_of_learned(model: Path, data: Path, split: str) -> None:
 
     card = read_card(model)
     if split in card.trained_on and card.dataset_hash == dataset.load(data).hash:
-        terminal.say(f"{model} has learned from the {split} images: these figures flatter it")
+        terminal.say(f"{model} was trained on the {split} images: these figures are too optimistic")
 
 
 def _write_report(

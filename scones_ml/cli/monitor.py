@@ -144,11 +144,11 @@ def monitor(
     else:
         _show(found)
         if served and needed:
-            terminal.say(f"classes and threshold are those of the endpoint {served.name}")
+            terminal.say(f"classes and threshold of the endpoint {served.name}")
         if facts is None and normal is None:
             terminal.say("classes are shown by number, without a threshold: --model gives names and threshold")
         elif found.threshold is None:
-            terminal.say("the model has no threshold: every image waits for a person")
+            terminal.say("the model has no threshold: every image goes to review")
     if fail_on_drift and found.drift and found.drift.alarm:
         raise typer.Exit(_ALARM)
 
@@ -189,7 +189,7 @@ def _endpoint(
     except ConfigurationError as exc:
         if on == "local" or name is not None:
             raise
-        terminal.say(f"the endpoints cannot be looked at: {exc}")  # who may read captures may read no more
+        terminal.say(f"the endpoints cannot be listed: {exc}")  # who may read captures may read no more
         return None
     return lifecycle.choose_endpoint(
         running, name, lambda found: (found.model, found.labels, found.threshold), writes_there

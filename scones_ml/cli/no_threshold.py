@@ -39,4 +39,4 @@ def warn_of_no_threshold(classifier: Endpoint | BuiltInModel | Path, data: str =
         terminal.say("what helps: `scones threshold MODEL DATA` for the model that it serves, then deploy it again")
     else:
         terminal.say(f"{classifier.uri} {_ALL}")
-        terminal.say("what helps: --threshold with the least confidence to accept")
+        terminal.say("what helps: --threshold with the minimum confidence to accept")

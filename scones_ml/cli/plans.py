@@ -36,7 +36,7 @@ def show_plans(plans: Sequence[Plan], json: bool, titles: Sequence[str] = ()) ->
         if title and len(shown) > 1:
             terminal.out.print(f"in {title}:")
         _show(plan)
-    terminal.say("nothing was done: this is the plan")
+    terminal.say("this is a plan: nothing was done")
 
 
 def cost_line(per_hour: float | None, place: str) -> str:
@@ -49,7 +49,7 @@ def cost_line(per_hour: float | None, place: str) -> str:
     if place == "local":
         return "on this machine: costs nothing"
     if per_hour is None:
-        return "the price of some of it is not known: see https://aws.amazon.com/pricing"
+        return "some prices are not known: see https://aws.amazon.com/pricing"
     line = f"{dollars(per_hour)} an hour, {dollars(HOURS_A_MONTH * per_hour)} a month"
     as_of = prices_as_of(place)
     return f"{line}; list prices as of {as_of}, requests and storage not counted" if as_of else line
@@ -60,7 +60,7 @@ def _show(plan: Plan) -> None:
         terminal.out.print(f"{plan.verb}: nothing {'else is known to be ours' if plan.unseen else 'to do'}")
         return
     if plan.unseen and plan.verb != "cleanup":  # which names each thing by itself
-        terminal.say(f"as if nothing were there yet, since it could not be looked at: {plan.unseen}")
+        terminal.say(f"as if nothing existed yet, since it could not be checked: {plan.unseen}")
     columns = ["", "what", "name", "an hour", "permission", "why"]
     rows = [
         [change.action, change.kind, change.name, dollars(change.dollars_per_hour), change.permission, change.why]

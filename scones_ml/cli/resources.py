@@ -14,6 +14,7 @@ import typer
 
 from scones_ml.cli import cleaning, terminal
 from scones_ml.cli.context import Backends, backends_of
+from scones_ml.cli.neighbours import neighbours
 from scones_ml.cli.options import DryRun, Json, On, Workspace, span
 from scones_ml.cli.plans import cost_line, dollars, prices_as_of, show_plans
 from scones_ml.errors import ConfigurationError, SconesError
@@ -63,7 +64,9 @@ def cleanup(
     places = _backends(backends_of(context), on, workspace, run)[: 1 if linked else None]
     if adopt:
         if on == "aws":
-            raise ConfigurationError("--adopt marks a folder of this machine: on AWS each thing bears our tag or mark")
+            raise ConfigurationError(
+                "--adopt marks a folder of this machine: on AWS each resource has our tag or marker"
+            )
         cleaning.adopt(places, yes)
         return
     if dry_run:
@@ -71,7 +74,7 @@ def cleanup(
         foreseen = [lifecycle.plan_cleanup(backend, run, everything, alone.append) for backend in places]
         show_plans(foreseen, json, [str(backend.ledger.path.parent) for backend in places])
         if on == "aws" and not everything:
-            terminal.say("by this workspace's record: each goes only when AWS says that it is ours")
+            terminal.say("from this workspace's record; each is deleted only if AWS confirms that it is ours")
         _say_what_stays(alone)
         return
     plans = _each(places, lambda backend: lifecycle.plan_cleanup(backend, run, everything), [])
@@ -91,7 +94,7 @@ def cleanup(
         _say_what_may_be_missed(places)
         if on == "aws" and not everything:
             terminal.say(
-                "by this workspace's record; with --all AWS is asked for all that bears our tag, the stack too"
+                "from this workspace's record; --all also finds everything on AWS with our tag, the stack included"
             )
     if left:
         raise typer.Exit(1)
@@ -157,14 +160,15 @@ def status(
                 "dollars_per_hour": per_hour,
                 "dollars_so_far": so_far,
                 "prices_as_of": prices_as_of(place),
+                "other_workspaces": {str(one.folder): one.resources for one in neighbours(workspace)},
             }
         )
         _say_what_stays(alone)
         return
     if not rows and not all(one.foreign for one in alone):
-        terminal.out.print("nothing else is there")
+        terminal.out.print("no other resources")
     elif not rows:
-        terminal.out.print("nothing is there")
+        terminal.out.print("no resources")
     else:
         cells = [_cells(row, now, row in dead) for row in rows]
         columns = ["what", "name", "state", "for", "until", "an hour", "so far", "run"]
@@ -173,10 +177,17 @@ def status(
         terminal.print_table(columns, cells, right=("an hour", "so far"))
         terminal.out.print(cost_line(per_hour, place))
     if so_far:
-        terminal.out.print(f"{dollars(round(so_far, 4))} so far, by this workspace's record, with what is gone by now")
+        terminal.out.print(
+            f"{dollars(round(so_far, 4))} so far, from this workspace's record, deleted resources included"
+        )
     _say_what_may_be_missed(places)
     if on == "local":
         _say_what_was_not_captured(places)
+    for one in neighbours(workspace):
+        count = counted(one.resources, "resource")
+        terminal.say(
+            f"another workspace has {count} on record: `scones status --workspace {shlex.quote(str(one.folder))}`"
+        )
     _say_what_stays(alone)
 
 
@@ -192,7 +203,7 @@ def _say_what_was_not_captured(places: Sequence[Backend]) -> None:
 def _say_what_stays(alone: Sequence[LeftAlone]) -> None:
     """Print what cleanup leaves and why; exit code 1 when it may be ours or could not be inspected."""
     for one in dict.fromkeys(alone):
-        terminal.say(f"{one.kind} {one.name} is left alone: {one.reason}")
+        terminal.say(f"{one.kind} {one.name} is kept: {one.reason}")
     if not all(one.foreign for one in alone):
         raise typer.Exit(1)
 
@@ -231,7 +242,7 @@ def _say_what_may_be_missed(places: Sequence[Backend]) -> None:
         if count := ledger.unreadable():
             terminal.say(
                 f"{ledger.path}: {count:,} {'line says' if count == 1 else 'lines say'} nothing, harmless if a command "
-                "was killed there; if the file was damaged, --on aws --all asks AWS itself what bears our tag"
+                "was killed there; if the file was damaged, --on aws --all asks AWS itself for everything with our tag"
             )
 
 

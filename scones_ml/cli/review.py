@@ -169,7 +169,7 @@ def _serve(
     listener = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/{key}/"
     try:
-        terminal.say(f"{asked.progress().left:,} to review, the least sure first: open")
+        terminal.say(f"{asked.progress().left:,} to review, lowest confidence first: open")
         terminal.say(url, style="bold")
         terminal.say("Ctrl-C ends it; every answer is saved at once")
         if open_page:

@@ -80,7 +80,7 @@ def run(
         show_plans([lifecycle.plan_run(backend, inputs=not bulk)], json)
         if on == "aws":
             terminal.say(
-                f"what becomes of them the stack writes to s3://{backend.buckets.output}/: it goes with the stack"
+                f"the stack writes outcomes to s3://{backend.buckets.output}/, which is deleted with the stack"
             )
         return
     if bulk:

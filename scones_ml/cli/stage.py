@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["stage"]
 
-_SUITS = {224: ", as suits photographs", 32: ", as suits thumbnails"}  # sizes that staging chooses
+_SUITS = {224: ", the size for photographs", 32: ", the size for thumbnails"}  # sizes that staging chooses
 
 Source = Annotated[
     str,
@@ -166,7 +166,7 @@ def _show_staged(result: dataset.StageResult, folder: Path, chosen: bool) -> Non
     size = result.dataset.image_size
     suits = "" if chosen else _SUITS.get(size, "")
     larger = f"; {counted(result.larger, 'image is', 'images are')} larger: see --image-size" if result.larger else ""
-    terminal.say(f"a model will see {size} x {size} pixels of each image{suits}{larger}")
+    terminal.say(f"models will see each image at {size} x {size} pixels{suits}{larger}")
     _show_kept_together(result.together)
     for line in left_out(result, folder):
         terminal.say(line)
@@ -187,7 +187,7 @@ def _checked_labels(backend: Backend, data: dataset.Dataset, seed: int, workspac
     from scones_ml.lifecycle.label_check import FOLDS, check_labels
 
     models = "classifiers of the images' features" if has_photographs(data) else "trainings"
-    terminal.say(f"checking labels: {FOLDS} {models}, each on the images that the others are asked about")
+    terminal.say(f"checking labels: {FOLDS} {models} in turn, each trained without the images that it checks")
     started = time.monotonic()
     with terminal.progress("labels") as progress:
         check = check_labels(backend, data, workspace, seed=seed, progress=progress)

@@ -99,7 +99,9 @@ def _compare_data(model: Path, data: Path) -> None:
     from scones_ml.inference.model import read_card
 
     if read_card(model).dataset_hash != dataset.load(data).hash:
-        terminal.say(f"{model} was trained on another data set: the promise holds if no image of {data} was in that")
+        terminal.say(
+            f"{model} was trained on another data set: the promise holds only if that shares no image with {data}"
+        )
 
 
 def _check(wishes: list[str], cross_fitted: bool) -> None:

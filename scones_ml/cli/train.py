@@ -147,8 +147,8 @@ def train(
         _train_on_drawings(backends.backend("local", workspace), data, preset or "fast", threads, workspace)
     elif request.init and lifecycle.may_have_seen(request.init, data):
         terminal.say(
-            f"{request.init} was not trained on {data} or what it was extended from: if it has seen images that "
-            f"{data} judges by, temperature and threshold flatter it"
+            f"{request.init} was not trained on {data} or what it was extended from: if it was trained on images that "
+            f"{data} calibrates with, temperature and threshold are too optimistic"
         )
     with terminal.progress("train", "images" if choice.recipe == "head" else "") as progress:
         card = lifecycle.train(backend, request, progress, terminal.say)
@@ -200,6 +200,6 @@ def _train_on_drawings(backend: Backend, data: Path, preset: str, threads: int, 
     from scones_ml.lifecycle.synthetic_model import synthetic_model
 
     size = dataset.load(data).image_size
-    terminal.say("starting from a model that has seen drawings only; made on first use, in a minute or two")
+    terminal.say("starting from a model that was trained on drawn images; the first use trains it, in a minute or two")
     with terminal.progress("drawings") as progress:
         synthetic_model(backend, workspace, preset=preset, image_size=size, threads=threads, progress=progress)

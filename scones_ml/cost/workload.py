@@ -78,7 +78,7 @@ class Workload:
     log_kb: float = 1
     serverless_mb: int = 2048
     architecture: Literal["arm64", "x86_64"] = "arm64"
-    instance: str = "ml.m5.xlarge"
+    instance: str = "ml.m5.large"
     instances: int = 1
 
     @property

@@ -236,7 +236,7 @@ def _reason(exc: SconesError | OSError) -> str:
 
 
 class _Alone:
-    """What is left alone: what is somebody else's is said once, the rest is kept.
+    """What is kept: what is somebody else's is said once, the rest is kept.
 
     Args:
         steps: hears what is somebody else's.
@@ -251,7 +251,7 @@ class _Alone:
         """Say what is somebody else's."""
         if one.foreign and one not in self._said:
             self._said.add(one)
-            self._steps(f"{one.kind} {one.name} is left alone: {one.reason}")
+            self._steps(f"{one.kind} {one.name} is kept: {one.reason}")
 
     def keep(self, one: LeftAlone | None) -> None:
         """Keep what may be ours, and say the rest."""

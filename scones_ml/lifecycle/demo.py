@@ -141,7 +141,7 @@ def plan_demo(backend: Backend, request: DemoRequest) -> Plan:
         _report(request),
     )
     removed = [
-        replace(change, action="delete", why="nothing is to be left")
+        replace(change, action="delete", why="the demo leaves nothing running")
         for change in reversed(changes)
         if change.kind in ("endpoint", "objects")
     ]

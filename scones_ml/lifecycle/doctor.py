@@ -59,7 +59,7 @@ def examine(backend: Backend, workspace: Path, images: Path | None, now: datetim
     try:
         yield from resources(backend, now)
     except SconesError as exc:
-        yield Check("resources", "error", str(exc), "see the message")
+        yield Check("resources", "error", str(exc))
     yield from backend.checks()
 
 
@@ -106,7 +106,7 @@ def resources(backend: Backend, now: datetime) -> Iterator[Check]:
     alone: list[LeftAlone] = []
     found = lifecycle.resources(backend, leave=alone.append)
     for unseen in alone:
-        yield Check(f"{unseen.kind} {unseen.name}", "error", unseen.reason, "see the message")
+        yield Check(f"{unseen.kind} {unseen.name}", "error", unseen.reason)
     for one in found:
         remedy = f"scones cleanup --run {one.run}{_on(backend)}"
         if one.expires and one.expires <= now:
@@ -189,7 +189,7 @@ def _installed(extra: str, requirements: Sequence[str]) -> bool:
 
 
 def _counted(found: Sequence[Resource]) -> str:
-    return f"{len(found)} on record and there" if found else "none"
+    return f"{len(found)} on record, all existing" if found else "none"
 
 
 def _on(backend: Backend) -> str:

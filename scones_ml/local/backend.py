@@ -76,17 +76,17 @@ class LocalBackend:
         """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""
         try:
             with socket.create_server(("127.0.0.1", 0)) as server:
-                yield Check("ports", "ok", f"127.0.0.1 gives one, {server.getsockname()[1]}")
+                yield Check("ports", "ok", f"127.0.0.1 has a free one, {server.getsockname()[1]}")
         except OSError as exc:
             yield Check("ports", "error", f"127.0.0.1 gives none: {exc.strerror}", "no endpoint can run here")
         try:
             running, recorded = self.deployer.running(), self.ledger.resources()
             self.deployer.endpoints()
         except SconesError as exc:
-            yield Check("endpoints", "error", str(exc), "see the message")
+            yield Check("endpoints", "error", str(exc))
             return
         unfinished = {one.name for one in recorded if one.kind == "endpoint" and one.state != "created"}
         for name in self.deployer.recorded():
             if name not in running and name not in unfinished:
                 yield Check(f"endpoint {name}", "warning", "on record, but not running", "scones cleanup")
-        yield Check("endpoints", "ok", ", ".join(sorted(running)) or "none runs")
+        yield Check("endpoints", "ok", ", ".join(sorted(running)) or "none running")

@@ -59,7 +59,7 @@ class LocalDeployer:
         read_card(_folder(request))
         changes = [Change("create", "endpoint", request.name, f"answers requests with {request.model}")]
         if any(path.exists() for path in self._files(request.name)):
-            changes.insert(0, Change("delete", "endpoint", request.name, "gives way to the new one"))
+            changes.insert(0, Change("delete", "endpoint", request.name, "replaced by the new one"))
         return Plan("deploy", "local", tuple(changes))
 
     def preview(self, request: DeploymentRequest) -> Plan:

@@ -263,7 +263,7 @@ def test_a_log_group_that_is_older_stays(
     assert main(["cleanup", "--on", "aws"]) == 0
     said = capsys.readouterr()
     assert said.out == "0 resources left\n"
-    assert f"log group {log_group('scones')} is left alone: not ours: it has no tag scones:project=scones" in said.err
+    assert f"log group {log_group('scones')} is kept: not ours: it has no tag scones:project=scones" in said.err
     assert len(aws("logs").describe_log_groups()["logGroups"]) == 1
 
 

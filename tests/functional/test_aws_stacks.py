@@ -248,9 +248,7 @@ def test_a_stack_of_somebody_else_is_named_and_stays(account: Account, status: s
         assert "`aws cloudformation delete-stack --stack-name scones`" in left[0].reason
     else:
         assert left == ()
-        assert said == [
-            "stack scones is left alone: not ours: it has no tag scones:project=scones, and not our template"
-        ]
+        assert said == ["stack scones is kept: not ours: it has no tag scones:project=scones, and not our template"]
     assert account.stack().status == status
     assert account.buckets() == {"theirs"}
 

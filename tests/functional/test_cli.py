@@ -134,7 +134,7 @@ def test_what_was_left_out_is_told_by_kind(photos: Path, capsys: pytest.CaptureF
         (photos / name).write_bytes(b"\0")
     assert main(["stage", "photos", "data"]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
-    assert lines.pop(0) == "a model will see 32 x 32 pixels of each image, as suits thumbnails"
+    assert lines.pop(0) == "models will see each image at 32 x 32 pixels, the size for thumbnails"
     assert lines[0] == "left out: 7 images, listed in data/dataset.json"
     assert lines[1].startswith("      7  unreadable  bicycle/cut0.png and 4 more: ")
     assert lines[2].startswith("                     bicycle/a\\n\\x1b[31m\\u202eb.jpg and 1 more: ")
@@ -160,6 +160,23 @@ def test_names_of_any_bytes_are_shown_escaped(photos: Path, capsys: pytest.Captu
     assert main(["stage", "photos", "data", "--json", "--classes", "motorcycle,v\\xe9lo\\x1b"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["motorcycle", "v\\xe9lo\\x1b"]
     assert "no\\udc80\\nwhere" in complaint(capsys, "stage", "no\\udc80\nwhere", "new")
+
+
+def test_what_is_replaced_is_said_and_asked(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Staging over a data set says so; on a terminal it asks first, and no leaves the earlier one in place."""
+    replaced = "data will be replaced: 40 images from photos"
+    assert main(["stage", "photos", "data", "--seed", "1"]) == 0
+    assert replaced not in capsys.readouterr().err
+    before = Path("data/dataset.json").read_bytes()
+    for answer, options, code in (("n\n", [], 1), ("n\n", ["--yes"], 0), ("y\n", [], 0)):
+        stream = io.StringIO(answer)
+        stream.isatty = lambda: True  # type: ignore[method-assign]
+        monkeypatch.setattr("sys.stdin", stream)
+        assert main(["stage", "photos", "data", "--seed", "2", *options]) == code
+        assert replaced in capsys.readouterr().err
+        assert (Path("data/dataset.json").read_bytes() == before) == (code == 1)
 
 
 def test_stage_groups(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,8 +62,8 @@ def test_unreviewed_images_go_only_when_asked_for(
     said = capsys.readouterr()
     assert said.err.splitlines() == [
         "cleanup removes 2 images, 2 of them not reviewed yet",
-        "scones: 2 images not reviewed yet (answers in files of --answers are not looked at): `scones review` shows "
-        "what waits; --yes removes it all the same",
+        "scones: 2 images not reviewed yet (answers in files of --answers are not counted): `scones review` shows "
+        "what waits; --yes removes it anyway",
     ]
     assert said.out == ""
     assert len(list(Path(".scones/buckets").iterdir())) == 2
@@ -221,7 +221,7 @@ def test_what_another_workspace_left_is_not_ours(folder: Path, capsys: pytest.Ca
     shutil.copytree(".scones", "copy")
     assert main(["cleanup", "--workspace", "copy"]) == 0
     said = capsys.readouterr()
-    assert f"data set {data} is left alone: not ours" in said.err
+    assert f"data set {data} is kept: not ours" in said.err
     assert (partial / MARKER).exists()
     assert main(["cleanup"]) == 0
     assert not partial.exists()

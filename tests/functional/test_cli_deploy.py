@@ -105,7 +105,7 @@ def test_a_plan_without_an_account(
     command = ["deploy", str(tiny_model), "--on", "aws", "--instances", "2-4", "--dry-run"]
     assert main(command) == 0
     shown, said = capsys.readouterr()
-    assert "as if nothing were there yet, since it could not be looked at: SCONES_ROLE is not set" in said
+    assert "as if nothing existed yet, since it could not be checked: SCONES_ROLE is not set" in said
     assert "s3://SCONES_BUCKET/models/" in shown
     assert "application-autoscaling:PutScalingPolicy" in shown
     assert "$0.23014 an hour" in shown

@@ -90,7 +90,7 @@ def test_without_a_model_classes_go_by_number(
     assert "--model gives names and threshold" in captured.err
     assert main(["monitor", str(folder), "--model", str(tiny_model)]) == 0
     captured = capsys.readouterr()
-    assert "said bicycle" in captured.out
+    assert "predicted bicycle" in captured.out
     assert "--model gives" not in captured.err
 
 

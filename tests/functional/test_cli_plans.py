@@ -248,7 +248,7 @@ def test_status_tells_what_runs_and_until_when(
 ) -> None:
     """status lists what exists with its run and the end of its time, and nothing once it was cleaned up."""
     assert main(["status"]) == 0
-    assert capsys.readouterr().out == "nothing is there\n"
+    assert capsys.readouterr().out == "no resources\n"
     assert main(["deploy", str(tiny_model), "--ttl", "2h"]) == 0
     (folder / "a.png").write_bytes(make_image())
     assert main(["run", "a.png"]) == 0
@@ -266,6 +266,38 @@ def test_status_tells_what_runs_and_until_when(
     finally:
         assert main(["cleanup", "--run", run]) == 0
     assert "scones" not in [one.name for one in lifecycle.resources(LocalBackend(folder / ".scones"))]
+
+
+def test_status_names_workspaces_nearby(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the wrong folder, status tells of workspaces above and beside it that have something on record."""
+    here = tmp_path / "above" / "here"
+    for folder, resources in ((here.parent, 2), (here.parent / "my photos", 1), (here.parent / "empty", 0)):
+        changes = tuple(Change("create", "endpoint", f"e{number}", "") for number in range(resources))
+        ledger = LocalBackend(folder / ".scones").ledger
+        execute(Plan("deploy", "local", changes), lambda _: None, ledger, Run("1"))
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert main(["status"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "another workspace has 2 resources on record: `scones status --workspace ../.scones`",
+        "another workspace has 1 resource on record: `scones status --workspace '../my photos/.scones'`",
+    ]
+    assert main(["status", "--json"]) == 0
+    nearby = {"../.scones": 2, "../my photos/.scones": 1}
+    assert json.loads(capsys.readouterr().out)["other_workspaces"] == nearby
+
+
+def test_a_plan_leaves_out_places_without_changes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the workspace has something to remove, nothing is said of its demo, which has not."""
+    ledger = LocalBackend(folder / ".scones").ledger
+    data = folder / "data"
+    (folder / ".data.0a1b2c3d.partial").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        execute(lifecycle.plan_stage(data), lambda _: 1 / 0, ledger, Run("1"))
+    assert main(["cleanup", "--dry-run"]) == 0
+    assert "nothing to do" not in capsys.readouterr().out
 
 
 def test_what_is_gone_has_cost_something_too(tmp_path: Path) -> None:
@@ -301,7 +333,7 @@ def test_a_deployment_that_failed_is_not_there(
         assert main(["deploy", str(tiny_model), "--port", str(taken.getsockname()[1])]) == 1
     capsys.readouterr()
     assert main(["status"]) == 0
-    assert capsys.readouterr().out == "nothing is there\n"
+    assert capsys.readouterr().out == "no resources\n"
 
 
 def test_a_refused_staging_is_no_unfinished_business(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,7 +343,7 @@ def test_a_refused_staging_is_no_unfinished_business(folder: Path, capsys: pytes
     assert main(["stage", "nowhere", "other"]) == 1
     capsys.readouterr()
     assert main(["status"]) == 0
-    assert capsys.readouterr().out == "nothing is there\n"
+    assert capsys.readouterr().out == "no resources\n"
     left = folder / ".other.0a1b2c3d.partial"
     left.mkdir()
     assert main(["status", "--json"]) == 0

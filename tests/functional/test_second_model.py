@@ -74,10 +74,10 @@ def test_monitor_takes_the_classes_of_the_endpoint(
     capsys.readouterr()
     assert main(["monitor"]) == 0
     shown = capsys.readouterr()
-    assert "said kind 9" in shown.out
+    assert "predicted kind 9" in shown.out
     assert "below the threshold of 0.7" in shown.out
-    assert "classes and threshold are those of the endpoint scones" in shown.err
-    assert "2 records of another model are left out" in shown.err
+    assert "classes and threshold of the endpoint scones" in shown.err
+    assert "2 records of another model left out" in shown.err
     assert "no usable answer" not in shown.err
     counts, others = monitored(capsys)
     assert (sum(map(int, counts.values())), others) == (len(files), 2)  # type: ignore[call-overload]
@@ -170,7 +170,7 @@ def test_review_offers_the_classes_of_the_endpoint(two_tasks: tuple[Path, Path])
     classes, said = asked()
     assert classes == {"bicycle", "bus"}
     assert "3 to review" in said
-    assert "2 outcomes of models of other classes are left out: --model MODEL" in said
+    assert "2 outcomes of models with other classes left out: --model MODEL" in said
     classes, said = asked("--model", str(first))
     assert (classes, "2 to review" in said) == ({"bicycle", "motorcycle"}, True)
     classes, said = asked("--classes", "bicycle,bus,motorcycle")
@@ -206,7 +206,7 @@ def test_label_next_takes_images_and_model_of_the_endpoint(two_tasks: tuple[Path
     wanted = json.loads(shown.out)
     assert {found["image"]["s3_key"] for found in wanted} == {"c.png", "d.png", "e.png"}
     assert {found["label"] for found in wanted} <= {"bicycle", "bus"}
-    assert "2 outcomes of models of other classes are left out" in shown.err
+    assert "2 outcomes of models with other classes left out" in shown.err
     assert main(["label-next", "9", "--model", str(first), "--json"]) == 0
     assert {found["image"]["s3_key"] for found in json.loads(capsys.readouterr().out)} == {"a.png", "b.png"}
 

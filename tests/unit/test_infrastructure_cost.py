@@ -16,7 +16,7 @@ from scones_ml.cost.workload import FunctionUse, Workload, count, count_batches
 from scones_ml.errors import ConfigurationError, InvalidDefinitionError
 
 MILLION = 1_000_000
-THUMBNAILS = Workload(model_ms=2)  # whose costs are known
+THUMBNAILS = Workload(model_ms=2, instance="ml.m5.xlarge")  # whose costs are known
 VOLUMES = st.floats(0, 1e10, allow_nan=False)
 
 
@@ -165,7 +165,7 @@ def test_every_price_is_dated_and_sourced() -> None:
 def test_only_an_endpoint_costs_while_nothing_happens() -> None:
     """A month without an image costs the endpoint's hours, a dollar of alarms, or nothing at all."""
     idle = {one.design: one.idle_per_month for one in cost.estimate(MILLION)}
-    assert idle["endpoint"] == pytest.approx(730 * 0.23, rel=0.01)
+    assert idle["endpoint"] == pytest.approx(730 * 0.115, rel=0.02)
     assert 0 < idle["lambda"] == idle["lambda-express"] < idle["serverless"] < 1.5
     assert idle["bulk"] == idle["batch-transform"] == 0
 
@@ -215,4 +215,4 @@ def test_formulas_are_shown_in_numbers() -> None:
     lines = {line.what: line for line in one.lines}
     assert lines["state transitions"].formula == "7 x $0.000025"
     assert lines["state transitions"].per_image == pytest.approx(7 * 0.000025)
-    assert lines["endpoint, always on"].formula == "1 x ml.m5.xlarge x 730 h x $0.23"
+    assert lines["endpoint, always on"].formula == "1 x ml.m5.large x 730 h x $0.115"
