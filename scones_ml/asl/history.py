@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ class Event:
     @property
     def state(self) -> str | None:
         """The state's name in events that say when a state was entered or left, else None."""
-        return str(self.data["name"]) if self.type.endswith(("StateEntered", "StateExited")) else None
+        name = self.data.get("name") if self.type.endswith(("StateEntered", "StateExited")) else None
+        return None if name is None else str(name)
 
     def to_json(self) -> dict[str, Json]:
         """The event as GetExecutionHistory returns it, documents as JSON text."""
@@ -117,10 +119,14 @@ def _parsed(document: str) -> Json:
 
 def _seconds(timestamp: object) -> float:
     if isinstance(timestamp, str):
-        timestamp = dt.datetime.fromisoformat(timestamp)
+        try:
+            timestamp = dt.datetime.fromisoformat(timestamp)
+        except ValueError as error:
+            words = f"an event of the history has the timestamp {timestamp!r}: pass the JSON of GetExecutionHistory"
+            raise WorkflowError(words) from error
     if isinstance(timestamp, dt.datetime):
         return timestamp.timestamp()
-    return float(timestamp) if isinstance(timestamp, int | float) else 0.0
+    return float(timestamp) if isinstance(timestamp, int | float) and math.isfinite(timestamp) else 0.0
 
 
 def read_history(document: Json) -> tuple[Event, ...]:
