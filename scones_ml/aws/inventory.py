@@ -22,7 +22,7 @@ from scones_ml.aws.resources import MOVING, PROJECT, RUNNING, Resources, status_
 from scones_ml.aws.stacks import Stacks, bucket_tags, describe_stack
 from scones_ml.cost.prices import alarm_hourly_price, hourly_price
 from scones_ml.errors import ConfigurationError, DeploymentError, SconesError, TransientServiceError
-from scones_ml.events import is_image_key
+from scones_ml.events.readers import is_image_key
 from scones_ml.plans import Action, Change, Ledger, Resource, Run
 from scones_ml.ports import Leave, LeftAlone, leave_unsaid
 from scones_ml.sagemaker.resource_kinds import KINDS, removal_permission
