@@ -470,3 +470,39 @@ def test_text_has_enough_contrast(text: str, ground: str, theme: str) -> None:
     """All text has a contrast of 4.5 at least (WCAG AA), in light and in dark."""
     one, two = sorted((luminance(colours(text)[theme]), luminance(colours(ground)[theme])))
     assert (two + 0.05) / (one + 0.05) >= 4.5
+
+
+TYPES = st.sampled_from(
+    ["ExecutionStarted", "TaskStateEntered", "TaskStateExited", "MapStateEntered", "MapStateStarted", "MapStateFailed",
+     "MapIterationStarted", "MapIterationFailed", "TaskFailed", "TaskScheduled", "ExecutionFailed", "FailStateEntered"]
+)  # fmt: skip
+DETAILS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["A", "B", 7]),
+        "index": st.sampled_from([0, 1, "x"]),
+        "length": st.sampled_from([2, "x"]),
+        "error": st.sampled_from(["E", None]),
+    },
+)
+EVENTS = st.fixed_dictionaries(
+    {
+        "id": st.one_of(st.integers(-1, 9), st.none()),
+        "type": TYPES,
+        "previousEventId": st.integers(-1, 9),
+        "timestamp": st.sampled_from([0, 5, 1e300, float("nan"), "2026-01-01T00:00:00Z", "yesterday"]),
+        "stateEnteredEventDetails": DETAILS,
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(EVENTS, max_size=10))
+def test_a_broken_history_is_drawn_or_refused(history: list[asl.Json]) -> None:
+    """Whatever a history file holds, it is drawn as far as it goes, or refused in one line."""
+    definition = machine(A=mapped(machine(B=task())))
+    try:
+        ET.fromstring(asl.svg(definition, {"events": history}))
+        asl.mermaid(definition, {"events": history})
+    except WorkflowError as error:
+        assert "the timestamp 'yesterday'" in str(error)

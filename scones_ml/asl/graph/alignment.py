@@ -15,6 +15,7 @@ from scones_ml.asl.graph.layers import Layered
 __all__ = ["centres"]
 
 _LITTLE: Final = 20.0
+_MUCH: Final = 70.0
 
 _Layers: TypeAlias = Sequence[Sequence[int]]
 _Edges: TypeAlias = set[tuple[int, int]]
@@ -131,12 +132,14 @@ def _straighten(graph: Layered, places: list[float], gap: float) -> None:
         for index, node in enumerate(layer):
             if len(graph.upper[node]) != 1 or (node >= graph.real and not graph.sizes[node].width):
                 continue
-            wish, half = places[graph.upper[node][0]], graph.sizes[node].width / 2 + gap
+            above = graph.upper[node][0]
+            spread = above < graph.real and (above, node) in graph.main  # as from a Choice, which is in the middle
+            wish, half = places[above], graph.sizes[node].width / 2 + gap
             left = places[layer[index - 1]] + graph.sizes[layer[index - 1]].width / 2 + half if index else half - gap
             right = wish
             if index + 1 < len(layer):
                 right = places[layer[index + 1]] - graph.sizes[layer[index + 1]].width / 2 - half
-            if abs(wish - places[node]) <= _LITTLE and left <= wish <= right:
+            if abs(wish - places[node]) <= (_LITTLE if spread else _MUCH) and left <= wish <= right:
                 places[node] = wish
 
 

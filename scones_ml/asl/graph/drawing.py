@@ -11,7 +11,7 @@ from scones_ml.asl.graph.layered import Layout, Stop, arrange
 from scones_ml.asl.graph.layers import Link, Size
 from scones_ml.asl.graph.measure import text_width, wrap
 from scones_ml.asl.graph.outcomes import Progress
-from scones_ml.asl.graph.shapes import Card, Drawing, EdgeKind, Label, Marker, Route
+from scones_ml.asl.graph.shapes import Card, Drawing, EdgeKind, Label, Marker, MarkerWord, Route
 from scones_ml.asl.graph.transitions import inner_machines, is_distributed, transitions
 from scones_ml.asl.parts import Branch
 from scones_ml.asl.states import State
@@ -58,52 +58,40 @@ def draw(branch: Branch, found: Progress | None = None, *, inner: bool = False, 
     cards = [_card(name, state, found, unknown=unknown) for name, state in branch.states.items()]
     ways = list(_ways(branch))
     words = _marked(branch, ways, inner=inner)
-    ways = [
-        way
-        for way in ways
-        if (way.source is not None or "Start" in words) and (way.target is not None or "End" in words)
-    ]
-    number: dict[tuple[str, str], int] = {("state", name): index for index, name in enumerate(branch.states)}
-    number |= {("marker", word): len(cards) + index for index, word in enumerate(words)}
-    loops = {way.source: way for way in ways if way.source == way.target and way.source is not None}
-    straight = [way for way in ways if way.source != way.target]
+    ways = [way for way in ways if (way.source or "Start" in words) and (way.target or "End" in words)]
+    loops = {way.source: way for way in ways if way.source == way.target}
+    ways = [way for way in ways if way.source != way.target]
     sizes = [Size(card.width + 2 * _aside(loops.get(card.name)), card.height) for card in cards]
     sizes += [_DOT if inner else _PILL for _ in words]
+    links, first = _links(branch, ways, words)
+    layout = arrange(sizes, links, first)
+    places = list(layout.centres)
+    cards = [
+        replace(card, x=x - card.width / 2, y=y - card.height / 2) for card, (x, y) in zip(cards, places, strict=False)
+    ]
+    markers = [_marker(word, place, inner=inner) for word, place in zip(words, places[len(cards) :], strict=True)]
+    shown = None if unknown else found
+    looping = [(loops[card.name], card) for card in cards if card.name in loops]
+    routes = [*_routes(ways, layout, len(sizes), shown), *(_loop(way, card, shown) for way, card in looping)]
+    labels = [*_labels(ways, layout), *(_loop_label(way, card) for way, card in looping if way.lines)]
+    return Drawing(layout.width, layout.height, cards, markers, routes, labels)
+
+
+def _links(branch: Branch, ways: Sequence[_Way], words: Sequence[MarkerWord]) -> tuple[list[Link], int]:
+    """The links between the boxes, which are states and then markers, and the topmost box."""
+    states = {name: index for index, name in enumerate(branch.states)}
+    markers = {word: len(states) + index for index, word in enumerate(words)}
     links = [
         Link(
-            number["marker", "Start"] if way.source is None else number["state", way.source],
-            number["marker", "End"] if way.target is None else number["state", way.target],
+            markers["Start"] if way.source is None else states[way.source],
+            markers["End"] if way.target is None else states[way.target],
             way.kind,
             way.size,
             way.kind == "plain",
         )
-        for way in straight
+        for way in ways
     ]
-    first = number.get(("marker", "Start"), number.get(("state", branch.start_at), 0))
-    layout = arrange(sizes, links, first)
-    placed = [
-        replace(card, x=x - card.width / 2, y=y - card.height / 2)
-        for card, (x, y) in zip(cards, layout.centres, strict=False)
-    ]
-    markers = [
-        _marker(word, layout.centres[number["marker", word]], inner=inner, reached=_reached(word, found))
-        for word in words
-    ]
-    by_name = {card.name: card for card in placed}
-    return Drawing(
-        layout.width,
-        layout.height,
-        placed,
-        markers,
-        [
-            *_routes(straight, layout, len(sizes), None if unknown else found),
-            *(_loop(way, by_name[name], None if unknown else found) for name, way in loops.items()),
-        ],
-        [
-            *_labels(straight, layout),
-            *(_loop_label(way, by_name[name]) for name, way in loops.items() if way.lines),
-        ],
-    )
+    return links, markers.get("Start", states.get(branch.start_at, 0))
 
 
 def _card(name: str, state: State, found: Progress | None, *, unknown: bool) -> Card:
@@ -139,23 +127,18 @@ def _lines(words: Sequence[str], most: int) -> Sequence[str]:
     return lines if len(kept) == len(words) else [*lines, f"\u2026 {len(words) - len(kept)} more"]
 
 
-def _marked(branch: Branch, ways: Sequence[_Way], *, inner: bool) -> Sequence[str]:
+def _marked(branch: Branch, ways: Sequence[_Way], *, inner: bool) -> Sequence[MarkerWord]:
     """Which of start and end have a marker."""
     again = any(way.target == branch.start_at and way.source is not None for way in ways)
     ending = {way.source for way in ways if way.target is None}
     going_on = {way.source for way in ways if way.target is not None}
-    words = ["Start"] if again or not inner else []
+    words: list[MarkerWord] = ["Start"] if again or not inner else []
     return [*words, "End"] if ending and (not inner or ending & going_on) else words
 
 
-def _marker(word: str, centre: tuple[float, float], *, inner: bool, reached: bool) -> Marker:
+def _marker(word: MarkerWord, centre: tuple[float, float], *, inner: bool) -> Marker:
     size = _DOT if inner else _PILL
-    x, y = centre[0] - size.width / 2, centre[1] - size.height / 2
-    return Marker("Start" if word == "Start" else "End", x, y, size.width, size.height, inner, reached)
-
-
-def _reached(word: str, found: Progress | None) -> bool:
-    return found is not None and (bool(found.states) if word == "Start" else found.status == "SUCCEEDED")
+    return Marker(word, centre[0] - size.width / 2, centre[1] - size.height / 2, size.width, size.height, inner)
 
 
 def _taken(way: _Way, found: Progress | None) -> bool | None:

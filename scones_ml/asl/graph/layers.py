@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Final, TypeAlias
 
 __all__ = ["Layered", "Link", "Size", "split"]
 
@@ -61,7 +62,9 @@ class Layered:
     main: set[tuple[int, int]] = field(default_factory=set)
 
 
-_POINT = Size(0, 0)
+_NOTHING: Final = Size(0, 0)
+_Point: TypeAlias = tuple[int, Hashable, bool, int]
+"""What links share a point by: target, bundle, whether they lead back, layer."""
 
 
 def split(sizes: Sequence[Size], links: Sequence[Link], first: int) -> Layered:
@@ -79,27 +82,37 @@ def split(sizes: Sequence[Size], links: Sequence[Link], first: int) -> Layered:
     ]
     ranks = _ranks(len(sizes), ends)
     graph = Layered(len(sizes), list(sizes))
-    points: dict[tuple[int, Hashable, bool, int], int] = {}
-    edges: dict[tuple[int, int], None] = {}
     levels = list(ranks)
+    points: dict[_Point, int] = {}
+    edges: dict[tuple[int, int], None] = {}
     for index, (link, (top, bottom)) in enumerate(zip(links, ends, strict=True)):
         back = index in backward
-        labelled = None if link.label is None else ranks[bottom] - 1 if back else ranks[top] + 1
+        labelled = ranks[bottom] - 1 if back else ranks[top] + 1
         path = [top]
         for level in range(ranks[top] + 1, ranks[bottom]):
+            if link.label is not None and level == labelled:
+                path.append(_add(graph, levels, level, link.label))
+                continue
             key = (link.target, link.bundle, back, level)
-            if level == labelled or key not in points:
-                graph.sizes.append((link.label or _POINT) if level == labelled else _POINT)
-                levels.append(level)
-            if level == labelled:
-                path.append(len(levels) - 1)
-            else:
-                path.append(points.setdefault(key, len(levels) - 1))
+            if key not in points:
+                points[key] = _add(graph, levels, level, _NOTHING)
+            path.append(points[key])
         path.append(bottom)
-        pieces = list(pairwise(path))
-        edges.update(dict.fromkeys(pieces))
-        graph.main.update(pieces if link.main and not back else ())
+        edges.update(dict.fromkeys(pairwise(path)))
+        if link.main and not back:
+            graph.main.update(pairwise(path))
         graph.paths.append(path[::-1] if back else path)
+    _connect(graph, edges, levels, first)
+    return graph
+
+
+def _add(graph: Layered, levels: list[int], level: int, size: Size) -> int:
+    graph.sizes.append(size)
+    levels.append(level)
+    return len(levels) - 1
+
+
+def _connect(graph: Layered, edges: Iterable[tuple[int, int]], levels: Sequence[int], first: int) -> None:
     graph.upper, graph.lower = [[] for _ in levels], [[] for _ in levels]
     for above, below in edges:
         graph.lower[above].append(below)
@@ -107,7 +120,6 @@ def split(sizes: Sequence[Size], links: Sequence[Link], first: int) -> Layered:
     graph.layers = [[] for _ in range(max(levels) + 1)]
     for node in _depth_first(graph.lower, [first, *range(len(levels))]):
         graph.layers[levels[node]].append(node)
-    return graph
 
 
 def _closing(count: int, links: Sequence[Link], first: int) -> set[int]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from scones_ml.asl.graph.outcomes import Outcome, Progress, Recorded, StateStatus, progress
+from scones_ml.asl.execution import Execution
+from scones_ml.asl.graph.outcomes import Outcome, Progress, StateStatus, progress
 from scones_ml.asl.graph.transitions import inner_machines, transitions
 from scones_ml.asl.graph.wording import facts
 from scones_ml.asl.machine import Definition, StateMachine
 from scones_ml.asl.parts import Branch
 from scones_ml.asl.states import Choice, Fail, State, Succeed
+from scones_ml.asl.values import Json
 from scones_ml.printable import printable
 
 __all__ = ["mermaid"]
@@ -26,7 +28,7 @@ _LONGEST_LABEL: Final = 60
 _ENTITIES: Final = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;"}
 
 
-def mermaid(definition: Definition, execution: Recorded | None = None) -> str:
+def mermaid(definition: Definition, execution: Execution | Mapping[str, Json] | None = None) -> str:
     """The machine as Mermaid text, which GitHub, GitLab and most editors draw.
 
     Args:

@@ -10,11 +10,9 @@ from scones_ml.asl.execution import Execution
 from scones_ml.asl.history import Event, read_history
 from scones_ml.asl.values import Json
 
-__all__ = ["Iterations", "Outcome", "Progress", "Recorded", "StateStatus", "progress"]
+__all__ = ["Iterations", "Outcome", "Progress", "StateStatus", "progress"]
 
 StateStatus: TypeAlias = Literal["succeeded", "caught", "failed", "running", "aborted"]
-Recorded: TypeAlias = Execution | Mapping[str, Json]
-"""An execution as `run` returns it, or the JSON of GetExecutionHistory."""
 
 _WORST_FIRST: Final[Sequence[StateStatus]] = ("failed", "running", "caught", "aborted", "succeeded")
 _ENDS: Final = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
@@ -96,8 +94,8 @@ _Stack: TypeAlias = tuple[tuple[_Visit, int], ...]
 """Open visits from the outermost to the innermost, each with the number of the iteration that goes on inside it."""
 
 
-def progress(recorded: Recorded) -> Progress:
-    """What `recorded` says about each state.
+def progress(recorded: Execution | Mapping[str, Json]) -> Progress:
+    """What became of each state of an execution: one that `run` returned, or the JSON of GetExecutionHistory.
 
     Raises:
         WorkflowError: it is no history.
@@ -136,10 +134,10 @@ class _Reader:
 
     def take(self, event: Event) -> None:
         stack = self._stacks.get(event.previous_id, ())
-        if event.type.endswith("StateEntered"):
-            stack = self._enter(event, stack)
-        elif event.type.endswith("StateExited"):
-            stack = self._leave(event, stack)
+        if event.type.endswith("StateEntered") and event.state is not None:
+            stack = self._enter(event, event.state, stack)
+        elif event.type.endswith("StateExited") and event.state is not None:
+            stack = self._leave(event, event.state, stack)
         elif event.type.startswith("Execution"):
             self._execution(event, stack)
         elif event.type.startswith("MapIteration"):
@@ -154,18 +152,18 @@ class _Reader:
             if number not in self._followed:
                 yield visit.name, None, False
 
-    def _enter(self, event: Event, stack: _Stack) -> _Stack:
+    def _enter(self, event: Event, name: str, stack: _Stack) -> _Stack:
         before = self._left.get(event.previous_id)
-        self._steps[(before.name if before else None, event.state, before.failed if before else False)] = None
+        self._steps[(before.name if before else None, name, before.failed if before else False)] = None
         self._followed.add(event.previous_id)
         parent, iteration = stack[-1] if stack else (None, 0)
         kind = event.type.removesuffix("StateEntered")
-        visit = _Visit(str(event.state), kind, parent, iteration, event.timestamp, failed=kind == "Fail")
+        visit = _Visit(name, kind, parent, iteration, event.timestamp, failed=kind == "Fail")
         self.visits.append(visit)
         return (*stack, (visit, 0))
 
-    def _leave(self, event: Event, stack: _Stack) -> _Stack:
-        stack = _up_to(stack, str(event.state))
+    def _leave(self, event: Event, name: str, stack: _Stack) -> _Stack:
+        stack = _up_to(stack, name)
         if stack:
             visit = stack[-1][0]
             visit.left = event.timestamp

@@ -10,9 +10,10 @@ from scones_ml.asl.graph.layered import Stop
 from scones_ml.asl.graph.outcomes import Outcome
 from scones_ml.asl.states import State
 
-__all__ = ["Card", "Drawing", "EdgeKind", "Inside", "Label", "Marker", "Route"]
+__all__ = ["Card", "Drawing", "EdgeKind", "Inside", "Label", "Marker", "MarkerWord", "Route"]
 
 EdgeKind: TypeAlias = Literal["plain", "catch"]
+MarkerWord: TypeAlias = Literal["Start", "End"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,12 @@ class Inside:
 class Marker:
     """Where a machine starts or ends: a pill with a word for the whole machine, a dot for one inside."""
 
-    word: Literal["Start", "End"]
+    word: MarkerWord
     x: float
     y: float
     width: float
     height: float
     inner: bool
-    reached: bool
 
 
 @dataclass(frozen=True, slots=True)

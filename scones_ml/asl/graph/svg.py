@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
+from scones_ml.asl.execution import Execution
 from scones_ml.asl.graph.cards import FRAME, HEADER, NAME_SIZE, NOTE_SIZE, STACK
 from scones_ml.asl.graph.drawing import LABEL_SIZE, LINE_HEIGHT, draw
 from scones_ml.asl.graph.icons import STATES, STATUSES
 from scones_ml.asl.graph.layered import Stop
 from scones_ml.asl.graph.measure import text_width
-from scones_ml.asl.graph.outcomes import Progress, Recorded, StateStatus, progress
+from scones_ml.asl.graph.outcomes import Progress, StateStatus, progress
 from scones_ml.asl.graph.palette import DARK_STYLE, ROOT, paint
 from scones_ml.asl.graph.shapes import Card, Drawing, Label, Marker, Route
 from scones_ml.asl.graph.wording import STATUS_WORDS, facts
 from scones_ml.asl.machine import Definition, StateMachine
 from scones_ml.asl.states import Fail, Map, Succeed
+from scones_ml.asl.values import Json
 from scones_ml.printable import printable
 
 __all__ = ["render", "svg"]
@@ -30,7 +32,7 @@ _FONTS: Final = (
 )
 
 
-def svg(definition: Definition, execution: Recorded | None = None) -> str:
+def svg(definition: Definition, execution: Execution | Mapping[str, Json] | None = None) -> str:
     """The machine as an SVG image, for light and dark surroundings.
 
     Args:
@@ -203,14 +205,7 @@ def _card(card: Card, *, coloured: bool) -> Iterator[str]:
     yield _rect(role, 0, 0, width, height, radius)
     if card.inside:
         yield _rect("inside", FRAME, HEADER, width - 2 * FRAME, height - HEADER - FRAME, 5)
-    faint = role == "idle"
-    yield (
-        f'<path {paint("icon-faint" if faint else "icon")} stroke-width="1.4" stroke-linecap="round" '
-        f'stroke-linejoin="round" transform="translate(13 15)" d="{STATES[card.state.type]}"/>'
-        f'<text {paint("faint" if faint else "name")} x="39" y="20" font-size="{NAME_SIZE:g}" font-weight="600">'
-        f"{_text(card.title)}</text>"
-        f'<text {paint("faint" if faint else "note")} x="39" y="36" font-size="{NOTE_SIZE:g}">{_text(card.note)}</text>'
-    )
+    yield from _caption(card, faint=role == "idle")
     if card.outcome:
         yield _badge(card.outcome.status, width - 26, 14)
     for inside in card.inside:
@@ -218,6 +213,16 @@ def _card(card: Card, *, coloured: bool) -> Iterator[str]:
         yield from _drawing(inside.drawing, coloured=coloured and not card.unknown, inner=True)
         yield "</g>"
     yield "</g>"
+
+
+def _caption(card: Card, *, faint: bool) -> Iterator[str]:
+    icon, name, note = ("icon-faint", "faint", "faint") if faint else ("icon", "name", "note")
+    yield (
+        f'<path {paint(icon)} stroke-width="1.4" stroke-linecap="round" stroke-linejoin="round" '
+        f'transform="translate(13 15)" d="{STATES[card.state.type]}"/>'
+        f'<text {paint(name)} x="39" y="20" font-size="{NAME_SIZE:g}" font-weight="600">{_text(card.title)}</text>'
+        f'<text {paint(note)} x="39" y="36" font-size="{NOTE_SIZE:g}">{_text(card.note)}</text>'
+    )
 
 
 def _rect(role: str, x: float, y: float, width: float, height: float, radius: float) -> str:
