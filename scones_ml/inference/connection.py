@@ -164,8 +164,8 @@ class Connection(HttpToolsProtocol):
         self._last = True
         if not self._answered:
             super().shutdown()
-        elif not self._begun:
-            self._wait(_LAST_MOMENT)
+        elif not self._refused:
+            self._wait(self._limits.stop_seconds / 2 if self._begun else _LAST_MOMENT)
 
     def _wait(self, seconds: float | None) -> None:
         """The server waits for this client from now on, and so long."""

@@ -595,6 +595,20 @@ def test_nobody_keeps_it_from_ending() -> None:
     check(scenario, QUICK)
 
 
+def test_half_a_head_does_not_either() -> None:
+    """Stopped while a client is in the midst of its headers, it refuses it, ends in time, and has nothing to say."""
+
+    async def scenario(server: Served) -> None:
+        reader, writer = await server.connect()
+        writer.write(post(b"12345")[:20])
+        await server.ask(post())
+        server.server.should_exit = True
+        assert (await answer_from(reader))[0] == 408
+        writer.close()
+
+    assert check(scenario).log.said == []
+
+
 def connection_of(server: uvicorn.Server, transport: asyncio.Transport) -> Any:
     """A connection of a server that does not listen."""
     server.config.load()
