@@ -136,20 +136,14 @@ def train(
             "--preset and --epochs are of the recipe scratch: leave them out, or add --recipe scratch"
         )
     if dry_run:
-        if on == "aws" and init == _SYNTHETIC and request.init and not request.init.exists():
-            raise ConfigurationError(
-                "the model of drawings is not made yet, and a plan for AWS names what it holds: "
-                f"train with --init {_SYNTHETIC} on this machine once, or without --dry-run"
-            )
+        if on == "aws" and init == _SYNTHETIC:
+            _refuse_unmade(request)
         show_plans([lifecycle.plan_train(backend, request)], json)
         return
     if init == _SYNTHETIC:
         _train_on_drawings(backends.backend("local", workspace), data, preset or "fast", threads, workspace)
-    elif request.init and lifecycle.may_have_seen(request.init, data):
-        terminal.say(
-            f"{request.init} was not trained on {data} or what it was extended from: if it was trained on images that "
-            f"{data} calibrates with, temperature and threshold are too optimistic"
-        )
+    elif request.init:
+        _warn_of_seen_images(request.init, data)
     with terminal.progress("train", "images" if choice.recipe == "head" else "") as progress:
         card = lifecycle.train(backend, request, progress, terminal.say)
     _show(card, target, data, json)
@@ -193,6 +187,24 @@ def _start(init: str, data: Path, preset: str, workspace: Path) -> Path:
     if init != _SYNTHETIC:
         return Path(init)
     return synthetic_folder(workspace, preset, dataset.load(data).image_size)
+
+
+def _refuse_unmade(request: TrainingRequest) -> None:
+    if request.init and not request.init.exists():
+        raise ConfigurationError(
+            "the model of drawings is not made yet, and a plan for AWS names what it holds: "
+            f"train with --init {_SYNTHETIC} on this machine once, or without --dry-run"
+        )
+
+
+def _warn_of_seen_images(init: Path, data: Path) -> None:
+    from scones_ml import lifecycle
+
+    if lifecycle.may_have_seen(init, data):
+        terminal.say(
+            f"{init} was not trained on {data} or what it was extended from: if it was trained on images that "
+            f"{data} calibrates with, temperature and threshold are too optimistic"
+        )
 
 
 def _train_on_drawings(backend: Backend, data: Path, preset: str, threads: int, workspace: Path) -> None:

@@ -134,11 +134,7 @@ def stage(
     with _reading(origin):
         chosen = _choose_classes(origin, classes)
         listing = origin.listing(chosen)
-    if isinstance(origin, ExtendedDataset):
-        reading = Reading(origin.data.image_size, origin.data.policy)
-    else:
-        drawn = origin.size if isinstance(origin, Synthetic) else None
-        reading = Reading(image_size or drawn or choose_size(listing.candidates))
+    reading = _how_to_read(origin, listing, image_size)
     settled = isinstance(origin, ExtendedDataset) or {found.split for found in listing.candidates} >= set(SPLITS)
     if not settled:
         listing = _with_test_alone(listing)
@@ -171,6 +167,14 @@ def stage(
         staged.write(work, chosen, records, facts)
     by_kind = dict(sorted(ignored.items()))
     return StageResult(staged.load(target), tuple(problems), reading.larger, ignored.total(), by_kind, together)
+
+
+def _how_to_read(origin: Source, listing: Listing, image_size: int | None) -> Reading:
+    """Image size and policy; those of a data set that is extended stay."""
+    if isinstance(origin, ExtendedDataset):
+        return Reading(origin.data.image_size, origin.data.policy)
+    drawn = origin.size if isinstance(origin, Synthetic) else None
+    return Reading(image_size or drawn or choose_size(listing.candidates))
 
 
 def _with_test_alone(listing: Listing) -> Listing:
