@@ -30,7 +30,7 @@ _EMPTY = "%2F"  # no encoded segment holds a slash, so this name is free to stan
 _PIECE = 200  # file names may have 255 bytes
 _TEMPORARY = "%tmp-"
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space"),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "is a part of the key an object already?"),
 }
 _READ_AT_A_TIME = 1_000_000  # bytes of an object that is listed

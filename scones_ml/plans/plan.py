@@ -183,7 +183,7 @@ def recorded(change: Change, place: str, ledger: Ledger, run: Run) -> Iterator[N
     try:
         note("deleting" if removes else "creating")
     except OSError as exc:
-        if not (removes and exc.errno in (errno.ENOSPC, errno.EDQUOT)):
+        if not (removes and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
             raise
     # No finally: what has failed halfway may exist, so it stays on record as begun.
     yield

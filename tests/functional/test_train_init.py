@@ -68,7 +68,7 @@ def test_a_model_that_may_have_seen_the_judges_is_named(
     for number, (model, warned) in enumerate([(tiny_model, True), (own, False)]):
         command = ["train", str(data), "--model", str(tmp_path / f"new{number}"), "--init", str(model)]
         assert main(command, only(instant_backend)) == 0
-        assert ("temperature and threshold flatter it" in capsys.readouterr().err) == warned
+        assert ("temperature and threshold are too optimistic" in capsys.readouterr().err) == warned
 
 
 def test_few_images_take_small_steps() -> None:

@@ -60,12 +60,15 @@ def test_what_is_deleted_leaves_the_record(tmp_path: Path) -> None:
     assert len(list(ledger.entries())) == 6
 
 
-def test_a_full_disk_keeps_no_removal_from_making_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_keeps_no_removal_from_making_room(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What cannot be recorded beforehand for want of space is removed all the same; nothing is made that way."""
     ledger, run = Ledger(tmp_path / "ledger.jsonl"), Run.new()
 
     def full(path: Path, document: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        raise OSError(number, os.strerror(number), str(path))
 
     for action in ("create", "delete"):
         monkeypatch.setattr(journal, "append", full)
