@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from scones_ml import asl
@@ -107,8 +108,8 @@ def get_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
         substitutions: values for the ``${Name}`` placeholders in a bucket's name.
 
     Returns:
-        The function behind the ARN: it takes ``Bucket`` and ``Key``, and returns ``Body`` and ``ETag``, or fails with
-        ``S3.NoSuchKeyException``.
+        The function behind the ARN: it takes ``Bucket`` and ``Key``, and returns ``Body``, ``ETag`` and
+        ``LastModified``, or fails with ``S3.NoSuchKeyException``.
     """
 
     def get(parameters: asl.Json) -> object:
@@ -118,7 +119,10 @@ def get_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
             found = store.read(ref)
         except ImageNotFoundError as exc:
             raise asl.TaskFailed("S3.NoSuchKeyException", str(exc)) from exc
-        return {"Body": found.data.decode(), "ETag": f'"{found.ref.etag}"'}
+        listed = store.list(ref.s3_bucket, ref.s3_key)
+        modified = datetime.fromtimestamp(next((item.modified for item in listed if item.key == ref.s3_key), 0.0), UTC)
+        written = f"{modified:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return {"Body": found.data.decode(), "ETag": f'"{found.ref.etag}"', "LastModified": written}
 
     return get
 

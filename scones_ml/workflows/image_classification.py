@@ -6,22 +6,26 @@ r"""The workflow: serialize -> classify -> filter low confidence, each image end
         accepted     -> AcceptImage ----------------------------------------\
         not accepted -> ReviewImage (or RejectImage, which fails the run) ----+-> WriteOutcome
         broken or too large image -> ReadFailure -> IsGone -> QuarantineImage /
-        object gone or replaced   -> ReadFailure -> IsGone -> FindAccepted -> FindReview -> FindQuarantined -> DropImage
+        object gone or replaced   -> ReadFailure -> IsGone -> FindAccepted -> FindReview -> FindQuarantined
+            -> WhichIsLatest -> EndAccepted, EndReview, EndQuarantined or DropImage
 
 Events come more than once, and late: the object may be gone by then, although its outcome is there. So the outcome is
-looked for before an image is dropped, and duplicates of one version end alike. That costs nothing where the object is
-still there. An execution that looks while another one, which has read the object in time, has not written yet still
-drops it; the outcome that is then written stands.
+looked for before an image is dropped, and duplicates of one version end alike. Of several outcomes, which another
+threshold or model has left, the latest is taken, as readers do. That costs nothing where the object is still there. An
+execution that looks while another one, which has read the object in time, has not written yet still drops it; the
+outcome that is then written stands.
 
 Error names come from the classes, so that what Step Functions matches on cannot drift from what the functions raise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from scones_ml import asl
 from scones_ml.errors import ImageNotFoundError, ImageTooLargeError, InvalidImageError
+from scones_ml.events.models import PLACES
 from scones_ml.workflows import retries
 
 __all__ = ["THRESHOLD_ERROR", "image_classification"]
@@ -35,6 +39,7 @@ OUTCOME_SECONDS = 30  # for an object of some kilobytes: a call that hangs is tr
 MACHINE_SECONDS = 900
 """Longer than three tasks with their retries."""
 
+_NEVER = "1970-01-01T00:00:00Z"
 _IMAGE_ID = "States.ArrayGetItem(States.StringSplit($.failure.errorMessage, ' '), 0)"
 _REASON = {"error.$": "$.error", "reason.$": "$.failure.errorMessage", "input.$": "$$.Execution.Input"}
 
@@ -128,7 +133,11 @@ def _failures() -> dict[str, asl.State]:
     return {
         "ReadFailure": asl.Pass(
             comment="The function's own error is JSON inside the cause",
-            parameters={"error.$": "$.error.Error", "failure.$": "States.StringToJson($.error.Cause)"},
+            parameters={
+                "error.$": "$.error.Error",
+                "failure.$": "States.StringToJson($.error.Cause)",
+                **{place: {"at": _NEVER} for place in PLACES},
+            },
             next="IsGone",
         ),
         "IsGone": asl.Choice(
@@ -138,7 +147,13 @@ def _failures() -> dict[str, asl.State]:
         ),
         "FindAccepted": _find("accepted", "FindReview"),
         "FindReview": _find("review", "FindQuarantined"),
-        "FindQuarantined": _find("quarantined", "DropImage"),
+        "FindQuarantined": _find("quarantined", "WhichIsLatest"),
+        "WhichIsLatest": asl.Choice(
+            comment="Of outcomes in several places, the latest counts",
+            choices=tuple(_is_latest(place, PLACES[number + 1 :]) for number, place in enumerate(PLACES)),
+            default="DropImage",
+        ),
+        **{f"End{place.capitalize()}": _end(place) for place in PLACES},
         "QuarantineImage": asl.Pass(
             comment="Keep what cannot be read, with the reason",
             parameters={
@@ -156,7 +171,7 @@ def _failures() -> dict[str, asl.State]:
     }
 
 
-def _find(outcome: str, otherwise: str) -> asl.Task:
+def _find(outcome: str, then: str) -> asl.Task:
     """Where an earlier execution of the same object version has written its outcome, it is this execution's too."""
     return asl.Task(
         comment=f"A late event: the image may be in {outcome} already",
@@ -165,13 +180,24 @@ def _find(outcome: str, otherwise: str) -> asl.Task:
             "Bucket": "${OutputBucketName}",
             "Key.$": f"States.Format('outcomes/{outcome}/{{}}.json', {_IMAGE_ID})",
         },
-        result_selector={"found.$": "States.StringToJson($.Body)"},
-        output_path="$.found",
+        result_selector={"found.$": "States.StringToJson($.Body)", "at.$": "$.LastModified"},
+        result_path=f"$.{outcome}",
         timeout_seconds=OUTCOME_SECONDS,
         retry=(retries.S3,),
-        catch=(asl.Catcher(error_equals=("S3.NoSuchKeyException",), result_path=None, next=otherwise),),
-        end=True,
+        catch=(asl.Catcher(error_equals=("S3.NoSuchKeyException",), result_path=None, next=then),),
+        next=then,
     )
+
+
+def _is_latest(place: str, others: Sequence[str]) -> asl.And:
+    """There is an outcome in a place, and in the places that come after it there is none that is later."""
+    there = asl.Comparison(f"$.{place}.at", "TimestampGreaterThan", _NEVER)
+    later = (asl.Comparison(f"$.{place}.at", "TimestampGreaterThanEqualsPath", f"$.{other}.at") for other in others)
+    return asl.And((there, *later), next=f"End{place.capitalize()}")
+
+
+def _end(place: str) -> asl.Pass:
+    return asl.Pass(comment=f"The image is in {place} already", input_path=f"$.{place}.found", end=True)
 
 
 def _write() -> asl.Task:

@@ -40,7 +40,7 @@ def test_the_twelve_cells_run_and_leave_nothing(printed: list[str]) -> None:
     assert any(re.fullmatch(r"outcomes \{.*\}", line) for line in printed)
     assert "captured 14 requests, shown in .scones/course/captures.html" in printed
     assert "an old event True" in printed
-    assert "state machine 14 states, 0 findings" in printed
+    assert "state machine 18 states, 0 findings" in printed
 
 
 def test_the_page_tells_of_every_cell() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scones_ml import asl
 from scones_ml.asl import Json
@@ -21,6 +23,7 @@ from scones_ml.errors import (
     SconesError,
     TransientServiceError,
 )
+from scones_ml.events.models import PLACES
 from scones_ml.workflows import THRESHOLD_ERROR, image_classification
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +39,7 @@ class Backend:
         self.accepted, self.errors = accepted, errors
         self.calls: list[str] = []
         self.written: dict[str, Json] = {}
+        self.times: dict[str, str] = {}
         self.waits: list[float] = []
         self.put_errors: list[Exception] = []
 
@@ -63,7 +67,8 @@ class Backend:
         assert parameters["Bucket"] == "${OutputBucketName}"
         if parameters["Key"] not in self.written:
             raise asl.TaskFailed("S3.NoSuchKeyException", "The specified key does not exist.")
-        return {"Body": json.dumps(self.written[parameters["Key"]])}
+        time = self.times.get(parameters["Key"], "2026-11-25T18:04:11Z")
+        return {"Body": json.dumps(self.written[parameters["Key"]]), "LastModified": time}
 
     def run(self, machine: asl.StateMachine | None = None) -> asl.Execution:
         resources: dict[str, Callable[[Json], object]] = {
@@ -164,6 +169,18 @@ def test_an_object_that_is_gone_ends_as_it_did_before(place: str) -> None:
     backend.written[f"outcomes/{place}/{ID}.json"] = before
     assert backend.run().output == before
     assert list(backend.written) == [f"outcomes/{place}/{ID}.json"]
+
+
+@given(st.dictionaries(st.sampled_from(PLACES), st.integers(10, 59), min_size=1))
+def test_of_several_outcomes_the_latest_counts(seconds: dict[str, int]) -> None:
+    """Decided again with another threshold or model, a version is where its latest outcome is, for late events, too."""
+    backend = Backend(SerializeImageData=[ImageNotFoundError(f"{ID} is gone")] * 2)
+    for place, second in seconds.items():
+        backend.written[f"outcomes/{place}/{ID}.json"] = {"image_id": ID, "outcome": place}
+        backend.times[f"outcomes/{place}/{ID}.json"] = f"2026-11-25T18:04:{second}Z"
+    output = backend.run().output
+    assert seconds[output["outcome"]] == max(seconds.values())
+    assert output == {"image_id": ID, "outcome": output["outcome"]}
 
 
 def test_an_object_that_appears_at_the_second_look_is_classified() -> None:
