@@ -1,15 +1,11 @@
-"""The life cycle as a library: draw images, train, classify one of them, leave nothing behind."""
+"""The life cycle as a library: draw images, train, evaluate, send the test images through the workflow.
 
-from pathlib import Path
+``scones cleanup`` removes what it leaves in ``.scones``.
+"""
 
-from scones_ml import backends, dataset, lifecycle
-from scones_ml.ports import TrainingRequest
+import scones_ml
 
-backend = backends.backend("local", Path(".scones"))
-data = dataset.stage(dataset.Synthetic(per_class=100), "data").dataset
-lifecycle.train(backend, TrainingRequest(data=data.root, model=Path("model")))
-photo = data.root / data.split("test")[0].path
-images = lifecycle.upload(backend, [(photo.name, photo.read_bytes())])
-for result in lifecycle.run(backend, images, classifier=Path("model"), threshold=0.9):
-    print(result.image.s3_key, result.label, result.confidence, result.outcome)
-print(len(lifecycle.cleanup(backend)), "resources left")
+data = scones_ml.stage("synthetic", "data", per_class=100)
+model = scones_ml.train(data, "model")
+print(scones_ml.evaluate(model, data))
+print(scones_ml.run("data/test", model))

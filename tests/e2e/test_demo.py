@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from scones_ml.cli.terminal import StageLines
 from scones_ml.lifecycle.demo import DemoRequest, run_demo
@@ -79,20 +82,61 @@ def test_real_photographs(test_data: Path, tmp_path: Path) -> None:
     assert document["resources_left"] == 0
 
 
-def test_the_wheel_brings_the_handlers(tmp_path: Path, tiny_model: Path) -> None:
-    """From the built wheel alone, outside the checkout, ``scones run`` finds handlers and definition."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the wheel installs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (wheel,) = (folder / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert "scones_ml/testing/events/start_sqs.json" in archive.namelist()
-        tops = {name.split("/")[0] for name in archive.namelist()}
-        assert {top for top in tops if not top.endswith(".dist-info")} == {"scones_ml"}
-        archive.extractall(tmp_path / "site")
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_brings_the_handlers(site: Path, tmp_path: Path, tiny_model: Path) -> None:
+    """From the built wheel alone, outside the checkout, ``scones run`` finds handlers and definition."""
+    assert (site / "scones_ml/testing/events/start_sqs.json").is_file()
+    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"scones_ml"}
     image = _draw(tmp_path / "a.png")
-    done = scones("run", str(image), "--model", str(tiny_model), "--json", cwd=tmp_path, path=tmp_path / "site")
+    done = scones("run", str(image), "--model", str(tiny_model), "--json", cwd=tmp_path, path=site)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["outcome"] in ("accepted", "review")
+
+
+def test_the_first_lines_of_the_readme_need_one_extra(site: Path, tmp_path: Path, tiny_model: Path) -> None:
+    """Where only the wheel and its extra ``onnx`` are installed, they print what the README says they print."""
+    shown, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    shutil.copytree(tiny_model, tmp_path / ".scones" / "demo" / "model")
+    _draw(tmp_path / "photo.jpg")
+    places = [str(site), str(_only(site, "onnx", tmp_path / "packages"))]
+    code = f"import sys; sys.path += {places}\n{shown}\nimport importlib.util; print(importlib.util.find_spec('typer'))"
+    command = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    printed, other = done.stdout.splitlines()
+    assert other == "None", "packages of other extras are not there"
+    form = r"Prediction\(label='(bicycle|motorcycle)', confidence=0\.\d+, accepted=(True|False)\)"
+    assert re.fullmatch(form, printed)
+    assert re.fullmatch(form, shown.rpartition("# ")[2].strip())
+
+
+def _only(site: Path, extra: str, folder: Path) -> Path:
+    """A folder of links to the installed packages that an extra of the wheel needs."""
+    (ours,) = site.glob("*.dist-info")
+    folder.mkdir()
+    waiting, seen = [(Distribution.at(ours), {extra})], set()
+    while waiting:
+        package, extras = waiting.pop()
+        for requirement in map(Requirement, package.requires or ()):
+            wanted = not requirement.marker or any(requirement.marker.evaluate({"extra": one}) for one in extras | {""})
+            if wanted and requirement.name not in seen:
+                seen.add(requirement.name)
+                needed = distribution(requirement.name)
+                for top in {file.parts[0] for file in needed.files or ()} - {"..", "__pycache__"}:
+                    (folder / top).symlink_to(Path(str(needed.locate_file(top))))
+                waiting.append((needed, set(requirement.extras)))
+    return folder
 
 
 def _draw(path: Path) -> Path:
