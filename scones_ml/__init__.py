@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scones_ml.evaluation import Evaluation
     from scones_ml.front_door import RunResults, evaluate, run, stage, train
     from scones_ml.inference.model import ModelCard
-    from scones_ml.inference.prediction import Model, Prediction, load_model
+    from scones_ml.inference.prediction import ImageInput, Model, Prediction, load_model
     from scones_ml.ports import ImageResult
 
 __version__ = "0.2.0"
@@ -36,6 +36,7 @@ __version__ = "0.2.0"
 __all__ = [
     "Dataset",
     "Evaluation",
+    "ImageInput",
     "ImageResult",
     "Model",
     "ModelCard",
@@ -53,6 +54,7 @@ __all__ = [
 _HOMES = {
     "Dataset": "dataset",
     "Evaluation": "evaluation",
+    "ImageInput": "inference.prediction",
     "ImageResult": "ports",
     "Model": "inference.prediction",
     "ModelCard": "inference.model",

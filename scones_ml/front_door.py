@@ -3,7 +3,7 @@
 They do what the commands of the same names do, by the same functions, and leave what they make in the same workspace:
 ``scones status`` lists it, ``scones cleanup`` removes it.
 
-Internal: may change without notice; :mod:`scones_ml` exports what is public.
+Internal: may change without notice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal
 
 from scones_ml import backends, dataset, lifecycle
 from scones_ml.dataset.staging import StageResult
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from scones_ml.ports import Backend
 
 __all__ = ["RunResults", "evaluate", "run", "stage", "train"]
-
-PathLike: TypeAlias = str | os.PathLike[str]
-On: TypeAlias = Literal["local", "aws"]
-Shown: TypeAlias = bool | Progress
 
 _WORKSPACE: Final = ".scones"
 _MOST_LINES: Final = 20
@@ -69,18 +65,18 @@ class RunResults(tuple[ImageResult, ...]):
 
 
 def stage(
-    source: PathLike | dataset.Source,
-    destination: PathLike,
+    source: str | os.PathLike[str] | dataset.Source,
+    destination: str | os.PathLike[str],
     *,
     classes: Sequence[str] | None = None,
     image_size: int | None = None,
     per_class: int = 300,
-    answers: PathLike | None = None,
+    answers: str | os.PathLike[str] | None = None,
     label_attribute: str | None = None,
     group_by: str | None = None,
     seed: int = 0,
-    workspace: PathLike = _WORKSPACE,
-    progress: Shown = True,
+    workspace: str | os.PathLike[str] = _WORKSPACE,
+    progress: bool | Progress = True,
 ) -> StageResult:
     """Check, split and hash images into a data set.
 
@@ -132,25 +128,25 @@ def stage(
 
 
 def train(
-    data: StageResult | dataset.Dataset | PathLike,
-    model: PathLike | None = None,
+    data: StageResult | dataset.Dataset | str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
     *,
     recipe: Recipe = "auto",
     fit: Fit = "crop",
-    backbone: PathLike | None = None,
+    backbone: str | os.PathLike[str] | None = None,
     preset: Literal["fast", "best"] | None = None,
     epochs: int | None = None,
     target_precision: float = 0.95,
-    init: PathLike | None = None,
+    init: str | os.PathLike[str] | None = None,
     seed: int = 0,
     threads: int = 1,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    on: On = "local",
+    on: Literal["local", "aws"] = "local",
     instance_type: str | None = None,
     spot: bool = False,
     max_hours: float = 1.0,
-    workspace: PathLike = _WORKSPACE,
-    progress: Shown = True,
+    workspace: str | os.PathLike[str] = _WORKSPACE,
+    progress: bool | Progress = True,
 ) -> Model:
     """Train a classifier and choose its threshold; neither looks at the test split.
 
@@ -215,11 +211,11 @@ def train(
 
 
 def evaluate(
-    model: Model | PathLike,
-    data: StageResult | dataset.Dataset | PathLike,
+    model: Model | str | os.PathLike[str],
+    data: StageResult | dataset.Dataset | str | os.PathLike[str],
     *,
     split: dataset.Split = "test",
-    progress: Shown = True,
+    progress: bool | Progress = True,
 ) -> Evaluation:
     """Compare a model's answers with the truth, each figure with its 95 % interval.
 
@@ -239,14 +235,14 @@ def evaluate(
 
 
 def run(
-    images: PathLike | Iterable[PathLike],
-    model: Model | PathLike | None = None,
+    images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    model: Model | str | os.PathLike[str] | None = None,
     *,
     endpoint: str | None = None,
     threshold: float | None = None,
-    on: On = "local",
-    workspace: PathLike = _WORKSPACE,
-    progress: Shown = True,
+    on: Literal["local", "aws"] = "local",
+    workspace: str | os.PathLike[str] = _WORKSPACE,
+    progress: bool | Progress = True,
 ) -> RunResults:
     """Send images through the state machine, one execution each.
 
@@ -286,7 +282,7 @@ def run(
 
 @contextmanager
 def _classifying(
-    backend: Backend, on: On, model: Model | PathLike | None, endpoint: str | None
+    backend: Backend, on: Literal["local", "aws"], model: Model | str | os.PathLike[str] | None, endpoint: str | None
 ) -> Iterator[Endpoint | Path | None]:
     """What classifies, kept from the first image to the last; a broken model is told before any image is sent."""
     if on == "aws" or model:
@@ -301,7 +297,7 @@ def _classifying(
 
 
 @contextmanager
-def _telling(what: str, wanted: Shown, unit: str = "") -> Iterator[tuple[Progress, Steps]]:
+def _telling(what: str, wanted: bool | Progress, unit: str = "") -> Iterator[tuple[Progress, Steps]]:
     """Where progress goes: to the caller's function, to a bar on a terminal, or nowhere."""
     if callable(wanted):
         yield wanted, no_steps
@@ -318,13 +314,13 @@ def _telling(what: str, wanted: Shown, unit: str = "") -> Iterator[tuple[Progres
     yield no_progress, no_steps
 
 
-def _folder(data: StageResult | dataset.Dataset | PathLike) -> Path:
+def _folder(data: StageResult | dataset.Dataset | str | os.PathLike[str]) -> Path:
     if isinstance(data, StageResult):
         return data.dataset.root
     return data.root if isinstance(data, dataset.Dataset) else Path(data)
 
 
-def _path(model: Model | PathLike) -> Path:
+def _path(model: Model | str | os.PathLike[str]) -> Path:
     return model.path if isinstance(model, Model) else Path(model)
 
 

@@ -1,6 +1,6 @@
 """One model, one image, one answer: what :func:`scones_ml.load_model` returns, for code that needs no workflow.
 
-Internal: may change without notice; :mod:`scones_ml` exports what is public.
+Internal: may change without notice.
 """
 
 from __future__ import annotations
