@@ -9,10 +9,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import flowchart
 import public_api
 import site_directives
 from docutils import nodes
-from pygments.lexers.special import TextLexer
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -37,6 +37,7 @@ html_theme_options = {"sidebar_hide_name": False}
 
 exclude_patterns = ["README.md"]
 myst_heading_anchors = 4
+myst_fence_as_directive = ["mermaid"]
 myst_enable_extensions = ["deflist"]
 myst_links_external_new_tab = False
 
@@ -112,7 +113,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", _check_docstrings)
     app.connect("autodoc-process-signature", _signature)
     app.connect("missing-reference", _public_reference)
-    app.add_lexer("mermaid", TextLexer)
+    app.add_directive("mermaid", flowchart.Flowchart)
     app.add_directive("public", site_directives.Public)
     app.add_directive("commands", site_directives.Commands)
     return {"parallel_read_safe": True}

@@ -5,7 +5,7 @@ first record; one file holds one record or many. The format is that of real endp
 
 Readers are generators: they hold one line at a time (of an object in a store: one file), whatever there is to read.
 
-Public is what ``__all__`` lists.
+The names in ``__all__`` are public.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ Class names are a wire contract: the Lambda runtime reports them, and Step Funct
 Messages are one line that names the thing and the remedy; what is not to be printed is escaped in them. An error that a
 service answered keeps the service's own code in ``code``: programs decide by class and code, never by the message.
 
-Public is what ``__all__`` lists.
+The names in ``__all__`` are public.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ``serialize_image_data`` -> ``classify_image_data`` -> ``filter_low_confidence``. The handlers of the same names read an
 event, call a step and return its result; the state machine composes them.
 
-Public is what ``__all__`` lists.
+The names in ``__all__`` are public.
 """
 
 from __future__ import annotations

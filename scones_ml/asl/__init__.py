@@ -7,22 +7,22 @@
 
 The typed states are there at once; what runs, checks and draws machines is loaded when it is first used.
 
-Where to look, in the order in which an execution passes through::
-
-    states, choice, parts, machine        a definition as typed data; `codec` is their JSON, `values` JSON itself
-    validation, checks, expressions       what is wrong with it
-    program, flow                         a definition made ready to run, and what a query language does for a state
-    jsonpath, paths, intrinsics           the first query language
-    jsonata                               the second
-    interpreter, step, recovery, failures from state to state; one visit to one; Retry and Catch; errors
-    execution, scope, history, clock      what an execution has with it: its branches, data, events and time
-    task, resources, caller, tokens       the task call, with its deadline and its callback
-    concurrent, map_run, map_reader, map_batches, map_writer    branches side by side, Map and what it reads and writes
-    resume, single                        redrive, the test of one state
-    graph                                 drawings: SVG, Mermaid, notebooks
-
-Public is what this package exports; its modules are internal and may change without notice.
+The names that this package exports are public; its modules are internal and may change without notice.
 """
+
+# Where to look, in the order in which an execution passes through:
+#
+#     states, choice, parts, machine        a definition as typed data; `codec` is their JSON, `values` JSON itself
+#     validation, checks, expressions       what is wrong with it
+#     program, flow                         a definition made ready to run, and what a query language does for a state
+#     jsonpath, paths, intrinsics           the first query language
+#     jsonata                               the second
+#     interpreter, step, recovery, failures from state to state; one visit to one; Retry and Catch; errors
+#     execution, scope, history, clock      what an execution has with it: its branches, data, events and time
+#     task, resources, caller, tokens       the task call, with its deadline and its callback
+#     concurrent, map_run, map_reader, map_batches, map_writer   branches side by side, Map and what it reads and writes
+#     resume, single                        redrive, the test of one state
+#     graph                                 drawings: SVG, Mermaid, notebooks
 
 from __future__ import annotations
 

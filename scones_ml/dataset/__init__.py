@@ -13,7 +13,7 @@ that serving uses, drops duplicates and leaks, splits what is left with near dup
 ``load`` reads it back; ``write_recordio`` adds RecordIO files; ``upload`` and ``download`` move it to and from an
 object store. A new kind of source is one class with the methods of :class:`Source`.
 
-Public is what this package exports; its modules are internal and may change without notice.
+The names that this package exports are public; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

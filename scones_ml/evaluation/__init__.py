@@ -2,7 +2,7 @@
 
 It needs numpy: what must start quickly imports it inside the function that uses it.
 
-Public is what this package exports; its modules are internal and may change without notice.
+The names that this package exports are public; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

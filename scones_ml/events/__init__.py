@@ -4,7 +4,7 @@
 know: ``s3_bucket, s3_key, image_data, inferences``. ``starts`` read whatever starts the workflow (``image_refs``),
 ``readers`` what one state hands to the next (``serialized_image``, ``classified_image``), in every shape that is known.
 
-Public is what this package exports; its modules are internal and may change without notice.
+The names that this package exports are public; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ a file, its staged copy and the payload between two states give the model the sa
 
 That is policy 2. Models of version 0.1 were trained by policy 1 (``scones_ml.images.first_policy``) and keep it.
 
-Public is what this package exports; its modules are internal and may change without notice.
+The names that this package exports are public; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

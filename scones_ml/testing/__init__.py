@@ -7,7 +7,7 @@
 
 pytest finds the fixtures `state_machine`, `local_bucket` and `recorded_event` here by itself.
 
-Public is what this package exports; its modules are internal and may change without notice.
+The names that this package exports are public; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``python -m scones_ml.workflows image_classification`` prints one as Amazon States Language.
 
-Public is what this package exports; its modules are internal and may change without notice.
+The names that this package exports are public; its modules are internal and may change without notice.
 """
 
 from __future__ import annotations
