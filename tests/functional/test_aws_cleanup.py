@@ -159,7 +159,7 @@ def test_a_prefix_goes_with_its_versions(
     assert code == 1
     assert said.splitlines() == [
         f"objects s3://{BUCKET}/: s3://{BUCKET}/ is a whole bucket: only that of a stack is emptied",
-        "1 resources left",
+        "1 resource left",
     ]
     answer = s3.list_object_versions(Bucket=BUCKET)
     assert [version["Key"] for version in answer["Versions"]] == ["data-of-others/a"]
@@ -230,7 +230,7 @@ def test_a_package_that_a_model_loads_stays(
     (run,) = {one.run for one in ledger.resources() if one.name == "first"}
     code, said = cleanup(capsys, "--run", run)
     assert code == 1
-    assert re.fullmatch(r"object s3://(\S+): s3://\1 stays, for model second-\w+ loads it\n1 resources left\n", said)
+    assert re.fullmatch(r"object s3://(\S+): s3://\1 stays, for model second-\w+ loads it\n1 resource left\n", said)
     assert cleanup(capsys) == (0, "0 resources left\n")
     assert everything_there() == []
 

@@ -269,7 +269,7 @@ def test_a_training_ends_with_whoever_waits_for_it(folder: Path) -> None:
     assert wait_for(lambda: log.exists() and "Epoch[" in log.read_text())
     assert processes(folder)
     code, said = run(folder, "cleanup")
-    assert (code, said.splitlines()[-1]) == (1, "1 resources left")
+    assert (code, said.splitlines()[-1]) == (1, "1 resource left")
     assert f"is being trained by process {command.pid}: try again when it has ended" in said
     assert log.exists()
     command.kill()
