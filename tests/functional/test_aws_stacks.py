@@ -261,7 +261,7 @@ def test_a_nested_stack_goes_with_its_parent_alone(account: Account) -> None:
     left, said = account.cleanup()
     assert left == ()
     assert said == [
-        "stack scones is left alone: it is part of stack arn:aws:cloudformation:r:1:stack/shop/1, and goes with that "
+        "stack scones is kept: it is part of stack arn:aws:cloudformation:r:1:stack/shop/1, and goes with that "
         "stack alone"
     ]
     assert account.buckets() == {"scones-inputbucket", "scones-outputbucket"}
@@ -353,7 +353,7 @@ def test_a_bucket_of_another_account_is_not_ours(account: Account) -> None:
     execute(Plan("x", f"aws:{REGION}", (line,)), lambda _: None, account.backend().ledger, Run.new())
     _, said = account.cleanup()
     assert said == [
-        "bucket elsewhere is left alone: not ours: this account has no bucket of that name with our tag in this region"
+        "bucket elsewhere is kept: not ours: this account has no bucket of that name with our tag in this region"
     ]
     assert account.buckets() == {"elsewhere"}
 
@@ -368,7 +368,7 @@ def test_what_another_workspace_made_under_a_name_of_ours_stays(account: Account
     said: list[str] = []
     assert lifecycle.cleanup(backend, steps=said.append) == ()
     assert said == [
-        "model scones is left alone: run 20261125-183520-a86377 of another workspace made it: `scones cleanup --on aws "
+        "model scones is kept: run 20261125-183520-a86377 of another workspace made it: `scones cleanup --on aws "
         "--all` removes it, too"
     ]
     assert list(account.names("model")) == ["scones"]

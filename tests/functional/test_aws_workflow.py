@@ -123,8 +123,8 @@ def test_a_failed_execution_is_told_downloaded_and_run_again_here(
     assert "failed" in shown.out
     assert "ConfigurationError: SCONES_THRESHOLD is '93 %'" in shown.out
     (arn,) = deployed.executions
-    assert shown.err.splitlines()[-2].endswith(f"scones asl redrive {arn}")
-    assert shown.err.splitlines()[-1].startswith("scones: ConfigurationError: SCONES_THRESHOLD is '93 %'")
+    assert shown.err.splitlines()[-2].endswith(f"`scones asl redrive {arn}`")
+    assert shown.err.splitlines()[-1].startswith("scones: SCONES_THRESHOLD is '93 %'")
 
     workspace = tmp_path / "here"
     assert main(["asl", "redrive", arn, "--model", str(tiny_model), "--workspace", str(workspace)]) == 0
