@@ -147,10 +147,9 @@ def cost_estimate(region: str = "us-east-1") -> CostEstimate:
         ),
         break_evens=tuple(one for one in break_evens if _VOLUMES[0] <= one.images <= _VOLUMES[-1]),
         notes=(
-            f"The time that a photographs’ model takes, {workload.model_inside.milliseconds:g} ms an image, is paid "
-            f"less on an {workload.instance} that always runs than in a function from {two_digits(always_on)} images a "
-            "month on.",
-            "How long each part takes is an assumption, on the dear side; “scones cost --formulas” shows every line.",
+            f"Inference of a photograph ({workload.model_inside.milliseconds:g} ms) costs less on an always-on "
+            f"{workload.instance} than in a Lambda function from about {two_digits(always_on)} images a month.",
+            "Durations are assumptions on the high side; “scones cost --formulas” shows every line.",
         ),
     )
 

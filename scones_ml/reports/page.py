@@ -47,7 +47,7 @@ def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
     made.filters["of_hundred"] = _of_hundred
     made.filters["data_uri"] = _data_uri
     made.filters["middle"] = _middle
-    made.filters["unbroken"] = lambda text: re.sub(r"(?<=\d) (?=%)", "\u00a0", text)
+    made.filters["unbroken"] = lambda text: re.sub(r"(?<=\d) (?=%|ms\b)", "\u00a0", text)
     return made, markupsafe.Markup
 
 

@@ -19,6 +19,7 @@ from scones_ml.evaluation.unlike import folded
 from scones_ml.lifecycle.report_data import cost_estimate
 from scones_ml.reports.evaluation_report import curve_points, hardest_examples, render_report, scored_predictions
 from scones_ml.reports.facts import ClassifiedRow, DatasetFacts, ModelFacts, RunReport, SimilarImage
+from scones_ml.reports.page import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,6 +241,20 @@ def test_without_a_threshold_the_page_tells_one_story(browser: Any, tmp_path: Pa
     assert figures(opened) | {"marker": "", "line": ""} == first | {"marker": "", "line": ""}
     assert opened.js(marker)
     assert opened.errors == []
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ 'inbox/2026/november/arrival-0001.png'|middle(20) }}", "inbox/2…val-0001.png"),
+        ("{{ 'short.png'|middle(20) }}", "short.png"),
+        ("{{ '95 % of 40 ms, 3 of 4'|unbroken }}", "95\u00a0% of 40\u00a0ms, 3 of 4"),
+        ("{{ 1|counted('image') }}, {{ 1200|counted('image') }}", "1 image, 1,200 images"),
+    ],
+)
+def test_names_numbers_and_plurals(template: str, text: str) -> None:
+    """Long names are shortened in the middle, numbers stay with their units, counts agree with their nouns."""
+    assert environment()[0].from_string(template).render() == text
 
 
 def test_every_section_is_in_the_contents(page: str) -> None:
