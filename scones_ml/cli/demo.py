@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-_WIDE = 200  # columns, where there is no terminal
+_WIDE = 110  # columns, where there is no terminal
 
 Data = Annotated[str, typer.Option("--data", help="Folder of class folders, or `synthetic` for drawn images.")]
 
@@ -85,9 +85,7 @@ def _show(result: DemoResult, folder: Path, drawn: bool) -> None:
     terminal.say()
     terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
     if drawn:
-        terminal.out.print(
-            "drawn images only: this model has never seen a photograph, and will misclassify most of them"
-        )
+        terminal.out.print("drawn images only: these figures say nothing about photographs")
     terminal.out.print()
     terminal.out.print("report     ", str(folder / "report.html"))
     terminal.out.print("left over  ", counted(len(result.remaining), "resource"))

@@ -38,9 +38,11 @@ def doctor(
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            terminal.out.print((f"{check.level:<8}", _STYLES[check.level]), f"{check.name:<{width}}  {check.found}")
+            level, name = f"{check.level:<8}", f"{check.name:<{width}}  "
+            terminal.out.print((level, _STYLES[check.level]), name, check.found, hang=len(level + name))
             if check.remedy:
-                terminal.out.print(f"        {'':<{width}}  -> {check.remedy}")
+                blank = " " * len(level + name)
+                terminal.out.print(blank, f"-> {check.remedy}", hang=len(blank) + len("-> "))
         problems = f"{counted(counts['warning'], 'warning')}, {counted(counts['error'], 'error')}"
         terminal.say(f"{counts['ok']} ok, {problems}")
     if counts["error"]:

@@ -9,7 +9,8 @@ from typing import Final, TextIO
 
 __all__ = ["columns_of", "display_width", "fitted", "shortened", "wrapped"]
 
-_WORD: Final = re.compile(r"(?:`[^`]*`|'[^']*'|\d[\d.,]* %|\S)\S*")  # commands, names and percentages stay whole
+# Commands, names and percentages stay whole; the blanks before a word are kept, except where a line breaks.
+_WORD: Final = re.compile(r"(\s*)((?:`[^`]*`|'[^']*'|\d[\d.,]* %|\S)\S*)")
 _GAP: Final = 3  # blanks between the columns of a table
 _NARROWEST: Final = 16  # columns that a name or a text keeps
 
@@ -46,15 +47,14 @@ def wrapped(text: str, columns: int, start: int = 0, hang: int = 0) -> str:
     if start + display_width(text) <= columns:
         return text
     indent = text[: len(text) - len(text.lstrip())]
-    lines, line, used = [], indent, start + len(indent)
-    for word in _WORD.findall(text):
+    lines, line, used = [], "", start
+    for blanks, word in _WORD.findall(text):
         width = display_width(word)
-        if line.strip() and used + 1 + width > columns:
+        if line and used + len(blanks) + width > columns:
             lines.append(line)
-            line = " " * (len(indent) + hang)
-            used = len(line)
-        blank = " " if line.strip() else ""
-        line, used = f"{line}{blank}{word}", used + len(blank) + width
+            line, used = f"{indent}{' ' * hang}{word}", len(indent) + hang + width
+        else:
+            line, used = f"{line}{blanks}{word}", used + len(blanks) + width
     return "\n".join([*lines, line])
 
 

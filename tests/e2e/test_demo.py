@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,12 +24,14 @@ ROOT = Path(__file__).parents[2]
 KEYS = ["accuracy", "accuracy_interval", "threshold", "coverage", "outcomes", "seconds", "resources_left"]
 
 
-def scones(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+def scones(
+    *arguments: str, cwd: Path, path: Path | None = None, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own; ``path`` goes before the checkout on the import path."""
     code = "import sys; from scones_ml.cli import main; sys.exit(main())"
     start = f"import sys; sys.path.insert(0, {str(path)!r}); " if path else ""
     command = [sys.executable, "-c", start + code, *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False)
 
 
 def demo(cwd: Path, *arguments: str) -> dict[str, Any]:
@@ -39,25 +42,58 @@ def demo(cwd: Path, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of the demo that the README shows, and what it printed."""
     folder = tmp_path_factory.mktemp("demo")
-    return folder, demo(folder)
+    done = scones("demo", cwd=folder, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    return folder, done.stdout
 
 
-def test_the_demo_goes_through_every_stage(synthetic: tuple[Path, dict[str, Any]]) -> None:
+def test_the_demo_goes_through_every_stage(synthetic: tuple[Path, str]) -> None:
     """Without account, Docker or data: images are drawn, learned, served, judged, and nothing is left."""
-    _, document = synthetic
-    assert set(KEYS) <= set(document)
-    assert document["resources_left"] == 0
-    assert document["outcomes"]["quarantined"] == 1, "the truncated file"
-    assert document["outcomes"]["failed"] == document["outcomes"]["dropped"] == 0
-    assert sum(document["outcomes"].values()) == 63
-    assert document["captures"] == 62
-    low, high = document["accuracy_interval"]
-    assert 0.8 < low < document["accuracy"] < high <= 1.0
+    _, printed = synthetic
+    outcomes = re.search(r"  run .* s   (\d+) accepted, (\d+) review, 1 quarantined\n", printed)
+    assert outcomes
+    assert sum(map(int, outcomes.groups())) == 62, "and the truncated file"
+    assert re.search(r"  captures .* 62 requests recorded", printed)
+    assert re.search(r"  clean up .* 0 resources left\n", printed)
+    accuracy, low, high = map(float, re.findall(r"^accuracy +([\d.]+)% +([\d.]+)% to ([\d.]+)%", printed, re.M)[0])
+    assert 80 < low < accuracy < high <= 100
 
 
-def test_the_demo_leaves_a_self_contained_report(synthetic: tuple[Path, dict[str, Any]]) -> None:
+def test_the_readme_shows_what_the_demo_prints(synthetic: tuple[Path, str]) -> None:
+    """Line for line, but for times, ports and the last digits of figures, which differ between processors."""
+    (shown,) = re.findall(r"\$ make demo\n(scones .*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    lines, printed = shown.replace(".venv/bin/scones", "scones").splitlines(), synthetic[1].splitlines()
+    assert [skeleton(line) for line in lines] == [skeleton(line) for line in printed]
+    for line, said in zip(lines, printed, strict=True):
+        assert figures(line) == pytest.approx(figures(said), rel=0.03, abs=2)
+
+
+def test_what_the_demo_suggests_works(synthetic: tuple[Path, str]) -> None:
+    """The first commands after "next" can be typed as they stand."""
+    folder, printed = synthetic
+    commands = re.findall(r"^  (scones (?:run|evaluate) .*?)(?:   |$)", printed.partition("\nnext\n")[2], re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        done = scones(*shlex.split(command)[1:], cwd=folder)
+        assert done.returncode == 0, done.stderr
+
+
+def skeleton(line: str) -> str:
+    """A line without its numbers, and without the blanks that align them."""
+    line = re.sub(r"http://127\.0\.0\.1:\d+", "URL", line)
+    return re.sub(r"\d[\d,]*(?:\.\d+)?|\s+", " ", line)
+
+
+def figures(line: str) -> list[float]:
+    """Its numbers, but for times and ports."""
+    line = re.sub(r"\d+\.\d s   |http://127\.0\.0\.1:\d+", "", line)
+    return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", line)]
+
+
+def test_the_demo_leaves_a_self_contained_report(synthetic: tuple[Path, str]) -> None:
     """report.html refers to nothing outside itself and holds the images."""
     folder, _ = synthetic
     page = (folder / ".scones" / "demo" / "report.html").read_text(encoding="utf-8")
@@ -71,6 +107,7 @@ def test_the_same_seed_gives_the_same_document(tmp_path: Path) -> None:
     documents = []
     for folder in (tmp_path / "first", tmp_path / "second"):
         result = run_demo(LocalBackend(folder), DemoRequest(folder, images=8, per_class=60), StageLines())
+        assert set(KEYS) <= set(result.to_json())
         documents.append({name: value for name, value in result.to_json().items() if name != "seconds"})
     assert documents[0] == documents[1]
 

@@ -36,6 +36,14 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert done.stderr == "", "without a terminal there is no progress"
 
 
+def test_it_is_short() -> None:
+    """A newcomer reads fewer than 150 lines, and is told where it has not run and how it is installed."""
+    assert len(README.splitlines()) < 150
+    assert "never run on a live AWS account" in README.partition("\n## ")[0]
+    assert "pip install '.[local]'" in README
+    assert "pip install scones-ml" not in README, "it is not published"
+
+
 def test_the_table_names_every_command() -> None:
     """Every verb of the command line is in the README's table, and no other."""
     verbs = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]

@@ -119,6 +119,7 @@ def test_commands_names_and_percentages_stay_whole() -> None:
     assert wrapped("start one with `scones deploy MODEL`, then", 30) == "start one with\n`scones deploy MODEL`, then"
     assert wrapped("the folder 'my best photos' is empty", 20) == "the folder\n'my best photos' is\nempty"
     assert wrapped("  precision 95 % at all", 15, hang=2) == "  precision\n    95 % at all"
+    assert wrapped("left   over  words", 13) == "left   over\nwords", "columns stay aligned"
 
 
 @given(name=st.text("abcdé自転車", max_size=40), columns=st.integers(5, 30))
