@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -233,7 +234,9 @@ def load(path: str | Path) -> Dataset:
     if not root.is_dir():
         raise DatasetError(f"there is no data set {root}: make one with `scones stage SOURCE {root}`")
     if not is_staged(root):
-        raise DatasetError(f"{root} is not a staged data set (no {_CARD}): run `scones stage {root} DESTINATION` first")
+        raise DatasetError(
+            f"{root} is not a staged data set (no {_CARD}): run `scones stage {shlex.quote(str(root))} DATA` first"
+        )
     card = _read_card(root / _CARD)
     try:
         dataset = Dataset(

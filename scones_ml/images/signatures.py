@@ -71,7 +71,7 @@ def require_format(data: bytes) -> str:
         raise InvalidImageError("not an image: it is empty")
     if (other := _other(data)) is not None:
         raise InvalidImageError(f"{other}, which is not read: {_SAVE_AS}")
-    raise InvalidImageError(f"not an image: it starts with {data[:8]!r}")
+    raise InvalidImageError(f"not an image: it starts with {repr(data[:8])[1:]}")
 
 
 def _other(data: bytes) -> str | None:

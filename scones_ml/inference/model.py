@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -341,7 +342,11 @@ def read_file(path: Path, name: str) -> bytes:
             return _member(archive, name, str(path))
     except FileNotFoundError as exc:
         what = f"holds no {name}" if path.exists() else "does not exist"
-        raise ConfigurationError(f"the model {path} {what}: train one with `scones train DATA`") from exc
+        if (path / "dataset.json").is_file():
+            remedy = f"it is a data set, train on it with `scones train {shlex.quote(str(path))}`"
+        else:
+            remedy = "train one with `scones train DATA`"
+        raise ConfigurationError(f"the model {path} {what}: {remedy}") from exc
     except OSError as exc:
         raise ConfigurationError(f"the model {path} cannot be read: {exc.strerror or exc}") from exc
     except ValueError as exc:

@@ -409,6 +409,16 @@ def complaint_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return complaint(capsys, *arguments)
 
 
+def test_model_and_data_in_the_wrong_order_are_told_apart(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A data set where a model belongs is named as what it is, and so is a folder that is not staged yet."""
+    assert main(["stage", "photos", "my data"]) == 0
+    capsys.readouterr()
+    said = complaint(capsys, "evaluate", "my data", "model")
+    assert said.endswith("holds no model.json: it is a data set, train on it with `scones train 'my data'`")
+    Path("my photos").mkdir()
+    assert "run `scones stage 'my photos' DATA` first" in complaint(capsys, "train", "my photos")
+
+
 def test_bad_models_and_images_get_one_clear_line(
     folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,7 +64,7 @@ def test_images_run_through_the_emitted_definition(backend: Backend, tiny_model:
         ("d.png", "quarantined"),
     ]
     assert results[0].label == "bicycle"
-    assert results[2].reason == "not an image: it starts with b'<html>'"
+    assert results[2].reason == "not an image: it starts with '<html>'"
 
 
 def test_an_object_replaced_since_its_event_is_dropped(backend: Backend, tiny_model: Path) -> None:

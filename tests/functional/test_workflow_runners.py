@@ -67,7 +67,7 @@ def test_each_image_has_one_result_and_one_object(workplace: Workplace) -> None:
     assert [results[ref].outcome for ref in refs] == ["accepted", "review", "quarantined"]
     assert (results[refs[0]].label, results[refs[2]].label) == ("motorcycle", None)
     assert results[refs[0]].confidence == pytest.approx(0.9975, abs=1e-3)
-    assert results[refs[2]].reason == "not an image: it starts with b'<html>'"
+    assert results[refs[2]].reason == "not an image: it starts with '<html>'"
     assert all(result.seconds > 0 for result in results.values())
     written = {found.key for found in workplace.store.list("outcomes")}
     assert written == {f"outcomes/{results[ref].outcome}/{ref.image_id}.json" for ref in refs}
