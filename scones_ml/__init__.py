@@ -9,6 +9,8 @@ The smallest job::
 
 The life cycle, whose functions do what the commands of the same names do::
 
+    import scones_ml
+
     data = scones_ml.stage("photos", "data")
     model = scones_ml.train(data)
     print(scones_ml.evaluate(model, data))

@@ -26,7 +26,7 @@ from scones_ml.lifecycle.staging import source_of, upload_staged
 from scones_ml.local.files import image_files
 from scones_ml.ports import Endpoint, ImageResult, Progress, Recipe, Steps, TrainingRequest, no_progress, no_steps
 from scones_ml.settings import Fit, check_threshold
-from scones_ml.wording import counted, listed
+from scones_ml.wording import counted, either, listed
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import Evaluation
@@ -98,6 +98,8 @@ def stage(
     Raises:
         DatasetError: the source or the destination cannot be used.
     """
+    if isinstance(classes, str):
+        raise ConfigurationError(f"classes={classes!r} is one text: give a list, one name each")
     name, space = os.fspath(destination), Path(workspace)
     remote = name.startswith("s3://")
     folder = space / "staged" / "/".join(parse_uri(name)) if remote else Path(name)
@@ -226,9 +228,11 @@ def evaluate(
         progress: as for :func:`stage`.
 
     Raises:
-        ConfigurationError: ``model`` is not a model.
+        ConfigurationError: ``model`` is not a model, or there is no such split.
         DatasetError: ``data`` is not a staged data set, has other classes than the model, or the split is empty.
     """
+    if split not in dataset.SPLITS:
+        raise ConfigurationError(f"there is no split {split!r}: choose {either(dataset.SPLITS)}")
     with _telling("evaluate", progress) as (shown, _):
         predictions = lifecycle.predict(_path(model), _folder(data), split, shown)
     return lifecycle.evaluate(predictions)

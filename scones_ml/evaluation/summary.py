@@ -68,4 +68,4 @@ def _share(found: Estimate) -> tuple[str, str]:
 
 def _of_hundred(share: float) -> str:
     """All and nothing are said only of all and nothing."""
-    return f"{min(99, max(1, round(100 * share)))} of 100"
+    return f"{min(99, max(1, round(100 * share))) if share else 0} of 100"

@@ -37,6 +37,7 @@ _AVIF: Final = 14.0
 _HEIF: Final = 12.0
 _HEIF_OF_PHONES: Final = 7.5  # 8 bits, halved colour, no transparency: iPhones take 24 megapixels so
 _decoding: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
+_loading: Final = threading.Lock()  # several threads may hold one Pillow image, which reads its file once
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ def held(image: Image, policy: ImagePolicy) -> Iterator[Header]:
     header = Header(*image.size, memory=0)  # the caller holds its pixels already
     _check(header, 0, policy)
     with _translated(f"a Pillow image of mode {image.mode}", policy):
-        image.load()
+        with _loading:
+            image.load()
         yield header
 
 

@@ -70,13 +70,18 @@ class Plan:
         from scones_ml.displays import aligned
 
         columns, rows, numbers = self._table()
-        return f"{self._title()}\n{aligned([columns, *rows], numbers)}" if rows else self._title()
+        return "\n".join([self._title(), *self._note(), *([aligned([columns, *rows], numbers)] if rows else [])])
 
     def _repr_html_(self) -> str:
         from scones_ml.displays import escaped, fragment, table
 
         columns, rows, numbers = self._table()
-        return fragment(f'<p class="title">{escaped(self._title())}</p>', table(columns, rows, numbers) if rows else "")
+        note = (f'<p class="note">{escaped(line)}</p>' for line in self._note())
+        shown = table(columns, rows, numbers) if rows else ""
+        return fragment(f'<p class="title">{escaped(self._title())}</p>', *note, shown)
+
+    def _note(self) -> list[str]:
+        return [f"what exists could not be looked at: {self.unseen}"] if self.unseen else []
 
     def _title(self) -> str:
         if not self.changes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 from scones_ml.errors import ConfigurationError
 from scones_ml.ports.progress import Progress, Steps, no_progress, no_steps
 from scones_ml.settings import Fit
+from scones_ml.wording import either, share_hint
 
 if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the ledger
     from scones_ml.plans import Plan
@@ -18,6 +19,8 @@ __all__ = ["Recipe", "RecipeChoice", "Trainer", "TrainingRequest", "choose_recip
 Recipe = Literal["auto", "head", "scratch"]
 """How to learn: ``head`` puts a classifier on a pretrained backbone, ``scratch`` trains a small network."""
 
+_PRESETS: Final = ("fast", "best")
+_DEVICES: Final = ("auto", "cpu", "cuda")
 _PHOTOGRAPH_SIDE: Final = 64  # pixels, as staging has it
 
 
@@ -81,6 +84,9 @@ class TrainingRequest:
         spot: whether AWS may use spare capacity, which costs less and may be taken back: the job then goes on from
             its last checkpoint when there is capacity again.
         max_seconds: after so much training AWS stops the job.
+
+    Raises:
+        ConfigurationError: a value that no training takes; before anything is started.
     """
 
     data: Path
@@ -99,6 +105,22 @@ class TrainingRequest:
     instance_type: str | None = None
     spot: bool = False
     max_seconds: int = 3_600
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("recipe", self.recipe, get_args(Recipe)),
+            ("fit", self.fit, get_args(Fit)),
+            ("preset", self.preset, _PRESETS),
+            ("device", self.device, _DEVICES),
+        ):
+            if value not in known:
+                raise ConfigurationError(f"there is no {name} {value!r}: choose {either(known)}")
+        for name, count in (("epochs", self.epochs), ("threads", self.threads), ("max_seconds", self.max_seconds)):
+            if count is not None and count < 1:
+                raise ConfigurationError(f"{name} is {count}: give 1 or more, or leave it out")
+        if not 0.0 < self.target_precision < 1.0:
+            hint = share_hint(self.target_precision) or "give a share between 0 and 1"
+            raise ConfigurationError(f"target_precision is {self.target_precision}: {hint}")
 
 
 class Trainer(Protocol):

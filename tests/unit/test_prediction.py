@@ -218,6 +218,9 @@ def test_threads_share_a_model(model: Model) -> None:
     alone = [model.predict(grey(level)) for level in levels]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda level: model.predict(grey(level)), levels)) == alone
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    opened = Image.open(io.BytesIO(encoded(Image.fromarray(noise))))  # its file is read by whichever thread is first
+    assert len({one.confidence for one in model.predict_many([opened] * 16)}) == 1
 
 
 def test_an_archive_is_a_model_too(tiny_model: Path, tmp_path: Path) -> None:
