@@ -62,7 +62,7 @@ class Name:
 
     def __str__(self) -> str:
         """Its line in ``docs/api.txt``."""
-        return f"{self.kind:<8} {self.path}{self.signature}"
+        return f"{self.kind:<8} {self.path}" + (f" = {self.home}" if self.home else self.signature)
 
 
 def names(module: str) -> Iterator[Name]:
@@ -72,8 +72,9 @@ def names(module: str) -> Iterator[Name]:
         value, path = getattr(exporter, name), f"{module}.{name}"
         if inspect.isclass(value):
             kind = "error" if issubclass(value, Exception) else "class"
-            yield Name(kind, path, _class_signature(value), inspect.getdoc(value) or "", _home(value, module))
-            yield from _members(value, path)
+            home = _home(value, module)
+            yield Name(kind, path, _class_signature(value), inspect.getdoc(value) or "", home)
+            yield from () if home else _members(value, path)
         elif inspect.isfunction(value):
             yield Name("function", path, _signature(value), inspect.getdoc(value) or "", _home(value, module))
         else:

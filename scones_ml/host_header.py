@@ -2,6 +2,8 @@
 
 A browser sends any web page's requests here when the page's name was made to point here (DNS rebinding); the header
 still says that name.
+
+Internal: may change without notice.
 """
 
 from __future__ import annotations
