@@ -14,6 +14,7 @@ from scones_ml.cli.app import app
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").rglob("*.md"))]
 CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
+SECTIONS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -32,6 +33,15 @@ def test_make_has_the_targets_that_pages_name(name: str) -> None:
     named = {target for targets in told for target in targets.split()}
     assert named
     assert named <= TARGETS | {"parity"}
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    """Each version has sections of Keep a Changelog in their order, each once, in lines of at most 120 characters."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if len(line) > 120] == []
+    for version in text.split("\n## ")[1:]:
+        sections = re.findall(r"^### (.+)$", version, re.MULTILINE)
+        assert sections == [name for name in SECTIONS if name in sections], version[:20]
 
 
 @pytest.mark.parametrize("page", CURRENT, ids=[str(page.relative_to(ROOT)) for page in CURRENT])
