@@ -48,7 +48,7 @@ def decoded(decode: Callable[[], Pixels]) -> Pixels:
 
     Raises:
         InvalidImageError: the decoder failed.
-        ImageTooLargeError: it needs more memory than there is.
+        ImageTooLargeError: the machine's memory is too small to decode it.
         SconesError: as the decoder raised it.
     """
     try:
@@ -56,7 +56,7 @@ def decoded(decode: Callable[[], Pixels]) -> Pixels:
     except SconesError:
         raise
     except MemoryError as exc:
-        raise ImageTooLargeError("decoding it takes more memory than there is") from exc
+        raise ImageTooLargeError("too large to decode in this machine's memory: make it smaller") from exc
     except Exception as exc:  # a bug of the decoder that only this image meets
         raise InvalidImageError(f"its decoder failed: {_reason(exc)}") from exc
 

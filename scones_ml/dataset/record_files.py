@@ -101,6 +101,6 @@ def _image_names(file: Path, heads: tuple[RecordHead, ...]) -> Iterator[str]:
 def _read_image(file: Path, head: RecordHead) -> bytes:
     limit = ImagePolicy().max_bytes
     if head.size > limit:
-        raise ImageTooLargeError(f"{head.size:,} bytes are more than the {limit:,} allowed: make it smaller")
+        raise ImageTooLargeError(f"{head.size:,} bytes exceed the limit of {limit:,}: make it smaller")
     with file.open("rb") as opened:
         return unpack(read_at(opened, head.offset)).image

@@ -193,5 +193,5 @@ def read_file(path: Path) -> bytes:
     limit = ImagePolicy().max_bytes
     size = path.stat().st_size
     if size > limit:
-        raise ImageTooLargeError(f"{size:,} bytes are more than the {limit:,} allowed: make it smaller")
+        raise ImageTooLargeError(f"{size:,} bytes exceed the limit of {limit:,}: make it smaller")
     return path.read_bytes()

@@ -1,24 +1,24 @@
 """The image policy: bytes in, normalised image out, the same in staging, training and serving.
 
-1. The first bytes decide what a file is; its name and content type do not count.
-2. What its structure announces is held to caps before anything is decoded: bytes, pixels, the memory that decoding
-   takes, scans, chunks, metadata.
-3. JPEGs are reduced while they are decoded, other formats band by band: by whole numbers, to at least 448 pixels, or
-   twice ``image_size``, on the shorter side. Of an animation the first frame is taken. A stream that ends early is
-   a broken image.
-4. The result is 8-bit sRGB: alpha is laid over white, palettes are looked up, 16-bit grey is scaled by 1/257, an ICC
-   profile is applied, or dropped where it is broken; signed, floating-point and 32-bit pixels are refused.
-5. EXIF orientation is applied, whatever else the metadata holds.
-6. Once more it is reduced (bicubic, antialiased): the shorter side to ``image_size`` pixels, the longer one in
-   proportion and to at most four times as many. That is what staging keeps.
-7. The model's ``fit`` makes a square of it: the middle (``crop``), all of it on white (``pad``), or all of it out of
-   proportion (``stretch``). Only here a smaller image is enlarged.
-8. The pixels are encoded anew as PNG, so nothing but pixels travels on.
+1. The format is detected from the first bytes; file name and content type are ignored.
+2. The sizes in the headers are checked against limits before decoding: bytes, pixels, decoding memory, scans, chunks,
+   metadata.
+3. JPEGs are reduced during decoding, other formats in bands: by whole factors, to at least 448 pixels, or twice
+   ``image_size``, on the shorter side. The first frame of an animation is used. A stream that ends early is a broken
+   image.
+4. The result is 8-bit sRGB: alpha is composited on white, palettes are resolved, 16-bit grey is scaled by 1/257, and
+   an ICC profile is applied, or ignored if broken; signed, floating-point and 32-bit pixels are rejected.
+5. EXIF orientation is applied; other metadata is ignored.
+6. The image is reduced again (bicubic, antialiased): the shorter side to ``image_size`` pixels, the longer side in
+   proportion, up to four times as many. Staging stores this image.
+7. The model's ``fit`` makes it square: the middle (``crop``), the whole on white (``pad``), or the whole out of
+   proportion (``stretch``). Smaller images are enlarged in this step only.
+8. The pixels are re-encoded as PNG, so no metadata is passed on.
 
-Steps 6 and 7 applied to their own result change nothing, so it does not matter how many of the doors an image passes:
-a file, its staged copy and the payload between two states give the model the same pixels, byte for byte.
+Steps 6 and 7 are idempotent: a file, its staged copy and the payload between two states give the model the same
+pixels, byte for byte.
 
-That is policy 2. Models of version 0.1 were trained by policy 1 (``scones_ml.images.first_policy``) and keep it.
+This is policy 2. Models of version 0.1 were trained with policy 1 (``scones_ml.images.first_policy``) and keep it.
 
 The names that this package exports are public; its modules are internal and may change without notice.
 """
@@ -54,18 +54,18 @@ __all__ = [
 
 _DEFAULT_POLICY: Final = ImagePolicy()
 _EXACT_PIXELS: Final = 512 * 512
-_COMPRESSION: Final = {1: 6, 2: 1}  # of PNG, by policy: 6 takes four times as long for a tenth less
+_COMPRESSION: Final = {1: 6, 2: 1}  # PNG level by policy: 6 is four times slower and 10 % smaller
 
 
 @dataclass(frozen=True, slots=True)
 class NormalisedImage:
-    """A normalised image.
+    """A normalised image, ready for the model.
 
     Attributes:
         png: 8-bit RGB as PNG.
-        width: pixels: the policy's ``image_size``; at most that by policy 1.
+        width: in pixels: the policy's ``image_size``; at most that with policy 1.
         height: likewise.
-        source_format: what the bytes were, ``"JPEG"``.
+        source_format: format of the source file, such as ``"JPEG"``.
     """
 
     png: bytes
@@ -76,15 +76,15 @@ class NormalisedImage:
 
 @dataclass(frozen=True, slots=True)
 class ReducedImage:
-    """A whole image, reduced in proportion.
+    """An uncropped image, reduced in proportion.
 
     Attributes:
         png: 8-bit RGB as PNG.
         width: pixels.
         height: likewise.
-        source_format: what the bytes were, ``"JPEG"``.
-        stored: width and height of the file, in pixels, before it is turned.
-        decoded: upright pixels before the reduction, 8-bit RGB; the same whatever it is reduced to.
+        source_format: format of the source file, such as ``"JPEG"``.
+        stored: width and height in the file, in pixels, before EXIF orientation.
+        decoded: upright 8-bit RGB pixels before the reduction; independent of the target size.
     """
 
     png: bytes
@@ -96,13 +96,13 @@ class ReducedImage:
 
     @property
     def decoded_digest(self) -> str:
-        """Hexadecimal sha256 of the decoded pixels, equal for images that show exactly the same, at any size."""
+        """Hexadecimal sha256 of the decoded pixels: equal for identical images, whatever the target size."""
         return hashlib.sha256(repr(self.decoded.size).encode() + self.decoded.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """An image for people's eyes.
+    """An image to show to people.
 
     Attributes:
         data: the file's bytes.
@@ -118,15 +118,15 @@ class Preview:
 
 
 def normalise(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> NormalisedImage:
-    """Turn an uploaded file into the square that the model will see.
+    """Convert an image file to the model's square input.
 
     Args:
-        data: the object's bytes, of any of PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, and HEIC with the extra ``heif``.
-        policy: caps, size and fit.
+        data: file contents: PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, or HEIC with the extra ``heif``.
+        policy: limits, size and fit.
 
     Raises:
-        InvalidImageError: not an image, or a broken one.
-        ImageTooLargeError: beyond the policy's caps.
+        InvalidImageError: the data is not an image, or the image is broken.
+        ImageTooLargeError: the image exceeds the policy's limits.
     """
     from scones_ml.images import reading
 
@@ -135,16 +135,16 @@ def normalise(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> NormalisedI
 
 
 def reduce(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> ReducedImage:
-    """Reduce an image as staging keeps it: all of it, in its proportions.
+    """Reduce a whole image in proportion, as staging stores it.
 
     Args:
-        data: the file's bytes.
-        size: what the shorter side is reduced to, in pixels.
-        policy: caps.
+        data: file contents.
+        size: target of the shorter side, in pixels.
+        policy: limits.
 
     Raises:
-        InvalidImageError: not an image, or a broken one.
-        ImageTooLargeError: beyond the policy's caps.
+        InvalidImageError: the data is not an image, or the image is broken.
+        ImageTooLargeError: the image exceeds the policy's limits.
     """
     from scones_ml.images import reading
 
@@ -153,17 +153,17 @@ def reduce(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> Red
 
 
 def preview(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> Preview:
-    """An image for people: turned and converted as for the model, but in its own proportions.
+    """Convert an image for display: upright and in sRGB as for the model, in its own proportions.
 
-    Small ones are exact, as PNG; of larger ones JPEG is a tenth of the work.
+    Small images are lossless PNG; larger ones are JPEG, which takes a tenth of the time.
 
     Args:
-        data: the object's bytes.
-        policy: caps; the longer side is reduced to ``image_size``.
+        data: file contents.
+        policy: limits; the longer side is reduced to ``image_size``.
 
     Raises:
-        InvalidImageError: not an image, or a broken one.
-        ImageTooLargeError: beyond the policy's caps.
+        InvalidImageError: the data is not an image, or the image is broken.
+        ImageTooLargeError: the image exceeds the policy's limits.
     """
     from scones_ml.images import reading
 
@@ -176,19 +176,19 @@ def preview(data: bytes, policy: ImagePolicy = _DEFAULT_POLICY) -> Preview:
 
 
 def normalised_pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt.NDArray[np.uint8]:
-    """Exactly ``pixels(normalise(data, policy).png, size, policy)``, without the PNG in between: for bulk work.
+    """Compute ``pixels(normalise(data, policy).png, size, policy)`` without the intermediate PNG, for bulk runs.
 
     Args:
-        data: the object's bytes.
-        size: side of the model's square in pixels.
-        policy: caps, size and fit.
+        data: file contents.
+        size: side of the model's square, in pixels.
+        policy: limits, size and fit.
 
     Returns:
         uint8 array of shape (size, size, 3), as :func:`pixels`.
 
     Raises:
-        InvalidImageError: not an image, or a broken one.
-        ImageTooLargeError: beyond the policy's caps.
+        InvalidImageError: the data is not an image, or the image is broken.
+        ImageTooLargeError: the image exceeds the policy's limits.
     """
     from scones_ml.images import reading
 
@@ -196,19 +196,19 @@ def normalised_pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POL
 
 
 def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt.NDArray[np.uint8]:
-    """Decode an image and make the model's square of it.
+    """Decode an image to the model's square pixel array.
 
     Args:
-        data: the file's bytes, under the same policy as :func:`normalise`.
-        size: side of the square in pixels.
-        policy: caps and fit; its ``image_size`` is not used.
+        data: file contents, read with the same policy as :func:`normalise`.
+        size: side of the square, in pixels.
+        policy: limits and fit; ``image_size`` is ignored.
 
     Returns:
         uint8 array of shape (size, size, 3): rows, columns, RGB in 0..255.
 
     Raises:
-        InvalidImageError: not an image, or a broken one.
-        ImageTooLargeError: beyond the policy's caps.
+        InvalidImageError: the data is not an image, or the image is broken.
+        ImageTooLargeError: the image exceeds the policy's limits.
     """
     from scones_ml.images import reading
 
@@ -216,22 +216,22 @@ def pixels(data: bytes, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt
 
 
 def pixels_in_memory(image: Image, size: int, policy: ImagePolicy = _DEFAULT_POLICY) -> npt.NDArray[np.uint8]:
-    """As :func:`pixels`, of an image that is decoded already.
+    """Convert a Pillow image to the model's square pixel array, as :func:`pixels`.
 
-    Of a file without loss (PNG) the result is the same as of its bytes; of a large JPEG it may differ by a few
-    levels, since :func:`pixels` reduces it while it is decoded.
+    For a lossless file (PNG) the result equals that of its bytes; for a large JPEG it may differ by a few levels, since
+    :func:`pixels` reduces it during decoding.
 
     Args:
-        image: a Pillow image of any mode but ``F`` and ``I``; its EXIF orientation and ICC profile are applied.
-        size: side of the square in pixels.
-        policy: caps and fit; its ``image_size`` is not used.
+        image: Pillow image of any mode except ``F`` and ``I``; its EXIF orientation and ICC profile are applied.
+        size: side of the square, in pixels.
+        policy: limits and fit; ``image_size`` is ignored.
 
     Returns:
         uint8 array of shape (size, size, 3), as :func:`pixels`.
 
     Raises:
-        InvalidImageError: its pixels cannot be read, or are signed, floating-point or of 32 bits.
-        ImageTooLargeError: beyond the policy's caps.
+        InvalidImageError: the pixels cannot be read, or are signed, floating-point or 32-bit.
+        ImageTooLargeError: the image exceeds the policy's limits.
     """
     from scones_ml.images import reading
 
@@ -239,7 +239,7 @@ def pixels_in_memory(image: Image, size: int, policy: ImagePolicy = _DEFAULT_POL
 
 
 def _png(image: Image, policy: ImagePolicy = _DEFAULT_POLICY) -> bytes:
-    image.info = {}  # a profile, a text or a transparent colour of the source would be written along
+    image.info = {}  # else the source's profile, texts and transparent colour would be written, too
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=_COMPRESSION[policy.version])
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Colours of any kind to 8-bit sRGB: depths, palettes, transparency, profiles."""
+"""Conversion of all colour modes to 8-bit sRGB: bit depths, palettes, transparency, ICC profiles."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 __all__ = ["over_white", "to_eight_bits", "to_srgb"]
 
 _WHITE: Final = (255, 255, 255, 255)
-_PROFILE_BYTES: Final = 4_000_000  # a print shop's profile has 3 million
-_NO_CACHE: Final = 0x0040  # cmsFLAGS_NOCACHE: threads share a transform
+_PROFILE_BYTES: Final = 4_000_000  # print profiles have up to 3 million
+_NO_CACHE: Final = 0x0040  # cmsFLAGS_NOCACHE: transforms are shared by threads
 
 
 def to_eight_bits(image: Image, header: Header) -> Image:
-    """Grey, RGB or CMYK of 8 bits a sample; transparency is laid over white.
+    """Convert to grey, RGB or CMYK with 8 bits a sample; transparency is composited on white.
 
     Args:
-        image: decoded; a band of an image is as good.
-        header: what its file announces.
+        image: decoded image, or a band of one.
+        header: header of its file.
 
     Raises:
-        ValueError: samples without a stated range: signed, floating-point, of 32 bits.
+        ValueError: the samples have no defined range: signed, floating-point, 32-bit.
     """
     if not header.ranged or image.mode in ("F", "I"):
-        raise ValueError("signed, floating-point or 32-bit pixels have no stated range: save it with 8 or 16 bits")
+        raise ValueError("signed, floating-point and 32-bit pixels have no defined range: save it with 8 or 16 bits")
     if image.mode.startswith("I;16"):
         return _sixteen_bit_grey(image, header)
     if image.has_transparency_data:
@@ -39,7 +39,7 @@ def to_eight_bits(image: Image, header: Header) -> Image:
 
 
 def over_white(image: Image, header: Header) -> Image:
-    """RGB: what shows of a transparent image on white."""
+    """Composite a transparent image on white, as RGB."""
     from PIL import Image
 
     _correct_transparency(image, header)
@@ -48,7 +48,7 @@ def over_white(image: Image, header: Header) -> Image:
 
 
 def _correct_transparency(image: Image, header: Header) -> None:
-    """A PNG names its transparent colour in the file's own depth, and Pillow compares it with 8 bits."""
+    """Scale a PNG's transparent colour from the file's bit depth to 8 bits, which Pillow does not do."""
     found = image.info.get("transparency")
     if image.mode == "L" and isinstance(found, int) and header.depth in (2, 4):
         image.info["transparency"] = found * 255 // ((1 << header.depth) - 1)
@@ -70,11 +70,11 @@ def _sixteen_bit_grey(image: Image, header: Header) -> Image:
 
 
 def to_srgb(image: Image, profile: object) -> Image:
-    """RGB for a screen: by the file's ICC profile, or plainly where that is missing, broken or of another kind.
+    """Convert to sRGB with the file's ICC profile, or to plain RGB if that is missing, broken or of another mode.
 
     Args:
         image: 8-bit grey, RGB or CMYK.
-        profile: its bytes, or None.
+        profile: bytes of the ICC profile, or None.
     """
     if isinstance(profile, bytes) and 0 < len(profile) <= _PROFILE_BYTES:
         transform = _transform(profile, image.mode)
@@ -85,7 +85,7 @@ def to_srgb(image: Image, profile: object) -> Image:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """From a profile's colours to sRGB; None where nothing has to be done or nothing can be."""
+    """Transform from a profile to sRGB; None if it is sRGB already or cannot be used."""
     try:
         from PIL import ImageCms
 
@@ -93,7 +93,7 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
         if mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
             return None
         return ImageCms.ImageCmsTransform(source, _srgb(), mode, "RGB", flags=ImageCms.Flags(_NO_CACHE))
-    except Exception:  # Pillow may be built without it, and a profile's bytes may be anything
+    except Exception:  # Pillow may lack ImageCms; a profile may hold anything
         return None
 
 

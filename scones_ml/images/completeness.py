@@ -1,4 +1,4 @@
-"""Whether all pixels are there: decoders fill up what a stream that ends early leaves out, and say nothing."""
+"""Detection of truncated pixel data, which decoders fill in without an error."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["check_complete"]
 
-_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its colour type
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by colour type
 _PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _BUFFER: Final = 1 << 18
-_GREY: Final = {128, (128,) * 3, (128,) * 4, (127,) * 4}  # the last where CMYK is stored upside down, as Adobe does
-_MORE: Final = bytes(range(1, 65))  # entropy-coded bytes that say something, whatever the tables are
+_GREY: Final = {128, (128,) * 3, (128,) * 4, (127,) * 4}  # the last for inverted CMYK, as Adobe writes it
+_MORE: Final = bytes(range(1, 65))  # entropy-coded bytes that decode to something with any table
 
 
 def check_complete(data: bytes, image: Image) -> None:
-    """Compare what a file's stream holds with what its header announces.
+    """Check that a file's stream holds all pixels of the size in its header.
 
     Args:
-        data: the file's bytes.
-        image: decoded. PNG and JPEG are looked at; the other decoders tell by themselves.
+        data: file contents.
+        image: the decoded image. Only PNG and JPEG are checked; other decoders report it themselves.
 
     Raises:
         InvalidImageError: the stream ends early.
@@ -59,7 +59,7 @@ def _png_is_complete(data: bytes) -> bool:
 
 
 def _jpeg_is_complete(data: bytes, image: Image) -> bool:
-    """A missing end decodes to plain grey: where the last row is that, more bytes must change nothing."""
+    """Check a last row that is plain grey, as a missing end is decoded: if complete, more bytes change nothing."""
     last = image.crop((0, image.height - 1, image.width, image.height)).getcolors(1)
     if last is None or last[0][1] not in _GREY:
         return True

@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "decode", "decoded_in_memory", "held", "in_bands", "opened", "scaled", "stored_size"]
 
 _SIDE: Final = 65_535  # pixels, as in JPEG
-_BAND: Final = 1_000_000  # pixels; what is not four times as large is converted at once
-# Bytes a pixel, measured: planes, RGB, Pillow's copy and its image.
+_BAND: Final = 1_000_000  # pixels; images up to four times as large are converted at once
+# Measured bytes a pixel: planes, RGB, Pillow's copy and its image.
 _AVIF: Final = 14.0
 _HEIF: Final = 12.0
-_HEIF_OF_PHONES: Final = 7.5  # 8 bits, halved colour, no transparency: iPhones take 24 megapixels so
+_HEIF_OF_PHONES: Final = 7.5  # 8 bits, 4:2:0, no transparency: a 24-megapixel iPhone photo
 _decoding: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
 _loading: Final = threading.Lock()  # several threads may hold one Pillow image, which reads its file once
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An image's pixels.
+    """A decoded image.
 
     Attributes:
-        source_format: what the bytes were, ``"JPEG"``.
-        image: 8-bit sRGB, upright. Its sides are the file's, divided by a whole number where that leaves enough.
-        stored: width and height of the file, in pixels, before it is turned.
+        source_format: format of the source file, such as ``"JPEG"``.
+        image: upright, 8-bit sRGB; its sides are the file's divided by a whole number.
+        stored: width and height in the file, in pixels, before EXIF orientation.
     """
 
     source_format: str
@@ -56,18 +56,18 @@ class Decoded:
 
 
 def decode(data: bytes, policy: ImagePolicy, size: int) -> Decoded:
-    """Decode an image to at least twice ``size`` a side, where it has as many pixels.
+    """Decode an image to at least twice ``size`` a side, if it has as many pixels.
 
-    For every ``size`` up to 224 the result is the same.
+    The result is the same for every ``size`` up to 224.
 
     Args:
-        data: the file's bytes.
-        policy: caps.
-        size: of what it will be reduced to, in pixels.
+        data: file contents.
+        policy: limits.
+        size: side that it will be reduced to, in pixels.
 
     Raises:
-        InvalidImageError: not an image, a broken one, or one whose pixels have no stated meaning.
-        ImageTooLargeError: beyond the caps.
+        InvalidImageError: not an image, a broken one, or one whose samples have no defined range.
+        ImageTooLargeError: the image exceeds the limits.
     """
     with opened(data, policy, size) as (source_format, header, image):
         if source_format == "JPEG":
@@ -80,19 +80,19 @@ def decode(data: bytes, policy: ImagePolicy, size: int) -> Decoded:
 
 @contextmanager
 def opened(data: bytes, policy: ImagePolicy, size: int) -> Iterator[tuple[str, Header, Image]]:
-    """An image within the caps, opened but not decoded; what its decoder raises comes out as ours.
+    """Open an image within the limits without decoding it, and translate the decoder's errors.
 
     Args:
-        data: the file's bytes.
-        policy: caps.
-        size: least side in pixels that a JPEG will be decoded to.
+        data: file contents.
+        policy: limits.
+        size: minimum side that a JPEG will be decoded to, in pixels.
 
     Raises:
-        InvalidImageError: not an image, or a broken one.
-        ImageTooLargeError: beyond the caps.
+        InvalidImageError: the data is not an image, or the image is broken.
+        ImageTooLargeError: the image exceeds the limits.
     """
     try:
-        import PIL.Image  # noqa: F401 - what follows needs it
+        import PIL.Image  # noqa: F401 - required below
     except ModuleNotFoundError as exc:
         raise MissingExtraError("Pillow", "onnx") from exc
     if len(data) > policy.max_bytes:
@@ -106,25 +106,25 @@ def opened(data: bytes, policy: ImagePolicy, size: int) -> Iterator[tuple[str, H
             header = Header(*image.size, round(_bytes_a_pixel(image) * image.width * image.height))
             _check(header, len(data), policy)
         if image.width * image.height > header.width * header.height:
-            raise InvalidImageError(f"broken {source_format}: it states its size twice")
+            raise InvalidImageError(f"broken {source_format}: its headers state two sizes")
         yield source_format, header, image
 
 
 @contextmanager
 def held(image: Image, policy: ImagePolicy) -> Iterator[Header]:
-    """A Pillow image within the caps, with its pixels loaded; what goes wrong comes out as ours.
+    """Load the pixels of a Pillow image within the limits, and translate its errors.
 
     Args:
-        image: of any mode; one that was opened and not read yet is read now.
-        policy: caps.
+        image: image of any mode; a lazily opened file is read now.
+        policy: limits.
 
     Raises:
-        InvalidImageError: its pixels cannot be read, or have no stated meaning.
-        ImageTooLargeError: beyond the caps.
+        InvalidImageError: the pixels cannot be read, or have no defined range.
+        ImageTooLargeError: the image exceeds the limits.
     """
     if not all(image.size):
         raise InvalidImageError(f"an image of {image.width} x {image.height} pixels: there is nothing to classify")
-    header = Header(*image.size, memory=0)  # the caller holds its pixels already
+    header = Header(*image.size, memory=0)  # the caller already holds its pixels
     _check(header, 0, policy)
     with _translated(f"a Pillow image of mode {image.mode}", policy):
         with _loading:
@@ -133,39 +133,39 @@ def held(image: Image, policy: ImagePolicy) -> Iterator[Header]:
 
 
 def decoded_in_memory(image: Image, header: Header, size: int) -> Image:
-    """8-bit sRGB, upright, of an image that :func:`held` let in; reduced as :func:`decode` does."""
+    """Convert an image from :func:`held` to upright 8-bit sRGB, reduced as :func:`decode` does."""
     reduced = _reduced(image, header, size)
     return upright(to_srgb(reduced, image.info.get("icc_profile")), image)
 
 
 @contextmanager
 def _translated(what: str, policy: ImagePolicy) -> Iterator[None]:
-    """Let as many images be decoded at a time as there are processors, and turn whatever is raised into our errors."""
+    """Limit concurrent decoding to the number of processors, and translate errors."""
     from PIL import Image
 
     try:
         with _decoding, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images; the caps decide
+            warnings.simplefilter("ignore")  # Pillow's size warnings: our limits apply instead
             yield
     except ImageError:
         raise
     except (MemoryError, Image.DecompressionBombError) as exc:
         most = f"{policy.max_pixels:,} allowed"
-        raise ImageTooLargeError(f"more memory than there is, or more pixels than the {most}") from exc
-    except Exception as exc:  # whatever a damaged field leads a decoder to
+        raise ImageTooLargeError(f"too large for this machine's memory, or more pixels than the {most}") from exc
+    except Exception as exc:  # a damaged field can raise anything
         raise InvalidImageError(f"{what}: {_reason(exc)}") from exc
 
 
 def stored_size(data: bytes, policy: ImagePolicy) -> tuple[int, int]:
-    """Width and height of an image as its header says them, in pixels; nothing is decoded.
+    """Width and height in an image's header, in pixels, read without decoding.
 
     Args:
-        data: the file's bytes.
-        policy: caps.
+        data: file contents.
+        policy: limits.
 
     Raises:
-        InvalidImageError: not an image, or its header is broken.
-        ImageTooLargeError: beyond the policy's caps.
+        InvalidImageError: the data is not an image, or its header is broken.
+        ImageTooLargeError: the image exceeds the policy's limits.
     """
     with opened(data, policy, policy.image_size) as (_, header, _image):
         return header.width, header.height
@@ -182,13 +182,13 @@ def _open(data: bytes, source_format: str) -> Image:
         from pi_heif.as_plugin import HeifImageFile
     except ModuleNotFoundError as exc:
         hint = 'pip install "scones_ml[heif]", or save it as JPEG (on an iPhone: Settings, Camera, Most Compatible)'
-        raise InvalidImageError(f"a HEIC image, which is not read without the extra heif: {hint}") from exc
+        raise InvalidImageError(f"HEIC images need the extra heif: {hint}") from exc
     image: Image.Image = HeifImageFile(io.BytesIO(data))
     return image
 
 
 def _bytes_a_pixel(image: Image) -> float:
-    """What decoding an AVIF or HEIF image will take; its size is known when it is opened."""
+    """Memory to decode an AVIF or HEIF image, in bytes a pixel."""
     if image.format == "AVIF":
         return _AVIF
     plain = image.mode == "RGB" and image.info.get("chroma") == 420 and image.info.get("bit_depth") == 8
@@ -198,23 +198,23 @@ def _bytes_a_pixel(image: Image) -> float:
 def _check(header: Header, length: int, policy: ImagePolicy) -> None:
     sides = f"{header.width} x {header.height} pixels"
     if header.width * header.height > policy.max_pixels:
-        raise ImageTooLargeError(f"{sides} are more than the {policy.max_pixels:,} allowed: make it smaller")
+        raise ImageTooLargeError(f"{sides} exceed the limit of {policy.max_pixels:,}: make it smaller")
     if max(header.width, header.height) > _SIDE:
-        raise ImageTooLargeError(f"{sides}: a side is longer than the {_SIDE:,} allowed: cut it into pieces")
-    if header.memory + 8 * header.height + length > MEMORY:  # Pillow keeps a pointer to each row
+        raise ImageTooLargeError(f"{sides}: a side exceeds the limit of {_SIDE:,}: cut it into pieces")
+    if header.memory + 8 * header.height + length > MEMORY:  # Pillow stores a pointer for each row
         raise ImageTooLargeError(
-            f"{sides} of this kind take more than {MEMORY // 1_000_000} MB to decode: make it smaller, "
+            f"{sides} in this format take more than {MEMORY // 1_000_000} MB to decode: make it smaller, "
             "or save it as JPEG without progressive scans"
         )
 
 
 def _reason(error: Exception) -> str:
-    """A foreign error in a few words that a person understands, without addresses of objects."""
+    """Short reason of a decoder's error, without addresses of objects."""
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "it is cut short: copy or save it again"
     if not text or " at 0x" in text or "decoder error" in text or "data stream" in text:
-        return "it is damaged, or of a kind that is not read: save it again as JPEG or PNG"
+        return "it is damaged or uses an unsupported feature: save it again as JPEG or PNG"
     return text.encode("ascii", "backslashreplace").decode()[:200]
 
 
@@ -225,7 +225,7 @@ def _loaded(data: bytes, image: Image, header: Header, size: int) -> Image:
 
 
 def scaled(data: bytes, image: Image, header: Header, size: int) -> Image:
-    """A large WebP, reduced while it is decoded."""
+    """Reduce a large WebP during decoding."""
     from scones_ml.images import webp
 
     factor = reduction(*image.size, size)
@@ -234,18 +234,18 @@ def scaled(data: bytes, image: Image, header: Header, size: int) -> Image:
 
 
 def _reduced(image: Image, header: Header, size: int) -> Image:
-    """8-bit grey, RGB or CMYK, both sides divided by a whole number."""
+    """Reduce both sides by a whole factor, to 8-bit grey, RGB or CMYK."""
     factor = reduction(*image.size, size)
     return in_bands(image, (factor, factor), lambda band: to_eight_bits(band, header))
 
 
 def in_bands(image: Image, factors: tuple[int, int], convert: Callable[[Image], Image]) -> Image:
-    """Convert an image and divide its sides by whole numbers; a large one a band at a time, with the same result.
+    """Convert an image and divide its sides by whole factors; a large one in bands, with the same result.
 
     Args:
-        image: decoded.
-        factors: what width and height are divided by.
-        convert: of each pixel by itself.
+        image: decoded image.
+        factors: divisors of width and height.
+        convert: pixelwise conversion.
     """
     from PIL import Image
 

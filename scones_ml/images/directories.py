@@ -1,4 +1,4 @@
-"""What a TIFF's first directory announces (TIFF 6.0; BigTIFF; DNG 1.7)."""
+"""Header of a TIFF, from its first directory (TIFF 6.0; BigTIFF; DNG 1.7)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["tiff_header"]
 _MOST_ENTRIES: Final = 1_000
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _FORMATS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}
-_MOST_STRIPS: Final = 100_000  # or tiles: one for each row of the tallest image that is let in
-_MOST_VALUES: Final = 16  # of one tag that is looked at; none of those below has more that count
+_MOST_STRIPS: Final = 100_000  # or tiles: one for each row of the tallest image allowed
+_MOST_VALUES: Final = 16  # read of one tag; no tag below needs more
 
 (_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS) = (
     254, 256, 257, 258, 259, 262, 277, 278,
@@ -28,7 +28,7 @@ _WHITE_IS_ZERO, _PALETTE = 0, 3
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    """The whole-number tags of a directory, at most ``_MOST_VALUES`` of each, and the bytes of all its values."""
+    """Integer tags of a directory, at most ``_MOST_VALUES`` of each, and the total bytes of its values."""
 
     tags: Mapping[int, tuple[int, ...]]
     length: int
@@ -39,24 +39,24 @@ class _Directory:
 
 
 def tiff_header(data: bytes, _size: int) -> Header:
-    """Sides, samples and what decoding will take.
+    """Sides, samples and decoding memory of a TIFF.
 
     Raises:
-        InvalidImageError: a camera's raw file, or a directory with impossible values.
-        ImageTooLargeError: more metadata than allowed.
+        InvalidImageError: the file is a camera's raw file, or its directory has impossible values.
+        ImageTooLargeError: the metadata exceeds its limit.
     """
     found = _directory(data)
     if _DNG in found.tags or data[8:10] == b"CR" or (found.first(_SUBFILE, 0) & 1 and _SUB_DIRECTORIES in found.tags):
-        raise InvalidImageError("a camera's raw file (DNG, NEF, CR2, ARW), which is not read: save it as JPEG or PNG")
+        raise InvalidImageError("a camera's raw file (DNG, NEF, CR2, ARW) is not supported: save it as JPEG or PNG")
     width, height = found.first(_WIDTH, 0), found.first(_HEIGHT, 0)
     if width < 1 or height < 1:
-        raise InvalidImageError("broken TIFF: it does not say how large it is")
+        raise InvalidImageError("broken TIFF: its size is missing")
     check_metadata(found.length)
     bits = found.tags.get(_BITS) or (1,)
     samples = max(1, found.first(_SAMPLES, len(bits)))
     photometric = found.first(_PHOTOMETRIC, 1)
     if photometric == _PALETTE and _COLORMAP not in found.tags:
-        raise InvalidImageError("broken TIFF: its pixels name colours of a palette, and it has none")
+        raise InvalidImageError("broken TIFF: it has a palette's indices and no palette")
     rows = min(height, found.first(_ROWS, height))
     across, down = found.first(_TILE_WIDTH, width), found.first(_TILE_HEIGHT, rows)
     strip = 0 if found.first(_COMPRESSION, 1) == 1 else across * down * samples * max(bits) // 8
@@ -66,7 +66,7 @@ def tiff_header(data: bytes, _size: int) -> Header:
         height,
         width * height * stored + strip,
         max(bits),
-        inverted=photometric == _WHITE_IS_ZERO and max(bits) > 8,  # Pillow turns the others round by itself
+        inverted=photometric == _WHITE_IS_ZERO and max(bits) > 8,  # Pillow inverts the others itself
         ranged=set(found.tags.get(_SAMPLE_FORMAT) or (1,)) == {1} and max(bits) in (1, 2, 4, 8, 16),
     )
 
@@ -78,14 +78,14 @@ def _directory(data: bytes) -> _Directory:
     (start,) = struct.unpack_from(f"{order}{number}", data, 8 if big else 4)
     (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, start)
     if count > _MOST_ENTRIES:
-        raise InvalidImageError(f"broken TIFF: a directory of {count:,} entries")
+        raise InvalidImageError(f"broken TIFF: its directory has {count:,} entries")
     tags: dict[int, tuple[int, ...]] = {}
     length = 0
     first = start + (8 if big else 2)
     for at in range(first, first + entry * count, entry):
         tag, kind, values = struct.unpack_from(f"{order}HH{number}", data, at)
         if tag in _STRIPS and values > _MOST_STRIPS:
-            raise ImageTooLargeError(f"{values:,} strips are more than the {_MOST_STRIPS:,} allowed: save it anew")
+            raise ImageTooLargeError(f"{values:,} strips exceed the limit of {_MOST_STRIPS:,}: save it again")
         size = _SIZES.get(kind, 1) * values
         length += size
         value = at + entry - inline

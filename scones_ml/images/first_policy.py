@@ -1,7 +1,7 @@
-"""Policy 1, by which version 0.1 read images: models that were trained so keep it, in every door.
+"""Image policy 1, of version 0.1, kept for models trained with it.
 
-It differs from policy 2 in three things: each side is reduced by itself, so that proportions are lost; an image is
-reduced first to the policy's size and then to the model's; ICC profiles are not applied.
+It differs from policy 2 in three ways: each side is reduced separately, so proportions are lost; an image is reduced
+to the policy's size first and then to the model's; ICC profiles are not applied.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 __all__ = ["model_square", "model_square_of", "normalised", "stretched"]
 
-_GAP = 3.0  # Pillow's reducing_gap: first by whole numbers, then smoothly
+_GAP = 3.0  # Pillow's reducing_gap: first by whole factors, then smoothly
 Sides = Callable[[int, int], tuple[int, int]]
 
 
 def normalised(data: bytes, policy: ImagePolicy) -> tuple[str, Image]:
-    """The format, and the image with each side at most the policy's ``image_size``; errors as ``images.normalise``."""
+    """Format, and the image with each side at most the policy's ``image_size``; errors as ``images.normalise``."""
     size = policy.image_size
     return _read(data, policy, size, lambda width, height: (min(width, size), min(height, size)))
 
 
 def model_square(data: bytes, size: int, policy: ImagePolicy) -> Image:
-    """The model's square of a file."""
+    """The model's square from a file."""
     return _read(data, policy, size, lambda _width, _height: (size, size))[1]
 
 
 def model_square_of(image: Image, header: Header, size: int) -> Image:
-    """The model's square of an image that Pillow holds."""
+    """The model's square from a Pillow image."""
     return _resized(upright(image, image), header, size, size)
 
 
 def stretched(image: Image, size: int) -> Image:
-    """The model's square of a normalised image."""
+    """The model's square from a normalised image."""
     return resized_to(image, size, size)
 
 
@@ -61,7 +61,7 @@ def _read(data: bytes, policy: ImagePolicy, size: int, sides: Sides) -> tuple[st
 
 
 def _resized(image: Image, header: Header, width: int, height: int) -> Image:
-    """As Pillow's resize of the whole RGB image, which large ones are not turned into at once."""
+    """Equivalent of Pillow's resize of the whole RGB image, in bands to save memory."""
     across = max(1, int(image.width / width / _GAP))
     down = max(1, int(image.height / height / _GAP))
     if (across, down) == (1, 1):
@@ -75,7 +75,7 @@ def _resized(image: Image, header: Header, width: int, height: int) -> Image:
 
 def _rgb(image: Image, header: Header) -> Image:
     if not header.ranged or image.mode == "F":
-        raise ValueError("signed, floating-point or 32-bit pixels have no stated range: save it with 8 or 16 bits")
+        raise ValueError("signed, floating-point and 32-bit pixels have no defined range: save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
     return over_white(image, header) if image.has_transparency_data else image.convert("RGB")

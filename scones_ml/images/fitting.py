@@ -1,4 +1,4 @@
-"""From upright pixels to what is kept and what a model takes: reduced in proportion, then made square."""
+"""Reduction of upright images in proportion, and the model's square."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _WHITE = (255, 255, 255)
 
 
 def whole(image: Image, size: int) -> Image:
-    """All of an image, its shorter side reduced to ``size`` pixels and its longer one to four times as many at most.
+    """Reduce a whole image: the shorter side to ``size`` pixels, the longer one to at most four times as many.
 
-    Nothing is enlarged, and applied to its own result it changes nothing.
+    Idempotent; nothing is enlarged.
     """
     shorter, longer = sorted(image.size)
     scale = min(1.0, size / shorter, ASPECT * size / longer)
@@ -26,17 +26,17 @@ def whole(image: Image, size: int) -> Image:
 
 
 def resized(image: Image, scale: float) -> Image:
-    """An image in its own proportions, its sides multiplied by ``scale``."""
+    """Scale both sides of an image by ``scale``."""
     return resized_to(image, max(1, round(image.width * scale)), max(1, round(image.height * scale)))
 
 
 def square(image: Image, size: int, fit: Fit) -> Image:
-    """The square of ``size`` pixels a side that a model takes.
+    """Make the model's square of ``size`` pixels a side.
 
     Args:
-        image: what :func:`whole` left for this size; a square of this size stays as it is.
-        size: pixels.
-        fit: ``"crop"`` takes the middle, ``"pad"`` adds white beside it, ``"stretch"`` gives up the proportions.
+        image: result of :func:`whole` for this size; a square of this size is returned unchanged.
+        size: side in pixels.
+        fit: ``"crop"`` takes the middle, ``"pad"`` adds white margins, ``"stretch"`` ignores proportions.
     """
     from PIL import Image
 
@@ -55,7 +55,7 @@ def square(image: Image, size: int, fit: Fit) -> Image:
 
 
 def resized_to(image: Image, width: int, height: int) -> Image:
-    """An image of these sides (bicubic, antialiased); the image itself where it has them."""
+    """Resize an image (bicubic, antialiased); one that has these sides is returned unchanged."""
     from PIL import Image
 
     if image.size == (width, height):

@@ -1,4 +1,4 @@
-"""What is known of an image before it is decoded, and the limits that it is held to."""
+"""Facts from an image's header, and limits checked before decoding."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scones_ml.errors import ImageTooLargeError
 __all__ = ["ASPECT", "DECODED_SIDE", "MEMORY", "Header", "check_metadata", "draft_scale", "reduction"]
 
 MEMORY: Final = 190_000_000
-"""Bytes that a file and its decoding take at most; bands and what comes after have the rest of the 200 MB."""
+"""Maximum bytes of a file and its decoding; bands and later steps use the rest of the 200 MB."""
 
 DECODED_SIDE: Final = 448
-"""Pixels: images are decoded to a shorter side of at least this, so that one decoding serves every size up to 224."""
+"""Minimum shorter side of a decoded image, in pixels, so that one decoding serves every size up to 224."""
 
 ASPECT: Final = 4
-"""Of an image that is longer than so many times its width, the longer side is held to as many times the size."""
+"""Maximum ratio of the longer side to the target size."""
 
 _METADATA: Final = 8_000_000  # bytes: profile, EXIF with its thumbnails, XMP; a print shop's profile has 3 million
 _DRAFT_SCALES: Final = (8, 4, 2, 1)  # of libjpeg
@@ -24,16 +24,16 @@ _DRAFT_SCALES: Final = (8, 4, 2, 1)  # of libjpeg
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file announces.
+    """Facts from a file's header.
 
     Attributes:
         width: pixels, as stored.
         height: likewise.
-        memory: bytes that decoding takes at most, beside the file's own.
-        depth: bits a sample, where that is needed to read them; 0 elsewhere.
+        memory: maximum bytes for decoding, besides the file itself.
+        depth: bits a sample, if needed for decoding; else 0.
         inverted: whether 0 is white.
-        scaled: whether the decoder has to reduce it, since it takes too much memory at full size.
-        ranged: whether the range of the samples is known: unsigned whole numbers of at most 16 bits.
+        scaled: whether the decoder must reduce it, since full size takes too much memory.
+        ranged: whether the samples have a defined range: unsigned integers of at most 16 bits.
     """
 
     width: int
@@ -46,24 +46,24 @@ class Header:
 
 
 def check_metadata(length: int) -> None:
-    """Hold what is no pixel to a limit.
+    """Check the size of metadata against its limit.
 
     Raises:
-        ImageTooLargeError: more bytes than any camera or editor writes.
+        ImageTooLargeError: more than any camera or editor writes.
     """
     if length > _METADATA:
         raise ImageTooLargeError(
-            f"{length:,} bytes of metadata are more than the {_METADATA:,} allowed: save it without metadata"
+            f"{length:,} bytes of metadata exceed the limit of {_METADATA:,}: save it without metadata"
         )
 
 
 def reduction(width: int, height: int, size: int) -> int:
-    """By what whole number both sides may be divided, so that at least twice ``size`` is left; 1 for none."""
+    """Largest whole factor that leaves at least twice ``size`` on both sides; 1 for no reduction."""
     side = max(DECODED_SIDE, 2 * size)
     return max(1, min(width, height) // side, max(width, height) // (ASPECT * side))
 
 
 def draft_scale(width: int, height: int, size: int) -> int:
-    """The scale 1, 2, 4 or 8 that a JPEG is divided by while it is decoded."""
+    """Factor 1, 2, 4 or 8 by which a JPEG is reduced during decoding."""
     most = reduction(width, height, size)
     return next(scale for scale in _DRAFT_SCALES if scale <= most)

@@ -1,7 +1,7 @@
-"""What a file's structure announces, read before anything is decoded: sides, and what decoding will take.
+"""Headers of image files, parsed before decoding: sides and decoding memory.
 
-One function a format walks its segments, chunks or directories once and holds them to limits that no honest file
-comes near. Sources: ITU-T T.81 (JPEG), W3C PNG, GIF89a, Microsoft's BITMAPINFOHEADER, Google's WebP container.
+One function a format walks the segments, chunks or directories once and checks limits far above those of ordinary
+files. Sources: ITU-T T.81 (JPEG), W3C PNG, GIF89a, Microsoft's BITMAPINFOHEADER, Google's WebP container.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["is_small", "read_header", "scan_end", "without_ancillary"]
 _MOST_SEGMENTS: Final = 10_000
 _MOST_CHUNKS: Final = 50_000  # of a PNG: 25 MB in chunks of 512 bytes
 _MOST_SCANS: Final = 100  # encoders write about ten
-_SCAN_PIXELS: Final = 1_000_000_000  # scans x pixels: each scan passes over the whole image
+_SCAN_PIXELS: Final = 1_000_000_000  # scans x pixels: each scan covers the whole image
 _RLE_BYTES: Final = 2_000_000  # Pillow decodes run lengths in Python
 
 _SMALL_PIXELS: Final = 256 * 256
@@ -37,16 +37,16 @@ _PROGRESSIVE: Final = {0xC2, 0xC6, 0xCA, 0xCE}
 
 
 def read_header(data: bytes, source_format: str, size: int) -> Header | None:
-    """What a file announces; None for the formats whose decoder tells their size without decoding.
+    """Parse a file's header; None for formats whose decoder reports the size without decoding.
 
     Args:
-        data: the file's bytes.
-        source_format: as :func:`scones_ml.images.signatures.image_format` names it.
-        size: least side in pixels that a JPEG is decoded to.
+        data: file contents.
+        source_format: as returned by :func:`scones_ml.images.signatures.image_format`.
+        size: minimum side that a JPEG is decoded to, in pixels.
 
     Raises:
-        InvalidImageError: cut short, or not built as its format asks.
-        ImageTooLargeError: more scans, chunks or metadata than allowed.
+        InvalidImageError: the file is cut short, or violates its format.
+        ImageTooLargeError: scans, chunks or metadata exceed their limits.
     """
     walk = _WALKS.get(source_format)
     if walk is None:
@@ -58,7 +58,7 @@ def read_header(data: bytes, source_format: str, size: int) -> Header | None:
 
 
 def is_small(data: bytes) -> bool:
-    """Whether a file is decoded in a few milliseconds: at most 256 x 256 pixels, by its header."""
+    """Whether a file has at most 256 x 256 pixels by its header, and is decoded in a few milliseconds."""
     try:
         header = read_header(data, image_format(data) or "", 0) if len(data) <= _SMALL_BYTES else None
     except ImageError:
@@ -68,7 +68,7 @@ def is_small(data: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A JPEG's frame header: sides, sampling factors of each component, whether it comes in many scans."""
+    """A JPEG's frame header: sides, sampling factors of each component, whether it is progressive."""
 
     width: int
     height: int
@@ -76,7 +76,7 @@ class _Frame:
     progressive: bool
 
     def coefficients(self) -> int:
-        """Bytes of the coefficients of all components, which a decoder holds until the last scan."""
+        """Bytes of all components' coefficients, which a decoder keeps until the last scan."""
         across = max(h for h, _ in self.sampling)
         down = max(v for _, v in self.sampling)
         blocks = sum(
@@ -105,14 +105,14 @@ def _jpeg(data: bytes, size: int) -> Header:
             metadata += length
         at += length
     else:
-        raise ImageTooLargeError(f"more than the {_MOST_SEGMENTS:,} segments allowed: save it anew")
+        raise ImageTooLargeError(f"more segments than the limit of {_MOST_SEGMENTS:,}: save it again")
     if frame is None:
-        raise InvalidImageError("broken JPEG: it has no frame")
+        raise InvalidImageError("broken JPEG: its frame header is missing")
     check_metadata(metadata)
     pixels = frame.width * frame.height
     if scans > _MOST_SCANS or scans * pixels > _SCAN_PIXELS:
         most = min(_MOST_SCANS, _SCAN_PIXELS // max(1, pixels))
-        raise ImageTooLargeError(f"{scans:,} scans are more than the {most} allowed: save it without progressive scans")
+        raise ImageTooLargeError(f"{scans:,} scans exceed the limit of {most}: save it without progressive scans")
     scale = draft_scale(frame.width, frame.height, size)
     decoded = 4 * math.ceil(frame.width / scale) * math.ceil(frame.height / scale)
     held = frame.coefficients() if frame.progressive or buffered else 0
@@ -128,7 +128,7 @@ def _frame(data: bytes, at: int, *, progressive: bool) -> _Frame:
 
 
 def scan_end(data: bytes) -> int:
-    """Where the entropy-coded bytes of a JPEG's first scan end: the offset of the next marker, or of the file's end."""
+    """End of the entropy-coded bytes of a JPEG's first scan: offset of the next marker, or of the file's end."""
     at = 2
     while (found := _MARKER.search(data, at)) is not None:
         start = found.end()
@@ -152,26 +152,26 @@ _PIXEL_CHUNKS: Final = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"fdAT", b"
 
 def _png(data: bytes, _size: int) -> Header:
     if data[12:16] != b"IHDR":
-        raise InvalidImageError("broken PNG: it does not begin with its header")
+        raise InvalidImageError("broken PNG: its header is missing")
     width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
     metadata, names = 0, set[bytes]()
     for count, (name, _, length) in enumerate(_chunks(data)):
         if count == _MOST_CHUNKS:
-            raise ImageTooLargeError(f"more than the {_MOST_CHUNKS:,} chunks allowed: save it anew")
+            raise ImageTooLargeError(f"more chunks than the limit of {_MOST_CHUNKS:,}: save it again")
         names.add(name)
         if name == b"IDAT" and kind == 3 and b"PLTE" not in names:
-            raise InvalidImageError("broken PNG: its pixels name colours of a palette, and it has none")
+            raise InvalidImageError("broken PNG: it has a palette's indices and no palette")
         if name not in _PIXEL_CHUNKS:
             metadata += length
     check_metadata(metadata)
     channels = _PNG_CHANNELS.get(kind, 4)
-    sample = 1 if channels == 1 else 4  # Pillow keeps three channels, and two, in four bytes
+    sample = 1 if channels == 1 else 4  # Pillow stores two or three channels in four bytes
     copy = len(data) if names - _KEPT_CHUNKS else 0
     return Header(width, height, width * height * sample * (2 if depth == 16 and channels == 1 else 1) + copy, depth)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, offset and length of each chunk's data, up to the last."""
+    """Name, offset and length of each chunk's data, up to IEND."""
     at, name = 8, b""
     while at + 8 <= len(data) and name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, at)
@@ -180,9 +180,9 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def without_ancillary(data: bytes) -> bytes:
-    """A PNG without what is no matter of its pixels' look, so that no decoder stumbles over it.
+    """Remove the chunks of a PNG that do not affect its pixels, since a broken one would stop the decoder.
 
-    What stays is inflated within bounds: a profile, EXIF, and the two texts that may say which way is up.
+    ICC profile, EXIF and the two texts that may hold an orientation stay, if their decompressed size is within limits.
     """
     chunks = list(_chunks(data))
     kept = [chunk for chunk in chunks if _counts(data, *chunk)]
@@ -219,10 +219,10 @@ def _gif(data: bytes, _size: int) -> Header:
         metadata += at - start
         check_metadata(metadata)
     if data[at] != 0x2C:
-        raise InvalidImageError("broken GIF: it holds no frame")
+        raise InvalidImageError("broken GIF: it has no frame")
     left, top, wide, high, local = struct.unpack_from("<HHHHB", data, at + 1)
     if not (flags | local) & 0x80:
-        raise InvalidImageError("broken GIF: its pixels name colours of a palette, and it has none")
+        raise InvalidImageError("broken GIF: it has a palette's indices and no palette")
     width, height = max(width, left + wide), max(height, top + high)
     return Header(width, height, 2 * width * height)
 
@@ -241,14 +241,14 @@ def _bmp(data: bytes, _size: int) -> Header:
         raise InvalidImageError("broken BMP: its header has impossible values")
     if compression in (1, 2) and len(data) > _RLE_BYTES:
         raise ImageTooLargeError(
-            f"{len(data):,} bytes of run lengths are more than the {_RLE_BYTES:,} allowed: save it as PNG"
+            f"{len(data):,} bytes of run lengths exceed the limit of {_RLE_BYTES:,}: save it as PNG"
         )
     pixels = width * abs(height)
-    copies = 3 if compression in (1, 2) else 1  # run lengths are gathered and reversed before they become an image
+    copies = 3 if compression in (1, 2) else 1  # run lengths are collected and reversed first
     return Header(width, abs(height), copies * pixels * (1 if bits <= 8 else 4))
 
 
-_PILLOW_WEBP: Final = 16  # bytes a pixel: it decodes stills as animations, on three canvases, and copies
+_PILLOW_WEBP: Final = 16  # bytes a pixel: stills are decoded as animations, on three canvases, and copied
 
 
 def _webp(data: bytes, _size: int) -> Header:
@@ -269,12 +269,12 @@ def _webp(data: bytes, _size: int) -> Header:
         metadata += length if name in (b"ICCP", b"EXIF", b"XMP ") else 0
         at += 8 + length + length % 2
     else:
-        raise ImageTooLargeError(f"more than the {_MOST_SEGMENTS:,} chunks allowed: save its first frame alone")
+        raise ImageTooLargeError(f"more chunks than the limit of {_MOST_SEGMENTS:,}: save its first frame alone")
     check_metadata(metadata)
     pixels = width * height
     memory = _PILLOW_WEBP * pixels
     if memory + len(data) > MEMORY and b"ANIM" not in names and _scales_webp():
-        plain = 4 if b"VP8L" in names else 1  # all of a lossless image, or the transparency of another
+        plain = 4 if b"VP8L" in names else 1  # a whole lossless image, or only the transparency of a lossy one
         return Header(width, height, plain * pixels, scaled=True)
     return Header(width, height, memory)
 

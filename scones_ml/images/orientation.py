@@ -1,7 +1,7 @@
-"""Which way up an image is, whatever else its metadata holds.
+"""Orientation of an image, from EXIF or XMP.
 
-Of EXIF the one tag is read and no other, so that a camera's odd maker note never stands in the way: phones and
-editors write text tags of every wrong type (python-pillow/Pillow#6799).
+Only this one EXIF tag is read, since phones and editors write other tags with wrong types
+(python-pillow/Pillow#6799).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _RAW_PROFILE: Final = "Raw profile type exif"  # how ImageMagick keeps EXIF in a
 
 
 def upright(image: Image, source: Image) -> Image:
-    """Turn and mirror a decoded image as its file says; a value that is none of 1 to 8 is taken for 1.
+    """Rotate and mirror a decoded image by its EXIF orientation; values outside 1 to 8 count as 1.
 
     Args:
-        image: its pixels.
-        source: the opened file, for its metadata; Pillow turns a TIFF by itself.
+        image: decoded pixels.
+        source: the opened file, for its metadata; Pillow rotates a TIFF itself.
     """
     from PIL.Image import Transpose
 
@@ -64,7 +64,7 @@ def _exif(info: dict[str | tuple[int, int], object]) -> bytes:
 
 
 def _from_exif(block: bytes) -> int | None:
-    """The tag's value in the first directory of a TIFF structure; None where it is missing or no whole number."""
+    """Orientation in the first directory of a TIFF structure; None if missing or not an integer."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None or len(block) < 8:
         return None
@@ -79,7 +79,7 @@ def _from_exif(block: bytes) -> int | None:
 def _entry(block: bytes, order: str, start: int, count: str, length: int) -> int | None:
     (entries,) = struct.unpack_from(f"{order}{count}", block, start)
     first = start + struct.calcsize(f"{order}{count}")
-    values = 12 if length == 20 else 8  # where an entry keeps them
+    values = 12 if length == 20 else 8  # offset within an entry
     for at in range(first, first + length * min(entries, _MOST_ENTRIES), length):
         tag, kind = struct.unpack_from(f"{order}HH", block, at)
         if tag == _ORIENTATION and kind in _INTEGERS:

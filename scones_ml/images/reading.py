@@ -1,4 +1,4 @@
-"""The two policies, from bytes to the images that :mod:`scones_ml.images` hands out; imported when an image is read."""
+"""Both image policies, from bytes to the images that :mod:`scones_ml.images` returns; imported on first use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["model_square", "model_square_of", "normalised", "reduced", "renormal
 
 
 def normalised(data: bytes, policy: ImagePolicy) -> tuple[str, Image]:
-    """The format of a file, and the image that travels between two states."""
+    """Format of a file, and its normalised image."""
     if policy.version == 1:
         return first_policy.normalised(data, policy)
     found = decode(data, policy, policy.image_size)
@@ -25,14 +25,14 @@ def normalised(data: bytes, policy: ImagePolicy) -> tuple[str, Image]:
 
 
 def model_square(data: bytes, size: int, policy: ImagePolicy) -> Image:
-    """The model's square of a file."""
+    """The model's square from a file."""
     if policy.version == 1:
         return first_policy.model_square(data, size, policy)
     return square(whole(decode(data, policy, size).image, size), size, policy.fit)
 
 
 def model_square_of(image: Image, size: int, policy: ImagePolicy) -> Image:
-    """The model's square of an image that Pillow holds."""
+    """The model's square from a Pillow image."""
     with held(image, policy) as header:
         if policy.version == 1:
             return first_policy.model_square_of(image, header, size)
@@ -40,7 +40,7 @@ def model_square_of(image: Image, size: int, policy: ImagePolicy) -> Image:
 
 
 def renormalised(data: bytes, size: int, policy: ImagePolicy) -> Image:
-    """The model's square of what :func:`normalised` makes of a file."""
+    """The model's square from the result of :func:`normalised`."""
     image = normalised(data, policy)[1]
     if policy.version == 1:
         return first_policy.stretched(image, size)
@@ -48,13 +48,13 @@ def renormalised(data: bytes, size: int, policy: ImagePolicy) -> Image:
 
 
 def reduced(data: bytes, size: int, policy: ImagePolicy) -> tuple[Decoded, Image, Image]:
-    """A file, what staging keeps of it, and its decoded pixels, which do not depend on the size."""
+    """Decoded file, the reduced image that staging stores, and decoded pixels independent of the size."""
     found = decode(data, policy, size)
     decoded = found.image if 2 * size <= DECODED_SIDE else decode(data, policy, 1).image
     return found, whole(found.image, size), decoded
 
 
 def shown(data: bytes, policy: ImagePolicy) -> Image:
-    """A file in its own proportions, the longer side reduced to the policy's ``image_size``."""
-    image = decode(data, policy, 3 * policy.image_size // 8).image  # the longer side of a photograph stays large enough
+    """Image in its own proportions, the longer side reduced to the policy's ``image_size``."""
+    image = decode(data, policy, 3 * policy.image_size // 8).image  # enough for the longer side of a photograph
     return resized(image, min(1.0, policy.image_size / max(image.size)))

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; its name and content type do not count."""
+"""Detection of a file's format from its first bytes; name and content type are ignored."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _BOX_FILES: Final = {b"crx ": "a camera's raw file (CR3)", b"qt  ": "a QuickTime
 
 
 def image_format(data: bytes) -> str | None:
-    """Name the format by its first bytes (``"PNG"``, ``"JPEG"``, ``"WEBP"``, ...); None when it is none that is read.
+    """Detect the format from the first bytes (``"PNG"``, ``"JPEG"``, ``"WEBP"``, ...); None if unsupported.
 
-    Whether ``"HEIF"`` (an iPhone's HEIC) can be read depends on the extra of that name.
+    ``"HEIF"`` (an iPhone's HEIC) can be read with the extra ``heif`` only.
     """
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
@@ -60,17 +60,17 @@ def image_format(data: bytes) -> str | None:
 
 
 def require_format(data: bytes) -> str:
-    """As :func:`image_format`.
+    """Detect the format, as :func:`image_format`.
 
     Raises:
-        InvalidImageError: none that is read; says what the file is instead, as far as that is known.
+        InvalidImageError: the format is unsupported; the message names it where it is known.
     """
     if (found := image_format(data)) is not None:
         return found
     if not data:
         raise InvalidImageError("not an image: it is empty")
     if (other := _other(data)) is not None:
-        raise InvalidImageError(f"{other}, which is not read: {_SAVE_AS}")
+        raise InvalidImageError(f"{other} is not supported: {_SAVE_AS}")
     raise InvalidImageError(f"not an image: it starts with {repr(data[:8])[1:]}")
 
 
@@ -84,7 +84,7 @@ def _other(data: bytes) -> str | None:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """The major and compatible brands of an ISO base media file (ISO/IEC 14496-12, FileTypeBox)."""
+    """Major and compatible brands of an ISO base media file (ISO/IEC 14496-12, FileTypeBox)."""
     if data[4:8] != b"ftyp":
         return set()
     (length,) = struct.unpack(">I", data[:4])

@@ -1,8 +1,8 @@
-"""Large WebP images, reduced while they are decoded.
+"""Reduction of large WebP images during decoding.
 
-Pillow decodes every WebP as an animation, which takes 16 bytes a pixel; libwebp itself takes 4, and scales as it
-goes. It is asked directly, through the library that Pillow brings or the system has, where Pillow's way would take too
-much memory. Source: libwebp's ``decode.h``, whose structures have not changed since version 0.2.
+Pillow decodes every WebP as an animation, which takes 16 bytes a pixel; libwebp takes 4 and can scale during decoding.
+Where Pillow would take too much memory, its bundled libwebp, or the system's, is called directly. Source: libwebp's
+``decode.h``, whose structures have not changed since version 0.2.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["can_scale", "scaled"]
 
-_ABI_VERSION: Final = 0x0209  # WEBP_DECODER_ABI_VERSION; the first byte counts
+_ABI_VERSION: Final = 0x0209  # WEBP_DECODER_ABI_VERSION; only the major byte is compared
 _RGBA: Final = 1  # MODE_RGBA
 
 
@@ -73,7 +73,7 @@ class _Config(ctypes.Structure):
 
 
 def can_scale() -> bool:
-    """Whether libwebp can be reached from here: not where Pillow holds it inside of itself, as on Windows."""
+    """Whether libwebp can be loaded: not where Pillow links it statically."""
     return _library() is not None
 
 
@@ -81,22 +81,22 @@ def scaled(data: bytes, width: int, height: int) -> Image:
     """Decode a still WebP at a smaller size.
 
     Args:
-        data: the file's bytes.
-        width: of the result, in pixels.
+        data: file contents.
+        width: width of the result, in pixels.
         height: likewise.
 
     Returns:
         An RGBA image.
 
     Raises:
-        ValueError: it is broken.
+        ValueError: the image is broken.
     """
     from PIL import Image
 
     library = _library()
     config = _Config()
     if library is None or not library.WebPInitDecoderConfigInternal(ctypes.byref(config), _ABI_VERSION):
-        raise ValueError("libwebp is of another version")
+        raise ValueError("libwebp has an incompatible version")
     pixels = (ctypes.c_uint8 * (4 * width * height))()
     config.options.use_scaling, config.options.scaled_width, config.options.scaled_height = 1, width, height
     config.output.colorspace, config.output.is_external_memory = _RGBA, 1

@@ -351,7 +351,7 @@ def test_a_image_beyond_the_caps(source: Path, tmp_path: Path) -> None:
         file.truncate(90_000_000)
     problems = stage(source, tmp_path / "out").problems
     assert [(p.name, p.reason) for p in problems] == [
-        ("a/huge.png", "90,000,000 bytes are more than the 80,000,000 allowed: make it smaller")
+        ("a/huge.png", "90,000,000 bytes exceed the limit of 80,000,000: make it smaller")
     ]
 
 

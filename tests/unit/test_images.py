@@ -70,7 +70,7 @@ def test_an_iphone_s_heic_is_read() -> None:
 def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where pi-heif is not installed, the line says what the file is and what to install."""
     monkeypatch.setitem(__import__("sys").modules, "pi_heif.as_plugin", None)
-    with pytest.raises(InvalidImageError, match=r'a HEIC image.*pip install "scones_ml\[heif\]"'):
+    with pytest.raises(InvalidImageError, match=r'HEIC images need the extra heif: pip install "scones_ml\[heif\]"'):
         images.normalise((FIXTURES / "red-left-blue-right.heic").read_bytes())
 
 
@@ -167,9 +167,9 @@ def test_the_decoded_image_does_not_depend_on_the_size() -> None:
     [
         (b"", "it is empty"),
         (b"<!DOCTYPE html><html></html>", "not an image: it starts with"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing, which is not read: save it as JPEG or PNG"),
-        (b"\xff\x0a" + bytes(20), "a JPEG XL image, which is not read"),
-        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL image, which is not read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing is not supported: save it as JPEG or PNG"),
+        (b"\xff\x0a" + bytes(20), "a JPEG XL image is not supported"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL image is not supported"),
         (b"8BPS\x00\x01", "a Photoshop document"),
         (b"\x00\x00\x00\x18ftypcrx \x00\x00\x00\x01", "a camera's raw file"),
         (b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00", "a video"),
@@ -210,11 +210,11 @@ def test_damage_never_escapes_as_a_foreign_error(data: st.DataObject) -> None:
 
 def test_caps_hold_before_anything_is_decoded() -> None:
     """Small files that claim many pixels, endless rows or a gigabyte are refused by their headers."""
-    with pytest.raises(ImageTooLargeError, match="9400 x 9400 pixels are more than the 64,000,000 allowed"):
+    with pytest.raises(ImageTooLargeError, match="9400 x 9400 pixels exceed the limit of 64,000,000"):
         images.normalise(png(9400, 9400, 8, 2, (b"IDAT", b"")))
-    with pytest.raises(ImageTooLargeError, match="1 x 50000000 pixels: a side is longer than the 65,535 allowed"):
+    with pytest.raises(ImageTooLargeError, match="1 x 50000000 pixels: a side exceeds the limit of 65,535"):
         images.normalise(png(1, 50_000_000, 1, 0, (b"IDAT", b"")))
-    with pytest.raises(ImageTooLargeError, match="7071 x 7071 pixels of this kind"):
+    with pytest.raises(ImageTooLargeError, match="7071 x 7071 pixels in this format"):
         images.normalise(png(7071, 7071, 8, 6, (b"IDAT", b"")))
     with pytest.raises(ImageTooLargeError, match="more than the 10 bytes allowed"):
         images.normalise(png(1, 1, 8, 2), ImagePolicy(max_bytes=10))
@@ -222,15 +222,13 @@ def test_caps_hold_before_anything_is_decoded() -> None:
 
 def test_what_a_file_carries_along_is_bounded() -> None:
     """A million chunks, a thousand scans and megabytes of metadata are refused, each with a remedy."""
-    with pytest.raises(ImageTooLargeError, match="50,000 chunks allowed: save it anew"):
+    with pytest.raises(ImageTooLargeError, match="more chunks than the limit of 50,000: save it again"):
         images.normalise(png(8, 8, 8, 2, *[(b"teXt", b"")] * 60_000))
-    with pytest.raises(
-        ImageTooLargeError, match="bytes of metadata are more than the 8,000,000 allowed: save it without"
-    ):
+    with pytest.raises(ImageTooLargeError, match="bytes of metadata exceed the limit of 8,000,000: save it without"):
         images.normalise(png(8, 8, 8, 2, *[(b"tEXt", bytes(1_000_000))] * 9))
     data = encoded(noise(64, 64), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
-    with pytest.raises(ImageTooLargeError, match="scans are more than the 100 allowed: save it without progressive"):
+    with pytest.raises(ImageTooLargeError, match="scans exceed the limit of 100: save it without progressive"):
         images.normalise(data[:last] + data[last:-2] * 150 + data[-2:])
 
 
@@ -250,7 +248,7 @@ def test_a_stream_that_ends_early_is_a_broken_image() -> None:
 
 def test_a_palette_that_is_missing_makes_a_broken_image() -> None:
     """Pixels that name colours of no palette are not guessed."""
-    with pytest.raises(InvalidImageError, match=r"broken PNG: .*palette, and it has none"):
+    with pytest.raises(InvalidImageError, match=r"broken PNG: .* and no palette"):
         images.normalise(png(2, 1, 8, 3, (b"IDAT", zlib.compress(b"\x00\x00\x01"))))
     gif = bytearray(encoded(Image.new("P", (2, 1)), "GIF"))
     gif[10] &= 0x7F
@@ -335,14 +333,14 @@ def test_white_is_zero_is_not_a_negative() -> None:
     image = whole(tiff(0, 16, struct.pack("<HH", 0, 65_535)))
     assert [image.getpixel((x, 0))[0] for x in range(2)] == [255, 0]
     assert [whole(tiff(0, 8, b"\x00\xff")).getpixel((x, 0))[0] for x in range(2)] == [255, 0]
-    with pytest.raises(InvalidImageError, match="damaged, or of a kind that is not read"):
+    with pytest.raises(InvalidImageError, match="damaged or uses an unsupported feature"):
         images.normalise(tiff(0, 16, struct.pack(">HH", 0, 65_535), ">"))
 
 
 @pytest.mark.parametrize(("bits", "sample_format"), [(32, 1), (32, 2), (16, 2), (32, 3)])
 def test_samples_without_a_range_are_refused(bits: int, sample_format: int) -> None:
-    """Signed, 32-bit and floating-point samples have no stated range, so nothing is guessed."""
-    with pytest.raises(InvalidImageError, match="no stated range: save it with 8 or 16 bits"):
+    """Signed, 32-bit and floating-point samples have no defined range and are rejected."""
+    with pytest.raises(InvalidImageError, match="no defined range: save it with 8 or 16 bits"):
         images.normalise(tiff(1, bits, bytes(2 * bits // 8), sample_format=sample_format))
 
 
