@@ -157,12 +157,13 @@ class DriftWatch:
             watch.add((predicted == label).astype(np.int64), numbers, seconds)
 
     def add_images(self, figures: FloatArray, numbers: IntArray, seconds: FloatArray) -> None:
-        """Add the (M, 4) figures of a block's images; a row of NaN is an image that cannot be read."""
+        """Add the (M, 4) figures of a block's images; NaN is unknown, a row of NaN an image that cannot be read."""
         readable = ~np.isnan(figures[:, 0])
         self._measured += len(figures)
         self._unreadable += int((~readable).sum())
-        for watch, grid, column in zip(self._images, IMAGE_GRIDS.values(), figures[readable].T, strict=True):
-            watch.add(grid.cells(column), numbers[readable], seconds[readable])
+        for watch, grid, column in zip(self._images, IMAGE_GRIDS.values(), figures.T, strict=True):
+            known = ~np.isnan(column)
+            watch.add(grid.cells(column[known]), numbers[known], seconds[known])
 
     def result(self) -> Drift:
         """What was found so far."""

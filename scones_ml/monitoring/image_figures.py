@@ -16,7 +16,7 @@ from scones_ml.evaluation.arrays import FloatArray
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["measure", "measure_pixels"]
+__all__ = ["measure", "measure_pixels", "source_size_is_known"]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -59,6 +59,17 @@ def _measured(data: bytes, policy: images.ImagePolicy) -> tuple[float, ...]:
     except ImageError:
         return (math.nan,) * 4
     return (*measure_pixels(square[None])[0].tolist(), _size(data, size))
+
+
+def source_size_is_known(data: bytes, image_size: int) -> bool:
+    """Whether an image's sides are its source's: the workflow sends a square of ``image_size`` pixels of every image."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size != (image_size, image_size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # not readable, which `measure` tells
+        return True
 
 
 def _size(data: bytes, size: int) -> float:

@@ -21,7 +21,7 @@ from scones_ml.events import ImageRef
 from scones_ml.monitoring.accuracy import estimate_accuracy
 from scones_ml.monitoring.drift import DriftWatch
 from scones_ml.monitoring.grids import CELLS, CONFIDENCE, LATENCY, histogram, quantiles
-from scones_ml.monitoring.image_figures import measure
+from scones_ml.monitoring.image_figures import measure, source_size_is_known
 from scones_ml.monitoring.martingale import BLOCK
 from scones_ml.monitoring.reference import Reference
 from scones_ml.monitoring.results import ClassShare, Dot, Example, Latency, Monitoring
@@ -270,7 +270,9 @@ class _Stream:
         chosen = chosen[[bool(captures[place].input.data) for place in chosen]]
         reference = self._request.reference
         policy = ImagePolicy().of_model(reference.image_size, reference.fit)
-        figures = measure([captures[place].input.data for place in chosen], policy)
+        files = [captures[place].input.data for place in chosen]
+        figures = measure(files, policy)
+        figures[[not source_size_is_known(data, reference.image_size) for data in files], -1] = np.nan
         self._watch.add_images(figures, numbers[chosen], seconds[chosen])
 
     def _draw(self, captures: list[Capture], confidence: FloatArray, predicted: IntArray) -> None:

@@ -356,3 +356,32 @@ def test_nothing_of_the_model_is_one_clear_line() -> None:
     request = MonitorRequest(("bicycle", "motorcycle"), model=MODELS[0])
     with pytest.raises(ConfigurationError, match=rf"none of 3 records .* 3 say {MODELS[1]}; expected .* or --all"):
         monitor(rows, request)
+
+
+def test_the_size_of_normalised_images_raises_no_alarm() -> None:
+    """The workflow's squares hide the sizes of small reference images, so they are not compared; sizes of sources are."""
+
+    def image(side: int, seed: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(png(seed=seed))).resize((side, side)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    sizes = np.random.default_rng(5).choice([24, 40], 300)
+    reference = make_reference(
+        [[0.9, 0.1]] * 300,
+        [0] * 300,
+        ("bicycle", "motorcycle"),
+        [image(side, n) for n, side in enumerate(sizes)],
+        image_size=32,
+    )
+
+    def alarm(sides: list[int]) -> bool:
+        made = {side: image(side, 1) for side in set(sides)}
+        rows = [capture((0.9, 0.1), n, made[side]) for n, side in enumerate(sides)]
+        drift = monitor(rows, MonitorRequest(reference=reference)).drift
+        assert drift is not None
+        return {figure.name: figure.first_alarm for figure in drift.figures}["size"] is not None
+
+    assert not alarm([32] * 300)
+    assert alarm([24] * 300)
+    assert alarm([40] * 300)
