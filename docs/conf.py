@@ -93,6 +93,12 @@ def _signature(_app: Sphinx, _what: str, path: str, *_: object) -> tuple[str, st
     return (parameters + ")" if _arrow else parameters, result)
 
 
+def _property(_app: Sphinx, what: str, _path: str, _object: object, _options: object, lines: list[str]) -> None:
+    """Let napoleon take no text before a colon for the type of a property."""
+    if what == "property":
+        lines.insert(0, "")
+
+
 def _public_reference(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.Element | None:
@@ -112,6 +118,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect what is above."""
     app.connect("builder-inited", _check_docstrings)
     app.connect("autodoc-process-signature", _signature)
+    app.connect("autodoc-process-docstring", _property, priority=400)
     app.connect("missing-reference", _public_reference)
     app.add_directive("mermaid", flowchart.Flowchart)
     app.add_directive("public", site_directives.Public)
