@@ -62,7 +62,7 @@ def _measured(data: bytes, policy: images.ImagePolicy) -> tuple[float, ...]:
 
 
 def source_size_is_known(data: bytes, image_size: int) -> bool:
-    """Whether an image's sides are its source's: the workflow sends a square of ``image_size`` pixels of every image."""
+    """Whether an image has its source's size: the workflow sends squares of ``image_size`` pixels."""
     from PIL import Image
 
     try:
