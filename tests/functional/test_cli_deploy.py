@@ -45,7 +45,7 @@ def test_deploy_on_aws(account: None, tiny_model: Path, tmp_path: Path, capsys: 
     ]
     assert "captures go to s3://scones-cli/vehicles/captures/cli" in said.err
     assert "$0.11514 an hour, $84.05 a month" in said.err
-    assert "with --instances 2 it answers on" in said.err
+    assert "with --instances 2 the endpoint survives" in said.err
     assert "EndpointName=cli Labels=bicycle,motorcycle Threshold=0.9 ImageSize=8" in said.err
     found = boto3.client("sagemaker").describe_endpoint(EndpointName="cli")
     assert found["EndpointStatus"] == "InService"

@@ -153,7 +153,7 @@ def wait_for(condition: Callable[[], bool]) -> bool:
 
 def nothing_left(folder: Path) -> bool:
     code, said = run(folder, "cleanup", "--yes")
-    proven = "left alone" not in said and said.splitlines()[-1] == "0 resources left"
+    proven = "is kept: " not in said and said.splitlines()[-1] == "0 resources left"
     return code == 0 and proven and wait_for(lambda: not processes(folder))
 
 
