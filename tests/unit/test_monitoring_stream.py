@@ -359,7 +359,7 @@ def test_nothing_of_the_model_is_one_clear_line() -> None:
 
 
 def test_the_size_of_normalised_images_raises_no_alarm() -> None:
-    """The workflow's squares hide their sources' sizes, so they raise no alarm; sizes of clients' own files are compared."""
+    """The workflow's squares hide their sources' sizes and raise no alarm; the sizes of clients' files are compared."""
 
     def image(side: int, seed: int) -> bytes:
         buffer = io.BytesIO()
