@@ -10,6 +10,7 @@ import typer
 from scones_ml.cli import terminal
 from scones_ml.cli.options import DryRun, Json, on_this_machine
 from scones_ml.errors import ConfigurationError
+from scones_ml.wording import share_hint
 
 if TYPE_CHECKING:
     from scones_ml.evaluation import ThresholdChoice
@@ -57,6 +58,10 @@ def threshold(
     """Choose a new threshold on images that the model was not trained on, and write it to model.json."""
     wishes = {"--target-precision": target_precision, "--target-coverage": target_coverage, "--costs": costs}
     _check([name for name, wish in wishes.items() if wish is not None], cross_fitted)
+    shares = {"--target-precision": target_precision, "--target-coverage": target_coverage, "--confidence": confidence}
+    for name, share in shares.items():
+        if share is not None and (hint := share_hint(share)):
+            raise ConfigurationError(f"{name} is {share:g}: {hint}")
     from scones_ml import lifecycle
 
     precision = _USUAL if target_precision is None else target_precision

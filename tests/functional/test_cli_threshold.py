@@ -147,6 +147,7 @@ def test_another_data_set_is_remarked_on(
         (["--cross-fitted", "--costs", "3,1"], "leave --costs out"),
         (["--target-precision", "2"], "between 0 and 1"),
         (["--target-coverage", "0"], "at most 1"),
+        (["--target-precision", "95"], "--target-precision is 95: did you mean 0.95?"),
         (["--confidence", "1"], "between 0 and 1"),
     ],
 )
