@@ -21,17 +21,19 @@ ROOM: Final = 140_000
 """Bytes of HTML that one part of a result takes at most."""
 _LONGEST: Final = 200  # characters of a cell
 
+# JupyterLab floats terms and aligns cells to the right by selectors of its own, which these have to outrank.
 _STYLE: Final = """
 .scones { --right: #0d8f87; --wrong: #d9541e; --line: #8885;
   max-width: 60em; line-height: 1.45; font-variant-numeric: tabular-nums; }
 .scones .title { font-size: 1.2em; font-weight: 600; margin: .3em 0; text-wrap: balance; }
 .scones .note { opacity: .75; margin: .3em 0; }
 .scones table { border-collapse: collapse; margin: .7em 0; }
-.scones table :is(th, td) { padding: .25em 1.2em .25em 0; text-align: left; vertical-align: top;
+.scones.scones table :is(th, td) { padding: .25em 1.2em .25em 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-.scones table :is(th, td).number { text-align: right; white-space: nowrap; }
+.scones.scones table :is(th, td).number { text-align: right; white-space: nowrap; }
 .scones table th { font-weight: 500; opacity: .75; }
 .scones .tiles { display: flex; flex-wrap: wrap; gap: .6em 2.4em; margin: .8em 0; }
+.scones .tiles :is(dt, dd) { display: block; float: none; width: auto; padding: 0; }
 .scones .tiles dt { font-weight: 400; opacity: .75; }
 .scones .tiles dd { font-size: 1.5em; font-weight: 600; line-height: 1.3; margin: 0; }
 .scones .tiles small { display: block; font-size: .58em; font-weight: 400; opacity: .75; }
@@ -42,7 +44,7 @@ _STYLE: Final = """
 .scones .images :is(img, .none) { display: block; width: 96px; height: 96px; object-fit: contain;
   background: #8883; border-radius: 6px; }
 .scones .images .small { image-rendering: pixelated; }
-.scones svg { display: block; width: 100%; max-width: 40em; height: auto; }
+.scones svg { display: block; width: 100%; max-width: 40em; height: auto; overflow: visible; }
 .scones svg text { fill: currentColor; font-size: 13px; opacity: .75; }
 .scones svg .end { text-anchor: end; }
 .scones svg .middle { text-anchor: middle; }

@@ -62,6 +62,12 @@ class Lines:
         asked = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE")  # both are understood by rich
         return self._console if stream and (asked or stream.isatty()) else None  # a closed stream is None
 
+    @property
+    def animated(self) -> Console | None:
+        """Console for what moves; None without a terminal: forced colours, in a notebook or a CI log, move nothing."""
+        stream = sys.stderr if self._stderr else sys.stdout
+        return self.console if stream and stream.isatty() else None
+
     @cached_property
     def _console(self) -> Console:
         from scones_ml.cli.screen import console
@@ -197,7 +203,7 @@ def progress(what: str, unit: str = "", console: Console | None = None) -> Itera
         unit: counted unit; if given, the bar shows its number per second.
         console: target console; None for standard error.
     """
-    console = console or _err.console
+    console = console or _err.animated
     if console is None:
         yield no_progress
         return
@@ -211,12 +217,13 @@ def progress(what: str, unit: str = "", console: Console | None = None) -> Itera
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
     """Print a line per step on standard error, with a running clock on a terminal."""
-    if _err.console is None:
+    console = _err.animated
+    if console is None:
         yield lambda text: say(f"  {text}")
         return
     from scones_ml.cli.screen import clock
 
-    with clock(_err.console) as shown:
+    with clock(console) as shown:
         task = shown.add_task("", total=None)
 
         def step(text: str) -> None:

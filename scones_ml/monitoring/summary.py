@@ -38,7 +38,8 @@ def as_html(found: Monitoring) -> str:
 
 
 def _title(found: Monitoring) -> str:
-    return f"{found.answered:,} answers from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC"
+    first, last = (f"{time:%Y-%m-%d %H:%M}" for time in (found.first, found.last))
+    return f"{found.answered:,} answers {f'at {first}' if first == last else f'from {first} to {last}'} UTC"
 
 
 def _drift(found: Monitoring) -> list[str]:

@@ -60,6 +60,18 @@ def test_styles_are_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatc
     assert capsys.readouterr().out == "\x1b[1m[ok]\x1b[0m :smile: [1]\n"
 
 
+def test_forced_colours_show_no_progress_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where colours are forced without a terminal, as notebooks and CI do, bars and clocks write nothing."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with terminal.progress("bulk") as progress, terminal.steps() as step:
+        progress(100, 1000)
+        step("deploy")
+    assert capsys.readouterr() == ("", "  deploy\n")
+
+
 def test_columns_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str]) -> None:
     """A table stays aligned where a name has ideographs, each as wide as two letters."""
     terminal.print_table(("class", "images"), [("自転車", "12"), ("truck", "3")], right=("images",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def test_captures_show_their_scatter_plot() -> None:
     """A notebook shows each answer's confidence over time, with the threshold."""
     found = monitored(("bicycle", "motorcycle"))
     assert str(found).startswith("700 answers from 2026-11-23 00:00 to 2026-11-23 11:39 UTC\n")
+    assert str(replace(found, last=found.first)).startswith("700 answers at 2026-11-23 00:00 UTC\n")
     assert html(found).count('<circle class="right"') > 100
     assert 'class="threshold"' in html(found)
 
