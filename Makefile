@@ -5,6 +5,7 @@
 # make reliability   what takes longer than `make test` may (15 minutes): every kind of image with its peak of memory and
 #              time, tests marked `reliability`, such as 50,000 scenarios of events, and every reader fuzzed for 20 s
 # make docs    the documentation as a site, build/docs/index.html; a broken link or an undocumented public name fails
+# make notebook      the course's notebook in JupyterLab, which prints its address; options: ARGS="--no-browser"
 # make fuzz    readers of foreign files, fed with damaged input; options: SECONDS=600 for each target, TARGET=images, SEED=7
 #
 # Each sets up .venv first (Python 3.11 or newer), and only when something changed.
@@ -18,11 +19,12 @@ LOCAL := $(VENV)/.local-installed
 TRAIN := $(VENV)/.train-installed
 DEV := $(VENV)/.dev-installed
 DOCS := $(VENV)/.docs-installed
+NOTEBOOK := $(VENV)/.notebook-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PARITIES := recordio sdk training serving
 SOURCES := scones_ml handlers examples benchmarks tests $(wildcard docs/*.py)
 
-.PHONY: demo docs test lint types contract unit reliability fuzz parity $(PARITIES:%=parity-%) format clean
+.PHONY: demo docs notebook test lint types contract unit reliability fuzz parity $(PARITIES:%=parity-%) format clean
 .PRECIOUS: $(VENV)/parity-%/.installed
 
 demo: $(LOCAL) $(if $(filter train,$(EXTRAS)),$(TRAIN))
@@ -47,6 +49,9 @@ docs: $(DOCS)
 	@$(BIN)/python -m sphinx -q -W --keep-going -d build/docs-doctrees docs build/docs
 	@echo "build/docs/index.html"
 
+notebook: $(NOTEBOOK)
+	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" examples/scones_unlimited.ipynb $(ARGS)
+
 reliability: $(DEV)
 	@$(BIN)/python benchmarks/image_bounds.py
 	@$(BIN)/pytest -m reliability -n auto --maxprocesses 4 $(ARGS)
@@ -66,7 +71,7 @@ format: $(DEV)
 	@$(BIN)/ruff format -q $(SOURCES)
 
 clean:
-	rm -rf $(VENV) .scones build dist
+	rm -rf $(VENV) .scones examples/.scones build dist
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -92,6 +97,11 @@ $(DEV): $(TRAIN)
 $(DOCS): $(LOCAL)
 	@echo "Adding Sphinx (once) ..."
 	@$(PIP) install -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(NOTEBOOK): $(LOCAL)
+	@echo "Adding JupyterLab (once) ..."
+	@$(PIP) install -c constraints.txt -e '.[notebook]'
 	@touch $@
 
 $(VENV)/parity-%/.installed: tests/parity/%.txt pyproject.toml constraints.txt

@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -25,7 +26,8 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
 )
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
+EXAMPLES = [path for suffix in ("py", "ipynb") for path in sorted((ROOT / "examples").glob(f"*.{suffix}"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *EXAMPLES]
 INTERNAL = {
     "backbones.md": {"backbones"},
     "deploy.md": {"aws", "sagemaker"},
@@ -33,7 +35,6 @@ INTERNAL = {
     "testing.md": {"backends"},
     "built_in_algorithm.py": {"aws", "backends", "sagemaker"},
     "close_the_loop.py": {"backends", "lifecycle", "ports", "review"},
-    "course.py": {"aws", "backends", "lifecycle", "monitoring", "ports", "settings"},
     "threshold_pictures.py": {"evaluation", "lifecycle", "reports"},
 }
 """Pages and examples that still use something internal, each with the internal packages that it uses."""
@@ -121,12 +122,21 @@ def test_what_is_not_public_says_so(public_api: ModuleType) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_pages_and_examples_use_public_names(page: Path, public_api: ModuleType, public_names: list[Any]) -> None:
     """Code in the README, in docs and in examples imports public names alone; what does not yet is listed here."""
-    text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    used = {name for code in ([text] if page.suffix == ".py" else blocks) for name in imported(code)}
+    used = set(imported("\n".join(pieces(page))))
     public = {name.path for name in public_names} | {*public_api.MODULES}
     internal = {name.split(".")[1] for name in used - public}
     assert internal == INTERNAL.get(page.name, set())
+
+
+def pieces(page: Path) -> list[str]:
+    """The Python code of a page, an example or a notebook."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = ("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+        return [code for code in cells if not code.startswith("%%")]
+    if page.suffix == ".py":
+        return [text]
+    return re.findall(r"^```python[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def imported(code: str) -> Iterator[str]:
