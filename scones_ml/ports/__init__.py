@@ -1,6 +1,6 @@
-"""What a backend must offer, as Protocols, and the frozen data that they speak.
+"""Protocols that a backend implements, and the frozen data in their signatures.
 
-``local`` keeps these promises with directories and processes of this machine, ``aws`` with S3, SageMaker and Step
+``local`` implements them with directories and processes on this machine, ``aws`` with S3, SageMaker and Step
 Functions. One contract suite per port runs against every implementation (``tests/contract``).
 
 Internal: may change without notice.

@@ -1,4 +1,4 @@
-"""A backend: the ports of one place to run, and what has been made there."""
+"""Backend: the ports of one place to run, with its inventory and ledger."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["Backend", "Check", "Inventory", "Leave", "LeftAlone", "leave_unsaid"
 
 @dataclass(frozen=True, slots=True)
 class LeftAlone:
-    """Something that cleanup does not touch.
+    """A resource that clean-up does not touch.
 
     Attributes:
         kind: what it is, ``"stack"``.
         name: its name or URI.
         reason: why, and what to do.
-        foreign: whether it is known to be somebody else's; what may be ours, or could not be looked at, counts as left.
+        foreign: whether it is known to be someone else's; False when it may be ours or could not be inspected.
     """
 
     kind: str
@@ -36,54 +36,54 @@ class LeftAlone:
 
 
 Leave = Callable[[LeftAlone], None]
-"""Hears what is left alone."""
+"""Callback for each resource that is left alone."""
 
 
 def leave_unsaid(_: LeftAlone) -> None:
-    """Hear nothing."""
+    """Ignore resources that are left alone."""
 
 
 class Inventory(Protocol):
-    """Knows what verbs have made, and deletes it."""
+    """Finds and deletes the resources that commands have created."""
 
     def resources(self, everything: bool = False, leave: Leave = leave_unsaid) -> Sequence[Resource]:
-        """What is ours and exists, or may exist, newest first; what a user asked for by name and has is left out.
+        """Our resources that exist or may exist, newest first, without results that a user asked for by name.
 
         Args:
-            everything: also what other workspaces made.
-            leave: hears what is not ours, or could not be looked at; neither keeps the rest from being found.
+            everything: include resources that other workspaces created.
+            leave: called with each resource that is not ours or could not be inspected; the search goes on.
         """
         ...
 
     def refusal(self) -> LeftAlone | None:
-        """Why nothing at all is removed here; None when there is no such reason."""
+        """The reason why nothing here may be removed; None when removal is possible."""
         ...
 
     def takes(self, change: Change) -> Sequence[str] | None:
-        """The objects that a removal takes, as ``s3://bucket/prefix/``, or one by its URI; None when nothing goes."""
+        """Objects that a removal deletes, as ``s3://bucket/prefix/`` or the URI of one; None when it deletes none."""
         ...
 
     def count(self, uri: str) -> int:
-        """How many objects are below a prefix, as :meth:`takes` names it; images alone where others write, too."""
+        """Number of objects below a prefix from :meth:`takes`; only images are counted in a shared bucket."""
         ...
 
     def plan_removal(self, resource: Resource) -> Change:
-        """How one of them is removed."""
+        """The change that removes a resource."""
         ...
 
     def is_there(self, change: Change) -> bool:
-        """Whether what a change is about exists, and is ours."""
+        """Whether the resource of a change exists and is ours."""
         ...
 
     def remove(self, change: Change) -> LeftAlone | None:
-        """Remove one; nothing happens when it is not there, or is not ours.
+        """Remove a resource; does nothing when it does not exist or is not ours.
 
         Returns:
-            What is there and somebody else's; None when nothing is.
+            The resource that was left because it is someone else's; None otherwise.
 
         Raises:
-            TransientServiceError: refused for now.
-            SconesError: refused.
+            TransientServiceError: the service refused for now.
+            SconesError: the service refused.
         """
         ...
 
@@ -93,10 +93,10 @@ class Check:
     """One finding about a machine, an account or a resource.
 
     Attributes:
-        name: what was looked at.
-        level: how it is.
+        name: the thing that was checked.
+        level: severity.
         found: what was found.
-        remedy: what to do; empty when nothing is.
+        remedy: what to do; empty when nothing is needed.
     """
 
     name: str
@@ -106,16 +106,16 @@ class Check:
 
 
 class Backend(Protocol):
-    """The ports of one place to run, its buckets, what has been made there, and the record of it."""
+    """The ports of one place to run, with its buckets, inventory and ledger."""
 
     @property
     def buckets(self) -> Buckets:
-        """Where images and outcomes are."""
+        """Buckets of images and outcomes."""
         ...
 
     @property
     def captures(self) -> str:
-        """The folder or ``s3://bucket/prefix/`` that holds every endpoint's data capture."""
+        """Folder or ``s3://bucket/prefix/`` of all endpoints' data capture."""
         ...
 
     @property
@@ -125,57 +125,57 @@ class Backend(Protocol):
 
     @property
     def ledger(self) -> Ledger:
-        """Where every change is recorded."""
+        """Record of every change."""
         ...
 
     @property
     def current_run(self) -> Run:
-        """That what is made belongs to."""
+        """The run that new resources are recorded under."""
         ...
 
     @property
     def inventory(self) -> Inventory:
-        """What has been made."""
+        """Resources that exist here."""
         ...
 
     def using(self, endpoint: str | None = None) -> AbstractContextManager[None]:
-        """Work with the objects of the buckets, and with an endpoint, during the block.
+        """Hold the buckets' objects, and an endpoint, in use during the block.
 
-        On this machine other commands remove and replace none of them meanwhile; AWS has no such lock.
+        On this machine no other command removes or replaces them meanwhile; AWS has no such lock.
 
         Args:
-            endpoint: its name; None for none.
+            endpoint: name of an endpoint to hold; None for none.
 
         Raises:
-            SconesError: another command is about to change them.
+            SconesError: another command is changing them.
         """
         ...
 
     def checks(self) -> Iterator[Check]:
-        """Whether this place is as it should be."""
+        """Check this machine or account."""
         ...
 
     @property
     def store(self) -> ObjectStore:
-        """Where objects live."""
+        """Object store."""
         ...
 
     @property
     def trainer(self) -> Trainer:
-        """Where training runs."""
+        """Trainer."""
         ...
 
     @property
     def deployer(self) -> Deployer:
-        """Where endpoints run."""
+        """Deployer of endpoints."""
         ...
 
     @property
     def runner(self) -> WorkflowRunner:
-        """Where executions run."""
+        """Runner of workflow executions."""
         ...
 
     @property
     def bulk(self) -> BulkRunner:
-        """Where many images are classified in batches."""
+        """Runner of bulk runs."""
         ...

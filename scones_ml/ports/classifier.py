@@ -1,4 +1,4 @@
-"""The classifier."""
+"""Port of the classifier."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Classifier"]
 
 
 class Classifier(Protocol):
-    """Turns an image into calibrated probabilities."""
+    """Computes calibrated probabilities for an image."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -17,7 +17,7 @@ class Classifier(Protocol):
 
     @property
     def model(self) -> str:
-        """Which model answers: ``"sha256:..."`` of its graph, or ``"endpoint:NAME"``; every answer says it."""
+        """Identity of the model, recorded with each prediction: its graph's ``"sha256:..."`` or ``"endpoint:NAME"``."""
         ...
 
     def predict(self, image: bytes, *, image_id: str) -> tuple[float, ...]:
@@ -25,11 +25,10 @@ class Classifier(Protocol):
 
         Args:
             image: a PNG or JPEG file's bytes.
-            image_id: travels with the request, so that its capture can be joined to the object.
+            image_id: sent with the request, so that its capture can be joined to the object.
 
         Returns:
-            One number per label, as the model said it; ``steps.classify_image_data`` checks that they are
-            probabilities.
+            One number per label, unchecked; ``steps.classify_image_data`` checks that they are probabilities.
 
         Raises:
             TransientServiceError: throttled, timed out or not ready.

@@ -1,4 +1,4 @@
-"""The deployer, and what it is asked for."""
+"""Port of the deployer, its requests and endpoints."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["BuiltInModel", "Deployer", "DeploymentRequest", "Endpoint", "RealTim
 
 @dataclass(frozen=True, slots=True)
 class BuiltInModel:
-    """What SageMaker's built-in Image Classification algorithm has trained, to be deployed as it is.
+    """A model of SageMaker's built-in Image Classification algorithm, to be deployed unchanged.
 
     Attributes:
         uri: its ``s3://.../model.tar.gz``.
-        labels: class names in the order of its answers, which the archive does not hold.
+        labels: class names in the order of its probabilities, which the archive does not hold.
         image_size: side of the square that it was trained on, in pixels.
         threshold: least confidence to accept, in (0, 1]; None when none was chosen.
-        fit: what makes a square of an image; None where its data set was staged by policy 1.
+        fit: how an image becomes the model's square; None when its data set was staged by policy 1.
     """
 
     uri: str
@@ -38,22 +38,26 @@ class BuiltInModel:
 
     def __post_init__(self) -> None:
         if not (self.uri.startswith("s3://") and self.uri.endswith("/model.tar.gz")):
-            raise ConfigurationError(f"{self.uri!r} is not s3://bucket/.../model.tar.gz, which a training job leaves")
+            raise ConfigurationError(
+                f"{self.uri!r} is not s3://bucket/.../model.tar.gz: give the archive that a training job wrote"
+            )
         if len(self.labels) < 2:
-            raise ConfigurationError(f"{self.uri} names no classes: give them in the order of the training's numbers")
+            raise ConfigurationError(
+                f"{self.uri} needs two or more class names: give them in the order of the class numbers in training"
+            )
         if self.threshold is not None:
             check_threshold(self.threshold, "threshold")
 
 
 @dataclass(frozen=True, slots=True)
 class RealTime:
-    """An endpoint on machines that always run.
+    """An endpoint on instances that run all the time.
 
     Attributes:
-        instance_type: of the machines.
-        instances: how many; two keep answering when one, or its data centre, fails.
-        most_instances: scaled out up to so many as requests come, and back; not scaled when None.
-        invocations_per_instance: what scaling aims at: requests a minute for each machine.
+        instance_type: type of the instances.
+        instances: how many; with two, the endpoint survives the loss of an instance or a data centre.
+        most_instances: maximum that auto scaling adds up to; None for no scaling.
+        invocations_per_instance: target of auto scaling, in requests a minute for each instance.
     """
 
     instance_type: str = "ml.m5.large"
@@ -63,20 +67,22 @@ class RealTime:
 
     def __post_init__(self) -> None:
         if not self.instance_type.startswith("ml."):
-            raise ConfigurationError(f"instance type {self.instance_type!r}: SageMaker's begin with ml.")
+            raise ConfigurationError(
+                f"instance type {self.instance_type!r}: SageMaker types begin with ml., as in ml.m5.large"
+            )
         if self.instances < 1 or self.invocations_per_instance < 1:
-            raise ConfigurationError(f"{self.instances} instances: give 1 or more, 2 to outlive the loss of one")
+            raise ConfigurationError(f"{self.instances} instances: give 1 or more, or 2 to survive the loss of one")
         if self.most_instances is not None and self.most_instances <= self.instances:
             raise ConfigurationError(f"instances {self.instances}-{self.most_instances}: the second must be larger")
 
 
 @dataclass(frozen=True, slots=True)
 class Serverless:
-    """An endpoint that runs, and costs, only while it answers.
+    """An endpoint that runs, and costs, only while it handles requests.
 
     Attributes:
-        memory_mb: 1024 to 6144 in steps of 1024; processors come with it.
-        max_concurrency: requests at a time, 1..200.
+        memory_mb: 1024 to 6144 in steps of 1024; more memory brings more vCPUs.
+        max_concurrency: maximum of concurrent requests, 1..200.
     """
 
     memory_mb: int = 2048
@@ -93,16 +99,16 @@ class Serverless:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRequest:
-    """One endpoint to be.
+    """Request for one endpoint.
 
     Attributes:
-        name: the endpoint's name, stable over updates.
-        model: the model's folder; on AWS also what the built-in algorithm has trained.
-        capture_percentage: share of requests whose input and output are kept, 0..100; None keeps all of them where
-            they can be kept.
-        port: of an endpoint on this machine; 0 takes any free one.
-        variant: what an endpoint on AWS runs on.
-        container: URI of an image of your own in ECR, to serve the model on AWS; AWS's own image when None.
+        name: the endpoint's name; redeploying under the same name updates it.
+        model: the model's folder; on AWS also a model of the built-in algorithm.
+        capture_percentage: share of requests whose input and output are captured, 0..100; None for all, where
+            capture is supported.
+        port: TCP port of an endpoint on this machine; 0 for any free one.
+        variant: compute of an endpoint on AWS.
+        container: URI of a custom container image in ECR, for AWS; None for AWS's image.
     """
 
     name: str
@@ -119,14 +125,14 @@ class Endpoint:
 
     Attributes:
         name: its name.
-        url: where ``/endpoints/NAME/invocations`` is served.
-        labels: class names in the order of its answers.
-        image_size: side of the square that its model takes, in pixels.
-        threshold: its model's threshold, in (0, 1]; None when no threshold could keep its promise.
-        captures: the folder or prefix that holds its data capture.
-        fit: what makes a square of an image for its model; None for a model of policy 1.
-        model: which model answers, ``"sha256:..."`` of its graph; None where the endpoint does not say.
-        folder: of its model, or the archive, on this machine; None where the endpoint does not say.
+        url: base URL of ``/endpoints/NAME/invocations``.
+        labels: class names in the order of its probabilities.
+        image_size: side of its model's input square, in pixels.
+        threshold: its model's threshold, in (0, 1]; None when no threshold reached the target precision.
+        captures: folder or prefix of its data capture.
+        fit: how an image becomes its model's square; None for a model of policy 1.
+        model: ``"sha256:..."`` of its model's graph; None when the endpoint does not report it.
+        folder: its model's folder or archive on this machine; None when the endpoint does not report it.
     """
 
     name: str
@@ -144,48 +150,48 @@ class Deployer(Protocol):
     """Creates, finds and removes endpoints."""
 
     def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:
-        """Look at what exists and say what is left to do, in order; nothing is done.
+        """Compare the request with what exists and list the remaining changes, in order; nothing is changed.
 
         Args:
-            request: what is wanted.
-            steps: told what is waited for: an endpoint that changes right now is looked at when it no longer does.
+            request: the endpoint to create or update.
+            steps: called with what the plan waits for, such as an endpoint that is being updated.
 
         Raises:
-            ConfigurationError: ``request.model`` is not a model, or what exists may not be looked at.
-            DeploymentError: no endpoint can have that name, or it is taken by something that is not ours.
+            ConfigurationError: ``request.model`` is not a model, or permission to inspect what exists is missing.
+            DeploymentError: the name is invalid, or something that is not ours has it.
         """
         ...
 
     def preview(self, request: DeploymentRequest) -> Plan:
-        """As :meth:`plan`, without waiting; where what exists cannot be looked at, as if nothing were there yet.
+        """As :meth:`plan`, without waiting; assumes that nothing exists when it cannot be inspected.
 
         Raises:
             ConfigurationError: ``request.model`` is not a model.
-            DeploymentError: no endpoint can have that name, or it is taken by something that is not ours.
+            DeploymentError: the name is invalid, or something that is not ours has it.
         """
         ...
 
     def deploy(self, request: DeploymentRequest, steps: Steps = no_steps, plan: Plan | None = None) -> Endpoint:
-        """Make every change of a plan, each recorded, and wait until the endpoint answers.
+        """Make and record every change of a plan, and wait until the endpoint is in service.
 
         Args:
-            request: what is wanted.
-            steps: told what goes on.
-            plan: what :meth:`plan` said of it; planned here when None.
+            request: the endpoint to create or update.
+            steps: called with each step.
+            plan: result of :meth:`plan`; None to plan here.
 
         Raises:
-            DeploymentError: it did not come up; the message holds its last words.
+            DeploymentError: the endpoint did not start; the message ends with its last log line.
         """
         ...
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """Every endpoint of ours that exists."""
+        """Our endpoints that exist."""
         ...
 
     def running(self) -> frozenset[str]:
-        """Names of the endpoints of ours that run, whatever is on record of them."""
+        """Names of our running endpoints, recorded or not."""
         ...
 
     def remove(self, name: str) -> None:
-        """Stop an endpoint and forget it; nothing happens when there is none of that name."""
+        """Stop an endpoint and delete its record; does nothing when there is none of that name."""
         ...

@@ -1,4 +1,4 @@
-"""The object store, and what it hands out."""
+"""Port of the object store, and the objects it returns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from scones_ml.errors import ImageTooLargeError
 
-if TYPE_CHECKING:  # pydantic is slow to import, and a request holds no event
+if TYPE_CHECKING:  # pydantic is slow to import, and requests hold no events
     from scones_ml.events import ImageRef
 
 __all__ = [
@@ -22,13 +22,14 @@ __all__ = [
 ]
 
 CONCURRENT_REQUESTS: Final = 10
-"""Requests to a store that are worth sending at the same time: botocore keeps ten connections to a service
-(``max_pool_connections``), and each request beyond them opens one that is then dropped."""
+"""Concurrent requests to a store: botocore keeps ten connections to a service (``max_pool_connections``), and each
+request beyond them opens one that is then dropped.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object as it was read: its bytes and the exact version that they are."""
+    """An object's bytes, and the exact version that was read."""
 
     ref: ImageRef
     data: bytes
@@ -36,13 +37,13 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSummary:
-    """A line of a listing.
+    """One entry of a listing.
 
     Attributes:
         key: the object's key.
         size: bytes.
         etag: entity tag without quotes.
-        modified: when it was written, in seconds since 1970; S3 tells whole seconds.
+        modified: time of writing, in seconds since 1970; whole seconds on S3.
     """
 
     key: str
@@ -52,40 +53,40 @@ class ObjectSummary:
 
 
 def refuse_larger(size: int, limit: int | None) -> None:
-    """Refuse an object by its size, before it is read.
+    """Refuse an object that is too large, before it is read.
 
     Args:
-        size: its bytes.
-        limit: the most that are allowed; None for any.
+        size: the object's bytes.
+        limit: maximum bytes; None for no limit.
 
     Raises:
-        ImageTooLargeError: it is larger.
+        ImageTooLargeError: the object is larger than ``limit``.
     """
     if limit is not None and size > limit:
         raise ImageTooLargeError(f"more than the {limit:,} bytes allowed")
 
 
 class ObjectStore(Protocol):
-    """Buckets of named bytes with S3's semantics."""
+    """Objects in buckets, with S3's semantics."""
 
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
-        """Read one object at the version that ``ref`` names.
+        """Read one object in the version of ``ref``.
 
         Args:
-            ref: the object; an etag or a version id in it must still hold.
-            limit: bytes; of a larger object nothing is read. None for any size.
+            ref: the object; its etag and version id, where set, must still match.
+            limit: maximum bytes; a larger object is not read. None for no limit.
 
         Raises:
-            ImageNotFoundError: it is gone, or its etag is another one by now.
-            ImageTooLargeError: it is larger than ``limit``.
-            UnreadableImageError: it is there, but this object cannot be read.
+            ImageNotFoundError: the object is gone, or its etag has changed.
+            ImageTooLargeError: the object is larger than ``limit``.
+            UnreadableImageError: the object exists, but cannot be read.
             TransientServiceError: throttled or timed out.
             ConfigurationError: no permission or no credentials.
         """
         ...
 
     def version(self, ref: ImageRef) -> ImageRef:
-        """The version that an object has now, without handing out its bytes; errors as :meth:`read`."""
+        """An object's current version, without its bytes; errors as :meth:`read`."""
         ...
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
@@ -97,19 +98,19 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, bucket: str, key: str) -> None:
-        """Delete one object; nothing happens when it is not there."""
+        """Delete one object; does nothing when it does not exist."""
         ...
 
 
 def mark_prefix(store: ObjectStore, bucket: str, prefix: str) -> None:
-    """Write the object that makes a prefix ours to remove, before the first one below it.
+    """Mark a prefix as ours, before the first object is written below it, so that clean-up may remove it.
 
-    Its key is the prefix itself and it is empty, as S3's console makes folders.
+    The marker is an empty object whose key is the prefix, like a folder made in the S3 console.
 
     Args:
-        store: S3.
-        bucket: its name.
-        prefix: with a slash at its end; an empty one, a whole bucket, is never ours.
+        store: the S3 store.
+        bucket: name of the bucket.
+        prefix: ends with a slash; an empty one, a whole bucket, is never marked.
     """
     if prefix:
         store.write(bucket, prefix, b"", "application/x-directory")
@@ -117,13 +118,13 @@ def mark_prefix(store: ObjectStore, bucket: str, prefix: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Where a backend's images and outcomes are.
+    """Buckets of a backend's images and outcomes.
 
     Attributes:
         input: bucket that images arrive in.
-        output: bucket that outcomes go to.
-        uploads: prefix of the keys of what is uploaded to be run; images under it start nothing by themselves.
-        shared: whether others write there too; then only what is below ``uploads`` is ours to remove.
+        output: bucket that outcomes are written to.
+        uploads: key prefix of images uploaded for a run; they do not trigger the workflow.
+        shared: whether others write to the buckets; then only objects below ``uploads`` are ours to remove.
     """
 
     input: str

@@ -1,4 +1,4 @@
-"""How long work tells of itself."""
+"""Progress callbacks for long-running work."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 __all__ = ["Progress", "Steps", "no_progress", "no_steps"]
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) as work goes on."""
+"""Called with (done, total)."""
 
 
 Steps = Callable[[str], None]
-"""Called with a few words on what goes on now."""
+"""Called with a short description of the current step."""
 
 
 def no_progress(done: int, total: int) -> None:

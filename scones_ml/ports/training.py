@@ -1,4 +1,4 @@
-"""The trainer, and what it is asked for."""
+"""Port of the trainer, and its requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # Lambda functions carry the ports, but neither plans nor the
 __all__ = ["Recipe", "RecipeChoice", "Trainer", "TrainingRequest", "choose_recipe"]
 
 Recipe = Literal["auto", "head", "scratch"]
-"""How to learn: ``head`` puts a classifier on a pretrained backbone, ``scratch`` trains a small network."""
+"""What is trained: ``head`` puts a classifier on a pretrained backbone, ``scratch`` trains a small network."""
 
 _PRESETS: Final = ("fast", "best")
 _DEVICES: Final = ("auto", "cpu", "cuda")
@@ -26,11 +26,11 @@ _PHOTOGRAPH_SIDE: Final = 64  # pixels, as staging has it
 
 @dataclass(frozen=True, slots=True)
 class RecipeChoice:
-    """Which recipe, and why.
+    """A recipe and the reason for it.
 
     Attributes:
-        recipe: the one that is taken.
-        reason: in a few words.
+        recipe: the recipe to train.
+        reason: a short explanation.
     """
 
     recipe: Literal["head", "scratch"]
@@ -38,23 +38,23 @@ class RecipeChoice:
 
 
 def choose_recipe(wanted: Recipe, side: int, image_size: int, *, init: bool = False) -> RecipeChoice:
-    """The recipe for a data set.
+    """Choose the recipe for a data set.
 
     Args:
-        wanted: what was asked for; ``"auto"`` leaves it to the images.
-        side: the median of the shorter sides of the staged images, in pixels.
-        image_size: side of the square that the model will see, in pixels.
-        init: whether there is a model to go on from.
+        wanted: the requested recipe; ``"auto"`` to choose by the images' size.
+        side: median shorter side of the staged images, in pixels.
+        image_size: side of the model's input square, in pixels.
+        init: whether training starts from a given model.
 
     Raises:
-        ConfigurationError: ``"head"``, and a model to go on from.
+        ConfigurationError: ``"head"`` with ``init``.
     """
     if wanted == "head" and init:
-        raise ConfigurationError("--init goes on from a network that was trained from scratch: add --recipe scratch")
+        raise ConfigurationError("--init needs a network that was trained from scratch: add --recipe scratch")
     if wanted != "auto":
         return RecipeChoice(wanted, "asked for")
     if init:
-        return RecipeChoice("scratch", "it goes on from a network that was trained from scratch")
+        return RecipeChoice("scratch", "training starts from a network that was trained from scratch")
     if side >= _PHOTOGRAPH_SIDE:
         return RecipeChoice("head", f"photographs, {side} pixels on the shorter side as staged")
     if image_size > _PHOTOGRAPH_SIDE:
@@ -67,26 +67,26 @@ class TrainingRequest:
     """One training job.
 
     Attributes:
-        data: the staged data set's folder.
-        model: the folder that the model is written to.
-        recipe: ``"auto"`` leaves it to the images, see :func:`choose_recipe`.
-        fit: what makes the model's square of an image, where the data set was staged by image policy 2.
-        backbone: an ONNX file in the place of the recipe ``head``'s own backbone.
-        cache: a folder that keeps the backbone and what it made of images, for later trainings; None keeps nothing.
-        preset: of the recipe ``scratch``, ``"fast"`` or ``"best"``.
-        seed: of everything random.
-        threads: CPU threads; None leaves it to the preset.
-        epochs: passes over the training images; None leaves it to the preset.
-        target_precision: what the threshold promises of accepted answers, in (0, 1).
+        data: folder of the staged data set.
+        model: folder that the model is written to.
+        recipe: ``"auto"`` to choose by the images, see :func:`choose_recipe`.
+        fit: how an image becomes the model's square; only for a data set staged by image policy 2.
+        backbone: an ONNX file to use in place of the default backbone of the recipe ``head``.
+        cache: folder that keeps the backbone and its features for later trainings; None to keep nothing.
+        preset: ``"fast"`` or ``"best"``, for the recipe ``scratch``.
+        seed: random seed.
+        threads: CPU threads; None for the preset's number.
+        epochs: passes over the training images; None for the preset's number.
+        target_precision: target share of right predictions among the accepted, in (0, 1).
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
-        instance_type: of the machine on AWS; None takes one that suits the recipe, with a small GPU for ``scratch``.
-        spot: whether AWS may use spare capacity, which costs less and may be taken back: the job then goes on from
-            its last checkpoint when there is capacity again.
-        max_seconds: after so much training AWS stops the job.
+        init: folder or ``model.tar.gz`` of a model to start from; None to start from scratch.
+        instance_type: AWS instance type; None for one that suits the recipe, with a small GPU for ``scratch``.
+        spot: whether AWS may use spare capacity, which is cheaper and can be interrupted: the job then resumes from its
+            last checkpoint.
+        max_seconds: training time after which AWS stops the job.
 
     Raises:
-        ConfigurationError: a value that no training takes; before anything is started.
+        ConfigurationError: a value is invalid; raised before anything is started.
     """
 
     data: Path
@@ -127,33 +127,33 @@ class Trainer(Protocol):
     """Runs training jobs."""
 
     def plan(self, request: TrainingRequest) -> Plan:
-        """What :meth:`train` is going to make; nothing is made, and no credentials are needed."""
+        """List the changes that :meth:`train` would make; needs no credentials and changes nothing."""
         ...
 
     def train(self, request: TrainingRequest, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
-        """Make every change of the plan, each recorded, and write the model to ``request.model``.
+        """Make and record every change of the plan, and write the model to ``request.model``.
 
         Args:
             request: what to train.
-            progress: counts what is uploaded, where it is, and then epochs.
-            steps: told what goes on, and on AWS each line of the job's log.
+            progress: called for uploaded files, where there are any, then for epochs.
+            steps: called with each step and, on AWS, each line of the job's log.
 
         Raises:
-            TrainingError: the job did not finish; the message holds its last words.
+            TrainingError: the job did not finish; the message ends with its last log line.
         """
         ...
 
     def attach(self, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
-        """Follow a job that was started before to its end, and write its model to a folder.
+        """Follow a running job to its end, and write its model to a folder.
 
         Args:
-            job: its name.
-            model: the folder.
-            progress: counts epochs.
-            steps: told each line of its log.
+            job: name of the job.
+            model: folder that the model is written to.
+            progress: called for each epoch.
+            steps: called with each line of its log.
 
         Raises:
             ConfigurationError: there is no such job.
-            TrainingError: it did not finish; the message holds its last words.
+            TrainingError: it did not finish; the message ends with its last log line.
         """
         ...

@@ -1,4 +1,4 @@
-"""The runner of the state machine, what it is asked for, and how executions end."""
+"""Ports of the workflow runners, their requests and results."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ __all__ = [
 ]
 
 NAMED_FAILURES: Final = 3
-"""Images that a message names."""
+"""Number of failed images that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowModel:
-    """What classifies within a workflow.
+    """The classifier and settings of a workflow.
 
     Attributes:
-        classifier: an endpoint, or a model's folder, to be loaded into this process.
-        threshold: least confidence that is accepted, in (0, 1]; None for a model without one: all go to review.
-        image_size: what images are reduced to, in pixels; the model's input size.
-        fit: what makes a square of an image; None for a model of policy 1.
+        classifier: an endpoint, or the folder of a model to load into this process.
+        threshold: least confidence that is accepted, in (0, 1]; None sends all images to review.
+        image_size: the model's input size, in pixels.
+        fit: how an image becomes the model's square; None for a model of policy 1.
     """
 
     classifier: Endpoint | Path
@@ -52,12 +52,12 @@ class WorkflowModel:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRequest:
-    """Images to send through the state machine.
+    """Images to run through the state machine.
 
     Attributes:
-        images: objects in the store; taken one after the other, so they may still be arriving.
-        output_bucket: where outcomes are written.
-        model: what classifies; None for the model and threshold that the workflow was deployed with.
+        images: objects in the store, consumed lazily.
+        output_bucket: bucket that outcomes are written to.
+        model: the classifier; None for the model and threshold that the workflow was deployed with.
     """
 
     images: Iterable[ImageRef]
@@ -67,19 +67,19 @@ class WorkflowRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """How one execution ended.
+    """Result of one execution.
 
     Attributes:
         image: the object.
-        outcome: where it went; None when the execution failed.
+        outcome: the image's outcome; None when the execution failed.
         label: the most probable class, where there is one.
         confidence: its probability in [0, 1].
-        reason: why it was quarantined or dropped, or goes to review whatever its confidence, or why the execution
+        reason: why the image was quarantined or dropped, goes to review whatever its confidence, or why the execution
             failed.
         started: seconds since the run began.
-        seconds: how long the execution took.
+        seconds: duration of the execution.
         execution: its ARN on AWS; None on this machine.
-        error: the error's name, where it failed or the image could not be read.
+        error: name of the error when the execution failed or the image could not be read.
     """
 
     image: ImageRef
@@ -103,16 +103,16 @@ class ImageResult:
         seconds: float,
         execution: str | None = None,
     ) -> ImageResult:
-        """Read an execution's end.
+        """Build the result from the end of an execution.
 
         Args:
             image: the object.
-            output: what the state machine put out.
-            error: what the execution failed by; None when it succeeded.
-            cause: of the error, possibly a Lambda's JSON.
+            output: the execution's output.
+            error: the execution's error; None when it succeeded.
+            cause: cause of the error, possibly a Lambda function's JSON.
             started: seconds since the run began.
-            seconds: how long the execution took.
-            execution: its ARN, on AWS.
+            seconds: duration of the execution.
+            execution: ARN of the execution, on AWS.
         """
         found = output if error is None and isinstance(output, Mapping) else {}
         reason = found.get("reason") if error is None else f"{error}: {_message(cause)}"
@@ -130,7 +130,7 @@ class ImageResult:
 
 
 def _message(cause: str | None) -> str:
-    """The message inside a Lambda's Cause, or the cause as it is."""
+    """The message in a Lambda function's Cause, or the cause itself."""
     try:
         found = strict_json.parse(cause or "")
     except ValueError:
@@ -145,7 +145,7 @@ class WorkflowRunner(Protocol):
         """Yield one result per image, as executions end.
 
         Raises:
-            ConfigurationError: the workflow was deployed with a model, or was not, and the request says otherwise.
+            ConfigurationError: the request names a model and the workflow was deployed with one, or neither has one.
         """
         ...
 
@@ -156,7 +156,7 @@ class BulkRequest:
 
     Attributes:
         source: ``s3://bucket/prefix``; on this machine also a folder.
-        model: what classifies; None for the model and threshold that the workflow was deployed with.
+        model: the classifier; None for the model and threshold that the workflow was deployed with.
     """
 
     source: str
@@ -165,18 +165,18 @@ class BulkRequest:
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """How a bulk run ended.
+    """Result of a bulk run.
 
     Attributes:
-        run: its name.
-        images: how many there are.
-        finished_before: how many an earlier run of the same name had finished.
-        outcomes: how many images went where, ``failed`` for those without a place; on AWS those that were finished
-            before are not told apart.
-        results: where the JSON Lines objects are, ``s3://bucket/bulk/RUN/``.
-        seconds: how long it took.
-        unlike: how many of them are unlike the training images, and go to review whatever the threshold.
-        failed: the first of those that failed, by key, each with its reason; the same command tries them again.
+        run: name of the run.
+        images: number of images.
+        finished_before: number of images that an earlier run of the same name finished.
+        outcomes: number of images by outcome, ``failed`` for those without one; on AWS images that were finished before
+            are counted apart, not by outcome.
+        results: prefix of the JSON Lines results, ``s3://bucket/bulk/RUN/``.
+        seconds: duration.
+        unlike: number of images unlike the training images, which go to review whatever the threshold.
+        failed: reasons of the first failed images, by key; the same command tries them again.
     """
 
     run: str
@@ -190,12 +190,12 @@ class BulkResult:
 
 
 def failures_in_words(failed: Mapping[str, str], count: int, images: int) -> str:
-    """Which images of a run failed, why, and what to do.
+    """A line that says which images failed, why, and what to do.
 
     Args:
-        failed: keys with their reasons; the first are named.
-        count: how many failed.
-        images: how many there are.
+        failed: reasons by key; the first keys are named.
+        count: number of failed images.
+        images: number of images.
     """
     keys: dict[str, list[str]] = {}
     for key, reason in itertools.islice(failed.items(), NAMED_FAILURES):
@@ -206,14 +206,14 @@ def failures_in_words(failed: Mapping[str, str], count: int, images: int) -> str
 
 
 class BulkRunner(Protocol):
-    """Classifies many images in batches; the same request again computes what is missing."""
+    """Classifies many images in batches; repeating a request classifies the images that are missing."""
 
     def check(self, request: BulkRequest) -> None:
-        """Refuse what can never run, before anything is recorded or started.
+        """Refuse an invalid request before anything is recorded or started.
 
         Raises:
-            ConfigurationError: there can be no such source; or the workflow was deployed with a model, or was not, and
-                the request says otherwise.
+            ConfigurationError: the source is invalid; or the request names a model and the workflow was deployed with
+                one, or neither has one.
         """
         ...
 
@@ -221,13 +221,13 @@ class BulkRunner(Protocol):
         """Classify every image of a source.
 
         Args:
-            request: what, by which model.
-            progress: counts images, those that were finished before included.
+            request: the source and the model.
+            progress: called with the number of finished images, those of earlier runs included.
 
         Raises:
             ConfigurationError: as :meth:`check`; no permission; the model cannot be loaded.
             InvalidImageError: the source holds no images.
-            ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
-            WorkflowError: interrupted, while what was started elsewhere goes on.
+            ExecutionFailedError: too many batches failed; finished results are kept.
+            WorkflowError: interrupted; what was started elsewhere continues.
         """
         ...
