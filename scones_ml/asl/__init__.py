@@ -5,23 +5,23 @@
 >>> asl.run(machine, {}, resources={}).output
 'hello'
 
-The typed states are there at once; what runs, checks and draws machines is loaded when it is first used.
+The typed states are imported at once; the interpreter, the checks and the drawings are imported on first use.
 
 The names that this package exports are public; its modules are internal and may change without notice.
 """
 
-# Where to look, in the order in which an execution passes through:
+# Modules, in the order in which an execution uses them:
 #
-#     states, choice, parts, machine        a definition as typed data; `codec` is their JSON, `values` JSON itself
-#     validation, checks, expressions       what is wrong with it
-#     program, flow                         a definition made ready to run, and what a query language does for a state
+#     states, choice, parts, machine        a definition as typed data; `codec`: its JSON; `values`: JSON itself
+#     validation, checks, expressions       the checks on a definition
+#     program, flow                         the compiled definition, and the interface of a query language
 #     jsonpath, paths, intrinsics           the first query language
 #     jsonata                               the second
-#     interpreter, step, recovery, failures from state to state; one visit to one; Retry and Catch; errors
-#     execution, scope, history, clock      what an execution has with it: its branches, data, events and time
+#     interpreter, step, recovery, failures the loop over states, one visit to a state, Retry and Catch, errors
+#     execution, scope, history, clock      the branches, data, events and time of an execution
 #     task, resources, caller, tokens       the task call, with its deadline and its callback
-#     concurrent, map_run, map_reader, map_batches, map_writer   branches side by side, Map and what it reads and writes
-#     resume, single                        redrive, the test of one state
+#     concurrent, map_run, map_reader, map_batches, map_writer   concurrent branches, Map, its reader and writer
+#     resume, single                        redrive, and the test of one state
 #     graph                                 drawings: SVG, Mermaid, notebooks
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calls with a deadline: the function runs on a thread that is left behind when its time is over."""
+"""Calls with a deadline: the function runs on a thread that is abandoned when the deadline passes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _LINGER_SECONDS: Final = 0.05
-"""So long an idle thread waits for the next execution: starting one costs five times a call."""
+"""How long an idle thread waits for the next execution; starting a thread takes five times as long as a call."""
 
 
 class DeadlineExceeded(Exception):  # noqa: N818
-    """The function has not answered in time; its answer, when it comes, is discarded."""
+    """The function has not returned in time; its result is discarded."""
 
 
 class Caller:
-    """Runs functions one after the other on one thread, so that the caller can stop waiting.
+    """A thread that runs functions one at a time, so that the caller can stop waiting.
 
-    The thread comes with the first call and is given up by `close`, or once the function that overran has returned.
+    The thread starts with the first call and is released by `close`; after a missed deadline it ends with its function.
     """
 
     def __init__(self) -> None:
         self._worker: _Worker | None = None
 
     def call(self, function: Callable[[A], R], argument: A, seconds: float) -> R:
-        """The function's answer.
+        """Call `function` and return its result.
 
         Raises:
-            DeadlineExceeded: none came within `seconds`.
-            BaseException: whatever the function raised.
+            DeadlineExceeded: it did not return within `seconds`.
+            BaseException: what the function raised.
         """
         worker = self._worker = self._worker or _Worker.idle()
         context = contextvars.copy_context()
@@ -46,7 +46,7 @@ class Caller:
         except queue.Empty:
             self._abandon(worker)
             raise DeadlineExceeded from None
-        except BaseException:  # Ctrl-C: the answer belongs to nobody any more
+        except BaseException:  # Ctrl-C: the result is no longer needed
             self._abandon(worker)
             raise
         if error is not None:
@@ -58,14 +58,14 @@ class Caller:
         worker.jobs.put(None)
 
     def close(self) -> None:
-        """Give the thread up."""
+        """Release the thread for the next execution."""
         if self._worker is not None:
             self._worker.rest()
             self._worker = None
 
 
 class _Worker:
-    """A thread that takes jobs until it is told to stop, or has rested for `_LINGER_SECONDS`."""
+    """A thread that runs jobs until it gets None, or has been idle for `_LINGER_SECONDS`."""
 
     _lock: Final = threading.Lock()
     _resting: Final[list[_Worker]] = []
@@ -77,14 +77,14 @@ class _Worker:
 
     @classmethod
     def idle(cls) -> _Worker:
-        """A worker that nobody uses: a resting one, or a new one."""
+        """An idle worker, or a new one."""
         with cls._lock:
             if cls._resting:
                 return cls._resting.pop()
         return cls()
 
     def rest(self) -> None:
-        """Be there for the next one who needs a worker."""
+        """Make this worker available again."""
         with self._lock:
             self._resting.append(self)
 
@@ -100,7 +100,7 @@ class _Worker:
                 return
             try:
                 self.outcomes.put((job(), None))
-            except BaseException as error:  # handed to the caller
+            except BaseException as error:  # raised again in `call`
                 self.outcomes.put((None, error))
             del job
 

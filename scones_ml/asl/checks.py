@@ -1,4 +1,4 @@
-"""Checks on the fields of single states: which ones go together, and what their values must look like.
+"""Checks on the fields of single states: their combinations and their values.
 
 A check is added as a line in one of the tables, or as a function in `CHECKS`; `validation` walks the machine and calls
 them with a `Place`.
@@ -26,12 +26,12 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a definition.
+    """A problem in a definition.
 
     Attributes:
-        path: where, ``"$.States.Greet.Next"``.
-        message: what, and what to do about it.
-        severity: ``error`` when AWS would refuse the definition, ``warning`` when it would run but should not.
+        path: where it is, ``"$.States.Greet.Next"``.
+        message: what is wrong, and how to correct it.
+        severity: ``error`` if AWS would reject the definition, ``warning`` if it would run, but probably not as meant.
     """
 
     path: str
@@ -44,10 +44,10 @@ class Place:
     """A state in a definition.
 
     Attributes:
-        path: where it is.
-        state: its JSON.
-        kind: its Type.
-        language: its query language.
+        path: of the state in the definition.
+        state: the state's JSON.
+        kind: the state's Type.
+        language: the state's query language.
     """
 
     path: str
@@ -56,12 +56,12 @@ class Place:
     language: str
 
     def part(self, name: str) -> Mapping[str, Json]:
-        """A field that holds an object, or an empty one."""
+        """The object in field `name`; empty if the field holds none."""
         value = self.state.get(name)
         return value if isinstance(value, Mapping) else {}
 
     def parts(self, name: str) -> Iterator[tuple[str, Mapping[str, Json]]]:
-        """The objects of a field that holds a list, each with its path."""
+        """The objects in the list of field `name`, each with its path."""
         value = self.state.get(name)
         for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
             if isinstance(item, Mapping):
@@ -134,7 +134,7 @@ _CHOICES: Final = {
 }
 
 
-_TEXT: Final = (str, "a text")
+_TEXT: Final = (str, "a string")
 _LIST: Final = ((list, tuple), "a list of objects")
 _OBJECT: Final = (Mapping, "an object")
 _OBJECT_OR_TEXT: Final = ((Mapping, str), "an object")
@@ -152,7 +152,7 @@ _SHAPES: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
 
 
 def _parts(place: Place) -> Iterator[tuple[str, Mapping[str, Json]]]:
-    """The state and every part of it that has fields of its own."""
+    """The state and each of its parts that has fields of its own."""
     yield place.path, place.state
     for name in ("ItemReader", "ItemBatcher", "ResultWriter"):
         yield f"{place.path}.{name}", place.part(name)
@@ -185,11 +185,11 @@ def _language(place: Place) -> Iterator[Problem]:
     for path, part in _parts(place):
         for name in part:
             if name in foreign:
-                yield Problem(f"{path}.{name}", f"{name} belongs to {other}, and this state is in {place.language}")
+                yield Problem(f"{path}.{name}", f"{name} is a field of {other}, but this state uses {place.language}")
 
 
 def choice_problems(path: str, name: str, value: Json) -> Iterator[Problem]:
-    """A field that takes one of a few words has another one."""
+    """Fields with a fixed set of values that hold another value."""
     words = _CHOICES[name]
     if isinstance(value, str) and value not in words:
         yield Problem(path, f"{name} is one of {', '.join(words)}{nearest(value, words)}")
@@ -217,7 +217,7 @@ def _shapes(place: Place) -> Iterator[Problem]:
 
 
 def shape_problems(path: str, part: Mapping[str, Json]) -> Iterator[Problem]:
-    """Fields that are not of the JSON type that they must be."""
+    """Fields with a value of the wrong JSON type."""
     for name, value in part.items():
         wanted = _SHAPES.get(name)
         if wanted is not None and not isinstance(value, wanted[0]):
@@ -232,15 +232,15 @@ def _writer(place: Place) -> Iterator[Problem]:
     config = place.part("ResultWriter").get("WriterConfig")
     if isinstance(config, Mapping) and "OutputType" not in config:
         path = f"{place.path}.ResultWriter.WriterConfig"
-        yield Problem(path, 'no OutputType: say "JSON" or "JSONL"', "warning")
+        yield Problem(path, 'OutputType is missing: set it to "JSON" or "JSONL"', "warning")
 
 
 def _texts(place: Place) -> Iterator[Problem]:
-    """Error and cause are texts: a call that gives them must give one."""
+    """Error and Cause must be strings, and so must the result of an intrinsic function used for them."""
     for name in ("ErrorPath", "CausePath"):
         value = place.state.get(name)
         if isinstance(value, str) and value.startswith("States.") and value.partition("(")[0] not in TEXT_FUNCTIONS:
-            yield Problem(f"{place.path}.{name}", f"needs a text: use one of {', '.join(sorted(TEXT_FUNCTIONS))}")
+            yield Problem(f"{place.path}.{name}", f"must be a string: use one of {', '.join(sorted(TEXT_FUNCTIONS))}")
 
 
 def _number(path: str, name: str, value: Json) -> Iterator[Problem]:
@@ -276,7 +276,7 @@ def _variables(path: str, assign: Mapping[str, Json]) -> Iterator[Problem]:
         if bare == "states" or len(bare) > STEP_FUNCTIONS_NAME_CHARACTERS:
             longest = STEP_FUNCTIONS_NAME_CHARACTERS
             yield Problem(
-                f"{path}.{name}", f"a variable is not called states, and its name has at most {longest} characters"
+                f"{path}.{name}", f"a variable cannot be named states, and its name has at most {longest} characters"
             )
 
 
@@ -298,7 +298,7 @@ def _task(place: Place) -> Iterator[Problem]:
     if isinstance(timeout, int) and isinstance(heartbeat, int) and heartbeat >= timeout:
         yield Problem(f"{place.path}.HeartbeatSeconds", "HeartbeatSeconds must be less than TimeoutSeconds")
     if "TimeoutSeconds" not in place.state and "TimeoutSecondsPath" not in place.state:
-        yield Problem(place.path, "no TimeoutSeconds: a task that hangs is waited for without end", "warning")
+        yield Problem(place.path, "no TimeoutSeconds: a task that hangs blocks the execution for good", "warning")
 
 
 def _wait(place: Place) -> Iterator[Problem]:
@@ -316,9 +316,9 @@ def _recovery(place: Place) -> Iterator[Problem]:
         for index, (path, rule) in enumerate(rules):
             names = rule.get("ErrorEquals")
             if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
-                yield Problem(f"{path}.ErrorEquals", "ErrorEquals must be a list of at least one error name")
+                yield Problem(f"{path}.ErrorEquals", "ErrorEquals must be a list with at least one error name")
             elif "States.ALL" in names and (len(names) > 1 or index < len(rules) - 1):
-                yield Problem(f"{path}.ErrorEquals", "States.ALL must stand alone and in the last rule")
+                yield Problem(f"{path}.ErrorEquals", "States.ALL must be alone in its rule, and the rule the last")
 
 
 def _choice(place: Place) -> Iterator[Problem]:
@@ -333,22 +333,22 @@ _COMBINATIONS: Final = frozenset({"And", "Or", "Not", "Condition"})
 
 def _rule(path: str, rule: Mapping[str, Json], language: str, *, outermost: bool) -> Iterator[Problem]:
     if not outermost and "Next" in rule:
-        yield Problem(f"{path}.Next", "only the outermost rule has a Next")
+        yield Problem(f"{path}.Next", "only the outermost rule may have Next")
     operators = [name for name in rule if name not in _RULE_FIELDS and name != "Variable"]
     for name in operators:
         if name not in OPERATORS | _COMBINATIONS:
             yield Problem(f"{path}.{name}", f"unknown field {name!r}{nearest(name, OPERATORS | _COMBINATIONS)}")
     if len(operators) != 1:
-        yield Problem(path, "a rule has exactly one operator")
+        yield Problem(path, "a rule must have exactly one operator")
     elif operators[0] in OPERATORS:
         yield from _comparison(path, rule, operators[0], language)
     if language == "JSONata" and "Condition" not in rule:
-        yield Problem(path, "in JSONata a rule is a Condition")
+        yield Problem(path, "in JSONata a rule must have a Condition")
     for name in ("And", "Or", "Not"):
         inner = rule.get(name)
         several = list(inner) if isinstance(inner, list | tuple) else [inner]
         if name in rule and (not several or not all(isinstance(part, Mapping) for part in several)):
-            yield Problem(f"{path}.{name}", f"{name} must hold rules")
+            yield Problem(f"{path}.{name}", f"{name} must contain rules")
         for index, part in enumerate(several):
             if isinstance(part, Mapping):
                 where = f"{path}.{name}" if name == "Not" else f"{path}.{name}[{index}]"
@@ -357,7 +357,7 @@ def _rule(path: str, rule: Mapping[str, Json], language: str, *, outermost: bool
 
 def _comparison(path: str, rule: Mapping[str, Json], name: str, language: str) -> Iterator[Problem]:
     if language == "JSONata":
-        yield Problem(f"{path}.{name}", f"{name} belongs to JSONPath: use a Condition")
+        yield Problem(f"{path}.{name}", f"{name} is a field of JSONPath: use a Condition")
         return
     message = path_problem(rule.get("Variable"), calls=False)
     if message is not None:
@@ -368,11 +368,11 @@ def _comparison(path: str, rule: Mapping[str, Json], name: str, language: str) -
         if message is not None:
             yield Problem(f"{path}.{name}", message)
     elif name.startswith(("Is", "Boolean")) and not isinstance(value, bool):
-        yield Problem(f"{path}.{name}", f"{name} takes true or false")
+        yield Problem(f"{path}.{name}", f"{name} must be true or false")
     elif name.startswith("Numeric") and (isinstance(value, bool) or not isinstance(value, int | float)):
-        yield Problem(f"{path}.{name}", f"{name} takes a number")
+        yield Problem(f"{path}.{name}", f"{name} must be a number")
     elif name.startswith(("String", "Timestamp")) and not isinstance(value, str):
-        yield Problem(f"{path}.{name}", f"{name} takes a text")
+        yield Problem(f"{path}.{name}", f"{name} must be a string")
 
 
 CHECKS: Final[tuple[Callable[[Place], Iterator[Problem]], ...]] = (

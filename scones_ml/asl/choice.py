@@ -52,7 +52,7 @@ OPERATORS: Final[frozenset[str]] = frozenset(get_args(Operator))
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Rule:
-    """What every rule of a Choice state may carry.
+    """Fields of every rule of a Choice state.
 
     Attributes:
         next: the state to go to; only the outermost rule has it.
@@ -71,9 +71,9 @@ class Comparison(_Rule):
     """One comparison: ``Comparison("$.accepted", "BooleanEquals", True, next="AcceptImage")``.
 
     Attributes:
-        variable: the path whose value is looked at.
-        operator: how.
-        value: with what; a path for the operators that end in ``Path``.
+        variable: path of the value to compare.
+        operator: name of the comparison.
+        value: what to compare with; a path for the operators that end in ``Path``.
     """
 
     variable: str
@@ -90,21 +90,21 @@ class Condition(_Rule):
 
 @dataclass(frozen=True)
 class And(_Rule):
-    """All of `rules` hold."""
+    """A rule that holds if all of `rules` hold."""
 
     rules: tuple[ChoiceRule, ...]
 
 
 @dataclass(frozen=True)
 class Or(_Rule):
-    """At least one of `rules` holds."""
+    """A rule that holds if at least one of `rules` holds."""
 
     rules: tuple[ChoiceRule, ...]
 
 
 @dataclass(frozen=True)
 class Not(_Rule):
-    """`rule` does not hold."""
+    """A rule that holds if `rule` does not."""
 
     rule: ChoiceRule
 
@@ -121,7 +121,7 @@ def read_rule(document: Json) -> ChoiceRule:
         InvalidDefinitionError: it is neither a comparison, a condition nor a combination of rules.
     """
     if not isinstance(document, Mapping):
-        raise InvalidDefinitionError("a Choice rule is an object")
+        raise InvalidDefinitionError("a Choice rule must be an object")
     body = {name: value for name, value in document.items() if name not in _SHARED}
     assign = document.get("Assign")
     return replace(
@@ -141,7 +141,7 @@ def _optional_text(document: Mapping[str, Json], name: str) -> str | None:
 def _read_body(body: dict[str, Json]) -> ChoiceRule:
     variable = body.pop("Variable", None)
     if len(body) != 1:
-        raise InvalidDefinitionError(f"a Choice rule has one operator, found {', '.join(body) or 'none'}")
+        raise InvalidDefinitionError(f"a Choice rule must have one operator, found {', '.join(body) or 'none'}")
     ((name, value),) = body.items()
     if name in ("And", "Or") and isinstance(value, list | tuple):
         return (And if name == "And" else Or)(tuple(map(read_rule, value)))
@@ -201,7 +201,7 @@ def _is_string(value: Json) -> bool:
 
 
 def _typed(is_of_type: Callable[[Json], bool], compare: Callable[..., bool]) -> Test:
-    """`compare`, but false where one side is of another type."""
+    """`compare`, but false if either side has another type."""
     return lambda value, other: is_of_type(value) and is_of_type(other) and compare(value, other)
 
 
@@ -215,7 +215,7 @@ def _is(is_of_type: Callable[[Json], bool]) -> Test:
 
 @functools.lru_cache(maxsize=256)
 def _wildcards(pattern: str) -> re.Pattern[str]:
-    r"""``*`` stands for any text; ``\\*`` and ``\\\\`` for themselves."""
+    r"""Whether the text matches a pattern: ``*`` is any text, ``\\*`` and ``\\\\`` are literal."""
     parts = re.findall(r"\\[*\\]|.", pattern, re.DOTALL)
     return re.compile("".join(".*" if part == "*" else re.escape(part[-1]) for part in parts), re.DOTALL)
 
@@ -245,7 +245,7 @@ def holds(rule: ChoiceRule, scope: Scope, condition: Callable[[Condition], bool]
     """Whether `rule` holds in `scope`; `condition` evaluates JSONata.
 
     Raises:
-        EvaluationFailed: a path leads nowhere (AWS: States.Runtime).
+        EvaluationFailed: a path does not exist in the data (AWS: States.Runtime).
     """
     match rule:
         case Comparison():

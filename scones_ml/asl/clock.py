@@ -1,4 +1,4 @@
-"""Time as an execution sees it: the real clock, plus whatever an injected `sleep` did not really wait."""
+"""The clock of an execution: real time, plus the seconds that an injected `sleep` skipped."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = [
 
 
 class Waitable(Protocol):
-    """What can end a wait early."""
+    """An event that can end a wait early."""
 
     def wait(self, seconds: float, /) -> object:
-        """Wait so many seconds, or less."""
+        """Wait at most so many seconds."""
 
 
 class Clock:
@@ -25,10 +25,10 @@ class Clock:
     With ``sleep=lambda seconds: None`` a Wait of an hour takes no time, yet timestamps and deadlines move by an hour.
 
     Args:
-        sleep: waits the seconds that it is given.
-        epoch: seconds since 1970 when the execution started.
-        started: `time.monotonic()` then.
-        ahead: seconds by which sleeping has run ahead of the real clock.
+        sleep: waits the given seconds.
+        epoch: start of the execution, in seconds since 1970.
+        started: start of the execution, by `time.monotonic()`.
+        ahead: seconds by which this clock is ahead of the real one.
     """
 
     def __init__(self, sleep: Callable[[float], None], epoch: float, started: float, ahead: float = 0.0) -> None:
@@ -47,7 +47,7 @@ class Clock:
         return timestamp - self.timestamp()
 
     def sleep(self, seconds: float, cancelled: Waitable) -> None:
-        """Wait; a real wait ends early once `cancelled` is set."""
+        """Wait `seconds`; a real wait ends early when `cancelled` is set."""
         if seconds <= 0:
             return
         begun = time.monotonic()
@@ -62,5 +62,5 @@ class Clock:
         return Clock(self._sleep, self._epoch, self._started, self._ahead)
 
     def join(self, branches: Iterable[Clock]) -> None:
-        """Go on when the slowest of `branches` has ended."""
+        """Set the clock to that of the slowest of `branches`."""
         self._ahead = max([self._ahead, *(branch._ahead for branch in branches)])

@@ -1,7 +1,7 @@
-"""Dataclasses to and from the JSON of Amazon States Language.
+"""Conversion between dataclasses and the JSON of Amazon States Language.
 
 A field's JSON name is its Python name in PascalCase (``result_path`` is ``ResultPath``) unless its metadata names
-another one; metadata also say how a field's value is built. A field whose value is its default is left out.
+another one; metadata also define how a field's value is built. Fields with their default value are omitted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 def part(read: Callable[[Json], object], write: Callable[..., Json], name: str | None = None) -> Mapping[str, object]:
-    """Metadata of a field whose JSON is more than the value itself."""
+    """Metadata of a field whose value has to be converted from and to JSON."""
     return {"read": read, "write": write, "name": name}
 
 
 def pascal(name: str) -> str:
-    """A Python name as a definition writes it: ``result_path`` is ``ResultPath``."""
+    """The JSON name of a Python name: ``ResultPath`` for ``result_path``."""
     return "".join(word if word[0].isupper() else word.capitalize() for word in name.split("_") if word)
 
 
@@ -49,7 +49,7 @@ def needed_fields(kind: type) -> list[str]:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """A hint such as ``; did you mean 'ResultPath'?``, or nothing when no word is near."""
+    """A hint such as ``; did you mean 'ResultPath'?``; empty if no name is similar."""
     import difflib
 
     by_lower = {known.lower(): known for known in words}
@@ -61,7 +61,7 @@ def decode(kind: type[T], document: Json, *, what: str, ignored: Iterable[str] =
     """An instance of `kind` from its JSON.
 
     Raises:
-        InvalidDefinitionError: not an object, an unknown field, or one that `kind` needs is missing.
+        InvalidDefinitionError: it is not an object, has an unknown field or lacks a required one.
     """
     if not isinstance(document, Mapping):
         raise InvalidDefinitionError(f"{what}: expected an object, found {type(document).__name__}")

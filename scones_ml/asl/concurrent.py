@@ -1,8 +1,8 @@
-"""Branches side by side: what Parallel and Map share.
+"""Concurrent branches, as Parallel and Map states run them.
 
-Branches that call tasks or wait run on threads, at most `max_workers` of them; branches that only shuffle data run
-one after the other, which is quicker. The first failure cancels the rest: a cancelled branch records nothing more and
-ends at its next state, and a task function that is still busy is not waited for.
+Branches that call tasks or wait run on at most `max_workers` threads; branches that only transform data run one after
+the other, which is faster. The first failure cancels the other branches: a cancelled branch records no more events and
+ends at its next state; the result of a task function that is still running is discarded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scones_ml.asl.values import Json
 __all__ = ["Branch", "run_branches", "run_parallel"]
 
 Branch: TypeAlias = Callable[[int, Frame], Json]
-"""Runs the branch of a number in a frame of its own, and returns its output."""
+"""Run the branch with this number in the given frame, and return its output."""
 
 _NONE: Final[Mapping[int, Json]] = {}
 
@@ -49,10 +49,10 @@ def run_branches(
 ) -> list[Json]:
     """Run `count` branches, at most `workers` at a time, and return their outputs in order.
 
-    Those in `finished` had ended before a redrive: their outputs are taken from there.
+    Branches in `finished` had ended before a redrive and are not run again: their outputs are taken from there.
 
     Raises:
-        Exception: whatever the first branch to fail raised; the others are cancelled.
+        Exception: what the first branch to fail raised; the others are cancelled.
     """
     numbers = [number for number in range(count) if number not in finished]
     workers = min(workers, len(numbers), parent.shared.max_workers)
@@ -80,7 +80,7 @@ def _in_turn(parent: Frame, group: Cancellation, numbers: Sequence[int], branch:
 
 
 class _Pool:
-    """Threads that take one branch after the other."""
+    """Threads that run branches, one after the other each."""
 
     def __init__(
         self, parent: Frame, group: Cancellation, numbers: Iterator[int], branch: Branch, results: list[Json]
@@ -118,7 +118,7 @@ class _Pool:
                     self._parent.clock.join([frame.clock])
         except BranchCancelled:
             pass
-        except BaseException as failure:  # raised again by the thread that waits
+        except BaseException as failure:  # raised again in the waiting thread
             self._failure = self._failure or failure
             ended.set()
         finally:

@@ -1,4 +1,4 @@
-"""What one execution shares among its branches, and what it comes to."""
+"""The state that the branches of one execution share, and the result of an execution."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ExecutionType: TypeAlias = Literal["STANDARD", "EXPRESS"]
 
 @dataclass(frozen=True)
 class Execution:
-    """What an execution came to.
+    """The result of an execution.
 
     Attributes:
         status: SUCCEEDED, FAILED or TIMED_OUT.
@@ -45,7 +45,7 @@ class Execution:
         cause: the error's explanation.
         history: its events, from ExecutionStarted on; empty when they were not kept.
         name: the execution's name.
-        input: what it started with.
+        input: the execution's input.
         definition: the machine, for `redrive`.
         map_runs: the children of each distributed Map run that failed, by its ARN, for `redrive`.
     """
@@ -61,7 +61,7 @@ class Execution:
     map_runs: Mapping[str, Sequence[Child | None]] = field(default_factory=dict, repr=False, compare=False)
 
     def _repr_html_(self) -> str:
-        """Status, duration, error and the graph coloured by them, for notebooks."""
+        """Status, duration, error and the coloured graph, for notebooks."""
         from scones_ml.asl.graph.notebook import execution_html
 
         return execution_html(self)
@@ -69,15 +69,15 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a branch goes on after a redrive: at the state that was entered and never left.
+    """The point from which a redrive continues a branch: the state that was entered and never left.
 
     Attributes:
-        state: its name.
-        document: its input.
-        variables: what the branch had assigned before.
-        finished: the outputs of those branches inside it that had ended, by their number.
-        unfinished: where the others go on; one that never began is in neither.
-        map_run: the ARN of its distributed Map run.
+        state: the state's name.
+        document: the state's input.
+        variables: variables that the branch had assigned before.
+        finished: outputs of the inner branches that had ended, by their number.
+        unfinished: points of the inner branches that had not ended; a branch that never began is in neither.
+        map_run: ARN of the state's distributed Map run.
     """
 
     state: str
@@ -89,14 +89,14 @@ class Point:
 
 
 class Listener(Protocol):
-    """What wants to know that branches are cancelled."""
+    """An event to set when branches are cancelled."""
 
     def set(self) -> None:
         """They are."""
 
 
 class Cancellation:
-    """Tells branches, and the branches inside them, that nobody waits for them any more."""
+    """Cancellation of branches and of the branches inside them."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -108,7 +108,7 @@ class Cancellation:
         return self.event.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Wait, but no longer than until the branches are cancelled."""
+        """Wait until `timeout` seconds have passed or the branches are cancelled."""
         self.event.wait(seconds)
 
     def set(self) -> None:
@@ -120,13 +120,13 @@ class Cancellation:
             child.set()
 
     def on_set(self, listener: Listener) -> None:
-        """Set `listener` as soon as the branches are cancelled."""
+        """Set `listener` when the branches are cancelled."""
         self._listeners.append(listener)
         if self.is_set():
             listener.set()
 
     def child(self) -> Cancellation:
-        """A cancellation for branches inside these ones."""
+        """The cancellation of branches inside these ones."""
         child = Cancellation()
         self._children.add(child)
         if self.is_set():
@@ -134,21 +134,21 @@ class Cancellation:
         return child
 
     def forget(self, child: Cancellation) -> None:
-        """The branches of `child` have ended."""
+        """Forget `child`, whose branches have ended."""
         self._children.discard(child)
 
 
 @dataclass(slots=True)
 class Shared:
-    """What all branches of an execution share.
+    """The state that all branches of an execution share.
 
     Attributes:
         resources: the functions behind the Resource ARNs.
-        recorder: takes the events.
+        recorder: records the events.
         execution: the context object's ``Execution``.
         machine: the context object's ``StateMachine``.
-        max_workers: threads at most for one Map or Parallel state.
-        seed: of the retries' jitter; None for a different one each time.
+        max_workers: maximum number of threads for one Map or Parallel state.
+        seed: seed of the retries' jitter; None for a random one.
         map_runs: the children of the distributed Map runs that failed, by their ARN.
     """
 
@@ -163,17 +163,17 @@ class Shared:
 
 @dataclass(slots=True)
 class Frame:
-    """One branch of an execution, on its way from state to state.
+    """The state of one branch of an execution.
 
     Attributes:
         shared: what all branches of the execution share.
-        clock: the branch's time.
-        deadline: when the execution times out, on that clock.
-        variables: what Assign fields have set, outer ones included.
-        previous: the last event of the branch.
+        clock: the branch's clock.
+        deadline: when the execution times out, in seconds on that clock.
+        variables: variables set by Assign fields, outer ones included.
+        previous: number of the branch's last event.
         item: the context object's ``Map`` in an iteration.
-        cancelled: set once nobody waits for this branch any more.
-        caller: runs the branch's tasks that have a deadline.
+        cancelled: set when this branch is cancelled.
+        caller: runs the branch's tasks with a deadline.
     """
 
     shared: Shared
@@ -186,7 +186,7 @@ class Frame:
     caller: Caller = field(default_factory=Caller)
 
     def record(self, kind: str, data: Mapping[str, object]) -> int:
-        """Record an event of this branch and return its number; a cancelled branch leaves no trace."""
+        """Record an event of this branch and return its number; events of a cancelled branch are not recorded."""
         if self.cancelled.is_set():
             return self.previous
         self.previous = self.shared.recorder.record(kind, self.clock.timestamp(), self.previous, data)

@@ -1,4 +1,4 @@
-"""What is wrong with the paths, calls and JSONata expressions of a definition, found before anything runs."""
+"""Static checks of the paths, intrinsic calls and JSONata expressions of a definition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPACED = re.compile(r"\{% \S(.*\S)? %\}", re.DOTALL)
 
 
 def path_problem(value: Json, *, reference: bool = False, calls: bool = True) -> str | None:
-    """What is wrong with a path, or with an intrinsic call where `calls` are allowed; None if nothing is."""
+    """The problem of a path, or of an intrinsic call where `calls` are allowed; None if it is valid."""
     if not isinstance(value, str):
         return "must be a path such as $.accepted"
     try:
@@ -35,12 +35,12 @@ def path_problem(value: Json, *, reference: bool = False, calls: bool = True) ->
     except PathSyntaxError as error:
         return str(error)
     except MissingExtraError:
-        return None  # jsonpath-ng is needed to judge it
+        return None  # jsonpath-ng is needed to check it
     return None
 
 
 def template_problems(path: str, template: Json) -> Iterator[tuple[str, str]]:
-    """What is wrong with the fields of a payload template that end in ``.$``."""
+    """Problems of the fields of a payload template that end in ``.$``."""
     if isinstance(template, list | tuple):
         for index, item in enumerate(template):
             yield from template_problems(f"{path}[{index}]", item)
@@ -55,11 +55,11 @@ def template_problems(path: str, template: Json) -> Iterator[tuple[str, str]]:
         if message is not None:
             yield here, message
         if name[:-2] in template:
-            yield here, f"stands beside {name[:-2]!r}: both give the same field"
+            yield here, f"sets the same field as {name[:-2]!r}: keep one"
 
 
 def expression_problems(path: str, value: Json) -> Iterator[Found]:
-    """What is wrong with the JSONata expressions inside a value."""
+    """Problems of the JSONata expressions inside a value."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from expression_problems(f"{path}.{name}", item)
@@ -73,14 +73,14 @@ def expression_problems(path: str, value: Json) -> Iterator[Found]:
 def _expression(path: str, value: str) -> Iterator[Found]:
     opens, closes = value.startswith(_OPEN), value.endswith(_CLOSE)
     if opens != closes:
-        message = f"a JSONata expression stands between {_OPEN} and {_CLOSE}, with nothing around it"
+        message = f"a JSONata expression must begin with {_OPEN} and end with {_CLOSE}"
         yield path, message, "error" if opens else "warning"
     if not (opens and closes):
         return
     if _SPACED.fullmatch(value) is None:
-        yield path, f"write one space after {_OPEN} and before {_CLOSE}", "warning"
+        yield path, f"a JSONata expression needs a space after {_OPEN} and before {_CLOSE}", "warning"
     if _EVAL.search(value):
-        yield path, "AWS has no $eval: use $parse for JSON, or write the expression out", "error"
+        yield path, "Step Functions does not support $eval: use $parse for JSON, or write the expression out", "error"
     problem = _syntax(value[2:-2].strip())
     if problem is not None:
         yield path, problem, "error"
@@ -91,9 +91,9 @@ def _syntax(expression: str) -> str | None:
         import jsonata
         from jsonata.jexception import JException
     except ImportError:
-        return None  # jsonata-python is needed to judge it
+        return None  # jsonata-python is needed to check it
     try:
         jsonata.Jsonata(expression)
     except JException as error:
-        return f"{expression!r} is not JSONata: {error}"
+        return f"{expression!r} is not valid JSONata: {error}"
     return None

@@ -1,12 +1,12 @@
-"""What can go wrong while a state machine runs, and which Retry and Catch rules name it.
+"""Errors of a running state machine, and the Retry and Catch rules that match them.
 
 ::
 
     Exception
-    ├── TaskFailed(error, cause)       what a task function raises to choose both names itself
-    └── StateFailed(error, cause)      inside the interpreter: a state ended with this error
+    ├── TaskFailed(error, cause)       raised by a task function to set error and cause
+    └── StateFailed(error, cause)      internal: a state ended with this error
         ├── EvaluationFailed           a path or an expression could not be evaluated
-        └── HeartbeatMissed            a task gave no sign of life in time
+        └── HeartbeatMissed            a task sent no heartbeat in time
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _TIMEOUTS = frozenset({TIMEOUT, _HEARTBEAT_TIMEOUT})
 
 
 class TaskFailed(Exception):  # noqa: N818 - the name that AWS's history gives to it
-    """A task's failure with the error name and the cause that Step Functions shall see.
+    """A task's failure with an explicit error name and cause.
 
     Args:
         error: the name that Retry and Catch match on, ``"Lambda.TooManyRequestsException"``.
-        cause: its explanation; None where the service sends none.
+        cause: the explanation; None where the service sends none.
     """
 
     def __init__(self, error: str, cause: str | None = None) -> None:
@@ -54,7 +54,7 @@ class StateFailed(Exception):  # noqa: N818
 
     Args:
         error: the error name, None where a Fail state has none.
-        cause: its explanation, None where there is none.
+        cause: the explanation, None where there is none.
     """
 
     def __init__(self, error: str | None, cause: str | None = None) -> None:
@@ -64,12 +64,12 @@ class StateFailed(Exception):  # noqa: N818
 
     @property
     def name(self) -> str | None:
-        """What Retry and Catch rules match on."""
+        """The error name that Retry and Catch rules match."""
         return self.error
 
     @property
     def output(self) -> dict[str, Json]:
-        """What a Catch rule passes on; AWS gives the empty string where there is no name or no explanation."""
+        """The error output of a Catch rule; as on AWS, a missing name or explanation is an empty string."""
         return {"Error": self.error or "", "Cause": self.cause or ""}
 
 
@@ -77,7 +77,7 @@ class EvaluationFailed(StateFailed):
     """A path or an expression of the definition could not be evaluated.
 
     Args:
-        error: ``States.Runtime``, ``States.QueryEvaluationError`` or another name of AWS's.
+        error: ``States.Runtime``, ``States.QueryEvaluationError`` or another of AWS's names.
         cause: the sentence that follows "An error occurred while executing the state ...".
         field: the field at fault, as AWS's EvaluationFailed event shows it.
     """
@@ -88,22 +88,22 @@ class EvaluationFailed(StateFailed):
 
 
 class HeartbeatMissed(StateFailed):
-    """A task gave no sign of life in time: AWS reports States.Timeout, and rules may name States.HeartbeatTimeout."""
+    """A task sent no heartbeat in time: AWS reports States.Timeout, and rules may name States.HeartbeatTimeout."""
 
     def __init__(self) -> None:
         super().__init__(TIMEOUT)
 
     @property
     def name(self) -> str:
-        """What Retry and Catch rules match on."""
+        """The error name that Retry and Catch rules match."""
         return _HEARTBEAT_TIMEOUT
 
 
 def matches(error: str | None, error_equals: Sequence[str]) -> bool:
-    """Whether a Retry or Catch rule with `error_equals` covers `error`.
+    """Whether a Retry or Catch rule with `error_equals` matches `error`.
 
-    ``States.ALL`` and ``States.TaskFailed`` cover neither States.Runtime nor States.DataLimitExceeded, and the
-    latter no time-out; ``States.Timeout`` covers a missed heartbeat too.
+    Neither ``States.ALL`` nor ``States.TaskFailed`` matches States.Runtime or States.DataLimitExceeded;
+    ``States.TaskFailed`` matches no timeout; ``States.Timeout`` also matches a missed heartbeat.
     """
     if error is None:
         return "States.ALL" in error_equals
@@ -119,7 +119,7 @@ def matches(error: str | None, error_equals: Sequence[str]) -> bool:
 
 
 def too_large(state: str) -> StateFailed:
-    """The failure of a state whose result exceeds the 262,144 bytes that AWS passes on."""
+    """The failure of a state whose result exceeds AWS's limit of 262,144 bytes."""
     return StateFailed(
         DATA_LIMIT,
         f"The state/task '{state}' returned a result with a size exceeding the maximum number of bytes service limit.",

@@ -1,4 +1,4 @@
-"""What a query language does for a state, whichever language it is.
+"""The interface of the query languages.
 
 A language is added as a module with a class that has these methods, and one line in `LANGUAGES`.
 """
@@ -27,30 +27,30 @@ LANGUAGES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class Flow(Protocol):
-    """The data flow of one state; expressions are compiled once and kept.
+    """The data flow of one state; expressions are compiled once.
 
-    Every method raises EvaluationFailed when an expression has no value in the scope that it gets.
+    Every method raises EvaluationFailed if an expression has no value in `scope`.
     """
 
     def __init__(self, state: State) -> None: ...
 
     def input(self, scope: Scope) -> Json:
-        """What the state sees of its raw input."""
+        """The state's effective input, selected from its raw input."""
 
     def arguments(self, scope: Scope) -> Json:
-        """What goes into the state's work."""
+        """The arguments of the state's work."""
 
     def output(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Json:
-        """What the state passes on, given its raw input and its result; `rule` is the one that a Choice took."""
+        """The state's output, from its raw input and its result; `rule` is the one that a Choice took."""
 
     def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
         """The variables that the state sets."""
 
     def before(self, scope: Scope) -> Mapping[str, Json]:
-        """The data after each step up to the state's work, named as AWS's TestState names it."""
+        """The data after each step up to the state's work, with the names of AWS's TestState."""
 
     def after(self, scope: Scope, result: Json) -> Mapping[str, Json]:
-        """The data after each step from the result on, named likewise."""
+        """The data after each step from the result on, with the names of AWS's TestState."""
 
     def caught(self, catcher: Catcher, scope: Scope, error: Json) -> tuple[Json, Mapping[str, Json]]:
         """The output and the variables of a Catch rule; `error` is ``{"Error", "Cause"}``."""
@@ -59,10 +59,10 @@ class Flow(Protocol):
         """A value of the definition with its expressions evaluated."""
 
     def value(self, owner: object, field: str, scope: Scope) -> Json | Unset:
-        """The value of a field that may be dynamic: None or UNSET where it is absent."""
+        """The value of a field that may be dynamic; None or UNSET if it is absent."""
 
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
-        """The failure of a field whose value is not what it must be, in AWS's words.
+        """The failure of a field with an invalid value, with AWS's message.
 
         `expected` is ``integer``, ``long``, ``float``, ``string``, ``array``, ``input array``, ``positive`` or
         ``timestamp``.

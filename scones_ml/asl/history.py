@@ -1,4 +1,4 @@
-"""The history of an execution: events named, numbered and shaped as AWS's GetExecutionHistory shows them."""
+"""The history of an execution: events with the names, numbers and details of AWS's GetExecutionHistory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Event:
         type: AWS's name, ``"TaskStateEntered"``.
         timestamp: seconds since 1970.
         previous_id: the event that led to this one, 0 for the first.
-        data: what AWS shows in the event's details; input, output and parameters as JSON documents. Not to be changed.
+        data: the event's details as on AWS; input, output and parameters are JSON documents. Do not modify it.
     """
 
     id: int
@@ -44,12 +44,12 @@ class Event:
 
     @property
     def state(self) -> str | None:
-        """The state's name in events that say when a state was entered or left, else None."""
+        """The state's name in StateEntered and StateExited events, else None."""
         name = self.data.get("name") if self.type.endswith(("StateEntered", "StateExited")) else None
         return None if name is None else str(name)
 
     def to_json(self) -> dict[str, Json]:
-        """The event as GetExecutionHistory returns it, documents as JSON text."""
+        """The event as GetExecutionHistory returns it, with documents as JSON text."""
         document: dict[str, Json] = {
             "timestamp": format_timestamp(self.timestamp),
             "type": self.type,
@@ -63,7 +63,7 @@ class Event:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Json]) -> Event:
-        """The event that GetExecutionHistory returned, through boto3 (times are datetimes) or as JSON."""
+        """An event from GetExecutionHistory, as boto3 returns it (times are datetimes) or as JSON."""
         details: dict[str, object] = {}
         for name, value in document.items():
             if name.endswith("EventDetails") and isinstance(value, Mapping):
@@ -130,7 +130,7 @@ def _seconds(timestamp: object) -> float:
 
 
 def read_history(document: Json) -> tuple[Event, ...]:
-    """The events of a GetExecutionHistory response, in their order.
+    """The events of a GetExecutionHistory response, in order.
 
     Raises:
         WorkflowError: it has no list of events.
@@ -143,13 +143,13 @@ def read_history(document: Json) -> tuple[Event, ...]:
 
 
 class Recorder:
-    """Numbers events, keeps them when asked to, and tells who listens; safe to use from several threads.
+    """A recorder that numbers events, stores them and passes them to a listener; thread-safe.
 
     Args:
-        keep: whether events are kept; their number is limited either way.
-        limit: how many events there may be, None for no limit (Express).
+        keep: whether to store events; their number is limited either way.
+        limit: maximum number of events, None for no limit (Express).
         listener: called with every event, on the thread that recorded it.
-        events: those of an earlier part of the same execution.
+        events: events of an earlier part of the same execution.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Recorder:
         """Record one event and return its number.
 
         Raises:
-            HistoryFullError: there is no room for it and the event that ends the execution.
+            HistoryFullError: the limit leaves no room for this event and the one that ends the execution.
         """
         with self._lock:
             number = self.count + 1

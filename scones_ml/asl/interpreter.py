@@ -1,4 +1,4 @@
-"""Runs a state machine in this process: `run`."""
+"""The interpreter: runs a state machine in this process."""
 
 from __future__ import annotations
 
@@ -46,30 +46,31 @@ def run(
     max_workers: int = 40,
     seed: int | None = None,
 ) -> Execution:
-    """Run a state machine to its end.
+    """Run a state machine.
 
     Args:
         definition: a `StateMachine`, the same as a dict, or its JSON text.
         input: the execution's input, at most 262,144 bytes as JSON; None stands for ``{}``.
-        resources: for each Resource ARN the function behind it, from the task's parameters to its result. What it
-            raises becomes the error: its class name, and the JSON that Lambda sends; `TaskFailed` says both outright.
-        sleep: waits the seconds that Wait states and Retry rules ask for; a fake one makes tests quick, and
-            timestamps and deadlines still move as if it had waited.
+        resources: the function for each Resource ARN, from the task's parameters to its result. An exception
+            becomes the task's error: its class name, with the JSON that Lambda sends as the cause; `TaskFailed` sets
+            both explicitly.
+        sleep: waits the seconds of Wait states and Retry rules; a fake one makes tests fast, while timestamps and
+            deadlines advance as if it had waited.
         name: the execution's name, 1-80 characters; by default a UUID.
         machine_name: the state machine's name in the context object.
         kind: STANDARD, or EXPRESS: at most five minutes, and no limit on the number of events.
         on_event: called with every event as it happens, on the thread that it happens on.
-        history: whether the result keeps the events; False bounds the memory of bulk runs.
-        max_workers: threads at most for one Map or Parallel state; 1 makes the order of events repeatable.
-        seed: of the retries' jitter.
+        history: whether to keep the events in the result; False limits the memory of bulk runs.
+        max_workers: maximum number of threads for one Map or Parallel state; 1 makes the order of events reproducible.
+        seed: seed of the retries' jitter.
 
     Returns:
         The execution: FAILED and TIMED_OUT are results, not exceptions.
 
     Raises:
-        InvalidDefinitionError: AWS would refuse the definition; the message names each problem and the path to it.
-        ExecutionFailedError: AWS would refuse to start it: InvalidName, InvalidExecutionInput.
-        ConfigurationError: a task was reached for whose Resource there is no function.
+        InvalidDefinitionError: AWS would reject the definition; the message lists each problem with its path.
+        ExecutionFailedError: AWS would not start the execution: InvalidName, InvalidExecutionInput.
+        ConfigurationError: the execution reached a task whose Resource has no function.
     """
     start = Start(_checked_name(name), _checked_input({} if input is None else input))
     options = Options(resources, sleep, machine_name, kind, on_event, history, max_workers, seed)
@@ -78,7 +79,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run, as the arguments of `run` say it."""
+    """Options of an execution, as for `run`."""
 
     resources: Mapping[str, Resource]
     sleep: Callable[[float], None]
@@ -92,15 +93,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an execution starts: at the machine's first state, or anew at one that failed.
+    """The start of an execution: at the machine's first state, or after a redrive at the one that failed.
 
     Attributes:
         name: the execution's name.
         input: the execution's input.
-        point: the state to go on with, None for the first.
+        point: the state to continue from, None for the first.
         events: the history so far.
-        redrives: how often it was started anew.
-        map_runs: what the distributed Map runs that failed have got done.
+        redrives: number of redrives.
+        map_runs: ended children of the distributed Map runs that failed, by their ARN.
     """
 
     name: str
@@ -112,7 +113,7 @@ class Start:
 
 
 def launch(definition: Definition, start: Start, options: Options) -> Execution:
-    """Run a machine from `start` to its end."""
+    """Run a machine from `start`."""
     program = load(definition)
     clock = Clock(options.sleep, time.time(), time.monotonic())
     express = options.kind == "EXPRESS"
@@ -155,18 +156,18 @@ def _run_to_end(frame: Frame, program: Program, start: Start) -> tuple[Status, J
 
 
 def run_branch(frame: Frame, program: Program, document: Json, point: Point | None = None) -> Json:
-    """Go from state to state until one ends the machine, and return its output.
+    """Run the states of a branch until one ends it, and return its output.
 
     Args:
         frame: the branch.
-        program: its states.
-        document: its input.
-        point: where it goes on, if it had begun before.
+        program: the branch's states.
+        document: the branch's input.
+        point: where to continue after a redrive.
 
     Raises:
-        StateFailed: a state's error was not caught.
-        MachineTimedOut: the execution's deadline passed.
-        BranchCancelled: a sibling failed.
+        StateFailed: a state failed and no Catch rule matched.
+        MachineTimedOut: the execution's deadline has passed.
+        BranchCancelled: a sibling has failed.
     """
     name: str | None = program.start_at
     if point is not None:

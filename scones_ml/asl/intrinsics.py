@@ -1,7 +1,7 @@
 """The intrinsic functions of JSONPath definitions: ``States.Format('{} of {}', $.done, $.total)`` and 17 more.
 
-A function is added by one line in `FUNCTIONS`. Calls are parsed once and kept.
-Source: Amazon States Language, "Intrinsic functions"; figures that it leaves open were recorded on AWS.
+A function is added by one line in `FUNCTIONS`. Parsed calls are cached.
+Source: Amazon States Language, "Intrinsic functions"; values that it does not specify were recorded on AWS.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _TOKEN = re.compile(
 
 
 class _RefusedError(ValueError):
-    """Arguments that a function does not take; the message goes into the cause."""
+    """Invalid arguments of a function; the message becomes part of the cause."""
 
 
 class _MissingError(_RefusedError):
-    """An argument's path leads nowhere: an error of the definition, not of the function."""
+    """An argument's path does not exist in the data: an error of the definition, not of the function."""
 
 
 def _number(value: Json) -> float:
@@ -52,7 +52,7 @@ def _number(value: Json) -> float:
 
 
 def _rounded(value: Json) -> int:
-    return math.floor(_number(value) + 0.5)  # halves go up, as in Java
+    return math.floor(_number(value) + 0.5)  # halves are rounded up, as in Java
 
 
 def _string(value: Json) -> str:
@@ -186,38 +186,38 @@ TEXT_FUNCTIONS: Final = frozenset(
     f"States.{name}"
     for name in ("ArrayGetItem", "Base64Decode", "Base64Encode", "Format", "Hash", "JsonToString", "UUID")
 )
-"""Those whose value is a text, or can be one."""
+"""The functions whose result is, or can be, a string."""
 
 Argument = Callable[[Scope], Json]
 
 
 @functools.lru_cache(maxsize=1024)
 def compile_call(source: str) -> Argument:
-    """The function from a scope to the value of the intrinsic call `source`.
+    """Compile the intrinsic call `source` to a function from a scope to its value.
 
     Raises:
-        PathSyntaxError: `source` is not a call of a known function.
+        PathSyntaxError: `source` does not call a known function.
     """
     match = _TOKEN.match(source)
     if match is None or match["call"] is None:
         raise PathSyntaxError(f"{source!r} is not an intrinsic function")
     call, position = _call(source, match)
     if position != len(source):
-        raise PathSyntaxError(f"{source!r} goes on after its closing parenthesis")
+        raise PathSyntaxError(f"{source!r} has text after its closing parenthesis")
     return call
 
 
 def check_call(source: str) -> None:
-    """Find out before running whether `source` is a call whose literal arguments can be right.
+    """Check that `source` is a call with plausible literal arguments.
 
     Raises:
         PathSyntaxError: it is not.
     """
     compile_call(source)
     if source[0].isspace():
-        raise PathSyntaxError(f"{source!r} starts with white space: remove it")
+        raise PathSyntaxError(f"{source!r} begins with white space: remove it")
     if re.search(r"States\.MathAdd\(\s*'|States\.MathAdd\([^()]*,\s*'", source):
-        raise PathSyntaxError(f"{source!r}: States.MathAdd adds numbers, not texts")
+        raise PathSyntaxError(f"{source!r}: States.MathAdd adds numbers, not strings")
 
 
 def _call(source: str, opening: re.Match[str]) -> tuple[Argument, int]:
@@ -228,7 +228,7 @@ def _call(source: str, opening: re.Match[str]) -> tuple[Argument, int]:
     while True:
         token = _TOKEN.match(source, position)
         if token is None:
-            raise PathSyntaxError(f"{source!r} cannot be read from character {position} on")
+            raise PathSyntaxError(f"{source!r} has a syntax error at character {position}")
         position = token.end()
         if token["end"] == ")" and not arguments:
             break

@@ -44,7 +44,7 @@ _EXPECTED: Final = {"integer": "number", "float": "number", "long": "number"}
 
 
 def is_expression(value: Json) -> bool:
-    """Whether a text of the definition is a JSONata expression: ``{% ... %}`` and nothing around it."""
+    """Whether a string of the definition is a JSONata expression, ``{% ... %}``."""
     return isinstance(value, str) and _EXPRESSION.fullmatch(value) is not None
 
 
@@ -61,7 +61,7 @@ def _type_name(value: Json) -> str:
 
 
 class _Engine:
-    """jsonata-python as one thread uses it: its expressions are parsed once, kept, and never shared by threads."""
+    """jsonata-python for one thread: parsed expressions are cached, and not shared between threads."""
 
     def __init__(self) -> None:
         try:
@@ -79,7 +79,7 @@ class _Engine:
             own.signature = Signature(signature, name)
 
     def run(self, expression: str, bindings: Mapping[str, object]) -> object:
-        """The value, None for nothing (undefined) and `null` for null."""
+        """The value; None for undefined, `null` for null."""
         parsed = self._parsed.get(expression)
         if parsed is None:
             if len(self._parsed) >= _KNOWN_PER_THREAD:
@@ -92,10 +92,10 @@ class _Engine:
         return parsed.evaluate(None, {**self._own, **bindings})
 
     def to_json(self, value: object) -> Json:
-        """A result made of nothing but JSON's types.
+        """A result converted to JSON's types.
 
         Raises:
-            TypeError: it holds a function, or what else has no JSON form.
+            TypeError: it contains a function or another value without a JSON form.
         """
         if value is self.null:
             return None
@@ -126,7 +126,7 @@ def _range(first: float | None = None, last: float | None = None, step: float | 
     if first is None or last is None or step is None or not int(step):
         return None  # nothing
     values: list[Json] = list(range(int(first), int(last) + (1 if step > 0 else -1), int(step)))
-    if len(values) < 2:  # a sequence of one is its item, as recorded on AWS, an empty one is nothing
+    if len(values) < 2:  # as recorded on AWS: a sequence of one is its item, an empty one is undefined
         return values[0] if values else None
     return values
 
@@ -147,7 +147,7 @@ _FUNCTIONS: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
     "range": ("<n?n?n?:x>", _range),
     "uuid": ("<:s>", lambda: str(uuid.uuid4())),
 }
-"""AWS's own functions, each with its signature in JSONata's notation."""
+"""AWS's additional functions, each with its signature in JSONata's notation."""
 
 _PLACEHOLDER = re.compile(r"\{\{\{?\w+\}?\}\}")
 _NO_NUMBER = re.compile(r"could not convert string to float: '(.*)'")
@@ -155,9 +155,9 @@ _ITEM_TYPES: Final = {"a": "arrays", "b": "booleans", "f": "functions", "n": "nu
 
 
 def _reason(error: Any) -> str:
-    """An error in the words of the JavaScript library that AWS runs: ``T2001: The left side of the "+" operator ...``.
+    """An error message of the JavaScript library that AWS uses: ``T2001: The left side of the "+" operator ...``.
 
-    jsonata-python has the same sentences, but leaves out the quotation marks and writes Object for function.
+    jsonata-python has the same messages, but without quotation marks and with Object in place of function.
     """
     template = error.error_codes.get(error.error)
     if template is None or (error.error.startswith("T0") and error.current is None):
@@ -209,7 +209,7 @@ def _evaluate(expression: str, field: str, scope: Scope) -> Json:
 
 
 def _compile(template: Json, field: str) -> Evaluate | None:
-    """None for a template without expressions."""
+    """A compiled template; None if it has no expressions."""
     if isinstance(template, str):
         match = _EXPRESSION.fullmatch(template)
         return None if match is None else functools.partial(_evaluate, match[1].strip(), field)
@@ -235,7 +235,7 @@ class JsonataFlow:
         self._templates: dict[int, tuple[Json, Evaluate]] = {}
 
     def template(self, template: Json, field: str, scope: Scope) -> Json:
-        """The value with its expressions evaluated."""
+        """The template with its expressions evaluated."""
         known = self._templates.get(id(template))
         if known is None:
             evaluate = _compile(template, field) or (lambda _: template)
@@ -243,11 +243,11 @@ class JsonataFlow:
         return known[1](scope)
 
     def input(self, scope: Scope) -> Json:
-        """JSONata states see their whole input."""
+        """The whole input."""
         return scope.input
 
     def arguments(self, scope: Scope) -> Json:
-        """Arguments, by default the input."""
+        """The value of Arguments, by default the input."""
         arguments = getattr(self._state, "arguments", UNSET)
         return scope.input if arguments is UNSET else self.template(arguments, "Arguments", scope)
 
@@ -255,7 +255,7 @@ class JsonataFlow:
         return replace(scope, result=result) if self._has_result else scope
 
     def output(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Json:
-        """Output, by default the result."""
+        """The value of Output, by default the result."""
         output = getattr(self._state, "output", UNSET) if rule is None else rule.output
         return result if output is UNSET else self.template(output, "Output", self._after(scope, result))
 
@@ -268,7 +268,7 @@ class JsonataFlow:
         return {"result": result}
 
     def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
-        """The variables; each expression sees those from before."""
+        """The variables of Assign; expressions see the variables' earlier values."""
         assign = getattr(self._state, "assign", None) if rule is None else rule.assign
         return self._assigned(assign, self._after(scope, result))
 
@@ -277,18 +277,18 @@ class JsonataFlow:
         return values if isinstance(values, Mapping) else {}
 
     def caught(self, catcher: Catcher, scope: Scope, error: Json) -> tuple[Json, Mapping[str, Json]]:
-        """The Catch rule's Output, by default the error, and its variables."""
+        """The Catch rule's Output (default: the error) and its variables."""
         scope = replace(scope, error_output=error)
         output = error if catcher.output is UNSET else self.template(catcher.output, "Output", scope)
         return output, self._assigned(catcher.assign, scope)
 
     def value(self, owner: object, field: str, scope: Scope) -> Json | Unset:
-        """The field, evaluated."""
+        """The value of the field."""
         value: Json | Unset = getattr(owner, field)
         return value if value is UNSET else self.template(value, pascal(field), scope)
 
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
-        """States.QueryEvaluationError, in AWS's words."""
+        """States.QueryEvaluationError, with AWS's message."""
         name, source = pascal(field), getattr(owner, field)
         shown = text(value)
         if expected in _WRONG:

@@ -1,6 +1,6 @@
 """JSONPath, the first query language: InputPath, Parameters, ResultSelector, ResultPath, OutputPath, Assign.
 
-Paths are parsed in `paths`, intrinsic functions in `intrinsics`; here is what the fields of a state do with them.
+`paths` parses paths, `intrinsics` parses intrinsic functions; this module applies them to the fields of a state.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _WRONG: Final = {
 }
 
 _INVALID_PATH: Final = frozenset({"InputPath", "OutputPath", "TimeoutSecondsPath", "HeartbeatSecondsPath"})
-"""Fields whose path AWS explains in the words of its JSONPath library."""
+"""Fields for which AWS reports the message of its JSONPath library."""
 
 
 def _compile_path(source: str, field: str) -> Evaluate:
@@ -70,7 +70,7 @@ def _compile_path(source: str, field: str) -> Evaluate:
 
 
 def _reason(scope: Scope, path: Path) -> str:
-    """Where the way of `path` ends, in the words of AWS's JSONPath library."""
+    """Where `path` ends in the data, with the message of AWS's JSONPath library."""
     segments = path.segments or ()
     gone = missing(scope.input, segments)
     where = "$" + "".join(f"[{segment!r}]" for segment in gone)
@@ -78,24 +78,24 @@ def _reason(scope: Scope, path: Path) -> str:
 
 
 def _compile_query(source: Json, field: str) -> Evaluate:
-    """A value whose field ends in ``.$``: a path or a call."""
+    """The compiled value of a field that ends in ``.$``: a path or an intrinsic call."""
     if not isinstance(source, str):
-        raise PathSyntaxError(f"the field {field!r} needs a path or an intrinsic function")
+        raise PathSyntaxError(f"the field {field!r} must be a path or an intrinsic function")
     return _compile_path(source, field) if source.startswith("$") else compile_call(source)
 
 
 def compile_template(template: Json) -> Evaluate:
-    """A function that fills a payload template: fields ending in ``.$`` are evaluated, all else stays as it is.
+    """Compile a payload template: fields ending in ``.$`` are evaluated, other fields are copied.
 
     Raises:
-        PathSyntaxError: a field ending in ``.$`` holds neither a path nor an intrinsic function.
+        PathSyntaxError: a field ending in ``.$`` is neither a path nor an intrinsic function.
     """
     compiled = _compile(template)
     return compiled if compiled is not None else lambda _: template
 
 
 def _compile(template: Json) -> Evaluate | None:
-    """None for a template without expressions."""
+    """A compiled template; None if it has no expressions."""
     if isinstance(template, Mapping):
         entries = [
             (name[:-2], _compile_query(value, name)) if name.endswith(".$") else (name, _compile(value) or value)
@@ -137,7 +137,7 @@ class JsonPathFlow:
 
     @staticmethod
     def _target(path: str | Unset | None) -> tuple[str | int, ...] | None:
-        """Where a result goes in the input: () replaces it, None drops the result."""
+        """ResultPath as segments: () replaces the input, None discards the result."""
         if path is UNSET:
             return ()
         return None if path is None else parse_reference(path)
@@ -147,33 +147,33 @@ class JsonPathFlow:
         return None if not assign else compile_template(assign)
 
     def input(self, scope: Scope) -> Json:
-        """What InputPath leaves of the input."""
+        """The input, selected by InputPath."""
         return scope.input if self._input is None else self._input(scope)
 
     def arguments(self, scope: Scope) -> Json:
-        """What Parameters make of it."""
+        """The arguments, from Parameters."""
         seen = self.input(scope)
         return seen if self._parameters is None else self._parameters(scope.on(seen))
 
     def output(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Json:  # noqa: ARG002
-        """What ResultSelector, ResultPath and OutputPath make of the result."""
+        """The output, from ResultSelector, ResultPath and OutputPath."""
         if self._selector is not None:
             result = self._selector(scope.on(result))
         merged = _merge(scope.input, self._result_path, result)
         return merged if self._output is None else self._output(scope.on(merged))
 
     def before(self, scope: Scope) -> Mapping[str, Json]:
-        """After InputPath and after Parameters."""
+        """The data after InputPath and after Parameters."""
         return {"afterInputPath": self.input(scope), "afterParameters": self.arguments(scope)}
 
     def after(self, scope: Scope, result: Json) -> Mapping[str, Json]:
-        """The result, after ResultSelector and after ResultPath."""
+        """The data after the work, after ResultSelector and after ResultPath."""
         selected = result if self._selector is None else self._selector(scope.on(result))
         merged = _merge(scope.input, self._result_path, selected)
         return {"result": result, "afterResultSelector": selected, "afterResultPath": merged}
 
     def assign(self, scope: Scope, result: Json, rule: ChoiceRule | None) -> Mapping[str, Json]:
-        """The variables; ``$`` is the result as it came, before ResultSelector."""
+        """The variables of Assign; ``$`` is the result before ResultSelector."""
         assign = self._assign if rule is None else self._rule_assign(rule.assign)
         return {} if assign is None else _as_object(assign(scope.on(result)))
 
@@ -181,13 +181,13 @@ class JsonPathFlow:
         return None if not assign else self._cached(assign)
 
     def caught(self, catcher: Catcher, scope: Scope, error: Json) -> tuple[Json, Mapping[str, Json]]:
-        """The Catch rule's ResultPath, by default ``$``, and its variables."""
+        """The output of the Catch rule's ResultPath (default: ``$``) and its variables."""
         output = _merge(scope.input, self._target(catcher.result_path), error)
         assign = self._rule_assign(catcher.assign)
         return output, {} if assign is None else _as_object(assign(scope.on(error)))
 
     def template(self, template: Json, field: str, scope: Scope) -> Json:  # noqa: ARG002
-        """A payload template, filled."""
+        """A payload template with its expressions evaluated."""
         return self._cached(template)(scope)
 
     def _cached(self, template: Json) -> Evaluate:
@@ -197,7 +197,7 @@ class JsonPathFlow:
         return known[1]
 
     def value(self, owner: object, field: str, scope: Scope) -> Json | Unset:
-        """The field itself, or what its ``Path`` field leads to."""
+        """The value of the field, or the value at its ``Path`` field."""
         path = getattr(owner, f"{field}_path", None)
         if path is None:
             value: Json | Unset = getattr(owner, field)
@@ -205,7 +205,7 @@ class JsonPathFlow:
         return (_compile_path(path, f"{pascal(field)}Path") if path.startswith("$") else compile_call(path))(scope)
 
     def wrong(self, owner: object, field: str, value: Json, expected: str) -> Exception:
-        """States.Runtime, in AWS's words."""
+        """States.Runtime, with AWS's message."""
         path = getattr(owner, f"{field}_path", None)
         name = pascal(field) if path is None else f"{pascal(field)}Path"
         shown = value if isinstance(value, str) else text(value)
@@ -217,7 +217,7 @@ class JsonPathFlow:
         return EvaluationFailed(RUNTIME, cause, name)
 
     def condition(self, condition: str | bool, scope: Scope) -> bool:  # noqa: ARG002
-        """JSONPath has none."""
+        """Always fails: JSONPath has no conditions."""
         raise EvaluationFailed(RUNTIME, f"Condition {condition!r} needs QueryLanguage JSONata")
 
 
@@ -231,7 +231,7 @@ def _merge(document: Json, target: tuple[str | int, ...] | None, value: Json) ->
 
 
 def _conflict(step: object, document: Json) -> StateFailed:
-    """A reference path that does not fit the data; AWS's documentation calls it States.ResultPathMatchFailure."""
+    """The failure of a ResultPath that does not fit the data; AWS's documentation: States.ResultPathMatchFailure."""
     return StateFailed("States.ReferencePathConflict", f'Unable to apply step "{step}" to input {text(document)}')
 
 

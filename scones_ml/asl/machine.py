@@ -1,4 +1,4 @@
-"""A whole state machine: `StateMachine`, to and from Amazon States Language."""
+"""`StateMachine`, and its conversion to and from Amazon States Language."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StateMachine(Branch):
     Attributes:
         start_at: the name of the first state.
         states: the states by name.
-        timeout_seconds: the execution ends as TIMED_OUT after so long.
+        timeout_seconds: after so many seconds the execution ends as TIMED_OUT.
         version: of Amazon States Language, ``"1.0"``.
     """
 
@@ -32,7 +32,7 @@ class StateMachine(Branch):
 
     @classmethod
     def from_json(cls, definition: Mapping[str, Json] | str) -> StateMachine:
-        """The machine that `definition` (an object, or its text) describes.
+        """A machine from its definition, as a JSON object or as text.
 
         Raises:
             InvalidDefinitionError: it is not JSON, or a field is unknown or missing.
@@ -40,7 +40,7 @@ class StateMachine(Branch):
         return decode(cls, document_of(definition), what="the state machine")
 
     def __getstate__(self) -> dict[str, object]:
-        """The fields alone: what `run` has prepared is not copied or pickled with them."""
+        """The fields without the compiled program, which is not copied or pickled."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def to_json(self) -> dict[str, Json]:
@@ -48,7 +48,7 @@ class StateMachine(Branch):
         return encode(self)
 
     def to_text(self) -> str:
-        """The machine as indented JSON that ends with a line break, as a file keeps it."""
+        """The machine as indented JSON with a final line break, for files."""
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
 
     def _repr_html_(self) -> str:
@@ -59,7 +59,7 @@ class StateMachine(Branch):
 
 
 Definition = StateMachine | Mapping[str, Json] | str
-"""What takes a definition takes it typed, as a dict or as JSON text."""
+"""A definition: typed, as a dict or as JSON text."""
 
 
 def document_of(definition: Definition) -> Mapping[str, Json]:

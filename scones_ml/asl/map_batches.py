@@ -1,4 +1,4 @@
-"""ItemBatcher: items grouped by number, by bytes, or by whichever is reached first."""
+"""ItemBatcher: items grouped by number, by bytes, or by the limit that is reached first."""
 
 from __future__ import annotations
 

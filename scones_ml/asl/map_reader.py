@@ -1,7 +1,7 @@
-"""ItemReader, the map reader: items out of S3, as JSON, JSON Lines, CSV, an inventory manifest or a listing.
+"""ItemReader: items from S3, as JSON, JSON Lines, CSV, an inventory manifest or a listing.
 
-S3 is whatever function stands behind ``arn:aws:states:::s3:getObject`` or ``...:listObjectsV2`` in `resources`: it
-gets the request's parameters and returns AWS's response, ``{"Body": bytes}`` or ``{"Contents": [...]}``.
+S3 is the function for ``arn:aws:states:::s3:getObject`` or ``...:listObjectsV2`` in `resources`: it takes the request's
+parameters and returns AWS's response, ``{"Body": bytes}`` or ``{"Contents": [...]}``.
 An input type is added by one line in `_PARSERS`.
 """
 
@@ -33,7 +33,7 @@ _DELIMITERS: Final = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ",
 
 
 def described(found: Iterable[Json] | Mapping[str, Json], source: str) -> Iterator[Item]:
-    """The items of a list, or the members of an object, with where they come from."""
+    """The items of a list, or the members of an object, with their source."""
     if isinstance(found, Mapping):
         return ({"Key": key, "Value": value, "Source": source} for key, value in found.items())
     return ({"Value": value, "Source": source} for value in found)
@@ -45,10 +45,10 @@ def numbered(items: Iterable[Item]) -> list[Item]:
 
 
 def read_items(reader: ItemReader, step: Step) -> list[Item]:
-    """Every item that the reader finds.
+    """The items that the reader finds.
 
     Raises:
-        StateFailed: States.ItemReaderFailed with the reason.
+        StateFailed: the items could not be read (States.ItemReaderFailed).
     """
     config = reader.reader_config or ReaderConfig()
     limit = _limit(config, step)
@@ -80,7 +80,7 @@ def _limit(config: ReaderConfig, step: Step) -> int:
         raise StateFailed(_FAILED, failure.cause) from failure
     if limit is not None and limit < 0:
         raise StateFailed(_FAILED, "field MaxItems must be positive")
-    return limit or MAP_ITEMS  # 0 stands for all, as on AWS
+    return limit or MAP_ITEMS  # 0 means all, as on AWS
 
 
 def _listed(step: Step, resource: str, parameters: Mapping[str, Json]) -> Iterator[Json]:
@@ -118,7 +118,7 @@ def _parse(
 ) -> Iterable[Json] | Mapping[str, Json]:
     parse = _PARSERS.get(str(config.input_type or "JSON"))
     if parse is None:
-        raise StateFailed(_FAILED, f"InputType {config.input_type} is not read here: one of {', '.join(_PARSERS)}")
+        raise StateFailed(_FAILED, f"InputType {config.input_type} is not supported: use one of {', '.join(_PARSERS)}")
     body = body_of(_call(step, resource, parameters))
     try:
         return parse(body, config, lambda key: body_of(_call(step, _GET, {**parameters, "Key": key})))
@@ -159,7 +159,7 @@ def _csv(body: bytes, config: ReaderConfig, load: Load) -> Iterable[Json]:  # no
 
 
 def _manifest(body: bytes, config: ReaderConfig, load: Load) -> Iterator[Json]:  # noqa: ARG001
-    """An S3 Inventory report: its manifest names the columns and the compressed CSV files."""
+    """The rows of an S3 Inventory report, whose manifest lists the columns and the compressed CSV files."""
     manifest: Any = strict_json.parse(body)
     columns = [name.strip() for name in manifest["fileSchema"].split(",")]
     for file in manifest["files"]:

@@ -1,4 +1,4 @@
-"""Map states: inline, where items run in this execution, and distributed, where each runs in one of its own."""
+"""Map states: inline, with the items in this execution, and distributed, with each item in its own execution."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _TOLERANCE_EXCEEDED: Final = "States.ExceedToleratedFailureThreshold"
 
 
 def run_map(state: Map, step: Step) -> Json:
-    """The outputs of all items, in their order, or what a ResultWriter makes of them.
+    """Run all items; return their outputs in order, or the result of the ResultWriter.
 
     Raises:
-        StateFailed: an item failed, or more of them than are tolerated.
+        StateFailed: an item failed, or more items than the state tolerates.
     """
     processor = state.item_processor or state.iterator
     config = None if processor is None else processor.processor_config
@@ -46,7 +46,7 @@ def run_map(state: Map, step: Step) -> Json:
 
 
 def _items(state: Map, step: Step, *, pairs: bool) -> list[Item]:
-    """The items of the input; an object's members count as items where `pairs` says so."""
+    """The items of the input; with `pairs` also the members of an object."""
     value = step.flow.value(state, "items", step.scope.on(step.input))
     given = step.input if value is UNSET else value
     if not isinstance(given, list | tuple | (Mapping if pairs else tuple)):
@@ -55,7 +55,7 @@ def _items(state: Map, step: Step, *, pairs: bool) -> list[Item]:
 
 
 def _selected(state: Map, step: Step, item: Item) -> Json:
-    """What one item's machine gets: the item, or what ItemSelector (once called Parameters) makes of it."""
+    """The input of one item's machine: the item, or the result of ItemSelector (formerly Parameters)."""
     selector = state.item_selector if state.item_selector is not None else state.parameters
     if selector is UNSET or selector is None:
         return {"Key": item["Key"], "Value": item["Value"]} if "Key" in item else item["Value"]
@@ -86,7 +86,7 @@ def _run_inline(state: Map, step: Step, concurrency: int) -> Json:
 
 
 class _Failures:
-    """Counts the items that failed, until more of them did than the state tolerates."""
+    """The number of failed items, compared with the state's tolerance."""
 
     def __init__(self, state: Map, step: Step) -> None:
         self._count = step.integer(state, "tolerated_failure_count")
@@ -98,10 +98,10 @@ class _Failures:
             raise EvaluationFailed(RUNTIME, "ToleratedFailurePercentage must be between 0 and 100.")
 
     def add(self, items: int, total: int) -> None:
-        """So many more of `total` items failed.
+        """Count failed items, of `total` in all.
 
         Raises:
-            StateFailed: States.ExceedToleratedFailureThreshold, either limit is passed; without any it is 0.
+            StateFailed: either limit (default: 0) is exceeded (States.ExceedToleratedFailureThreshold).
         """
         self._failed += items
         by_count = self._count is not None and self._failed > self._count
@@ -129,7 +129,7 @@ def _run_distributed(state: Map, step: Step, concurrency: int) -> Json:
 
 
 def _started_run(state: Map, step: Step) -> str:
-    """The ARN of the Map run: a new one, or the one that is redriven."""
+    """The ARN of the Map run: a new one, or that of the redriven run."""
     if step.done.map_run in step.frame.shared.map_runs:
         redrives = step.frame.shared.execution.get("RedriveCount")
         step.record("MapRunRedriven", {"map_run_arn": step.done.map_run, "redrive_count": redrives})
@@ -169,13 +169,13 @@ def _run_children(
 
 
 def _count(state: Map, document: Json) -> int:
-    """How many items a child's input holds: those of a batch, or one."""
+    """The number of items in a child's input: those of a batch, or one."""
     batch = document.get("Items") if state.item_batcher is not None and isinstance(document, Mapping) else None
     return len(batch) if isinstance(batch, list) else 1
 
 
 def _run_child(state: Map, step: Step, frame: Frame, document: Json) -> Child:
-    """One item's execution: it has a name, a history and variables of its own."""
+    """One item's execution, with its own name, history and variables."""
     name = new_id()
     label = state.label or step.name
     started = frame.clock.timestamp()

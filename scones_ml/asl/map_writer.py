@@ -1,4 +1,4 @@
-"""ResultWriter: what a distributed Map leaves in S3, or passes on."""
+"""ResultWriter: the results of a distributed Map, written to S3 or passed on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAILED: Final = "States.ResultWriterFailed"
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One item's execution, ended."""
+    """The ended execution of one item."""
 
     arn: str
     name: str
@@ -33,7 +33,7 @@ class Child:
     stopped: float
 
     def to_json(self, machine: Json) -> dict[str, Json]:
-        """The execution as AWS's result files show it."""
+        """The execution in the form of AWS's result files."""
         document: dict[str, Json] = {
             "ExecutionArn": self.arn,
             "Input": self.input,
@@ -57,7 +57,7 @@ class Child:
 
 
 def collect(writer: ResultWriter | None, children: Sequence[Child | None]) -> Json:
-    """The result of a Map without a destination in S3: the outputs, or what WriterConfig makes of them."""
+    """The result of a Map without a destination in S3: the outputs, transformed by WriterConfig."""
     ended = [child for child in children if child is not None]
     config = WriterConfig(transformation="COMPACT") if writer is None else writer.writer_config
     return _transformed(config or WriterConfig(), ended, None)
@@ -73,10 +73,10 @@ def _transformed(config: WriterConfig, children: Sequence[Child], machine: Json)
 
 
 def write_results(writer: ResultWriter | None, step: Step, children: Sequence[Child | None], map_run: str) -> Json:
-    """Write the result files and the manifest, and return where they are; None without a destination.
+    """Write the result files and the manifest, and return their location; None without a destination.
 
     Raises:
-        StateFailed: States.ResultWriterFailed.
+        StateFailed: a file could not be written (States.ResultWriterFailed).
     """
     if writer is None or writer.resource is None:
         return None

@@ -1,4 +1,4 @@
-"""What states are made of beside their own fields: Retry and Catch rules, branches, and the settings of Map."""
+"""Parts of states: Retry and Catch rules, branches, and the settings of Map."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def one(kind: type[T], name: str | None = None) -> Mapping[str, object]:
-    """Metadata of a field that holds one part."""
+    """Metadata of a field that contains one part."""
 
     def read(document: Json) -> T:
         return decode(kind, document, what=kind.__name__)
@@ -45,7 +45,7 @@ def one(kind: type[T], name: str | None = None) -> Mapping[str, object]:
 
 
 def several(kind: type[T]) -> Mapping[str, object]:
-    """Metadata of a field that holds a list of parts."""
+    """Metadata of a field that contains a list of parts."""
 
     def read(document: Json) -> tuple[T, ...]:
         return tuple(decode(kind, item, what=kind.__name__) for item in as_list(document, kind.__name__))
@@ -57,7 +57,7 @@ def several(kind: type[T]) -> Mapping[str, object]:
 
 
 def as_list(document: Json, what: str) -> list[Json]:
-    """`document`, which must be a list."""
+    """`document` if it is a list, else InvalidDefinitionError."""
     if not isinstance(document, list | tuple):
         raise InvalidDefinitionError(f"{what}: expected a list, found {type(document).__name__}")
     return list(document)
@@ -83,15 +83,15 @@ names_field: Final = part(_read_names, list)
 
 @dataclass(frozen=True, kw_only=True)
 class Retrier:
-    """When to try again, and how often.
+    """A Retry rule.
 
     Attributes:
         error_equals: error names; ``States.ALL`` alone and last.
-        interval_seconds: wait before the first new attempt; AWS's default is 1.
-        max_attempts: new attempts, 0 for none; AWS's default is 3.
-        backoff_rate: what each wait is multiplied with; AWS's default is 2.
-        max_delay_seconds: no wait is longer.
-        jitter_strategy: ``FULL`` waits a random time up to the computed one.
+        interval_seconds: wait before the first retry; AWS's default is 1.
+        max_attempts: maximum number of retries, 0 for none; AWS's default is 3.
+        backoff_rate: factor from one wait to the next; AWS's default is 2.
+        max_delay_seconds: maximum wait.
+        jitter_strategy: ``FULL`` waits a random time of up to the computed one.
     """
 
     error_equals: tuple[str, ...] = field(metadata=names_field)
@@ -105,12 +105,12 @@ class Retrier:
 
 @dataclass(frozen=True, kw_only=True)
 class Catcher:
-    """Where to go on after an error.
+    """A Catch rule: the state to go to after an error.
 
     Attributes:
         error_equals: error names; ``States.ALL`` alone and last.
         next: the state to go to.
-        result_path: JSONPath: where ``{"Error", "Cause"}`` goes in the state's input; None drops it.
+        result_path: JSONPath: where to insert ``{"Error", "Cause"}`` in the state's input; None discards it.
         output: JSONata: the input of the next state.
         assign: variables to set.
     """
@@ -125,7 +125,7 @@ class Catcher:
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """A machine inside a Parallel state: its states see the outer variables and keep their own."""
+    """A machine inside a Parallel state; it can read the outer variables, and its own are local."""
 
     start_at: str
     states: Mapping[str, State] = field(metadata=states_field)
@@ -135,7 +135,7 @@ class Branch:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessorConfig:
-    """How a Map runs its items: in this execution (INLINE) or each in an execution of its own (DISTRIBUTED)."""
+    """Mode of a Map: items in this execution (INLINE), or each in its own execution (DISTRIBUTED)."""
 
     mode: Literal["INLINE", "DISTRIBUTED"] | None = None
     execution_type: Literal["STANDARD", "EXPRESS"] | None = None
@@ -150,7 +150,7 @@ class ItemProcessor(Branch):
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderConfig:
-    """How the object that an ItemReader reads is turned into items."""
+    """How an ItemReader turns an object into items."""
 
     input_type: str | Mapping[str, Json] | None = None
     transformation: str | None = None
@@ -165,7 +165,7 @@ class ReaderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemReader:
-    """Where a distributed Map takes its items from."""
+    """Source of the items of a distributed Map."""
 
     resource: str
     parameters: Json | Unset = UNSET
@@ -175,7 +175,7 @@ class ItemReader:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemBatcher:
-    """How a distributed Map groups items: by number, by bytes, or by whichever is reached first."""
+    """Batches of a distributed Map: by number of items, by bytes, or by the limit that is reached first."""
 
     max_items_per_batch: int | str | None = None
     max_items_per_batch_path: str | None = None
@@ -186,7 +186,7 @@ class ItemBatcher:
 
 @dataclass(frozen=True, kw_only=True)
 class WriterConfig:
-    """What a ResultWriter writes: whole executions or their outputs, as JSON or JSON Lines."""
+    """Format of a ResultWriter's files: executions or their outputs, as JSON or JSON Lines."""
 
     transformation: Literal["NONE", "COMPACT", "FLATTEN"] | None = None
     output_type: Literal["JSON", "JSONL"] | None = None
@@ -194,7 +194,7 @@ class WriterConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultWriter:
-    """Where a distributed Map writes its results."""
+    """Destination of the results of a distributed Map."""
 
     resource: str | None = None
     parameters: Json | Unset = UNSET

@@ -1,7 +1,7 @@
-"""Reference paths such as ``$.a['b'][0].c`` and ``$.list[*].k``: parsed once, evaluated by plain loops.
+"""Reference paths such as ``$.a['b'][0].c`` and ``$.list[*].k``, parsed once and evaluated by loops.
 
-What this grammar does not know (filters, slices, recursive descent, unions) goes to jsonpath-ng, imported on use.
-A path starts at the state's input (``$``), the context object (``$$``) or a variable (``$name``).
+Filters, slices, recursive descent and unions are evaluated by jsonpath-ng, imported on use.
+A path begins with the state's input (``$``), the context object (``$$``) or a variable (``$name``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PathSyntaxError(ValueError):
 
 
 class PathNotFoundError(LookupError):
-    """A path that leads nowhere in this document."""
+    """A path that does not exist in the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Path:
     """A parsed path.
 
     Attributes:
-        text: the path as it was written.
+        text: the path as written.
         root: ``"$"`` for the input, ``"$$"`` for the context object, else a variable's name.
-        segments: the way from the root; None when jsonpath-ng must walk it.
-        find: from the root's document to the value. A path with ``[*]`` or a filter gives a list, possibly empty.
+        segments: the steps from the root; None if jsonpath-ng evaluates the path.
+        find: returns the value in the root's document. A path with ``[*]`` or a filter gives a list, possibly empty.
     """
 
     text: str
@@ -80,7 +80,7 @@ def _segment(match: re.Match[str]) -> Segment:
 
 @functools.lru_cache(maxsize=4096)
 def parse(path: str) -> Path:
-    """Parse `path`; results are kept.
+    """Parse `path`; results are cached.
 
     Raises:
         PathSyntaxError: it is not a path.
@@ -88,7 +88,7 @@ def parse(path: str) -> Path:
     """
     start = _ROOT.match(path)
     if start is None:
-        raise PathSyntaxError(f"{path!r} is not a path: it does not start with '$'")
+        raise PathSyntaxError(f"{path!r} is not a path: it must begin with '$'")
     root = "$" + start[1] if start[1] == "$" else start[1] or INPUT
     if path.endswith(_LENGTH):
         whole = parse(path.removesuffix(_LENGTH))
@@ -111,10 +111,10 @@ def _length(value: Json, path: str) -> int:
 
 
 def parse_reference(path: str) -> tuple[str | int, ...]:
-    """The segments of a path that may name only one place, as ResultPath must.
+    """The segments of a path that names a single place, as ResultPath must.
 
     Raises:
-        PathSyntaxError: the path starts elsewhere than at ``$`` or can match several places.
+        PathSyntaxError: the path does not begin with ``$``, or can match several places.
     """
     parsed = parse(path)
     segments = parsed.segments
@@ -143,7 +143,7 @@ def _step(document: Json, segment: Segment, path: str) -> Json:
 
 
 def missing(document: Json, segments: Sequence[Segment]) -> Sequence[Segment]:
-    """The segments up to the first one that leads nowhere in `document`."""
+    """The segments up to and including the first one that does not exist in `document`."""
     for number, segment in enumerate(segments, start=1):
         inner = _member(document, segment)
         if inner is UNSET:
@@ -153,7 +153,7 @@ def missing(document: Json, segments: Sequence[Segment]) -> Sequence[Segment]:
 
 
 def _member(document: Json, segment: Segment) -> Json | Unset:
-    """The value behind one name or index, UNSET where there is none."""
+    """The value at one name or index; UNSET if there is none."""
     if isinstance(segment, str):
         if isinstance(document, Mapping) and segment in document:
             member: Json = document[segment]
@@ -165,7 +165,7 @@ def _member(document: Json, segment: Segment) -> Json | Unset:
 
 
 def _spread(document: Json, segments: tuple[Segment, ...]) -> list[Json]:
-    """All values behind `segments`; ways that end early are left out, as on AWS, even the only one."""
+    """All values at `segments`; places that do not exist are omitted, as on AWS, even if none is left."""
     found: list[Json] = [document]
     for segment in segments:
         if segment is None:
@@ -183,26 +183,26 @@ def _children(value: Json) -> Sequence[Json]:
 
 
 def _general(path: str, rest: str) -> Callable[[Json], Json]:
-    """The same path by jsonpath-ng: always a list."""
+    """`path` evaluated by jsonpath-ng: always a list."""
     try:
         from jsonpath_ng.exceptions import JSONPathError
         from jsonpath_ng.ext.parser import parse as parse_general
     except ImportError as error:
         raise MissingExtraError("jsonpath-ng", "asl") from error
     try:
-        with warnings.catch_warnings():  # words without quotation marks in filters: AWS takes them
+        with warnings.catch_warnings():  # unquoted words in filters: AWS allows them
             warnings.simplefilter("ignore", DeprecationWarning)
-            expression = parse_general("$" + re.sub(r"(?<!\.)\.(?=\[)", "", rest))  # AWS also takes $.[0]
+            expression = parse_general("$" + re.sub(r"(?<!\.)\.(?=\[)", "", rest))  # AWS also allows $.[0]
     except (JSONPathError, AttributeError, TypeError, ValueError) as error:
         raise PathSyntaxError(f"{path!r} is not a path: {error}") from error
     return lambda document: [match.value for match in expression.find(document)]
 
 
 def replace(document: Json, segments: Sequence[str | int], value: Json) -> Json:
-    """`document` with `value` at `segments`, objects created on the way; the rest is shared, not copied.
+    """`document` with `value` at `segments`, missing objects created; the other parts are shared, not copied.
 
     Raises:
-        PathNotFoundError: the way leads through a number, a text or beyond an array's end.
+        PathNotFoundError: a segment is inside a number or string, or beyond an array's end.
     """
     if not segments:
         return value

@@ -1,4 +1,4 @@
-"""A state machine made ready to run: every state with its data flow, expressions compiled, branches included."""
+"""A compiled state machine: every state with its data flow, compiled expressions and branches."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PREPARED: Final = "_program"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One state, ready to run.
+    """A compiled state.
 
     Attributes:
         name: the state's name.
-        state: what the definition says.
-        flow: its query language at work.
+        state: its definition.
+        flow: its data flow.
         branches: the machines inside it: a Parallel state's branches, a Map state's processor.
     """
 
@@ -41,13 +41,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A machine or a branch, ready to run.
+    """A compiled machine or branch.
 
     Attributes:
         start_at: the name of the first state.
         nodes: the states by name.
-        timeout_seconds: how long an execution may take.
-        waits: whether a state in it calls a task or waits, so that branches gain from running side by side.
+        timeout_seconds: maximum duration of an execution.
+        waits: whether one of its states calls a task or waits, so that concurrent branches are faster.
     """
 
     start_at: str
@@ -57,10 +57,10 @@ class Program:
 
 
 def load(definition: Definition) -> Program:
-    """The program of a definition; programs are kept, so that running the same definition again costs nothing.
+    """Compile a definition; programs are cached.
 
     Raises:
-        InvalidDefinitionError: naming each problem and the path to it.
+        InvalidDefinitionError: the definition has errors; the message lists each one with its path.
     """
     if isinstance(definition, str):
         return _load_text(definition)
@@ -68,7 +68,7 @@ def load(definition: Definition) -> Program:
         return _load_text(json.dumps(definition, ensure_ascii=False))
     known: Program | None = vars(definition).get(_PREPARED)
     if known is None:
-        known = vars(definition)[_PREPARED] = _load(definition.to_json())  # a machine never changes
+        known = vars(definition)[_PREPARED] = _load(definition.to_json())  # machines are immutable
     return known
 
 

@@ -1,4 +1,4 @@
-"""Retry and Catch: which rule covers an error, and how long to wait before the next attempt."""
+"""Retry and Catch: the rule that matches an error, and the wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Retries", "catcher_for"]
 
 
 class Retries:
-    """The retriers of one visit to a state; each counts for itself.
+    """The Retry rules of one visit to a state, each with its own count of attempts.
 
     Args:
-        retriers: in their order; the first one that covers an error decides.
-        seed: of the jitter.
+        retriers: in order; the first one that matches an error is used.
+        seed: seed of the jitter.
     """
 
     def __init__(self, retriers: Sequence[Retrier], seed: int | None) -> None:
@@ -28,7 +28,7 @@ class Retries:
         self._attempts = [0] * len(retriers)
 
     def pause(self, error: str | None) -> float | None:
-        """Seconds to wait before trying again, None when no retrier covers `error` or its attempts are used up."""
+        """Seconds to wait before the next attempt; None if no rule matches `error` or its attempts are used up."""
         for index, retrier in enumerate(self._retriers):
             if matches(error, retrier.error_equals):
                 used = self._attempts[index]
@@ -53,5 +53,5 @@ class Retries:
 
 
 def catcher_for(catchers: Sequence[Catcher], error: str | None) -> Catcher | None:
-    """The first Catch rule that covers `error`."""
+    """The first Catch rule that matches `error`."""
     return next((catcher for catcher in catchers if matches(error, catcher.error_equals)), None)

@@ -1,4 +1,4 @@
-"""The functions behind Resource ARNs: finding one, calling one, and what its exception stands for."""
+"""The functions for Resource ARNs: look-up, calls, and the failures that exceptions become."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from scones_ml.errors import ConfigurationError
 __all__ = ["Resource", "body_of", "call_service", "failure_of", "resource_function"]
 
 Resource: TypeAlias = Callable[[Json], object]
-"""A task's function: from its parameters to its result, which must have a JSON form."""
+"""A task's function: takes its parameters and returns a result with a JSON form."""
 
 _PATTERNS: Final = (".sync:2", ".sync", ".waitForTaskToken")
 _HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - pathlib costs 4 ms of import
 
 
 def resource_function(resources: Mapping[str, Resource], arn: str) -> Resource:
-    """The function behind a Resource, with or without its ``.sync`` or ``.waitForTaskToken``.
+    """The function for a Resource, registered with or without its ``.sync`` or ``.waitForTaskToken``.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: no function is registered for it.
     """
     bare = next((arn.removesuffix(pattern) for pattern in _PATTERNS if arn.endswith(pattern)), arn)
     function = resources.get(arn) or resources.get(bare)
@@ -37,21 +37,21 @@ def resource_function(resources: Mapping[str, Resource], arn: str) -> Resource:
 
 
 def call_service(resources: Mapping[str, Resource], arn: str, parameters: Mapping[str, Json]) -> object:
-    """The answer of a service that a Map state reads from or writes to.
+    """The response of a service that a Map state reads from or writes to.
 
     Raises:
         StateFailed: the function raised.
-        ConfigurationError: there is no such function.
+        ConfigurationError: no function is registered for `arn`.
     """
     function = resource_function(resources, arn)
     try:
         return function(parameters)
-    except Exception as error:  # whatever a function raises becomes the state's error
+    except Exception as error:  # any exception becomes the state's error
         raise failure_of(error) from error
 
 
 def failure_of(error: Exception) -> StateFailed:
-    """The failure that an exception of a function stands for: its class name, and the JSON that Lambda sends."""
+    """The failure for a function's exception: its class name, with the JSON that Lambda sends as the cause."""
     if isinstance(error, TaskFailed):
         return StateFailed(error.error, error.cause)
     name = type(error).__name__
@@ -65,7 +65,7 @@ def failure_of(error: Exception) -> StateFailed:
 
 
 def _stack(trace: TracebackType | None) -> list[Json]:
-    """The function's own frames, without those of the interpreter that called it."""
+    """The function's stack frames, without those of the interpreter."""
     import traceback
 
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
@@ -79,7 +79,7 @@ class _Readable(Protocol):
 
 
 def body_of(answer: Mapping[str, object]) -> bytes:
-    """The bytes of S3's answer to GetObject, whether they came whole, as text or as a stream."""
+    """The bytes of S3's GetObject response, whose body may be bytes, text or a stream."""
     body = answer.get("Body", b"")
     if isinstance(body, _Readable):
         body = body.read()

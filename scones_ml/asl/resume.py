@@ -1,8 +1,8 @@
-"""Redrive: start a failed execution again where it failed, with the input and the variables it had there.
+"""Redrive: continue a failed execution from where it failed, with the input and the variables at that point.
 
-As on AWS, states that ended are not run again, nor are the branches of a Parallel state, the items of a Map state and
-the children of a distributed Map run that had succeeded. What was done is read from the history, also from AWS's own;
-only the children of a Map run are not in it: their outputs come with the `Execution`, else all of them run again.
+As on AWS, states that ended are not run again, nor are the branches of a Parallel state, the items of a Map state or
+the children of a distributed Map run that had succeeded. They are read from the history, ours or AWS's. Children of a
+Map run are not in the history: their outputs come from the `Execution`; without it, all children run again.
 Source: Step Functions Developer Guide, "Redriving executions".
 """
 
@@ -40,22 +40,22 @@ def redrive(
     max_workers: int = 40,
     seed: int | None = None,
 ) -> Execution:
-    """Run the rest of an execution that did not succeed: what failed or was aborted once more, and all that follows.
+    """Continue an execution that did not succeed: run again what failed or was aborted, then all that follows.
 
     Args:
-        execution: what `run` returned, or the JSON of GetExecutionHistory.
+        execution: the result of `run`, or the JSON of GetExecutionHistory.
         resources: as for `run`.
-        definition: the machine; needed for a history, else by default the execution's own.
+        definition: the machine; required with a history; default: the execution's own.
         sleep: as for `run`.
         on_event: as for `run`.
         max_workers: as for `run`.
         seed: as for `run`.
 
     Returns:
-        The execution; its history goes on where the old one ended.
+        The execution; its history continues the old one.
 
     Raises:
-        WorkflowError: it succeeded, kept no history, or no definition is at hand.
+        WorkflowError: it succeeded or has no history, or the definition is missing.
     """
     if isinstance(execution, Execution):
         events, name, map_runs = execution.history, execution.name, execution.map_runs
@@ -63,12 +63,12 @@ def redrive(
     else:
         events, name, map_runs = read_history(execution), new_id(), {}
     if definition is None:
-        raise WorkflowError("a history does not tell its machine: pass definition=")
+        raise WorkflowError("a history does not contain the definition: pass definition=")
     if not events or events[-1].type not in _ENDED:
         raise WorkflowError("only an execution that failed, timed out or was aborted can be redriven, with its history")
     point = _replay(events, load(definition)).point(whole=events[-1].data.get("error") == DATA_LIMIT)
     if point is None:
-        raise WorkflowError("the history names no state that was entered and not left")
+        raise WorkflowError("the history has no state that was entered and not left")
     redrives = 1 + sum(event.type == "ExecutionRedriven" for event in events)
     document: Json = events[0].data.get("input")  # type: ignore[assignment]
     options = Options(resources, sleep, "StateMachine", "STANDARD", on_event, True, max_workers, seed)
@@ -77,7 +77,7 @@ def redrive(
 
 @dataclass(slots=True)
 class _Branch:
-    """How far one branch of the execution has come."""
+    """The progress of one branch of the execution."""
 
     program: Program
     parent: _Branch | None = None
@@ -92,7 +92,7 @@ class _Branch:
     redriven: bool = False
 
     def enter(self, name: str, event: Event) -> None:
-        """The branch is at `name`, and not yet through it."""
+        """Record that the branch entered `name`."""
         if not (self.redriven and self.state == name):
             self.branches = {}
         self.variables.update(_assigned(self.left))
@@ -100,7 +100,7 @@ class _Branch:
         self.document = event.data.get("input")  # type: ignore[assignment]
 
     def leave(self, name: str, event: Event) -> None:
-        """The branch is through `name`; after a Choice only the next state to be entered tells where it went."""
+        """Record that the branch left `name`; after a Choice, the target is known from the next state entered."""
         state = self.program.nodes[name].state
         self.branches = {}
         if isinstance(state, Choice):
@@ -113,7 +113,7 @@ class _Branch:
         self.ended = self.state is None
 
     def begin(self) -> None:
-        """The branches of its Parallel or Map state start, anew unless the execution was redriven."""
+        """Record that the branches of its Parallel or Map state started, from the beginning unless redriven."""
         self.branches = self.branches if self.redriven else {}
         self.redriven = False
 
@@ -123,7 +123,7 @@ class _Branch:
             branch.redrive()
 
     def point(self, *, whole: bool = False) -> Point | None:
-        """Where it goes on, None if it has not begun; `whole` forgets what the branches inside it had done."""
+        """Where to continue, None if it has not begun; `whole` discards the progress of the inner branches."""
         if self.state is None:
             return None
         inside = {} if whole else self.branches
@@ -144,7 +144,7 @@ def _assigned(event: Event | None) -> Mapping[str, Json]:
 
 
 def _replay(events: Iterable[Event], program: Program) -> _Branch:
-    """The whole machine as a branch, after these events; each event follows on another one of the same branch."""
+    """The progress of the whole machine after these events; an event's predecessor is in the same branch."""
     machine = _Branch(program)
     places: dict[int, _Branch] = {0: machine}
     for event in events:
@@ -174,13 +174,13 @@ def _replay(events: Iterable[Event], program: Program) -> _Branch:
 
 
 def _outer(place: _Branch, kind: type[Parallel] | type[Map]) -> _Branch:
-    """The nearest branch around `place` that is at a state of this kind."""
+    """The nearest branch around `place` whose current state is of this kind."""
     branch: _Branch | None = place
     while branch is not None:
         if branch.state is not None and isinstance(branch.program.nodes[branch.state].state, kind):
             return branch
         branch = branch.parent
-    raise WorkflowError(f"the history does not fit the machine: no {kind.__name__} state was entered")
+    raise WorkflowError(f"the history does not match the definition: no {kind.__name__} state was entered")
 
 
 def _iteration(place: _Branch, event: Event) -> _Branch:
@@ -190,12 +190,14 @@ def _iteration(place: _Branch, event: Event) -> _Branch:
     while branch is not None and branch.state != name:
         branch = branch.parent
     if branch is None or not isinstance(index, int):
-        raise WorkflowError(f"the history does not fit the machine: {name!r} was not entered before its iterations")
+        raise WorkflowError(
+            f"the history does not match the definition: {name!r} was not entered before its iterations"
+        )
     return branch.branches.setdefault(index, _Branch(branch.program.nodes[name].branches[0], branch))
 
 
 def _branch_with(place: _Branch, name: str) -> _Branch:
-    """The branch that has the state `name`: `place`, one inside it, or one beside it; names are unique."""
+    """The branch with the state `name`: `place`, one inside it, or one beside it; names are unique."""
     branch: _Branch | None = place
     while branch is not None:
         if name in branch.program.nodes:
@@ -205,4 +207,4 @@ def _branch_with(place: _Branch, name: str) -> _Branch:
             if name in program.nodes:
                 return branch.branches.setdefault(number, _Branch(program, branch))
         branch = branch.parent
-    raise WorkflowError(f"the history does not fit the machine: it has no state {name!r} there")
+    raise WorkflowError(f"the history does not match the definition: it has no state {name!r} there")

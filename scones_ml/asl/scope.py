@@ -1,4 +1,4 @@
-"""What an expression in a definition can see: the state's data, the context object and the variables."""
+"""The scope of an expression: the state's data, the context object and the variables."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Scope:
     """The data behind ``$``, ``$$``, ``$name`` and JSONata's ``$states``.
 
     Attributes:
-        input: what ``$`` and ``$states.input`` mean.
-        context: makes the context object, ``$$`` or ``$states.context``; called only when it is asked for.
-        variables: what Assign fields have set so far, by name.
+        input: value of ``$`` and ``$states.input``.
+        context: returns the context object, ``$$`` or ``$states.context``; called on use.
+        variables: variables set by Assign fields so far, by name.
         result: ``$states.result``, once a state has one.
         error_output: ``$states.errorOutput`` inside a Catch rule.
     """
@@ -34,10 +34,10 @@ class Scope:
         return Scope(document, self.context, self.variables, self.result, self.error_output)
 
     def root(self, path: Path) -> Json:
-        """The document in which `path` starts.
+        """The document at the root of `path`.
 
         Raises:
-            PathNotFoundError: it starts at a variable that has no value.
+            PathNotFoundError: its root is a variable without a value.
         """
         if path.root == INPUT:
             return self.input
@@ -48,7 +48,7 @@ class Scope:
         return self.variables[path.root]
 
     def find(self, path: Path) -> Json:
-        """The value that `path` names.
+        """The value at `path`.
 
         Raises:
             PathNotFoundError: there is none.

@@ -1,4 +1,4 @@
-"""One state on its own: `test_state`, with the data after each step of its data flow, as AWS's TestState shows it."""
+"""`test_state`: a single state with the data after each step of its data flow, like AWS's TestState."""
 
 # ruff: noqa: PT028 - test_state is no test
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["StateTest", "test_state"]
 
 @dataclass(frozen=True)
 class StateTest:
-    """What one visit to one state came to.
+    """The result of one visit to a state.
 
     Attributes:
-        status: SUCCEEDED; RETRIABLE when a Retry rule covers the error, CAUGHT_ERROR when a Catch rule does; FAILED.
-        output: what the next state would get.
+        status: SUCCEEDED; RETRIABLE if a Retry rule matches the error, CAUGHT_ERROR if a Catch rule does; FAILED.
+        output: the input of the next state.
         error: the error's name.
-        cause: its explanation.
-        next_state: where the machine would go on.
-        data: the data after each step of the data flow, as far as it came: ``input``, ``afterInputPath``,
+        cause: the error's explanation.
+        next_state: the name of the next state.
+        data: the data after each step of the data flow that was reached: ``input``, ``afterInputPath``,
             ``afterParameters`` (JSONata: ``afterArguments``), ``result``, ``afterResultSelector``, ``afterResultPath``.
-        variables: what the state assigned.
+        variables: the variables that the state assigned.
     """
 
     status: Literal["SUCCEEDED", "FAILED", "RETRIABLE", "CAUGHT_ERROR"]
@@ -57,17 +57,17 @@ def test_state(
     context: Mapping[str, Json] | None = None,
     variables: Mapping[str, Json] | None = None,
 ) -> StateTest:
-    """Visit one state once, without the machine around it and without waiting for retries.
+    """Run one state once, without its machine and without waiting for retries.
 
     Args:
         state: a typed state, the same as a dict, or its JSON text.
         input: the state's input; None stands for ``{}``.
         resources: as for `run`.
-        context: what the context object ``$$`` shall hold.
-        variables: the variables that earlier states have set.
+        context: fields of the context object ``$$``.
+        variables: variables set by earlier states.
 
     Raises:
-        InvalidDefinitionError: AWS would refuse the state.
+        InvalidDefinitionError: AWS would reject the state.
     """
     document = plain({} if input is None else input)
     frame = _frame(resources or {}, variables or {})
@@ -118,13 +118,13 @@ def _frame(resources: Mapping[str, Resource], variables: Mapping[str, Json]) -> 
 
 
 def _node(state: State | Mapping[str, Json] | str) -> Node:
-    """The state, ready to run, in a machine made for it: whatever it leads to exists."""
+    """The compiled state, in a machine that contains every state it can go to."""
     if isinstance(state, State):
         document: Json = state.to_json()
     else:
         document = _parse(state) if isinstance(state, str) else state
     if not isinstance(document, Mapping):
-        raise InvalidDefinitionError("a state is a JSON object")
+        raise InvalidDefinitionError("a state must be a JSON object")
     targets = {str(target) for target in _targets(document)} - {"State"}
     ends: dict[str, Json] = {target: {"Type": "Succeed"} for target in sorted(targets)}
     machine: dict[str, Json] = {"StartAt": "State", "States": {"State": document, **ends}}

@@ -1,4 +1,4 @@
-"""The eight state types, as frozen dataclasses: what a definition says, and what running the state does.
+"""The eight state types as frozen dataclasses: their fields and how each is executed.
 
 ::
 
@@ -17,9 +17,9 @@
                         ├── Parallel
                         └── Map
 
-A state type is added here: its fields, and `execute`, which takes a `Step` and returns the result that the state's
-query language then turns into the output. A field's JSON name is its name in PascalCase. The classes in between have no
-instances, so that dataclass need not write methods for them: that is import time.
+A state type is added here: its fields, and `execute`, which takes a `Step` and returns the result, from which the
+state's query language makes the output. A field's JSON name is its name in PascalCase. The private classes have no
+instances and so need no generated methods, which saves import time.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def _branches(document: Json) -> tuple[Branch, ...]:
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class State:
-    """What every state has.
+    """Fields of every state.
 
     Attributes:
-        comment: for people.
-        query_language: JSONPath or JSONata, when it is not the machine's.
+        comment: a comment without effect.
+        query_language: JSONPath or JSONata; default: the machine's.
     """
 
     type: ClassVar[str]
@@ -80,13 +80,13 @@ class State:
         return {"Type": self.type, **encode(self)}
 
     def _execute(self, step: Step) -> Json:
-        """Run the state once and return its result, before the output fields apply."""
+        """Run the state once and return its result, before the output fields are applied."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fail(State):
-    """Ends the execution with an error."""
+    """A state that ends the execution with an error."""
 
     type: ClassVar[str] = "Fail"
     error: str | None = None
@@ -95,7 +95,7 @@ class Fail(State):
     cause_path: str | None = None
 
     def _execute(self, step: Step) -> Json:
-        """End with the error."""
+        """Raise the error."""
         raise StateFailed(step.text(self, "error"), step.text(self, "cause"))
 
 
@@ -104,9 +104,9 @@ class _Passing(State):
     """States with an output.
 
     Attributes:
-        input_path: JSONPath: the part of the input that the state sees; None for an empty object.
-        output_path: JSONPath: the part of the result that it passes on; None for an empty object.
-        output: JSONata: what it passes on.
+        input_path: JSONPath: the part of the input to use; None for an empty object.
+        output_path: JSONPath: the part of the result to pass on; None for an empty object.
+        output: JSONata: the output.
     """
 
     input_path: str | Unset | None = UNSET
@@ -116,12 +116,12 @@ class _Passing(State):
 
 @dataclass(frozen=True, kw_only=True)
 class Succeed(_Passing):
-    """Ends the execution, or a branch, with its input."""
+    """A state that ends the execution, or a branch, with its input as output."""
 
     type: ClassVar[str] = "Succeed"
 
     def _execute(self, step: Step) -> Json:
-        """Pass the input on."""
+        """Return the input."""
         return step.input
 
 
@@ -134,14 +134,14 @@ class _Assigning(_Passing):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(_Assigning):
-    """Goes on at the first rule that holds, else at `default`."""
+    """A state that goes to the state of the first rule that holds, else to `default`."""
 
     type: ClassVar[str] = "Choice"
     choices: tuple[ChoiceRule, ...] = field(metadata=part(_rules, lambda rules: [write_rule(rule) for rule in rules]))
     default: str | None = None
 
     def _execute(self, step: Step) -> Json:
-        """Take the first rule that holds."""
+        """Choose the first rule that holds."""
 
         def condition(rule: Condition) -> bool:
             return step.flow.condition(rule.condition, step.scope)
@@ -160,7 +160,7 @@ class Choice(_Assigning):
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Continuing(_Assigning):
-    """States that go on at `next`, or end the machine with ``end=True``."""
+    """States that continue with `next`, or end the machine with ``end=True``."""
 
     next: str | None = None
     end: bool | None = None
@@ -168,7 +168,7 @@ class _Continuing(_Assigning):
 
 @dataclass(frozen=True, kw_only=True)
 class Wait(_Continuing):
-    """Waits some seconds, or until a timestamp."""
+    """A state that waits a number of seconds, or until a timestamp."""
 
     type: ClassVar[str] = "Wait"
     seconds: int | str | None = None
@@ -184,7 +184,7 @@ class Wait(_Continuing):
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Producing(_Continuing):
-    """States with a result: `parameters` shape what goes in, `result_path` says where it comes out (JSONPath)."""
+    """States with a result; JSONPath: `parameters` is their input, `result_path` the place of the result."""
 
     parameters: Json | Unset = UNSET
     result_path: str | Unset | None = UNSET
@@ -192,19 +192,19 @@ class _Producing(_Continuing):
 
 @dataclass(frozen=True, kw_only=True)
 class Pass(_Producing):
-    """Passes its input on, or `result`, or `parameters`."""
+    """A state that passes on its input, `result` or `parameters`."""
 
     type: ClassVar[str] = "Pass"
     result: Json | Unset = UNSET
 
     def _execute(self, step: Step) -> Json:
-        """Give the result, or the parameters."""
+        """Return the result, or the parameters."""
         return step.arguments if self.result is UNSET else self.result
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Recovering(_Producing):
-    """States whose work can fail: `retry` tries again, `catch` goes on elsewhere."""
+    """States that can fail, with `retry` and `catch` rules."""
 
     result_selector: Mapping[str, Json] | None = None
     arguments: Json | Unset = UNSET
@@ -214,7 +214,7 @@ class _Recovering(_Producing):
 
 @dataclass(frozen=True, kw_only=True)
 class Task(_Recovering):
-    """Calls the function behind `resource`."""
+    """A state that calls the function for `resource`."""
 
     type: ClassVar[str] = "Task"
     resource: str
@@ -233,7 +233,7 @@ class Task(_Recovering):
 
 @dataclass(frozen=True, kw_only=True)
 class Parallel(_Recovering):
-    """Runs its branches side by side; the result is the list of their outputs."""
+    """A state that runs branches concurrently; the result is the list of their outputs."""
 
     type: ClassVar[str] = "Parallel"
     branches: tuple[Branch, ...] = field(
@@ -249,7 +249,7 @@ class Parallel(_Recovering):
 
 @dataclass(frozen=True, kw_only=True)
 class Map(_Recovering):
-    """Runs `item_processor` once for each item; the result is the list of the outputs."""
+    """A state that runs `item_processor` for each item; the result is the list of the outputs."""
 
     type: ClassVar[str] = "Map"
     item_processor: ItemProcessor | None = field(default=None, metadata=one(ItemProcessor))
@@ -285,7 +285,7 @@ def read_states(document: Json) -> dict[str, State]:
     """The states of a machine from the JSON of its ``States``.
 
     Raises:
-        InvalidDefinitionError: naming the state and the field at fault.
+        InvalidDefinitionError: a state is invalid; the message names the state and the field.
     """
     if not isinstance(document, Mapping) or not document:
         raise InvalidDefinitionError("States: expected an object with at least one state")

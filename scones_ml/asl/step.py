@@ -22,26 +22,26 @@ _QUERY_ERROR = "States.QueryEvaluationError"
 
 
 class MachineTimedOut(Exception):  # noqa: N818
-    """The execution's own deadline has passed."""
+    """The execution's deadline has passed."""
 
 
 class BranchCancelled(Exception):  # noqa: N818
-    """A sibling failed: this branch's outcome no longer matters."""
+    """A sibling branch has failed, which cancels this one."""
 
 
 class Step:
-    """A state at work on one input.
+    """One visit to a state.
 
     Attributes:
-        frame: the branch that it runs in.
+        frame: the branch of the execution.
         node: the state, its data flow and its branches.
-        raw: its input, as it came.
-        name: its name.
-        flow: its data flow.
-        entered: the number of its StateEntered event.
-        next: where to go next, None at the end.
-        attempt: 0, then 1 more for each retry.
-        point: what a redriven Parallel or Map state has done already; a retry starts over.
+        raw: the state's raw input.
+        name: the state's name.
+        flow: the state's data flow.
+        entered: number of the StateEntered event.
+        next: name of the next state, None at the end.
+        attempt: number of retries so far.
+        point: progress of a redriven Parallel or Map state; a retry starts over.
     """
 
     def __init__(self, frame: Frame, node: Node, raw: Json, point: Point | None = None) -> None:
@@ -58,17 +58,17 @@ class Step:
 
     @functools.cached_property
     def input(self) -> Json:
-        """What the state sees of its raw input."""
+        """The state's effective input."""
         return self.flow.input(self.scope)
 
     @property
     def done(self) -> Point:
-        """What of the branches inside it was done before a redrive."""
+        """The progress of the inner branches before a redrive."""
         return self.point or Point(self.name, self.raw)
 
     @property
     def arguments(self) -> Json:
-        """What goes into the state's work."""
+        """The arguments of the state's work."""
         return self.flow.arguments(self.scope)
 
     def context(self) -> Mapping[str, Json]:
@@ -92,15 +92,15 @@ class Step:
         return self.frame.record(kind, data)
 
     def take(self, rule: ChoiceRule) -> None:
-        """Go where a Choice rule says."""
+        """Set the next state from a Choice rule."""
         self._rule, self.next = rule, rule.next
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the execution's deadline.
+        """Wait until `seconds` have passed or the execution's deadline is reached.
 
         Raises:
             MachineTimedOut: the deadline comes first.
-            BranchCancelled: a sibling failed meanwhile.
+            BranchCancelled: a sibling failed during the wait.
         """
         frame = self.frame
         left = None if frame.deadline is None else frame.deadline - frame.clock.now()
@@ -116,21 +116,21 @@ class Step:
         return None if value is UNSET else value
 
     def text(self, owner: object, field: str) -> str | None:
-        """The value of a field that holds a text, or leads to one."""
+        """The value of a string field, literal or dynamic."""
         value = self._field(owner, field)
         if value is not None and not isinstance(value, str):
             raise self.flow.wrong(owner, field, value, "string")
         return value
 
     def integer(self, owner: object, field: str, *, expected: str = "integer") -> int | None:
-        """The value of a field that holds an integer, or leads to one; a text of digits will do."""
+        """The value of an integer field, literal or dynamic; a string of digits is accepted."""
         value = self.number(owner, field, expected=expected)
         if value is not None and value != int(value):
             raise self.flow.wrong(owner, field, value, expected)
         return None if value is None else int(value)
 
     def number(self, owner: object, field: str, *, expected: str = "float") -> float | None:
-        """The value of a field that holds a number, or leads to one."""
+        """The value of a number field, literal or dynamic."""
         value = self._field(owner, field)
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             return value
@@ -140,7 +140,7 @@ class Step:
             raise self.flow.wrong(owner, field, value, expected) from error
 
     def wait_seconds(self, wait: Wait) -> float:
-        """How long a Wait state waits, from now."""
+        """The remaining seconds of a Wait state."""
         seconds = self.integer(wait, "seconds", expected="long")
         if seconds is not None:
             if seconds < 0:
@@ -157,7 +157,7 @@ class Step:
         """Run the state to its end and return its output.
 
         Raises:
-            StateFailed: neither Retry nor Catch covered its error.
+            StateFailed: its error matched no Retry rule with attempts left and no Catch rule.
         """
         retries: Retries | None = None
         while True:
@@ -184,7 +184,7 @@ class Step:
         return self.finish(self.node.state._execute(self))
 
     def finish(self, result: Json) -> tuple[Json, Mapping[str, Json]]:
-        """The output and the variables that a result comes to."""
+        """The output and the variables for a result."""
         return self.flow.output(self.scope, result, self._rule), self.flow.assign(self.scope, result, self._rule)
 
     def _recover(self, catcher: Catcher, failure: StateFailed) -> Json:
@@ -202,7 +202,7 @@ class Step:
         return output
 
     def described(self, failure: StateFailed) -> StateFailed:
-        """The failure as AWS words it: an evaluation that failed names the state and the event that entered it."""
+        """The failure with AWS's message: a failed evaluation names the state and its StateEntered event."""
         if not isinstance(failure, EvaluationFailed):
             return failure
         cause = f"An error occurred while executing the state '{self.name}' (entered at the event id #{self.entered}). "

@@ -1,6 +1,6 @@
-"""The task call: parameters in, the function behind the Resource on a thread with a deadline, its answer out.
+"""The task call: runs the function for the Resource on a thread with a deadline.
 
-The events are those of AWS: ``LambdaFunction...`` for a function's own ARN, ``Activity...`` for an activity,
+The events are the same as on AWS: ``LambdaFunction...`` for a function's ARN, ``Activity...`` for an activity,
 ``Task...`` for every service integration.
 """
 
@@ -28,7 +28,7 @@ Details: TypeAlias = Mapping[str, object]
 
 
 class _Events:
-    """The names and details of the events of one kind of task."""
+    """Names and details of the events of one kind of task."""
 
     def __init__(self, arn: str) -> None:
         service, _, action = arn.partition(":states:::")[2].rpartition(":")
@@ -52,10 +52,10 @@ class _Events:
 
 
 def run_task(task: Task, step: Step) -> Json:
-    """One attempt at a Task state; the result is what the function returned, as JSON.
+    """Make one attempt at a Task state and return the function's result as JSON.
 
     Raises:
-        StateFailed: the function raised, took too long, or passed a limit.
+        StateFailed: the function raised, timed out, or exceeded a limit.
         ConfigurationError: no function is registered for the Resource.
     """
     function = resource_function(step.frame.shared.resources, task.resource)
@@ -89,18 +89,18 @@ def _attempt(task: Task, step: Step, function: Resource, wait: TokenWait | None)
 
 
 class _Deadline:
-    """The end of a task's time: its own, or the machine's if that comes first."""
+    """The deadline of a task: its own, or the machine's if that is earlier."""
 
     def __init__(self, frame: Frame, timeout: int | None) -> None:
         self._frame = frame
         self._own = None if timeout is None else frame.clock.now() + timeout
 
     def within(self, work: Callable[[float | None], T]) -> T:
-        """What `work` returns, given the seconds that are left.
+        """Call `work` with the remaining seconds and return its result.
 
         Raises:
-            StateFailed: States.Timeout, the task's time is over.
-            MachineTimedOut: the machine's time is over.
+            StateFailed: the task's deadline has passed (States.Timeout).
+            MachineTimedOut: the machine's deadline has passed.
         """
         ends = [end for end in (self._own, self._frame.deadline) if end is not None]
         try:
@@ -112,7 +112,7 @@ class _Deadline:
 
 
 def _given(task: Task, arguments: Json) -> Json:
-    """What the function gets: a copy of its own, a Lambda's Payload parsed where it is text that is JSON."""
+    """The function's input: a copy of the arguments, with a Lambda's Payload parsed if it is JSON text."""
     given: Json = json.loads(_within_limit(task, text(arguments)))
     if task.resource.startswith(_LAMBDA_INVOKE) and isinstance(given, dict) and "Payload" in given:
         given["Payload"] = _payload(given["Payload"])
@@ -124,7 +124,7 @@ def _call(frame: Frame, function: Resource, given: Json, left: float | None) -> 
         return function(given) if left is None else frame.caller.call(function, given, left)
     except DeadlineExceeded:
         raise
-    except Exception as error:  # whatever a function raises becomes the state's error
+    except Exception as error:  # any exception becomes the state's error
         raise failure_of(error) from error
 
 
@@ -141,7 +141,7 @@ def _awaited(frame: Frame, wait: TokenWait, left: float | None, heartbeat: int |
 
 
 def _payload(payload: Json) -> Json:
-    """A text that is JSON reaches the function parsed."""
+    """The document, parsed if it is JSON text."""
     if not isinstance(payload, str):
         return payload
     try:

@@ -1,4 +1,4 @@
-"""Timestamps as Amazon States Language takes them: RFC 3339 with an upper-case T and an offset."""
+"""Timestamps in the format of Amazon States Language: RFC 3339 with an upper-case T and an offset."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _FORM = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\
 
 @functools.lru_cache(maxsize=1024)
 def parse_timestamp(timestamp: str) -> tuple[int, int]:
-    """Seconds since 1970 UTC and nanoseconds.
+    """Seconds since 1970 UTC, and nanoseconds.
 
     Raises:
-        ValueError: not of the form ``2026-11-23T09:35:10.25Z`` (or with ``+01:00``), or no such day or time.
+        ValueError: the format is not ``2026-11-23T09:35:10.25Z`` (or with ``+01:00``), or the date or time is invalid.
     """
     match = _FORM.fullmatch(timestamp)
     if match is None:
@@ -27,6 +27,6 @@ def parse_timestamp(timestamp: str) -> tuple[int, int]:
 
 
 def format_timestamp(epoch: float) -> str:
-    """Seconds since 1970 as AWS prints them, ``2026-11-23T09:35:10.250Z``, or without a fraction that is zero."""
+    """Seconds since 1970 in AWS's format, ``2026-11-23T09:35:10.250Z``; a zero fraction is omitted."""
     seconds, milliseconds = divmod(int(epoch * 1000), 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + (f".{milliseconds:03d}Z" if milliseconds else "Z")

@@ -1,7 +1,7 @@
-"""Callbacks: tasks whose Resource ends in ``.waitForTaskToken`` wait until somebody sends their token back.
+"""Callbacks: tasks whose Resource ends in ``.waitForTaskToken`` wait until their token is sent back.
 
-The function behind such a Resource finds the token among its parameters (the definition puts ``$$.Task.Token`` there)
-and hands it on; whoever has it calls one of the functions below, from any thread of this process.
+The function for such a Resource gets the token in its parameters (the definition puts ``$$.Task.Token`` there) and
+passes it on. One of the functions below then ends or prolongs the wait, from any thread of this process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Signal(enum.Enum):
 
 
 class WaitCancelledError(Exception):
-    """Nobody needs the output any more."""
+    """The wait was cancelled."""
 
 
 Message: TypeAlias = _Success | _Failure | _Signal
@@ -47,7 +47,7 @@ def send_task_success(token: str, output: Json) -> None:
     """End the task that waits for `token` with this output.
 
     Raises:
-        WorkflowError: no task waits for it, or no longer.
+        WorkflowError: no task is waiting for it.
     """
     _send(token, _Success(plain(output)))
 
@@ -56,16 +56,16 @@ def send_task_failure(token: str, error: str, cause: str = "") -> None:
     """End the task that waits for `token` with this error.
 
     Raises:
-        WorkflowError: no task waits for it, or no longer.
+        WorkflowError: no task is waiting for it.
     """
     _send(token, _Failure(error, cause))
 
 
 def send_task_heartbeat(token: str) -> None:
-    """Tell the task that waits for `token` that work goes on: its HeartbeatSeconds start anew.
+    """Send a heartbeat to the task that waits for `token`: its HeartbeatSeconds start again.
 
     Raises:
-        WorkflowError: no task waits for it, or no longer.
+        WorkflowError: no task is waiting for it.
     """
     _send(token, _Signal.HEARTBEAT)
 
@@ -73,12 +73,12 @@ def send_task_heartbeat(token: str) -> None:
 def _send(token: str, message: Message) -> None:
     waiting = _WAITING.get(token)
     if waiting is None:
-        raise WorkflowError(f"no task waits for the token {token}: it has ended, or timed out")
+        raise WorkflowError(f"no task is waiting for the token {token}: it has ended or timed out")
     waiting.put(message)
 
 
 class TokenWait:
-    """A token, and the wait for it: ``with TokenWait() as wait: ...; wait.result(60, 10)``."""
+    """A token and the wait for it: ``with TokenWait() as wait: ...; wait.result(60, 10)``."""
 
     def __init__(self) -> None:
         self.token = new_id()
@@ -91,18 +91,18 @@ class TokenWait:
         del _WAITING[self.token]
 
     def set(self) -> None:
-        """End the wait: nobody needs the output any more."""
+        """Cancel the wait."""
         self._messages.put(_Signal.CANCELLED)
 
     def result(self, seconds: float | None, heartbeat: float | None) -> Json:
         """The output that was sent.
 
         Args:
-            seconds: to wait at most, None for no limit.
-            heartbeat: seconds between two signs of life at most, None for no limit.
+            seconds: maximum wait, None for no limit.
+            heartbeat: maximum seconds between two heartbeats, None for no limit.
 
         Raises:
-            TimeoutError: nothing came in time.
+            TimeoutError: no output came in time.
             TaskFailed: a failure was sent.
             HeartbeatMissed: no heartbeat came in time.
             WaitCancelledError: `set` was called.

@@ -1,4 +1,4 @@
-"""Finds what is wrong with a definition before it runs: `validate` walks the machine, `checks` looks at each state."""
+"""Static validation of a definition: `validate` walks the machine, `checks` checks each state."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SETTINGS: Final[tuple[tuple[str, str, type], ...]] = (
 
 
 def validate(definition: Definition) -> list[Problem]:
-    """Every problem of a definition, in its order; an empty list for a sound one."""
+    """The problems of a definition, in its order; an empty list if it is valid."""
     try:
         document = document_of(definition)
     except InvalidDefinitionError as error:
@@ -84,11 +84,13 @@ def _machine(path: str, document: Mapping[str, Json], language: str) -> Iterator
     if not isinstance(start, str):
         yield Problem(f"{path}.StartAt", "StartAt must name the first state")
     elif start not in states:
-        yield Problem(f"{path}.StartAt", f"StartAt names no state: {start!r}{nearest(start, states)}")
+        yield Problem(
+            f"{path}.StartAt", f"StartAt names a state that does not exist: {start!r}{nearest(start, states)}"
+        )
     for name, state in states.items():
         if not 1 <= len(name) <= STEP_FUNCTIONS_NAME_CHARACTERS:
             yield Problem(
-                f"{path}.States.{name}", f"a state's name has 1 to {STEP_FUNCTIONS_NAME_CHARACTERS} characters"
+                f"{path}.States.{name}", f"a state's name must have 1 to {STEP_FUNCTIONS_NAME_CHARACTERS} characters"
             )
         yield from _state(f"{path}.States.{name}", state, states, language)
     yield from _unreachable(path, start, states)
@@ -107,7 +109,7 @@ def _ends(state: Json) -> bool:
 
 def _state(path: str, state: Json, states: Mapping[str, Json], language: str) -> Iterator[Problem]:
     if not isinstance(state, Mapping):
-        yield Problem(path, "a state is an object")
+        yield Problem(path, "a state must be an object")
         return
     kind = state.get("Type")
     if not isinstance(kind, str) or kind not in STATES:
@@ -132,7 +134,7 @@ def _state(path: str, state: Json, states: Mapping[str, Json], language: str) ->
 
 def _target(path: str, name: Json, states: Mapping[str, Json]) -> Iterator[Problem]:
     if not isinstance(name, str) or name not in states:
-        yield Problem(path, f"names no state: {name!r}{nearest(str(name), states)}")
+        yield Problem(path, f"names a state that does not exist: {name!r}{nearest(str(name), states)}")
 
 
 def _transitions(path: str, state: Mapping[str, Json], states: Mapping[str, Json], kind: str) -> Iterator[Problem]:
@@ -140,12 +142,12 @@ def _transitions(path: str, state: Mapping[str, Json], states: Mapping[str, Json
         if "Default" in state:
             yield from _target(f"{path}.Default", state["Default"], states)
         if not isinstance(state.get("Choices"), list | tuple) or not state["Choices"]:
-            yield Problem(f"{path}.Choices", "Choices must be a list of at least one rule")
+            yield Problem(f"{path}.Choices", "Choices must be a list with at least one rule")
     elif kind not in _TERMINAL:
         if "Next" in state:
             yield from _target(f"{path}.Next", state["Next"], states)
         if "End" in state and state["End"] is not True:
-            yield Problem(f"{path}.End", "End is true or absent")
+            yield Problem(f"{path}.End", "End must be true or absent")
         if ("Next" in state) == ("End" in state):
             yield Problem(path, 'needs either Next or "End": true')
     for name, part in (("Choices", None), ("Catch", Catcher), ("Retry", Retrier)):
@@ -163,7 +165,7 @@ def _items(value: Json) -> Iterator[Mapping[str, Json]]:
 def _inside(path: str, state: Mapping[str, Json], language: str) -> Iterator[Problem]:
     branches = state.get("Branches", ())
     if "Branches" in state and (not isinstance(branches, list | tuple) or not branches):
-        yield Problem(f"{path}.Branches", "Branches must be a list of at least one machine")
+        yield Problem(f"{path}.Branches", "Branches must be a list with at least one machine")
     for index, branch in enumerate(branches if isinstance(branches, list | tuple) else ()):
         yield from _machine_inside(f"{path}.Branches[{index}]", branch, Branch, language)
     for name in ("ItemProcessor", "Iterator"):
@@ -173,7 +175,7 @@ def _inside(path: str, state: Mapping[str, Json], language: str) -> Iterator[Pro
 
 def _machine_inside(path: str, machine: Json, kind: type, language: str) -> Iterator[Problem]:
     if not isinstance(machine, Mapping):
-        yield Problem(path, "a machine is an object with StartAt and States")
+        yield Problem(path, "a machine must be an object with StartAt and States")
         return
     yield from _unknown(path, machine, kind)
     yield from _machine(path, machine, language)
@@ -201,11 +203,11 @@ def _following(state: Json) -> list[Json]:
 
 
 def _twice(document: Json) -> Iterator[Problem]:
-    """State names are unique in the whole definition."""
+    """State names that occur more than once."""
     seen = set[str]()
     for path, name in _names("$", document):
         if name in seen:
-            yield Problem(path, f"another state is called {name!r} too: names are unique in the whole machine")
+            yield Problem(path, f"another state is also named {name!r}: names must be unique in the whole definition")
         seen.add(name)
 
 

@@ -1,7 +1,6 @@
-"""JSON as it travels between states: its type, its text and its size.
+"""JSON documents passed between states: type, text and size.
 
-Documents are never changed in place: what a state passes on shares its parts with what it received, and a task
-function gets a copy of its own.
+Documents are never modified in place: a state's output shares parts with its input, and a task function gets a copy.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ __all__ = [
 ]
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
-"""A value of JSON."""
+"""A JSON value."""
 
 
 class Unset(enum.Enum):
-    """The type of `UNSET`: a field that is absent, where JSON's null means something else."""
+    """The type of `UNSET`, which marks an absent field where null has another meaning."""
 
     UNSET = "unset"
 
@@ -55,23 +54,23 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=
 
 
 def text(value: Json) -> str:
-    """`value` as compact JSON, the form in which Step Functions counts and shows it."""
+    """`value` as compact JSON, the form that Step Functions measures and shows."""
     return _encode(value)
 
 
 def plain(value: object) -> Json:
-    """A copy of `value` made of nothing but JSON's types.
+    """A copy of `value` that consists of JSON's types only.
 
     Raises:
-        TypeError: something in it has no JSON form.
-        ValueError: NaN or an infinity, which JSON cannot say, or text that is not UTF-8.
+        TypeError: a part of it has no JSON form.
+        ValueError: it contains NaN or an infinity, which JSON does not have, or bytes that are not UTF-8.
     """
     copy: Json = json.loads(_encode(value))
     return copy
 
 
 def size(document: str) -> int:
-    """Bytes of `document` in UTF-8."""
+    """The size of `document` in UTF-8 bytes."""
     return len(document) if document.isascii() else len(document.encode("utf-8", "surrogatepass"))
 
 
@@ -81,7 +80,7 @@ def fits(value: Json) -> bool:
 
 
 def java_text(value: Json) -> str:
-    """`value` as States.Format prints it: maps and lists in the manner of Java's toString."""
+    """`value` as States.Format prints it: maps and lists as by Java's toString."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
@@ -92,23 +91,23 @@ def java_text(value: Json) -> str:
 
 
 HASHES: Final = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
-"""The algorithms of States.Hash and $hash, by AWS's name and by Python's."""
+"""The algorithms of States.Hash and $hash: AWS's name and Python's."""
 
 
 def hash_of(data: Json, algorithm: str) -> str:
-    """The hexadecimal digest of a text, or of a document's JSON.
+    """The hexadecimal digest of a string, or of a document's JSON.
 
     Raises:
         KeyError: `algorithm` is not in `HASHES`.
     """
-    import hashlib  # on use: that is import time
+    import hashlib  # on use: saves import time
 
     content = data if isinstance(data, str) else text(data)
     return hashlib.new(HASHES[algorithm], content.encode(), usedforsecurity=False).hexdigest()
 
 
 def new_id() -> str:
-    """A random UUID, as AWS names executions, requests and task tokens."""
-    import uuid  # costs 3 ms, which importing this package need not
+    """A random UUID, as in AWS's names of executions, requests and task tokens."""
+    import uuid  # on use: saves 3 ms of import time
 
     return str(uuid.uuid4())

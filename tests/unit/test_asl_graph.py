@@ -371,7 +371,7 @@ def test_what_ran_in_executions_of_its_own_is_not_called_unreached() -> None:
     image = asl.svg(definition, execution)
     assert "not reached" not in texts(image)
     assert any(text.startswith("Distributed Map \u00b7 2 items") for text in texts(image))
-    assert any("executions of its own" in title for title in titles(image))
+    assert any("child executions" in title for title in titles(image))
 
 
 def test_a_notebook_shows_status_duration_error_and_graph() -> None:

@@ -366,7 +366,7 @@ def test_a_token_that_never_comes_times_out(fields: dict[str, int], names: list[
     execution = run({"T": {**task, **fields, **caught}, "Late": late}, resources={ARN: forgets})
     assert (execution.error, execution.cause) == ("States.Timeout", "late")
     assert [event.type for event in execution.history if event.type.endswith("TimedOut")] == ["TaskTimedOut"]
-    with pytest.raises(WorkflowError, match="no task waits"):
+    with pytest.raises(WorkflowError, match="no task is waiting"):
         asl.send_task_success(tokens[0], 1)
 
 

@@ -26,7 +26,7 @@ def found(definition: object) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("definition", "path", "words"),
     [
-        (machine({"Type": "Pass", "Next": "B"}), "$.States.A.Next", "names no state: 'B'"),
+        (machine({"Type": "Pass", "Next": "B"}), "$.States.A.Next", "names a state that does not exist: 'B'"),
         (machine({"Type": "Pass"}), "$.States.A", "either Next or"),
         (machine({"Type": "Pass", "Next": "A"}), "$.States", "no state ends the machine"),
         (machine({"Type": "Pass", "End": True}, B={"Type": "Succeed"}), "$.States.B", "unreachable"),
@@ -50,26 +50,26 @@ def found(definition: object) -> list[tuple[str, str]]:
             "$.States.A.Parameters.a.$",
             "States.Nope",
         ),
-        (machine({"Type": "Pass", "Output": 1, "End": True}), "$.States.A.Output", "belongs to JSONata"),
+        (machine({"Type": "Pass", "Output": 1, "End": True}), "$.States.A.Output", "is a field of JSONata"),
         (
             machine({"Type": "Pass", "QueryLanguage": "JSONata", "Result": 1, "Parameters": {}, "End": True}),
             "$.States.A.Parameters",
-            "belongs to JSONPath",
+            "is a field of JSONPath",
         ),
         (
             machine({"Type": "Pass", "QueryLanguage": "JSONata", "Output": "{% 1 + %}", "End": True}),
             "$.States.A.Output",
-            "is not JSONata",
+            "is not valid JSONata",
         ),
         (
             machine({"Type": "Pass", "QueryLanguage": "JSONata", "Output": "{% 1", "End": True}),
             "$.States.A.Output",
-            "stands between",
+            "must begin with",
         ),
         (
             machine({"Type": "Pass", "Assign": {"states": 1}, "End": True}),
             "$.States.A.Assign.states",
-            "not called states",
+            "cannot be named states",
         ),
         (machine({**TASK, "Resource": "lambda"}), "$.States.A.Resource", "is not an ARN"),
         (machine({"Type": "Task", "End": True}), "$.States.A", "Resource is missing"),
@@ -85,14 +85,18 @@ def found(definition: object) -> list[tuple[str, str]]:
         (
             machine({**TASK, "Retry": [{"ErrorEquals": ["States.ALL"]}, {"ErrorEquals": ["A"]}]}),
             "$.States.A.Retry[0].ErrorEquals",
-            "alone and in the last",
+            "alone in its rule",
         ),
         (
             machine({**TASK, "Retry": [{"ErrorEquals": ["A"], "JitterStrategy": "FUL"}]}),
             "$.States.A.Retry[0].JitterStrategy",
             "did you mean 'FULL'?",
         ),
-        (machine({**TASK, "Catch": [{"ErrorEquals": ["A"]}]}), "$.States.A.Catch[0].Next", "names no state"),
+        (
+            machine({**TASK, "Catch": [{"ErrorEquals": ["A"]}]}),
+            "$.States.A.Catch[0].Next",
+            "names a state that does not exist",
+        ),
         (machine({"Type": "Wait", "End": True}), "$.States.A", "exactly one of Seconds"),
         (
             machine({"Type": "Wait", "Seconds": 1, "Timestamp": "2026-11-23T09:00:00Z", "End": True}),
@@ -109,7 +113,7 @@ def found(definition: object) -> list[tuple[str, str]]:
         (
             machine({"Type": "Choice", "Choices": [{"Variable": "$.a", "NumericEquals": "1", "Next": "A"}]}),
             "$.States.A.Choices[0].NumericEquals",
-            "takes a number",
+            "must be a number",
         ),
         (
             machine(
@@ -128,7 +132,7 @@ def found(definition: object) -> list[tuple[str, str]]:
                 }
             ),
             "$.States.A.Branches[0].States.X.Next",
-            "names no state",
+            "names a state that does not exist",
         ),
         (
             machine(
@@ -138,7 +142,7 @@ def found(definition: object) -> list[tuple[str, str]]:
             "unique",
         ),
         (machine({"Type": "Fail", "Cause": "a", "CausePath": "$.a"}), "$.States.A", "has both"),
-        (machine({"Type": "Fail", "CausePath": "States.MathAdd(1, 2)"}), "$.States.A.CausePath", "needs a text"),
+        (machine({"Type": "Fail", "CausePath": "States.MathAdd(1, 2)"}), "$.States.A.CausePath", "must be a string: use"),
         ({"StartAt": "A", "States": {}}, "$.States", "at least one state"),
         ("{", "$", "not JSON"),
         ("[]", "$", "not a JSON object"),

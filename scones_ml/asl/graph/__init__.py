@@ -2,10 +2,10 @@
 
 Each module is one stage::
 
-    outcomes, wording                         what became of each state, read from a history, and the words for it
-    transitions                               the ways out of a state, with the words that label them
-    layers, crossings, alignment, layered     a layered (Sugiyama) layout of boxes and links; knows nothing of states
-    measure                                   the width of text, and text made to fit
+    outcomes, wording                         the outcome of each state, read from a history, and its wording
+    transitions                               the transitions of a state, with their labels
+    layers, crossings, alignment, layered     a layered (Sugiyama) layout of boxes and links, independent of states
+    measure                                   the width of text, and shortened text
     shapes, cards, drawing                    a machine as cards, routes and labels, with the machines inside it
-    palette, icons, svg, mermaid, notebook    what is written
+    palette, icons, svg, mermaid, notebook    the output formats
 """

@@ -1,7 +1,7 @@
-"""Horizontal places for a layered graph: long links straight, boxes over the middle of what they lead to.
+"""Horizontal positions for a layered graph: long links straight, boxes centred over their successors.
 
 U. Brandes and B. Köpf, "Fast and Simple Horizontal Coordinate Assignment", Graph Drawing 2001: four alignments, each
-pushed against one side and one end, of which every node takes the mean of the two middle places.
+aligned to one side and one end; each node's position is the mean of the two middle ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Edges: TypeAlias = set[tuple[int, int]]
 
 
 def centres(graph: Layered, gap: float) -> list[float]:
-    """The horizontal centre of each node, `gap` pixels at least between two of a layer; the leftmost edge is at 0."""
+    """The horizontal centre of each node, with at least `gap` pixels between two of a layer; the left edge is at 0."""
     conflicts = _conflicts(graph)
     found: list[list[float]] = []
     for above, layers in ((True, graph.layers), (False, graph.layers[::-1])):
@@ -38,7 +38,7 @@ def centres(graph: Layered, gap: float) -> list[float]:
 
 
 def _preferred(graph: Layered, *, above: bool) -> _Layers:
-    """Neighbours to line up with, so that long links and main ones are straight: others give way to them."""
+    """Neighbours to align each node with; long links and main links take precedence."""
     leaving, arriving = {top for top, _ in graph.main}, {bottom for _, bottom in graph.main}
     points = {node for node in range(graph.real, len(graph.sizes)) if not graph.sizes[node].width}
     neighbours, beyond = (graph.upper, graph.lower) if above else (graph.lower, graph.upper)
@@ -57,7 +57,7 @@ def _preferred(graph: Layered, *, above: bool) -> _Layers:
 
 
 def _conflicts(graph: Layered) -> _Edges:
-    """Edges that cross the inside of a long link, which has to stay straight."""
+    """Edges that cross the inner part of a long link, which has to stay straight."""
     marked: _Edges = set()
     for above, below in zip(graph.layers[1:], graph.layers[2:], strict=False):
         place = {node: index for index, node in enumerate(above)}
@@ -76,7 +76,7 @@ def _conflicts(graph: Layered) -> _Edges:
 
 
 def _align(layers: _Layers, neighbours: _Layers, conflicts: _Edges) -> list[int]:
-    """Blocks of nodes, one below the other: of each node, the first node of its block."""
+    """Blocks of vertically aligned nodes: the first node of each node's block."""
     count = len(neighbours)
     place = [0] * count
     for layer in layers:
@@ -99,7 +99,7 @@ def _align(layers: _Layers, neighbours: _Layers, conflicts: _Edges) -> list[int]
 
 
 def _compact(graph: Layered, layers: _Layers, roots: Sequence[int], gap: float) -> list[float]:
-    """The place of each node, its block as far to the left as the others allow, and then back to the right."""
+    """The position of each node: its block as far to the left as the others allow, then back to the right."""
     after: dict[int, dict[int, float]] = {root: {} for root in roots}
     waiting = dict.fromkeys(after, 0)
     for layer in layers:
@@ -127,7 +127,7 @@ def _compact(graph: Layered, layers: _Layers, roots: Sequence[int], gap: float) 
 
 
 def _straighten(graph: Layered, places: list[float], gap: float) -> None:
-    """Move labels and boxes that are only a little aside to right below what leads to them, where there is room."""
+    """Centre labels and boxes that are slightly offset below their predecessors, where there is room."""
     for layer in graph.layers:
         for index, node in enumerate(layer):
             if len(graph.upper[node]) != 1 or (node >= graph.real and not graph.sizes[node].width):

@@ -1,4 +1,4 @@
-"""The card of a state: as wide as its text and the machines inside it need."""
+"""The card of a state, sized to fit its text and the machines inside it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from scones_ml.printable import printable
 __all__ = ["FRAME", "HEADER", "NAME_SIZE", "NOTE_SIZE", "STACK", "card"]
 
 HEADER: Final = 46.0
-"""Height of a card, or of what a card has above the machines inside it."""
+"""Height of a card, or of the part above the machines inside it."""
 NAME_SIZE: Final = 13.0
 NOTE_SIZE: Final = 11.0
 FRAME: Final = 8.0
-"""Between a card's edge and the frame around the machines inside it."""
+"""Space between a card's edge and the frame around the machines inside it."""
 STACK: Final = 8.0
-"""How far the sheets behind a Map stand out below and to the right."""
+"""Offset of the sheets behind a Map card, below and to the right."""
 
 _LONGEST: Final = 250.0
 _LONGEST_ERROR: Final = 150.0  # leaves room for what else the note says
@@ -34,7 +34,7 @@ _BETWEEN: Final = 22.0
 
 
 def card(name: str, state: State, outcome: Outcome | None, inside: Sequence[Drawing], *, unknown: bool) -> Card:
-    """The card of a state, at (0, 0) until it has its place."""
+    """The card of a state, at (0, 0) until the layout positions it."""
     title = shorten(printable(name), _LONGEST, NAME_SIZE, bold=True)
     note = shorten(printable(_note(state, outcome)), _LONGEST, NOTE_SIZE)
     text = max(text_width(title, NAME_SIZE, bold=True), text_width(note, NOTE_SIZE))

@@ -31,7 +31,7 @@ def reorder(graph: Layered) -> None:
 
 
 def crossings(graph: Layered) -> int:
-    """How many pairs of edges cross."""
+    """The number of pairs of edges that cross."""
     return sum(_between(above, below, graph.lower) for above, below in pairwise(graph.layers))
 
 

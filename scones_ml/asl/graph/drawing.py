@@ -1,4 +1,4 @@
-"""A machine drawn: its cards and markers laid out, its transitions as routes with labels."""
+"""The drawing of a machine: cards and markers, and transitions as routes with labels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def draw(branch: Branch, found: Progress | None = None, *, inner: bool = False, 
 
     Args:
         branch: the machine.
-        found: what became of its states.
+        found: the outcomes of its states.
         inner: whether it is inside a state, where start and end are only marked if they would not be plain.
         unknown: whether the history does not show what happened in it.
     """
@@ -78,7 +78,7 @@ def draw(branch: Branch, found: Progress | None = None, *, inner: bool = False, 
 
 
 def _links(branch: Branch, ways: Sequence[_Way], words: Sequence[MarkerWord]) -> tuple[list[Link], int]:
-    """The links between the boxes, which are states and then markers, and the topmost box."""
+    """The links between the boxes (first states, then markers), and the topmost box."""
     states = {name: index for index, name in enumerate(branch.states)}
     markers = {word: len(states) + index for index, word in enumerate(words)}
     links = [
@@ -102,7 +102,7 @@ def _card(name: str, state: State, found: Progress | None, *, unknown: bool) -> 
 
 
 def _ways(branch: Branch) -> Iterator[_Way]:
-    """The transitions of a machine, those between the same two states as one; labels are made to fit."""
+    """The transitions of a machine, with those between the same two states merged and labels shortened."""
     ways: dict[tuple[str | None, str | None, EdgeKind], _Way] = {}
     if branch.start_at in branch.states:
         ways[None, branch.start_at, "plain"] = _Way(None, branch.start_at, "plain")
@@ -128,7 +128,7 @@ def _lines(words: Sequence[str], most: int) -> Sequence[str]:
 
 
 def _marked(branch: Branch, ways: Sequence[_Way], *, inner: bool) -> Sequence[MarkerWord]:
-    """Which of start and end have a marker."""
+    """Whether the start and the end have a marker."""
     again = any(way.target == branch.start_at and way.source is not None for way in ways)
     ending = {way.source for way in ways if way.target is None}
     going_on = {way.source for way in ways if way.target is not None}

@@ -38,14 +38,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything is, in pixels from the top left.
+    """The positions of boxes, links and labels, in pixels from the top left.
 
     Attributes:
-        width: of the whole.
-        height: of the whole.
-        centres: of the boxes.
-        routes: of each link, its stops from source to target.
-        labels: of each link, the centre of its label.
+        width: total width.
+        height: total height.
+        centres: the centre of each box.
+        routes: the stops of each link, from source to target.
+        labels: the centre of each link's label.
     """
 
     width: float

@@ -27,7 +27,7 @@ class Link:
         target: where it arrives.
         bundle: links with the same target and bundle are drawn as one where they are long.
         label: the size of its label.
-        main: whether it shall rather be straight than those that are not.
+        main: whether it takes precedence in being drawn straight.
     """
 
     source: int

@@ -1,4 +1,4 @@
-"""The width of text without a font at hand, and text made to fit a width."""
+"""The width of text, estimated without a font, and text shortened to a width."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BOLD: Final = 1.09
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """The most pixels that `text` takes in a common sans serif face of `size` pixels."""
+    """The maximum width of `text` in pixels, in a common sans serif face of `size` pixels."""
     return sum(map(_ems, text)) * size * (_BOLD if bold else 1)
 
 
@@ -46,7 +46,7 @@ def _ems(character: str) -> float:
 
 
 def shorten(text: str, most: float, size: float, *, bold: bool = False) -> str:
-    """`text`, with its middle replaced by an ellipsis where it is wider than `most` pixels."""
+    """`text`, with an ellipsis in place of its middle if it is wider than `most` pixels."""
     if text_width(text, size, bold=bold) <= most:
         return text
     room = most - text_width(_ELLIPSIS, size, bold=bold)
@@ -62,7 +62,7 @@ def shorten(text: str, most: float, size: float, *, bold: bool = False) -> str:
 
 
 def wrap(text: str, most: float, size: float, lines: int) -> Sequence[str]:
-    """`text` on at most `lines` lines of `most` pixels; the last line ends in an ellipsis where text is left."""
+    """`text` on at most `lines` lines of `most` pixels; the last line ends in an ellipsis if the text is cut."""
     words = text.split()
     wrapped: list[str] = []
     while words:

@@ -1,4 +1,4 @@
-"""A machine as a Mermaid flow chart; with an execution, the states are coloured by what became of them."""
+"""A machine as a Mermaid flow chart; with an execution, states are coloured by outcome."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ENTITIES: Final = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "
 
 
 def mermaid(definition: Definition, execution: Execution | Mapping[str, Json] | None = None) -> str:
-    """The machine as Mermaid text, which GitHub, GitLab and most editors draw.
+    """The machine as Mermaid text, which GitHub, GitLab and most editors render.
 
     Args:
         definition: the machine.
@@ -37,7 +37,7 @@ def mermaid(definition: Definition, execution: Execution | Mapping[str, Json] | 
             error that a Catch rule took), failed, running or aborted, each with its duration and a Map with its items.
 
     Raises:
-        InvalidDefinitionError: the definition is not one.
+        InvalidDefinitionError: the definition is invalid.
         WorkflowError: the JSON is not a history.
     """
     machine = definition if isinstance(definition, StateMachine) else StateMachine.from_json(definition)

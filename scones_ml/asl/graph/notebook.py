@@ -1,4 +1,4 @@
-"""What a notebook shows of machines and executions: the graph, with status, duration and error above it."""
+"""HTML of machines and executions for notebooks: the graph, with status, duration and error above it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHER_BADGE: Final = "#b3261e"
 
 
 def machine_html(machine: StateMachine, found: Progress | None = None) -> str:
-    """The graph of a machine, or where it would be too large, how to write it to a file."""
+    """The graph of a machine; if it is too large, a note on how to write it to a file."""
     image = render(machine, found)
     if len(image.encode()) <= _MOST_BYTES:
         return image
@@ -33,7 +33,7 @@ def machine_html(machine: StateMachine, found: Progress | None = None) -> str:
 
 
 def execution_html(execution: Execution) -> str:
-    """Status, duration and error of an execution, and its machine coloured by it."""
+    """Status, duration and error of an execution, and the coloured graph of its machine."""
     found = progress(execution)
     took = f" in {_text(duration(found.seconds))}" if found.seconds is not None else ""
     colour = _BADGES.get(execution.status, _OTHER_BADGE)

@@ -1,4 +1,4 @@
-"""What became of each state, read from the history of an execution: ours, or the one that AWS recorded."""
+"""The outcome of each state, read from the history of an execution, ours or AWS's."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ENDS: Final = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "E
 
 @dataclass(frozen=True, slots=True)
 class Iterations:
-    """How the items of an inline Map went.
+    """The outcomes of the items of an inline Map.
 
     Attributes:
-        total: how many there are.
-        succeeded: of them.
-        failed: of them.
+        total: number of items.
+        succeeded: number of items that succeeded.
+        failed: number of items that failed.
     """
 
     total: int
@@ -35,14 +35,14 @@ class Iterations:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one state.
+    """The outcome of one state.
 
     Attributes:
         status: `caught` is an error that one of its Catch rules took; of several visits, the most serious one's.
-        visits: how often it was entered, in Map iterations among others.
-        seconds: how long its only visit took; None where it was visited more than once or has not ended.
+        visits: how often it was entered, Map iterations included.
+        seconds: duration of its only visit; None if it was visited more than once or has not ended.
         error: the name of the error that it failed with.
-        iterations: of a Map state.
+        iterations: outcomes of a Map state's items.
     """
 
     status: StateStatus
@@ -54,14 +54,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a history says.
+    """The content of a history.
 
     Attributes:
         status: of the execution, as AWS names it; RUNNING while it has not ended.
         seconds: from the first event to the last.
-        error: what the execution failed with.
-        cause: the explanation.
-        states: by name; a state that was not reached is not among them.
+        error: the error that the execution failed with.
+        cause: the error's explanation.
+        states: outcomes by name; states that were not reached are absent.
         taken: the transitions that were taken: source (None for the start), target (None for the end), whether an
             error led there.
     """
@@ -95,10 +95,10 @@ _Stack: TypeAlias = tuple[tuple[_Visit, int], ...]
 
 
 def progress(recorded: Execution | Mapping[str, Json]) -> Progress:
-    """What became of each state of an execution: one that `run` returned, or the JSON of GetExecutionHistory.
+    """The outcome of each state of an execution: a result of `run`, or the JSON of GetExecutionHistory.
 
     Raises:
-        WorkflowError: it is no history.
+        WorkflowError: the JSON is not a history.
     """
     history = recorded.history if isinstance(recorded, Execution) else read_history(recorded)
     reader = _Reader()
@@ -120,7 +120,7 @@ def progress(recorded: Execution | Mapping[str, Json]) -> Progress:
 
 
 class _Reader:
-    """Follows the events by their `previous_id`, since branches and iterations are interleaved."""
+    """A reader that follows events by their `previous_id`, since branches and iterations are interleaved."""
 
     def __init__(self) -> None:
         self.visits: list[_Visit] = []

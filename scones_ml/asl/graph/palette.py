@@ -1,7 +1,7 @@
 """The colours of a drawing, for light and for dark surroundings.
 
-Every colour is written as an attribute for light surroundings, so that a drawing is right where style sheets are
-stripped; the style sheet only holds what is different in dark ones.
+Colours for light surroundings are attributes, so that a drawing is correct where style sheets are stripped; the style
+sheet contains the colours for dark surroundings only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["DARK_STYLE", "ROOT", "paint"]
 ROOT: Final = "scones-graph"
 """The class of the whole drawing; rules of the style sheet begin with it, since a notebook has several drawings."""
 
-# Of each role: fill and stroke in light surroundings, then in dark ones.
+# For each role: fill and stroke in light surroundings, then in dark ones.
 _ROLES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "page": ("#ffffff", "none", "#15181d", "none"),
     "card": ("#ffffff", "#8d97a5", "#22262d", "#6b7583"),

@@ -1,4 +1,4 @@
-"""What a drawing consists of: cards for states, markers, routes and labels, all in pixels."""
+"""The elements of a drawing: cards for states, markers, routes and labels, all in pixels."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Card:
     """A state.
 
     Attributes:
-        name: its whole name.
-        state: of the definition.
+        name: its full name.
+        state: its definition.
         x: left edge, in pixels from that of its machine's drawing.
         y: top edge.
         width: of the card.
         height: of the card.
-        title: its name, made to fit.
-        note: the line below the title, made to fit.
-        outcome: what became of it; None where it was not reached, or there is no execution.
-        unknown: it belongs to an execution of its own that the history does not show.
+        title: its name, shortened to fit.
+        note: the line below the title, shortened to fit.
+        outcome: its outcome; None if it was not reached, or there is no execution.
+        unknown: whether it belongs to a child execution, which the history does not show.
         inside: the machines that it runs.
     """
 
@@ -49,7 +49,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A machine inside a card, and where in the card it begins."""
+    """A machine inside a card, and its position in the card."""
 
     x: float
     y: float
@@ -58,7 +58,7 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Where a machine starts or ends: a pill with a word for the whole machine, a dot for one inside."""
+    """The start or the end of a machine: a pill with a word for the whole machine, a dot for an inner one."""
 
     word: MarkerWord
     x: float
@@ -70,7 +70,7 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The words on a route, centred; `whole` has them uncut."""
+    """The label of a route, centred; `whole` is the uncut text."""
 
     x: float
     y: float
@@ -83,13 +83,13 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A line from state to state, or its part up to where it joins another one.
+    """A line from state to state, or the part of it up to where it joins another line.
 
     Attributes:
         stops: its vertical pieces; empty for a state that leads to itself.
-        kind: `catch` for an error's way.
-        taken: whether the execution went there; None without an execution.
-        arrow: whether its end is at a state.
+        kind: kind of the transition, `catch` for an error's.
+        taken: whether the execution took it; None without an execution.
+        arrow: whether it ends at a state.
         loop: right edge and vertical centre of a state that leads to itself.
         upwards: whether it leads back.
     """
@@ -104,7 +104,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A machine, drawn; the coordinates are pixels from its top left."""
+    """The drawing of a machine; coordinates are in pixels from its top left."""
 
     width: float
     height: float

@@ -1,4 +1,4 @@
-"""A machine as SVG text: no scripts, nothing fetched, the same text each time."""
+"""A machine as SVG text, reproducible and without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def svg(definition: Definition, execution: Execution | Mapping[str, Json] | None
 
     Args:
         definition: the machine.
-        execution: what `run` returned, or the JSON of GetExecutionHistory; the states are coloured by what became of
-            them, and the ways that were taken stand out.
+        execution: the result of `run`, or the JSON of GetExecutionHistory; states are coloured by outcome, and the
+            transitions that were taken are highlighted.
 
     Raises:
-        InvalidDefinitionError: the definition is not one.
+        InvalidDefinitionError: the definition is invalid.
         WorkflowError: the JSON is not a history.
     """
     machine = definition if isinstance(definition, StateMachine) else StateMachine.from_json(definition)
@@ -49,7 +49,7 @@ def svg(definition: Definition, execution: Execution | Mapping[str, Json] | None
 
 
 def render(machine: StateMachine, found: Progress | None = None) -> str:
-    """The machine as an SVG image, coloured by what was found of an execution; without events it stays uncoloured."""
+    """The machine as an SVG image, coloured by the outcomes of an execution; uncoloured without events."""
     reached = found if found is not None and found.states else None
     drawing = draw(machine, reached)
     legend = _used(drawing) if reached is not None else []
@@ -74,12 +74,12 @@ def render(machine: StateMachine, found: Progress | None = None) -> str:
 
 
 def _n(number: float) -> str:
-    """A number with one decimal at most, since nobody sees the second."""
+    """A number with at most one decimal, since a second one is invisible."""
     return f"{round(number, 1):g}" if abs(number) < 1e5 else str(round(number))
 
 
 def _text(text: str) -> str:
-    """Text made safe; what XML cannot hold is escaped as for a terminal, line breaks stay."""
+    """Escaped text; characters that XML does not allow are escaped as for a terminal, line breaks are kept."""
     return escape("\n".join(printable(line) for line in text.split("\n")), {'"': "&quot;"})
 
 
@@ -245,7 +245,7 @@ def _tooltip(card: Card, *, coloured: bool) -> str:
         if card.outcome.error:
             lines.append(card.outcome.error)
     elif card.unknown:
-        lines.append("runs in executions of its own: their histories show it")
+        lines.append("runs in child executions: see their histories")
     elif coloured:
         lines.append("not reached")
     if card.state.comment:

@@ -1,4 +1,4 @@
-"""The ways out of a state, and the few words that say when each is taken."""
+"""The transitions of a state, with short labels that say when each is taken."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SIGNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A way out of a state.
+    """A transition of a state.
 
     Attributes:
         target: the next state's name, None for the end of the machine.
-        kind: what leads there: Next, a Choice rule or its Default, a Catch rule, or End.
-        label: when it is taken, empty where it always is.
+        kind: its origin: Next, a Choice rule or its Default, a Catch rule, or End.
+        label: the condition under which it is taken, empty if there is none.
     """
 
     target: str | None
@@ -41,7 +41,7 @@ class Transition:
 
 
 def transitions(state: State) -> Sequence[Transition]:
-    """Every way out of `state`, in the order of the definition; Catch rules last."""
+    """The transitions of `state`, in the order of the definition; Catch rules last."""
     found: list[Transition] = []
     following = getattr(state, "next", None)
     if following is not None:
@@ -64,7 +64,7 @@ def transitions(state: State) -> Sequence[Transition]:
 
 
 def inner_machines(state: State) -> Sequence[Branch]:
-    """The branches of a Parallel state, or the machine that a Map runs for each item."""
+    """The branches of a Parallel state, or the item processor of a Map state."""
     if isinstance(state, Parallel):
         return state.branches
     if isinstance(state, Map):
@@ -74,7 +74,7 @@ def inner_machines(state: State) -> Sequence[Branch]:
 
 
 def is_distributed(state: State) -> bool:
-    """Whether a Map runs each item in an execution of its own, whose events are not in the parent's history."""
+    """Whether a Map runs each item in a child execution, whose events are not in the parent's history."""
     processor = state.item_processor if isinstance(state, Map) else None
     config = processor.processor_config if processor else None
     return config is not None and config.mode == "DISTRIBUTED"

@@ -15,7 +15,7 @@ STATUS_WORDS: Final[dict[StateStatus, str]] = {
     "running": "running",
     "aborted": "aborted",
 }
-"""Each status as a reader sees it, in the order of a legend."""
+"""The displayed name of each status, in the order of the legend."""
 
 
 def duration(seconds: float) -> str:
@@ -33,7 +33,7 @@ def duration(seconds: float) -> str:
 
 
 def item_counts(iterations: Iterations) -> str:
-    """How the items of a Map went: ``3 items``, ``12 items, 1 failed``, ``4 of 12 items``."""
+    """The outcomes of a Map's items: ``3 items``, ``12 items, 1 failed``, ``4 of 12 items``."""
     total, ended = iterations.total, iterations.succeeded + iterations.failed
     items = f"{total:,} {'item' if total == 1 else 'items'}"
     if 0 < ended < total:
@@ -42,7 +42,7 @@ def item_counts(iterations: Iterations) -> str:
 
 
 def facts(outcome: Outcome) -> list[str]:
-    """What is known of a state beside its status: items, visits, duration."""
+    """Items, visits and duration of a state, as short texts."""
     found = [item_counts(outcome.iterations)] if outcome.iterations and outcome.iterations.total else []
     if outcome.visits > 1:
         found.append(f"{outcome.visits:,} visits")
