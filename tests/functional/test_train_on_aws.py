@@ -478,7 +478,7 @@ def test_what_aws_refuses(
         ((), {"AWS_DEFAULT_REGION": None}, "no AWS region is set"),
         ((), {"SCONES_BUCKET": "scones-nobody-has"}, "scones-nobody-has"),
         (("--instance-type", "ml.g4dn.huge"), {}, "InstanceType is 'ml.g4dn.huge', not one of"),
-        (("--instance-type", "g4dn.xlarge"), {}, "instance type 'g4dn.xlarge': SageMaker types begin with ml., as in ml.m5.large"),
+        (("--instance-type", "g4dn.xlarge"), {}, "instance type 'g4dn.xlarge': SageMaker types begin with ml."),
         (
             ("--attach", "scones-gone"),
             {},

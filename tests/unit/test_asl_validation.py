@@ -142,7 +142,7 @@ def found(definition: object) -> list[tuple[str, str]]:
             "unique",
         ),
         (machine({"Type": "Fail", "Cause": "a", "CausePath": "$.a"}), "$.States.A", "has both"),
-        (machine({"Type": "Fail", "CausePath": "States.MathAdd(1, 2)"}), "$.States.A.CausePath", "must be a string: use"),
+        (machine({"Type": "Fail", "CausePath": "States.MathAdd(1, 2)"}), "$.States.A.CausePath", "must be a string"),
         ({"StartAt": "A", "States": {}}, "$.States", "at least one state"),
         ("{", "$", "not JSON"),
         ("[]", "$", "not a JSON object"),
