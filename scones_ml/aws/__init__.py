@@ -1,4 +1,4 @@
-"""The AWS backend; with ``handlers/`` the only importer of boto3 and Powertools.
+"""AWS backend; only it and ``handlers/`` import boto3 and Powertools.
 
 Internal: may change without notice.
 """

@@ -1,4 +1,4 @@
-"""What only an account can tell: who we are, what we may do, what is granted, and which endpoints nobody asks."""
+"""Checks of an AWS account: identity, permissions, quotas and idle endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scones_ml.sagemaker.training_job import Compute
 
 __all__ = ["account_checks", "idle_endpoints"]
 
-_DAY: Final = timedelta(days=1)  # an instance idle for so long is worth a warning; one period of GetMetricStatistics
+_DAY: Final = timedelta(days=1)  # idle time that is worth a warning; one period of GetMetricStatistics
 
 _READING: Final[Mapping[str, tuple[str, ...]]] = {
     "stage": ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
@@ -44,16 +44,16 @@ _READING: Final[Mapping[str, tuple[str, ...]]] = {
         *("cloudformation:DescribeStacks", "cloudformation:DescribeStackResources"),
     ),
 }
-"""What verbs need beside the permissions that their plans name."""
+"""Permissions that commands need in addition to those in their plans."""
 
 
 def account_checks(environment: AwsEnvironment, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
-    """Credentials, region, role, permissions, quotas, versions, idle endpoints; what cannot be asked is an error.
+    """Check credentials, region, role, permissions, quotas, versions and idle endpoints; a failed check is an error.
 
     Args:
         environment: region, buckets, role and state machine.
         aws: makes the calls.
-        plans: whose permissions are to be had.
+        plans: plans whose permissions are checked.
     """
     yield Check("boto3", "ok", version("boto3"))
     try:
@@ -71,11 +71,11 @@ def account_checks(environment: AwsEnvironment, aws: Resources, plans: Iterable[
 
 
 def _asked(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """Findings, or that AWS would not tell, which by itself breaks nothing."""
+    """Findings, or a warning when AWS does not answer, which by itself breaks nothing."""
     try:
         yield from look()
     except SconesError as exc:
-        yield Check(name, "warning", f"cannot be looked at: {exc}", "have the named action allowed, or go without")
+        yield Check(name, "warning", f"cannot be checked: {exc}", "allow the named action, or ignore this")
 
 
 def _bucket_and_role(environment: AwsEnvironment) -> Iterator[Check]:
@@ -86,10 +86,10 @@ def _bucket_and_role(environment: AwsEnvironment) -> Iterator[Check]:
 
 
 def _permissions(caller: str, environment: AwsEnvironment, aws: Resources, plans: Iterable[Plan]) -> Iterator[Check]:
-    """Every permission of every plan, simulated on the very resources that it names."""
+    """Simulate every permission of every plan on the resources that it names."""
     principal = _principal(caller, aws)
     if principal.endswith(":root"):
-        yield Check("permissions", "warning", "root may do everything", "use a role that may do less")
+        yield Check("permissions", "warning", "root may do everything", "use a role with fewer permissions")
         return
     for verb, wanted in _wanted(environment, caller, plans).items():
         denied: list[str] = []
@@ -104,7 +104,7 @@ def _permissions(caller: str, environment: AwsEnvironment, aws: Resources, plans
                 f"permissions to {verb}",
                 "error",
                 f"{len(denied)} of {count} are missing: {', '.join(sorted(denied))}",
-                f"have them allowed for {principal}",
+                f"allow them for {principal}",
             )
         else:
             yield Check(f"permissions to {verb}", "ok", f"all {count}")
@@ -119,7 +119,7 @@ def _principal(caller: str, aws: Resources) -> str:
 
 
 def _wanted(environment: AwsEnvironment, caller: str, plans: Iterable[Plan]) -> dict[str, dict[str, set[str]]]:
-    """By verb and resource's ARN the actions that are needed."""
+    """Required actions, by command and resource ARN."""
     partition, account = caller.split(":")[1], caller.split(":")[4]
 
     def arn_of(action: str, change: Change | None = None) -> str:
@@ -142,7 +142,7 @@ def _wanted(environment: AwsEnvironment, caller: str, plans: Iterable[Plan]) -> 
         for action in actions:
             try:
                 wanted.setdefault(verb, {}).setdefault(arn_of(action), set()).add(action)
-            except ConfigurationError:  # a state machine that is not there yet
+            except ConfigurationError:  # a state machine that does not exist yet
                 continue
     for plan in plans:
         for change in plan.changes:
@@ -167,9 +167,9 @@ def _quotas(aws: Resources) -> Iterator[Check]:
     for name, least in wanted.items():
         value = granted.get(name)
         if value is None:
-            yield Check(f"quota {name}", "warning", "AWS names none", "look into Service Quotas")
+            yield Check(f"quota {name}", "warning", "AWS lists none", "look it up in Service Quotas")
         elif value < least:
-            yield Check(f"quota {name}", "error", f"{value:g}", "ask for a higher one in Service Quotas")
+            yield Check(f"quota {name}", "error", f"{value:g}", "request a higher one in Service Quotas")
         else:
             yield Check(f"quota {name}", "ok", f"{value:g}")
 
@@ -183,14 +183,14 @@ def _concurrency(aws: Resources) -> Iterator[Check]:
             "quota of Lambda",
             "warning",
             f"{most} functions at a time, and the stack reserves {reserved} of {needed}",
-            "deploy with ReservedConcurrency=0, or ask for more in Service Quotas",
+            "deploy with ReservedConcurrency=0, or request more in Service Quotas",
         )
     else:
         yield Check("quota of Lambda", "ok", f"{most:,} functions at a time")
 
 
 def idle_endpoints(aws: Resources, now: datetime) -> Iterator[Check]:
-    """Endpoints of ours on instances that have answered nothing for a day.
+    """Our endpoints on instances without a request for a day.
 
     Args:
         aws: makes the calls.
@@ -206,8 +206,8 @@ def idle_endpoints(aws: Resources, now: datetime) -> Iterator[Check]:
             yield Check(
                 f"endpoint {name}",
                 "warning",
-                "nobody has asked it for a day",
-                "scones cleanup --on aws, or a serverless one",
+                "idle for a day",
+                "scones cleanup --on aws, or deploy a serverless one",
             )
     yield Check("endpoints", "ok", f"{count} of ours")
 

@@ -1,4 +1,4 @@
-"""The ports on AWS; each is made when it is first used."""
+"""Backend of AWS: its ports, each created on first use."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["AwsBackend"]
 
 
 class AwsBackend:
-    """S3, SageMaker and Step Functions, where the environment and the stack say.
+    """Backend on S3, SageMaker and Step Functions, as the environment and the stack configure them.
 
     Args:
         workspace: the folder that holds what commands leave behind on this machine.
-        run: that what is made belongs to; None starts a new one, which never expires.
-        environment: region, buckets, role and state machines; None asks the variables and the stack.
-        pause: waits so many seconds between two looks at a training job.
+        run: run that new resources are recorded under; None starts a new one, which never expires.
+        environment: region, buckets, role and state machines; None reads the variables and the stack.
+        pause: sleeps for the seconds between two polls of a training job.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class AwsBackend:
 
     @cached_property
     def buckets(self) -> Buckets:
-        """Those of the stack; what is uploaded lies under a prefix of its own, which starts nothing by itself."""
+        """The stack's buckets; uploads have their own prefix, which does not trigger the workflow."""
         return Buckets(
             self.environment.input_bucket,
             self.environment.output_bucket,
@@ -65,12 +65,12 @@ class AwsBackend:
         )
 
     def using(self, endpoint: str | None = None) -> AbstractContextManager[None]:  # noqa: ARG002
-        """See :meth:`scones_ml.ports.Backend.using`; others use them as well, from other machines."""
+        """See :meth:`scones_ml.ports.Backend.using`; takes no lock, since other machines use them too."""
         return nullcontext()
 
     @property
     def captures(self) -> str:
-        """Below the bucket of data and models."""
+        """Prefix below the bucket of data and models."""
         return f"{self.environment.captures}/"
 
     @cached_property
@@ -107,7 +107,7 @@ class AwsBackend:
 
     @cached_property
     def inventory(self) -> AwsInventory:
-        """What has been made."""
+        """Resources of the account and region."""
         from scones_ml.aws.inventory import AwsInventory
         from scones_ml.aws.resources import Resources
 
@@ -130,14 +130,14 @@ class AwsBackend:
         return StepFunctionsBulk(self.environment, self.store)
 
     def checks(self) -> Iterator[Check]:
-        """See :meth:`scones_ml.ports.Backend.checks`: the account, and what plans need of it."""
+        """See :meth:`scones_ml.ports.Backend.checks`: the account, and the permissions that plans need."""
         from scones_ml.aws.account import account_checks
         from scones_ml.aws.resources import Resources
 
         return account_checks(self.environment, Resources(), self._plans())
 
     def _plans(self) -> Iterator[Plan]:
-        """What deploying an endpoint that scales takes, and what removing it takes."""
+        """Plans to deploy and to remove an endpoint with auto scaling."""
         from scones_ml.sagemaker.endpoint_plan import deployment_plan
 
         model = BuiltInModel("s3://bucket/model.tar.gz", ("one", "two"))

@@ -1,7 +1,7 @@
-"""The bulk workflow on Step Functions: one execution over all images under a prefix, followed by its map run.
+"""Bulk runs on Step Functions: one execution over all images under a prefix, followed through its map run.
 
-Results are kept under a name that follows from source and model, so that the same command goes on with an execution
-that still runs, and computes only what is missing when none does.
+The run's name is derived from source and model: repeating the command follows an execution that still runs, or
+otherwise classifies only the missing images.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from scones_ml.ports import NAMED_FAILURES, BulkRequest, BulkResult, ObjectStore
 
 __all__ = ["StepFunctionsBulk"]
 
-_LOOK_SECONDS: Final = 3.0  # often enough to look live; a look is three calls, far below the API's request rates
+_LOOK_SECONDS: Final = 3.0  # often enough to look live; a poll is three calls, far below the API's request rates
 _FUNCTION: Final = re.compile(r'"(arn:[^"]+:lambda:[^"]+:function:[^"]+)"')
 
 
 class _StepFunctions(Protocol):
-    """What we need of a Step Functions client."""
+    """The part of a Step Functions client that is used here."""
 
     def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """What a state machine is."""
+        """Describe a state machine."""
         ...
 
     def list_executions(self, **request: Any) -> Mapping[str, Any]:
-        """Executions of a state machine, newest first."""
+        """List executions of a state machine, newest first."""
         ...
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> Mapping[str, Any]:  # noqa: A002, N803
@@ -48,23 +48,23 @@ class _StepFunctions(Protocol):
         ...
 
     def describe_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """How an execution stands."""
+        """Describe an execution."""
         ...
 
     def list_map_runs(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """The map runs of an execution."""
+        """List the map runs of an execution."""
         ...
 
     def describe_map_run(self, *, mapRunArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """How a map run stands."""
+        """Describe a map run."""
         ...
 
 
 class _Lambda(Protocol):
-    """What we need of a Lambda client."""
+    """The part of a Lambda client that is used here."""
 
     def get_function_configuration(self, *, FunctionName: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """How a function is configured."""
+        """Get a function's configuration."""
         ...
 
 
@@ -73,9 +73,9 @@ class StepFunctionsBulk:
 
     Args:
         environment: buckets and state machine.
-        store: S3.
-        pause: waits so many seconds between two looks.
-        clock: seconds since 1970, which executions are named by.
+        store: the S3 store.
+        pause: sleeps for the seconds between two polls.
+        clock: seconds since 1970, used in names of executions.
     """
 
     def __init__(
@@ -91,11 +91,13 @@ class StepFunctionsBulk:
         self._lambda = cast("_Lambda", clients.client("lambda", clients.BULK))
 
     def check(self, request: BulkRequest) -> None:
-        """See :meth:`scones_ml.ports.BulkRunner.check`: the machine has its model, and reads the input bucket alone."""
+        """See :meth:`scones_ml.ports.BulkRunner.check`: the state machine has its model and reads only the input
+        bucket.
+        """
         self._location(request)
 
     def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
-        """See :meth:`scones_ml.ports.BulkRunner.run`; Ctrl-C lets go of the execution, which goes on."""
+        """See :meth:`scones_ml.ports.BulkRunner.run`; after Ctrl-C the execution continues."""
         bucket, prefix = self._location(request)
         machine = self._environment.batch_state_machine
         run = self._name(machine, bucket, prefix)
@@ -123,7 +125,7 @@ class StepFunctionsBulk:
         )
 
     def _location(self, request: BulkRequest) -> tuple[str, str]:
-        """Bucket and prefix of the images, where the request can be run."""
+        """Bucket and prefix of the images, if the request is valid."""
         refuse_model(request.model)
         bucket, prefix = parse_uri(request.source)
         if bucket != self._environment.input_bucket:
@@ -134,7 +136,7 @@ class StepFunctionsBulk:
         return bucket, prefix
 
     def _name(self, machine: str, bucket: str, prefix: str) -> str:
-        """Follows from the images' place and all that decides what is said of them."""
+        """The run's name, derived from the images' location and every setting that affects their predictions."""
         with translated(machine):
             definition = self._states.describe_state_machine(stateMachineArn=machine)["definition"]
         facts: list[object] = [bucket, prefix, definition]
@@ -146,7 +148,7 @@ class StepFunctionsBulk:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _model(self, classifier: str) -> object:
-        """Tells the model that a function's setting names from another one of the same name."""
+        """Identify the version of the model that a function's setting names."""
         kind, _, name = classifier.partition(":")
         if kind == "sagemaker":
             endpoint = Resources().find("endpoint", name)
@@ -187,7 +189,7 @@ class StepFunctionsBulk:
                 self._pause(_LOOK_SECONDS)
         except KeyboardInterrupt:
             raise WorkflowError(
-                "the bulk run goes on without us: the same command follows it again, "
+                "the bulk run continues: the same command follows it again, "
                 f"`aws stepfunctions stop-execution --execution-arn {execution}` stops it"
             ) from None
 
@@ -196,11 +198,11 @@ class StepFunctionsBulk:
             yield self._states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
 
     def _counts(self, output: Mapping[str, Any]) -> tuple[Counter[str], int, dict[str, str]]:
-        """Sum what the map's result files say of each batch; images of a tolerated failure count as failed.
+        """Sum the batch reports in the map's result files; images of a tolerated failure count as failed.
 
         Returns:
-            Images by what became of them, how many of them are unlike the training images, and those that failed which
-            a batch names, with the reason.
+            Number of images by outcome, number of images unlike the training images, and reasons of the failed images
+            that a batch names.
         """
         details = output["ResultWriterDetails"]
         files = self._read(details["Bucket"], details["Key"])["ResultFiles"]
@@ -208,7 +210,7 @@ class StepFunctionsBulk:
         unlike, failed = 0, dict[str, str]()
         for batch in self._batches(details["Bucket"], files.get("SUCCEEDED", ())):
             found = json.loads(batch["Output"])
-            for report in found if isinstance(found, list) else [found]:  # a list where each image was by itself
+            for report in found if isinstance(found, list) else [found]:  # a list when each image ran by itself
                 counts.update(report["counts"])
                 unlike += report.get("unlike", 0)
                 failed |= report.get("failed", {}) | ({report["image"]: report["reason"]} if "image" in report else {})

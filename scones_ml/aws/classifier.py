@@ -1,4 +1,4 @@
-"""Classifier on a SageMaker endpoint, or on whatever speaks its runtime API."""
+"""Classifier on a SageMaker endpoint, or on a server with the same runtime API."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class SageMakerClassifier:
-    """A SageMaker endpoint that answers an image with probabilities, in any form of :mod:`scones_ml.answers`.
+    """A SageMaker endpoint that returns probabilities, in any format of :mod:`scones_ml.answers`.
 
     Args:
-        endpoint: its name.
-        labels: class names in the order of its answers.
-        url: where the runtime API is; None means AWS, with credentials and region from the environment. At a
-            loopback address requests are not signed, so that no account is needed and no key leaves the machine.
+        endpoint: name of the endpoint.
+        labels: class names in the order of its probabilities.
+        url: URL of the runtime API; None for AWS, with credentials and region from the environment. Requests to a
+            loopback address are not signed, so that no account is needed and no key leaves the machine.
     """
 
     def __init__(self, endpoint: str, labels: tuple[str, ...], url: str | None = None) -> None:
@@ -43,7 +43,7 @@ class SageMakerClassifier:
 
     @property
     def model(self) -> str:
-        """``"endpoint:NAME"``: which model that is, is for whoever deploys to say."""
+        """``"endpoint:NAME"``; the deployment decides which model it serves."""
         return f"endpoint:{self._endpoint}"
 
     def predict(self, image: bytes, *, image_id: str) -> tuple[float, ...]:
@@ -83,5 +83,7 @@ def _client(url: str | None, is_local: bool) -> SageMakerRuntimeClient:
 
     config = clients.INFERENCE
     if is_local:
-        config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))  # any: botocore asks for one
+        config = config.merge(
+            Config(signature_version=UNSIGNED, region_name="us-east-1")
+        )  # any region
     return cast("SageMakerRuntimeClient", clients.client("sagemaker-runtime", config, url))

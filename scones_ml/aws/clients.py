@@ -1,9 +1,8 @@
-"""AWS clients: one session that makes them all, and one configuration for each kind of call.
+"""AWS clients: one session for all of them, and one configuration for each kind of call.
 
-botocore makes them: importing boto3 on top of it costs a function 15 ms of every cold start. Credentials, profile,
-region and ``AWS_ENDPOINT_URL_*`` come from the environment and from AWS's own files, found as boto3 finds them. A
-default session that a program has set up in boto3 is ignored, so that nothing depends on what else was imported;
-programs that need other credentials pass clients of their own.
+They use botocore: importing boto3 as well adds 15 ms to every cold start of a function. Credentials, profile, region
+and ``AWS_ENDPOINT_URL_*`` come from the environment and AWS's configuration files, as in boto3. A default session that
+a program has set up in boto3 is ignored; programs that need other credentials pass their own clients.
 """
 
 from __future__ import annotations
@@ -26,22 +25,21 @@ if TYPE_CHECKING:
 __all__ = ["BULK", "CONTROL_PLANE", "DATA_PLANE", "INFERENCE", "caller", "client", "region", "session"]
 
 CONTROL_PLANE: Final = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 5, "mode": "standard"})
-"""Calls on one resource at a time, from a command. 60 seconds are botocore's default: some of these calls are slow, and
-only a person waits."""
+"""Calls on one resource at a time, from a command. 60 seconds is botocore's default: some of these calls are slow."""
 
 BULK: Final = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 8, "mode": "standard"})
-"""Executions by the thousand, from a command. Throttling is expected: eight attempts wait out half a minute of it."""
+"""Thousands of executions, from a command. Throttling is expected: eight attempts bridge half a minute of it."""
 
 DATA_PLANE: Final = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
-"""The objects and the execution of one image, from a function as from a command. It gives up while the function still
-has time to say so, since the workflow or the queue behind it tries again."""
+"""Objects and execution of one image, from a function or a command. Calls time out before the function does, so that
+the error is reported and the workflow or the queue tries again."""
 
 INFERENCE: Final = Config(connect_timeout=3, read_timeout=55, retries={"total_max_attempts": 1, "mode": "standard"})
-"""Requests to an endpoint, whose container has 60 seconds to answer (InvokeEndpoint's reference). The workflow retries,
-so that one invocation of a function never sends an image twice to an endpoint that is slow."""
+"""Requests to an endpoint, whose container has 60 seconds to answer (InvokeEndpoint's reference). Only the workflow
+retries, so that one invocation of a function never sends an image twice to a slow endpoint."""
 
 _IDENTITY: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
-"""A detail for an error message, which is not worth waiting for."""
+"""Optional details for an error message: no retries, short time-outs."""
 
 
 def client(service: str, config: Config, url: str | None = None) -> BaseClient:
@@ -49,21 +47,21 @@ def client(service: str, config: Config, url: str | None = None) -> BaseClient:
 
     Args:
         service: ``"s3"``.
-        config: time-outs, retries and the like: one of this module's.
-        url: where the service is; None means what the environment says, else AWS.
+        config: time-outs and retries: one of this module's constants.
+        url: URL of the service; None for the environment's, or else AWS.
 
     Raises:
-        ConfigurationError: no region, or a profile that is not there.
+        ConfigurationError: there is no region, or the profile does not exist.
     """
     with translated(service):
         return session().create_client(service, config=config, endpoint_url=url)
 
 
 def region() -> str:
-    """The region that clients are made for.
+    """The clients' region.
 
     Raises:
-        ConfigurationError: none is set, or a profile that is not there.
+        ConfigurationError: no region is set, or the profile does not exist.
     """
     with translated("region"):
         found = session().get_config_variable("region")
@@ -73,7 +71,7 @@ def region() -> str:
 
 
 def caller() -> str:
-    """ARN of whose credentials are used; "the caller" where that cannot be had quickly."""
+    """ARN of the caller's identity; "the caller" when it cannot be found quickly."""
     try:
         with translated("caller"):
             # botocore adds a client's operations at run time.
@@ -84,7 +82,7 @@ def caller() -> str:
 
 @lru_cache(maxsize=1)
 def session() -> Session:
-    """The session of this process; it reads AWS's service models and finds the credentials once, for all clients."""
+    """The session of this process, which reads service models and credentials once for all clients."""
     import botocore.session
 
     return botocore.session.get_session()

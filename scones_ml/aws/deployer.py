@@ -1,4 +1,4 @@
-"""Deployer on SageMaker: endpoints as plans, each change recorded, the endpoint waited for."""
+"""Deployer on SageMaker: plans, records and makes each change, and waits for the endpoint."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from scones_ml.settings import image_fit, read_labels
 
 __all__ = ["SageMakerDeployer"]
 
-_POLL_SECONDS: Final = 10.0  # an endpoint takes minutes to come up, and each new status is shown
-# Both take minutes; half an hour points to a fault, and the same command waits on.
+_POLL_SECONDS: Final = 10.0  # an endpoint takes minutes to start, and each new status is shown
+# Both take minutes; half an hour points to a fault, and the same command waits again.
 _LONGEST_SECONDS: Final = {"Creating": 1_800, "Deleting": 1_800}
-_LONGEST_UPDATE: Final = 5_400  # the hour that our update plan allows AWS, and half an hour to roll back
+_LONGEST_UPDATE: Final = 5_400  # the hour that our update policy allows AWS, and half an hour to roll back
 _VERSIONED: Final = ("endpoint config", "model")
 
 Wait = Callable[[str], Mapping[str, Any] | None]
@@ -38,12 +38,12 @@ class SageMakerDeployer:
 
     Args:
         environment: region, role, bucket.
-        store: S3.
-        resources: SageMaker, Application Auto Scaling, CloudWatch.
-        ledger: where every change is recorded.
-        run: that what is made belongs to.
-        vpc: private network that containers reach; none when None.
-        pause: waits so many seconds between two looks.
+        store: the S3 store.
+        resources: SageMaker, Application Auto Scaling and CloudWatch.
+        ledger: record of every change.
+        run: run that new resources are recorded under.
+        vpc: VPC that the containers join; None for none.
+        pause: sleeps for the seconds between two polls.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class SageMakerDeployer:
         self._pause = pause
 
     def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:
-        """See :meth:`scones_ml.ports.Deployer.plan`; the same model again leaves nothing to do.
+        """See :meth:`scones_ml.ports.Deployer.plan`; redeploying the same model changes nothing.
 
         Raises:
-            ConfigurationError: no permission, no quota, a request that AWS refuses.
-            DeploymentError: its name is taken by something that is not ours.
+            ConfigurationError: permission or quota is missing, or AWS refuses the request.
+            DeploymentError: something that is not ours has its name.
         """
         try:
             wanted = self._wanted(request, self._environment)
         except SconesError:
-            self._wanted(request, self._environment.planned())  # what is wrong with the request itself is said first
+            self._wanted(request, self._environment.planned())  # errors of the request itself come first
             raise
         found = self._found(request.name, partial(self._wait_until_stable, steps=steps), wanted)
         return changes_needed(request, wanted, found)
 
     def preview(self, request: DeploymentRequest) -> Plan:
-        """See :meth:`scones_ml.ports.Deployer.preview`; role and bucket that nothing names are shown as variables."""
+        """See :meth:`scones_ml.ports.Deployer.preview`; an unknown role or bucket is shown as its variable."""
         try:
             wanted = self._wanted(request, self._environment)
             return changes_needed(request, wanted, self._found(request.name, _refuse_to_wait, wanted))
@@ -87,17 +87,17 @@ class SageMakerDeployer:
         """See :meth:`scones_ml.ports.Deployer.deploy`.
 
         Raises:
-            ConfigurationError: no permission, no quota, a request that AWS refuses.
-            DeploymentError: it did not come up.
+            ConfigurationError: permission or quota is missing, or AWS refuses the request.
+            DeploymentError: the endpoint did not start.
         """
         plan = plan or self.plan(request, steps)
         if not plan.changes:
-            steps(f"endpoint {request.name} is as it should be")
+            steps(f"endpoint {request.name} is up to date")
         execute(plan, lambda change: self._perform(change, steps), self._ledger, self._run)
         return self._endpoint(request.name)
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """See :meth:`scones_ml.ports.Deployer.endpoints`: those of the region that bear our tag."""
+        """See :meth:`scones_ml.ports.Deployer.endpoints`: those in the region with our tag."""
         ours = [name for name in self._resources.names("endpoint") if self._resources.is_ours("endpoint", name)]
         return [self._endpoint(name) for name in ours]
 
@@ -106,30 +106,30 @@ class SageMakerDeployer:
         return frozenset(endpoint.name for endpoint in self.endpoints())
 
     def remove(self, name: str) -> None:
-        """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 stay."""
+        """See :meth:`scones_ml.ports.Deployer.remove`; model packages and captures in S3 are kept."""
         plan = removal_plan(self._environment.name, self._found(name, partial(self._wait_until_stable, steps=no_steps)))
         execute(plan, lambda change: self._perform(change, no_steps), self._ledger, self._run)
 
     def _wanted(self, request: DeploymentRequest, environment: AwsEnvironment) -> Plan:
-        """All that a deployment takes where nothing is yet, each request held against AWS's own models."""
+        """The full plan of a first deployment, each request checked against AWS's service models."""
         plan = deployment_plan(request, environment.deployment_target(self._vpc), pack_model(request.model))
         for change in plan.changes:
             self._resources.check(change)
         return plan
 
     def _found(self, name: str, wait: Wait, wanted: Plan | None = None) -> Found:
-        """What is there of what a plan names, of earlier versions of an endpoint and of what it no longer needs.
+        """Existing resources of a plan, of the endpoint's earlier versions, and of those that it no longer needs.
 
-        What a plan needs and is not ours is an error; other things of that kind are no matter of ours.
+        A resource that the plan needs and that is not ours is an error; others that are not ours are ignored.
 
         Args:
-            name: of the endpoint.
-            wait: called when the endpoint changes right now; returns its description when it no longer does.
-            wanted: the plan; None for an endpoint that is to go.
+            name: name of the endpoint.
+            wait: called when the endpoint is being changed; returns its description afterwards.
+            wanted: the plan; None for an endpoint to remove.
         """
         changes = wanted.changes if wanted else ()
         endpoint = self._resources.find_ours("endpoint", name)
-        # Before anything else is looked up: an update or a rollback that ends changes what is there.
+        # Before anything else is looked up: the end of an update or a rollback changes what exists.
         if endpoint and endpoint["EndpointStatus"] in MOVING:
             endpoint = wait(name)
         needed = {(change.kind, change.name) for change in changes if change.kind in ("alarm", *_VERSIONED)}
@@ -160,19 +160,19 @@ class SageMakerDeployer:
                 self._check_in_service(change, found)
 
     def _tag_logs(self, name: str, found: Mapping[str, Any] | None) -> None:
-        """Have the log group bear our tag: SageMaker leaves it when the endpoint is deleted, by whomever."""
+        """Tag the log group, which SageMaker keeps when the endpoint is deleted."""
         if found is None:
             return
         try:
             tag_logs(self._resources, name, found, tags_of(self._run))
-        except SconesError:  # cleanup does it, too, before it deletes the endpoint
+        except SconesError:  # clean-up tags it, too, before it deletes the endpoint
             return
 
     def _wait_until_stable(self, name: str, steps: Steps) -> Mapping[str, Any] | None:
         """Wait until an endpoint no longer changes; None when it is gone.
 
         Raises:
-            DeploymentError: it takes too long; or Ctrl-C, with how to come back to it.
+            DeploymentError: the endpoint takes too long; or Ctrl-C, with the command that resumes.
         """
         try:
             return wait_until_stable(
@@ -187,26 +187,26 @@ class SageMakerDeployer:
             )
         except TimeoutError as exc:
             raise DeploymentError(
-                f"endpoint {name} is {exc}: look into its log, {log_group(name)}; "
-                "the same command waits on, `scones cleanup --on aws` removes it"
+                f"endpoint {name} is {exc}: see its log, {log_group(name)}; "
+                "the same command waits again, `scones cleanup --on aws` removes it"
             ) from None
 
     def _check_in_service(self, change: Change, found: Mapping[str, Any] | None) -> None:
         name = change.name
         if found is None:
-            raise DeploymentError(f"endpoint {name} was removed by somebody else while it was made")
+            raise DeploymentError(f"endpoint {name} was removed by someone else during deployment")
         reason = " ".join(str(found.get("FailureReason", "")).split())
         if found["EndpointStatus"] != "InService":
             said = last_lines(self._resources, name)
             raise DeploymentError(f"endpoint {name} is {found['EndpointStatus']}: {reason or 'no reason given'}{said}")
         if found["EndpointConfigName"] != change.request["EndpointConfigName"]:
             raise DeploymentError(
-                f"endpoint {name} was rolled back to {found['EndpointConfigName']}, which answers as before: "
-                f"{reason or f'alarm {alarm_name(name)} went off'}{last_lines(self._resources, name)}"
+                f"endpoint {name} was rolled back to {found['EndpointConfigName']}, which is in service: "
+                f"{reason or f'alarm {alarm_name(name)} was triggered'}{last_lines(self._resources, name)}"
             )
 
     def _endpoint(self, name: str) -> Endpoint:
-        """An endpoint by what its model's environment says; what is gone by now says nothing."""
+        """Read an endpoint's description from its model's environment; empty when it is gone."""
         endpoint = self._resources.find("endpoint", name) or {}
         config = self._resources.find("endpoint config", endpoint.get("EndpointConfigName", name)) or {}
         variants = config.get("ProductionVariants", [{}])
@@ -226,4 +226,4 @@ class SageMakerDeployer:
 
 
 def _refuse_to_wait(name: str) -> None:
-    raise TransientServiceError(f"endpoint {name} changes right now")
+    raise TransientServiceError(f"endpoint {name} is being changed")

@@ -1,4 +1,4 @@
-"""What an endpoint's container has said."""
+"""Logs of an endpoint's container."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _LAST_LINES: Final = 5  # they are joined into one error line
 
 
 def log_group(endpoint: str) -> str:
-    """Name of an endpoint's log group."""
+    """The name of an endpoint's log group."""
     return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
 def last_lines(aws: Resources, endpoint: str) -> str:
-    """The end of a message: what an endpoint's container logged last, or where its log is when that cannot be had.
+    """The end of an error message: the container's last log lines, or the log group's name when they cannot be read.
 
     Args:
         aws: makes the calls.
-        endpoint: its name.
+        endpoint: name of the endpoint.
     """
     group = log_group(endpoint)
     try:

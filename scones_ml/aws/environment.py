@@ -1,7 +1,7 @@
-"""The AWS environment of a command: region, buckets, role and state machines.
+"""AWS environment of a command: region, buckets, role and state machines.
 
-Variables name them (:mod:`scones_ml.settings`); what no variable names is an output of the CloudFormation stack that
-``workflows/template.yaml`` makes. Nothing is looked up before it is used, and the stack only once.
+Variables name them (:mod:`scones_ml.settings`); unset variables default to outputs of the CloudFormation stack of
+``workflows/template.yaml``. Each is looked up on first use, the stack only once.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _OUTPUTS: Final = {
     "SCONES_INPUT_BUCKET": "InputBucketName",
     "SCONES_OUTPUT_BUCKET": "OutputBucketName",
 }
-"""Which output of the stack stands for an unset variable."""
+"""Stack outputs that are the defaults of variables."""
 
 _ARNS: Final = ("SCONES_ROLE", "SCONES_STATE_MACHINE", "SCONES_BATCH_STATE_MACHINE")
 
 
 class AwsEnvironment:
-    """Region, buckets, role and state machines, each looked up when it is first used.
+    """Region, buckets, role and state machines, each looked up on first use.
 
     Args:
-        environ: the environment's variables.
-        outputs: name of a stack to its outputs, None for no stack; asks CloudFormation when not given.
+        environ: environment variables.
+        outputs: function from a stack's name to its outputs, or None for no stack; queries CloudFormation by default.
 
     Raises:
-        ConfigurationError: a variable is wrong. Each attribute raises it when neither its variable nor the stack says
-            where the thing is, and names both remedies.
+        ConfigurationError: a variable is invalid. Each attribute raises it when neither its variable nor the stack
+            defines it, and names both remedies.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class AwsEnvironment:
 
     @cached_property
     def region(self) -> str:
-        """``"us-east-1"``, as boto3 finds it."""
+        """Region, as boto3 finds it: ``"us-east-1"``."""
         return clients.region()
 
     @property
     def name(self) -> str:
-        """``"aws:us-east-1"``, as plans and the ledger say it."""
+        """Name of the place in plans and the ledger: ``"aws:us-east-1"``."""
         return f"aws:{self.region}"
 
     @property
@@ -72,7 +72,9 @@ class AwsEnvironment:
 
     @property
     def root(self) -> str:
-        """``s3://bucket`` or ``s3://bucket/prefix`` for data, source, models and captures, no slash at the end."""
+        """``s3://bucket`` or ``s3://bucket/prefix`` for data, source, models and captures, without a slash at the
+        end.
+        """
         return self._names.bucket or f"s3://{self._output('SCONES_BUCKET')}"
 
     @property
@@ -87,12 +89,12 @@ class AwsEnvironment:
 
     @property
     def captures(self) -> str:
-        """Where endpoints' data capture goes: ``s3://bucket/captures``."""
+        """Prefix of endpoints' data capture: ``s3://bucket/captures``."""
         return f"{self.root}/{CAPTURE_PREFIX.rstrip('/')}"
 
     @property
     def role(self) -> str:
-        """ARN of the role that SageMaker takes on."""
+        """ARN of the role that SageMaker assumes."""
         return self._names.role or self._output("SCONES_ROLE")
 
     @property
@@ -109,27 +111,27 @@ class AwsEnvironment:
 
     @property
     def input_bucket(self) -> str:
-        """The bucket that images arrive in."""
+        """Bucket that images arrive in."""
         return self._names.input_bucket or self._output("SCONES_INPUT_BUCKET")
 
     @property
     def output_bucket(self) -> str:
-        """The bucket that outcomes go to."""
+        """Bucket that outcomes are written to."""
         return self._names.output_bucket or self._output("SCONES_OUTPUT_BUCKET")
 
     def deployment_target(self, vpc: Vpc | None = None) -> DeploymentTarget:
-        """What deployments are made for here.
+        """Region, role and bucket of deployments.
 
         Args:
-            vpc: the private network that containers reach; none when None.
+            vpc: VPC that the containers join; None for none.
 
         Raises:
-            ConfigurationError: neither a variable nor the stack names region, role or bucket.
+            ConfigurationError: neither a variable nor the stack defines region, role or bucket.
         """
         return DeploymentTarget(self.region, self.role, self.root, self.captures, vpc)
 
     def planned(self) -> PlannedAwsEnvironment:
-        """The same environment for plans that are only shown."""
+        """The same environment, for plans that are only displayed."""
         return PlannedAwsEnvironment(self._environ, self._outputs)
 
     def _output(self, variable: str) -> str:
@@ -147,12 +149,12 @@ class AwsEnvironment:
             )
             raise ConfigurationError(
                 f"{variable} is not set, and {lacks}: "
-                f"set {variable}, or deploy the stack (docs/deploy.md) and name it in SCONES_STACK"
+                f"set {variable}, or deploy the stack (docs/deploy.md) and set SCONES_STACK to its name"
             )
         return found
 
     def _here(self, arn: str, variable: str) -> str:
-        """The ARN, unless it names another region: Step Functions would only call it invalid."""
+        """Check that an ARN is in this region: Step Functions would only call it invalid."""
         region = arn.split(":")[3]
         if region != self.region:
             raise ConfigurationError(
@@ -162,7 +164,7 @@ class AwsEnvironment:
 
 
 class PlannedAwsEnvironment(AwsEnvironment):
-    """An environment for plans that are shown before there is an account: a name that is missing is its variable's."""
+    """Environment of plans displayed without an account: a missing name is shown as its variable's."""
 
     def _output(self, variable: str) -> str:
         try:
@@ -175,8 +177,8 @@ def stack_outputs(stack: str) -> dict[str, str] | None:
     """The outputs of a CloudFormation stack; None when there is none of that name.
 
     Raises:
-        ConfigurationError: no permission to ask, no credentials or no region.
-        TransientServiceError: throttled or out of reach.
+        ConfigurationError: permission, credentials or region are missing.
+        TransientServiceError: throttled or unreachable.
     """
     found = describe_stack(Resources(), stack)
     if found is None:

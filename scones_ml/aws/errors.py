@@ -1,9 +1,8 @@
-"""AWS's errors as ours: one table for each client, and what to do about the common ones.
+"""Translation of AWS's errors into ours: one table for each client, and remedies for the common ones.
 
-Codes that no table names are judged by their HTTP status: 429 and 5xx may pass, the rest will not. Tests hold the
-tables against botocore's service models, for every operation that this package calls, and against botocore's own list
-of what throttling is called. AWS's code goes with the error as ``SconesError.code``; this is the only module that reads
-botocore's errors.
+Codes in no table are classified by HTTP status: 429 and 5xx are transient, the rest permanent. Tests check the tables
+against botocore's service models, for every operation that this package calls, and against botocore's list of
+throttling codes. ``SconesError.code`` holds AWS's code; this is the only module that reads botocore's errors.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "InvalidNextToken": ConfigurationError,
         "InvalidParameterCombination": ConfigurationError,
         "InvalidParameterValue": ConfigurationError,
-        "LimitExceeded": ConfigurationError,  # as many alarms as the account may have
+        "LimitExceeded": ConfigurationError,  # the account's maximum of alarms
         "MissingParameter": ConfigurationError,
         "ResourceConflict": TransientServiceError,
         "ResourceNotFound": ConfigurationError,
@@ -110,7 +109,7 @@ TABLES: Final[Mapping[str, _Table]] = {
     },
     "logs": {
         "InvalidParameterException": ConfigurationError,
-        "OperationAbortedException": TransientServiceError,  # another call was at it
+        "OperationAbortedException": TransientServiceError,  # another call is in progress
         "ResourceNotFoundException": ConfigurationError,
         "ServiceUnavailableException": TransientServiceError,
         "TooManyTagsException": ConfigurationError,
@@ -123,7 +122,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "ThrottledException": TransientServiceError,
     },
     "s3": {
-        "403": ConfigurationError,  # also S3's word for "missing" where listing is not granted
+        "403": ConfigurationError,  # also S3's code for a missing object without permission to list
         "404": ImageNotFoundError,
         "412": ImageNotFoundError,
         "EncryptionTypeMismatch": ConfigurationError,
@@ -135,7 +134,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "NoSuchKey": ImageNotFoundError,
         "NoSuchTagSet": ConfigurationError,  # a bucket without tags
         "NoSuchVersion": ImageNotFoundError,
-        "OperationAborted": TransientServiceError,  # another call is at it: "Try again", says S3's list of errors
+        "OperationAborted": TransientServiceError,  # another call is in progress
         "PermanentRedirect": ConfigurationError,
         "PreconditionFailed": ImageNotFoundError,
         "TooManyParts": ConfigurationError,
@@ -150,10 +149,10 @@ TABLES: Final[Mapping[str, _Table]] = {
     "sagemaker-runtime": {
         "InternalDependencyException": TransientServiceError,
         "InternalFailure": TransientServiceError,
-        "ModelError": InferenceError,  # or what the container's own status says
+        "ModelError": InferenceError,  # or by the container's own status
         "ModelNotReadyException": TransientServiceError,
         "ServiceUnavailable": TransientServiceError,
-        "ValidationError": ConfigurationError,  # no such endpoint, or a request that it cannot take
+        "ValidationError": ConfigurationError,  # no such endpoint, or an invalid request
     },
     "service-quotas": {
         "AccessDeniedException": ConfigurationError,
@@ -163,7 +162,7 @@ TABLES: Final[Mapping[str, _Table]] = {
         "ServiceException": TransientServiceError,
     },
     "stepfunctions": {
-        "ExecutionAlreadyExists": ConfigurationError,  # where it means anything else than "it is done"
+        "ExecutionAlreadyExists": ConfigurationError,  # where it means anything but success
         "ExecutionDoesNotExist": ConfigurationError,
         "ExecutionLimitExceeded": TransientServiceError,
         "InvalidArn": ConfigurationError,
@@ -181,15 +180,15 @@ TABLES: Final[Mapping[str, _Table]] = {
     },
     "sts": {},
 }
-"""For each client of ours what its errors become; no code means two things."""
+"""Our errors by client and code; no code has two meanings."""
 
 ERRORS: Final[_Table] = {code: error for table in (_EVERY_CLIENT, *TABLES.values()) for code, error in table.items()}
 
 _SIGN_IN: Final = "sign in again, as with `aws sso login`, or set fresh keys"
 _OTHER_KEY: Final = "see where the access key comes from with `aws configure list`"
 _HINTS: Final = {
-    "AccessDenied": "have the named action allowed for the named user or role",
-    "AccessDeniedException": "have the named action allowed for the named user or role",
+    "AccessDenied": "allow the named action for the named user or role",
+    "AccessDeniedException": "allow the named action for the named user or role",
     "ExpiredToken": _SIGN_IN,
     "ExpiredTokenException": _SIGN_IN,
     "InvalidAccessKeyId": _OTHER_KEY,
@@ -199,12 +198,12 @@ _HINTS: Final = {
     "RequestExpired": _SIGN_IN,
     "RequestTimeTooSkewed": "set this machine's clock",
     "ResourceInUse": "choose another name",
-    "ResourceLimitExceeded": "ask for a higher quota in Service Quotas, or choose another instance type",
+    "ResourceLimitExceeded": "request a higher quota in Service Quotas, or choose another instance type",
     "SignatureDoesNotMatch": _OTHER_KEY,
     "UnrecognizedClientException": f"{_OTHER_KEY}, and whether the region is switched on",
 }
 _BEFORE_AN_ANSWER: Final[Mapping[type[Exception], str]] = {
-    EndpointConnectionError: "is the region right, and is there a network?",
+    EndpointConnectionError: "check the region and the network",
     NoCredentialsError: "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
     NoRegionError: "set AWS_DEFAULT_REGION, or `aws configure set region REGION`",
     PartialCredentialsError: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY both",
@@ -222,7 +221,7 @@ _S3_ACTIONS: Final = {
     "ListObjectsV2": "s3:ListBucket",
     "PutObject": "s3:PutObject",
 }
-"""S3 alone may answer "Access Denied" and no more."""
+"""S3's "Access Denied" may name neither the caller nor the action."""
 
 
 def _unknown_caller() -> str:
@@ -231,12 +230,12 @@ def _unknown_caller() -> str:
 
 @contextmanager
 def translated(what: str, caller: Callable[[], str] = _unknown_caller, *, is_local: bool = False) -> Iterator[None]:
-    """Raise our error for AWS's, with AWS's code, and with what to do about it where that is known.
+    """Translate AWS's errors into ours, with AWS's code and a remedy where one is known.
 
     Args:
-        what: the thing that the call was about, ``"s3://bucket/key"``; messages start with it.
-        caller: says who we are to AWS; asked only when S3 denies something and does not say to whom.
-        is_local: whether the service runs on this machine, where one that does not answer will not by waiting.
+        what: subject of the call, ``"s3://bucket/key"``; messages start with it.
+        caller: returns our identity; called only when S3 denies access without naming the caller.
+        is_local: whether the service runs on this machine, where waiting does not help.
     """
     try:
         yield
@@ -257,7 +256,7 @@ def _code(error: ClientError) -> str:
 def _translate(error: ClientError) -> type[SconesError]:
     code = _code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == "ModelError":  # the container's own answer: its status decides
+    if code == "ModelError":  # the container's own response: its status decides
         original = int(str(error.response.get("OriginalStatusCode", 0)))
         return TransientServiceError if original in (0, 429) or original >= 500 else ERRORS[code]
     if code in ERRORS:
@@ -269,10 +268,12 @@ def _message(error: ClientError, caller: Callable[[], str]) -> str:
     detail = error.response.get("Error", {})
     code, said = _code(error) or "error", " ".join(str(detail.get("Message") or error).split())
     action = _S3_ACTIONS.get(error.operation_name)
-    if code in ("403", "AccessDenied") and action and "arn:" not in said:  # with an ARN it has named who and what
+    if (
+        code in ("403", "AccessDenied") and action and "arn:" not in said
+    ):  # an ARN names them
         return (
-            f"{code}: {caller()} may not {action} there: have it allowed (docs/security.md); "
-            "or the bucket is another account's"
+            f"{code}: {caller()} may not {action} there: allow it (docs/security.md); "
+            "or the bucket belongs to another account"
         )
     hint = _HINTS.get(code)
     return f"{code}: {said}: {hint}" if hint else f"{code}: {said}"

@@ -1,4 +1,4 @@
-"""Executions on Step Functions: started, looked at, and fetched when they failed."""
+"""Executions on Step Functions: start, poll and fetch them."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ __all__ = ["EndedExecution", "FetchedExecution", "StateMachineExecutions", "fetc
 
 
 class _Client(Protocol):
-    """What we need of a Step Functions client."""
+    """The part of a Step Functions client that is used here."""
 
     def start_execution(self, **request: str) -> Mapping[str, Any]:
         """Start an execution, or raise ClientError."""
         ...
 
     def describe_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """How an execution stands, or raise ClientError."""
+        """Describe an execution, or raise ClientError."""
         ...
 
     def describe_state_machine(self, *, stateMachineArn: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """What a state machine is, or raise ClientError."""
+        """Describe a state machine, or raise ClientError."""
         ...
 
     def describe_state_machine_for_execution(self, *, executionArn: str) -> Mapping[str, Any]:  # noqa: N803
-        """What a state machine was when an execution started, or raise ClientError."""
+        """Describe a state machine as of an execution's start, or raise ClientError."""
         ...
 
     def get_execution_history(self, **request: Any) -> Mapping[str, Any]:
-        """A page of an execution's history, or raise ClientError."""
+        """Get a page of an execution's history, or raise ClientError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EndedExecution:
-    """An execution that has come to its end.
+    """An execution that has ended.
 
     Attributes:
-        output: what it put out; None when it did not succeed.
-        error: what it failed by, or how it ended otherwise: ``"TIMED_OUT"``; None when it succeeded.
-        cause: of the error, as Step Functions has it.
-        seconds: how long it took.
+        output: its output; None when it did not succeed.
+        error: its error, or its status when it ended otherwise: ``"TIMED_OUT"``; None when it succeeded.
+        cause: cause of the error, from Step Functions.
+        seconds: its duration.
     """
 
     output: object
@@ -62,11 +62,11 @@ class EndedExecution:
 
 @dataclass(frozen=True, slots=True)
 class FetchedExecution:
-    """An execution as it can be run again elsewhere.
+    """Definition and history of an execution, with which it can be continued elsewhere.
 
     Attributes:
-        definition: of the state machine as it was when the execution started, as JSON.
-        history: its events, as GetExecutionHistory names them.
+        definition: the state machine's definition as of the execution's start, as JSON.
+        history: its events, in GetExecutionHistory's format.
     """
 
     definition: str
@@ -77,9 +77,9 @@ class StateMachineExecutions:
     """The executions of one state machine.
 
     Args:
-        arn: of the state machine.
-        client: a Step Functions client; None makes one from the environment.
-        config: of the client from the environment; a command that starts many executions gives
+        arn: ARN of the state machine.
+        client: a Step Functions client; None creates one from the environment.
+        config: configuration of a created client; commands that start many executions pass
             :data:`scones_ml.aws.clients.BULK`.
     """
 
@@ -92,14 +92,14 @@ class StateMachineExecutions:
 
         Args:
             image: the object version.
-            name: of the execution; None for a new one.
+            name: name of the execution; None for a new one.
 
         Returns:
-            The execution's ARN: of the one that is there already, where there is one of the name.
+            The execution's ARN; that of the existing execution if the name is taken.
 
         Raises:
             TransientServiceError: throttled, or too many executions are open.
-            ConfigurationError: no such state machine, or no permission.
+            ConfigurationError: the state machine does not exist, or permission is missing.
         """
         request = {"stateMachineArn": self._arn, "input": image.model_dump_json(exclude_none=True)}
         try:
@@ -113,10 +113,10 @@ class StateMachineExecutions:
         return ":".join([*place, "execution", machine, str(name)])
 
     def check(self) -> None:
-        """Refuse a machine whose executions nobody can look at.
+        """Refuse a state machine whose executions cannot be described.
 
         Raises:
-            ConfigurationError: an EXPRESS machine, no such machine, or no permission.
+            ConfigurationError: the state machine is EXPRESS or does not exist, or permission is missing.
         """
         with translated(self._arn):
             found = self._client.describe_state_machine(stateMachineArn=self._arn)
@@ -124,11 +124,11 @@ class StateMachineExecutions:
             raise ConfigurationError(f"{self._arn} is EXPRESS: {_EXPRESS}")
 
     def ended(self, execution_arn: str) -> EndedExecution | None:
-        """How an execution ended; None while it runs.
+        """The end of an execution; None while it runs.
 
         Raises:
             TransientServiceError: throttled.
-            ConfigurationError: no such execution, or no permission.
+            ConfigurationError: the execution does not exist, or permission is missing.
         """
         with translated(execution_arn):
             found = self._client.describe_execution(executionArn=execution_arn)
@@ -147,15 +147,15 @@ def fetch_execution(arn: str, client: _Client | None = None) -> FetchedExecution
     """Fetch definition and history of an execution.
 
     Args:
-        arn: of the execution.
-        client: a Step Functions client; None makes one from the environment.
+        arn: ARN of the execution.
+        client: a Step Functions client; None creates one from the environment.
 
     Raises:
         TransientServiceError: throttled.
-        ConfigurationError: no such execution, one of an EXPRESS machine, or no permission.
+        ConfigurationError: the execution does not exist or is of an EXPRESS state machine, or permission is missing.
     """
     if ":express:" in arn:
-        raise ConfigurationError(f"{arn} is of an EXPRESS machine: {_EXPRESS}")
+        raise ConfigurationError(f"{arn} is of an EXPRESS state machine: {_EXPRESS}")
     client = client or _default_client(clients.BULK)
     events: list[object] = []
     page: dict[str, object] = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": True}

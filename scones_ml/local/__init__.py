@@ -1,4 +1,4 @@
-"""The local backend: a directory as object store, trainer and endpoint as processes, the workflow in this process.
+"""Local backend: objects in a directory, trainer and endpoints as processes, the workflow in this process.
 
 Internal: may change without notice.
 """

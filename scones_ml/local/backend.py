@@ -1,4 +1,4 @@
-"""The ports on this machine, its buckets, and where a workspace keeps what they leave."""
+"""Backend of this machine: its ports, in one workspace folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = ["LocalBackend"]
 
 
 class LocalBackend:
-    """Everything below one workspace folder: ``buckets/``, ``captures/``, ``endpoints/``, ``ledger.jsonl``.
+    """Backend in one workspace folder: ``buckets/``, ``captures/``, ``endpoints/``, ``ledger.jsonl``.
 
     Args:
-        workspace: the folder; made when something is written.
-        run: that what is made belongs to; None starts a new one, which never expires.
-        elsewhere: makes the store of the buckets that are not on this machine; None for no such buckets.
+        workspace: the folder; created on the first write.
+        run: run that new resources are recorded under; None starts a new one, which never expires.
+        elsewhere: creates the store of buckets that are not on this machine; None for no such buckets.
     """
 
     place_name = "local"
@@ -54,14 +54,14 @@ class LocalBackend:
 
     @cached_property
     def runner(self) -> LocalWorkflowRunner:
-        """See :attr:`scones_ml.ports.Backend.runner`; the interpreter is imported by those who run."""
+        """See :attr:`scones_ml.ports.Backend.runner`; the interpreter is imported on first use."""
         from scones_ml.local.workflow import LocalWorkflowRunner
 
         return LocalWorkflowRunner(self._workspace / "buckets")
 
     @cached_property
     def bulk(self) -> LocalBulkRunner:
-        """See :attr:`scones_ml.ports.Backend.bulk`; so too."""
+        """See :attr:`scones_ml.ports.Backend.bulk`; imported on first use, too."""
         from scones_ml.local.bulk import LocalBulkRunner
 
         return LocalBulkRunner(self.store)
@@ -73,12 +73,12 @@ class LocalBackend:
             yield
 
     def checks(self) -> Iterator[Check]:
-        """See :meth:`scones_ml.ports.Backend.checks`: a port can be had, and every endpoint on record runs."""
+        """See :meth:`scones_ml.ports.Backend.checks`: a port is free, and every recorded endpoint runs."""
         try:
             with socket.create_server(("127.0.0.1", 0)) as server:
-                yield Check("ports", "ok", f"127.0.0.1 has a free one, {server.getsockname()[1]}")
+                yield Check("ports", "ok", f"127.0.0.1 has a free port, {server.getsockname()[1]}")
         except OSError as exc:
-            yield Check("ports", "error", f"127.0.0.1 gives none: {exc.strerror}", "no endpoint can run here")
+            yield Check("ports", "error", f"127.0.0.1 has no free port: {exc.strerror}", "no endpoint can run here")
         try:
             running, recorded = self.deployer.running(), self.ledger.resources()
             self.deployer.endpoints()

@@ -1,8 +1,8 @@
-"""The bulk workflow on this machine: the emitted definition, our interpreter, the real handler, a thread per processor.
+"""Bulk runs on this machine: the deployed definition and handler in our interpreter, with a thread per processor.
 
-Pillow and ONNX Runtime work without the interpreter's lock, so threads keep every processor busy and share one model
+Pillow and ONNX Runtime release the GIL, so threads keep every processor busy and share one model
 (``benchmarks/bulk.py`` compares them with processes). Results are the same JSON Lines objects as on AWS; a second run
-of the same name reads them, and classifies what is new.
+of the same name reads them and classifies only new images.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ _Version: TypeAlias = tuple[str, str | None]  # key and etag
 
 
 class LocalBulkRunner:
-    """Runs batches side by side in this process.
+    """Runs batches concurrently in this process.
 
     Args:
-        store: of the workspace, which results are written to; images may lie in folders or in S3.
-        batch_size: images of one batch.
-        workers: batches at a time; None takes one per processor.
+        store: the workspace's store, for results; images may be in folders or in S3.
+        batch_size: images in a batch.
+        workers: concurrent batches; None for one per processor.
     """
 
     def __init__(self, store: WorkspaceObjectStore, batch_size: int = 64, workers: int | None = None) -> None:
         self._store, self._batch_size, self._workers = store, batch_size, workers or os.cpu_count() or 1
 
     def check(self, request: BulkRequest) -> None:
-        """See :meth:`scones_ml.ports.BulkRunner.check`: a model is given, and can be loaded."""
+        """See :meth:`scones_ml.ports.BulkRunner.check`: requires a model that can be loaded."""
         shared_model(cast("Path", _model(request).classifier))
         image_location(request.source)
 
     def run(self, request: BulkRequest, progress: Progress = no_progress) -> BulkResult:
-        """See :meth:`scones_ml.ports.BulkRunner.run`; results are named by a hash of source, model and threshold."""
+        """See :meth:`scones_ml.ports.BulkRunner.run`; the run's name is a hash of source, model and threshold."""
         started = time.perf_counter()
         model, bucket, prefix = _model(request), *image_location(request.source)
         run = _run_name(bucket, prefix, model)
@@ -86,13 +86,13 @@ class LocalBulkRunner:
         if failure is not None:
             count = result.outcomes.get("failed", 0)
             raise ExecutionFailedError(failure, failures_in_words(result.failed, count, result.images))
-        for document in documents - batches.failed:  # what failed before has an outcome of this run by now
+        for document in documents - batches.failed:  # images that failed before have an outcome of this run by now
             if document.endswith(FAILED):
                 self._keep_decided(document)
         return result
 
     def _keep_decided(self, document: str) -> None:
-        """Leave of an earlier batch that was not decided what was, for its other images are elsewhere by now."""
+        """Keep the decided outcomes of an earlier, failed batch: its other images are in newer results by now."""
         decided = [one for one in self._lines(document) if _is_decided(one)]
         if decided:
             key = document.removesuffix(FAILED) + RESULT
@@ -110,7 +110,7 @@ class LocalBulkRunner:
         return refs
 
     def _outcomes(self, run: str) -> tuple[dict[_Version, ImageOutcome], frozenset[str]]:
-        """The latest outcome that runs of this name have left of each image, and the keys of the results."""
+        """The latest outcome of each image from runs of this name, and the keys of the results."""
         listed = sorted(self._store.list(BUCKETS.output, f"bulk/{run}/"), key=lambda found: found.modified)
         keys = [found.key for found in listed]
         found = (outcome for key in keys for outcome in self._lines(key))
@@ -123,35 +123,35 @@ class LocalBulkRunner:
                 yield ImageOutcome.model_validate_json(line)
             except ValidationError as exc:
                 raise ConfigurationError(
-                    f"{ref.uri}, line {number}: no result that this version can read: update scones_ml, or move "
-                    "the file away to classify its images anew"
+                    f"{ref.uri}, line {number}: this version cannot read the result: update scones_ml, or move "
+                    "the file away to classify its images again"
                 ) from exc
 
     def _environment(self, model: WorkflowModel, bucket: str) -> Mapping[str, str]:
-        """Batches keep the processors busy by themselves: more readers of files would only be in each other's way."""
+        """The handlers' environment; on local files one reader per batch, since batches use every processor."""
         readers = 1 if self._store.is_here(bucket) else max(1, CONCURRENT_REQUESTS // self._workers)
         return handler_environment(model, self._store.root) | {"SCONES_READERS": str(readers)}
 
     def _execute(self, document: asl.Json, tasks: Mapping[str, asl.Resource]) -> str | None:
-        """Run the machine; the error that it failed by."""
+        """Run the state machine and return its error, or None."""
         machine = workflows.batch_classification(batch_size=self._batch_size, max_concurrency=self._workers)
         execution = asl.run(
             machine.to_text().replace("${OutputBucketName}", BUCKETS.output),
             document,
             resources=tasks,
-            history=False,  # nobody reads it, and it would grow with every batch
+            history=False,  # never read, and it would grow with every batch
             max_workers=self._workers,
         )
         return None if execution.status == "SUCCEEDED" else execution.error or execution.status
 
 
 class _Batches:
-    """What stands behind the definition's Resources; the listing leaves out what is finished.
+    """Functions behind the definition's Resources; the listing leaves out finished images.
 
     Attributes:
-        finished_before: images that another process has finished meanwhile.
-        errors: of images whose batch failed, by key.
-        failed: keys of what was written of images that are undecided.
+        finished_before: number of images that another process has finished meanwhile.
+        errors: errors of images whose batch failed, by key.
+        failed: keys of results with undecided images.
     """
 
     def __init__(self, store: WorkspaceObjectStore, waiting: Sequence[ImageRef], done: Callable[[int], None]) -> None:
@@ -163,7 +163,7 @@ class _Batches:
         self._waiting, self._done, self._lock = waiting, done, threading.Lock()
 
     def resources(self) -> dict[str, asl.Resource]:
-        """Functions by the ARNs of their Resources."""
+        """Functions by the ARN of their Resource."""
         return {
             "arn:aws:states:::lambda:invoke": self._classify,
             "arn:aws:states:::s3:listObjectsV2": self._list_objects,
@@ -171,7 +171,7 @@ class _Batches:
         }
 
     def _classify(self, parameters: asl.Json) -> object:
-        """Call the handler and count what it reports."""
+        """Call the handler and count the images that it reports."""
         payload = cast("Mapping[str, Mapping[str, object]]", parameters)["Payload"]
         keys = [str(item["s3_key"]) for item in cast("list[Mapping[str, object]]", payload["Items"])]
         try:
@@ -211,7 +211,7 @@ def _result(
     errors: Mapping[str, str],
     seconds: float,
 ) -> BulkResult:
-    """Hold the outcomes against the images that were asked for: what has none has failed."""
+    """Match outcomes to the requested images: an image without an outcome has failed."""
     outcomes = [found.get(_version(ref)) for ref in refs]
     failed = {
         ref.s3_key: (outcome and outcome.reason) or errors.get(ref.s3_key, "its batch was not classified")
@@ -232,11 +232,11 @@ def _result(
 
 def _model(request: BulkRequest) -> WorkflowModel:
     if request.model is None or not isinstance(request.model.classifier, Path):
-        raise ConfigurationError("a bulk run loads the model into this process: give --model MODEL")
+        raise ConfigurationError("a bulk run on this machine needs a model: give --model MODEL")
     return request.model
 
 
 def _run_name(bucket: str, prefix: str, model: WorkflowModel) -> str:
-    """The same images, model and threshold have the same name; a model that cannot be loaded is refused here."""
+    """Name a run by its images, model and threshold; refuses a model that cannot be loaded."""
     facts = [bucket, prefix, shared_model(cast("Path", model.classifier)).sha256, model.threshold]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

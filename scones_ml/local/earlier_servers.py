@@ -1,4 +1,4 @@
-"""Servers of version 0.1.0 and of before locks, which go on when the library is updated."""
+"""Servers of version 0.1.0, before locks, which keep running when the library is updated."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["earlier_server_runs", "end_earlier_server"]
 
 
 def earlier_server_runs(pid: int, log: Path) -> bool | None:
-    """Whether a process is the server that writes this log: it holds the very file as its standard error.
+    """Whether a process is the server that writes this log: its standard error is that file.
 
     Args:
-        pid: its number, by the record.
-        log: beside the record.
+        pid: process id in the record.
+        log: log file next to the record.
 
     Returns:
-        None where the system does not tell, as on macOS, though the process may be the one by its command line.
+        None when the system cannot tell, as on macOS, but the process's command line matches.
     """
     try:
         held = Path(f"/proc/{pid}/fd/2").stat()
-        return held.st_nlink == 1 and os.path.samestat(held, log.lstat())  # of a copy by hard links nobody knows whose
+        return held.st_nlink == 1 and os.path.samestat(held, log.lstat())  # a hard-linked copy has no clear owner
     except (FileNotFoundError, NotADirectoryError):
         gone = Path("/proc/self").exists()
     except OSError:  # of another user
@@ -35,16 +35,16 @@ def earlier_server_runs(pid: int, log: Path) -> bool | None:
 
 
 def end_earlier_server(pid: int, log: Path, seconds: float) -> None:
-    """End the server that writes this log; kindly first.
+    """Stop the server that writes this log: SIGTERM, then SIGKILL.
 
     Args:
-        pid: its number, by the record.
-        log: beside the record.
-        seconds: it has to end.
+        pid: process id in the record.
+        log: log file next to the record.
+        seconds: time to wait after SIGTERM.
 
     Raises:
-        DeploymentError: whether it is the one cannot be told.
-        ConfigurationError: it belongs to another user.
+        DeploymentError: the process cannot be identified.
+        ConfigurationError: the process belongs to another user.
     """
     for sign in (signal.SIGTERM, signal.SIGKILL):
         runs = earlier_server_runs(pid, log)
@@ -62,7 +62,7 @@ def end_earlier_server(pid: int, log: Path, seconds: float) -> None:
 
 
 def _command_line(pid: int) -> str:
-    """A process's command line, which proves nothing; empty when there is none of that number."""
+    """A process's command line, which is no proof; empty when there is no such process."""
     if Path("/proc/self").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Deployer as processes of this machine: the container-contract server, detached and recorded."""
+"""Deployer of endpoints as processes: the server of the container contract, detached and recorded."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from scones_ml.ports import DeploymentRequest, Endpoint, Steps, no_steps
 __all__ = ["LocalDeployer"]
 
 _FILES = (".json", ".part", ".running", ".log")
-_START_SECONDS = 60.0  # a model loads in seconds; the rest is for a machine that is busy
-_STOP_SECONDS = 10.0  # for the answers under way, then SIGKILL
+_START_SECONDS = 60.0  # a model loads in seconds; the rest allows for a busy machine
+_STOP_SECONDS = 10.0  # to finish requests in progress, then SIGKILL
 
-# Servers that this process started: they outlive it, but while it lives it has to collect those that end.
+# Servers started by this process: they outlive it, but until it ends it has to reap those that exit.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -40,11 +40,11 @@ class LocalDeployer:
     """Starts ``python -m scones_ml.inference`` and keeps a record of it.
 
     Args:
-        records: folder of the records, one ``NAME.json`` (and ``NAME.log``) per endpoint. Its server locks
-            ``NAME.running`` while it lives, and ends when that file is gone.
-        captures: folder that data capture goes to, below one folder per endpoint.
-        ledger: where they are recorded.
-        run: that they belong to.
+        records: folder of the records, one ``NAME.json`` (and ``NAME.log``) per endpoint. The server holds a lock on
+            ``NAME.running`` while it runs, and exits when that file is gone.
+        captures: folder of data capture, with one folder per endpoint.
+        ledger: record of the endpoints.
+        run: run that new endpoints are recorded under.
     """
 
     def __init__(self, records: Path, captures: Path, ledger: Ledger, run: Run) -> None:
@@ -54,30 +54,31 @@ class LocalDeployer:
         self._run = run
 
     def plan(self, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:  # noqa: ARG002 - nothing to wait for
-        """See :meth:`scones_ml.ports.Deployer.plan`; one that runs under the same name is replaced."""
+        """See :meth:`scones_ml.ports.Deployer.plan`; a running endpoint of the same name is replaced."""
         _check_name(request.name)
         read_card(_folder(request))
         changes = [Change("create", "endpoint", request.name, f"answers requests with {request.model}")]
         if any(path.exists() for path in self._files(request.name)):
-            changes.insert(0, Change("delete", "endpoint", request.name, "replaced by the new one"))
+            changes.insert(0, Change("delete", "endpoint", request.name, "replaced by the new endpoint"))
         return Plan("deploy", "local", tuple(changes))
 
     def preview(self, request: DeploymentRequest) -> Plan:
-        """See :meth:`scones_ml.ports.Deployer.preview`; this machine can always be looked at."""
+        """See :meth:`scones_ml.ports.Deployer.preview`; this machine can always be inspected."""
         return self.plan(request)
 
     def deploy(
         self,
         request: DeploymentRequest,
         steps: Steps = no_steps,  # noqa: ARG002 - it is quick
-        plan: Plan | None = None,  # noqa: ARG002 - another command may have changed what it was made for
+        plan: Plan | None = None,  # noqa: ARG002 - another command may have changed the state it was made for
     ) -> Endpoint:
-        """See :meth:`scones_ml.ports.Deployer.deploy`; of two at once under one name the second replaces the first.
+        """See :meth:`scones_ml.ports.Deployer.deploy`; of two concurrent deployments under one name the second replaces
+        the first.
 
-        One that is deployed again keeps its port, so that its clients need no new address.
+        A redeployed endpoint keeps its port, so that its clients need no new address.
 
         Raises:
-            DeploymentError: another command goes on changing or asking the endpoint.
+            DeploymentError: another command keeps changing or using the endpoint.
         """
 
         def perform(change: Change) -> Endpoint | None:
@@ -91,7 +92,7 @@ class LocalDeployer:
                 execute(undo, perform, self._ledger, self._run)
                 raise
 
-        self.plan(request)  # refused before anything is made
+        self.plan(request)  # refused before anything is created
         if self._records.is_symlink():
             raise DeploymentError(f"{self._records} is a link: remove it, or choose another --workspace")
         mark_workspace(self._ledger.path.parent)
@@ -112,7 +113,7 @@ class LocalDeployer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                start_new_session=True,  # it outlives this command, and the terminal's Ctrl-C is not meant for it
+                start_new_session=True,  # it outlives this command and ignores the terminal's Ctrl-C
             )
         try:
             url = f"http://127.0.0.1:{_port(child, log)}"
@@ -139,27 +140,27 @@ class LocalDeployer:
         return endpoint
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """See :meth:`scones_ml.ports.Deployer.endpoints`; only those whose server proves that it runs."""
+        """See :meth:`scones_ml.ports.Deployer.endpoints`; only those whose server holds its lock."""
         records = [read_record(path) for path in sorted(self._found("*.json"))]
         return [record.endpoint for record in records if record and self._runs(record)]
 
     def running(self) -> frozenset[str]:
-        """See :meth:`scones_ml.ports.Deployer.running`; proven by its lock, or by its log in the case of 0.1.0."""
+        """See :meth:`scones_ml.ports.Deployer.running`; proven by the server's lock, or its log for 0.1.0."""
         return frozenset(name for name in self.recorded() if self._has_server(name))
 
     def recorded(self) -> Sequence[str]:
-        """Names of every endpoint that has a record, or half of one, whether it runs or not."""
+        """Names of every endpoint with a record, complete or not, running or not."""
         return sorted({path.stem for kind in (*_FILES, ".lock") for path in self._found(f"*{kind}")})
 
     def _found(self, pattern: str) -> Iterator[Path]:
-        """Files of the records; none in a folder that another workspace may own."""
+        """Record files; none in a folder that may belong to another workspace."""
         return iter(()) if self._records.is_symlink() else self._records.glob(pattern)
 
     def using(self, name: str) -> AbstractContextManager[None]:
-        """Ask an endpoint during the block: nobody replaces or removes it meanwhile.
+        """Hold an endpoint in use during the block, so that no other command replaces or removes it.
 
         Raises:
-            DeploymentError: no endpoint can have that name, or it is being changed.
+            DeploymentError: the name is invalid, or the endpoint is being changed.
         """
         _check_name(name)
         return endpoint_in_use(self._records, name)
@@ -168,7 +169,8 @@ class LocalDeployer:
         """See :meth:`scones_ml.ports.Deployer.remove`; its captures stay.
 
         Raises:
-            DeploymentError: another command changes or asks it, its record cannot be read, or its server does not end.
+            DeploymentError: another command changes or uses the endpoint, its record is unreadable, or its server does
+                not exit.
         """
         _check_name(name)
         _collect()
@@ -178,7 +180,7 @@ class LocalDeployer:
                     self._remove(name)
 
     def _remove(self, name: str) -> None:
-        # A server that holds its lock is ended by that, even where its record is damaged.
+        # Removing the lock file stops the server that holds it, even when its record is damaged.
         if holder_of(self._running(name)) is None:
             record = read_record(self._record(name))
             if record and record.is_earlier:
@@ -208,7 +210,7 @@ class LocalDeployer:
         return self._records / f"{name}.log"
 
     def _running(self, name: str) -> Path:
-        """The file that its server locks."""
+        """The server's lock file."""
         return self._records / f"{name}.running"
 
     def _files(self, name: str) -> list[Path]:
@@ -230,14 +232,14 @@ class LocalDeployer:
 
 
 def _folder(request: DeploymentRequest) -> Path:
-    """The model, which has to be on this machine."""
+    """The model's folder, which has to be on this machine."""
     if not isinstance(request.model, Path):
-        raise DeploymentError(f"{request.model.uri} can be served on AWS alone: deploy it with --on aws")
+        raise DeploymentError(f"{request.model.uri} can only be served on AWS: deploy it with --on aws")
     return request.model
 
 
 def _port(child: subprocess.Popen[bytes], log: Path) -> int:
-    """The server's first line says which port it got."""
+    """Read the port from the server's first line."""
     if child.stdout is None:
         raise DeploymentError("the server's output cannot be read")
     with child.stdout as lines:
@@ -249,15 +251,15 @@ def _port(child: subprocess.Popen[bytes], log: Path) -> int:
 
 
 def _port_of(record: Record | None) -> int:
-    """The port of an endpoint on record; 0 where none is known."""
+    """The port of a recorded endpoint; 0 when unknown."""
     try:
         return (urlsplit(record.endpoint.url).port or 0) if record else 0
-    except ValueError:  # somebody wrote another address
+    except ValueError:  # the record was edited by hand
         return 0
 
 
 def _if_free(port: int) -> int:
-    """The port, or 0 where somebody else has taken it."""
+    """The port, or 0 when it is taken."""
     try:
         listen("127.0.0.1", port).close()
     except DeploymentError:
@@ -266,14 +268,14 @@ def _if_free(port: int) -> int:
 
 
 def _confirm(child: subprocess.Popen[bytes]) -> None:
-    """Let the server go on: it is on record now. Had this process died before, the server would end by itself."""
+    """Confirm to the server that it is recorded; it exits by itself if this process dies before that."""
     if child.stdin:
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
             pipe.write(b"\n")
 
 
 def _wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
-    from urllib.error import HTTPError, URLError  # slow to import, and only a start needs them
+    from urllib.error import HTTPError, URLError  # slow to import, and needed only to start a server
     from urllib.request import urlopen
 
     deadline = time.monotonic() + _START_SECONDS
@@ -285,7 +287,7 @@ def _wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> No
         except HTTPError as exc:
             if exc.code != 503:  # 503 while the model loads
                 raise DeploymentError(json.loads(exc.read())["message"]) from exc
-        except (URLError, TimeoutError):  # it listens before it answers
+        except (URLError, TimeoutError):  # it listens before it is ready
             pass
         if child.poll() is not None:
             raise DeploymentError(_last_words(log, child.returncode))
@@ -300,7 +302,7 @@ def _last_words(log: Path, code: int) -> str:
 
 
 def _end_server(running: Path) -> None:
-    """End the server that holds this file, kindly first; whoever else has its number by now is left alone."""
+    """Stop the server that holds this lock: SIGTERM, then SIGKILL; a recycled PID is left alone."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         holder = holder_of(running)
         if not signal_holder(running, sign):
@@ -311,18 +313,18 @@ def _end_server(running: Path) -> None:
         if holder and holder.pid in _children and not holder_of(running):
             _children.pop(holder.pid).wait()
     if holder := holder_of(running):
-        raise DeploymentError(f"{holder} does not end, and holds {running}: try again")
+        raise DeploymentError(f"{holder} does not exit and still holds {running}: try again")
 
 
 def _collect() -> None:
-    """Let go of servers that ended by themselves."""
+    """Reap servers that have exited."""
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             del _children[pid]
 
 
 def _end_child(child: subprocess.Popen[bytes]) -> None:
-    """End a server that did not come up."""
+    """Stop a server that did not start."""
     child.terminate()
     try:
         child.wait(_STOP_SECONDS)
@@ -336,5 +338,5 @@ def _end_child(child: subprocess.Popen[bytes]) -> None:
 def _check_name(name: str) -> None:
     if re.fullmatch(SAGEMAKER_NAME, name) is None:
         raise DeploymentError(
-            f"{name!r} is no endpoint's name: give 1 to {SAGEMAKER_NAME_CHARACTERS} letters, digits and hyphens"
+            f"{name!r} is not a valid endpoint name: give 1 to {SAGEMAKER_NAME_CHARACTERS} letters, digits and hyphens"
         )

@@ -1,4 +1,4 @@
-"""The record of an endpoint of this machine, ``NAME.json``."""
+"""Record of an endpoint on this machine, ``NAME.json``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LONGEST = 10_000_000  # bytes
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """What is on record of an endpoint; that it runs, its server has to prove.
+    """Record of an endpoint; only the server's lock proves that it runs.
 
     Attributes:
-        pid: the number of its server.
+        pid: process id of its server.
         endpoint: how to reach it.
-        is_earlier: whether its server is of before locks.
+        is_earlier: whether its server is of 0.1.0, before locks.
     """
 
     pid: int
@@ -35,7 +35,7 @@ class Record:
 
 
 def write_record(path: Path, pid: int, endpoint: Endpoint) -> None:
-    """Put an endpoint on record, whole or not at all."""
+    """Write an endpoint's record, atomically."""
     half = path.with_suffix(".part")
     document = {"format": FORMAT, "pid": pid, "endpoint": dataclasses.asdict(endpoint)}
     half.write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -43,10 +43,10 @@ def write_record(path: Path, pid: int, endpoint: Endpoint) -> None:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record of an endpoint; None when there is none. Fields that this version does not know are ignored.
+    """Read an endpoint's record; None when there is none. Unknown fields are ignored.
 
     Raises:
-        DeploymentError: it says nothing, or is of a newer format.
+        DeploymentError: the record is unreadable or has a newer format.
     """
     try:
         document: Any = strict_json.parse_names(read_at_most(path, _LONGEST))
@@ -68,4 +68,4 @@ def read_record(path: Path) -> Record | None:
 
 
 def _no_record(path: Path) -> DeploymentError:
-    return DeploymentError(f"{path} is not the record of an endpoint: repair it or remove it")
+    return DeploymentError(f"{path} is not an endpoint's record: repair it or remove it")

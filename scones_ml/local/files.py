@@ -1,4 +1,4 @@
-"""Images of this machine, by the keys that they get in a store."""
+"""Image files on this machine, by the keys that they get in a store."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["image_files"]
 
 
 def image_files(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
-    """Map keys to files: the file name, or the whole path where names collide.
+    """Map keys to files: the key is the file name, or the whole path where names collide.
 
     Args:
-        paths: files, or folders of them; hidden files in folders are left out.
+        paths: files or folders; hidden files in folders are left out.
 
     Raises:
         InvalidImageError: there is no such file, or a folder holds none.
@@ -37,7 +37,7 @@ def _found(path: Path) -> Iterator[tuple[str, Path]]:
             raise InvalidImageError(f"the folder {path} holds no files")
         for file in files:
             yield f"{key_of(path.resolve().name)}/{file.key}", path / name_of(file.key)
-    elif os.path.lexists(path):  # a link that leads to nothing is an outcome, too
+    elif os.path.lexists(path):  # a broken link has an outcome, too
         yield key_of(path.name), path
     else:
         raise InvalidImageError(f"there is no file {path}")

@@ -22,7 +22,7 @@ Handler = Callable[[object, "LambdaContext"], object]
 
 @dataclass(frozen=True)
 class LambdaContext:
-    """What the Lambda runtime hands to a handler beside the event."""
+    """Context object that the Lambda runtime passes to a handler."""
 
     function_name: str
     memory_limit_in_mb: int = 512
@@ -30,7 +30,7 @@ class LambdaContext:
 
     @property
     def invoked_function_arn(self) -> str:
-        """An ARN of no account."""
+        """ARN of a fictitious account."""
         return f"arn:aws:lambda:local:000000000000:function:{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
@@ -40,24 +40,24 @@ class LambdaContext:
 
 @lru_cache(maxsize=64)
 def handler_behind(function: str) -> str:
-    """The handler of ours that a function runs.
+    """The handler that a Lambda function runs.
 
     Args:
-        function: ``${ClassifyImageDataFunctionArn}``, or the name or ARN of a deployed function; CloudFormation's names
-            hold 24 characters of ours.
+        function: ``${ClassifyImageDataFunctionArn}``, or the name or ARN of a deployed function; names by
+            CloudFormation hold 24 characters of the logical name.
 
     Raises:
-        ConfigurationError: it is none of ours.
+        ConfigurationError: the function runs none of our handlers.
     """
     for path in handler_files():
         if path.stem.title().replace("_", "") in function:
             return path.stem
-    raise ConfigurationError(f"the function {function} runs no handler of ours")
+    raise ConfigurationError(f"the function {function} runs none of our handlers")
 
 
 @lru_cache(maxsize=16)
 def load_handler(name: str) -> Handler:
-    """Load ``lambda_handler`` of ``handlers/NAME.py``, from the wheel or from the checkout.
+    """Load ``lambda_handler`` of ``handlers/NAME.py``, from the wheel or the checkout.
 
     Events and results pass through JSON, as they do in Lambda.
 

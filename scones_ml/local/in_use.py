@@ -1,16 +1,16 @@
-"""Locks of a workspace: commands that would get into each other's way wait for each other, or fail in one line.
+"""Locks of a workspace: conflicting commands wait for each other, or fail with one line.
 
 =============================  =====================================  ================================================
-file                           held alone by                          shared by
+file                           held exclusively by                    shared by
 =============================  =====================================  ================================================
-``endpoints/NAME.lock``        who deploys or removes the endpoint    runs that ask it
-``endpoints/NAME.running``     its server, while it lives             nobody
-``buckets.lock``               who removes objects                    runs, while they read and write them
-``MODEL/training.lock``        who trains into the folder             nobody
+``endpoints/NAME.lock``        deployment or removal of the endpoint  runs that use it
+``endpoints/NAME.running``     its server, while it runs              none
+``buckets.lock``               removal of objects                     runs, while they read and write them
+``MODEL/training.lock``        training into the folder               none
 =============================  =====================================  ================================================
 
-Whether a run or a training goes on is asked with :func:`run_in_progress` and :func:`training_in_progress`: the holder
-is what the kernel says, so that the folders of a killed one, or of a copied workspace, are free.
+:func:`run_in_progress` and :func:`training_in_progress` name the process that holds a lock, as the kernel reports it: a
+killed process, or a copied workspace, holds none.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ __all__ = [
 ]
 
 TRAINING_LOCK: Final = "training.lock"
-_NO_LONGER: Final = 0.5  # seconds: clean-up is done by then, and a training is worth no wait
+_NO_LONGER: Final = 0.5  # seconds: long enough for a clean-up, too short for a training
 
 
 @contextlib.contextmanager
 def changing_endpoint(records: Path, name: str, patience: float = PATIENCE) -> Iterator[None]:
-    """Deploy or remove an endpoint during the block, alone.
+    """Hold the exclusive lock of an endpoint, to deploy or remove it in the block.
 
     Args:
         records: folder of the endpoints' records.
-        name: of the endpoint.
+        name: name of the endpoint.
         patience: seconds to wait for other commands.
 
     Raises:
-        DeploymentError: another command changes or uses it, and goes on.
+        DeploymentError: another command still changes or uses the endpoint.
     """
 
     def busy(holder: Holder) -> Exception:
@@ -65,10 +65,10 @@ def changing_endpoint(records: Path, name: str, patience: float = PATIENCE) -> I
 
 @contextlib.contextmanager
 def endpoint_in_use(records: Path, name: str) -> Iterator[None]:
-    """Ask an endpoint during the block; nobody replaces or removes it meanwhile.
+    """Hold the shared lock of an endpoint, so that it is not replaced or removed during the block.
 
     Raises:
-        DeploymentError: it is being changed.
+        DeploymentError: the endpoint is being changed.
     """
 
     def busy(holder: Holder) -> Exception:
@@ -80,10 +80,10 @@ def endpoint_in_use(records: Path, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def buckets_in_use(workspace: Path) -> Iterator[None]:
-    """Read and write the workspace's objects during the block; nobody removes them meanwhile.
+    """Hold the shared lock of the workspace's objects, so that they are not removed during the block.
 
     Raises:
-        WorkflowError: they are being removed.
+        WorkflowError: the objects are being removed.
     """
 
     def busy(holder: Holder) -> Exception:
@@ -96,18 +96,18 @@ def buckets_in_use(workspace: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def removing_objects(workspace: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Remove objects of a workspace during the block.
+    """Hold the exclusive lock of the workspace's objects, to remove them in the block.
 
     Args:
-        workspace: their folder.
+        workspace: the workspace's folder.
         patience: seconds to wait for runs.
 
     Raises:
-        WorkflowError: a run goes on.
+        WorkflowError: a run is still in progress.
     """
 
     def busy(holder: Holder) -> Exception:
-        what = "a run goes on" if holder.shared else "another clean-up goes on"
+        what = "a run is in progress" if holder.shared else "another clean-up is in progress"
         return WorkflowError(f"{what} in {workspace}, {holder}: try again when it has ended")
 
     with locked(_buckets(workspace), busy, patience=patience):
@@ -115,31 +115,31 @@ def removing_objects(workspace: Path, patience: float = PATIENCE) -> Iterator[No
 
 
 def run_in_progress(workspace: Path) -> Holder | None:
-    """A process that runs images here now, one of them when there are several."""
+    """A process that runs images in this workspace; one of them when there are several."""
     holder = holder_of(_buckets(workspace))
     return holder if holder and holder.shared else None
 
 
 def forget_killed_run(workspace: Path) -> None:
-    """Remove the lock's file when whoever had it was killed."""
+    """Remove the lock file of a killed run."""
     path = _buckets(workspace)
     if path.exists() and holder_of(path) is None:
-        # Somebody may be faster, or the workspace may be read only: it harms nobody.
+        # Another process may be faster, or the workspace may be read only; both are harmless.
         with contextlib.suppress(SconesError), locked(path, lambda _: WorkflowError(), patience=0):
             pass
 
 
 def training_in_progress(model: Path) -> Holder | None:
-    """The process that trains a model into this folder now."""
+    """The process that is training a model into this folder."""
     return holder_of(model / TRAINING_LOCK)
 
 
 @contextlib.contextmanager
 def training(model: Path) -> Iterator[None]:
-    """Train into a folder, or remove what a killed training left there, during the block.
+    """Hold the exclusive lock of a model's folder, to train into it or to tidy up in the block.
 
     Raises:
-        TrainingError: a training goes on there.
+        TrainingError: a training is in progress there.
     """
 
     def busy(holder: Holder) -> Exception:
@@ -151,11 +151,11 @@ def training(model: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_empty(folder: Path) -> Iterator[None]:
-    """Remove a folder after the block when nothing is left in it."""
+    """Remove a folder after the block if it is empty."""
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # there is something, or it is gone
+        with contextlib.suppress(OSError):  # not empty, or gone
             folder.rmdir()
 
 

@@ -1,7 +1,7 @@
-"""What verbs have made on this machine: endpoints, objects, and what a killed one left half-made.
+"""Inventory of this machine: endpoints, objects, and unfinished results of killed commands.
 
-The ledger only says where to look: it is a file like any other, and may have been copied or forged. What is removed
-lies in a workspace that bears our marker, or bears a marker of this workspace itself; no link is followed.
+The ledger only says where to look: it is an ordinary file that may be copied or forged. A resource is removed only if
+it is in a workspace with our marker, or has a marker of this workspace itself; no link is followed.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ __all__ = ["LocalInventory"]
 _ENDPOINTS: Final = "endpoints"
 _BUCKETS: Final = "buckets"
 _REPORT: Final = "report.part"
-"""The demo's report until it is whole, in its workspace."""
-_NOT_OURS: Final = "not ours: no command of this workspace has marked it"
+"""Name of the demo's unfinished report."""
+_NOT_OURS: Final = "not ours: it has no marker of this workspace"
 _UNREADABLE: Final = (OSError, RuntimeError, ValueError)
-"""Of a path from outside: RuntimeError where links go round in circles, ValueError where a path has no name."""
+"""Errors of a path from outside: RuntimeError for circular links, ValueError for a path without a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What users asked for by name and keep: only what is half-made of it is ours to remove.
+    """A kind of result that a user asked for by name: only unfinished ones are removed.
 
     Attributes:
-        half_made: whose what there is of that is.
-        tidy: removes what is ours.
+        half_made: the owner of the unfinished parts.
+        tidy: removes our unfinished parts.
     """
 
     half_made: Callable[[Path, Path], Standing]
@@ -77,13 +77,13 @@ _RESULTS: Final = {
 
 
 class LocalInventory:
-    """What is really there, recorded or not, and what the ledger says is unfinished; results are kept.
+    """Resources that exist, recorded or not, and unfinished ones from the ledger; finished results are kept.
 
     Args:
-        workspace: its folder.
-        store: holds the objects.
-        deployer: runs the endpoints.
-        ledger: of the workspace.
+        workspace: the workspace's folder.
+        store: store of its objects.
+        deployer: deployer of its endpoints.
+        ledger: its ledger.
     """
 
     def __init__(self, workspace: Path, store: DirectoryObjectStore, deployer: LocalDeployer, ledger: Ledger) -> None:
@@ -91,7 +91,7 @@ class LocalInventory:
 
     def resources(
         self,
-        everything: bool = False,  # noqa: ARG002 - a workspace is all there is
+        everything: bool = False,  # noqa: ARG002 - there is only this workspace
         leave: Leave = leave_unsaid,
     ) -> Sequence[Resource]:
         """See :meth:`scones_ml.ports.Inventory.resources`."""
@@ -103,9 +103,9 @@ class LocalInventory:
 
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
-        why = f"of run {resource.run}" if resource.run else "found, though not on record"
+        why = f"of run {resource.run}" if resource.run else "exists, but not in the ledger"
         if resource.kind in _RESULTS:
-            why = f"what run {resource.run} left unfinished"
+            why = f"left unfinished by run {resource.run}"
         return Change("delete", resource.kind, resource.name, why)
 
     def refusal(self) -> LeftAlone | None:
@@ -118,8 +118,8 @@ class LocalInventory:
         except ConfigurationError as exc:
             return LeftAlone("workspace", str(self._workspace), str(exc))
         except OSError as exc:
-            linked = "nothing was removed, for it is a link: give the folder itself to --workspace"
-            reason = linked if _is_link(self._workspace) else f"cannot be looked at: {_reason(exc)}"
+            linked = "nothing was removed, because it is a link: give the folder itself to --workspace"
+            reason = linked if _is_link(self._workspace) else f"cannot be inspected: {_reason(exc)}"
             return LeftAlone("workspace", str(self._workspace), reason)
 
     def is_there(self, change: Change) -> bool:
@@ -134,7 +134,7 @@ class LocalInventory:
         return (change.name,) if change.kind == "objects" else ()
 
     def count(self, uri: str) -> int:
-        """See :meth:`scones_ml.ports.Inventory.count`; a bucket goes as a whole."""
+        """See :meth:`scones_ml.ports.Inventory.count`; a bucket is removed as a whole."""
         return self._store.count(parse_uri(uri)[0])
 
     def remove(self, change: Change) -> None:
@@ -160,22 +160,23 @@ class LocalInventory:
     def _tidy(self, result: _Result, path: Path) -> None:
         if result.half_made(path, self._workspace) is Standing.BUSY:
             holder = training_in_progress(path)
-            what = f"{path} is being trained by {holder}" if holder else "a command is at work there"
+            what = f"{path} is being trained by {holder}" if holder else "a command is using it"
             raise DeploymentError(f"{what}: try again when it has ended")
         result.tidy(path, self._workspace)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """The workspace's descriptor, once its marker has proved that it is ours.
+        """Open the workspace, after checking its marker, and return its descriptor.
 
         Raises:
-            ConfigurationError: it has none.
-            OSError: it cannot be looked at, or is a link.
+            ConfigurationError: the workspace has no marker.
+            OSError: the workspace cannot be opened, or is a link.
         """
         with open_folder(self._workspace) as folder:
             if not is_marked(folder):
                 raise ConfigurationError(
-                    "nothing was removed, for it bears no marker of ours: `scones cleanup --adopt` lists what would go"
+                    "nothing was removed, because it has no marker of ours: `scones cleanup --adopt` lists what "
+                    "would be removed"
                 )
             yield folder
 
@@ -199,17 +200,17 @@ class LocalInventory:
             if re.fullmatch(SAGEMAKER_NAME, name):
                 yield name
             else:
-                leave(LeftAlone("endpoint", name, "not ours: no endpoint can have that name", foreign=True))
+                leave(LeftAlone("endpoint", name, "not ours: not a valid endpoint name", foreign=True))
 
     def _objects(self, folder: int, leave: Leave) -> Iterator[str]:
         buckets = list(self._store.buckets())
         for name in set(names_in(folder)).difference(map(self._store.folder_of, buckets)):
             path = str(self._workspace / _BUCKETS / name)
-            leave(LeftAlone("objects", path, "not ours: a link, or called like no bucket", foreign=True))
+            leave(LeftAlone("objects", path, "not ours: a link, or not a bucket's name", foreign=True))
         yield from (f"s3://{bucket}/" for bucket in buckets)
 
     def _recorded(self, there: Container[tuple[str, str]], leave: Leave) -> Iterator[Resource]:
-        """What is on record and there, or may be; of results what is half-made."""
+        """Recorded resources that exist or may exist; of results only unfinished ones."""
         for found in self._ledger.resources():
             if found.place != "local":
                 continue
@@ -223,7 +224,7 @@ class LocalInventory:
         try:
             standing = _RESULTS[found.kind].half_made(Path(found.name), self._workspace)
         except _UNREADABLE as exc:
-            leave(LeftAlone(found.kind, found.name, f"cannot be looked at: {_reason(exc)}"))
+            leave(LeftAlone(found.kind, found.name, f"cannot be inspected: {_reason(exc)}"))
             return False
         if standing is Standing.FOREIGN:
             leave(LeftAlone(found.kind, found.name, _NOT_OURS, foreign=True))
@@ -233,11 +234,11 @@ class LocalInventory:
 def _looked_at(path: Path, exc: Exception) -> LeftAlone:
     if _is_link(path):
         return LeftAlone("folder", str(path), "not ours: a link, which is not followed", foreign=True)
-    return LeftAlone("folder", str(path), f"cannot be looked at: {_reason(exc)}")
+    return LeftAlone("folder", str(path), f"cannot be inspected: {_reason(exc)}")
 
 
 def _is_link(path: Path) -> bool:
-    return os.path.islink(path)  # noqa: PTH114 - which says so of what cannot be looked at, too: it is none
+    return os.path.islink(path)  # noqa: PTH114 - False also for a path that cannot be inspected
 
 
 def _reason(exc: Exception) -> str:

@@ -23,14 +23,14 @@ _PLACEHOLDER: Final = re.compile(r"\$\{(\w+)\}")
 
 
 def task_resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict[str, Callable[[asl.Json], object]]:
-    """What stands behind the Resource ARNs of the tasks of our definitions.
+    """Functions behind the Resource ARNs of our definitions' tasks.
 
     Args:
-        store: behind ``aws-sdk:s3:putObject`` and ``aws-sdk:s3:getObject``.
-        substitutions: values for the definition's ``${Name}`` placeholders, other than functions.
+        store: store for ``aws-sdk:s3:putObject`` and ``aws-sdk:s3:getObject``.
+        substitutions: values of the definition's ``${Name}`` placeholders, other than functions.
 
     Returns:
-        :func:`invoke_handler` for ``lambda:invoke``, :func:`put_object` and :func:`get_object` for those of S3.
+        :func:`invoke_handler` for ``lambda:invoke``, :func:`put_object` and :func:`get_object` for S3.
     """
     return {
         "arn:aws:states:::lambda:invoke": invoke_handler,
@@ -42,10 +42,10 @@ def task_resources(store: ObjectStore, substitutions: Mapping[str, str]) -> dict
 def workspace_resources(
     store: DirectoryObjectStore, substitutions: Mapping[str, str]
 ) -> dict[str, Callable[[asl.Json], object]]:
-    """As :func:`task_resources`, but an outcome takes the place of one that its image has elsewhere.
+    """As :func:`task_resources`, but a new outcome replaces the image's earlier one under another key.
 
-    The new one is written first: killed in between, both are there, and the later one counts. Runs side by side take
-    turns, so that none removes what another one has just written.
+    The new outcome is written first: after a kill in between both exist, and the later one counts. Concurrent runs take
+    turns, so that none removes an outcome that another has just written.
     """
     resources = task_resources(store, substitutions)
     put = resources[_PUT]
@@ -62,13 +62,13 @@ def workspace_resources(
 
 
 def invoke_handler(parameters: asl.Json) -> object:
-    """``lambda:invoke``: call the handler that the function's name tells, and add Lambda's envelope.
+    """``lambda:invoke``: call the handler that the function's name refers to, and add Lambda's envelope.
 
     Args:
         parameters: ``FunctionName`` and ``Payload``.
 
     Raises:
-        ConfigurationError: no handler is behind that name.
+        ConfigurationError: the name refers to no handler.
     """
     assert isinstance(parameters, dict)  # noqa: S101 - Parameters of a Task are an object
     name = handler_behind(str(parameters["FunctionName"]))
@@ -77,14 +77,14 @@ def invoke_handler(parameters: asl.Json) -> object:
 
 
 def put_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable[[asl.Json], object]:
-    """``s3:putObject``, of a Task as of a Map's ResultWriter: write one object to a store.
+    """``s3:putObject``, in a Task or a Map's ResultWriter: write one object to a store.
 
     Args:
-        store: that takes the objects.
-        substitutions: values for the ``${Name}`` placeholders in a bucket's name.
+        store: store of the objects.
+        substitutions: values of the ``${Name}`` placeholders in a bucket's name.
 
     Returns:
-        The function behind the ARN: it takes ``Bucket``, ``Key``, ``Body`` (text, or JSON to be written as such) and
+        The function behind the ARN: it takes ``Bucket``, ``Key``, ``Body`` (text, or a JSON value) and
         ``ContentType``, and returns the ``ETag``.
     """
 
@@ -104,8 +104,8 @@ def get_object(store: ObjectStore, substitutions: Mapping[str, str]) -> Callable
     """``aws-sdk:s3:getObject``: read one object of text.
 
     Args:
-        store: that holds the objects.
-        substitutions: values for the ``${Name}`` placeholders in a bucket's name.
+        store: store of the objects.
+        substitutions: values of the ``${Name}`` placeholders in a bucket's name.
 
     Returns:
         The function behind the ARN: it takes ``Bucket`` and ``Key``, and returns ``Body``, ``ETag`` and
@@ -132,7 +132,7 @@ def _bucket(parameters: Mapping[str, asl.Json], substitutions: Mapping[str, str]
 
 
 def _other_places(key: str) -> list[str]:
-    """Keys that an outcome's image has in the other places; of any other object none."""
+    """Keys of the same image's outcome in the other places; none for any other object."""
     prefix, _, name = key.rpartition("/")
     places = [f"outcomes/{place}" for place in PLACES]
     return [f"{place}/{name}" for place in places if place != prefix] if prefix in places else []

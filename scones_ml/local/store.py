@@ -1,8 +1,8 @@
 """ObjectStore on a directory: ``s3://bucket/key`` is a file below ``root/bucket``.
 
-Keys are never trusted as paths: every segment is percent-encoded, ``.``, ``..`` and empty segments too, and long ones
-are cut into pieces. So any key of S3 has its file and no key leaves the root. One thing S3 can do that a directory
-cannot: hold both ``a`` and ``a/b``.
+Keys are never trusted as paths: every segment is percent-encoded, also ``.``, ``..`` and empty segments, and long ones
+are cut into pieces. So every S3 key has a file, and no key leaves the root. Unlike S3, a directory cannot hold both
+``a`` and ``a/b``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scones_ml.removal import open_folder
 
 __all__ = ["DirectoryObjectStore"]
 
-_EMPTY = "%2F"  # no encoded segment holds a slash, so this name is free to stand for an empty one
+_EMPTY = "%2F"  # stands for an empty segment: no encoded segment holds this name
 _PIECE = 200  # file names may have 255 bytes
 _TEMPORARY = "%tmp-"
 _REMEDIES = {
@@ -40,15 +40,15 @@ class DirectoryObjectStore:
     """Objects as files.
 
     Args:
-        root: the folder that holds one folder per bucket; made when something is written.
-        write_file: writes the bytes of one.
+        root: folder with one folder per bucket; created on the first write.
+        write_file: writes the bytes of one file.
     """
 
     def __init__(self, root: str | Path, write_file: Callable[[Path, bytes], object] = Path.write_bytes) -> None:
         self._root, self._write_file = Path(root), write_file
 
     def read(self, ref: ImageRef, limit: int | None = None) -> StoredObject:
-        """See :meth:`scones_ml.ports.ObjectStore.read`; the etag is the MD5 of the bytes, as S3's mostly is."""
+        """See :meth:`scones_ml.ports.ObjectStore.read`; the etag is the MD5 of the bytes, as usually in S3."""
         try:
             with open_regular(self._path(ref.s3_bucket, ref.s3_key)) as file:
                 refuse_larger(size_of(file), limit)
@@ -72,7 +72,7 @@ class DirectoryObjectStore:
         return ref.model_copy(update={"etag": found.etag})
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
-        """See :meth:`scones_ml.ports.ObjectStore.write`; readers see the old bytes or the new, never a part."""
+        """See :meth:`scones_ml.ports.ObjectStore.write`; readers see the old bytes or the new, never a mixture."""
         path = self._path(bucket, key)
         temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
         try:
@@ -89,11 +89,11 @@ class DirectoryObjectStore:
         return _etag(data)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
-        """See :meth:`scones_ml.ports.ObjectStore.list`; folders that cannot hold the prefix are not looked into."""
+        """See :meth:`scones_ml.ports.ObjectStore.list`; folders that cannot hold the prefix are skipped."""
         top = self._root / _encode(bucket)[0]
         parent, slash, last = prefix.rpartition("/")
         start = top.joinpath(*_encode(parent)) if slash else top
-        begins = "" if last in ("", ".", "..") else _quote(last)[:_PIECE]  # "." may begin "..." as well
+        begins = "" if last in ("", ".", "..") else _quote(last)[:_PIECE]  # "." may be the beginning of "..."
         found = []
         for folder, folders, names in os.walk(start):
             if folder == str(start):
@@ -103,17 +103,17 @@ class DirectoryObjectStore:
                 path = Path(folder, name)
                 if not name.startswith(_TEMPORARY):
                     found.append((_decode(path.relative_to(top).parts), path))
-        # S3 lists in the order of UTF-8 bytes; that of str, and of the encoded names, is another one.
+        # S3 lists in the order of UTF-8 bytes, which differs from that of str and of the encoded names.
         for key, path in sorted(found, key=lambda pair: pair[0].encode()):
             if key.startswith(prefix):
                 with suppress(FileNotFoundError):  # gone since it was listed
                     yield _summary(key, path)
 
     def delete(self, bucket: str, key: str) -> None:
-        """See :meth:`scones_ml.ports.ObjectStore.delete`; folders that become empty go too, and no link is followed."""
+        """See :meth:`scones_ml.ports.ObjectStore.delete`; empty folders are removed too, and no link is followed."""
         path = self._path(bucket, key)
         if not path.parent.resolve().is_relative_to(self._root.resolve()):
-            raise ConfigurationError(f"s3://{bucket}/{key} stays: a link leads from {self._root} to {path.resolve()}")
+            raise ConfigurationError(f"s3://{bucket}/{key} is kept: a link leads from {self._root} to {path.resolve()}")
         path.unlink(missing_ok=True)
         for folder in path.parents:
             if folder in (self._root, *self._root.parents):
@@ -125,7 +125,7 @@ class DirectoryObjectStore:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other process or thread is in such a block of this store, and keep them out until its end."""
+        """Lock this store against other processes and threads during the block."""
         self._root.mkdir(parents=True, exist_ok=True)
         folder = os.open(self._root, os.O_RDONLY)
         try:
@@ -140,10 +140,10 @@ class DirectoryObjectStore:
         return (self._root / _encode(bucket)[0]).is_dir()
 
     def buckets(self) -> Iterator[str]:
-        """Every bucket that holds anything; folders that only a link leads to, or are called like no bucket, are none.
+        """Every bucket that holds anything, without links and folders whose name is not a bucket's.
 
         Raises:
-            OSError: they cannot be looked at.
+            OSError: the folders cannot be listed.
         """
         with suppress(FileNotFoundError), open_folder(self._root) as root, os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -151,11 +151,11 @@ class DirectoryObjectStore:
 
     @staticmethod
     def folder_of(bucket: str) -> str:
-        """Name of a bucket's folder below the root."""
+        """The name of a bucket's folder below the root."""
         return _encode(bucket)[0]
 
     def count(self, bucket: str) -> int:
-        """How many objects a bucket holds; none is read."""
+        """Number of objects in a bucket; none is read."""
         found = os.walk(self._root / self.folder_of(bucket))
         return sum(not name.startswith(_TEMPORARY) for _, _, names in found for name in names)
 
@@ -164,7 +164,7 @@ class DirectoryObjectStore:
 
 
 def _encode(key: str) -> list[str]:
-    """A key's path below its bucket; a piece that is continued in the next ends in ``%``."""
+    """A key's path below its bucket; a piece that continues in the next ends in ``%``."""
     parts = []
     for segment in key.split("/"):
         name = _quote(segment) if segment not in ("", ".", "..") else segment.replace(".", "%2E")
@@ -174,7 +174,7 @@ def _encode(key: str) -> list[str]:
 
 
 def _quote(text: str) -> str:
-    """Each character by itself, so that the beginning of a name is the name of the beginning."""
+    """Encode character by character, so that a prefix's encoding is a prefix of the key's encoding."""
     return quote(text, safe=" !&'()+,;=@~")
 
 
@@ -190,7 +190,7 @@ def _decode(parts: tuple[str, ...]) -> str:
 
 
 def _summary(key: str, path: Path) -> ObjectSummary:
-    """A line of a listing; what cannot be read has an etag of none, and says why when it is read."""
+    """Entry of a listing; an unreadable file has a made-up etag, and reading it raises the error."""
     try:
         with open_regular(path) as file:
             status, etag = os.fstat(file.fileno()), _etag_of(file)

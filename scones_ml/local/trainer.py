@@ -1,4 +1,4 @@
-"""Trainer as a process of this machine, under the same script-mode contract as in SageMaker."""
+"""Trainer as a process, with the same script-mode contract as in SageMaker."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _FEATURES = re.compile(r"Features\[(\d+)\] of (\d+)")
 
 
 class LocalTrainer:
-    """Runs ``python -m scones_ml.training``; its output goes to ``training.log`` beside the model.
+    """Runs ``python -m scones_ml.training``; its output is written to ``training.log`` next to the model.
 
     Args:
-        ledger: where models are recorded.
-        run: that they belong to.
+        ledger: record of the models.
+        run: run that new models are recorded under.
     """
 
     def __init__(self, ledger: Ledger, run: Run) -> None:
@@ -43,24 +43,26 @@ class LocalTrainer:
     def plan(self, request: TrainingRequest) -> Plan:
         """See :meth:`scones_ml.ports.Trainer.plan`."""
         folder = str(request.model.absolute())
-        return Plan("train", "local", (Change("create", "model", folder, f"learns from {request.data}"),))
+        return Plan("train", "local", (Change("create", "model", folder, f"trained on {request.data}"),))
 
     def train(
         self,
         request: TrainingRequest,
         progress: Progress = no_progress,
-        steps: Steps = no_steps,  # noqa: ARG002 - the bar says it all
+        steps: Steps = no_steps,  # noqa: ARG002 - the progress bar suffices
     ) -> None:
-        """See :meth:`scones_ml.ports.Trainer.train`; a job that is interrupted leaves no model."""
+        """See :meth:`scones_ml.ports.Trainer.train`; an interrupted job leaves no model."""
         execute(self.plan(request), lambda _: self._train(request, progress), self._ledger, self._run)
 
     def attach(self, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps) -> None:  # noqa: ARG002
-        """There is nothing to follow: a training ends with the command that started it.
+        """Always an error: a training on this machine ends with its command.
 
         Raises:
             ConfigurationError: always.
         """
-        raise ConfigurationError(f"there is no job {job!r} to follow on this machine: jobs on AWS go on by themselves")
+        raise ConfigurationError(
+            f"there is no job {job!r} to follow on this machine: only AWS keeps jobs"
+        )
 
     def _train(self, request: TrainingRequest, progress: Progress) -> None:
         workspace = self._ledger.path.parent
@@ -78,7 +80,7 @@ class LocalTrainer:
             "SM_OUTPUT_DATA_DIR": str(model),
             "SM_CHANNEL_MODEL": str(request.init.absolute()) if request.init else "",
         }
-        # A line at a time (buffering=1), so that whoever watches the log sees each epoch as it ends.
+        # Line-buffered, so that the log shows each epoch as it ends.
         with (
             log.open("w", encoding="utf-8", buffering=1) as file,
             _process(_command(request), environment, lock) as job,
@@ -89,29 +91,29 @@ class LocalTrainer:
 
 
 def half_trained(model: Path, workspace: Path) -> Standing:
-    """Whose is what a training that did not come to its end left: half files, a log without its model.
+    """The owner of an unfinished training's files: partial files, a log without a model.
 
     Args:
-        model: its folder, as it is on record.
-        workspace: that has it on record.
+        model: the model's folder, as recorded.
+        workspace: the workspace that recorded it.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the folder cannot be inspected.
     """
     found = [_claimed_by(model, workspace), *remnants(model, workspace).values()]
     return max(found, key=lambda standing: standing.value)
 
 
 def forget_training(model: Path, workspace: Path) -> None:
-    """Remove what a killed training left in a model's folder; a model that is whole stays.
+    """Remove a killed training's files from a model's folder; a complete model is kept.
 
     Args:
-        model: its folder, as it is on record.
-        workspace: that has it on record.
+        model: the model's folder, as recorded.
+        workspace: the workspace that recorded it.
 
     Raises:
-        OSError: it cannot be looked at, or removed.
-        TrainingError: a training goes on there.
+        OSError: the folder cannot be inspected, or the files not removed.
+        TrainingError: a training is in progress there.
     """
     recover(model, workspace)
     if _claimed_by(model, workspace) is not Standing.LEFT:
@@ -119,7 +121,7 @@ def forget_training(model: Path, workspace: Path) -> None:
     with training(model), open_folder(model) as folder:
         for name in (*_halves(folder), MARKER):
             os.unlink(name, dir_fd=folder)
-    with suppress(OSError):  # it holds something
+    with suppress(OSError):  # not empty
         model.rmdir()
 
 
@@ -141,7 +143,7 @@ def _halves(folder: int) -> list[str]:
 
 
 def _make(model: Path, workspace: Path) -> None:
-    """Make the folder with our marker in it from the first moment."""
+    """Create the folder together with our marker."""
     if model.exists():
         model.mkdir(exist_ok=True)  # refused where it is a file
         return
@@ -170,8 +172,8 @@ def _command(request: TrainingRequest) -> list[str]:
 
 @contextmanager
 def _process(command: list[str], environment: dict[str, str], lock: int) -> Iterator[subprocess.Popen[str]]:
-    """A child that never outlives the block."""
-    # A session of its own: Ctrl-C reaches it through us alone, once.
+    """A child process that never outlives the block."""
+    # Its own session: it gets Ctrl-C only through this process, once.
     child = subprocess.Popen(  # noqa: S603
         command,
         env=environment,
@@ -180,7 +182,7 @@ def _process(command: list[str], environment: dict[str, str], lock: int) -> Iter
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        pass_fds=(lock,),  # held for as long as it works, were we killed
+        pass_fds=(lock,),  # the child keeps the lock if this process is killed
     )
     try:
         yield child
@@ -188,7 +190,7 @@ def _process(command: list[str], environment: dict[str, str], lock: int) -> Iter
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
             try:
-                child.wait(timeout=10)  # SIGTERM ends it like Ctrl-C: it has to tidy up its half files
+                child.wait(timeout=10)  # SIGTERM works like Ctrl-C: it removes its partial files
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()

@@ -1,4 +1,4 @@
-"""WorkflowRunner in this process: the emitted definition, our interpreter, the real handlers."""
+"""WorkflowRunner in this process: the deployed definition and handlers in our interpreter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["LocalWorkflowRunner", "execute", "handler_environment", "redrive", "
 
 
 class LocalWorkflowRunner:
-    """Runs one execution after the other.
+    """Runs executions one after the other.
 
     Args:
         buckets: folder of the directory store that images are read from and outcomes written to.
@@ -32,7 +32,7 @@ class LocalWorkflowRunner:
     def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
         """See :meth:`scones_ml.ports.WorkflowRunner.run`."""
         if request.model is None:
-            raise ConfigurationError("nothing classifies: give a model or an endpoint")
+            raise ConfigurationError("no classifier: give a model or an endpoint")
         return self._results(request, handler_environment(request.model, self._buckets))
 
     def _results(self, request: WorkflowRequest, environment: Mapping[str, str]) -> Iterator[ImageResult]:
@@ -64,12 +64,12 @@ def execute(
     """Run a definition in this process, with the real handlers behind its Lambda functions.
 
     Args:
-        definition: such as ours; each FunctionName is the name or the placeholder of a handler.
+        definition: the definition; each FunctionName is the name or the placeholder of a handler.
         document: the input; images are read from the directory store.
-        buckets: folder of the directory store, where outcomes are written, too.
-        output_bucket: that stands for ``${OutputBucketName}``.
-        model: what classifies.
-        tasks: what stands behind Resource ARNs, besides and before ours.
+        buckets: folder of the directory store, for images and outcomes.
+        output_bucket: value of ``${OutputBucketName}``.
+        model: the classifier.
+        tasks: functions by Resource ARN, in addition to ours and before them.
         on_event: called with each event.
     """
     ours = workspace_resources(DirectoryObjectStore(buckets), {"OutputBucketName": output_bucket})
@@ -85,16 +85,16 @@ def redrive(
     tasks: Mapping[str, asl.Resource] | None = None,
     on_event: Callable[[asl.Event], None] | None = None,
 ) -> asl.Execution:
-    """Run the rest of a failed execution in this process, with the real handlers.
+    """Continue a failed execution in this process, with the real handlers.
 
-    Handlers read where the environment says, S3 unless SCONES_OBJECT_STORE says otherwise; outcomes stay here.
+    Handlers read from the store in SCONES_OBJECT_STORE, by default S3; outcomes stay on this machine.
 
     Args:
         execution: the JSON of GetExecutionHistory.
-        definition: of its state machine.
+        definition: definition of its state machine.
         buckets: folder of the directory store that outcomes are written to.
-        model: what classifies; None for what the environment says.
-        tasks: what stands behind Resource ARNs, besides and before ours.
+        model: the classifier; None for the one in the environment.
+        tasks: functions by Resource ARN, in addition to ours and before them.
         on_event: called with each event.
 
     Raises:
@@ -108,7 +108,7 @@ def redrive(
 
 
 def handler_environment(model: WorkflowModel, buckets: Path) -> dict[str, str]:
-    """The variables that make the real handlers read this workspace's store and ask this classifier."""
+    """Environment variables for handlers that read this workspace's store and use this classifier."""
     return {"SCONES_OBJECT_STORE": f"workspace:{buckets.absolute()}", **_model_environment(model)}
 
 
@@ -129,10 +129,10 @@ def _model_environment(model: WorkflowModel) -> dict[str, str]:
 
 @contextmanager
 def variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set the handlers' variables for as long as an execution runs: handlers read nothing else.
+    """Set the handlers' environment variables during the block; handlers read no other settings.
 
-    The environment is the whole process's: threads of one run share it, and no other run may set its own meanwhile.
-    The handlers' logs would only repeat the results here; whoever wants them sets POWERTOOLS_LOG_LEVEL.
+    The environment belongs to the whole process: threads of one run share it, and no other run may change it meanwhile.
+    The handlers' logs, which repeat the results, are off unless POWERTOOLS_LOG_LEVEL is set.
     """
     values = {"POWERTOOLS_LOG_LEVEL": os.environ.get("POWERTOOLS_LOG_LEVEL", "CRITICAL"), **values}
     before = {name: os.environ.get(name) for name in values}

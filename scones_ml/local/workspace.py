@@ -1,4 +1,4 @@
-"""One ObjectStore for every object that a workspace's commands name: the bucket's name says where it is."""
+"""ObjectStore over folders, the workspace and S3, chosen by the bucket's name."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from scones_ml.ports import Buckets, ObjectStore, ObjectSummary, StoredObject, r
 __all__ = ["BUCKETS", "FolderObjectStore", "WorkspaceObjectStore", "image_location"]
 
 BUCKETS: Final = Buckets("scones-input", "scones-output")
-"""The workspace's own: they are here before anything is in them, even where S3 has buckets of these names."""
+"""The workspace's own buckets: always local, even when empty and when S3 has buckets of these names."""
 
 _UNKNOWN: Final = "0-0"  # the etag of a folder that cannot be listed
 
 
 class FolderObjectStore:
-    """Files of one folder: the key is the path below it, the etag is made of the time of change and the size.
+    """Files of one folder: the key is the path below it, the etag combines modification time and size.
 
-    Keys and the bucket's name are spelled as :mod:`scones_ml.local.names` says.
+    Keys and the bucket's name are spelled as in :mod:`scones_ml.local.names`.
 
     Args:
-        root: the folder; hidden files and folders in it, and links to folders, are left out. One that is gone holds
-            nothing.
+        root: the folder; hidden files and folders and links to folders are left out. A missing folder is empty.
 
     Attributes:
-        bucket: the one bucket's name: the folder's path, so that whoever reads a result finds the image again.
+        bucket: name of the one bucket, the folder's path, so that a result leads back to its image.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -56,7 +55,7 @@ class FolderObjectStore:
 
     @contextmanager
     def _opened(self, ref: ImageRef) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-        """The version that a reference names, and what is known of it, whatever takes its name meanwhile."""
+        """Open the version that a reference names; a file that replaces it meanwhile does not matter."""
         name = name_of(ref.s3_key)
         if ref.s3_bucket != self.bucket or name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise ImageNotFoundError(f"{ref.uri} is not in {self._root}")
@@ -64,7 +63,7 @@ class FolderObjectStore:
             with open_regular(self._root / name) as file:
                 status = os.fstat(file.fileno())
                 if ref.etag not in (None, _etag(status)):
-                    raise ImageNotFoundError(f"{ref.uri} was changed since it was listed")
+                    raise ImageNotFoundError(f"{ref.uri} has changed since it was listed")
                 yield file, status
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
             raise ImageNotFoundError(f"{ref.uri} does not exist") from exc
@@ -76,7 +75,7 @@ class FolderObjectStore:
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectSummary]:
         """See :meth:`scones_ml.ports.ObjectStore.list`; only names and sizes are read.
 
-        What cannot be read is listed all the same, a folder as if it were a file: reading it says why.
+        Unreadable files are listed too, as are unreadable folders: reading them raises the error.
         """
         if bucket != self.bucket or not self._root.is_dir():
             return
@@ -84,11 +83,11 @@ class FolderObjectStore:
         yield from (summary for summary in found if summary.key.startswith(prefix))
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> NoReturn:  # noqa: ARG002
-        """Refused: the folder is the user's."""
+        """Always an error: the folder belongs to the user."""
         raise ConfigurationError(f"the folder {self._root} is read only: results go to the workspace")
 
     def delete(self, bucket: str, key: str) -> NoReturn:  # noqa: ARG002
-        """Refused: the folder is the user's."""
+        """Always an error: the folder belongs to the user."""
         raise ConfigurationError(f"the folder {self._root} is read only: nothing in it is deleted")
 
     def _walk(self) -> Iterator[ObjectSummary]:
@@ -103,14 +102,14 @@ class FolderObjectStore:
                 continue
             for entry in found:
                 key, status = prefix + key_of(entry.name), _status(entry)
-                if entry.is_dir(follow_symlinks=False):  # a link to a folder above would never end
+                if entry.is_dir(follow_symlinks=False):  # a link to a parent folder would loop
                     folders.append((f"{key}/", entry.path))
                 elif status is not None and not stat.S_ISDIR(status.st_mode):
                     yield ObjectSummary(key, status.st_size, _etag(status), status.st_mtime)
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """Of what a link leads to, of itself where that is nothing; None for what is gone since it was listed."""
+    """Status of a link's target, or of the link if it is broken; None for a file that is gone since it was listed."""
     for followed in (True, False):
         with suppress(OSError):
             return entry.stat(follow_symlinks=followed)
@@ -121,7 +120,7 @@ def _etag(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
-@lru_cache(maxsize=8)  # resolving a path asks the disk once for each of its parts
+@lru_cache(maxsize=8)  # resolving a path accesses the disk once for each of its parts
 def _folder(bucket: str) -> FolderObjectStore:
     return FolderObjectStore(name_of(bucket))
 
@@ -129,13 +128,13 @@ def _folder(bucket: str) -> FolderObjectStore:
 class WorkspaceObjectStore:
     """Objects of folders, of the workspace and of S3.
 
-    A bucket that is an absolute path is this folder, which is only read. The workspace's own buckets, and whatever
-    else was written to this store, are below ``root``. Every other bucket is elsewhere, and is only read as well:
-    writing and deleting never leave the workspace.
+    A bucket that is an absolute path is that folder, read only. The workspace's own buckets, and others that were
+    written to this store, are below ``root``. Every other bucket is elsewhere and read only, too: only the workspace is
+    written to.
 
     Args:
-        root: the folder that holds one folder per bucket; made when something is written.
-        elsewhere: makes the store of all other buckets when one is asked for; None keeps to this machine.
+        root: folder with one folder per bucket; created on the first write.
+        elsewhere: creates the store of all other buckets on first use; None for this machine only.
     """
 
     def __init__(self, root: str | Path, elsewhere: Callable[[], ObjectStore] | None = None) -> None:
@@ -160,11 +159,11 @@ class WorkspaceObjectStore:
         return self._holding(bucket).list(bucket, prefix)
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
-        """See :meth:`scones_ml.ports.ObjectStore.write`; a folder refuses it."""
+        """See :meth:`scones_ml.ports.ObjectStore.write`; an error for a folder."""
         return self._written(bucket).write(bucket, key, data, content_type)
 
     def delete(self, bucket: str, key: str) -> None:
-        """See :meth:`scones_ml.ports.ObjectStore.delete`; a folder refuses it."""
+        """See :meth:`scones_ml.ports.ObjectStore.delete`; an error for a folder."""
         self._written(bucket).delete(bucket, key)
 
     def _holding(self, bucket: str) -> ObjectStore:
@@ -177,13 +176,13 @@ class WorkspaceObjectStore:
 
 
 def image_location(source: str) -> tuple[str, str]:
-    """Where images lie in a :class:`WorkspaceObjectStore`.
+    """Location of images in a :class:`WorkspaceObjectStore`.
 
     Args:
-        source: ``s3://bucket/prefix``, or a folder of this machine.
+        source: ``s3://bucket/prefix``, or a folder on this machine.
 
     Returns:
-        The bucket, a folder's absolute path, and the prefix of the keys.
+        The bucket, which is a folder's absolute path for a folder, and the key prefix.
 
     Raises:
         ConfigurationError: no bucket is named, or there is no such folder.

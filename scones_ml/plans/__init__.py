@@ -1,6 +1,6 @@
-"""Plans, and the record of what was done: frozen data that verbs print, execute and write down.
+"""Plans and the ledger: frozen data that commands print, execute and record.
 
-``plan`` says what a verb is about to do, ``ledger`` what was made by whom, ``journal`` keeps lines on disk,
+``plan`` lists the changes of a command, ``ledger`` records resources by run, ``journal`` writes lines to disk,
 ``workspace`` marks the folder that holds them.
 
 Internal: may change without notice.

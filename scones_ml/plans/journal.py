@@ -1,7 +1,7 @@
-"""Append-only JSON Lines: each line is on disk before the writer goes on.
+"""Append-only JSON Lines, each line synced to disk before the writer continues.
 
 Several processes may write at once, and one may die in the middle of a line: whole lines are never lost, and half a
-line is passed over.
+line is skipped.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def append(path: Path, document: Mapping[str, object]) -> None:
     """Write one line and wait until it is on disk.
 
     Args:
-        path: of the file; made with its folder when it is not there.
-        document: what JSON can hold.
+        path: the file; created with its folder when missing.
+        document: data that JSON can hold.
 
     Raises:
-        OSError: it could not be written, or not whole.
+        OSError: the line could not be written in full.
     """
     line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
     fresh = not path.exists()
@@ -39,7 +39,7 @@ def append(path: Path, document: Mapping[str, object]) -> None:
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":  # a writer died in the middle of its line
             line = b"\n" + line
-        while line:  # a disk that fills up takes a part, then refuses the rest
+        while line:  # a disk that fills up accepts a part, then refuses the rest
             line = line[os.write(file, line) :]
         os.fsync(file)
     finally:
@@ -49,7 +49,7 @@ def append(path: Path, document: Mapping[str, object]) -> None:
 
 
 def _keep_name(folder: Path) -> None:
-    """A new file's name is on disk only when its folder is."""
+    """Sync a new file's folder: only then is the file's name on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -58,18 +58,18 @@ def _keep_name(folder: Path) -> None:
 
 
 def read(path: Path, start: int = 0) -> tuple[list[object], int]:
-    """Every line from a byte on, oldest first; nothing when there is no file.
+    """Read the lines from an offset on, oldest first; none when there is no file.
 
     Args:
-        path: of the file.
-        start: where a line begins: 0, or what an earlier call returned.
+        path: the file.
+        start: byte offset of a line: 0, or the offset that an earlier call returned.
 
     Returns:
-        What each line holds, None where it is no JSON; and the byte after the last of them. A last line without its
-        end counts when it is whole; else it is left for the next call.
+        The document of each line, None where it is not JSON, and the offset after the last. A last line without a line
+        end counts when it is whole JSON; otherwise it is left for the next call.
 
     Raises:
-        OSError: it is there, and cannot be read.
+        OSError: the file exists, but cannot be read.
     """
     try:
         with open_regular(path) as file:

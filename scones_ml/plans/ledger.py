@@ -1,4 +1,4 @@
-"""The record of every resource that was made: a journal, on disk before and after each call."""
+"""Record of every resource: a journal, written to disk before and after each call."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Entry:
     """One line of the ledger.
 
     Attributes:
-        time: when, with its time zone.
-        run: the verb's call that it belongs to.
-        state: what was about to happen or had happened.
-        place: where, ``"local"`` or ``"aws:REGION"``.
+        time: time of the entry, with its time zone.
+        run: id of the run that the change belongs to.
+        state: the change that was about to happen or had happened.
+        place: ``"local"`` or ``"aws:REGION"``.
         kind: what it is, ``"endpoint"``.
         name: its name or URI.
-        dollars_per_hour: what it costs while it exists; None when no price is known.
-        expires: when it has outlived its purpose; None for never.
+        dollars_per_hour: its price while it exists; None when unknown.
+        expires: end of its time to live; None for never.
     """
 
     time: datetime
@@ -46,15 +46,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What may exist, as the ledger knows it.
+    """A resource that may exist, according to the ledger.
 
     Attributes:
         place, kind, name: its identity.
-        run: that made it, or changed it last; a run that tries to delete it does not count.
-        state: the last that is known of it; ``"creating"`` and ``"deleting"`` mean that nobody knows.
-        since: when it was first made.
-        dollars_per_hour: what it costs while it exists; None when no price is known.
-        expires: when it has outlived its purpose; None for never.
+        run: id of the run that created it or changed it last; a run that tries to delete it does not count.
+        state: last recorded state; ``"creating"`` and ``"deleting"`` mean that the outcome is unknown.
+        since: time of its first creation.
+        dollars_per_hour: its price while it exists; None when unknown.
+        expires: end of its time to live; None for never.
     """
 
     place: str
@@ -67,23 +67,23 @@ class Resource:
     expires: datetime | None
 
     def dollars_so_far(self, now: datetime) -> float | None:
-        """What it has cost since it was made; None when no price is known."""
+        """Its cost since it was created; None when the price is unknown."""
         hours = max(0.0, (now - self.since).total_seconds() / 3600)
         return None if self.dollars_per_hour is None else hours * self.dollars_per_hour
 
 
-_DEAREST = 1e6  # dollars an hour; the dearest instance is far below
+_DEAREST = 1e6  # dollars an hour; the most expensive instance is far below
 _FIELDS = frozenset(field.name for field in fields(Entry))
 
 
 class Ledger:
     """The ledger of a workspace.
 
-    What a newer version wrote is never passed over: who does not know all that was made must not say that nothing is
-    left, nor make more.
+    Lines of a newer version are errors, not skipped: without them, nothing may be reported as removed, and nothing more
+    may be created.
 
     Args:
-        path: of the file, in the workspace's folder; made with its folder when something is written.
+        path: the file, in the workspace's folder; created with its folder on the first entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,41 +91,41 @@ class Ledger:
         self._ready = False
 
     def append(self, entry: Entry) -> None:
-        """Write one line and wait until it is on disk; the first one of a new workspace marks it as ours.
+        """Write one entry and wait until it is on disk; the first one of a new workspace also writes its marker.
 
         Raises:
-            ConfigurationError: the workspace or a line is of a newer format, the file cannot be read, or the entry
-                names what no reader would take for a resource.
+            ConfigurationError: the workspace or a line has a newer format, the file cannot be read, or the entry's kind
+                or name is invalid.
         """
         if not is_resource(entry.place, entry.kind, entry.name):
             raise ConfigurationError(f"{entry.kind} {entry.name!r} cannot be put on record: choose another name")
         if not self._ready:
-            self._lines()  # refused before anything is made that could not be cleaned up
+            self._lines()  # refused before anything is created that could not be cleaned up
             mark_workspace(self.path.parent)
             self._ready = True
         times = {"time": entry.time.isoformat(), "expires": entry.expires and entry.expires.isoformat()}
         journal.append(self.path, {"format": FORMAT, **asdict(entry), **times})
 
     def entries(self) -> Iterator[Entry]:
-        """Every whole line, oldest first; nothing when there is no file.
+        """Every whole entry, oldest first; none when there is no file.
 
         Raises:
-            ConfigurationError: the file cannot be read, or the workspace or a line is of a newer format.
+            ConfigurationError: the file cannot be read, or the workspace or a line has a newer format.
         """
         yield from (entry for entry in self._lines() if entry is not None)
 
     def unreadable(self) -> int:
-        """How many lines say nothing, or name what is none: a command was killed, or the file was damaged.
+        """Number of unreadable lines, left by a killed command or a damaged file.
 
         Raises:
-            ConfigurationError: the file cannot be read, or the workspace or a line is of a newer format.
+            ConfigurationError: the file cannot be read, or the workspace or a line has a newer format.
         """
         return sum(entry is None for entry in self._lines())
 
     def _lines(self) -> list[Entry | None]:
         check_workspace(self.path.parent)
         if self.path.is_symlink():
-            raise ConfigurationError(f"{self.path} cannot be read: is no regular file but a link; remove the link")
+            raise ConfigurationError(f"{self.path} cannot be read: it is a link, not a regular file; remove the link")
         try:
             documents, _ = journal.read(self.path)
         except OSError as exc:
@@ -137,11 +137,13 @@ class Ledger:
         return [_parse(document) for document in documents]
 
     def resources(self) -> tuple[Resource, ...]:
-        """What was made and is not known to be deleted, newest first."""
+        """Resources that were created and are not known to be deleted, newest first."""
         return tuple(reversed([resource for resource, deleted in self.lifetimes() if deleted is None]))
 
     def lifetimes(self) -> Iterator[tuple[Resource, datetime | None]]:
-        """Everything that was ever made, and when it was deleted; None for what may still exist, oldest first, last."""
+        """Every resource ever created with its time of deletion, oldest first; then, with None, those that may still
+        exist.
+        """
         found: dict[tuple[str, str, str], Resource] = {}
         for entry in self.entries():
             identity = (entry.place, entry.kind, entry.name)
@@ -165,7 +167,7 @@ class Ledger:
 
 
 def _parse(document: object) -> Entry | None:
-    """A line, but for fields that this version does not know; None when it says nothing."""
+    """Parse a line, without fields that this version does not know; None when it is unreadable."""
     if not isinstance(document, dict):
         return None
     try:

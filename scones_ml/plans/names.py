@@ -1,4 +1,4 @@
-"""What a ledger may name: the kinds that there are at each place, and how each is called."""
+"""Kinds of resources at each place, and their valid names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scones_ml.limits import BUCKET_NAME, SAGEMAKER_NAME
 __all__ = ["is_resource"]
 
 _REGION: Final = re.compile(r"aws:[a-z0-9]+(-[a-z0-9]+)+")
-_LONGEST: Final = 4_096  # characters, as of a path
+_LONGEST: Final = 4_096  # characters, as in a path
 _PATH: Final = r"/[^\0]*"
 _VARIANT: Final = r"endpoint/[A-Za-z0-9-]{1,63}/variant/[A-Za-z0-9-]{1,63}"
 
@@ -34,7 +34,7 @@ _AWS: Final[Mapping[str, str]] = {
 
 
 def is_resource(place: str, kind: str, name: str) -> bool:
-    """Whether there is such a kind at a place, and whether one can be called so.
+    """Whether a place has this kind of resource, and the name is valid for it.
 
     Args:
         place: ``"local"`` or ``"aws:REGION"``.
@@ -49,5 +49,5 @@ def is_resource(place: str, kind: str, name: str) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    """Whether UTF-8 can say it: a file name may hold bytes that it cannot."""
+    """Whether it can be encoded in UTF-8: a file name may hold bytes that cannot."""
     return not any(0xD800 <= ord(character) <= 0xDFFF for character in name)

@@ -1,4 +1,4 @@
-"""What a verb is about to do: frozen data that is printed, recorded and executed in this order.
+"""The changes of a command, as frozen data that is printed, recorded and executed.
 
 >>> change = Change("create", "endpoint", "scones", "answers requests", "sagemaker:CreateEndpoint", 0.115)
 >>> plan = Plan("deploy", "aws:us-east-1", (change,))
@@ -26,17 +26,17 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One resource that is made, changed or removed.
+    """One resource to create, update or remove.
 
     Attributes:
         action: what happens to it.
         kind: what it is, ``"endpoint"``; with ``name`` its identity within a place.
         name: its name or URI.
-        why: what it is for, in a few words.
-        permission: the IAM action that it takes, ``"sagemaker:CreateEndpoint"``; empty on this machine.
-        dollars_per_hour: what it costs while it exists, at list price; None when no price is known.
-        request: parameters of the call that does it; empty on this machine.
-        content: the bytes that it uploads; empty where it uploads none.
+        why: its purpose, in a few words.
+        permission: the required IAM action, ``"sagemaker:CreateEndpoint"``; empty on this machine.
+        dollars_per_hour: its list price while it exists; None when unknown.
+        request: parameters of the API call; empty on this machine.
+        content: bytes to upload; empty for none.
     """
 
     action: Action
@@ -51,14 +51,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every change of one verb, in the order in which they are made.
+    """All changes of one command, in order.
 
     Attributes:
         verb: ``"deploy"``.
-        place: where: ``"local"`` or ``"aws:REGION"``.
+        place: ``"local"`` or ``"aws:REGION"``.
         changes: in order.
-        unseen: why what exists could not be looked at, so that the plan is for a place where nothing is yet, or, of
-            a cleanup, for what could be; empty when the changes are what is left to do.
+        unseen: why existing resources could not be inspected, so that the plan assumes that none exist or, for a
+            clean-up, covers only those that could be; empty when the plan is complete.
     """
 
     verb: str
@@ -81,7 +81,7 @@ class Plan:
         return fragment(f'<p class="title">{escaped(self._title())}</p>', *note, shown)
 
     def _note(self) -> list[str]:
-        return [f"what exists could not be looked at: {self.unseen}"] if self.unseen else []
+        return [f"existing resources could not be inspected: {self.unseen}"] if self.unseen else []
 
     def _title(self) -> str:
         if not self.changes:
@@ -89,7 +89,7 @@ class Plan:
         return f"{self.verb} on {self.place}: {counted(len(self.changes), 'change')}"
 
     def _table(self) -> tuple[list[str], list[list[str]], list[int]]:
-        """Columns, rows, and which columns are numbers; on this machine without prices and permissions."""
+        """Columns, rows and the numeric columns; on this machine without prices and permissions."""
         from scones_ml.displays import dollars
 
         if self.place == "local":
@@ -103,7 +103,7 @@ class Plan:
 
     @property
     def dollars_per_hour(self) -> float | None:
-        """What all that it creates or updates costs while it exists; None when a price is unknown."""
+        """Total price of the resources that it creates or updates; None when a price is unknown."""
         total = 0.0
         for change in self.changes:
             if change.action in ("create", "update"):
@@ -115,11 +115,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One call of one verb.
+    """One call of one command.
 
     Attributes:
         id: unique, sortable by time.
-        expires: when what it creates has outlived its purpose; None for never.
+        expires: end of the time to live of its resources; None for never.
     """
 
     id: str
@@ -127,28 +127,28 @@ class Run:
 
     @classmethod
     def new(cls, ttl: timedelta | None = None) -> Run:
-        """A run that starts now.
+        """Start a new run.
 
         Args:
-            ttl: how long what it creates is wanted; None for as long as it takes.
+            ttl: time to live of its resources; None for no limit.
         """
         now = datetime.now(UTC)
         return cls(f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}", None if ttl is None else now + ttl)
 
 
 def execute(plan: Plan, perform: Callable[[Change], Made], ledger: Ledger, run: Run) -> tuple[Made, ...]:
-    """Make every change of a plan, each recorded before it is tried and after it is done.
+    """Make every change of a plan, recording each before and after.
 
-    A process that dies in between leaves a record of all that may exist.
+    If the process dies in between, the record names everything that may exist.
 
     Args:
-        plan: what to do.
+        plan: the plan.
         perform: makes one change, or raises.
-        ledger: where it is recorded.
-        run: that it belongs to.
+        ledger: record of the changes.
+        run: the run that the changes belong to.
 
     Returns:
-        What ``perform`` returned for each change, in order.
+        The result of ``perform`` for each change, in order.
     """
     made = []
     for change in plan.changes:
@@ -161,13 +161,13 @@ def execute(plan: Plan, perform: Callable[[Change], Made], ledger: Ledger, run: 
 def recorded(change: Change, place: str, ledger: Ledger, run: Run) -> Iterator[None]:
     """Record a change before the block that makes it, and again when the block has ended well.
 
-    A removal goes on where the disk is too full for the first line: it is what makes room.
+    A removal continues when the disk is too full for the first line, since it makes room.
 
     Args:
-        change: what the block does.
-        place: where, ``"local"`` or ``"aws:REGION"``.
-        ledger: where it is recorded.
-        run: that it belongs to.
+        change: the change that the block makes.
+        place: ``"local"`` or ``"aws:REGION"``.
+        ledger: record of the changes.
+        run: the run that the change belongs to.
     """
     removes = change.action in ("delete", "stop")
 

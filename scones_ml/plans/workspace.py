@@ -1,7 +1,7 @@
-"""The marker of a workspace, ``workspace.json`` at its root: proof that the folder is ours, and in which format.
+"""Marker of a workspace, ``workspace.json`` at its root: it proves that the folder is ours and states its format.
 
-Clean-up removes nothing from a folder without one. A new workspace is marked before the first thing is made in it; one
-of 0.1.0 has no marker until :func:`adopt_workspace` writes it.
+Clean-up removes nothing from a folder without one. A new workspace is marked before anything is created in it; one of
+0.1.0 has no marker until :func:`adopt_workspace` writes it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["adopt_workspace", "check_workspace", "is_marked", "mark_workspace"]
 _MARKER: Final = "workspace.json"
 _LONGEST_MARKER: Final = 100_000  # bytes; ours has 60
 _CONTENTS: Final = ("ledger.jsonl", "buckets", "endpoints")
-"""What clean-up goes by and removes: a folder that holds any of it without a marker is not known to be ours."""
+"""Names that clean-up reads and removes: a folder that holds one of them without a marker is not known to be ours."""
 
 
 def check_workspace(folder: Path) -> None:
-    """Refuse a workspace that only a newer version can read; one without a marker was made by 0.1.0, or is empty.
+    """Refuse a workspace of a newer format; one without a marker is empty or was created by 0.1.0.
 
     Args:
-        folder: the workspace, there or not.
+        folder: the workspace, which need not exist.
 
     Raises:
         ConfigurationError: its format is newer, or its marker cannot be read.
@@ -44,13 +44,13 @@ def check_workspace(folder: Path) -> None:
 
 
 def is_marked(folder: int) -> bool:
-    """Whether a folder bears the marker of a workspace; a link of its name is none.
+    """Whether a folder holds a workspace's marker; a link does not count.
 
     Args:
-        folder: its descriptor.
+        folder: the folder's descriptor.
 
     Raises:
-        OSError: there is one, and it cannot be read.
+        OSError: the marker exists, but cannot be read.
     """
     try:
         file = os.open(_MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -68,13 +68,13 @@ def is_marked(folder: int) -> bool:
 
 
 def mark_workspace(folder: Path) -> None:
-    """Say whose folder it is, before the first thing is made there.
+    """Write the marker, before anything is created in the workspace.
 
-    A folder that already holds what clean-up would remove is left without a marker, whoever put it there; so is a file
-    of the marker's name that somebody else wrote.
+    A folder that already holds names that clean-up would remove gets no marker, whoever put them there. A foreign file
+    of the marker's name is left alone.
 
     Args:
-        folder: the workspace; made when it is not there.
+        folder: the workspace; created when missing.
 
     Raises:
         ConfigurationError: its format is newer, or the marker can be neither read nor written.
@@ -87,7 +87,7 @@ def mark_workspace(folder: Path) -> None:
 
 
 def adopt_workspace(folder: Path) -> None:
-    """Say that a folder is ours, whatever it holds.
+    """Mark a folder as ours, whatever it holds.
 
     Args:
         folder: the workspace.
@@ -120,7 +120,7 @@ def _write_marker(folder: Path) -> None:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         # Under a lock and only into an empty file: of two commands that start at once one writes, and what a
-        # killed one left empty is filled by the next.
+        # killed one left empty is filled by the next command.
         fcntl.flock(file, fcntl.LOCK_EX)
         if not os.fstat(file).st_size:
             os.write(file, json.dumps({"format": FORMAT, "made_by": MADE_BY}).encode() + b"\n")
@@ -130,7 +130,7 @@ def _write_marker(folder: Path) -> None:
 
 
 def _marker(folder: Path) -> Mapping[str, object]:
-    """The marker's fields; none when there is no marker, or when a file of that name is somebody else's."""
+    """The marker's fields; none when there is no marker or the file is foreign."""
     try:
         return _ours(read_at_most(folder / _MARKER, _LONGEST_MARKER))
     except (FileNotFoundError, NotADirectoryError, ValueError):

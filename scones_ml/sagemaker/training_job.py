@@ -94,7 +94,9 @@ class Compute:
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name}={getattr(self, name)}: must be 1 or more")
         if not self.instance_type.startswith("ml."):
-            raise ConfigurationError(f"instance type {self.instance_type!r}: SageMaker's begin with ml.")
+            raise ConfigurationError(
+                f"instance type {self.instance_type!r}: SageMaker types begin with ml., as in ml.m5.large"
+            )
         if self.spot and self.spot.max_wait_seconds < self.max_runtime_seconds:
             raise ConfigurationError(
                 f"max_wait_seconds={self.spot.max_wait_seconds}: must be at least "

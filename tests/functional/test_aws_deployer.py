@@ -443,7 +443,7 @@ def test_an_endpoint_that_is_stuck(aws: Aws, sagemaker: SageMaker, deployer: Mak
     waited: list[float] = []
     with pytest.raises(
         DeploymentError,
-        match=r"Creating for more than 30 minutes.*Endpoints/scones.*same command waits on.*cleanup --on aws",
+        match=r"Creating for more than 30 minutes.*Endpoints/scones.*same command waits again.*cleanup --on aws",
     ):
         deployer(aws, pause=waited.append).deploy(DeploymentRequest("scones", tiny_model))
     assert sum(waited) == 1_800
@@ -547,14 +547,14 @@ DENIED = (
             "AccessDeniedException",
             DENIED,
             ConfigurationError,
-            r"role/dev/me is not authorized to perform: sagemaker:CreateEndpoint.*have the named action allowed",
+            r"role/dev/me is not authorized to perform: sagemaker:CreateEndpoint.*allow the named action",
         ),
         (
             "CreateEndpoint",
             "ResourceLimitExceeded",
             "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances",
             ConfigurationError,
-            "ml.m5.large for endpoint usage.*ask for a higher quota in Service Quotas, or choose another instance",
+            "ml.m5.large for endpoint usage.*request a higher quota in Service Quotas, or choose another instance",
         ),
         ("CreateModel", "ValidationException", "Could not access model data", ConfigurationError, "model scones-"),
         ("ListModels", "ThrottlingException", "Rate exceeded", TransientServiceError, "Rate exceeded"),

@@ -113,7 +113,7 @@ def test_neither_variable_nor_stack_names_both_remedies(account: None) -> None:
         _ = AwsEnvironment({}).role
     assert str(caught.value) == (
         "SCONES_ROLE is not set, and there is no stack scones in eu-west-1: "
-        "set SCONES_ROLE, or deploy the stack (docs/deploy.md) and name it in SCONES_STACK"
+        "set SCONES_ROLE, or deploy the stack (docs/deploy.md) and set SCONES_STACK to its name"
     )
 
 

@@ -92,7 +92,7 @@ def test_in_the_wrong_region(
     monkeypatch.delenv("SCONES_INPUT_BUCKET")
     assert refusal(capsys, "run", str(photo), "--on", "aws") == (
         "SCONES_INPUT_BUCKET is not set, and there is no stack scones in eu-west-1: "
-        "set SCONES_INPUT_BUCKET, or deploy the stack (docs/deploy.md) and name it in SCONES_STACK"
+        "set SCONES_INPUT_BUCKET, or deploy the stack (docs/deploy.md) and set SCONES_STACK to its name"
     )
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us east 1")
     assert "'us east 1' doesn't match a supported format" in refusal(capsys, "run", str(photo), "--on", "aws")
@@ -107,7 +107,7 @@ def test_without_permission(aws: StepFunctions, photo: Path, capsys: pytest.Capt
     )
     line = refusal(capsys, "run", str(photo), "--on", "aws")
     assert "user/ana is not authorized to perform: states:StartExecution" in line
-    assert line.endswith("have the named action allowed for the named user or role")
+    assert line.endswith("allow the named action for the named user or role")
 
 
 def test_a_bucket_of_another_account(forbidding_s3: None, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +116,7 @@ def test_a_bucket_of_another_account(forbidding_s3: None, photo: Path, capsys: p
     assert line.startswith("s3://pictures/runs/")
     assert line.endswith(
         "/: AccessDenied: arn:aws:sts::123456789012:user/moto may not s3:PutObject there: "
-        "have it allowed (docs/security.md); or the bucket is another account's"
+        "allow it (docs/security.md); or the bucket belongs to another account"
     )
 
 

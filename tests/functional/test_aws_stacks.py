@@ -418,10 +418,10 @@ def test_what_could_not_be_looked_at_is_named(
     alone: list[LeftAlone] = []
     plan = lifecycle.plan_cleanup(account.backend(), everything=True, leave=alone.append)
     assert {one.kind for one in alone} == {kind}
-    assert f"{kind} {alone[0].name}: could not be looked at: who am I may not do that" in plan.unseen
+    assert f"{kind} {alone[0].name}: could not be inspected: who am I may not do that" in plan.unseen
     left, _ = account.cleanup()
     assert {one.kind for one in left} == {kind}
-    assert all(one.reason == "could not be looked at: who am I may not do that" for one in left)
+    assert all(one.reason == "could not be inspected: who am I may not do that" for one in left)
     assert list(account.names("model")) == []
 
 

@@ -254,7 +254,7 @@ def test_ctrl_c_lets_go_of_the_job() -> None:
     [
         ("ResourceLimitExceeded", ConfigurationError, "quota of 0.*Service Quotas, or choose another instance type"),
         ("ResourceInUse", ConfigurationError, "training job course-3: ResourceInUse: .*choose another name"),
-        ("AccessDeniedException", ConfigurationError, "have the named action allowed"),
+        ("AccessDeniedException", ConfigurationError, "allow the named action"),
         ("ThrottlingException", TransientServiceError, "training job course-3: ThrottlingException"),
     ],
 )

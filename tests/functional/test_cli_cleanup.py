@@ -202,7 +202,7 @@ def test_a_training_that_goes_on_is_left(folder: Path, capsys: pytest.CaptureFix
         with claimed(model, Path(".scones")):
             (model / "training.log").write_text("Epoch[0]")
             assert main(["cleanup"]) == 1
-            assert "a command is at work there" in capsys.readouterr().out
+            assert "a command is using it" in capsys.readouterr().out
             assert (model / "training.log").exists()
         assert main(["cleanup"]) == 0
     assert not model.exists()

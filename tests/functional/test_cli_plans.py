@@ -57,7 +57,7 @@ def test_each_verb_says_what_it_would_make(folder: Path, data: Path, tiny_model:
         "stage", "local", (Change("create", "data set", str(folder / "data"), "checked and split images"),)
     )
     assert lifecycle.plan_train(backend, TrainingRequest(data, Path("model"))) == Plan(
-        "train", "local", (Change("create", "model", str(folder / "model"), f"learns from {data}"),)
+        "train", "local", (Change("create", "model", str(folder / "model"), f"trained on {data}"),)
     )
     assert lifecycle.plan_deploy(backend, DeploymentRequest("bikes", tiny_model)) == Plan(
         "deploy", "local", (Change("create", "endpoint", "bikes", f"answers requests with {tiny_model}"),)
@@ -199,7 +199,7 @@ def test_a_leftover_is_named_with_its_reason(folder: Path, capsys: pytest.Captur
     assert main(["cleanup"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("endpoint bikes: ")
-    assert "is not the record of an endpoint" in lines[0]
+    assert "is not an endpoint's record" in lines[0]
     assert lines[1:] == ["1 resource left"]
     assert main(["cleanup", "--json"]) == 1
     (left,) = json.loads(capsys.readouterr().out)["resources_left"]

@@ -107,7 +107,7 @@ def test_an_endpoint_that_died_is_named(folder: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["endpoint", "bikes", "not", "running"]
     (records / "bikes.json").write_text("{broken")
     assert main(["doctor"]) == 1
-    assert "is not the record of an endpoint" in capsys.readouterr().out
+    assert "is not an endpoint's record" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("free", "level"), [(10**8, "error"), (10**9, "warning"), (10**10, "ok")])
@@ -225,7 +225,7 @@ def test_what_is_not_allowed_is_named(folder: Path) -> None:
     check = found["permissions to deploy"]
     assert check.level == "error"
     assert "sagemaker:CreateEndpoint" in check.found
-    assert check.remedy == f"have them allowed for {ROLE}"
+    assert check.remedy == f"allow them for {ROLE}"
     assert found["permissions to cleanup"].level == "ok"
 
 

@@ -288,7 +288,7 @@ def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
     record.parent.mkdir()
     record.write_text(text)
     deployer = LocalBackend(tmp_path).deployer
-    with pytest.raises(DeploymentError, match=r"bikes\.json is not the record of an endpoint"):
+    with pytest.raises(DeploymentError, match=r"bikes\.json is not an endpoint's record"):
         deployer.endpoints()
     with pytest.raises(DeploymentError, match=r"bikes\.json"):
         deployer.remove("bikes")

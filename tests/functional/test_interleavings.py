@@ -44,7 +44,7 @@ COMMANDS = {
 LOSES = (
     "being deployed or removed by process ",
     "is in use by a run, process ",
-    "a run goes on in ",
+    "a run is in progress in ",
     "is being removed by process ",
     "are being removed by process ",
     "no endpoint is running",

@@ -453,7 +453,7 @@ def test_ctrl_c_lets_go_of_the_job(sagemaker: SageMaker, data: Path) -> None:
                 "ResourceLimitExceeded",
                 "The account-level service limit 'ml.g4dn.xlarge for training job usage' is 0 Instances",
             ),
-            "is 0 Instances: ask for a higher quota in Service Quotas, or choose another instance type",
+            "is 0 Instances: request a higher quota in Service Quotas, or choose another instance type",
         ),
     ],
 )
@@ -478,7 +478,11 @@ def test_what_aws_refuses(
         ((), {"AWS_DEFAULT_REGION": None}, "no AWS region is set"),
         ((), {"SCONES_BUCKET": "scones-nobody-has"}, "scones-nobody-has"),
         (("--instance-type", "ml.g4dn.huge"), {}, "InstanceType is 'ml.g4dn.huge', not one of"),
-        (("--instance-type", "g4dn.xlarge"), {}, "instance type 'g4dn.xlarge': SageMaker types begin with ml."),
+        (
+            ("--instance-type", "g4dn.xlarge"),
+            {},
+            "instance type 'g4dn.xlarge': SageMaker types begin with ml., as in ml.m5.large",
+        ),
         (
             ("--attach", "scones-gone"),
             {},

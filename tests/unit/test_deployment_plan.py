@@ -323,7 +323,7 @@ def test_what_cannot_be(make: Any, message: str) -> None:
 @pytest.mark.parametrize("name", ["", "two words", "-a", "a-", "a" * 51, "a_b"])
 def test_names_that_no_endpoint_can_have(package: ModelPackage, name: str) -> None:
     """A name that AWS would refuse, or that leaves no room for a version, is refused first."""
-    with pytest.raises(DeploymentError, match="is no endpoint's name: give 1 to 50 letters, digits and hyphens"):
+    with pytest.raises(DeploymentError, match="is not a valid endpoint name: give 1 to 50 letters, digits and hyphens"):
         deployment_plan(DeploymentRequest(name, Path("model")), TARGET, package)
 
 

@@ -124,7 +124,8 @@ def test_a_plan_prints_its_changes() -> None:
     ]
     assert "permission" not in str(Plan("stage", "local", planned("a").changes))
     assert str(Plan("cleanup", "local", ())) == "cleanup on local: nothing to do"
-    assert str(Plan("cleanup", "local", (), "no access")).endswith("\nwhat exists could not be looked at: no access")
+    partial = str(Plan("cleanup", "local", (), "no access"))
+    assert partial.endswith("\nexisting resources could not be inspected: no access")
 
 
 @pytest.mark.parametrize("name", [HOSTILE, LONG], ids=["hostile", "long"])

@@ -92,7 +92,7 @@ def test_every_client_has_a_table_that_names_every_modelled_error() -> None:
 def test_a_bare_denial_of_s3_names_caller_and_action(operation: str) -> None:
     """S3 may say "Access Denied" and no more: each operation of ours then names the IAM action that it takes."""
     denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, operation)
-    assert re.search(r": the caller may not s3:\w+ there: have it allowed", str(raised_for(denied)))
+    assert re.search(r": the caller may not s3:\w+ there: allow it", str(raised_for(denied)))
 
 
 def test_a_denial_that_names_who_and_what_is_handed_on() -> None:
@@ -103,7 +103,7 @@ def test_a_denial_that_names_who_and_what_is_handed_on() -> None:
     def asked() -> str:
         raise AssertionError("STS was asked")
 
-    message = "user/ann is not authorized .* have the named action allowed"
+    message = "user/ann is not authorized .* allow the named action"
     with pytest.raises(ConfigurationError, match=message), translated("s3://photos/a.png", asked):
         raise denied
 

@@ -190,7 +190,7 @@ def test_the_loser_is_told_by_whom(tmp_path: Path) -> None:
     assert not (tmp_path / "endpoints").exists()
     with buckets_in_use(tmp_path):
         assert run_in_progress(tmp_path) == Holder(os.getpid(), shared=True)
-        with pytest.raises(WorkflowError, match=rf"a run goes on in {tmp_path}, process {os.getpid()}: try again when"):
+        with pytest.raises(WorkflowError, match=rf"run is in progress in {tmp_path}, process {os.getpid()}: try again"):
             removing_objects(tmp_path, patience=0).__enter__()
     assert run_in_progress(tmp_path) is None
     with training(tmp_path / "model"):

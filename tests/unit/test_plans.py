@@ -124,7 +124,7 @@ def test_a_hostile_line_is_passed_over(tmp_path: Path, line: bytes) -> None:
 def test_a_ledger_that_never_ends_is_refused(tmp_path: Path) -> None:
     """A ledger that is a device, as a copied folder may hold one, is one line instead of an endless read."""
     (tmp_path / "ledger.jsonl").symlink_to("/dev/zero")
-    with pytest.raises(ConfigurationError, match=r"ledger\.jsonl cannot be read: is no regular file"):
+    with pytest.raises(ConfigurationError, match=r"ledger\.jsonl cannot be read: it is a link"):
         Ledger(tmp_path / "ledger.jsonl").resources()
 
 
