@@ -83,7 +83,5 @@ def _client(url: str | None, is_local: bool) -> SageMakerRuntimeClient:
 
     config = clients.INFERENCE
     if is_local:
-        config = config.merge(
-            Config(signature_version=UNSIGNED, region_name="us-east-1")
-        )  # any region
+        config = config.merge(Config(signature_version=UNSIGNED, region_name="us-east-1"))  # any region
     return cast("SageMakerRuntimeClient", clients.client("sagemaker-runtime", config, url))

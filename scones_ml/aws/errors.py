@@ -268,9 +268,7 @@ def _message(error: ClientError, caller: Callable[[], str]) -> str:
     detail = error.response.get("Error", {})
     code, said = _code(error) or "error", " ".join(str(detail.get("Message") or error).split())
     action = _S3_ACTIONS.get(error.operation_name)
-    if (
-        code in ("403", "AccessDenied") and action and "arn:" not in said
-    ):  # an ARN names them
+    if code in ("403", "AccessDenied") and action and "arn:" not in said:  # an ARN names them
         return (
             f"{code}: {caller()} may not {action} there: allow it (docs/security.md); "
             "or the bucket belongs to another account"

@@ -1,6 +1,6 @@
-"""What is ours on AWS: what the ledger names and, when asked, all that bears our tag; and how it is removed.
+"""Inventory of AWS: resources in the ledger and, on request, all with our tag; and their removal.
 
-A ledger is a file that anybody may have written. So nothing goes before AWS has said that it is ours, see
+Anybody may have written the ledger, so nothing is removed before AWS's own data proves that it is ours, see
 :mod:`scones_ml.aws.ownership`.
 """
 
@@ -33,9 +33,9 @@ _ORDER: Final = (
     *("scaling policy", "scaling target", "endpoint", "endpoint config", "model", "alarm"),
     *("transform job", "training job"),
 )
-"""What depends on others goes first."""
+"""Order of removal: dependants first."""
 _BUSY: Final = ("ConflictException", "ResourceInUse")
-"""SageMaker's codes for "not while something else goes on", beside those that are transient in any case."""
+"""SageMaker's codes for conflicts with another operation, in addition to those that are always transient."""
 
 
 class AwsInventory:
@@ -43,10 +43,10 @@ class AwsInventory:
 
     Args:
         place_name: ``"aws:REGION"``.
-        ledger: of the workspace.
-        run: that removes.
+        ledger: the workspace's ledger.
+        run: run of the removal.
         stack: name of the CloudFormation stack that may be ours.
-        resources: makes AWS's calls; none is made before it is needed.
+        resources: makes the calls to AWS, only when needed.
     """
 
     def __init__(self, place_name: str, ledger: Ledger, run: Run, stack: str, resources: Resources) -> None:
@@ -57,9 +57,9 @@ class AwsInventory:
         self._ownership = Ownership(resources, self._stacks, self._runs)
 
     def resources(self, everything: bool = False, leave: Leave = leave_unsaid) -> Sequence[Resource]:
-        """See :meth:`scones_ml.ports.Inventory.resources`; without ``everything`` AWS is not asked.
+        """See :meth:`scones_ml.ports.Inventory.resources`; without ``everything`` no call is made.
 
-        With it, what is on record and gone, or somebody else's, has the state ``"deleted"``: only its record is open.
+        With it, a recorded resource that is gone or foreign has the state ``"deleted"``: only its record is closed.
         """
         found, self._ownership.of_any_run = self._recorded(), everything
         if everything:
@@ -73,7 +73,7 @@ class AwsInventory:
         return sorted(found, key=_turn)
 
     def refusal(self) -> None:
-        """See :meth:`scones_ml.ports.Inventory.refusal`; each thing proves itself."""
+        """See :meth:`scones_ml.ports.Inventory.refusal`; ownership is checked for each resource."""
 
     def takes(self, change: Change) -> Sequence[str] | None:
         """See :meth:`scones_ml.ports.Inventory.takes`."""
@@ -85,12 +85,12 @@ class AwsInventory:
         return (change.name,) if change.kind in OBJECTS else tuple(f"s3://{bucket}/" for bucket in buckets)
 
     def count(self, uri: str) -> int:
-        """See :meth:`scones_ml.ports.Inventory.count`; what is no image by its name does not count."""
+        """See :meth:`scones_ml.ports.Inventory.count`; only names of images count."""
         return sum(map(is_image_key, current_keys(self._aws, uri)))
 
     def plan_removal(self, resource: Resource) -> Change:
         """See :meth:`scones_ml.ports.Inventory.plan_removal`."""
-        why = f"of run {resource.run}" if resource.run else "bears our tag"
+        why = f"of run {resource.run}" if resource.run else "has our tag"
         if resource.state == "deleted":
             why = "gone, or not ours: only its record is closed"
         action: Action = "stop" if resource.kind in JOBS else "delete"
@@ -98,7 +98,7 @@ class AwsInventory:
         return Change(action, resource.kind, resource.name, why, permission, resource.dollars_per_hour)
 
     def remove(self, change: Change) -> LeftAlone | None:
-        """See :meth:`scones_ml.ports.Inventory.remove`; refused for now is also what AWS is still busy with."""
+        """See :meth:`scones_ml.ports.Inventory.remove`; a conflict with another operation is transient, too."""
         with _refused_for_now():
             look = self._ownership.look(change.kind, change.name)
             if look.foreign:
@@ -110,12 +110,12 @@ class AwsInventory:
         return None
 
     def is_there(self, change: Change) -> bool:
-        """See :meth:`scones_ml.ports.Inventory.is_there`; what may be ours counts."""
+        """See :meth:`scones_ml.ports.Inventory.is_there`; a resource that may be ours counts."""
         look = self._ownership.look(change.kind, change.name)
         return look.there and not look.foreign
 
     def _remove(self, change: Change, found: Mapping[str, Any]) -> None:
-        """Remove what is ours."""
+        """Remove a resource of ours."""
         if change.kind in OBJECTS:
             self._delete_objects(change.name)
         elif change.kind == "log group":
@@ -130,31 +130,33 @@ class AwsInventory:
     def _remove_by_table(self, change: Change, found: Mapping[str, Any]) -> None:
         what, status = f"{change.kind} {change.name}", status_of(found)
         if status in MOVING or status == "Stopping":
-            raise TransientServiceError(f"{what} is {status}: AWS removes none before that has ended")
+            raise TransientServiceError(f"{what} is {status}: AWS removes it only after that")
         if change.kind == "endpoint":
             self._keep_proof_of_logs(change.name, found)
         try:
             self._aws.perform(change, self._run)
         except ConfigurationError as exc:
-            if status_of(self._aws.find(change.kind, change.name)) != status:  # it began to change meanwhile
+            if status_of(self._aws.find(change.kind, change.name)) != status:  # a change has begun meanwhile
                 raise TransientServiceError(str(exc), code=exc.code) from exc
             raise
         if change.kind in ("endpoint", *JOBS) and self.is_there(change):
-            raise TransientServiceError(f"{what} is about to go")
+            raise TransientServiceError(f"{what} is being deleted")
 
     def _keep_proof_of_logs(self, endpoint: str, found: Mapping[str, Any]) -> None:
-        """Tag the log group of an endpoint that is about to go, so that the next cleanup knows it if this is killed."""
+        """Tag the log group of an endpoint before its removal, so that the next clean-up finds it if this one is
+        killed.
+        """
         with suppress(SconesError):  # the endpoint costs more than its log
             tag_logs(self._aws, endpoint, found, tags_of(self._run))
 
     def _delete_objects(self, uri: str) -> None:
         if model := self._loaded.model(uri):
-            raise DeploymentError(f"{uri} stays, for model {model} loads it")
+            raise DeploymentError(f"{uri} is kept, because model {model} loads it")
         if since := ours_since(self._aws, uri):
             delete_objects(self._aws, uri, since)
 
     def _recorded(self) -> list[Resource]:
-        """What is on record as not deleted, newest first, and the log group of each endpoint that ever was."""
+        """Recorded resources that are not deleted, newest first, and the log groups of all recorded endpoints."""
         lifetimes = [(one, deleted) for one, deleted in self._ledger.lifetimes() if one.place == self._place]
         found = [one for one, deleted in reversed(lifetimes) if deleted is None]
         removed = {one.name: deleted for one, deleted in lifetimes if one.kind == "log group" and deleted}
@@ -168,7 +170,7 @@ class AwsInventory:
         return found
 
     def _looked_at(self, recorded: Resource, leave: Leave) -> Iterator[Resource]:
-        """A resource on record as AWS knows it; what is left alone is said."""
+        """Look up a recorded resource on AWS and report one that is left alone."""
         kind, name = _identity(recorded)
         try:
             look = self._ownership.look(kind, name)
@@ -221,7 +223,7 @@ class AwsInventory:
             leave(LeftAlone("stack", self._stack, _unseen(exc)))
 
     def _left_by_stacks(self, leave: Leave) -> Iterator[Resource]:
-        """Log groups and buckets of stacks that are gone; what only may be of one is named."""
+        """Log groups and buckets of deleted stacks; those without proof are only named."""
         try:
             tagged = list(tagged_buckets_and_logs(self._aws))
         except SconesError as exc:
@@ -235,7 +237,7 @@ class AwsInventory:
                 leave(LeftAlone(one.kind, one.name, _unseen(exc)))
 
     def _left(self, one: Tagged, leave: Leave) -> Iterator[Resource]:
-        """What a stack left, when we may remove it."""
+        """A resource that a stack left, if we may remove it."""
         logs = one.kind == "log group"
         if one.tags["scones:project"] == PROJECT if logs else self._ownership.look("bucket", one.name) == OURS:
             yield self._found(one.kind, one.name, {}, one.tags)
@@ -244,7 +246,7 @@ class AwsInventory:
             leave(LeftAlone(one.kind, one.name, unproven(f"{remove}{one.name}")))
 
     def _runs(self) -> set[str]:
-        """Those of this workspace."""
+        """Ids of this workspace's runs."""
         return {self._run.id, *(entry.run for entry in self._ledger.entries())}
 
     def _is_left_by_a_stack(self, one: Tagged) -> bool:
@@ -266,7 +268,7 @@ class AwsInventory:
         )
 
     def _dollars_per_hour(self, kind: str, name: str, found: Mapping[str, Any]) -> float | None:
-        """At list price, idle; None where no price is known, or AWS does not say what there is."""
+        """List price while idle; None when the price or the configuration is unknown."""
         try:
             if kind == "endpoint":
                 return self._endpoint_price(found)
@@ -281,7 +283,7 @@ class AwsInventory:
         return None if kind == "transform job" else 0.0
 
     def _endpoint_price(self, endpoint: Mapping[str, Any]) -> float | None:
-        """Of all its machines; a serverless endpoint costs nothing while it waits."""
+        """Price of all its instances; 0 for a serverless endpoint, which costs nothing while idle."""
         config = self._aws.find("endpoint config", endpoint["EndpointConfigName"]) or {}
         total = 0.0
         for variant in config["ProductionVariants"]:
@@ -298,7 +300,7 @@ def _logs_of(endpoint: Resource) -> Resource:
 
 
 def _time(text: str) -> datetime | None:
-    """What our tag says; None when somebody has changed it."""
+    """Time in our tag; None when the tag was altered."""
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -306,11 +308,11 @@ def _time(text: str) -> datetime | None:
 
 
 def _unseen(exc: SconesError) -> str:
-    return f"could not be looked at: {exc}"
+    return f"could not be inspected: {exc}"
 
 
 def _turn(resource: Resource) -> int:
-    """What tells by its endpoint whose it is goes first; models load objects, which go last."""
+    """Position in the removal: first resources whose owner is known by their endpoint, last the objects of models."""
     return -1 if resource.kind in KINDS and KINDS[resource.kind].owner else int(resource.kind in (*OBJECTS, "bucket"))
 
 
@@ -320,7 +322,7 @@ def _identity(resource: Resource) -> tuple[str, str]:
 
 @contextmanager
 def _refused_for_now() -> Iterator[None]:
-    """AWS's code for "not while something else goes on" as the error that is tried again."""
+    """Raise TransientServiceError for AWS's codes for a conflict with another operation."""
     try:
         yield
     except ConfigurationError as exc:

@@ -1,4 +1,4 @@
-"""Which models load an object: packages are shared, and an endpoint needs its own to start one more machine."""
+"""Models that load an object: packages are shared, and an endpoint needs its own to start another instance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGE: Final = ".tar.gz"
 
 
 class LoadedObjects:
-    """What the models of the account and region load, whosever they are; each is described once, for none changes.
+    """Objects that the models of the account and region load, ours or not; each model is described once.
 
     Args:
         aws: makes the calls.
@@ -25,14 +25,14 @@ class LoadedObjects:
         self._known: dict[str, tuple[str, ...]] = {}
 
     def model(self, uri: str) -> str | None:
-        """A model that loads an object, or one below a prefix; None when none does. Only packages are loaded.
+        """The name of a model that loads an object, or one below a prefix; None when none does.
 
         Args:
             uri: ``s3://bucket/key``, or ``s3://bucket/prefix/``.
 
         Raises:
-            ConfigurationError: no permission or no credentials.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: permission or credentials are missing.
+            TransientServiceError: throttled or unreachable.
         """
         if not has_objects(self._aws, uri, _PACKAGE):
             return None
@@ -46,7 +46,7 @@ class LoadedObjects:
 
 def _loaded(model: Mapping[str, Any]) -> Iterator[str]:
     for container in (model.get("PrimaryContainer", {}), *model.get("Containers", ())):
-        yield str(container.get("ModelDataUrl", ""))  # a prefix, where one endpoint serves many models
+        yield str(container.get("ModelDataUrl", ""))  # a prefix when one endpoint serves many models
         for source in (container, *container.get("AdditionalModelDataSources", ())):
             data = source.get("ModelDataSource", source)
             yield str(data.get("S3DataSource", {}).get("S3Uri", ""))

@@ -1,8 +1,8 @@
-"""Log groups: told to be ours, and deleted.
+"""Log groups of endpoints: tagged as ours, and deleted.
 
-SageMaker makes one for each endpoint's name, and never removes it. While our endpoint is there its log group is given
-our tag, which proves afterwards whose it was. An earlier endpoint of that name, perhaps somebody else's, wrote into the
-same group: a group that is older than our endpoint is given none.
+SageMaker creates one for each endpoint name and never removes it. While our endpoint exists, its log group is tagged,
+which later proves that it is ours. An earlier endpoint of that name, perhaps someone else's, used the same group: a
+group that is older than our endpoint is not tagged.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["delete_logs", "find_logs", "is_of", "tag_logs", "tags_of_logs"]
 
 
 def tag_logs(aws: Resources, endpoint: str, found: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Give our tag to the log group of an endpoint of ours; nothing happens when there is none, or it is older.
+    """Tag the log group of our endpoint; does nothing when there is none, or it is older than the endpoint.
 
     Args:
         aws: makes the calls.
-        endpoint: its name; AWS has said that it is ours.
-        found: its description.
-        tags: what everything of ours bears.
+        endpoint: name of the endpoint, which was checked to be ours.
+        found: description of the endpoint.
+        tags: tags of all our resources.
     """
     group = log_group(endpoint)
     logs = find_logs(aws, group)
@@ -32,7 +32,7 @@ def tag_logs(aws: Resources, endpoint: str, found: Mapping[str, Any], tags: Mapp
 
 
 def is_of(logs: Mapping[str, Any], endpoint: Mapping[str, Any]) -> bool:
-    """Whether a log group is no older than the endpoint of its name, by AWS's own clock.
+    """Whether a log group is no older than the endpoint of its name, by AWS's timestamps.
 
     Args:
         logs: description of the log group.
@@ -42,9 +42,9 @@ def is_of(logs: Mapping[str, Any], endpoint: Mapping[str, Any]) -> bool:
 
 
 def find_logs(aws: Resources, group: str) -> Mapping[str, Any] | None:
-    """Describe a log group; None when there is none of that name."""
+    """Describe a log group; None when it does not exist."""
     answer = aws.call("logs", "DescribeLogGroups", {"logGroupNamePrefix": group}, f"log group {group}")
-    found: list[Mapping[str, Any]] = answer["logGroups"]  # in the order of their names: the group itself comes first
+    found: list[Mapping[str, Any]] = answer["logGroups"]  # sorted by name: the group itself comes first
     return next((one for one in found if one["logGroupName"] == group), None)
 
 
@@ -53,8 +53,8 @@ def tags_of_logs(aws: Resources, group: str, found: Mapping[str, Any]) -> Mappin
 
     Args:
         aws: makes the calls.
-        group: its name.
-        found: its description.
+        group: name of the log group.
+        found: description of the log group.
     """
     answer = aws.call("logs", "ListTagsForResource", {"resourceArn": _arn(found)}, f"log group {group}")
     return dict(answer.get("tags", {}))
@@ -66,5 +66,5 @@ def delete_logs(aws: Resources, group: str) -> None:
 
 
 def _arn(found: Mapping[str, Any]) -> str:
-    """As tagging takes it: DescribeLogGroups has ``:*`` at its end."""
+    """ARN for tagging: without the ``:*`` that DescribeLogGroups appends."""
     return str(found["arn"]).removesuffix(":*")

@@ -1,4 +1,4 @@
-"""A training job for those who live in the SageMaker SDK: the same request, as its ModelTrainer."""
+"""Conversion of a training job to the SageMaker SDK's ModelTrainer, for the same request."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def to_model_trainer(job: TrainingJob, session: Session | None = None) -> ModelTrainer:
-    """A job as the ModelTrainer of the SageMaker SDK, version 3; its ``train()`` sends the job's own request.
+    """Convert a job to the ModelTrainer of the SageMaker SDK, version 3; its ``train()`` sends the job's request.
 
-    The SDK adds the time to the job's name; it looks the role up and may send telemetry, which is its own to say.
+    The SDK adds the time to the job's name, looks up the role and may send telemetry (see its documentation).
 
     Args:
-        job: of the built-in algorithm or of our own training.
-        session: of the SDK; it makes one from the environment when None.
+        job: a job of the built-in algorithm or of our own training.
+        session: session of the SDK; None lets the SDK create one from the environment.
 
     Raises:
         MissingExtraError: the SDK is not installed.
@@ -60,7 +60,7 @@ def to_model_trainer(job: TrainingJob, session: Session | None = None) -> ModelT
 
 
 def _snake_case(value: Any) -> Any:
-    """A request with its keys as the SDK spells them: ``S3DataSource`` is ``s3_data_source``."""
+    """A request with the SDK's spelling of keys: ``S3DataSource`` becomes ``s3_data_source``."""
     if isinstance(value, dict):
         return {_WORD.sub("_", key).lower(): _snake_case(part) for key, part in value.items()}
     return [_snake_case(part) for part in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Objects in S3 as plans have them: stored, looked for, told to be ours, and deleted with all their versions."""
+"""Objects in S3: upload, search, proof of ownership, and deletion with all versions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _Version = Mapping[str, Any]
 
 
 def is_stored(store: ObjectStore, change: Change) -> bool:
-    """Whether a plan's object is there; its name says what it holds."""
+    """Whether a plan's object exists; its name contains the hash of its content."""
     bucket, key = str(change.request["Bucket"]), str(change.request["Key"])
     return any(item.key == key for item in store.list(bucket, key))
 
@@ -42,34 +42,34 @@ def store_package(store: ObjectStore, change: Change) -> None:
 
 
 def has_objects(resources: Resources, uri: str, ending: str = "") -> bool:
-    """Whether any object is there; what was deleted or replaced in a bucket with versions does not count.
+    """Whether any object exists; deleted or replaced versions do not count.
 
     Args:
-        resources: of the account.
+        resources: resources of the account.
         uri: ``s3://bucket/key`` of one object; ``s3://bucket/prefix/`` of all below it; ``s3://bucket/`` of all.
-        ending: of the keys that count.
+        ending: suffix of the keys that count.
     """
     return any(key.endswith(ending) for key in current_keys(resources, uri))
 
 
 def current_keys(resources: Resources, uri: str) -> Iterator[str]:
-    """The keys of what is there, but for what was deleted or replaced in a bucket with versions.
+    """Keys of the existing objects, without deleted or replaced versions.
 
     Args:
-        resources: of the account.
+        resources: resources of the account.
         uri: as for :func:`has_objects`.
     """
     yield from (one["Key"] for page in _pages(resources, uri) for one in page if "ETag" in one and one["IsLatest"])
 
 
 def ours_since(resources: Resources, uri: str) -> datetime | None:
-    """When we wrote an object, or the mark of a prefix, first; None when it is not ours, or not there.
+    """When we first wrote an object, or the marker of a prefix; None when it is not ours or does not exist.
 
-    It is ours when its newest version bears our mark, be it that it was deleted since: in a bucket with versions that
-    deletes nothing.
+    An object is ours when its newest version has our mark, even if it was deleted since: in a versioned bucket that
+    only adds a delete marker.
 
     Args:
-        resources: of the account.
+        resources: resources of the account.
         uri: ``s3://bucket/key`` of one object, or ``s3://bucket/prefix/``; a whole bucket is never ours.
     """
     bucket, key = parse_uri(uri)
@@ -82,18 +82,18 @@ def ours_since(resources: Resources, uri: str) -> datetime | None:
 
 
 def delete_objects(resources: Resources, uri: str, since: datetime) -> None:
-    """Delete every version of one object, or of all objects below a prefix; what marks it goes last.
+    """Delete every version of one object, or of all objects below a prefix, its marker last.
 
-    What had been deleted or replaced before it was ours stays: it can still be brought back.
+    Versions from before it was ours are kept, so that they can be restored.
 
     Args:
-        resources: of the account.
+        resources: resources of the account.
         uri: as for :func:`has_objects`.
-        since: as :func:`ours_since` has it.
+        since: result of :func:`ours_since`.
 
     Raises:
-        ConfigurationError: no permission, or a version that may not be deleted.
-        TransientServiceError: throttled or out of reach.
+        ConfigurationError: permission is missing, or a version may not be deleted.
+        TransientServiceError: throttled or unreachable.
     """
     _, key = parse_uri(uri)
 
@@ -109,8 +109,8 @@ def empty_bucket(resources: Resources, bucket: str) -> None:
     """Delete every version of every object of a bucket.
 
     Raises:
-        ConfigurationError: no permission, or a version that may not be deleted.
-        TransientServiceError: throttled or out of reach.
+        ConfigurationError: permission is missing, or a version may not be deleted.
+        TransientServiceError: throttled or unreachable.
     """
     _delete(resources, f"s3://{bucket}/", lambda _: True)
 
@@ -122,22 +122,25 @@ def delete_bucket(resources: Resources, bucket: str) -> None:
 
 
 def _delete(resources: Resources, uri: str, chosen: Callable[[_Version], bool]) -> None:
-    """Delete the versions that are chosen; one that may not be deleted keeps no other from it, and is named last."""
+    """Delete the given versions; one that may not be deleted is reported after all others were deleted."""
     bucket, _ = parse_uri(uri)
     errors: list[Mapping[str, Any]] = []
     listed: list[_Version] = []
-    for page in itertools.chain(_pages(resources, uri), [[]]):  # the next page is asked for while its marker is there
+    for page in itertools.chain(_pages(resources, uri), [[]]):  # the next page is fetched while its marker still exists
         versions = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in listed if chosen(one)]
         listed = page
         if versions:
-            request = {"Bucket": bucket, "Delete": {"Objects": versions, "Quiet": True}}  # the answer names errors only
+            request = {
+                "Bucket": bucket,
+                "Delete": {"Objects": versions, "Quiet": True},
+            }  # lists errors only
             errors += resources.call("s3", "DeleteObjects", request, uri).get("Errors", ())
     if errors:
         raise _refused(bucket, errors)
 
 
 def _refused(bucket: str, errors: Sequence[Mapping[str, Any]]) -> SconesError:
-    """What is refused for good comes first: nothing is tried again in vain."""
+    """The error of versions that were not deleted; permanent errors first, so that no retry is in vain."""
     kinds = [ERRORS.get(str(error.get("Code")), ConfigurationError) for error in errors]
     kind, first = min(zip(kinds, errors, strict=True), key=lambda pair: pair[0] is TransientServiceError)
     code = str(first.get("Code", ""))
@@ -146,7 +149,9 @@ def _refused(bucket: str, errors: Sequence[Mapping[str, Any]]) -> SconesError:
 
 
 def _of_key(resources: Resources, bucket: str, key: str) -> Iterator[_Version]:
-    """The versions of one key, newest first, without delete markers; a key comes before those that go on from it."""
+    """Versions of one key, newest first, without delete markers; the key is listed before longer keys that start with
+    it.
+    """
     for page in _pages(resources, f"s3://{bucket}/{key}"):
         for version in page:
             if version["Key"] == key and "ETag" in version:
@@ -158,7 +163,7 @@ def _of_key(resources: Resources, bucket: str, key: str) -> Iterator[_Version]:
 def _bears_mark(resources: Resources, bucket: str, version: _Version) -> bool:
     key = str(version["Key"])
     request = {"Bucket": bucket, "Key": key}
-    if not version["IsLatest"]:  # to name a version takes a permission of its own
+    if not version["IsLatest"]:  # naming a version needs a separate permission
         request["VersionId"] = str(version["VersionId"])
     try:
         metadata = resources.call("s3", "HeadObject", request, f"s3://{bucket}/{key}")["Metadata"]
@@ -168,7 +173,7 @@ def _bears_mark(resources: Resources, bucket: str, version: _Version) -> bool:
 
 
 def _pages(resources: Resources, uri: str) -> Iterator[list[_Version]]:
-    """Versions and delete markers, at most 1,000 at a time; what was deleted meanwhile is not missed."""
+    """Pages of versions and delete markers, at most 1,000 each; deletions meanwhile do not matter."""
     bucket, prefix = parse_uri(uri)
     request: dict[str, object] = {"Bucket": bucket, "Prefix": prefix}
     while True:

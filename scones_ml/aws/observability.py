@@ -1,6 +1,6 @@
-"""Powertools around a handler: structured logs always, traces and metrics only when they are switched on.
+"""Powertools for a handler: structured logs always, traces and metrics when enabled.
 
-Metrics are lines of the log in CloudWatch's embedded metric format: no call, no right and no wait is needed for them.
+Metrics are log lines in CloudWatch's embedded metric format, which need no call and no permission.
 Both carry the service POWERTOOLS_SERVICE_NAME, which the template sets to the stack's name.
 """
 
@@ -33,9 +33,9 @@ logger = Logger(service=_SERVICE)
 
 
 def observed(handler: Handler) -> Handler:
-    """Give every log line the invocation's context; bodies and images are never logged.
+    """Decorate a handler: every log line gets the invocation's context; bodies and images are never logged.
 
-    SCONES_TRACING=1 adds Tracer (about 40 ms of cold start); it is read when the Lambda starts.
+    SCONES_TRACING=1 adds Tracer (about 40 ms of cold start); it is read when the function starts.
     """
     handler = logger.inject_lambda_context(handler)
     if settings.tracing_enabled():
@@ -43,20 +43,20 @@ def observed(handler: Handler) -> Handler:
             from aws_lambda_powertools import Tracer
         except ModuleNotFoundError as exc:
             raise MissingExtraError("aws-xray-sdk", "tracing") from exc
-        # A response can hold the image: it goes into no trace.
+        # A response can hold the image, so it is not traced.
         handler = Tracer(service=_SERVICE).capture_lambda_handler(handler, capture_response=False)
     return handler
 
 
 def measure_verdict(*, accepted: bool, confidence: float) -> None:
-    """With SCONES_METRICS=1, write the metrics of one image.
+    """Write the metrics of one image, with SCONES_METRICS=1.
 
-    ``Review`` is 1 for an image that goes to a person and 0 for one that passes, so that its mean is the share of
-    reviews, its sum their number, its sample count that of all images. ``Confidence`` has quantiles, too.
+    ``Review`` is 1 for an image that goes to review and 0 for an accepted one, so that its mean is the share of
+    reviews, its sum their number, its sample count the number of images. ``Confidence`` has quantiles, too.
 
     Args:
-        accepted: whether it passes.
-        confidence: of its answer, in [0, 1].
+        accepted: whether the image is accepted.
+        confidence: the confidence, in [0, 1].
     """
     if not settings.metrics_enabled():
         return

@@ -1,4 +1,4 @@
-"""What a stack leaves when it goes: buckets and log groups, found by the tag that our template gives them."""
+"""Buckets and log groups that a deleted stack leaves, found by our template's tag."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _KINDS = {"s3": "bucket", "logs": "log group"}
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """Something that bears the tag ``scones:project``, whatever its value.
+    """A resource with the tag ``scones:project``, of any value.
 
     Attributes:
         kind: ``"bucket"`` or ``"log group"``.
         name: its name.
-        tags: all of them; AWS may know of tags for some hours when the thing itself is gone.
+        tags: all its tags; AWS may report tags for some hours after a resource is gone.
     """
 
     kind: str
@@ -28,14 +28,14 @@ class Tagged:
 
 
 def tagged_buckets_and_logs(aws: Resources) -> Iterator[Tagged]:
-    """All buckets and log groups of the region that bear our tag.
+    """All buckets and log groups in the region with our tag.
 
     Args:
         aws: makes the calls.
 
     Raises:
-        ConfigurationError: no permission or no credentials.
-        TransientServiceError: throttled or out of reach.
+        ConfigurationError: permission or credentials are missing.
+        TransientServiceError: throttled or unreachable.
     """
     request: dict[str, object] = {
         "TagFilters": [{"Key": "scones:project"}],

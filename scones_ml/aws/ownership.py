@@ -1,8 +1,7 @@
-"""Whose something is on AWS: told by what AWS says of it, never by its name or by a record.
+"""Ownership of resources on AWS, proved by AWS's own data, never by a name or a record.
 
-It is ours by the tag ``scones:project``, unless a stack owns it, which it then goes with; an object in S3 by the mark
-that we wrote there; a stack by its tags or its template; a bucket that a stack left by the tags that CloudFormation
-gave it.
+A resource is ours by the tag ``scones:project``, unless a stack owns it and removes it; an object in S3 by the mark
+that we wrote; a stack by its tags or its template; a bucket that a stack left by CloudFormation's tags.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ OBJECTS: Final = ("object", "objects")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What AWS says of a name.
+    """Ownership of a resource, according to AWS.
 
     Attributes:
-        there: whether there is such a thing; a job that has ended is not.
+        there: whether it exists; a job that has ended does not.
         doubt: why it is not ours, or not known to be; empty when it is ours.
-        foreign: whether it is known to be somebody else's.
-        found: its description, for what the table of kinds names.
+        foreign: whether it is known to be someone else's.
+        found: its description, for kinds in the table.
     """
 
     there: bool
@@ -53,24 +52,24 @@ def _foreign(doubt: str) -> Look:
 
 
 def unproven(remove: str) -> str:
-    """Why something stays that bears our tag and that no command of ours, and no stack, is known to have made.
+    """The reason why a resource with our tag is kept when no command of ours and no stack is known to have created it.
 
     Args:
-        remove: the command of AWS's that removes it.
+        remove: the AWS CLI command that removes it.
     """
-    return f"it bears our tag and no stack owns it: if nobody needs it, `aws {remove}`"
+    return f"it has our tag and no stack owns it: if nobody needs it, run `aws {remove}`"
 
 
 class Ownership:
-    """Whose things of one account and region are.
+    """Ownership of the resources in one account and region.
 
     Args:
         aws: makes the calls.
-        stacks: of the account and region.
-        runs: those of this workspace.
+        stacks: stacks of the account and region.
+        runs: ids of this workspace's runs.
 
     Attributes:
-        of_any_run: whether what other workspaces made counts as ours.
+        of_any_run: whether resources of other workspaces count as ours.
     """
 
     def __init__(self, aws: Resources, stacks: Stacks, runs: Callable[[], Collection[str]]) -> None:
@@ -78,11 +77,11 @@ class Ownership:
         self.of_any_run = False
 
     def look(self, kind: str, name: str) -> Look:
-        """Look at one thing.
+        """Look up one resource.
 
         Raises:
-            ConfigurationError: no permission or no credentials.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: permission or credentials are missing.
+            TransientServiceError: throttled or unreachable.
         """
         if kind in OBJECTS:
             return self._look_at_objects(name)
@@ -93,7 +92,7 @@ class Ownership:
         if kind == "bucket":
             return self._look_at_bucket(name)
         if kind not in KINDS:
-            return Look(there=True, doubt=f"cleanup knows no {kind}: remove it by hand")
+            return Look(there=True, doubt=f"clean-up does not handle a {kind}: remove it by hand")
         found = self._aws.find(kind, name)
         if found is None or (kind in JOBS and status_of(found) not in RUNNING):
             return GONE
@@ -101,23 +100,25 @@ class Ownership:
         return replace(look, found=found)
 
     def look_at_tags(self, tags: Mapping[str, str], *names: str) -> Look:
-        """Whose something is that is there.
+        """Ownership of an existing resource, by its tags.
 
         Args:
-            tags: all of its tags.
-            names: what CloudFormation may call it.
+            tags: all its tags.
+            names: its possible names in CloudFormation.
         """
         if tags.get("scones:project") != PROJECT:
             return _foreign(f"not ours: it has no tag scones:project={PROJECT}")
         run = tags.get("scones:run")
         if run and not self.of_any_run and run not in self._runs():
-            return _foreign(f"run {run} of another workspace made it: `scones cleanup --on aws --all` removes it, too")
+            return _foreign(
+                f"created by run {run} of another workspace: `scones cleanup --on aws --all` removes it, too"
+            )
         owner = self._stacks.owner(tags, names)
-        return _foreign(f"stack {owner} owns it, and it goes with that stack alone") if owner else OURS
+        return _foreign(f"stack {owner} owns it: it is removed with that stack only") if owner else OURS
 
     def _look_at_objects(self, uri: str) -> Look:
         if not parse_uri(uri)[1]:
-            return Look(there=True, doubt=f"{uri} is a whole bucket: only that of a stack is emptied")
+            return Look(there=True, doubt=f"{uri} is a whole bucket: only a stack's buckets are emptied")
         if ours_since(self._aws, uri):
             return OURS
         if not has_objects(self._aws, uri):
@@ -135,18 +136,18 @@ class Ownership:
             return GONE
         endpoint = group.removeprefix(log_group(""))
         if endpoint != group:
-            # Somebody else's endpoint may have taken the name, and the log group with it.
+            # Someone else's endpoint may have taken the name, and the log group with it.
             look = self.look("endpoint", endpoint)
             if look.doubt or (look.there and is_of(found, look.found)):
                 return look
         return self.look_at_tags(tags_of_logs(self._aws, group, found), group)
 
     def _look_at_bucket(self, name: str) -> Look:
-        """One that a stack of our template has left, as the tags say that CloudFormation alone can give."""
+        """Ownership of a bucket left by a stack of our template, proved by tags that only CloudFormation can set."""
         tags = bucket_tags(self._aws, name)
         if not tags:
             return GONE
-        # Names of buckets are the whole world's: what is listed by its tag is in this account and region.
+        # Bucket names are global: a bucket listed by its tag is in this account and region.
         if not any(one.kind == "bucket" and one.name == name for one in tagged_buckets_and_logs(self._aws)):
             return _foreign("not ours: this account has no bucket of that name with our tag in this region")
         look = self.look_at_tags(tags, name)
@@ -155,18 +156,18 @@ class Ownership:
         return look
 
     def look_at_stack(self, found: Mapping[str, Any] | None) -> Look:
-        """Whose a stack is.
+        """Ownership of a stack.
 
         Args:
-            found: its description; None for one that is gone.
+            found: its description; None when it is gone.
         """
         if found is None:
             return GONE
         if parent := found.get("ParentId"):
-            return _foreign(f"it is part of stack {parent}, and goes with that stack alone")
+            return _foreign(f"it is part of stack {parent}, and is removed with that stack only")
         if self._stacks.is_ours(found):
             return OURS
         if found["StackStatus"] == "REVIEW_IN_PROGRESS":
             delete = f"aws cloudformation delete-stack --stack-name {found['StackName']}"
-            return Look(there=True, doubt=f"it holds nothing yet, and nothing says whose it is: `{delete}`")
+            return Look(there=True, doubt=f"it is empty, and nothing shows whose it is: if it is yours, run `{delete}`")
         return _foreign(f"not ours: it has no tag scones:project={PROJECT}, and not our template")

@@ -1,7 +1,7 @@
-"""Requests, checked against AWS's own service models before they are sent.
+"""Validation of requests against AWS's service models before they are sent.
 
-botocore checks names, types and what is required. Lengths, ranges, patterns and enumerations are in its models too, but
-are left to the service; here they are checked as well.
+botocore checks names, types and required parameters. Lengths, ranges, patterns and enumerations are in its models, but
+left to the service; they are checked here as well.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["check_request"]
 
 
 def check_request(service: str, operation: str, request: Mapping[str, object]) -> None:
-    """Refuse a request that the service's model says is wrong.
+    """Refuse a request that violates the service's model.
 
     Args:
         service: ``"sagemaker"``.
         operation: ``"CreateTrainingJob"``.
-        request: its parameters.
+        request: parameters of the operation.
 
     Raises:
-        ConfigurationError: names the operation, the parameter and what it must be.
+        ConfigurationError: the request is invalid; the message names the operation, the parameter and its valid values.
     """
     shape = _model(service).operation_model(operation).input_shape
     if shape is None:
@@ -80,7 +80,7 @@ def _text(name: str, shape: StringShape, value: str) -> Iterator[str]:
 
 @lru_cache(maxsize=256)
 def _pattern(text: str) -> re.Pattern[str] | None:
-    """A pattern of AWS's, which is Java's; None where Python has no such thing: letters of any script, surrogates."""
+    """Compile one of AWS's Java patterns; None when Python lacks a feature of it: Unicode classes, surrogates."""
     try:
         return re.compile(text) if text else None
     except re.error:

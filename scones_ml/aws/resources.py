@@ -1,4 +1,4 @@
-"""Resources on AWS by kind and name: made, found, told to be ours and removed, as the table of kinds says."""
+"""Resources on AWS by kind and name: create, find, check ownership and remove, by the table of kinds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scones_ml.sagemaker.resource_kinds import KINDS
 __all__ = ["MOVING", "PROJECT", "RUNNING", "Resources", "status_of", "tags_of"]
 
 PROJECT: Final = "scones"
-"""Value of the tag ``scones:project``: what bears another one, or none, is not ours and is never touched."""
+"""Value of the tag ``scones:project``; resources with another value, or without the tag, are never touched."""
 
 MOVING: Final = ("Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating")
 """Statuses of an endpoint during which AWS neither updates nor deletes it."""
@@ -29,11 +29,10 @@ RUNNING: Final = ("InProgress", "Stopping")
 _MISSING: Final = ("ObjectNotFoundException", "ResourceNotFound", "ResourceNotFoundException")
 
 _MISSING_OR_MALFORMED: Final = {"sagemaker": "ValidationException"}
-"""The code that a service gives both to a missing resource and to an invalid request, with a message that differs from
-operation to operation; SageMaker has a code of its own for the first and does not use it
-(https://github.com/aws/aws-sdk/issues/165). A Describe operation's only parameter is the name, which is checked against
-AWS's own pattern before it is sent, so that there the code means a missing resource. Other operations have more to
-refuse: after those a Describe decides."""
+"""Code of both a missing resource and an invalid request, with a message that differs between operations; SageMaker has
+a separate code for the first and does not use it (https://github.com/aws/aws-sdk/issues/165). A Describe operation's
+only parameter is the name, which is checked against AWS's pattern before it is sent, so that there the code means a
+missing resource. After other operations, a Describe decides."""
 
 _TAGS: Final = {
     "sagemaker": ("ListTags", "ResourceArn"),
@@ -43,10 +42,10 @@ _UNTAGGED: Final = ("scaling policy",)
 
 
 class Resources:
-    """Resources of one account and region, made, found and removed by their kind and name.
+    """Resources of one account and region, by kind and name.
 
     Args:
-        clients: makes the client of a service; None makes them from the environment.
+        clients: creates the client of a service; None creates them from the environment.
     """
 
     def __init__(self, clients: Callable[[str], object] | None = None) -> None:
@@ -58,8 +57,8 @@ class Resources:
         """Describe a resource; None when there is none of that name.
 
         Raises:
-            ConfigurationError: no permission or no credentials.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: permission or credentials are missing.
+            TransientServiceError: throttled or unreachable.
         """
         how = KINDS[kind]
         try:
@@ -73,15 +72,15 @@ class Resources:
         return next(iter(answer[how.listing.items]), None)
 
     def names(self, kind: str, containing: str = "") -> Iterator[str]:
-        """The names of all of a kind in the region, whosever they are.
+        """Names of all resources of a kind in the region, ours or not.
 
         Args:
-            kind: of the table.
-            containing: only names that have this in them, or begin with it.
+            kind: kind in the table.
+            containing: only names that contain this, or begin with it.
 
         Raises:
-            ConfigurationError: no permission or no credentials.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: permission or credentials are missing.
+            TransientServiceError: throttled or unreachable.
         """
         listing = KINDS[kind].listing
         request = dict(listing.call.parameters) | ({listing.filter: containing} if containing else {})
@@ -93,16 +92,16 @@ class Resources:
             request["NextToken"] = answer["NextToken"]
 
     def tags(self, kind: str, name: str, found: Mapping[str, Any] | None = None) -> Mapping[str, str]:
-        """The tags of a resource, or of the one that it belongs to; empty when there is none of that name.
+        """Tags of a resource, or of the one that it belongs to; empty when it does not exist.
 
         Args:
-            kind: of the table.
-            name: of the resource.
-            found: its description, where it is at hand.
+            kind: kind in the table.
+            name: name of the resource.
+            found: its description, if known.
 
         Raises:
-            ConfigurationError: no permission or no credentials.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: permission or credentials are missing.
+            TransientServiceError: throttled or unreachable.
         """
         how = KINDS[kind]
         if how.owner:
@@ -121,43 +120,43 @@ class Resources:
             request["NextToken"] = answer["NextToken"]
 
     def is_ours(self, kind: str, name: str, found: Mapping[str, Any] | None = None) -> bool:
-        """Whether a resource bears our tag, or the one that it belongs to does.
+        """Whether a resource, or the one that it belongs to, has our tag.
 
         Args:
-            kind: of the table.
-            name: of the resource.
-            found: its description, where it is at hand.
+            kind: kind in the table.
+            name: name of the resource.
+            found: its description, if known.
         """
         return self.tags(kind, name, found).get("scones:project") == PROJECT
 
     def find_ours(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        """Describe a resource of ours; None when there is none of that name.
+        """Describe a resource of ours; None when it does not exist.
 
         Raises:
-            DeploymentError: there is one, and it is not ours.
+            DeploymentError: the resource is not ours.
         """
         found = self.find(kind, name)
         if found is not None and not self.is_ours(kind, name, found):
             raise DeploymentError(
-                f"{kind} {name} is there and is not ours (it has no tag scones:project={PROJECT}): choose another name"
+                f"{kind} {name} exists and is not ours (it has no tag scones:project={PROJECT}): choose another name"
             )
         return found
 
     def find_if_ours(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        """Describe a resource of ours; None when there is none of that name, or it is somebody else's."""
+        """Describe a resource of ours; None when it does not exist or is foreign."""
         found = self.find(kind, name)
         return found if found and self.is_ours(kind, name, found) else None
 
     def perform(self, change: Change, run: Run) -> None:
-        """Make one change, after its request was checked; what is created is tagged.
+        """Check the request of a change and send it; new resources are tagged.
 
         Args:
-            change: of a kind that the table names.
-            run: that it belongs to.
+            change: change of a kind in the table.
+            run: run that it belongs to.
 
         Raises:
-            ConfigurationError: a request that AWS refuses, no permission, no quota.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: AWS refuses the request, or permission or quota is missing.
+            TransientServiceError: throttled or unreachable.
         """
         how, what = KINDS[change.kind], f"{change.kind} {change.name}"
         if change.action in ("delete", "stop"):
@@ -178,7 +177,7 @@ class Resources:
             self._tag_anew(change, answer, run)
 
     def _tag_anew(self, change: Change, answer: Mapping[str, Any], run: Run) -> None:
-        """Say that a resource belongs to this run now."""
+        """Tag a resource with this run."""
         arn, what, tags = answer[KINDS[change.kind].arn], f"{change.kind} {change.name}", tags_of(run)
         before = self.tags(change.kind, change.name, answer)
         outlived = [key for key in before if key.startswith("scones:") and key not in tags]
@@ -187,31 +186,32 @@ class Resources:
             self.call("sagemaker", "DeleteTags", {"ResourceArn": arn, "TagKeys": outlived}, what)
 
     def check(self, change: Change) -> None:
-        """Refuse a change whose request AWS's own model says is wrong; nothing is sent.
+        """Refuse a change whose request violates AWS's service model; nothing is sent.
 
         Raises:
-            ConfigurationError: names the operation, the parameter and what it must be.
+            ConfigurationError: the request is invalid; the message names the operation, the parameter and its valid
+                values.
         """
         if change.action in ("create", "update") and change.kind in KINDS:
             how = KINDS[change.kind]
             check_request(how.service, how.create if change.action == "create" else how.update, change.request)
 
     def url(self, service: str) -> str:
-        """Where a service is."""
+        """URL of a service."""
         return str(cast("Any", self._clients(service)).meta.endpoint_url)
 
     def call(self, service: str, operation: str, request: Mapping[str, object], what: str) -> Mapping[str, Any]:
-        """Check a request, send it, and return the answer.
+        """Check a request, send it, and return the response.
 
         Args:
-            service: boto3's name of it.
-            operation: its name in the API.
-            request: its parameters.
-            what: the thing that it is about; messages start with it.
+            service: boto3's name of the service.
+            operation: the operation's name in the API.
+            request: parameters of the operation.
+            what: subject of the call; messages start with it.
 
         Raises:
-            ConfigurationError: a request that AWS refuses, no permission, no quota.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: AWS refuses the request, or permission or quota is missing.
+            TransientServiceError: throttled or unreachable.
         """
         check_request(service, operation, request)
         with translated(what, aws_clients.caller):
@@ -219,13 +219,13 @@ class Resources:
 
 
 def status_of(found: Mapping[str, Any] | None) -> str:
-    """The status in the description of an endpoint or a job; empty for what is gone, or has none."""
+    """Status in the description of an endpoint or a job; empty when it is gone or has none."""
     statuses = (str(value) for key, value in (found or {}).items() if key.endswith(("EndpointStatus", "JobStatus")))
     return next(statuses, "")
 
 
 def tags_of(run: Run) -> dict[str, str]:
-    """The tags that everything bears that a run makes."""
+    """Tags of all resources of a run."""
     expires = {} if run.expires is None else {"scones:expires": f"{run.expires:%Y-%m-%dT%H:%M:%SZ}"}
     return {"scones:project": PROJECT, "scones:run": run.id, **expires}
 

@@ -1,4 +1,4 @@
-"""CloudFormation stacks: which is ours, what each owns, and how ours is deleted with what its buckets hold."""
+"""CloudFormation stacks: ownership, resources, and deletion with the contents of their buckets."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["LOGICAL_ID", "STACK_ID", "Stacks", "bucket_tags", "describe_stack"]
 _NAME: Final = "aws:cloudformation:stack-name"
 STACK_ID: Final = "aws:cloudformation:stack-id"
 LOGICAL_ID: Final = "aws:cloudformation:logical-id"
-"""Tags that CloudFormation alone can give."""
+"""Tags that only CloudFormation can set."""
 _GONE: Final = "DELETE_COMPLETE"
 
 
 def describe_stack(aws: Resources, name: str) -> Mapping[str, Any] | None:
-    """What CloudFormation says of a stack; None when there is none of that name.
+    """Describe a stack; None when it does not exist.
 
     Args:
         aws: makes the calls.
-        name: of the stack, or its id.
+        name: name of the stack, or its id.
 
     Raises:
-        ConfigurationError: no permission to ask, no credentials or no region.
-        TransientServiceError: throttled or out of reach.
+        ConfigurationError: permission, credentials or region are missing.
+        TransientServiceError: throttled or unreachable.
     """
     try:
         answer = aws.call("cloudformation", "DescribeStacks", {"StackName": name}, f"stack {name}")
@@ -42,7 +42,7 @@ def describe_stack(aws: Resources, name: str) -> Mapping[str, Any] | None:
 
 
 def bucket_tags(aws: Resources, bucket: str) -> Mapping[str, str]:
-    """The tags of a bucket; none when it is gone."""
+    """Tags of a bucket; none when it is gone."""
     try:
         answer = aws.call("s3", "GetBucketTagging", {"Bucket": bucket}, f"s3://{bucket}")
     except ConfigurationError as exc:
@@ -55,8 +55,8 @@ def bucket_tags(aws: Resources, bucket: str) -> Mapping[str, str]:
 class Stacks:
     """Stacks of one account and region.
 
-    A stack is ours, in whatever state it is, when it bears our tag, when its template is ours by its description and
-    its resources' names, or when a bucket in it bears our tag.
+    A stack is ours, in any state, when it has our tag, when its description and the names of its resources are those of
+    our template, or when a bucket in it has our tag.
 
     Args:
         aws: makes the calls.
@@ -72,45 +72,45 @@ class Stacks:
         """Whether a stack is ours.
 
         Args:
-            found: its description.
+            found: description of the stack.
         """
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
         if tags.get("scones:project") == PROJECT:
             return True
         members = self._members(found["StackName"])
         if found.get("Description") in (DESCRIPTION, *EARLIER_DESCRIPTIONS):
-            # A stack that was rolled back, or never made, may have no resources at all.
+            # A stack that was rolled back, or never created, may have no resources at all.
             return not members or any(one["LogicalResourceId"] in BUCKETS for one in members)
         return any(self._bears_our_tag(bucket) for _, bucket in _buckets(members))
 
     def alarms(self, name: str) -> int:
-        """How many alarms a stack has: they alone cost something while nothing happens."""
+        """Number of alarms in a stack, its only resources with a cost while idle."""
         return sum(one["ResourceType"] == "AWS::CloudWatch::Alarm" for one in self._members(name) if _exists(one))
 
     def owner(self, tags: Mapping[str, str], names: Iterable[str]) -> str:
-        """The stack that a resource belongs to and goes with; empty when none that is there owns it.
+        """The existing stack that owns a resource; empty when none does.
 
         Args:
-            tags: of the resource.
-            names: what CloudFormation may call it, its name and its ARN.
+            tags: tags of the resource.
+            names: its possible names in CloudFormation: its name and its ARN.
         """
         stack = tags.get(STACK_ID) or tags.get(_NAME)
         if stack:
             if stack not in self._there:
                 self._there[stack] = describe_stack(self._aws, stack) is not None
             return tags.get(_NAME, stack) if self._there[stack] else ""
-        if "scones:run" in tags:  # made by a command of ours
+        if "scones:run" in tags:  # created by a command of ours
             return ""
         if self._owners is None:
             self._owners = dict(self._owned())
         return next((self._owners[name] for name in names if name in self._owners), "")
 
     def remove(self, name: str) -> None:
-        """Empty the buckets of a stack of ours and have it deleted; nothing happens when it is gone.
+        """Empty the buckets of our stack and start its deletion; does nothing when it is gone.
 
         Raises:
-            TransientServiceError: it is being deleted, or is busy.
-            DeploymentError: CloudFormation cannot delete it, or must not; the message holds its reason.
+            TransientServiceError: the stack is being deleted, or another operation is in progress.
+            DeploymentError: CloudFormation cannot or must not delete the stack; the message holds its reason.
         """
         found = describe_stack(self._aws, name)
         if found is None:
@@ -121,7 +121,7 @@ class Stacks:
                 f"stack {name} is protected: `aws cloudformation update-termination-protection --stack-name {name} "
                 "--no-enable-termination-protection` first"
             )
-        # A deletion that failed before our own is tried again; after ours the failure is final.
+        # A deletion that failed before ours is tried again; after ours the failure is final.
         if status == "DELETE_FAILED" and name in self._tried:
             raise DeploymentError(
                 f"stack {name} cannot be deleted: {found.get('StackStatusReason', 'no reason given')}"
@@ -134,12 +134,12 @@ class Stacks:
         self._owners = None
 
     def emptied(self, name: str) -> tuple[str, ...]:
-        """The buckets of a stack of ours that are emptied before it is deleted."""
+        """Buckets of our stack that are emptied before its deletion."""
         found = _buckets(self._members(name))
         return tuple(bucket for logical, bucket in found if logical in BUCKETS or self._bears_our_tag(bucket))
 
     def _delete(self, name: str, status: str) -> None:
-        for bucket in self.emptied(name):  # CloudFormation deletes none that holds anything
+        for bucket in self.emptied(name):  # CloudFormation deletes only empty buckets
             empty_bucket(self._aws, bucket)
         try:
             self._aws.call("cloudformation", "DeleteStack", {"StackName": name}, f"stack {name}")
@@ -154,7 +154,7 @@ class Stacks:
         return list(answer["StackResources"])
 
     def _owned(self) -> Iterator[tuple[str, str]]:
-        """Every resource of every stack that is there, and the stack's name."""
+        """Stack names of all resources of all existing stacks."""
         for stack in self._listed("ListStacks", {}, "StackSummaries", "every stack"):
             if stack["StackStatus"] == _GONE:
                 continue
@@ -181,7 +181,7 @@ def _exists(member: Mapping[str, Any]) -> bool:
 
 
 def _buckets(members: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Logical and physical names of the buckets that are there."""
+    """Logical and physical names of the existing buckets."""
     for one in members:
         if one["ResourceType"] == "AWS::S3::Bucket" and one.get("PhysicalResourceId") and _exists(one):
             yield str(one["LogicalResourceId"]), str(one["PhysicalResourceId"])

@@ -23,7 +23,7 @@ class S3ObjectStore:
     """Objects in S3.
 
     Args:
-        client: an S3 client; None makes one from the environment (credentials, region, AWS_ENDPOINT_URL_S3), with
+        client: an S3 client; None creates one from the environment (credentials, region, AWS_ENDPOINT_URL_S3), with
             time-outs below the Lambda's.
     """
 
@@ -37,13 +37,13 @@ class S3ObjectStore:
             return StoredObject(found, answer["Body"].read())
 
     def version(self, ref: ImageRef) -> ImageRef:
-        """See :meth:`scones_ml.ports.ObjectStore.version`; needs the right to read, and no other."""
+        """See :meth:`scones_ml.ports.ObjectStore.version`; needs only the permission to read."""
         with _translated(ref.uri), self._opened(ref) as (found, _):
             return found
 
     @contextmanager
     def _opened(self, ref: ImageRef) -> Iterator[tuple[ImageRef, GetObjectOutputTypeDef]]:
-        """The version that was found, and S3's answer, of whose body nothing has been read."""
+        """The version that was found, and S3's response with an unread body."""
         wanted = {"VersionId": ref.version_id} if ref.version_id else {"IfMatch": ref.etag} if ref.etag else {}
         # The stubs type every parameter, and to them `wanted` could be any of these.
         answer = self._client.get_object(Bucket=ref.s3_bucket, Key=ref.s3_key, **wanted)  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ class S3ObjectStore:
             yield ImageRef(s3_bucket=ref.s3_bucket, s3_key=ref.s3_key, version_id=version, etag=etag), answer
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
-        """See :meth:`scones_ml.ports.ObjectStore.write`; what is written bears our mark, by which cleanup knows it."""
+        """See :meth:`scones_ml.ports.ObjectStore.write`; the object gets our mark, by which clean-up recognizes it."""
         with _translated(f"s3://{bucket}/{key}"):
             answer = self._client.put_object(
                 Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=mark(bucket, key)
@@ -75,5 +75,5 @@ class S3ObjectStore:
 
 
 def _translated(uri: str) -> AbstractContextManager[None]:
-    """As :func:`translated`; S3 may deny something without saying to whom."""
+    """As :func:`translated`, with the caller's ARN, since S3 may deny access without naming the caller."""
     return translated(uri, clients.caller)

@@ -1,4 +1,4 @@
-"""Trainer on SageMaker: data and source go up to S3, AWS's PyTorch container trains, the model comes back."""
+"""Trainer on SageMaker: uploads data and source to S3, trains in AWS's PyTorch container, downloads the model."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ if TYPE_CHECKING:
 
 __all__ = ["SageMakerTrainer"]
 
-_MOST_BYTES: Final = 400_000_000  # of the archive and of its files, all held in memory; models of ours are far smaller
+_MOST_BYTES: Final = 400_000_000  # of the archive and of its files, all held in memory; our models are far smaller
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _JOB: Final = "training job"
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A job and what it reads, nothing of it sent yet."""
+    """A job and its inputs, before anything is sent."""
 
     job: TrainingJob
     recipe: str
     data: dataset.Dataset
     data_uri: str
-    archives: dict[str, bytes]  # by URI: the source, and the model to go on from
+    archives: dict[str, bytes]  # by URI: the source, and the model to start from
 
 
 class SageMakerTrainer:
@@ -72,10 +72,10 @@ class SageMakerTrainer:
 
     Args:
         environment: region, role, bucket.
-        store: S3.
-        jobs: SageMaker.
-        ledger: where every change is recorded.
-        run: that what is made belongs to.
+        store: the S3 store.
+        jobs: training jobs on SageMaker.
+        ledger: record of every change.
+        run: run that new resources are recorded under.
     """
 
     def __init__(
@@ -89,16 +89,16 @@ class SageMakerTrainer:
 
         Raises:
             DatasetError: ``request.data`` is not a staged data set.
-            ConfigurationError: an unknown region, a wrong instance type, no role or no bucket.
+            ConfigurationError: the region or the instance type is unknown, or role or bucket is missing.
         """
         return self._plan(self._prepare(request))
 
     def train(self, request: TrainingRequest, progress: Progress = no_progress, steps: Steps = no_steps) -> None:
-        """See :meth:`scones_ml.ports.Trainer.train`; Ctrl-C lets go of a job that has started, and it goes on."""
+        """See :meth:`scones_ml.ports.Trainer.train`; after Ctrl-C a job that has started continues."""
         prepared = self._prepare(request)
         plan = self._plan(prepared)
         check_request("sagemaker", "CreateTrainingJob", training_request(prepared.job))
-        check_upload(prepared.data, prepared.data_uri, self._store)  # cleanup empties what is on record
+        check_upload(prepared.data, prepared.data_uri, self._store)  # clean-up empties recorded prefixes
         execute(plan, partial(self._perform, prepared, progress, steps), self._ledger, self._run)
         self.attach(prepared.job.name, request.model, progress, steps)
 
@@ -107,7 +107,7 @@ class SageMakerTrainer:
         try:
             done = self._jobs.follow(job, progress, steps)
         except TrainingError as exc:
-            if not isinstance(exc.__cause__, KeyboardInterrupt):  # after Ctrl-C the job goes on: it still costs
+            if not isinstance(exc.__cause__, KeyboardInterrupt):  # after Ctrl-C the job continues, at a cost
                 self._record_end(job)
             raise
         self._record_end(job)
@@ -136,7 +136,7 @@ class SageMakerTrainer:
         compute = Compute(
             instance_type=request.instance_type or (HEAD_INSTANCE if recipe == "head" else DEFAULT_INSTANCE),
             max_runtime_seconds=request.max_seconds,
-            # Twice: as long again to wait for spare capacity.
+            # Twice: up to the same time again to wait for spare capacity.
             spot=Spot(f"{root}/checkpoints/{name}/", 2 * request.max_seconds) if request.spot else None,
         )
         job = TrainingJob(
@@ -155,10 +155,10 @@ class SageMakerTrainer:
         job, compute = prepared.job, prepared.job.compute
         put = partial(Change, "create", permission="s3:PutObject")
         changes = [put("objects", prepared.data_uri, "the data set")]
-        changes += [put("object", uri, "what the job runs and goes on from") for uri in prepared.archives]
-        changes.append(Change("create", "objects", f"{job.output}/{job.name}/", "the model, as the job leaves it"))
+        changes += [put("object", uri, "the job's source and the model it starts from") for uri in prepared.archives]
+        changes.append(Change("create", "objects", f"{job.output}/{job.name}/", "the trained model"))
         if compute.spot:
-            changes.append(Change("create", "objects", compute.spot.checkpoints, "to go on from when cut short"))
+            changes.append(Change("create", "objects", compute.spot.checkpoints, "checkpoints to resume from"))
         hours = compute.max_runtime_seconds / 3_600
         limit = f"recipe {prepared.recipe}, at most {hours:g} h of {compute.instance_type}"
         changes.append(
@@ -166,7 +166,7 @@ class SageMakerTrainer:
                 "create",
                 _JOB,
                 job.name,
-                f"{limit}, on spare capacity for less" if compute.spot else limit,
+                f"{limit}, on cheaper spare capacity" if compute.spot else limit,
                 "sagemaker:CreateTrainingJob",
                 hourly_price(job.region, compute.instance_type),
                 training_request(job),
@@ -175,7 +175,7 @@ class SageMakerTrainer:
         return Plan("train", self._environment.name, tuple(changes))
 
     def _perform(self, prepared: _Prepared, progress: Progress, steps: Steps, change: Change) -> None:
-        """Make one change; objects that are there already stay as they are."""
+        """Make one change; existing objects are kept."""
         if change.kind == _JOB:
             self._jobs.start(prepared.job)
         elif change.kind == "objects" and change.name != prepared.data_uri:
@@ -183,14 +183,14 @@ class SageMakerTrainer:
         elif change.name == prepared.data_uri:
             mark_prefix(self._store, *parse_uri(change.name))
             sent = dataset.upload(prepared.data, change.name, self._store, progress)
-            steps(f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} were there")
+            steps(f"{sent.uri}: {sent.written:,} objects written, {sent.skipped:,} existed")
         elif change.name in prepared.archives:
             bucket, key = parse_object_uri(change.name)
             if not any(found.key == key for found in self._store.list(bucket, key)):
                 self._store.write(bucket, key, prepared.archives[change.name], "application/gzip")
 
     def _record_end(self, job: str) -> None:
-        """A job that has ended costs nothing any more."""
+        """Record the end of a job, after which it costs nothing."""
         ended = Plan("train", self._environment.name, (Change("stop", _JOB, job, "has ended"),))
         execute(ended, lambda _: None, self._ledger, self._run)
 
@@ -200,11 +200,11 @@ def _backbone(request: TrainingRequest, size: int) -> Mapping[str, bytes]:
 
 
 def _hyperparameters(request: TrainingRequest, source: str, backbone: str | None) -> ScriptMode:
-    """What the job is told.
+    """The job's hyperparameters.
 
     Args:
-        request: what was asked for.
-        source: URI of the archive.
+        request: the training request.
+        source: URI of the source archive.
         backbone: path within the archive; None without one.
     """
     return ScriptMode.parse(
@@ -229,13 +229,13 @@ def _hash(content: bytes) -> str:
 
 
 def _unpack(archive: bytes, uri: str, folder: Path) -> None:
-    """Write the archive's files, all or none; what lies in folders is left out, links are refused."""
+    """Write the archive's files, all or none; folders are skipped, links are refused."""
     try:
         files = root_files(io.BytesIO(archive), lambda name: _MOST_BYTES if _FILE.fullmatch(name) else 0)
     except ValueError as exc:
         raise TrainingError(f"{uri} {exc}: not unpacked") from exc
     if MODEL_CARD not in files:
-        raise TrainingError(f"{uri} holds no {MODEL_CARD}; what the built-in algorithm leaves, `scones deploy` takes")
+        raise TrainingError(f"{uri} holds no {MODEL_CARD}; for a model of the built-in algorithm use `scones deploy`")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():

@@ -1,4 +1,4 @@
-"""Training jobs on SageMaker: started, followed by their logs, stopped."""
+"""Training jobs on SageMaker: start, follow through their logs, stop."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from scones_ml.sagemaker.tuning import Tuning, tuning_request
 __all__ = ["LOG_GROUP", "FinishedJob", "TrainingJobs"]
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-_POLL_SECONDS = 10.0  # a job takes minutes; a look is three calls or more
+_POLL_SECONDS = 10.0  # a job takes minutes; a poll is three calls or more
 _LAST_LINES = 5  # they are joined into one error line
-_MOST_MISSES = 30  # polls in a row that fail before a job is given up: five minutes
+_MOST_MISSES = 30  # failed polls in a row before following is given up: five minutes
 _REMEDIES = {
-    "MaxRuntimeExceeded": "give it longer with --max-hours",
-    "MaxWaitTimeExceeded": "there was too little spare capacity: train without --spot, or on another --instance-type",
+    "MaxRuntimeExceeded": "allow more time with --max-hours",
+    "MaxWaitTimeExceeded": "too little spare capacity: train without --spot, or on another --instance-type",
 }
 _TOTAL = re.compile(r"\bepochs=(\d+)")
 _EPOCH = re.compile(r"Epoch\[(\d+)\] Time cost=")
@@ -36,7 +36,7 @@ _METRICS = {name: re.compile(pattern) for name, pattern in METRICS.items()}
 
 
 class _SageMaker(Protocol):
-    """What we need of a SageMaker client."""
+    """The part of a SageMaker client that is used here."""
 
     def create_training_job(self, **request: Any) -> Mapping[str, Any]:
         """Start a training job."""
@@ -47,16 +47,16 @@ class _SageMaker(Protocol):
         ...
 
     def describe_training_job(self, *, TrainingJobName: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's spelling
-        """How a training job stands."""
+        """Describe a training job."""
         ...
 
     def stop_training_job(self, *, TrainingJobName: str) -> object:  # noqa: N803 - AWS's spelling
-        """Have a training job stopped."""
+        """Stop a training job."""
         ...
 
 
 class _Logs(Protocol):
-    """What we need of a CloudWatch Logs client."""
+    """The part of a CloudWatch Logs client that is used here."""
 
     def describe_log_streams(self, **request: Any) -> Mapping[str, Any]:
         """List log streams."""
@@ -69,13 +69,13 @@ class _Logs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FinishedJob:
-    """A training job that came to a good end.
+    """A training job that has completed.
 
     Attributes:
-        name: of the job.
+        name: name of the job.
         model_uri: its ``model.tar.gz``.
-        billable_seconds: what is paid for; None when SageMaker does not say.
-        metrics: name to its values, epoch by epoch, as the log has them.
+        billable_seconds: billed time; None when SageMaker does not report it.
+        metrics: values by name and epoch, from the log.
     """
 
     name: str
@@ -88,9 +88,9 @@ class TrainingJobs:
     """Starts, follows and stops training jobs.
 
     Args:
-        sagemaker: a SageMaker client; None makes one from the environment when it is needed.
-        logs: a CloudWatch Logs client; None makes one likewise.
-        pause: waits so many seconds between two looks.
+        sagemaker: a SageMaker client; None creates one from the environment on first use.
+        logs: a CloudWatch Logs client; None likewise.
+        pause: sleeps for the seconds between two polls.
     """
 
     def __init__(
@@ -110,12 +110,11 @@ class TrainingJobs:
         return self._given[1] or cast("_Logs", clients.client("logs", clients.CONTROL_PLANE))
 
     def start(self, job: TrainingJob) -> str:
-        """Start a training job, after its request was checked; returns its ARN.
+        """Check the request of a training job and start it; returns its ARN.
 
         Raises:
-            ConfigurationError: a request that SageMaker would refuse or refuses, a name that is taken, no permission,
-                no quota.
-            TransientServiceError: throttled or out of reach.
+            ConfigurationError: the request is invalid or refused, the name is taken, or permission or quota is missing.
+            TransientServiceError: throttled or unreachable.
         """
         request = training_request(job)
         check_request("sagemaker", "CreateTrainingJob", request)
@@ -123,7 +122,7 @@ class TrainingJobs:
             return str(self._sagemaker.create_training_job(**request)["TrainingJobArn"])
 
     def start_tuning(self, tuning: Tuning) -> str:
-        """Start a tuning job, after its request was checked; returns its ARN.
+        """Check the request of a tuning job and start it; returns its ARN.
 
         Raises:
             ConfigurationError: as :meth:`start`.
@@ -135,30 +134,30 @@ class TrainingJobs:
             return str(self._sagemaker.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"])
 
     def stop(self, name: str) -> None:
-        """Have a training job stopped; what it has learned so far is kept.
+        """Stop a training job; the model trained so far is kept.
 
         Raises:
-            ConfigurationError: there is no such job, or no permission.
+            ConfigurationError: there is no such job, or permission is missing.
         """
         with translated(f"training job {name}"):
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def follow(self, name: str, progress: Progress = no_progress, steps: Steps = no_steps) -> FinishedJob:
-        """Watch a training job to its end; Ctrl-C lets go of it, and it goes on.
+        """Follow a training job to its end; after Ctrl-C the job continues.
 
         Args:
-            name: of a job, just started or long ago.
-            progress: counts epochs, or images while their features are computed.
-            steps: told that it is followed, then each line of its log.
+            name: name of the job.
+            progress: called for epochs, or for images while their features are computed.
+            steps: called when following starts, then with each line of the log.
 
         Raises:
-            TrainingError: it failed or was stopped, with the reason and its last lines; or Ctrl-C, with how to come
-                back to it and how to stop it.
-            ConfigurationError: there is no such job, or no permission.
-            TransientServiceError: AWS was out of reach for minutes.
+            TrainingError: the job failed or was stopped, with the reason and its last lines; or Ctrl-C, with the
+                commands that follow and stop it.
+            ConfigurationError: there is no such job, or permission is missing.
+            TransientServiceError: AWS was unreachable for minutes.
         """
         try:
-            steps(f"following training job {name}; Ctrl-C lets go of it, and it goes on")
+            steps(f"following training job {name}; it continues after Ctrl-C")
             log = _Log(self._logs, name, progress, steps)
             while (found := self._poll(name, log))["TrainingJobStatus"] not in ("Completed", "Failed", "Stopped"):
                 self._pause(_POLL_SECONDS)
@@ -166,14 +165,14 @@ class TrainingJobs:
             self._poll(name, log)
         except KeyboardInterrupt as exc:
             raise TrainingError(
-                f"training job {name} goes on without us: follow it again with "
+                f"training job {name} continues: follow it again with "
                 f"`scones train --on aws --attach {name}`, stop it with "
                 f"`aws sagemaker stop-training-job --training-job-name {name}`"
             ) from exc
         return _finished(name, found, log)
 
     def _poll(self, name: str, log: _Log) -> Mapping[str, Any]:
-        """How the job stands, its new log lines taken in; what is out of reach for a while is asked for again."""
+        """Describe the job and read its new log lines; retries while AWS is unreachable."""
         for miss in itertools.count(1):
             try:
                 with translated(f"training job {name}"):
@@ -205,7 +204,7 @@ def _finished(name: str, found: Mapping[str, Any], log: _Log) -> FinishedJob:
 
 
 class _Log:
-    """A job's log streams, each read on from where it was."""
+    """A job's log streams, each with its read position."""
 
     def __init__(self, logs: _Logs, job: str, progress: Progress, steps: Steps) -> None:
         self._logs, self._job, self._progress, self._steps = logs, job, progress, steps
@@ -216,7 +215,7 @@ class _Log:
         self.metrics: dict[str, list[float]] = {name: [] for name in METRICS}
 
     def read(self) -> None:
-        """Take in what is new; where logs may not be read, the job is followed without them."""
+        """Read new lines; without permission to read logs, the job is followed without them."""
         if not self._readable:
             return
         try:
@@ -235,7 +234,7 @@ class _Log:
                 with translated(f"logs of training job {self._job}"):
                     answer = self._logs.describe_log_streams(**request)
             except ConfigurationError as exc:
-                if exc.code == "ResourceNotFoundException":  # before the first job of an account there is no such group
+                if exc.code == "ResourceNotFoundException":  # the group does not exist before the account's first job
                     return
                 raise
             yield from (stream["logStreamName"] for stream in answer["logStreams"])
@@ -250,7 +249,7 @@ class _Log:
                 logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **known
             )
             yield from (event["message"].rstrip() for event in answer["events"])
-            # At the end of a stream GetLogEvents returns the token that it was given.
+            # At the end of a stream GetLogEvents returns the same token.
             ended = not answer["events"] or self._tokens.get(stream) == answer["nextForwardToken"]
             self._tokens[stream] = answer["nextForwardToken"]
             if ended:

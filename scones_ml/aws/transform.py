@@ -1,4 +1,4 @@
-"""Batch transform jobs on SageMaker: a model works through a prefix of S3."""
+"""Batch transform jobs on SageMaker: a model classifies all objects under an S3 prefix."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class BatchTransforms:
 
     Args:
         environment: region, role, bucket.
-        store: S3.
-        resources: SageMaker.
-        ledger: where every change is recorded.
-        run: that what is made belongs to.
-        vpc: private network that containers reach; none when None.
-        pause: waits so many seconds between two looks.
+        store: the S3 store.
+        resources: resources on SageMaker.
+        ledger: record of every change.
+        run: run that new resources are recorded under.
+        vpc: VPC that the containers join; None for none.
+        pause: sleeps for the seconds between two polls.
     """
 
     def __init__(
@@ -51,23 +51,23 @@ class BatchTransforms:
         self._pause = pause
 
     def plan(self, request: TransformRequest) -> Plan:
-        """What it takes; nothing is done, and no credentials are needed."""
+        """List the changes of a job; needs no credentials and changes nothing."""
         target = self._environment.planned().deployment_target(self._vpc)
         return self._checked(transform_plan(request, target, pack_model(request.model)))
 
     def transform(self, request: TransformRequest, steps: Steps = no_steps) -> None:
-        """Run a job to its end; its answers are under ``request.destination``.
+        """Run a job to its end; predictions are written under ``request.destination``.
 
         Raises:
-            ConfigurationError: a request that AWS refuses, no permission, no quota.
-            DeploymentError: the job failed or was stopped, with AWS's reason; its name is taken; or Ctrl-C, with how
-                to stop it.
+            ConfigurationError: AWS refuses the request, or permission or quota is missing.
+            DeploymentError: the job failed or was stopped, with AWS's reason; its name is taken; or Ctrl-C, with the
+                command that stops it.
         """
         target = self._environment.deployment_target(self._vpc)
         plan = self._checked(transform_plan(request, target, pack_model(request.model)))
         for kind in ("transform job", "model"):
             if self._resources.find(kind, request.name):
-                raise DeploymentError(f"{kind} {request.name} was there before: choose another name")
+                raise DeploymentError(f"{kind} {request.name} already exists: choose another name")
         needed = tuple(change for change in plan.changes if not self._is_stored(change))
         execute(
             replace(plan, changes=needed),

@@ -1,4 +1,4 @@
-"""Waiting for what AWS does in its own time."""
+"""Waiting for endpoints and jobs on AWS."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def wait_until_stable(
     on_interrupt: str,
     longest: Callable[[str], float] = lambda _: math.inf,
 ) -> Mapping[str, Any] | None:
-    """Poll an endpoint or a job until its status is one that stays.
+    """Poll an endpoint or a job until its status is final.
 
     Args:
         aws: makes the calls.
         kind: ``"endpoint"`` or ``"transform job"``.
-        name: of the resource.
+        name: name of the resource.
         interval: seconds between two polls.
-        pause: waits so many seconds.
-        steps: told each new status.
-        on_interrupt: what to do after Ctrl-C, which leaves the resource to AWS.
-        longest: for how many seconds a status may last.
+        pause: sleeps for so many seconds.
+        steps: called with each new status.
+        on_interrupt: what to do after Ctrl-C, while the resource continues on AWS.
+        longest: maximum seconds of one status.
 
     Returns:
         Its last description; None when it is gone.
 
     Raises:
         DeploymentError: Ctrl-C.
-        TimeoutError: a status lasts too long; says which and for how long.
+        TimeoutError: a status lasts too long; the message names it and the time.
     """
     waited, shown = 0.0, ""
     try:
@@ -58,4 +58,4 @@ def wait_until_stable(
             pause(interval)
             waited += interval
     except KeyboardInterrupt:
-        raise DeploymentError(f"{kind} {name} goes on without us: {on_interrupt}") from None
+        raise DeploymentError(f"{kind} {name} continues: {on_interrupt}") from None

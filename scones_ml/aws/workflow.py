@@ -1,4 +1,4 @@
-"""WorkflowRunner on Step Functions: executions side by side, followed at a bounded rate of calls."""
+"""WorkflowRunner on Step Functions: concurrent executions, polled at a bounded rate."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ __all__ = ["StepFunctionsRunner", "refuse_model"]
 
 _CALLS_AT_ONCE = 100
 _CALLS_A_SECOND = 10.0
-"""No more than what every region grants for DescribeExecution: 250 at once, 10 a second."""
-_FIRST_POLL_SECONDS = 0.5  # half of what an execution takes when its functions are warm
+"""DescribeExecution's quota in every region: a burst of 250, 10 a second."""
+_FIRST_POLL_SECONDS = 0.5  # half the duration of an execution with warm functions
 _PATIENCE = 1.5
-"""How much longer each wait is than the one before; an execution takes a second when its functions are warm."""
+"""Growth factor of the waits; an execution with warm functions takes a second."""
 _MOST_RUNNING = 1_000
-"""Executions at a time: Lambda runs as many functions in an account at first, and more would only wait there."""
-_SLOWEST_POLL_SECONDS = 10.0  # no result is seen later than this; slow executions leave the calls to others
+"""Concurrent executions: a new account's Lambda concurrency, beyond which executions would only wait."""
+_SLOWEST_POLL_SECONDS = 10.0  # maximum delay of a result; slow executions leave calls to others
 
 
 def refuse_model(model: WorkflowModel | None) -> None:
-    """Refuse a model where the state machine was deployed with one.
+    """Refuse a model, since the state machine was deployed with one.
 
     Raises:
-        ConfigurationError: there is a model.
+        ConfigurationError: a model was given.
     """
     if model is not None:
         raise ConfigurationError(
-            "on AWS the stack's functions hold model and threshold: give none, or deploy others (docs/deploy.md)"
+            "on AWS the stack sets model and threshold: leave them out, or deploy others (docs/deploy.md)"
         )
 
 
 class StepFunctionsRunner:
-    """Starts one execution for each image and follows them all.
+    """Starts one execution for each image and polls them all.
 
     Args:
-        executions: of the state machine, which was deployed with model and threshold.
-        pause: waits so many seconds.
+        executions: executions of the state machine, which was deployed with model and threshold.
+        pause: sleeps for so many seconds.
         clock: seconds, monotonic.
     """
 
@@ -61,7 +61,7 @@ class StepFunctionsRunner:
         self._pause, self._clock = pause, clock
 
     def run(self, request: WorkflowRequest) -> Iterator[ImageResult]:
-        """See :meth:`scones_ml.ports.WorkflowRunner.run`; Ctrl-C lets go of what runs, which goes on."""
+        """See :meth:`scones_ml.ports.WorkflowRunner.run`; after Ctrl-C running executions continue."""
         refuse_model(request.model)
         self._executions.check()
         return self._results(request)
@@ -80,7 +80,7 @@ class StepFunctionsRunner:
                 arn = self._executions.start(image, name)
                 one = _Running(self._clock() + _FIRST_POLL_SECONDS, arn, image, started - begin)
                 heapq.heappush(running, one)
-                while running and running[0].due <= self._clock() and pace.allows():  # arrivals are not held up
+                while running and running[0].due <= self._clock() and pace.allows():  # new images are not held up
                     yield from self._poll(running, pace)
                 while len(running) >= _MOST_RUNNING:
                     yield from self._next(running, pace)
@@ -88,18 +88,18 @@ class StepFunctionsRunner:
                 yield from self._next(running, pace)
         except KeyboardInterrupt:
             raise WorkflowError(
-                f"{len(running)} executions go on without us: "
+                f"{len(running)} executions continue: "
                 f"their outcomes will be under s3://{request.output_bucket}/outcomes/"
             ) from None
 
     def _next(self, running: list[_Running], pace: _Pace) -> Iterator[ImageResult]:
-        """Wait for the execution that is due next, and poll it."""
+        """Wait for the next execution to poll, and poll it."""
         if (wait := running[0].due - self._clock()) > 0:
             self._pause(wait)
         yield from self._poll(running, pace)
 
     def _poll(self, running: list[_Running], pace: _Pace) -> Iterator[ImageResult]:
-        """Poll the execution that is due; one that still runs is polled again later, at growing intervals."""
+        """Poll the next execution; one that still runs is polled again, at growing intervals."""
         pace.wait()
         one = running[0]
         ended = self._executions.ended(one.arn)
@@ -115,7 +115,7 @@ class StepFunctionsRunner:
 
 @dataclass(frozen=True, order=True)
 class _Running:
-    """An execution that has not ended; ordered by when to poll it."""
+    """A running execution, ordered by its next poll."""
 
     due: float
     arn: str
@@ -125,19 +125,19 @@ class _Running:
 
 
 class _Pace:
-    """Lets a number of calls through at once, and then so many a second."""
+    """Rate limit: a burst of calls, then a number of calls a second."""
 
     def __init__(self, pause: Callable[[float], None], clock: Callable[[], float]) -> None:
         self._pause, self._clock = pause, clock
         self._allowed, self._at = float(_CALLS_AT_ONCE), clock()
 
     def allows(self) -> bool:
-        """Whether one more call is allowed by now."""
+        """Whether another call is allowed now."""
         self._gain()
         return self._allowed >= 1
 
     def wait(self) -> None:
-        """Wait until one more call is allowed, and count it."""
+        """Wait until another call is allowed, and count it."""
         if not self.allows():
             self._pause((1 - self._allowed) / _CALLS_A_SECOND)
             self._gain()

@@ -60,9 +60,7 @@ class LocalTrainer:
         Raises:
             ConfigurationError: always.
         """
-        raise ConfigurationError(
-            f"there is no job {job!r} to follow on this machine: only AWS keeps jobs"
-        )
+        raise ConfigurationError(f"there is no job {job!r} to follow on this machine: only AWS keeps jobs")
 
     def _train(self, request: TrainingRequest, progress: Progress) -> None:
         workspace = self._ledger.path.parent

@@ -81,6 +81,6 @@ def test_what_cannot_be_deployed(deployer: Deployer, ledger: Ledger, tmp_path: P
     for act in (deployer.plan, deployer.deploy):
         with pytest.raises(ConfigurationError, match="nowhere does not exist: train one"):
             act(DeploymentRequest(NAME, tmp_path / "nowhere"))
-        with pytest.raises(DeploymentError, match="is no endpoint's name"):
+        with pytest.raises(DeploymentError, match="is not a valid endpoint name"):
             act(DeploymentRequest("two words", tiny_model))
     assert ledger.resources() == ()

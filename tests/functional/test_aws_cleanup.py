@@ -158,7 +158,7 @@ def test_a_prefix_goes_with_its_versions(
     code, said = cleanup(capsys)
     assert code == 1
     assert said.splitlines() == [
-        f"objects s3://{BUCKET}/: s3://{BUCKET}/ is a whole bucket: only that of a stack is emptied",
+        f"objects s3://{BUCKET}/: s3://{BUCKET}/ is a whole bucket: only a stack's buckets are emptied",
         "1 resource left",
     ]
     answer = s3.list_object_versions(Bucket=BUCKET)
@@ -230,7 +230,9 @@ def test_a_package_that_a_model_loads_stays(
     (run,) = {one.run for one in ledger.resources() if one.name == "first"}
     code, said = cleanup(capsys, "--run", run)
     assert code == 1
-    assert re.fullmatch(r"object s3://(\S+): s3://\1 stays, for model second-\w+ loads it\n1 resource left\n", said)
+    assert re.fullmatch(
+        r"object s3://(\S+): s3://\1 is kept, because model second-\w+ loads it\n1 resource left\n", said
+    )
     assert cleanup(capsys) == (0, "0 resources left\n")
     assert everything_there() == []
 
@@ -380,7 +382,7 @@ def test_an_endpoint_that_changes_is_waited_for(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in said] == [
         "endpoint scones is Creating",
         "endpoint scones is Updating",
-        "endpoint scones is about to go",
+        "endpoint scones is being deleted",
         "endpoint scones is Deleting",
     ]
     assert aws.deleted == ["scones"]
@@ -428,7 +430,7 @@ def test_an_unknown_kind_is_left_and_named(tmp_path: Path) -> None:
     """What a newer version of the library made is not guessed at: it is left over, and said to be."""
     inventory, _ = busy_inventory(tmp_path, "")
     change = Change("delete", "spaceship", "x", "")
-    with pytest.raises(Exception, match="cleanup knows no spaceship: remove it by hand"):
+    with pytest.raises(Exception, match="clean-up does not handle a spaceship: remove it by hand"):
         inventory.remove(change)
     assert inventory.is_there(change)
 

@@ -457,7 +457,7 @@ def test_ctrl_c_lets_go(aws: Aws, sagemaker: SageMaker, deployer: Make, tiny_mod
 
     request = DeploymentRequest("scones", tiny_model, variant=RealTime(instances=1, most_instances=2))
     sagemaker.statuses.extend(["Creating"] * 2)
-    with pytest.raises(DeploymentError, match="goes on without us: the same command waits for it again"):
+    with pytest.raises(DeploymentError, match="continues: the same command waits for it again"):
         deployer(aws, pause=interrupted).deploy(request)
     aws.changes()
     sagemaker.statuses.extend(["Creating"] * 2)
@@ -525,7 +525,7 @@ def test_an_alarm_that_is_not_ours_is_never_touched(aws: Aws, deployer: Make, ti
     )
     aws.calls.clear()
     made = deployer(aws)
-    with pytest.raises(DeploymentError, match="alarm scones-scones-errors is there and is not ours"):
+    with pytest.raises(DeploymentError, match="alarm scones-scones-errors exists and is not ours"):
         made.deploy(DeploymentRequest("scones", tiny_model))
     assert aws.changes() == []
     made.deploy(DeploymentRequest("scones", tiny_model, variant=Serverless()))
@@ -724,7 +724,7 @@ def test_a_transform_job_leaves_its_answers_alone(
     found = Resources(moto).find("transform job", "june")
     assert found
     assert found["TransformOutput"]["S3OutputPath"] == f"s3://{BUCKET}/june/"
-    with pytest.raises(DeploymentError, match="transform job june was there before: choose another name"):
+    with pytest.raises(DeploymentError, match="transform job june already exists: choose another name"):
         jobs.transform(request)
     assert moto.changes() == []
     assert jobs.plan(request).changes[0].kind == "object"
@@ -746,9 +746,7 @@ def test_a_transform_job_that_fails(
         raise KeyboardInterrupt
 
     sagemaker.statuses.extend(["InProgress"])
-    with pytest.raises(
-        DeploymentError, match="july goes on without us: stop it with `aws sagemaker stop-transform-job"
-    ):
+    with pytest.raises(DeploymentError, match="july continues: stop it with `aws sagemaker stop-transform-job"):
         transforms(aws, pause=interrupted).transform(replace(request, name="july"))
 
 

@@ -261,7 +261,7 @@ def test_a_nested_stack_goes_with_its_parent_alone(account: Account) -> None:
     left, said = account.cleanup()
     assert left == ()
     assert said == [
-        "stack scones is kept: it is part of stack arn:aws:cloudformation:r:1:stack/shop/1, and goes with that "
+        "stack scones is kept: it is part of stack arn:aws:cloudformation:r:1:stack/shop/1, and is removed with that "
         "stack alone"
     ]
     assert account.buckets() == {"scones-inputbucket", "scones-outputbucket"}
@@ -304,7 +304,7 @@ def test_what_a_stack_left_is_removed_or_named(account: Account) -> None:
     left, said = account.cleanup()
     assert said == []
     assert [(one.kind, one.name) for one in left] == [("bucket", "left")]
-    assert left[0].reason.endswith("if nobody needs it, `aws s3 rb --force s3://left`")
+    assert left[0].reason.endswith("if nobody needs it, run `aws s3 rb --force s3://left`")
     (group,) = logs.describe_log_groups()["logGroups"]
     assert group["logGroupName"] == "/aws/lambda/theirs"
 
@@ -368,7 +368,7 @@ def test_what_another_workspace_made_under_a_name_of_ours_stays(account: Account
     said: list[str] = []
     assert lifecycle.cleanup(backend, steps=said.append) == ()
     assert said == [
-        "model scones is kept: run 20261125-183520-a86377 of another workspace made it: `scones cleanup --on aws "
+        "model scones is kept: created by run 20261125-183520-a86377 of another workspace: `scones cleanup --on aws "
         "--all` removes it, too"
     ]
     assert list(account.names("model")) == ["scones"]

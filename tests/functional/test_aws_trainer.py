@@ -241,7 +241,7 @@ def test_ctrl_c_lets_go_of_the_job() -> None:
     """Ctrl-C leaves the job running and says how to come back and how to stop it."""
     script = Script(RUNNING, KeyboardInterrupt())
     jobs = TrainingJobs(script, Lines([]), no_pause)
-    with pytest.raises(TrainingError, match=r"job goes on without us: .*--attach job`.*stop-training-job") as caught:
+    with pytest.raises(TrainingError, match=r"job continues: .*--attach job`.*stop-training-job") as caught:
         jobs.follow("job")
     assert "\n" not in str(caught.value)
     assert script.stopped == []
@@ -311,7 +311,10 @@ def attach(store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         (b"no archive", "is no whole tar archive"),
         (archive({}), "holds no model"),
         (archive({"code/inference.py": b"x"}), "holds no model"),
-        (archive({"image-classification-0005.params": b"x"}), r"holds no model\.json; what the built-in algorithm"),
+        (
+            archive({"image-classification-0005.params": b"x"}),
+            r"holds no model\.json; for a model of the built-in algorithm",
+        ),
         (archive({"../evil": b"x", "..": b"x"}), "holds no model"),
     ],
     ids=["no archive", "an empty one", "folders", "the built-in algorithm", "paths outside"],

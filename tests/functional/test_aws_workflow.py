@@ -171,7 +171,7 @@ def test_ctrl_c_lets_go_of_what_runs(deployed: StepFunctions, photos: Path) -> N
         raise KeyboardInterrupt
 
     stopped = StepFunctionsRunner(StateMachineExecutions(ARN), interrupt)
-    with pytest.raises(WorkflowError, match=r"^2 executions go on without us: .* under s3://outcomes/outcomes/$"):
+    with pytest.raises(WorkflowError, match=r"^2 executions continue: .* under s3://outcomes/outcomes/$"):
         list(stopped.run(WorkflowRequest(refs, "outcomes")))
 
 

@@ -52,7 +52,7 @@ def test_deploy_on_aws(account: None, tiny_model: Path, tmp_path: Path, capsys: 
 
     assert main([*command, "--json"]) == 0
     said = capsys.readouterr()
-    assert "endpoint cli is as it should be" in said.err
+    assert "endpoint cli is up to date" in said.err
     document = json.loads(said.out)
     assert (document["name"], document["labels"], document["threshold"]) == ("cli", ["bicycle", "motorcycle"], 0.9)
 
@@ -154,7 +154,7 @@ def test_a_threshold_out_of_range_is_named_by_its_option(capsys: pytest.CaptureF
         (["--on", "aws", "--instances", "4-2"], "instances 4-2: the second must be larger"),
         (["--on", "aws", "--instance-type", "ml.m9.huge"], "InstanceType is 'ml.m9.huge', not one of"),
         (["--on", "aws", "--classes", "a,b"], "knows its classes, threshold and fit"),
-        (["--on", "aws", "--name", "two words"], "is no endpoint's name"),
+        (["--on", "aws", "--name", "two words"], "is not a valid endpoint name"),
         (["--on", "aws"], "SCONES_ROLE is not set"),
     ],
 )

@@ -277,7 +277,7 @@ def test_a_port_in_use_is_named(deployer: LocalDeployer, tiny_model: Path) -> No
 @pytest.mark.parametrize("name", ["", "a b", "../c", "a/b", "-a", "x" * 64])
 def test_a_name_that_is_none_is_refused(deployer: LocalDeployer, tiny_model: Path, name: str) -> None:
     """Names follow SageMaker's rule, so that none is a path and each works there too."""
-    with pytest.raises(DeploymentError, match="is no endpoint's name"):
+    with pytest.raises(DeploymentError, match="is not a valid endpoint name"):
         deployer.deploy(DeploymentRequest(name, tiny_model))
 
 
@@ -390,7 +390,7 @@ def test_only_an_endpoint_is_removed(tmp_path: Path, name: str) -> None:
     """A name that no endpoint can have is refused, whatever file it would lead to."""
     victim = tmp_path / "server.log"
     victim.touch()
-    with pytest.raises(DeploymentError, match="is no endpoint's name"):
+    with pytest.raises(DeploymentError, match="is not a valid endpoint name"):
         LocalBackend(tmp_path / "workspace").deployer.remove(name)
     assert victim.exists()
 

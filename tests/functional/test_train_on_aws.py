@@ -210,7 +210,7 @@ def test_models_are_trained_by_jobs(
     captured = capsys.readouterr()
     (name,) = sagemaker.jobs
     assert json.loads(captured.out)["seed"] == 3
-    assert f"following training job {name}; Ctrl-C lets go of it" in captured.err
+    assert f"following training job {name}; it continues after Ctrl-C" in captured.err
     assert "Epoch[1] Train-accuracy=" in captured.err
     assert f"training job {name} has completed: 1,234 seconds are billed" in captured.err
     assert load_model(".scones/model").card.dataset_hash == dataset.load(data).hash
@@ -282,7 +282,7 @@ def test_the_plan_is_what_is_done(sagemaker: SageMaker, data: Path, capsys: pyte
     assert [change.permission for change in objects] == ["s3:PutObject", "s3:PutObject", "", ""]
     assert objects[-1].name == f"{root}/checkpoints/{name}/"
     assert (job.kind, job.name, job.permission) == ("training job", name, "sagemaker:CreateTrainingJob")
-    assert job.why == "recipe scratch, at most 2 h of ml.m5.xlarge, on spare capacity for less"
+    assert job.why == "recipe scratch, at most 2 h of ml.m5.xlarge, on cheaper spare capacity"
     assert list(boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())) == []
     assert sagemaker.jobs == {}
 
@@ -290,7 +290,7 @@ def test_the_plan_is_what_is_done(sagemaker: SageMaker, data: Path, capsys: pyte
         if "Ctrl-C" in name:
             raise KeyboardInterrupt
 
-    with pytest.raises(TrainingError, match="goes on without us"):
+    with pytest.raises(TrainingError, match="continues"):
         lifecycle.train(backend, request, steps=detach)
     sent = sagemaker.jobs[name]
     assert {key: sent[key] for key in job.request} == job.request
@@ -407,11 +407,11 @@ def test_what_is_there_is_not_sent_again(sagemaker: SageMaker, data: Path) -> No
 
     for seed in (1, 2):
         backend = backends.backend("aws", Path(".scones"), Run(f"run-{seed}"))
-        with pytest.raises(TrainingError, match="goes on without us"):
+        with pytest.raises(TrainingError, match="continues"):
             lifecycle.train(backend, TrainingRequest(data, Path("model"), seed=seed), steps=detach)
     uploads = [step for step in said if "objects written" in step]
-    assert "46 objects written, 0 were there" in uploads[0]
-    assert "0 objects written, 46 were there" in uploads[1]
+    assert "46 objects written, 0 existed" in uploads[0]
+    assert "0 objects written, 46 existed" in uploads[1]
     assert set(sagemaker.jobs) == {"scones-run-1", "scones-run-2"}
 
 
@@ -429,7 +429,7 @@ def test_ctrl_c_lets_go_of_the_job(sagemaker: SageMaker, data: Path) -> None:
         assert process.wait(30) == 130
     (name,) = sagemaker.jobs
     assert said[1:] == [
-        f"scones: training job {name} goes on without us: follow it again with "
+        f"scones: training job {name} continues: follow it again with "
         f"`scones train --on aws --attach {name}`, stop it with "
         f"`aws sagemaker stop-training-job --training-job-name {name}`"
     ]

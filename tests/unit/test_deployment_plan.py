@@ -304,13 +304,13 @@ def test_prices_that_are_not_known(package: ModelPackage) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RealTime("m5.large"), "SageMaker's begin with ml"),
+        (lambda: RealTime("m5.large"), "SageMaker types begin with ml"),
         (lambda: RealTime(instances=0), "0 instances: give 1 or more"),
         (lambda: RealTime(instances=3, most_instances=2), "instances 3-2: the second must be larger"),
         (lambda: Serverless(memory_mb=1000), "memory of 1000 MB: give one of 1024, 2048"),
         (lambda: Serverless(max_concurrency=0), "max_concurrency=0: give 1 to 200"),
         (lambda: BuiltInModel("model.tar.gz", ("a", "b")), "is not s3://bucket"),
-        (lambda: BuiltInModel("s3://b/output/model.tar.gz", ()), "names no classes"),
+        (lambda: BuiltInModel("s3://b/output/model.tar.gz", ()), "needs two or more class names"),
         (lambda: replace(COURSE, threshold=0.0), "threshold is 0: give a number above 0 and at most 1"),
     ],
 )

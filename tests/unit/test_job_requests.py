@@ -188,7 +188,7 @@ def test_what_script_mode_refuses() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Compute("g4dn.xlarge"), "SageMaker's begin with ml."),
+        (lambda: Compute("g4dn.xlarge"), "SageMaker types begin with ml."),
         (lambda: Compute(volume_gb=0), "volume_gb=0"),
         (lambda: Compute(spot=Spot("s3://b/c", 60)), "max_wait_seconds=60: must be at least"),
         (lambda: Spot("/tmp/checkpoints", 60), "spot checkpoints: '/tmp/checkpoints' is not s3://"),
