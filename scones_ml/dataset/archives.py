@@ -1,4 +1,4 @@
-"""CIFAR-100 archives as a source: checked before anything is read, and never unpacked to disk.
+"""CIFAR-100 archives as a source: checked before reading, never unpacked to disk.
 
 Both forms of https://www.cs.toronto.edu/~kriz/cifar.html hold 32x32 images, row by row, channel by channel. The
 binary one is read without a pickle: a record is the coarse label's byte, the fine label's byte and 3,072 pixels.
@@ -32,19 +32,19 @@ CIFAR100_MD5: Final[Mapping[str, str]] = {
     "cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85",
     "cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8",
 }
-"""Checksums of the two archives as they are published."""
+"""MD5 checksums of the two published archives."""
 
 _SIDE, _CHANNELS = 32, 3
 _PIXELS = _SIDE * _SIDE * _CHANNELS
 _LABEL_BYTES = 2  # the coarse and the fine label
-_MOST_BYTES = 1 << 30  # unpacked; the real ones have 161 and 185 million
+_MOST_BYTES = 1 << 30  # unpacked; the published archives have 161 and 185 million
 _GZIP = b"\x1f\x8b"  # ID1 and ID2 of RFC 1952
 _SIDES = ("train", "test")
 _FILES = ("train", "test", "meta", "train.bin", "test.bin", "fine_label_names.txt")
 
 
 def is_archive(data: bytes) -> bool:
-    """Whether a file that begins like this is a gzipped archive."""
+    """Whether the first bytes are those of a gzipped archive."""
     return data.startswith(_GZIP)
 
 
@@ -54,7 +54,7 @@ class Cifar100:
 
     Attributes:
         path: the ``.tar.gz``.
-        md5: what the file's checksum must be; None takes either of the published ones.
+        md5: required checksum of the file; None accepts either published one.
     """
 
     path: Path
@@ -62,19 +62,19 @@ class Cifar100:
 
     @property
     def name(self) -> str:
-        """The archive, as given."""
+        """Path of the archive, as given."""
         return str(self.path)
 
     def classes(self) -> tuple[str, ...]:
-        """The fine labels' names, sorted.
+        """Names of the fine labels, sorted.
 
         Raises:
-            DatasetError: no such file, another checksum, or an archive that is not what it says.
+            DatasetError: the file does not exist, its checksum differs, or it is not CIFAR-100.
         """
         return tuple(sorted(self._names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """Images of these classes; the archive's test set stays the test set."""
+        """Images of these classes; the archive's test set is kept as the test set."""
         wanted = {self._names.index(name) for name in classes}
         candidates = [
             self._candidate(side, row, label, pixels)
@@ -92,7 +92,7 @@ class Cifar100:
     def _rows(self, side: str) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
         pixels, labels = self._python(side) if self._is_python else self._binary(side)
         if len(labels) and not 0 <= min(labels) <= max(labels) < len(self._names):
-            raise DatasetError(f"{self.path}: {side} has a label that is none of the {len(self._names)} classes")
+            raise DatasetError(f"{self.path}: {side} has a label outside the {len(self._names)} classes")
         for row, label in enumerate(labels):
             yield row, label, pixels[row]
 
@@ -113,7 +113,7 @@ class Cifar100:
         else:
             names = self._member("fine_label_names.txt").splitlines()
         if not names or not all(isinstance(name, bytes) and name for name in names) or len(set(names)) < len(names):
-            raise DatasetError(f"{self.path} does not say what its classes are called: is it CIFAR-100?")
+            raise DatasetError(f"{self.path} has no class names: is it CIFAR-100?")
         return tuple(name.decode("ascii", "replace") for name in names)
 
     def _python(self, side: str) -> tuple[NDArray[np.uint8], list[int]]:
@@ -138,7 +138,7 @@ class Cifar100:
 
         data = self._member(f"{side}.bin")
         if len(data) % (_LABEL_BYTES + _PIXELS):
-            raise DatasetError(f"{self.path}: {side}.bin has {len(data):,} bytes, which is no whole number of records")
+            raise DatasetError(f"{self.path}: {side}.bin has {len(data):,} bytes, not a whole number of records")
         records = np.frombuffer(data, np.uint8).reshape(-1, _LABEL_BYTES + _PIXELS)
         return records[:, _LABEL_BYTES:], records[:, 1].tolist()
 
@@ -148,7 +148,7 @@ class Cifar100:
 
         found = load_arrays(self._member(member), f"{self.path}: {member}")
         if not isinstance(found, dict):
-            raise DatasetError(f"{self.path}: {member} holds no table: is it CIFAR-100?")
+            raise DatasetError(f"{self.path}: {member} is not a dictionary: is it CIFAR-100?")
         return found
 
     def _member(self, name: str) -> bytes:
@@ -169,7 +169,7 @@ def _check_md5(path: Path, expected: str | None) -> None:
 
 
 def _read_members(path: Path) -> dict[str, bytes]:
-    """The files that we know, by their bare names; a member that could harm when unpacked is refused, known or not."""
+    """Read the known files, by base name; any member that would be unsafe to unpack is rejected."""
     found: dict[str, bytes] = {}
     size = 0
     try:
@@ -183,18 +183,18 @@ def _read_members(path: Path) -> dict[str, bytes]:
                 file = archive.extractfile(member) if name in _FILES and member.isreg() else None
                 if file is not None:
                     found[name] = file.read()
-    except (tarfile.TarError, EOFError, OSError, ValueError, MemoryError) as exc:  # a broken header announces any size
-        raise DatasetError(f"{path} is no whole .tar.gz archive: download it again") from exc
+    except (tarfile.TarError, EOFError, OSError, ValueError, MemoryError) as exc:  # a broken header may state any size
+        raise DatasetError(f"{path} is not a complete .tar.gz archive: download it again") from exc
     return found
 
 
 def _check_member(path: Path, member: tarfile.TarInfo) -> None:
-    # As tarfile's filter "data" judges, but links are refused wherever they lead.
+    # As tarfile's filter "data", but all links are rejected.
     if not (member.isreg() or member.isdir()):
         kind = "a link" if member.issym() or member.islnk() else "a device or a pipe"
-        raise DatasetError(f"{path} holds {kind}, {member.name!r}: refused, nothing was written")
+        raise DatasetError(f"{path} holds {kind}, {member.name!r}: rejected, nothing was written")
     if member.name.startswith("/") or ".." in PurePosixPath(member.name).parts:
-        raise DatasetError(f"{path} holds {member.name!r}, which leads outside: refused, nothing was written")
+        raise DatasetError(f"{path} holds {member.name!r}, a path outside the archive: rejected, nothing was written")
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

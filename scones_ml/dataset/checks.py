@@ -1,4 +1,4 @@
-"""What must not reach training: duplicates, leaks between splits, contradicting labels."""
+"""Detection of duplicates, leaks between splits and contradicting labels."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Problem", "StagedImage", "drop_repeats"]
 
-_NAMED = 3  # of the copies of an image; thousands of one would each name all the others
+_NAMED = 3  # copies named in a reason; there may be thousands
 
 
 @dataclass(frozen=True)
 class Problem:
-    """An image that was left out, and why.
+    """An image that was left out, with the reason.
 
     Attributes:
-        name: the image, as its source names it.
-        kind: what is wrong with it.
-        reason: in words, naming the other images involved.
+        name: the image's name in its source.
+        kind: kind of the problem.
+        reason: description, with the names of the other images involved.
     """
 
     name: str
@@ -35,18 +35,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class StagedImage:
-    """An image that was read and normalised, before it has a split.
+    """A normalised image, not yet assigned to a split.
 
     Attributes:
-        name: as its source names it, ``train/bicycle/a.jpg``.
+        name: its name in the source, such as ``train/bicycle/a.jpg``.
         class_name: its class.
-        split: the split that it stays in; drawn when None.
+        split: fixed split; None to draw one.
         digest: sha256 of the normalised file, hex: equal for equal pixels.
-        file: where the normalised file lies.
-        canonical: sha256 of its pixels as they are at every image size, hex.
-        source: sha256 of the file that it was read from, hex; of its name where it was drawn.
-        signature: what it is recognised by, see :mod:`scones_ml.evaluation.signatures`; None where it is like none.
-        group: what the caller's groups call the one that it is of.
+        file: path of the normalised file.
+        canonical: sha256 of its pixels before resizing, hex: the same for every image size.
+        source: sha256 of the source file, hex; of its name for a synthetic image.
+        signature: for near-duplicate search, see :mod:`scones_ml.evaluation.signatures`; None without contrast.
+        group: name of its user-defined group.
     """
 
     name: str
@@ -63,18 +63,18 @@ class StagedImage:
 def drop_repeats(
     images: Iterable[StagedImage], by: Literal["canonical", "digest"] = "canonical"
 ) -> tuple[list[StagedImage], list[Problem]]:
-    """Keep one image of each group that shows exactly the same.
+    """Keep one image of each set of identical images.
 
-    An image that is in training and in test is taken out of training. An image under two labels on one side is left
-    out altogether, since nobody knows which label is right. Else the first by name stays, of those that judge before
-    those that teach.
+    An image in both training and test is removed from training. An image with two labels on one side is removed
+    altogether, since the right label is unknown. Otherwise the first by name stays; images in evaluation splits take
+    precedence over training images.
 
     Args:
-        images: as they were read, or with the splits that they were given.
-        by: whether what is the same is so at every image size, so that no size decides who stays, or in this data set.
+        images: images as read, or with assigned splits.
+        by: ``"canonical"`` compares source pixels, independent of the image size; ``"digest"`` the resized pixels.
 
     Returns:
-        What stays, and a problem for each image that does not; both in the order of names.
+        The kept images, and a problem for each removed one, both in the order of names.
     """
     groups: dict[str, list[StagedImage]] = defaultdict(list)
     for image in sorted(images, key=lambda image: image.name):

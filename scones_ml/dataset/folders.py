@@ -1,4 +1,4 @@
-"""A folder of class folders as a source, however it was packed: split folders, wrappers, leftovers of other systems."""
+"""Folders of class folders as a source, with split folders, wrapper folders and system files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from scones_ml.printable import printable
 
 __all__ = ["Folder"]
 
-_HIDDEN, _LOOSE = "hidden and system files", "images outside of class folders"
+_HIDDEN, _LOOSE = "hidden and system files", "images outside class folders"
 _SYSTEM_FILES: Final = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _SYSTEM_FOLDERS: Final = {"__macosx", "$recycle.bin", "system volume information", "lost+found", "@eadir"}
 _PLAIN: Final = {"image", "images", "img", "imgs", "jpg", "jpeg", "png", "photos", "pictures"}
-_DEEPEST = 8  # levels of folders that are entered in search of the classes; a link may lead round in a circle
+_DEEPEST = 8  # levels searched for class folders; links may form a cycle
 _SHOWN = 5  # names in a message
 
 
 class _Branch(NamedTuple):
-    """A folder that holds class folders, and the split that it stands for."""
+    """A folder of class folders, and the split it represents."""
 
     folder: Path
     split: Split | None
@@ -37,15 +37,15 @@ class _Branch(NamedTuple):
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of class folders, or one with ``train/`` and maybe ``test/`` that hold the class folders.
+    """A folder of class folders, or of ``train/`` and optionally ``test/`` with class folders.
 
-    Split folders are known in any case and their usual spellings (``Training``, ``val``, ``dev``, ``test_set``); all
-    but the test set are pooled. A folder that holds nothing but one folder of folders is entered. Links to files are
-    read, links to folders inside of a class are not followed.
+    Split folders are recognised in any case and common spellings (``Training``, ``val``, ``dev``, ``test_set``); all
+    but the test set are pooled. A folder with a single folder of folders is descended into. Links to files are read,
+    links to folders inside a class are not followed.
 
     Attributes:
         root: the folder.
-        named: the classes, where they are known: it is their folders that count then, also further down.
+        named: class names, if known; then folders of these names are the class folders, at any level.
     """
 
     root: Path
@@ -53,14 +53,14 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """The folder, as given."""
+        """Path of the folder, as given."""
         return printable(str(self.root))
 
     def classes(self) -> tuple[str, ...]:
         """Names of the class folders.
 
         Raises:
-            DatasetError: there are none, or it is not clear which folders are the classes.
+            DatasetError: there are no class folders, or it is ambiguous which folders are classes.
         """
         if not self._folders:
             raise DatasetError(self._why_no_classes())
@@ -69,7 +69,7 @@ class Folder:
         return tuple(sorted(self._folders))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """All regular files below the class folders."""
+        """All regular files in the class folders, at any depth."""
         candidates: list[Candidate] = []
         known = {branch.folder for found in self._folders.values() for branch in found}
         ignored = _outside(self.root, known)
@@ -87,7 +87,7 @@ class Folder:
 
     @cached_property
     def _folders(self) -> dict[str, list[_Branch]]:
-        """The class folders of each class, with the split that each is in."""
+        """Class folders of each class, with the split of each."""
         found: dict[str, list[_Branch]] = defaultdict(list)
         for folder, split in self._branches:
             for path in _subfolders(folder):
@@ -105,14 +105,14 @@ class Folder:
         levels = [_entered((_Branch(self.root, None),))]
         while self._found(levels[-1]) < len(self.named) and len(levels) < _DEEPEST:
             levels.append(_entered(_below(levels[-1])))
-        return max(levels, key=self._found)  # the outermost of those that hold as many
+        return max(levels, key=self._found)  # the outermost level of equal counts
 
     def _found(self, level: tuple[_Branch, ...]) -> int:
         there = {_shown(Path(branch.folder.name)) for branch in _below(level)}
         return sum(match_name(name, there) in there for name in self.named)
 
     def _spelled_differently(self) -> str:
-        """Why ``train/Bike`` and ``test/bike`` are no two classes; empty when there is nothing of the kind."""
+        """Error text for a class spelled differently in two splits (``train/Bike``, ``test/bike``); else empty."""
         alike: dict[str, str] = {}
         for name, found in self._folders.items():
             other = alike.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
@@ -137,7 +137,7 @@ def _below(branches: tuple[_Branch, ...]) -> tuple[_Branch, ...]:
 
 
 def _entered(branches: tuple[_Branch, ...]) -> tuple[_Branch, ...]:
-    """The folders that hold the class folders: split folders and wrappers are entered, as long as there are any."""
+    """Descend through split folders and wrappers to the folders of class folders."""
     for _ in range(_DEEPEST):
         splits = [_splits(branch) for branch in branches]
         if any(splits):
@@ -152,7 +152,7 @@ def _entered(branches: tuple[_Branch, ...]) -> tuple[_Branch, ...]:
 
 
 def _splits(branch: _Branch) -> list[_Branch]:
-    """The split folders in a folder; none unless they hold folders: a class may be called "train" too."""
+    """Split folders in a folder, if they hold folders themselves: a class may be called "train", too."""
     if branch.split:
         return []
     named = [_Branch(path, split_named(path.name)) for path in _subfolders(branch.folder)]
@@ -169,7 +169,7 @@ def _wraps(folder: Path) -> bool:
 
 
 def _why_not_these(root: str, classes: dict[str, list[_Branch]], named: Collection[str]) -> str:
-    """Why the folders look like something else than classes, and what to do; empty when they look like classes."""
+    """Error text with a remedy if the folders do not look like classes; else empty."""
     if any(_holds_images(branch.folder) for found in classes.values() for branch in found):
         return ""
     inner = _inner_names({name: tuple(found) for name, found in classes.items()})
@@ -187,13 +187,13 @@ def _why_not_these(root: str, classes: dict[str, list[_Branch]], named: Collecti
         return ""
     remedy = f"the inner ones with --classes {_some(every, ',')}, or the outer ones with" if len(every) > 1 else "with"
     return (
-        f"{root}: it is not clear which folders are the classes, as {outer} hold {_some(every)} and no images of "
+        f"{root}: it is ambiguous which folders are the classes, as {outer} hold {_some(every)} and no images of "
         f"their own: name the classes, {remedy} --classes {_some(inner, ',')}"
     )
 
 
 def _inner_names(level: dict[str, tuple[_Branch, ...]]) -> dict[str, set[str]]:
-    """Names of the folders in each class folder that has any; further in where all hold folders of one name alone."""
+    """Names of the subfolders of each class folder; deeper where all hold only folders of one name."""
     names: dict[str, set[str]] = {}
     for _ in range(_DEEPEST):
         level = {
@@ -210,7 +210,7 @@ def _inner_names(level: dict[str, tuple[_Branch, ...]]) -> dict[str, set[str]]:
 
 
 def _look_like_containers(inner: dict[str, set[str]]) -> bool:
-    """Whether folders of folders are years, parts or batches rather than classes."""
+    """Whether the outer folders are years, parts or batches rather than classes."""
     every = set().union(*inner.values())
     if (len(every) == 1 and every <= _PLAIN) or all(names == {name} for name, names in inner.items()):
         return False  # bike/images, moto/images; bike/bike, moto/moto
@@ -227,7 +227,7 @@ def _some(names: Collection[str], separator: str = ", ") -> str:
 
 
 def _shown(path: Path) -> str:
-    """A path as text that can be printed; another path gives another text, be its bytes UTF-8 or not."""
+    """Printable, unique text of a path, also if its bytes are not UTF-8."""
     return printable(path.as_posix().replace("\\", "\\\\"))
 
 
@@ -255,11 +255,11 @@ def _holds_images(root: Path) -> bool:
 
 
 def _walk(root: Path) -> tuple[list[Path], Counter[str]]:
-    """The files below a class folder that may be images, and how many others there are of each kind."""
+    """Possible images below a class folder, and counts of other files by kind."""
     visible: list[Path] = []
     ignored: Counter[str] = Counter()
     for path, hidden in _files(root, onerror=_raise):
-        # A broken link is kept, so that it is reported; a pipe or a device is not, since reading it could block.
+        # Broken links are kept, to be reported; pipes and devices are not, since reading them could block.
         if not hidden and (_is_file(path) or not (path.is_dir() or path.exists())):
             visible.append(path)
         else:
@@ -268,7 +268,7 @@ def _walk(root: Path) -> tuple[list[Path], Counter[str]]:
 
 
 def _outside(root: Path, class_folders: Collection[Path]) -> Counter[str]:
-    """How many files of each kind are in no class folder."""
+    """Counts of files outside class folders, by kind."""
     return Counter(_kind(path, hidden) for path, hidden in _files(root, class_folders))
 
 
@@ -285,7 +285,7 @@ def _kind(path: Path, hidden: bool) -> str:
 def _files(
     root: Path, without: Collection[Path] = (), onerror: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[Path, bool]]:
-    """All that is below a folder and is no folder itself, in order, and whether it is hidden or a system's own."""
+    """All files below a folder, in order, each with whether it is a hidden or system file."""
     hidden = {root: False}
     for parent, folders, names in os.walk(root, onerror=onerror):
         folder = Path(parent)
@@ -297,4 +297,4 @@ def _files(
 
 
 def _raise(error: OSError) -> None:
-    raise error  # os.walk would pass over a folder that it may not read
+    raise error  # os.walk skips unreadable folders by default

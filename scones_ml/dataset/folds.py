@@ -1,4 +1,4 @@
-"""A staged data set cut into folds: each fold is asked of a model that was trained on the others."""
+"""Folds of a staged data set, for predictions by models trained on the other folds."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["folds", "write_fold"]
 
 
 def folds(data: Dataset, count: int, seed: int = 0, splits: Sequence[Split] = SPLITS) -> tuple[frozenset[str], ...]:
-    """Share images out among folds, each class evenly; groups stay whole.
+    """Distribute images over folds, evenly by class; groups stay whole.
 
     Args:
         data: the data set.
-        count: how many folds, at least 2.
-        seed: another seed shares out differently; file names and their order do not matter.
-        splits: whose images.
+        count: number of folds, at least 2.
+        seed: random seed; the result does not depend on file names and their order.
+        splits: splits to take images from.
 
     Returns:
         The digests of each fold's images.
 
     Raises:
-        DatasetError: a class has fewer images than there are folds, or is one group only, so that one fold would be
+        DatasetError: a class has fewer images than folds, or forms a single group, so that one fold's model would be
             trained without it.
     """
     dealt: list[set[str]] = [set() for _ in range(count)]
@@ -36,7 +36,7 @@ def folds(data: Dataset, count: int, seed: int = 0, splits: Sequence[Split] = SP
         images = sum(map(len, groups))
         if images < count:
             raise DatasetError(
-                f"class {name!r} of {data.root} has {images} images, and {count} folds need as many: add some"
+                f"class {name!r} of {data.root} has {images} images, fewer than the {count} folds: add some"
             )
         random.Random(f"{seed}/{name}").shuffle(groups)  # noqa: S311 - which fold, not a secret
         held = [0] * count
@@ -50,7 +50,7 @@ def folds(data: Dataset, count: int, seed: int = 0, splits: Sequence[Split] = SP
 
 
 def _groups(data: Dataset, splits: Sequence[Split]) -> dict[str, list[set[str]]]:
-    """The digests of each group's images, by class; a group of several classes counts as the first one's."""
+    """Digests of each group's images, by class; a group of several classes counts for the first."""
     found: dict[str, dict[str, set[str]]] = {name: {} for name in data.classes}
     home: dict[str, str] = {}
     for record in sorted(data.records, key=lambda record: record.sha256):
@@ -61,14 +61,14 @@ def _groups(data: Dataset, splits: Sequence[Split]) -> dict[str, list[set[str]]]
 
 
 def write_fold(data: Dataset, held: frozenset[str], destination: Path) -> Dataset:
-    """A data set whose test split is one fold and whose train split is everything else.
+    """Write a data set with one fold as test split and all other images as train split.
 
-    The images are linked where the file system can, and copied where it cannot.
+    Images are hard-linked if the file system allows it, else copied.
 
     Args:
         data: the whole data set.
-        held: the digests of the fold.
-        destination: the folder to make.
+        held: digests of the fold.
+        destination: folder to create.
     """
     records = sorted(_placed(data, held), key=lambda record: (record.split, record.label, record.path))
     origins = {record.sha256: data.root / record.path for record in data.records}
@@ -86,5 +86,5 @@ def write_fold(data: Dataset, held: frozenset[str], destination: Path) -> Datase
 def _placed(data: Dataset, held: frozenset[str]) -> Iterator[Record]:
     for record in data.records:
         split: Split = "test" if record.sha256 in held else "train"
-        # Names are unique within a split and class only: digests are everywhere.
+        # Names are unique only within a split and class; digests are unique.
         yield replace(record, path=f"{split}/{record.label}/{record.sha256}.png", split=split)

@@ -1,4 +1,4 @@
-"""A data set for people's eyes: its counts, and some of its images."""
+"""Display of a data set: its counts, and some of its images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SIDE: Final = 96  # pixels of a thumbnail
 _MOST_CLASSES: Final = 12  # in the table, and among the images
 _MOST_IMAGES: Final = 24
 _THUMBNAIL: Final = images.ImagePolicy(image_size=_SIDE)
-_SMALL_FILE: Final = 4_000  # bytes; of larger thumbnails JPEG is a quarter
+_SMALL_FILE: Final = 4_000  # bytes; larger thumbnails are a quarter of the size as JPEG
 
 
 def as_text(data: Dataset) -> str:
-    """A line on the whole, then how many images each split holds of each class."""
+    """Summary line, then counts of images by split and class."""
     counts = data.counts()
     rows = [(name, *(f"{counts[split][name]:,}" for split in counts)) for name in data.classes[:_MOST_CLASSES]]
     return "\n".join(
@@ -35,10 +35,10 @@ def as_text(data: Dataset) -> str:
 
 
 def as_html(data: Dataset, *notes: str) -> str:
-    """The same with images of the training split: looking at test images would be choosing by them.
+    """Counts and images of the training split; test images are not shown, so that no choice is made on them.
 
     Args:
-        data: what is shown.
+        data: the data set.
         notes: lines of text below the counts.
     """
     counts = data.counts()
@@ -52,7 +52,7 @@ def as_html(data: Dataset, *notes: str) -> str:
 
 
 def _title(data: Dataset) -> str:
-    """What it is, in a line."""
+    """One-line description of the data set."""
     return (
         f"{len(data.records):,} images of {len(data.classes):,} classes in {data.root}, {data.image_size} pixels a side"
     )
@@ -78,7 +78,7 @@ def _grid(data: Dataset) -> str:
 
 
 def _some(data: Dataset) -> Iterator[Record]:
-    """Images of the first classes in turn, evenly spread over each."""
+    """Evenly spaced images of the first classes, one class after another."""
     shown = data.classes[:_MOST_CLASSES]
     most = max(1, _MOST_IMAGES // len(shown))
     of_class: dict[str, list[Record]] = {name: [] for name in shown}

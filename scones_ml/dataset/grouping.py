@@ -1,4 +1,4 @@
-"""What belongs together and must not be torn apart by a split: near duplicates, and the groups that a user names."""
+"""Images that must stay in one split: near duplicates and user-defined groups."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["KeptTogether", "drop_leaks", "group_names", "keep_together", "sign", "signature_version"]
 
-_LONGEST_NAME = 1024  # what a pattern is searched in; a longer name is no name, and patterns can be slow
+_LONGEST_NAME = 1024  # longest name a pattern is searched in, since patterns can be slow
 
 
 @dataclass(frozen=True)
 class KeptTogether:
-    """How many images were kept in one split with others, and why.
+    """Numbers of images kept in one split with others.
 
     Attributes:
-        alike: images that are nearly the same as another one.
-        alike_groups: groups that these form.
-        named: images of a group that was named.
-        named_groups: groups that were named.
+        alike: near duplicates of another image.
+        alike_groups: groups of near duplicates.
+        named: images in user-defined groups.
+        named_groups: user-defined groups.
     """
 
     alike: int = 0
@@ -42,13 +42,13 @@ class KeptTogether:
 
 
 def sign(image: Image) -> bytes | None:
-    """An image's signature, see :func:`scones_ml.evaluation.signatures.signature`."""
+    """Signature of an image, see :func:`scones_ml.evaluation.signatures.signature`."""
     found: bytes | None = _signatures().signature(image)
     return found
 
 
 def signature_version() -> int:
-    """The version of the signatures that near duplicates are found by."""
+    """Version of the near-duplicate signatures."""
     found: int = _signatures().SIGNATURE_VERSION
     return found
 
@@ -62,19 +62,19 @@ def _signatures() -> ModuleType:
 
 
 def group_names(candidates: Sequence[Candidate], group_by: str | None) -> list[str | None]:
-    """Which group each image is of.
+    """Name of each image's user-defined group.
 
     Args:
         candidates: the images.
-        group_by: a column of the manifest, or else a regular expression that is searched in the images' file names, or
-            in their whole names where it is found in none of these. Its first group names the image's group, or all
-            that it matches where it has none. No groups when None.
+        group_by: a column of the manifest, or a regular expression that is searched in the file names, or in the full
+            names if it matches no file name. The text of its first capturing group, or else the whole match, is the
+            group's name. None for no groups.
 
     Returns:
-        A name for each; None where the column is empty or the expression is not found.
+        One name per image; None where the column is empty or the expression does not match.
 
     Raises:
-        DatasetError: it is no regular expression, or names no group at all.
+        DatasetError: ``group_by`` is not a valid regular expression, or gives no group at all.
     """
     if group_by is None:
         return [None] * len(candidates)
@@ -88,7 +88,7 @@ def group_names(candidates: Sequence[Candidate], group_by: str | None) -> list[s
         if not any(found):
             found = [_searched(pattern, name) for name in names]
         example = f", such as {names[0]!r}" if names else ""
-        what = f"{group_by!r} is no column and found in none of the {len(names):,} names{example}"
+        what = f"{group_by!r} is not a column and matches none of the {len(names):,} names{example}"
     if not any(found):
         raise DatasetError(f"nothing to group by: {what}: choose another --group-by, or leave it out")
     return found
@@ -97,12 +97,12 @@ def group_names(candidates: Sequence[Candidate], group_by: str | None) -> list[s
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what later versions of Python may read otherwise
+            warnings.simplefilter("ignore")  # FutureWarning: syntax that later Pythons may read differently
             return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as exc:
         reason = str(exc).replace("\n", " ")
         raise DatasetError(
-            f"--group-by {pattern!r} is no column and no regular expression ({reason}): write one like '^(veh[0-9]+)_'"
+            f"--group-by {pattern!r} is not a column or regular expression ({reason}): write one like '^(veh[0-9]+)_'"
         ) from exc
 
 
@@ -114,14 +114,14 @@ def _searched(pattern: re.Pattern[str], name: str) -> str | None:
 def drop_leaks(
     images: Sequence[StagedImage], untouched: Collection[str] = ()
 ) -> tuple[list[StagedImage], list[Problem]]:
-    """Take out of training what is nearly the same as an image that judges, or of one group with it.
+    """Remove training images that are near duplicates, or in a group, of an image in an evaluation split.
 
     Args:
-        images: each with the split that it must stay in, if any: what must stay out of train judges.
-        untouched: names of images that stay, whatever they are like.
+        images: images, some with a fixed split; fixed splits other than train are evaluation splits.
+        untouched: names of images that stay in any case.
 
     Returns:
-        What stays, and a problem for each image that does not, both in the order given.
+        The kept images, and a problem for each removed one, both in the order given.
     """
     judges = [image for image in images if image.split not in (None, "train")]
     taught = [image for image in images if image.split in (None, "train") and image.name not in untouched]
@@ -143,13 +143,13 @@ def _leak(image: StagedImage, judge: StagedImage, why: str) -> Problem:
 
 
 def keep_together(images: Iterable[StagedImage]) -> tuple[list[list[StagedImage]], KeptTogether]:
-    """Find the groups among the images whose split is to be drawn.
+    """Group the images without a fixed split.
 
-    Images that are nearly the same are of one group, and so are images of one name of a group; what shares an image is
-    one group. Which groups there are depends on neither the order nor the names of the images.
+    Near duplicates form a group, as do images with one group name; groups that share an image are merged. The result
+    does not depend on the order or the names of the images.
 
     Returns:
-        The groups, of two images or more, and how many images they are.
+        Groups of two images or more, and their counts.
     """
     pool = [image for image in images if image.split is None]
     alike = _alike_groups(pool)
@@ -167,7 +167,7 @@ def keep_together(images: Iterable[StagedImage]) -> tuple[list[list[StagedImage]
 
 
 def _united(groups: Iterable[Sequence[StagedImage]]) -> list[list[StagedImage]]:
-    """Groups of which no two share an image, of two images or more."""
+    """Merge groups that share an image; those of one image are left out."""
     united: dict[StagedImage, list[StagedImage]] = {}
     for group in groups:
         parts = {id(part): part for part in (united.get(image, [image]) for image in group)}
@@ -194,7 +194,7 @@ def _alike_groups(images: Sequence[StagedImage]) -> list[list[StagedImage]]:
 
 
 def _alike(images: Sequence[StagedImage], others: Sequence[StagedImage]) -> Iterator[tuple[StagedImage, StagedImage]]:
-    """Images that are nearly the same as one of the others, each with the most similar of these."""
+    """Near duplicates of other images, each with the most similar of those."""
     signed = {image: image.signature for image in images if image.signature is not None}
     ordered = sorted(others, key=lambda image: image.name)
     references = {other: other.signature for other in ordered if other.signature is not None}

@@ -1,4 +1,4 @@
-"""What a file is counted as, by the end of its name."""
+"""Kind of a file, by its suffix, for counts of ignored files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["file_kind", "says_image"]
 
 _IMAGE: Final = re.compile(
     r"\.(png|jpe?g|jpe|jfif|pjpeg|webp|gif|bmp|dib|tiff?|avif|heic|heif|hif"
-    r"|jxl|jp2|jpx|j2k|psd"  # these are named by the reader, with what to do about them, and so are camera RAW files
+    r"|jxl|jp2|jpx|j2k|psd"  # like camera RAW files, reported by the image reader with a remedy
     r"|dng|cr2|cr3|crw|nef|nrw|arw|srf|sr2|orf|raf|rw2|pef|srw|raw|3fr|erf)"
 )
 _KINDS: Final = {
@@ -24,12 +24,12 @@ _KINDS: Final = {
 
 
 def says_image(name: str) -> bool:
-    """Whether a file's name says that it is an image, be it one that cannot be read here."""
+    """Whether a file has an image's suffix, supported or not."""
     return _IMAGE.fullmatch(_suffix(name)) is not None
 
 
 def file_kind(name: str) -> str:
-    """What a file that is no image is counted as: ``"videos"``."""
+    """Kind of a file that is not an image, such as ``"videos"``."""
     suffix = _suffix(name)
     return next((kind for kind, suffixes in _KINDS.items() if suffixes.fullmatch(suffix)), "other files")
 

@@ -1,4 +1,4 @@
-"""Lines of text files from elsewhere: read one by one, within bounds, as UTF-8 with or without its mark."""
+"""Bounded line-by-line reading of UTF-8 text files, with or without a byte order mark."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from scones_ml.errors import DatasetError
 
 __all__ = ["first_line", "inside", "read_lines", "start_of_text", "whole_number"]
 
-_MOST_BYTES: Final = 1 << 28  # of a file; what its rows name is held in memory
+_MOST_BYTES: Final = 1 << 28  # of a file, whose rows are held in memory
 _MOST_LINES: Final = 2_000_000
 _LONGEST_LINE: Final = 1 << 20  # bytes
 _LARGEST: Final = 999_999_999
 _NUMBER: Final = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?(?P<exponent>\d+))?|[+-]?(?P<none>nan|inf(inity)?)", re.ASCII | re.I
 )
-_MOST_DIGITS, _LARGEST_EXPONENT = 40, 3  # digits; what is longer costs time and is no label
+_MOST_DIGITS, _LARGEST_EXPONENT = 40, 3  # digits; longer numbers are slow to parse and not labels
 _QUOTED = 60  # characters of a line in a message
 
 
 def start_of_text(start: bytes) -> bytes:
-    """What a file begins with, behind a byte order mark and blank lines."""
+    """Start of a file without byte order mark and blank lines."""
     return start.removeprefix(codecs.BOM_UTF8).lstrip()
 
 
 def first_line(start: bytes) -> str:
-    """The first line with something in it of a file that begins like this."""
+    """First non-blank line, from the first bytes of a file."""
     return start_of_text(start).partition(b"\n")[0].decode("utf-8", "replace").rstrip()
 
 
 def read_lines(file: Path, name: str) -> Iterator[tuple[int, str]]:
-    """Each line with its number, from 1; lines end at newlines alone, which stay; a return before one goes.
+    r"""Read lines with their numbers, from 1; lines end at ``\n`` only, which is kept; ``\r\n`` becomes ``\n``.
 
     Args:
         file: the file.
-        name: what to call it in messages.
+        name: name of the file for messages.
 
     Raises:
-        DatasetError: it cannot be read, is no UTF-8, or is beyond the bounds; names the line.
+        DatasetError: the file cannot be read, is not UTF-8, or exceeds the limits; the message gives the line.
     """
     try:
         if (size := file.stat().st_size) > _MOST_BYTES:
-            raise DatasetError(f"{name} has {size:,} bytes, and a manifest may have {_MOST_BYTES:,}: split it in parts")
+            raise DatasetError(f"{name} has {size:,} bytes, more than the {_MOST_BYTES:,} allowed: split it into parts")
         with file.open("rb") as lines:
             number = 0
             while line := lines.readline(_LONGEST_LINE + 1):
                 number += 1
                 if number > _MOST_LINES:
-                    raise DatasetError(f"{name} has more than {_MOST_LINES:,} lines: split it in parts")
+                    raise DatasetError(f"{name} has more than {_MOST_LINES:,} lines: split it into parts")
                 if len(line) > _LONGEST_LINE:
-                    raise DatasetError(f"{name} line {number} is longer than {_LONGEST_LINE:,} bytes: one image a line")
+                    raise DatasetError(
+                        f"{name} line {number} is longer than {_LONGEST_LINE:,} bytes: write one image a line"
+                    )
                 yield number, _text(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line, name, number)
     except OSError as exc:
         raise DatasetError(f"cannot read {name}: {exc.strerror}") from exc
@@ -64,14 +66,14 @@ def _text(line: bytes, name: str, number: int) -> str:
     try:
         return line.replace(b"\r\n", b"\n").decode()
     except UnicodeDecodeError as exc:
-        raise DatasetError(f"{name} line {number} is no text in UTF-8: save the file as UTF-8") from exc
+        raise DatasetError(f"{name} line {number} is not UTF-8: save the file as UTF-8") from exc
 
 
 def whole_number(text: str) -> int | None:
-    """A label, ``"3"`` or ``"3.000000"``; None when it is no number.
+    """Parse an integer label, ``"3"`` or ``"3.000000"``; None if it is not a number.
 
     Raises:
-        ValueError: a number that is no label: not whole, below 0 or beyond 999,999,999.
+        ValueError: the number is not an integer, or not in 0 to 999,999,999.
     """
     found = _NUMBER.fullmatch(text.strip())
     if not found:
@@ -85,34 +87,36 @@ def whole_number(text: str) -> int | None:
 
 
 def inside(folder: Path | None, image: str, where: str) -> str:
-    """The path of an image below a manifest's folder, with forward slashes.
+    """Path of an image relative to a manifest's folder, with forward slashes.
 
     Args:
-        folder: the manifest's folder; None where it came from a store.
-        image: as the manifest names it.
-        where: the manifest and its line, for messages.
+        folder: the manifest's folder; None if it came from an object store.
+        image: path in the manifest.
+        where: manifest and line, for messages.
 
     Raises:
-        DatasetError: it has backslashes, leads outside, or can be no file's name.
+        DatasetError: the path has backslashes, leads outside the folder, or is not a valid file name.
     """
     path = PurePosixPath(image)
     if "\\" in image and not (folder and _exists(folder / image)):
         raise DatasetError(
-            f"{where} names {image[:_QUOTED]!r} with backslashes: write {image.replace(chr(92), '/')[:_QUOTED]!r}"
+            f"{where}: path {image[:_QUOTED]!r} has backslashes: write {image.replace(chr(92), '/')[:_QUOTED]!r}"
         )
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise DatasetError(f"{where} names a file outside of its folder: {image[:_QUOTED]!r}")
+        raise DatasetError(
+            f"{where}: path {image[:_QUOTED]!r} leads outside the manifest's folder: move the image into it"
+        )
     try:
-        image.encode("utf-8", "surrogateescape")  # what a file name's undecodable bytes are read to may stay
+        image.encode("utf-8", "surrogateescape")  # surrogates of undecodable file names are allowed
     except UnicodeEncodeError:
         image = "\0"
     if "\0" in image:
-        raise DatasetError(f"{where} names a file that cannot be: {str(path)[:_QUOTED]!r}")
+        raise DatasetError(f"{where}: {str(path)[:_QUOTED]!r} is not a valid file name")
     return str(path)
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # too long, or a name that cannot be
+    except (OSError, ValueError):  # too long or invalid
         return False

@@ -1,4 +1,4 @@
-"""``.lst`` files as sources: what MXNet's im2rec and SageMaker's built-in algorithm read."""
+"""``.lst`` files as sources, as for MXNet's im2rec and SageMaker's built-in algorithm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ListFile", "ListRow", "class_names", "is_list", "list_rows", "siblin
 
 
 def is_list(start: bytes) -> bool:
-    """Whether a file that begins like this is a ``.lst``: number, tab, label, tab, path."""
+    """Whether the first bytes are those of a ``.lst``: number, tab, label, tab, path."""
     fields = first_line(start).split("\t")
     return len(fields) > 1 and fields[0].strip().isdecimal()
 
@@ -26,7 +26,7 @@ class ListRow:
     """A row of a ``.lst`` file.
 
     Attributes:
-        number: the row's own number, which a record of a RecordIO file made from it carries.
+        number: the row's number, also the id of its record in a RecordIO file.
         label: from 0.
         image: path of the image.
     """
@@ -38,15 +38,15 @@ class ListRow:
 
 @dataclass(frozen=True)
 class ListFile:
-    """A ``.lst`` file and the images that it names: row, tab, label, tab, path.
+    """A ``.lst`` file and its images: row, tab, label, tab, path.
 
-    Paths are below the folder of the file's own name beside it (``train/`` for ``train.lst``) where there is one, else
-    below the file's folder. ``train.lst`` stands for ``validation.lst``, ``calibration.lst`` and ``test.lst`` beside
-    it too, in any spelling that folders may have; what ``test.lst`` names is the test set.
+    Paths are relative to the folder named like the file (``train/`` for ``train.lst``) if there is one, else to the
+    file's folder. ``train.lst`` includes ``validation.lst``, ``calibration.lst`` and ``test.lst`` beside it, in any
+    spelling allowed for split folders; images of ``test.lst`` are the test set.
 
     Attributes:
         path: the file.
-        names: class names in the order of the labels; the labels themselves when empty.
+        names: class names in label order; the labels themselves if empty.
     """
 
     path: Path
@@ -54,19 +54,19 @@ class ListFile:
 
     @property
     def name(self) -> str:
-        """The file, as given."""
+        """Path of the file, as given."""
         return printable(str(self.path))
 
     def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of their labels.
+        """Class names in label order.
 
         Raises:
-            DatasetError: a row that cannot be read, or another number of names than of labels.
+            DatasetError: a row cannot be parsed, or the numbers of names and labels differ.
         """
         return tuple(self._names.values())
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes, in the splits that the files' names say, where there are several."""
+        """Images of these classes; with several files, in the splits of the file names."""
         found, files = [], siblings(self.path)
         for file, row in self._rows:
             class_name = self._names[row.label]
@@ -87,24 +87,24 @@ class ListFile:
 
 
 def class_names(labels: Iterable[int], names: tuple[str, ...], source: str) -> dict[int, str]:
-    """Class names by label: those that were given, in the labels' order, or the labels themselves.
+    """Class names by label: the given names in label order, or the labels themselves.
 
     Raises:
-        DatasetError: no label, or another number of names than of labels.
+        DatasetError: there is no label, or the numbers of names and labels differ.
     """
     found = sorted(set(labels))
     if not found:
-        raise DatasetError(f"{source} names no images")
+        raise DatasetError(f"{source} lists no images")
     if names and len(names) != len(found):
         raise DatasetError(
             f"{source} has {len(found)} labels and {len(names)} names were given: "
-            "name every class, in the order of the labels, with --classes"
+            "give every class name, in label order, with --classes"
         )
     return dict(zip(found, names or map(str, found), strict=True))
 
 
 def siblings(path: Path) -> list[Path]:
-    """A file, and where it is the training set those of the same kind beside it that are other splits."""
+    """A file and, for a training set, the files of the other splits beside it."""
     if split_named(path.stem) != "train":
         return [path]
     beside = sorted(
@@ -116,10 +116,10 @@ def siblings(path: Path) -> list[Path]:
 
 
 def list_rows(file: Path) -> Iterator[ListRow]:
-    """The rows of a ``.lst`` file; blank lines are passed over.
+    """Rows of a ``.lst`` file; blank lines are skipped.
 
     Raises:
-        DatasetError: names the line that is something else.
+        DatasetError: a line is not a row; the message gives its number.
     """
     name = printable(str(file))
     for number, line in read_lines(file, name):
@@ -128,11 +128,11 @@ def list_rows(file: Path) -> Iterator[ListRow]:
         fields = [field.strip() for field in line.rstrip().split("\t")]
         where = f"{name} line {number}"
         if len(fields) > 3:
-            raise DatasetError(f"{where} has several labels: an image has one class here")
+            raise DatasetError(f"{where} has several labels: give each image one class")
         try:
             label = whole_number(fields[1]) if len(fields) == 3 else None
         except ValueError as exc:
-            raise DatasetError(f"{where}: label {fields[1][:60]} is not 0 or a whole number above") from exc
+            raise DatasetError(f"{where}: label {fields[1][:60]} is not a whole number from 0 up") from exc
         if label is None:
             raise DatasetError(f"{where} is not a number, a label and a path: {line.rstrip()[:60]!r}")
         yield ListRow(fields[0], label, inside(_root(file), fields[2], where))

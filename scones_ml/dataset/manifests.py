@@ -1,4 +1,4 @@
-"""Manifests as sources: JSON Lines (our own manifest, or SageMaker's augmented one) and tables in CSV."""
+"""Manifests as sources: JSON Lines (our manifest, or SageMaker's augmented manifest) and CSV tables."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ if TYPE_CHECKING:
 __all__ = ["HEADERS", "JsonLines", "Table", "is_json_lines", "is_table", "read_stored"]
 
 HEADERS: Final = f"one of {', '.join(IMAGE_FIELDS)}, and one of {', '.join(LABEL_FIELDS)}, as in path,label"
-"""What the header of a table must name, in words."""
+"""Columns that the header of a table must have, as text."""
 
 _DELIMITERS = (",", ";", "\t")
 _QUOTED = 60  # characters of a line in a message
 
 
 def is_json_lines(start: bytes) -> bool:
-    """Whether a file that begins like this holds JSON objects, line by line."""
+    """Whether the first bytes are those of JSON objects, one a line."""
     return start_of_text(start).startswith(b"{")
 
 
 def is_table(start: bytes) -> bool:
-    """Whether a file that begins like this is a table whose header names images."""
+    """Whether the first bytes are those of a table with a column of images."""
     return _delimiter(first_line(start)) is not None
 
 
 @dataclass(frozen=True)
 class _Manifest:
-    """Rows of fields, each about one image.
+    """A manifest with one row of fields per image.
 
     Attributes:
         path: the file.
-        store: where ``s3://`` images are read from.
-        uri: where the file itself came from, for relative paths; the file's folder when None.
-        label_attribute: the field that holds the labels; the one that there is when None.
+        store: object store of ``s3://`` images.
+        uri: URI that the file came from, for relative paths; None for the file's folder.
+        label_attribute: field with the labels; None if there is only one.
     """
 
     path: Path
@@ -71,23 +71,23 @@ class _Manifest:
 
     @property
     def name(self) -> str:
-        """The file, as given."""
+        """Path of the file, as given."""
         return printable(self.uri or str(self.path))
 
     def classes(self) -> tuple[str, ...]:
         """Class names, sorted.
 
         Raises:
-            DatasetError: a row that cannot be read, or no label in any.
+            DatasetError: a row cannot be parsed, or no row has a label.
         """
         names = {label.class_name for _, label in self._labelled}
         if not names:
             first = f": {self._problems[0].name}: {self._problems[0].reason}" if self._problems else ""
-            raise DatasetError(f"{self.name} names no images with a label{first}")
+            raise DatasetError(f"{self.name} lists no images with a label{first}")
         return tuple(sorted(names))
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes, and those without one; those in a store are read many at a time."""
+        """Images of these classes, and those without a label; objects in a store are read concurrently."""
         found = [
             Candidate(
                 printable(image),
@@ -106,13 +106,13 @@ class _Manifest:
 
     @abstractmethod
     def _rows(self) -> Iterator[tuple[int, Row]]:
-        """Every row with the number of its line."""
+        """All rows with their line numbers."""
 
     def _reader(self, image: str) -> partial[bytes]:
         if not image.startswith("s3://"):
             return partial(read_file, self.path.parent / image)
         if self.store is None:
-            raise DatasetError(f"{self.name} names {image}, and no object store was given to read it from")
+            raise DatasetError(f"{self.name} lists {image}: pass an object store to read it from")
         bucket, key = parse_object_uri(image)
         return partial(read_stored, self.store, ImageRef(s3_bucket=bucket, s3_key=key))
 
@@ -126,7 +126,7 @@ class _Manifest:
 
     @cached_property
     def _read(self) -> tuple[tuple[tuple[str, Labelled], ...], tuple[Problem, ...]]:
-        # Twice over the file rather than all of its rows in memory.
+        # The file is read twice, to save memory.
         attribute = label_attribute((row for _, _, row in self._entries()), self.label_attribute, self.name)
         labelled, problems = [], []
         for where, image, row in self._entries():
@@ -138,13 +138,13 @@ class _Manifest:
         return tuple(labelled), tuple(problems)
 
     def _entries(self) -> Iterator[tuple[str, str, Row]]:
-        """Every row, with where it stands and the place of its image."""
+        """All rows, with their position and the location of their image."""
         for number, row in self._rows():
             where = f"{self.name} line {number}"
             yield where, self._place(where, image_of(row, where)), row
 
     def _place(self, where: str, image: str) -> str:
-        """The image's URI, or its path below the manifest's folder; below its URI where it came from a store."""
+        """URI of an image, or its path relative to the manifest's folder or URI."""
         if image.startswith("s3://"):
             try:
                 parse_object_uri(image)
@@ -159,9 +159,9 @@ class _Manifest:
 class JsonLines(_Manifest):
     """A manifest of JSON objects, one a line.
 
-    The image is ``path`` (relative to the manifest) or ``source-ref`` (that, or an ``s3://`` URI). Its class is what
-    the one label attribute says: the ``class-name`` in a ``NAME-metadata`` object, or else ``class`` or ``label``.
-    ``"split": "test"`` is the test set. Lines without a label, or whose labelling failed, are left out and named.
+    The image is ``path`` (relative to the manifest) or ``source-ref`` (that, or an ``s3://`` URI). Its class is in the
+    only label attribute: the ``class-name`` in a ``NAME-metadata`` object, or else ``class`` or ``label``.
+    ``"split": "test"`` marks the test set. Lines without a label or with a failed labelling are left out and reported.
     """
 
     def _rows(self) -> Iterator[tuple[int, Row]]:
@@ -174,24 +174,24 @@ class JsonLines(_Manifest):
         try:
             row = json.loads(line, parse_constant=_nothing)
         except RecursionError as exc:
-            raise DatasetError(f"{where} is nested too deep: {start!r}") from exc
+            raise DatasetError(f"{where} is nested too deeply: {start!r}") from exc
         except ValueError as exc:
-            raise DatasetError(f"{where} is no JSON object, of which each line holds one: {start!r}") from exc
+            raise DatasetError(f"{where} is not a JSON object: write one object a line: {start!r}") from exc
         if not isinstance(row, dict):
-            raise DatasetError(f"{where} is no JSON object, of which each line holds one: {start!r}")
+            raise DatasetError(f"{where} is not a JSON object: write one object a line: {start!r}")
         return row
 
 
 def _nothing(_constant: str) -> None:
-    """NaN and Infinity, which Python writes for a label that is not there."""
+    """None for NaN and Infinity, which Python writes for a missing label."""
 
 
 @dataclass(frozen=True)
 class Table(_Manifest):
-    """A table in CSV whose header names the columns: ``path,label``, or others for the same.
+    """A CSV table with a header: ``path,label`` or equivalent columns.
 
     The image is ``path``, ``filename``, ``file_name``, ``image``, ``file`` or ``source-ref``; its class ``class`` or
-    ``label``, or the only other column; ``split`` says what is the test set. Commas, semicolons or tabs separate.
+    ``label``, or the only other column; ``split`` marks the test set. The separator is comma, semicolon or tab.
     """
 
     def _rows(self) -> Iterator[tuple[int, Row]]:
@@ -199,41 +199,41 @@ class Table(_Manifest):
         first, header = next((found for found in lines if found[1].strip()), (1, ""))
         delimiter = _delimiter(header)
         if delimiter is None:
-            raise DatasetError(f"{self.name} has no header that names the images: {HEADERS}")
+            raise DatasetError(f"{self.name} has no header with a column of images: give {HEADERS}")
         columns = _columns(header, delimiter)
         if twice := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
-            raise DatasetError(f"{self.name} names the column {twice[0][:_QUOTED]!r} twice: rename one of them")
+            raise DatasetError(f"{self.name} has the column {twice[0][:_QUOTED]!r} twice: rename one of them")
         cells = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True, strict=True)
         try:
             for fields in cells:
                 if any(field.strip() for field in fields):
                     yield first + cells.line_num, self._fields(first + cells.line_num, columns, fields)
         except csv.Error as exc:
-            raise DatasetError(f"{self.name} line {first + cells.line_num} is no row of a table: {exc}") from exc
+            raise DatasetError(f"{self.name} line {first + cells.line_num} is not a row of a table: {exc}") from exc
 
     def _fields(self, number: int, columns: list[str], fields: list[str]) -> Row:
         if any(fields[len(columns) :]):
             raise DatasetError(
-                f"{self.name} line {number} has {len(fields)} fields, and the header {len(columns)}: "
-                "put quotes round a name that holds the separator"
+                f"{self.name} line {number} has {len(fields)} fields, the header {len(columns)}: "
+                "quote names that contain the separator"
             )
         return {name: field.strip() for name, field in zip(columns, fields, strict=False) if name}
 
 
 def _delimiter(header: str) -> str | None:
-    """What separates the columns of a header that names images; None when it is no such header."""
+    """Separator of a header with a column of images; None if there is no such column."""
     return next((mark for mark in _DELIMITERS if set(IMAGE_FIELDS) & set(_columns(header, mark))), None)
 
 
 def _columns(header: str, delimiter: str) -> list[str]:
-    """The names in a header; those that have a meaning are known in any case."""
+    """Column names of a header; known names are matched in any case."""
     try:
         names = [name.strip() for name in next(csv.reader([header.strip()], delimiter=delimiter), [])]
-    except csv.Error:  # a return inside of it, say
+    except csv.Error:  # such as a carriage return inside
         return []
     return [name.casefold() if name.casefold() in FIELDS else name for name in names]
 
 
 def read_stored(store: ObjectStore, ref: ImageRef) -> bytes:
-    """An object's bytes; beyond the image policy's cap it is refused, unread: ImageTooLargeError."""
+    """Read an object's bytes; one above the image policy's limit raises ImageTooLargeError unread."""
     return store.read(ref, ImagePolicy().max_bytes).data

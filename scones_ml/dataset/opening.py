@@ -1,6 +1,6 @@
-"""From what a user names to a source: a folder, a file, a URL, an object or a prefix in a store.
+"""Opening of a source: a folder, a file, a URL, an object or a prefix in an object store.
 
-What a file is, its first bytes decide: an archive, RecordIO, JSON Lines, a ``.lst`` or a table, whatever it is called.
+The type of a file (archive, RecordIO, JSON Lines, ``.lst``, table) is detected from its first bytes, not its name.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from scones_ml.ports import ObjectStore, Progress, no_progress
 __all__ = ["DOWNLOADS", "fetch", "open_source"]
 
 DOWNLOADS: Final = Path(".scones/downloads")
-"""Where downloads are kept unless something else is asked for."""
+"""Default folder for downloads."""
 
-_START = 4_096  # bytes: enough for the first line of a list, which tells what a file is
-_CHUNK = 1 << 20  # bytes between two steps of the progress bar
+_START = 4_096  # bytes: enough for the first line of a list
+_CHUNK = 1 << 20  # bytes between progress updates
 _MOST_BYTES = 1 << 30  # far above CIFAR-100; objects are read into memory, downloads fill the disk
 _ZIP = b"PK\x03\x04"  # of a local file header
 _SECONDS = 30  # without a byte; the whole download may take longer
@@ -49,21 +49,21 @@ def open_source(
     progress: Progress = no_progress,
     label_attribute: str | None = None,
 ) -> Source:
-    """Find out what is meant; a source object is taken as it is.
+    """Open a source; a Source object is returned unchanged.
 
     Args:
         source: see ``scones_ml.dataset.stage``.
-        seed: of synthetic images.
-        image_size: of synthetic images.
-        names: class names, for a source that has numbers only, or whose folders may mean several things.
-        store: where ``s3://`` is.
-        downloads: the folder that keeps what was downloaded.
-        progress: of downloads.
-        label_attribute: the field of a manifest that holds the labels.
+        seed: random seed of synthetic images.
+        image_size: side of synthetic images, in pixels.
+        names: class names, for a source with numeric labels or ambiguous folders.
+        store: object store of ``s3://`` URIs.
+        downloads: folder for downloads.
+        progress: called with downloaded and total bytes.
+        label_attribute: field of a manifest with the labels.
 
     Raises:
-        DatasetError: no such thing, a file that is none of those that are known, or one without label attributes.
-        ConfigurationError: an ``s3://`` URI that names no bucket.
+        DatasetError: the source does not exist, its type is unknown, or it has no label attributes.
+        ConfigurationError: an ``s3://`` URI without a bucket.
     """
     if not isinstance(source, str | Path):
         found = source
@@ -79,7 +79,9 @@ def open_source(
         path = Path(source)
         found = _open_file(path, names, store, label_attribute) if path.is_file() else Folder(path, names)
     if label_attribute is not None and not isinstance(found, JsonLines | Table):
-        raise DatasetError(f"{found.name} has no label attributes, as JSON Lines and tables have: leave it out")
+        raise DatasetError(
+            f"{found.name} has no label attributes (JSON Lines and tables have): leave out --label-attribute"
+        )
     return found
 
 
@@ -105,28 +107,28 @@ def _open_file(
 
 
 def _numbered(plain: ListFile | RecordFile, named: ListFile | RecordFile) -> ListFile | RecordFile:
-    """A source whose classes are numbers: names that were given are its classes' names, or choose among the numbers."""
+    """Apply given names to a source with numeric labels: as class names, or as a choice of labels."""
     return plain if set(named.names) <= set(plain.classes()) else named
 
 
 def _why_none(start: bytes) -> str:
-    """Why a file that begins like this is no source, and what is one."""
+    """Error text with a remedy for a file of unknown type."""
     if not start:
-        return "is empty: name a folder of class folders, a manifest or an archive"
+        return "is empty: give a folder of class folders, a manifest or an archive"
     if start.startswith(_ZIP):
-        return "is a ZIP archive: unpack it, and name its folder"
+        return "is a ZIP archive: unpack it and give its folder"
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "is text in UTF-16: save it as UTF-8"
     if image_format(start):
-        return "is an image: name the folder that holds the class folders"
+        return "is an image: give the folder of its class folders"
     if start_of_text(start).startswith(b"["):
         return "is one JSON array: write its objects one a line, as JSON Lines"
     first = first_line(start)
     if first.isprintable() and any(mark in first for mark in ",;\t"):
-        return f"has no header that names images and classes: {HEADERS}"
+        return f"has no header with images and classes: give {HEADERS}"
     return (
         "is neither a CIFAR-100 archive nor RecordIO nor a .lst, nor a JSON Lines or CSV manifest: "
-        "name one, or a folder of class folders"
+        "give one of these, or a folder of class folders"
     )
 
 
@@ -139,7 +141,7 @@ def _open_stored(
     progress: Progress,
 ) -> Source:
     if store is None:
-        raise DatasetError(f"{uri}: no object store was given to read it from")
+        raise DatasetError(f"{uri}: pass an object store to read it from")
     bucket, key = parse_uri(uri)
     folder = downloads / "s3" / bucket
     if not key or key.endswith("/") or not any(found.key == key for found in store.list(bucket, key)):
@@ -158,10 +160,10 @@ def _open_stored(
 
 
 def _copy_beside(store: ObjectStore, bucket: str, key: str, folder: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Copy what belongs to an object: of these suffixes, of its own stem and the other splits' where it is "train".
+    """Copy an object's companion files: same stem and, for "train", the other splits, with these suffixes.
 
     Returns:
-        The stems, its own first.
+        Stems of the copied files, its own first.
     """
     own = PurePosixPath(key).stem
     stems = [own]
@@ -180,7 +182,7 @@ def _copy_beside(store: ObjectStore, bucket: str, key: str, folder: Path, suffix
 
 
 def _parent(key: str) -> str:
-    """The prefix that an object lies at, with its slash; empty at the top of the bucket."""
+    """Prefix of an object, with its slash; empty at the top of the bucket."""
     parent, slash, _ = key.rpartition("/")
     return parent + slash
 
@@ -202,21 +204,21 @@ def _copy(store: ObjectStore, bucket: str, key: str, folder: Path) -> Path:
 def fetch(
     url: str, folder: Path, progress: Progress = no_progress, checksums: Mapping[str, str] = CIFAR100_MD5
 ) -> Path:
-    """Download a file once; an archive whose checksum is known is downloaded again when it is broken.
+    """Download a file once; an archive with a known checksum is downloaded again if it is broken.
 
     Args:
         url: http or https.
-        folder: is made.
-        progress: counts bytes.
+        folder: destination; created if missing.
+        progress: called with downloaded and total bytes.
         checksums: names of published archives to the MD5 of each.
 
     Returns:
-        The file, named as in the URL.
+        Path of the file, named as in the URL.
 
     Raises:
-        DatasetError: the server does not give it, or it cannot be kept.
+        DatasetError: the download failed, or the file cannot be written.
     """
-    from urllib.error import URLError  # its package is slow to import, and few need it
+    from urllib.error import URLError  # slow to import and rarely needed
 
     name = PurePosixPath(urlsplit(url).path).name or "download"
     path = folder / name
@@ -249,7 +251,7 @@ def _receive(url: str, partial: Path, progress: Progress) -> None:
                 raise DatasetError(f"{url} is larger than {_MOST_BYTES:,} bytes: is it CIFAR-100?")
             progress(done, max(total, done))
         if total and done != total:
-            raise OSError(f"it broke off after {done:,} of {total:,} bytes")
+            raise OSError(f"connection lost after {done:,} of {total:,} bytes")
 
 
 def _md5(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""From candidates to images on disk, read as serving reads them: what staging spends its time on."""
+"""Reading and normalising of a source's images to disk, in the same way as in serving."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["Reading", "read_all"]
 
 
 class Reading:
-    """How images are read: as serving reads them, so that the model's pixels come out equal.
+    """How images are read: as in serving, so that the model gets equal pixels.
 
     Attributes:
-        size: what their shorter side is reduced to, in pixels.
-        policy: of images, 1 or 2.
-        larger: how many were reduced so far.
+        size: target of the shorter side, in pixels.
+        policy: image policy, 1 or 2.
+        larger: number of images reduced so far.
     """
 
     def __init__(self, size: int, policy: Literal[1, 2] = 2) -> None:
         self.size, self.policy, self.larger = size, policy, 0
 
     def image(self, candidate: Candidate, data: bytes, group: str | None, file: Path) -> StagedImage:
-        """Write what is kept of an image to a file, and note what it is told from others by."""
+        """Write the reduced image to a file, and compute its digests and signature."""
         found = images.reduce(data, self.size)
         self.larger += min(found.stored) > self.size
         png = found.png if self.policy == 2 else self._by_first_policy(data)
@@ -53,7 +53,7 @@ class Reading:
         )
 
     def _by_first_policy(self, data: bytes) -> bytes:
-        """Serving's normalisation first, then the reduction that serving left to the model."""
+        """Normalise as serving does with policy 1, then reduce to the model's size."""
         caps = images.ImagePolicy()
         image = images.normalise(data, caps.of_model(caps.image_size, None))
         if max(image.width, image.height) <= self.size:
@@ -64,7 +64,7 @@ class Reading:
 def read_all(
     listing: Listing, groups: Sequence[str | None], work: Path, reading: Reading, progress: Progress
 ) -> tuple[list[StagedImage], list[Problem], Counter[str]]:
-    """Read and normalise every image into a flat folder; its place is known only when all have been seen."""
+    """Read and normalise every image into a flat folder; splits are assigned later."""
     incoming = work / "incoming"
     incoming.mkdir()
     found: list[StagedImage] = []
@@ -88,7 +88,7 @@ def read_all(
 
 
 def _bytes_of_all(listing: Listing) -> Iterator[tuple[Candidate, bytes | ImageError]]:
-    """Every candidate with its bytes, in order; some are read ahead where the listing says so, never all."""
+    """All candidates with their bytes, in order; a bounded number is read ahead if the listing allows it."""
     if listing.at_a_time == 1:
         yield from ((candidate, _bytes_of(candidate)) for candidate in listing.candidates)
         return

@@ -1,4 +1,4 @@
-"""RecordIO files as sources: images and labels packed by MXNet's im2rec, or by :mod:`scones_ml.dataset.recordio`."""
+"""RecordIO files as sources, packed by MXNet's im2rec or by :mod:`scones_ml.dataset.recordio`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LARGEST = 999_999_999  # as in a .lst
 class RecordFile:
     """A RecordIO file of images with one label each.
 
-    ``train.rec`` stands for ``validation.rec``, ``calibration.rec`` and ``test.rec`` beside it too, in any spelling
-    that folders may have; what ``test.rec`` holds is the test set. A ``.lst`` beside it names the images.
+    ``train.rec`` includes ``validation.rec``, ``calibration.rec`` and ``test.rec`` beside it, in any spelling allowed
+    for split folders; images of ``test.rec`` are the test set. A ``.lst`` beside it gives the images' names.
 
     Attributes:
         path: the file.
-        names: class names in the order of the labels; the labels themselves when empty.
+        names: class names in label order; the labels themselves if empty.
     """
 
     path: Path
@@ -36,19 +36,19 @@ class RecordFile:
 
     @property
     def name(self) -> str:
-        """The file, as given."""
+        """Path of the file, as given."""
         return printable(str(self.path))
 
     def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of their labels.
+        """Class names in label order.
 
         Raises:
-            DatasetError: broken RecordIO, several labels in a record, or another number of names than of labels.
+            DatasetError: the file is broken, a record has several labels, or the numbers of names and labels differ.
         """
         return tuple(self._names.values())
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The images of these classes, read one by one from where they lie."""
+        """Images of these classes, read one by one from the file."""
         found, files = [], list(self._heads)
         for file, heads in self._heads.items():
             split = split_named(file.stem) if len(files) > 1 else None
@@ -81,15 +81,15 @@ def _heads(file: Path) -> Iterator[RecordHead]:
 def _check(head: RecordHead, where: str) -> None:
     if head.labels > 1:
         raise DatasetError(
-            f"{where} has {head.labels:,} labels: an image has one class here; "
+            f"{where} has {head.labels:,} labels instead of one: "
             "is it a file of images and classes, as im2rec writes it?"
         )
     if not 0 <= head.label <= _LARGEST or head.label % 1:  # NaN is neither
-        raise DatasetError(f"{where}: label {head.label:g} is not 0 or a whole number above")
+        raise DatasetError(f"{where}: label {head.label:g} is not a whole number from 0 up")
 
 
 def _image_names(file: Path, heads: tuple[RecordHead, ...]) -> Iterator[str]:
-    """What each record is called: as in the ``.lst`` that the file was made from, else by its id or its place."""
+    """Name of each record: from the ``.lst`` beside the file, else its id or position."""
     listed = file.with_suffix(".lst")
     rows = {row.number: row.image for row in list_rows(listed)} if listed.is_file() else {}
     unique = len({head.id for head in heads}) == len(heads)

@@ -1,10 +1,10 @@
-"""RecordIO, the file format that MXNet and SageMaker's built-in algorithms stream images from.
+"""RecordIO, the file format for streaming images in MXNet and SageMaker's built-in algorithms.
 
 All numbers are little-endian. A file is a row of records::
 
     part     u32 magic 0xCED7230A, u32 (flag << 29 | length), data, zeros up to a multiple of 4 bytes
-    record   one part of flag 0; or, split where the data holds the magic at a multiple of 4 bytes, parts of
-             flags 1, 2 ..., 3: the magic between them is left out and put back on reading
+    record   one part of flag 0; or, if the data holds the magic at a multiple of 4 bytes, split there into parts of
+             flags 1, 2 ..., 3, without the magic between them, which readers restore
     payload  u32 flag, f32 label, u64 id, u64 id2; flag times f32 labels when flag is not 0; the image's bytes
 
 The index beside it has a line for each record: its key, a tab, its offset in bytes.
@@ -43,19 +43,19 @@ _PART = struct.Struct("<4sI")
 _HEADER = struct.Struct("<IfQQ")
 _LABEL = struct.Struct("<f")
 _FIRST_LABEL_END = _HEADER.size + _LABEL.size  # bytes of a payload
-_LENGTH_BITS = 29  # the three bits above hold the flag
+_LENGTH_BITS = 29  # the upper three bits hold the flag
 _LONGEST = (1 << _LENGTH_BITS) - 1
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """A record's payload, read.
+    """Parsed payload of a record.
 
     Attributes:
         labels: one label, or several; float32 each.
-        id: of the record, 0 to 2**64 - 1.
-        image: the image's file.
+        id: record id, 0 to 2**64 - 1.
+        image: contents of the image file.
         id2: a second id, mostly 0.
     """
 
@@ -67,14 +67,14 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True)
 class RecordHead:
-    """What a record says of its image, without the image.
+    """Header of a record, without the image.
 
     Attributes:
-        offset: of the record in its file, in bytes.
-        labels: how many it has.
-        label: the only one; the first of several is not read, and 0.0 then.
-        id: of the record.
-        size: of the image's file, in bytes.
+        offset: offset of the record in its file, in bytes.
+        labels: number of labels.
+        label: the label if there is one; 0.0 for several.
+        id: record id.
+        size: size of the image file, in bytes.
     """
 
     offset: int
@@ -85,15 +85,15 @@ class RecordHead:
 
 
 def is_recordio(start: bytes) -> bool:
-    """Whether a file that begins like this is RecordIO."""
+    """Whether the first bytes are those of RecordIO."""
     return start.startswith(_MAGIC)
 
 
 def pack(image: LabelledImage) -> bytes:
-    """A record's payload.
+    """Serialise a record's payload.
 
     Raises:
-        DatasetError: an id is no u64, or a label no float32.
+        DatasetError: an id is not a u64, or a label not a float32.
     """
     single = len(image.labels) == 1
     try:
@@ -107,17 +107,17 @@ def pack(image: LabelledImage) -> bytes:
 
 
 def unpack(payload: bytes) -> LabelledImage:
-    """Read a record's payload.
+    """Parse a record's payload.
 
     Raises:
-        DatasetError: it is shorter than its own header says.
+        DatasetError: the payload is shorter than its header states.
     """
     if len(payload) < _HEADER.size:
         raise DatasetError(f"a record of {len(payload)} bytes is shorter than its header of {_HEADER.size}")
     flag, label, key, key2 = _HEADER.unpack_from(payload)
     start = _HEADER.size + 4 * flag
     if len(payload) < start:
-        raise DatasetError(f"a record of {len(payload)} bytes cannot hold the {flag} labels that it announces")
+        raise DatasetError(f"a record of {len(payload)} bytes cannot hold the {flag} labels of its header")
     labels = struct.unpack_from(f"<{flag}f", payload, _HEADER.size) if flag else (label,)
     return LabelledImage(labels, key, payload[start:], key2)
 
@@ -130,7 +130,7 @@ def write_record(file: BinaryIO, payload: bytes) -> int:
         payload: any bytes, shorter than 2**29 between two magic words.
 
     Returns:
-        How many bytes were written.
+        Number of bytes written.
 
     Raises:
         DatasetError: the payload is too long.
@@ -139,7 +139,7 @@ def write_record(file: BinaryIO, payload: bytes) -> int:
     written = 0
     for number, part in enumerate(parts):
         if len(part) > _LONGEST:
-            raise DatasetError(f"a record of {len(payload):,} bytes is longer than RecordIO takes ({_LONGEST:,})")
+            raise DatasetError(f"a record of {len(payload):,} bytes is longer than RecordIO allows ({_LONGEST:,})")
         last = number == len(parts) - 1
         flag = (_WHOLE if last else _FIRST) if number == 0 else (_LAST if last else _MIDDLE)
         written += file.write(_PART.pack(_MAGIC, flag << _LENGTH_BITS | len(part)) + part + bytes(-len(part) % 4))
@@ -147,7 +147,7 @@ def write_record(file: BinaryIO, payload: bytes) -> int:
 
 
 def _parts(payload: bytes) -> Iterator[bytes]:
-    """The payload, cut at every aligned magic word."""
+    """Payload split at every aligned magic word."""
     start = 0
     found = payload.find(_MAGIC)
     while found >= 0:
@@ -159,10 +159,10 @@ def _parts(payload: bytes) -> Iterator[bytes]:
 
 
 def read_records(file: BinaryIO) -> Iterator[bytes]:
-    """The payloads from where the file stands to its end.
+    """Read payloads from the file's position to its end.
 
     Raises:
-        DatasetError: not RecordIO, or cut short; names the offset.
+        DatasetError: the file is not RecordIO, or cut short; the message gives the offset.
     """
     while True:
         payload = _read_record(file)
@@ -172,25 +172,25 @@ def read_records(file: BinaryIO) -> Iterator[bytes]:
 
 
 def read_at(file: BinaryIO, offset: int) -> bytes:
-    """The payload at an offset that the index gives.
+    """Read the payload at an offset from the index.
 
     Raises:
         DatasetError: no record begins there.
     """
     end, payload = file.seek(0, os.SEEK_END), None
-    if 0 <= offset < end:  # an index may say anything
+    if 0 <= offset < end:  # the index is not trusted
         file.seek(offset)
         payload = _read_record(file)
     if payload is None:
-        raise DatasetError(f"{_name(file)}: there is no record at byte {offset}, the file ends at byte {end}")
+        raise DatasetError(f"{_name(file)}: no record at byte {offset}, the file ends at byte {end}")
     return payload
 
 
 def read_heads(file: BinaryIO) -> Iterator[RecordHead]:
-    """What each record says, from where the file stands to its end; the images are passed over, not read.
+    """Read record headers from the file's position to its end, without the images.
 
     Raises:
-        DatasetError: not RecordIO, cut short, or a record that is shorter than its own header says.
+        DatasetError: the file is not RecordIO or cut short, or a record is shorter than its header states.
     """
     offset = file.tell()
     end = file.seek(0, os.SEEK_END)
@@ -202,7 +202,7 @@ def read_heads(file: BinaryIO) -> Iterator[RecordHead]:
 
 
 def _record_start(file: BinaryIO, end: int) -> tuple[bytes, int]:
-    """The first bytes of a payload, as far as its first label, and its length; the file stands behind it then."""
+    """Read the start of a payload up to its first label, and its length; leaves the file at the next record."""
     start, size, flag = b"", 0, None
     while flag not in (_WHOLE, _LAST):
         offset = file.tell()
@@ -218,10 +218,10 @@ def _record_start(file: BinaryIO, end: int) -> tuple[bytes, int]:
 
 def _head(where: str, offset: int, start: bytes, size: int) -> RecordHead:
     if size < _HEADER.size:
-        raise DatasetError(f"{where} has {size} bytes, and its header alone {_HEADER.size}")
+        raise DatasetError(f"{where} has {size} bytes, less than its header of {_HEADER.size}")
     flag, label, key, _ = _HEADER.unpack_from(start)
     if size < _HEADER.size + _LABEL.size * flag:
-        raise DatasetError(f"{where} has {size} bytes and cannot hold the {flag:,} labels that it announces")
+        raise DatasetError(f"{where} has {size} bytes and cannot hold the {flag:,} labels of its header")
     if flag == 1:
         (label,) = _LABEL.unpack_from(start, _HEADER.size)
     return RecordHead(offset, flag or 1, label, key, size - _HEADER.size - _LABEL.size * flag)
@@ -244,11 +244,11 @@ def _read_record(file: BinaryIO) -> bytes | None:
 
 
 def _part_head(file: BinaryIO, *, inside: bool) -> tuple[int, int]:
-    """Flag and length of the part where the file stands.
+    """Read flag and length of the next part.
 
     Args:
-        file: stands at a part.
-        inside: whether parts of the same record went before it.
+        file: positioned at a part.
+        inside: whether the part continues a record.
     """
     offset = file.tell()
     head = file.read(_PART.size)
@@ -257,7 +257,7 @@ def _part_head(file: BinaryIO, *, inside: bool) -> tuple[int, int]:
     magic, word = _PART.unpack(head)
     flag, length = word >> _LENGTH_BITS, word & _LONGEST
     if magic != _MAGIC or flag not in ((_MIDDLE, _LAST) if inside else (_WHOLE, _FIRST)):
-        raise DatasetError(f"{_name(file)} is no RecordIO at byte {offset}: was it written by something else?")
+        raise DatasetError(f"{_name(file)} is not RecordIO at byte {offset}: copy or write it again")
     return flag, length
 
 
@@ -266,7 +266,7 @@ def _name(file: BinaryIO) -> str:
 
 
 def read_index(path: Path) -> dict[int, int]:
-    """The ``.idx`` file's keys and offsets, in its order.
+    """Read the keys and offsets of an ``.idx`` file, in its order.
 
     Raises:
         DatasetError: a line is not a key, a tab and an offset.
@@ -284,18 +284,18 @@ def read_index(path: Path) -> dict[int, int]:
 def write_split(data: Dataset, split: Split, path: Path) -> int:
     """Write one split of a staged data set as ``PATH`` and its index, ``.idx`` instead of ``.rec``.
 
-    The file takes its place when it is whole, then its index is written.
+    The file is renamed into place when complete, then its index is written.
 
     Args:
         data: a staged data set.
-        split: which of its splits.
-        path: of the ``.rec`` file.
+        split: the split to write.
+        path: path of the ``.rec`` file.
 
     Returns:
-        How many records were written.
+        Number of records written.
 
     Raises:
-        DatasetError: the split is empty, or an image is gone.
+        DatasetError: the split is empty, or an image is missing.
     """
     records = data.split(split)
     if not records:
@@ -319,18 +319,18 @@ def write_split(data: Dataset, split: Split, path: Path) -> int:
 
 
 def write_recordio(data: Dataset) -> tuple[Path, ...]:
-    """Write a staged data set as RecordIO, too: ``train.rec`` and so on beside its folders, with an index each.
+    """Add RecordIO files to a staged data set: ``train.rec`` and so on beside its folders, each with an index.
 
-    That is what SageMaker's built-in Image Classification reads fastest: one object for each channel.
+    SageMaker's built-in Image Classification reads this form fastest: one object for each channel.
 
     Args:
-        data: a staged data set; it stays as it is.
+        data: a staged data set; its files are not changed.
 
     Returns:
-        The ``.rec`` files, in the order of the splits; a split without images has none.
+        Paths of the ``.rec`` files, in the order of the splits; empty splits have none.
 
     Raises:
-        DatasetError: a file cannot be written, or an image is gone.
+        DatasetError: a file cannot be written, or an image is missing.
     """
     splits = [split for split in SPLITS if data.split(split)]
     files = tuple(data.root / f"{split}.rec" for split in splits)

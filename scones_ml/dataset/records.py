@@ -27,10 +27,10 @@ __all__ = ["SPLITS", "Dataset", "Record", "Split", "count", "dataset_hash", "is_
 Split = Literal["train", "validation", "calibration", "test"]
 """The name of a split."""
 SPLITS: tuple[Split, ...] = get_args(Split)
-"""Every split: three to choose a model by, and ``test`` to judge it."""
+"""All splits: three for training and choices, and ``test`` for evaluation only."""
 
 _CARD, _MANIFEST = "dataset.json", "manifest.jsonl"
-_LONGEST_CARD: Final = 128_000_000  # bytes; it names every file that was left out
+_LONGEST_CARD: Final = 128_000_000  # bytes; it lists every file left out
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Record:
     """One image of a staged data set.
 
     Attributes:
-        path: its file, relative to the data set's root, with forward slashes: ``train/bicycle/a.png``.
-        label: the index of its class, from 0.
-        class_name: the name of its class.
-        split: where it belongs.
+        path: file path relative to the data set's root, with forward slashes: ``train/bicycle/a.png``.
+        label: index of its class, from 0.
+        class_name: name of its class.
+        split: its split.
         sha256: hex digest of the file's bytes; equal digests mean equal pixels.
-        group: equal for images that belong together, near duplicates or what ``--group-by`` names; "" for an image by
-            itself. Folds keep groups whole, as splits do.
+        group: equal for near duplicates and images grouped by ``--group-by``; "" for an image without a group. Splits
+            and folds keep groups whole.
     """
 
     path: str
@@ -60,16 +60,16 @@ class Dataset:
     """A staged data set.
 
     Attributes:
-        root: the folder that holds it.
-        classes: class names; a record's label is an index into them.
+        root: its folder.
+        classes: class names, indexed by label.
         records: sorted by split, label and path.
-        hash: identity of what it holds, see ``dataset_hash``.
-        seed: the seed of its split.
-        image_size: side in pixels of the square that a model sees.
-        policy: by which its images were read, see :mod:`scones_ml.images`; 1 where dataset.json does not say it.
-        extended_from: hashes of the data sets that it was extended from, the oldest first; their images are still
-            in the splits that they were in there. ``grown_from`` in format 1.
-        larger: how many images were reduced when they were staged; 0 where dataset.json does not say it.
+        hash: hash of its contents, see ``dataset_hash``.
+        seed: random seed of its splits.
+        image_size: side of the model's square, in pixels.
+        policy: image policy of its images, see :mod:`scones_ml.images`; 1 if missing from dataset.json.
+        extended_from: hashes of the data sets that it was extended from, oldest first; their images kept their splits.
+            ``grown_from`` in format 1.
+        larger: number of images reduced in staging; 0 if missing from dataset.json.
     """
 
     root: Path
@@ -97,25 +97,25 @@ class Dataset:
         return as_html(self)
 
     def split(self, name: Split) -> tuple[Record, ...]:
-        """The records of one split, in the manifest's order."""
+        """Records of one split, in manifest order."""
         return tuple(record for record in self.records if record.split == name)
 
     def counts(self) -> dict[Split, dict[str, int]]:
-        """How many images each split holds of each class."""
+        """Number of images by split and class."""
         return count(self.records, self.classes)
 
     def arrays(self, name: Split, policy: ImagePolicy | None = None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The images of one split as a model sees them.
+        """Images of one split as the model's input.
 
         Args:
-            name: which split.
-            policy: how the model reads them; None crops them to the data set's size, or stretches by policy 1.
+            name: name of the split.
+            policy: the model's image policy; None crops to the data set's size, or stretches with policy 1.
 
         Returns:
-            Pixels (N, S, S, 3) uint8 RGB with S = ``image_size``, and labels (N,) int64, in the order of ``split``.
+            Pixels uint8 (N, S, S, 3) RGB with S = ``image_size``, and labels int64 (N,), in the order of ``split``.
 
         Raises:
-            DatasetError: a file is gone or no longer an image.
+            DatasetError: a file is missing or not an image.
             MissingExtraError: numpy or Pillow is not installed.
         """
         try:
@@ -138,7 +138,7 @@ class Dataset:
 
 
 def count(records: Iterable[Record], classes: Sequence[str]) -> dict[Split, dict[str, int]]:
-    """How many records each split holds of each class."""
+    """Number of records by split and class."""
     counts: dict[Split, dict[str, int]] = {split: dict.fromkeys(classes, 0) for split in SPLITS}
     for record in records:
         counts[record.split][record.class_name] += 1
@@ -146,21 +146,21 @@ def count(records: Iterable[Record], classes: Sequence[str]) -> dict[Split, dict
 
 
 def dataset_hash(classes: Sequence[str], records: Iterable[Record]) -> str:
-    """Identity of a data set: 64 hex digits over class names, labels, splits and image digests.
+    """Hash of a data set: 64 hex digits over class names, labels, splits and image digests.
 
-    File names and folders have no part in it: the same images in the same splits are the same data set.
+    It does not depend on file names and folders: the same images in the same splits give the same hash.
     """
     rows = sorted((record.split, record.label, record.sha256) for record in records)
     return hashlib.sha256(json.dumps([list(classes), rows]).encode()).hexdigest()
 
 
 def is_staged(root: Path) -> bool:
-    """Whether a folder is a data set that ``stage`` wrote."""
+    """Whether a folder is a staged data set."""
     return (root / _CARD).is_file()
 
 
 def provenance(root: Path) -> tuple[str, int] | None:
-    """The source that a data set was staged from, and how many images it holds; None where there is no data set."""
+    """Source of a data set, and its number of images; None if there is no data set."""
     if not is_staged(root):
         return None
     try:
@@ -176,20 +176,20 @@ def provenance(root: Path) -> tuple[str, int] | None:
 
 
 def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: Mapping[str, object]) -> None:
-    """Write manifest, ``.lst`` files and ``dataset.json`` of images that are already in place.
+    """Write manifest, ``.lst`` files and ``dataset.json`` for images already in place.
 
     Args:
-        root: the folder that holds the images.
+        root: folder of the images.
         classes: class names by label.
         records: sorted by split, label and path.
-        facts: what else ``dataset.json`` says: seed, image_size, policy, source, larger, problems, ignored,
+        facts: other fields of ``dataset.json``: seed, image_size, policy, source, larger, problems, ignored,
             extended_from.
     """
-    # A class folder's name may be no UTF-8; what backslashreplace makes of it is JSON's own escape.
+    # Names of class folders may not be UTF-8; backslashreplace writes them as JSON escapes.
     with (root / _MANIFEST).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         file.writelines(json.dumps(_as_line(record), ensure_ascii=False) + "\n" for record in records)
     for split in SPLITS:
-        # The built-in algorithm reads paths relative to the channel's prefix, which is the split's folder.
+        # The built-in algorithm reads paths relative to the channel's prefix, the split's folder.
         rows = (
             f"{row}\t{record.label}\t{PurePosixPath(record.path).relative_to(split)}\n"
             for row, record in enumerate(records)
@@ -206,7 +206,7 @@ def write(root: Path, classes: Sequence[str], records: Sequence[Record], facts: 
         **facts,
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    # Last: a folder that has a card is a whole data set.
+    # Last: a folder with a card is a complete data set.
     (root / _CARD).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -222,13 +222,14 @@ def _as_line(record: Record) -> dict[str, object]:
 
 
 def load(path: str | Path) -> Dataset:
-    """Read a staged data set back and check that it is whole.
+    """Load a staged data set and check that it is complete.
 
     Args:
-        path: the folder that ``stage`` wrote.
+        path: folder of the data set.
 
     Raises:
-        DatasetError: no such folder, not a staged data set, one of a newer format, files missing or altered records.
+        DatasetError: the folder does not exist, is not a staged data set, has a newer format, or its files were
+            altered.
     """
     root = Path(path)
     if not root.is_dir():
@@ -251,7 +252,7 @@ def load(path: str | Path) -> Dataset:
             larger=int(card.get("larger", 0)),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as exc:
-        reason = f"has no field {exc}" if isinstance(exc, KeyError) else f"holds a field of another kind: {exc}"
+        reason = f"has no field {exc}" if isinstance(exc, KeyError) else f"has a field of the wrong type: {exc}"
         raise DatasetError(f"{root / _CARD} {reason}: stage it again") from exc
     _check(dataset)
     return dataset
@@ -262,7 +263,7 @@ def _policy(value: object) -> Literal[1, 2]:
         return 1
     if value == 2:
         return 2
-    raise ValueError(f"there is no image policy {value!r}")
+    raise ValueError(f"unknown image policy {value!r}")
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -273,7 +274,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     except ValueError as exc:
         raise DatasetError(f"{path} {exc}: stage it again") from exc
     if not isinstance(card, dict):
-        raise DatasetError(f"{path} is no JSON object: stage it again")
+        raise DatasetError(f"{path} is not a JSON object: stage it again")
     if refusal := newer_format(str(path), card):
         raise DatasetError(refusal)
     return card
@@ -296,7 +297,7 @@ def _record(path: Path, number: int, line: bytes) -> Record:
         group = str(row.get("group", ""))
         return Record(row["path"], int(row["label"]), row["class"], row["split"], row["sha256"], group)
     except (AttributeError, ValueError, KeyError, TypeError, OverflowError) as exc:
-        raise DatasetError(f"{path} line {number} is no record of an image ({exc}): stage it again") from exc
+        raise DatasetError(f"{path} line {number} is not an image record ({exc}): stage it again") from exc
 
 
 def _check(dataset: Dataset) -> None:
@@ -307,8 +308,8 @@ def _check(dataset: Dataset) -> None:
         )
     for record in dataset.records:
         path = PurePosixPath(record.path)
-        if path.is_absolute() or ".." in path.parts:  # a manifest from elsewhere must not name files outside
-            raise DatasetError(f"{root / _MANIFEST} names a file outside the data set: {record.path}")
+        if path.is_absolute() or ".." in path.parts:  # a foreign manifest must not lead outside
+            raise DatasetError(f"{root / _MANIFEST} lists a file outside the data set: {record.path}")
     missing = [record.path for record in dataset.records if not (root / record.path).is_file()]
     if missing:
-        raise DatasetError(f"{len(missing)} files of {root} are missing, {missing[0]} first: stage it again")
+        raise DatasetError(f"{root}: {len(missing)} files are missing, such as {missing[0]}: stage it again")

@@ -1,7 +1,7 @@
-"""A data set takes the place of another one in a single step, and what a killed staging left is told to be ours.
+"""Atomic replacement of a data set, and recovery from killed stagings.
 
-Staging works in a hidden folder beside the destination that bears our marker: ``new`` in it becomes the data set,
-``old`` is the one that was there before.
+Staging works in a hidden folder beside the destination that holds our marker: ``new`` in it becomes the data set,
+``old`` is the replaced one.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _NEW, _OLD = "new", "old"
 
 @contextmanager
 def replacing(target: Path, workspace: Path | None) -> Iterator[Path]:
-    """Work in a hidden folder beside the target, which takes its place when all went well, and is removed if not.
+    """Work in a hidden folder that replaces the target on success and is removed on failure.
 
     Args:
-        target: resolved; a data set, an empty folder, or nothing yet.
-        workspace: that the staging is on record in.
+        target: resolved path of a data set, an empty folder, or nothing yet.
+        workspace: workspace that the staging is recorded in.
 
     Raises:
-        DatasetError: it cannot be written.
+        DatasetError: the folder cannot be written.
     """
     partial = target.with_name(partial_name(target.name))
     try:
-        with suppress(OSError):  # it is in nobody's way
+        with suppress(OSError):  # harmless if it stays
             recover(target)
         partial.mkdir(parents=True)
         try:
@@ -53,15 +53,15 @@ def replacing(target: Path, workspace: Path | None) -> Iterator[Path]:
 
 
 def recover(destination: str | Path, workspace: Path | None = None) -> None:
-    """Remove what stagings to a destination left when they were killed; the data set they were replacing comes back.
+    """Remove the remains of killed stagings to a destination, and restore a data set they were replacing.
 
     Args:
-        destination: as it was given to :func:`~scones_ml.dataset.stage`; a data set that is there stays as it is.
-        workspace: keeps to what commands of this workspace left; None for all. What does not bear our marker, and what
-            another process works in, is left alone in any case.
+        destination: as passed to :func:`~scones_ml.dataset.stage`; an existing data set is not changed.
+        workspace: limits recovery to commands of this workspace; None for all. Folders without our marker, or in use
+            by another process, are never touched.
 
     Raises:
-        OSError: something of it cannot be looked at, or removed.
+        OSError: a folder cannot be read or removed.
     """
     target = Path(destination).resolve()
     for folder, standing in remnants(target, workspace).items():
@@ -70,16 +70,16 @@ def recover(destination: str | Path, workspace: Path | None = None) -> None:
 
 
 def remnants(destination: str | Path, workspace: Path | None = None) -> dict[Path, Standing]:
-    """Hidden folders beside a destination, and what :func:`recover`, given the same, does about each.
+    """Hidden folders beside a destination, with what :func:`recover` would do about each.
 
     Raises:
-        OSError: something of it cannot be looked at.
+        OSError: a folder cannot be read.
     """
     return dict(partial_folders(Path(destination).resolve(), workspace))
 
 
 def _tidy(partial: Path, target: str) -> list[Kept]:
-    """Remove a folder of ours; the earlier data set in it comes back unless another one took its place."""
+    """Remove one of our folders; the earlier data set in it is restored unless it has been replaced."""
     with suppress(FileNotFoundError), open_folder(partial.parent) as parent:
         with open_folder(partial.name, parent) as folder:
             if _OLD in names_in(folder) and not _is_there(target, parent):

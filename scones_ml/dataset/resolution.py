@@ -1,7 +1,7 @@
-"""Photographs or thumbnails: how large a source's images are, and what they are reduced to.
+"""Choice of the image size: 224 pixels for photographs, 32 for thumbnails.
 
-Only headers are read. Photographs are recognised by what a pretrained network knows of them, and such networks were
-trained at 224 pixels; a thumbnail of 32 has nothing that more pixels would show.
+Only headers are read. Pretrained networks, used for photographs, were trained at 224 pixels; thumbnails of 32 gain
+nothing from more pixels.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 __all__ = ["PHOTOGRAPH_SIDE", "PHOTOGRAPH_SIZE", "THUMBNAIL_SIZE", "choose_size", "typical_side"]
 
 PHOTOGRAPH_SIDE: Final = 64
-"""Pixels on the shorter side from which an image counts as a photograph; a smaller one is a thumbnail."""
+"""Minimum shorter side of a photograph, in pixels; smaller images are thumbnails."""
 
 PHOTOGRAPH_SIZE: Final = 224
-"""What the shorter side of photographs is reduced to unless a size is given, in pixels."""
+"""Default image size for photographs, in pixels."""
 
 THUMBNAIL_SIZE: Final = 32
-"""The same of thumbnails."""
+"""Default image size for thumbnails, in pixels."""
 
-_SAMPLE: Final = 32  # images of a source; the middle one of their sides hardly moves with more
+_SAMPLE: Final = 32  # images of a source; enough for a stable median
 _STAGED_SAMPLE: Final = 500
-_PNG_SIZE: Final = struct.Struct(">16x2I")  # width and height stand in the first chunk
+_PNG_SIZE: Final = struct.Struct(">16x2I")  # width and height in the first chunk
 
 Item = TypeVar("Item")
 
 
 def choose_size(candidates: Sequence[Candidate]) -> int:
-    """The image size for a source when none is given: 224 for photographs, 32 for thumbnails.
+    """Choose a source's image size: 224 for photographs, 32 for thumbnails.
 
     Args:
-        candidates: the source's images; those that cannot be read say nothing.
+        candidates: the source's images; unreadable ones are ignored.
     """
     sides = [side for candidate in _sample(candidates, _SAMPLE) if (side := _side(candidate))]
     return PHOTOGRAPH_SIZE if sides and median_low(sides) >= PHOTOGRAPH_SIDE else THUMBNAIL_SIZE
 
 
 def typical_side(data: Dataset) -> int:
-    """The median of the shorter sides of a staged data set's images, in pixels.
+    """Median shorter side of a staged data set's images, in pixels.
 
     Raises:
-        DatasetError: a file is gone, or no staged image.
+        DatasetError: a file is missing, or not a staged image.
     """
     sides: list[int] = []
     for record in _sample(data.records, _STAGED_SAMPLE):
@@ -73,5 +73,5 @@ def _side(candidate: Candidate) -> int | None:
 
 
 def _sample(items: Sequence[Item], count: int) -> Iterable[Item]:
-    """At most ``count`` of the items, evenly spread."""
+    """At most ``count`` evenly spaced items."""
     return items[:: max(1, -(-len(items) // count))]

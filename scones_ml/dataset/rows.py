@@ -1,6 +1,6 @@
-"""What a row of a manifest says: which image, which class, which split.
+"""Image, class and split of a manifest's row.
 
-A row is a JSON object or a line of a table. Its label is the one label attribute that the file has: one with a
+A row is a JSON object or a line of a table. Its label is in the file's only label attribute: one with a
 ``NAME-metadata`` beside it, as SageMaker Ground Truth writes, or ``class`` or ``label``, or the only other field.
 """
 
@@ -36,13 +36,13 @@ _SPLIT, _METADATA = "split", "-metadata"
 _GROUND_TRUTH = "groundtruth/"
 _READABLE_TYPES: Final = {
     "groundtruth/image-classification",
-    "groundtruth/image-classification-multilabel",  # where one label stands
+    "groundtruth/image-classification-multilabel",  # holds a single label
     "groundtruth/label-verification",
     "groundtruth/custom",
 }
 _OF_GROUND_TRUTH: Final = {"class-name", "class-map", "failure-reason", "type"}
 FIELDS: Final = (*IMAGE_FIELDS, *LABEL_FIELDS, _SPLIT)
-"""The fields that have a meaning, whatever the others are called."""
+"""Reserved field names."""
 
 _UNASSIGNED: Final = {"", "unassigned"}
 _QUOTED = 60  # characters of a value in a message
@@ -51,12 +51,12 @@ _NAMED = 8  # attributes in a message
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What a row says.
+    """Class and split of a row.
 
     Attributes:
         class_name: the image's class.
-        split: what its row says; None when it says nothing.
-        columns: the row's other scalars, as text.
+        split: the row's split; None if it has none.
+        columns: other scalar fields, as text.
     """
 
     class_name: str
@@ -66,28 +66,28 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """A row that has no class.
+    """A row without a class.
 
     Attributes:
-        reason: why, in words.
+        reason: description of the reason.
     """
 
     reason: str
 
 
 def image_of(row: Row, where: str) -> str:
-    """What a row calls its image: a path or a URI.
+    """Image of a row: a path or a URI.
 
     Raises:
-        DatasetError: no field names an image.
+        DatasetError: no field holds an image.
     """
     field = _image_field(row)
     image = row.get(field)
     if isinstance(image, str) and image.strip():
         return image.strip()
     if "source" in row:
-        raise DatasetError(f"{where} holds text (source), and images are wanted (source-ref)")
-    raise DatasetError(f"{where} does not say which image: give it as {', '.join(IMAGE_FIELDS)}")
+        raise DatasetError(f"{where} holds text (source) instead of an image: give images in source-ref")
+    raise DatasetError(f"{where} has no image: give it as {', '.join(IMAGE_FIELDS)}")
 
 
 def _image_field(row: Row) -> str:
@@ -95,15 +95,15 @@ def _image_field(row: Row) -> str:
 
 
 def label_attribute(rows: Iterable[Row], wanted: str | None, source: str) -> str:
-    """The name of the attribute that holds the labels of a file.
+    """Name of a file's label attribute.
 
     Args:
-        rows: all of the file's.
-        wanted: the attribute that was asked for; the one that there is when None.
-        source: the file, for messages.
+        rows: all rows of the file.
+        wanted: requested attribute; None if there is only one.
+        source: name of the file, for messages.
 
     Raises:
-        DatasetError: it is not there, or several could be meant; names those that there are.
+        DatasetError: the attribute is missing or ambiguous; the message lists the attributes.
     """
     fields: dict[str, None] = {}
     found: dict[str, None] = {}
@@ -111,12 +111,12 @@ def label_attribute(rows: Iterable[Row], wanted: str | None, source: str) -> str
         fields |= dict.fromkeys(row)
         found |= dict.fromkeys(_label_attributes(row))
     if not fields:
-        raise DatasetError(f"{source} names no images")
+        raise DatasetError(f"{source} lists no images")
     if wanted is not None:
         if wanted in fields or wanted + _METADATA in fields:
             return wanted
         there = _some(list(found) or _others(fields))
-        raise DatasetError(f"{source} has no label attribute {wanted!r}: there is {there}")
+        raise DatasetError(f"{source} has no label attribute {wanted!r}: choose from {there}")
     names = list(found) or _others(fields)
     if len(names) == 1:
         return names[0]
@@ -124,7 +124,7 @@ def label_attribute(rows: Iterable[Row], wanted: str | None, source: str) -> str
         raise DatasetError(
             f"{source} has several label attributes, {_some(names)}: choose one with --label-attribute {names[0]}"
         )
-    raise DatasetError(f"{source} has no labels: give each image a class, in a field called class or label")
+    raise DatasetError(f"{source} has no labels: give each image a class in a field named class or label")
 
 
 def _some(names: list[str]) -> str:
@@ -149,10 +149,10 @@ def _others(fields: Iterable[str]) -> list[str]:
 
 
 def read_label(row: Row, attribute: str, where: str) -> Labelled | Unlabelled:
-    """A row's class, or why it has none.
+    """Class of a row, or the reason it has none.
 
     Raises:
-        DatasetError: several labels, boxes or masks, or a number that is no label; names the row.
+        DatasetError: the row has several labels, boxes, masks, or an invalid number; the message gives the row.
     """
     metadata = row.get(attribute + _METADATA)
     told = metadata if isinstance(metadata, dict) else {}
@@ -160,7 +160,7 @@ def read_label(row: Row, attribute: str, where: str) -> Labelled | Unlabelled:
         return Unlabelled(printable(f"labelling failed: {str(failure)[:200]}"))
     class_name = _class_name(row.get(attribute), told, attribute, f"{where}: {attribute}")
     if class_name is None:
-        return Unlabelled(printable(f"no label: {attribute:.60} is not given"))
+        return Unlabelled(printable(f"no label: {attribute:.60} is missing"))
     return Labelled(printable(class_name), _split(row, where), _columns(row, attribute))
 
 
@@ -174,8 +174,8 @@ def _class_name(value: object, told: Row, attribute: str, where: str) -> str | N
     if isinstance(value, list):
         if len(value) > 1:
             raise DatasetError(
-                f"{where} holds {len(value)} labels: an image has one class here; "
-                "choose an attribute with one, with --label-attribute"
+                f"{where} holds {len(value)} labels instead of one: "
+                "choose an attribute with one label, with --label-attribute"
             )
         value = value[0] if value else None
     name = told.get("class-name")
@@ -191,13 +191,13 @@ def _class_name(value: object, told: Row, attribute: str, where: str) -> str | N
 
 
 def _label(text: str, where: str, *, is_name: bool) -> str:
-    """A label as a class name: whole numbers without their zeros, ``1`` for ``1.0``."""
+    """A label as a class name: whole numbers without decimals, ``1`` for ``1.0``."""
     try:
         number = whole_number(text)
     except ValueError as exc:
         if is_name:
             return text
-        raise DatasetError(f"{where} is {text[:_QUOTED]}, not 0 or a whole number above, and no name") from exc
+        raise DatasetError(f"{where} is {text[:_QUOTED]}, neither a name nor a whole number from 0 up") from exc
     return text if number is None or text.isdigit() else str(number)
 
 
@@ -205,7 +205,7 @@ def _split(row: Row, where: str) -> Split | None:
     text = _text(row.get(_SPLIT)) or ""
     split = split_named(text)
     if split is None and text.casefold() not in _UNASSIGNED:
-        raise DatasetError(f"{where}: split {text[:_QUOTED]!r} is none of train, validation, calibration and test")
+        raise DatasetError(f"{where}: unknown split {text[:_QUOTED]!r}: give train, validation, calibration or test")
     return split
 
 
@@ -219,7 +219,7 @@ def _columns(row: Row, attribute: str) -> dict[str, str]:
 
 
 def _text(value: object) -> str | None:
-    """A scalar as text; None for what is nothing or no scalar."""
+    """A scalar as text; None for null, objects and lists."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).strip() if isinstance(value, str | int | float) else None

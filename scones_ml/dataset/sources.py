@@ -1,7 +1,7 @@
-"""Where images come from. A new kind of source is one class with ``name``, ``classes`` and ``listing``.
+"""Sources of images. A new kind of source is one class with ``name``, ``classes`` and ``listing``.
 
-``listing`` must be the same for the same source each time; it hands out readers, so that nothing is read before it is
-needed and a slow source can be read in parallel.
+``listing`` must be deterministic; it returns read functions, so that images are read when needed and a slow source
+can be read concurrently.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ _SPLITS: Final[Mapping[str, Split]] = {
     "testing": "test",
 }
 SPLIT_NAMES: Final = tuple(_SPLITS)
-"""How splits are spelled, in lower case."""
+"""Accepted spellings of splits, in lower case."""
 
 _SET = re.compile(r"[-_ ]?(set|data|images|split)$")  # train_set, Test Images
 
 
 def split_named(name: str) -> Split | None:
-    """The split that a folder, a file's stem or a manifest's cell speaks of: ``Train``, ``val``, ``test_set``."""
+    """Split named by a folder, a file's stem or a manifest's cell: ``Train``, ``val``, ``test_set``."""
     return _SPLITS.get(_SET.sub("", name.strip().casefold()))
 
 
 def match_name(name: str, there: Iterable[str]) -> str:
-    """The one of the names there that is meant: the same, or the same once escaped and composed; else as it is."""
+    """Matching name among those given: equal, or equal after escaping and Unicode composition; else unchanged."""
     known = tuple(there)
     if name in known:
         return name
@@ -74,13 +74,13 @@ class Candidate:
     """A file that may be an image of a class.
 
     Attributes:
-        name: unique within the source, as shown to people: ``train/bicycle/a.jpg``.
+        name: display name, unique within the source: ``train/bicycle/a.jpg``.
         class_name: its class.
-        split: the split that it belongs to and stays in, such as the source's own test set; drawn when None.
-        expected: whether its name says image: one that cannot be opened is then a problem, else it is ignored.
+        split: fixed split, such as the source's own test set; None to draw one.
+        expected: whether its name is an image's: if unreadable, it is then reported as a problem, else ignored.
         read: returns its bytes; raises OSError or ImageTooLargeError.
-        columns: what else a manifest says of it, as text: its line's other cells, by their names.
-        identity: what it is where its bytes do not tell: drawn images differ from size to size.
+        columns: other cells of its manifest line as text, by name.
+        identity: replaces the digest of its bytes, which for synthetic images depend on the size.
     """
 
     name: str
@@ -94,14 +94,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source holds of the classes asked for.
+    """Contents of a source for the requested classes.
 
     Attributes:
-        candidates: in the order of their names.
-        ignored: how many files are none of it: hidden ones, manifests, files outside of class folders.
-        at_a_time: how many to read at once; more than one where reading is waiting.
-        ignored_by_kind: how many of each kind, in words: ``{"videos": 2}``.
-        problems: images that the source itself leaves out, such as those without a label.
+        candidates: possible images, in the order of their names.
+        ignored: number of ignored files: hidden files, manifests, files outside class folders.
+        at_a_time: number of concurrent reads; more than one for sources with latency.
+        ignored_by_kind: numbers of ignored files by kind: ``{"videos": 2}``.
+        problems: images left out by the source, such as those without a label.
     """
 
     candidates: tuple[Candidate, ...]
@@ -112,50 +112,50 @@ class Listing:
 
 
 class Source(Protocol):
-    """Something that images with labels can be read from."""
+    """A source of labelled images."""
 
     @property
     def name(self) -> str:
-        """What to call it in messages and in dataset.json."""
+        """Name for messages and dataset.json."""
         ...
 
     def classes(self) -> tuple[str, ...]:
-        """All classes there are, in the order of their labels; DatasetError when the source cannot be used."""
+        """All classes in label order; raises DatasetError if the source cannot be used."""
         ...
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """The files of these classes."""
+        """Files of these classes."""
         ...
 
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Bicycles and motorcycles that ``scones_ml.dataset.synthetic`` draws.
+    """Synthetic images of bicycles and motorcycles, see ``scones_ml.dataset.synthetic``.
 
     Attributes:
-        per_class: how many of each.
-        size: side in pixels; unless told otherwise, a model sees the images at that size.
-        seed: another seed draws other images; image i of a seed is the same whatever ``per_class`` is.
+        per_class: number of images of each class.
+        size: side in pixels, and the default image size.
+        seed: random seed; image i of a seed does not depend on ``per_class``.
     """
 
     per_class: int = 300
-    size: int = 128  # the smallest that the pretrained backbone takes
+    size: int = 128  # the smallest size the pretrained backbone accepts
     seed: int = 0
 
     @property
     def name(self) -> str:
-        """``synthetic`` with what was asked for."""
+        """``synthetic`` with its parameters."""
         return f"synthetic, {self.per_class} images a class, seed {self.seed}"
 
     def classes(self) -> tuple[str, ...]:
-        """The kinds of vehicle that can be drawn."""
+        """Kinds of vehicles."""
         if self.per_class < 1:
-            raise DatasetError(f"{self.per_class} synthetic images a class are none: ask for at least one")
+            raise DatasetError(f"{self.per_class} synthetic images a class: give 1 or more")
         kinds: tuple[str, ...] = _renderer().KINDS
         return kinds
 
     def listing(self, classes: tuple[str, ...]) -> Listing:
-        """Images that are drawn when they are read."""
+        """Images, drawn when read."""
         renderer = _renderer()
         return Listing(
             tuple(
@@ -184,11 +184,11 @@ def _renderer() -> ModuleType:
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes.
+    """Read a file's bytes.
 
     Raises:
-        ImageTooLargeError: more than the image policy allows.
-        OSError: it cannot be read.
+        ImageTooLargeError: the file exceeds the image policy's limit.
+        OSError: the file cannot be read.
     """
     limit = ImagePolicy().max_bytes
     size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""Who goes into which split: stratified by class, decided by a seed and the images' sources."""
+"""Assignment of images to splits: stratified by class, determined by a seed and the images' digests."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["assign_splits", "split_images", "split_sizes"]
 
-# A source that brings no test set gives one image in five to it first; a test set that it brings is never touched.
+# Without a test set in the source, one image in five becomes test; a source's own test set is never changed.
 _TEST_SHARE = 5
 # Validation fits the temperature, calibration chooses the threshold: one in ten of the training images each.
 _HELD_SHARE = 10
 
 
 def split_sizes(n: int, *, with_test: bool) -> dict[Split, int]:
-    """How many of ``n`` images of one class go where.
+    """Sizes of the splits for ``n`` images of one class.
 
     Args:
-        n: training images of the class, or all of its images when the source has no test set.
+        n: training images of the class, or all of its images if the source has no test set.
         with_test: whether the source has its own test set, so that none is taken from ``n``.
 
     Returns:
-        Sizes that add up to ``n``; train is what the others leave, maybe nothing.
+        Sizes that add up to ``n``; train gets the remainder, possibly 0.
     """
     test = 0 if with_test else max(1, round(n / _TEST_SHARE))
     held = max(1, round((n - test) / _HELD_SHARE))
@@ -46,22 +46,22 @@ def split_images(
     seed: int,
     groups: Iterable[Sequence[StagedImage]] = (),
 ) -> tuple[list[StagedImage], list[Problem]]:
-    """Images with their splits, see :func:`assign_splits`, each digest once.
+    """Assign splits, see :func:`assign_splits`, and keep each digest once.
 
-    Images that are the same at this image size only are dropped after all have their splits, so that none moves.
+    Images identical only at this image size are dropped after the assignment, so that splits do not depend on the size.
 
     Returns:
-        What stays, and a problem for each image that does not; both in the order of names.
+        The kept images, and a problem for each dropped one, both in the order of names.
 
     Raises:
-        DatasetError: a class is not in every split.
+        DatasetError: a class is missing from a split.
     """
     assigned = assign_splits(images, classes, seed, groups)
     kept, problems = drop_repeats((replace(image, split=split) for image, split in assigned), by="digest")
     there = {(image.class_name, image.split) for image in kept}
     for name, split in sorted({(image.class_name, split) for image, split in assigned} - there):
         raise DatasetError(
-            f"class {name!r} has no image left in {split}: at this size they are the same as others: choose a larger "
+            f"class {name!r} has no image left in {split}, since at this size they equal other images: choose a larger "
             "--image-size, or leave the class out with --classes"
         )
     return kept, problems
@@ -73,24 +73,24 @@ def assign_splits(
     seed: int,
     groups: Iterable[Sequence[StagedImage]] = (),
 ) -> list[tuple[StagedImage, Split]]:
-    """Give every image a split: the one that it must stay in, or one by lot.
+    """Assign every image its fixed split, or one drawn at random.
 
-    An image's place is drawn from the seed and the bytes of its source alone, so neither file names nor the order of
-    reading nor the image size matter. Groups stay whole: the largest are placed first, into a split that has room for
-    them, by lot where several have; then the other images fill each class's splits to their sizes. A split exceeds its
-    size only where no split has room for a group, and by less than that group.
+    The draw depends on the seed and the bytes of the image's source only, not on file names, reading order or image
+    size. Groups stay whole: the largest are placed first, in a split with room for them, drawn at random if there are
+    several; then the other images fill each class's splits to their sizes. A split exceeds its size only if no split
+    has room for a group, and by less than that group.
 
     Args:
-        images: what the checks left, each source once.
-        classes: the classes that must be in every split.
-        seed: another seed gives another split.
-        groups: images among these, without a split, that are to be in one; no image is in two groups.
+        images: images after the checks, each source once.
+        classes: classes that must be in every split.
+        seed: random seed.
+        groups: disjoint groups of images without a fixed split, each kept in one split.
 
     Returns:
-        Every image with its split, in no particular order.
+        All images with their splits, in no particular order.
 
     Raises:
-        DatasetError: a class has too few images, or groups, to be in every split.
+        DatasetError: a class has too few images, or groups, for every split.
     """
     assigned = [(image, image.split) for image in images if image.split]
     pool = [image for image in images if not image.split]
@@ -115,7 +115,7 @@ def assign_splits(
 def _sizes(
     assigned: Iterable[tuple[StagedImage, Split]], pool: Iterable[StagedImage], classes: Iterable[str]
 ) -> dict[str, dict[Split, int]]:
-    """How many images of each class each split is to get, for classes and splits that get any."""
+    """Number of images to assign by class and split, without zeros."""
     placed = Counter((image.class_name, split) for image, split in assigned)
     with_test = any(split == "test" for _, split in placed)
     counts = Counter(image.class_name for image in pool)
@@ -135,7 +135,7 @@ def _placed_groups(
     room: dict[str, dict[Split, int]],
     seed: int,
 ) -> list[tuple[StagedImage, Split]]:
-    """A split for each group; what it takes is taken off ``room``, which becomes negative where it did not fit."""
+    """Assign each group a split, and reduce ``room``, which becomes negative where a group did not fit."""
     counted = [(group, Counter(image.class_name for image in group)) for group in groups]
     counted.sort(key=lambda pair: (-len(pair[0]), _lot(seed, pair[0][0].source)))
     left = Counter(singles)
@@ -160,9 +160,9 @@ def _drawn(
     room: Mapping[str, Mapping[Split, int]],
     lot: str,
 ) -> Split:
-    """A group's split: by lot among those with room for it, else the one that it exceeds least.
+    """Draw a group's split: at random among those with room for it, else the one that it exceeds least.
 
-    Where as many of a class's splits are empty as there are groups and images left for it, one of these.
+    If a class has as many empty splits as groups and images left, an empty split is drawn.
     """
     allowed = [split for split in SPLITS if all(split in room[name] for name in counts)]
     for name in counts:
@@ -178,11 +178,11 @@ def _drawn(
         draw -= sum(room[name][split] for name in counts)
         if draw < 0:
             return split
-    raise AssertionError("a draw is below the sum of what it is drawn from")
+    raise AssertionError("a draw is below the sum of its weights")
 
 
 def _filled(room: Mapping[Split, int], count: int) -> dict[Split, int]:
-    """How many of ``count`` images go where there is room; what groups took too much of is missing in the largest."""
+    """Distribute ``count`` images by room; what groups took in excess is subtracted from the largest split."""
     sizes = {split: max(0, size) for split, size in room.items()}
     for _ in range(sum(sizes.values()) - count):
         sizes[max(sizes, key=lambda split: sizes[split])] -= 1
@@ -198,7 +198,7 @@ def _check_class(name: str, pool: int, train: int, tested: int, with_test: bool)
     if train < 1:
         images = "image" if pool == 1 else "images"
         raise DatasetError(
-            f"class {name!r} has {pool} usable {where}{images} and needs at least {needed} to be in every split: "
+            f"class {name!r} has {pool} usable {where}{images}, too few for every split (at least {needed}): "
             "add some, or leave it out with --classes"
         )
     if not tested:
@@ -211,7 +211,7 @@ def _check_splits(assigned: Iterable[tuple[StagedImage, Split]], room: Mapping[s
         missing = [split for split in sizes if (name, split) not in there]
         if missing:
             raise DatasetError(
-                f"class {name!r} has too few groups of images to be in every split, {missing[0]} has none: near "
-                "duplicates and what --group-by names stay together; add images that differ, group by less, or leave "
+                f"class {name!r} has too few groups of images for every split, {missing[0]} has none: near "
+                "duplicates and groups of --group-by stay together; add images that differ, group by less, or leave "
                 "the class out with --classes"
             )

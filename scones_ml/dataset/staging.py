@@ -1,4 +1,4 @@
-"""From a source to a staged data set: read, normalise, check, split, write, and only then show it."""
+"""Staging of a source: read, normalise, check, split, write, and publish atomically."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from scones_ml.wording import counted
 __all__ = ["StageResult", "stage"]
 
 _LARGEST_SIZE = 4_096  # pixels, as of a model
-_LONGEST_NAME = 100  # with the hash and .png still far below the 255 bytes that file systems take
+_LONGEST_NAME = 100  # with hash and .png far below file systems' limit of 255 bytes
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What staging made of a source.
+    """Result of staging a source.
 
     Attributes:
-        dataset: the data set, as ``load`` reads it.
-        problems: every image that was left out, with the reason; also in dataset.json.
-        larger: how many images were reduced.
-        ignored: how many files were no images and not meant to be: hidden ones, manifests, notes; or how many answers
-            were in dispute or of no class here.
-        ignored_by_kind: how many of each kind, in words: ``{"videos": 2}``; also in dataset.json.
-        together: how many images were kept in one split, and why.
+        dataset: the staged data set, as from ``load``.
+        problems: images left out, with reasons; also in dataset.json.
+        larger: number of images reduced.
+        ignored: number of other files, such as hidden files, manifests and notes, or of answers that were disputed or
+            had another class.
+        ignored_by_kind: numbers of ignored files by kind: ``{"videos": 2}``; also in dataset.json.
+        together: numbers of images kept in one split with others.
     """
 
     dataset: Dataset
@@ -85,42 +85,40 @@ def stage(
 ) -> StageResult:
     """Read, check, split and write a data set.
 
-    A source with a test set keeps it untouched; its other images are split 80/10/10 into train, validation and
-    calibration. A source without one gives one image in five to test first. Splits are stratified by class and
-    depend on the seed and the bytes of the source's files alone, neither on their names nor on the image size. Images
-    that are nearly the same stay in one split, and none is trained on that is nearly the same as an image of the
-    source's test set. Every image keeps its proportions: what makes a square of it is the model's own affair.
+    A source's test set is kept; its other images are split 80/10/10 into train, validation and calibration. Without a
+    test set, one image in five becomes test first. Splits are stratified by class and depend on the seed and the bytes
+    of the source's files only, not on their names or the image size. Near duplicates stay in one split, and near
+    duplicates of the source's test images are removed from training. Images keep their proportions; the model makes
+    them square.
 
     Args:
         source: a folder of class folders (with or without train/ and test/), a CIFAR-100 archive or its https URL,
             ``"cifar100"`` for the published one, a ``.lst``, JSON Lines or CSV manifest, a RecordIO file, ``s3://`` and
-            a prefix or one of these files, ``"synthetic"``, or a Source, such as :class:`AnnotatedImages` of reviewers
-            or an :class:`ExtendedDataset`. What a file is, its content decides, not its name.
-        destination: the folder to make. An earlier data set there is replaced, anything else is left alone.
-        classes: which classes, in the order of their labels; all of them, sorted, when None. For a ``.lst`` and for
-            RecordIO, which have numbers only, the names of all labels. Where folders hold folders, those of these names
-            are the class folders.
-        seed: decides the splits; those of a data set that was staged before stay as they are.
-        image_size: the shorter side of an image is reduced to at most this many pixels; models see squares of this
-            side. None takes 224 where most images have 64 pixels or more on the shorter side, 32 elsewhere, and of
-            synthetic images the size that they are drawn at. A data set that is extended keeps its own, and the image
-            policy that it was staged by.
-        progress: called with (images read, images there are); before that, with bytes or objects downloaded.
-        store: where ``s3://`` is.
-        downloads: the folder that keeps what was downloaded, so that it is fetched once.
-        label_attribute: the field of a manifest that holds the labels, such as that of a SageMaker Ground Truth job;
-            the one that there is when None.
-        group_by: which images belong together and stay in one split, such as several of one vehicle: a manifest's
-            column, or a regular expression that is searched in the images' names and whose first group, or else all
-            that it matches, names theirs. Images without a name are split one by one.
-        workspace: that has the staging on record: its clean-up may remove what is left where the staging is killed.
+            a prefix or one of these files, ``"synthetic"``, or a Source, such as :class:`AnnotatedImages` or
+            :class:`ExtendedDataset`. File types are detected from the content, not the name.
+        destination: folder to create. An earlier data set there is replaced; any other content is an error.
+        classes: class names in label order; None for all, sorted. For a ``.lst`` and for RecordIO, whose labels are
+            numbers, the names of all labels. In nested folders, folders of these names are the class folders.
+        seed: random seed of the splits; the splits of an already staged data set are kept.
+        image_size: maximum shorter side of the stored images, and side of the model's square, in pixels. None for 224
+            if most images have 64 pixels or more on the shorter side, else 32; for synthetic images the size they are
+            drawn at. An extended data set keeps its size and its image policy.
+        progress: called with (images read, images in all); before that, with bytes or objects downloaded.
+        store: object store of ``s3://`` URIs.
+        downloads: folder for downloads, which are fetched once.
+        label_attribute: field of a manifest with the labels, such as that of a SageMaker Ground Truth job; None if
+            there is only one.
+        group_by: keeps images of one group in one split, such as several of one vehicle: a manifest's column, or a
+            regular expression that is searched in the images' names; its first capturing group, or else the whole
+            match, is the group's name. Images without a group are split individually.
+        workspace: workspace that records the staging, whose clean-up may remove the remains if it is killed.
 
     Raises:
-        DatasetError: the source or the destination cannot be used; one line that says why and what to do. Nothing is
-            left at the destination then, nor when the call is interrupted.
+        DatasetError: the source or the destination cannot be used. Then, or if interrupted, the destination is not
+            changed.
     """
     if image_size is not None and not 1 <= image_size <= _LARGEST_SIZE:
-        raise DatasetError(f"images of {image_size} pixels a side cannot be staged: choose 1 to {_LARGEST_SIZE:,}")
+        raise DatasetError(f"image size {image_size} is out of range: choose 1 to {_LARGEST_SIZE:,} pixels")
     origin = open_source(
         source,
         seed=seed,
@@ -142,7 +140,7 @@ def stage(
     target = _usable_destination(Path(destination), origin)
     with replacing(target, workspace) as work:
         images, left_out, ignored = read_all(listing, groups, work, reading, progress)
-        # The splits of a data set that is extended are there already, and its images at its size are all there is.
+        # An extended data set has its splits, and its images exist at its size only.
         kept, repeats = drop_repeats(images, by="digest" if isinstance(origin, ExtendedDataset) else "canonical")
         kept, leaks = drop_leaks(kept, _untouched(origin, listing) if settled else frozenset())
         _check_classes(origin, chosen, kept, [*left_out, *repeats, *leaks])
@@ -170,7 +168,7 @@ def stage(
 
 
 def _how_to_read(origin: Source, listing: Listing, image_size: int | None) -> Reading:
-    """Image size and policy; those of a data set that is extended stay."""
+    """Image size and policy; an extended data set keeps its own."""
     if isinstance(origin, ExtendedDataset):
         return Reading(origin.data.image_size, origin.data.policy)
     drawn = origin.size if isinstance(origin, Synthetic) else None
@@ -178,13 +176,13 @@ def _how_to_read(origin: Source, listing: Listing, image_size: int | None) -> Re
 
 
 def _with_test_alone(listing: Listing) -> Listing:
-    """A source's own test set is kept; its other splits are pooled, unless they are the four that staging makes."""
+    """Keep a source's test set and pool its other splits, unless they are the four of staging."""
     candidates = (found if found.split == TEST else replace(found, split=None) for found in listing.candidates)
     return replace(listing, candidates=tuple(candidates))
 
 
 def _untouched(origin: Source, listing: Listing) -> frozenset[str]:
-    """Images that stay in their splits whatever they are like: those of a data set that was staged before."""
+    """Names of images that keep their splits in any case: those of an extended data set."""
     if isinstance(origin, ExtendedDataset):
         return frozenset(record.path for record in origin.data.records)
     return frozenset(found.name for found in listing.candidates)
@@ -198,7 +196,7 @@ def _choose_classes(origin: Source, wanted: Sequence[str] | None) -> tuple[str, 
     there = origin.classes()
     if wanted is None and isinstance(origin, AnnotatedImages) and origin.tasks > 1:
         raise DatasetError(
-            f"{origin.name} answers models of {origin.tasks} different sets of classes, and names "
+            f"{origin.name} holds answers for {origin.tasks} different sets of classes, with "
             f"{', '.join(there)}: choose one set with --classes a,b"
         )
     chosen = there if wanted is None else tuple(dict.fromkeys(match_name(name, there) for name in wanted))
@@ -206,10 +204,10 @@ def _choose_classes(origin: Source, wanted: Sequence[str] | None) -> tuple[str, 
         if name not in there:
             near = difflib.get_close_matches(name, there, 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise DatasetError(f"no class {name!r} in {origin.name}: {hint}There are {', '.join(there)}")
+            raise DatasetError(f"no class {name!r} in {origin.name}: {hint}choose from {', '.join(there)}")
     if len(chosen) < 2:
         names = ", ".join(chosen) or "none"
-        raise DatasetError(f"telling classes apart needs at least two, and of {origin.name} there is only {names}")
+        raise DatasetError(f"{origin.name} has too few classes ({names}): give two or more")
     return chosen
 
 
@@ -218,11 +216,13 @@ def _usable_destination(destination: Path, origin: Source) -> Path:
     if isinstance(origin, Folder | ExtendedDataset):
         root = origin.root.resolve()
         if target.is_relative_to(root) or root.is_relative_to(target):
-            raise DatasetError(f"source {origin.root} and destination {destination} overlap: choose a folder beside it")
+            raise DatasetError(
+                f"source {origin.root} and destination {destination} overlap: choose another destination"
+            )
     if target.exists() and not target.is_dir():
         raise DatasetError(f"{destination} is a file: choose a folder that does not exist yet")
     if target.is_dir() and any(target.iterdir()) and not staged.is_staged(target):
-        raise DatasetError(f"{destination} holds something else than a staged data set: choose another folder")
+        raise DatasetError(f"{destination} is not empty and not a staged data set: choose another folder")
     return target
 
 
@@ -251,7 +251,7 @@ def _check_classes(
 
 
 def _groups(origin: Source, kept_together: Iterable[Sequence[StagedImage]]) -> dict[str, str]:
-    """The group of each image that has one, by the image's name; a group is called after the first of its sources."""
+    """Group of each grouped image, by image name; a group is named after its first source digest."""
     found = {image.name: min(other.source for other in group)[:16] for group in kept_together for image in group}
     if isinstance(origin, ExtendedDataset):
         found |= {record.path: record.group for record in origin.data.records}
@@ -261,7 +261,7 @@ def _groups(origin: Source, kept_together: Iterable[Sequence[StagedImage]]) -> d
 def _place(
     assigned: Iterable[StagedImage], classes: tuple[str, ...], groups: Mapping[str, str], work: Path
 ) -> list[Record]:
-    """Move each image to SPLIT/CLASS/NAME.png under a name that is safe on every file system and in a URL."""
+    """Move each image to SPLIT/CLASS/NAME.png, with a name that is safe on every file system and in URLs."""
     folders = _folder_names(classes)
     taken: set[str] = set()
     found: list[Record] = []
@@ -277,7 +277,7 @@ def _place(
         target.parent.mkdir(parents=True, exist_ok=True)
         image.file.replace(target)
         found.append(Record(path, label, image.class_name, split, image.digest, groups.get(image.name, "")))
-    shutil.rmtree(work / "incoming")  # what was dropped is still there
+    shutil.rmtree(work / "incoming")  # dropped images
     return sorted(found, key=lambda record: (SPLITS.index(record.split), record.label, record.path))
 
 
@@ -290,5 +290,5 @@ def _folder_names(classes: Iterable[str]) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    """Letters, digits, ``._-`` only, no dot or dash in front, not too long."""
+    """Name with letters, digits and ``._-`` only, no leading dot or dash, of limited length."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".-")[:_LONGEST_NAME] or "picture"

@@ -1,4 +1,4 @@
-"""Data sets to and from an object store: many objects at a time, what is there with the same hash is left alone."""
+"""Concurrent upload and download of data sets; objects with an unchanged hash are skipped."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _TYPES = {
     ".lst": "text/plain",
     ".rec": "application/x-recordio",
 }
-_BESIDE = (".lst", ".rec", ".idx")  # of each split, where there is one
-_LONGEST_NAME = 200  # bytes; with the dot and .partial around it below the 255 that file systems take
+_BESIDE = (".lst", ".rec", ".idx")  # optional files of each split
+_LONGEST_NAME = 200  # bytes; with dot and .partial below file systems' limit of 255
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What an upload did.
+    """Result of an upload.
 
     Attributes:
-        uri: where the data set is.
-        written: objects that were written.
-        skipped: objects that were there already, with the same hash.
-        removed: objects of an earlier data set there that this one has not.
+        uri: URI of the uploaded data set.
+        written: number of objects written.
+        skipped: number of objects already present with the same hash.
+        removed: number of removed objects of an earlier data set.
     """
 
     uri: str
@@ -54,20 +54,20 @@ class Upload:
 
 
 def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_progress) -> Upload:
-    """Put a staged data set into a store; run again after an interruption, it goes on.
+    """Upload a staged data set to an object store; a repeated call resumes after an interruption.
 
-    ``dataset.json`` goes last, so that what has one is whole. An object is skipped when its etag is the MD5 of the
-    file, which it is on S3 unless the bucket encrypts with KMS keys: then everything is written again.
+    ``dataset.json`` is written last, so a prefix with it is complete. An object is skipped if its etag is the MD5 of
+    the file, as on S3 unless the bucket encrypts with KMS keys: then all objects are written again.
 
     Args:
-        data: as ``stage`` or ``load`` returned it.
+        data: staged data set.
         uri: ``s3://bucket/prefix``.
-        store: where to.
-        progress: counts files.
+        store: destination store.
+        progress: called with (files done, files in all).
 
     Raises:
-        DatasetError: the prefix holds something that is not of this data set nor of an earlier one.
-        ConfigurationError: the URI names no bucket.
+        DatasetError: the prefix holds objects that belong neither to this data set nor to an earlier one.
+        ConfigurationError: the URI has no bucket.
     """
     bucket, prefix = _prefix(uri)
     images, cards = _names(data)
@@ -75,7 +75,7 @@ def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_
     todo = [name for name in images if not _same(data.root / name, there.get(name))]
     changed = bool(todo or stale) or not all(_same(data.root / name, there.get(name)) for name in cards)
     if changed and _CARD in there:
-        store.delete(bucket, prefix + _CARD)  # readers must not take a half for a whole
+        store.delete(bucket, prefix + _CARD)  # readers must not take a partial upload as complete
 
     def send(name: str) -> None:
         content_type = _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
@@ -93,59 +93,59 @@ def upload(data: Dataset, uri: str, store: ObjectStore, progress: Progress = no_
 
 
 def check_upload(data: Dataset, uri: str, store: ObjectStore) -> None:
-    """Refuse a prefix that :func:`upload` would refuse; to be asked before the prefix goes on record as ours.
+    """Check that :func:`upload` accepts a prefix; to be called before the prefix is recorded as ours.
 
     Raises:
-        DatasetError: the prefix holds something that is not of this data set nor of an earlier one.
-        ConfigurationError: the URI names no bucket.
+        DatasetError: the prefix holds objects that belong neither to this data set nor to an earlier one.
+        ConfigurationError: the URI has no bucket.
     """
     _there(data, uri, store)
 
 
 def _there(data: Dataset, uri: str, store: ObjectStore) -> tuple[dict[str, ObjectSummary], set[str]]:
-    """What a prefix holds, by its name below it, and the names of those that an earlier data set left."""
+    """Objects below a prefix by relative name, and the names of those from an earlier data set."""
     bucket, prefix = _prefix(uri)
-    # What marks the prefix, or the folder that S3's console has made, is no object of anybody's.
+    # Our marker, or the empty object of a folder made in S3's console, does not count.
     there = {found.key.removeprefix(prefix): found for found in store.list(bucket, prefix) if found.key != prefix}
     images, cards = _names(data)
     stale = there.keys() - {*images, *cards}
     if foreign := sorted(stale - _earlier(store, bucket, prefix, there)):
         raise DatasetError(
-            f"s3://{bucket}/{prefix} holds {len(foreign)} other objects, {foreign[0]} first: choose another prefix"
+            f"s3://{bucket}/{prefix} holds {len(foreign)} other objects, such as {foreign[0]}: choose another prefix"
         )
     return there, stale
 
 
 def _names(data: Dataset) -> tuple[list[str], list[str]]:
-    """The files of a data set: its images, and what tells of them, which goes last."""
+    """Files of a data set: images first, metadata last."""
     beside = [f"{split}{suffix}" for split in SPLITS for suffix in _BESIDE]
     cards = [*sorted(name for name in beside if (data.root / name).is_file()), _MANIFEST, _CARD]
     return [record.path for record in data.records], cards
 
 
 def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no_progress) -> Path:
-    """Make a folder hold what a prefix holds; run again, only what changed is read.
+    """Mirror a prefix to a folder; a repeated call downloads only changes.
 
     Args:
         uri: ``s3://bucket/prefix``.
-        store: where from.
-        folder: is made; objects that are gone from the prefix are removed from it.
-        progress: counts objects.
+        store: source store.
+        folder: destination, created if missing; files of deleted objects are removed.
+        progress: called with (objects done, objects in all).
 
     Returns:
         The folder.
 
     Raises:
-        DatasetError: nothing is below the prefix, or the folder cannot be written.
-        ConfigurationError: the URI names no bucket.
+        DatasetError: the prefix is empty, or the folder cannot be written.
+        ConfigurationError: the URI has no bucket.
     """
     bucket, prefix = _prefix(uri)
     found = {item.key: item for item in store.list(bucket, prefix) if not item.key.endswith("/")}
     if not found:
-        raise DatasetError(f"nothing is below s3://{bucket}/{prefix}: name a prefix that holds images")
+        raise DatasetError(f"s3://{bucket}/{prefix} is empty: give a prefix that holds images")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Beside the folder: what is in it counts as the source's own.
+        # Beside the folder, whose contents count as the source's own.
         notes = _Notes(folder.with_name(f".{folder.name}.downloaded.jsonl"))
         for key in notes.etags.keys() - found.keys():
             (folder / _local(key.removeprefix(prefix))).unlink(missing_ok=True)
@@ -162,7 +162,7 @@ def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no
             partial = path.with_name(f".{path.name}.partial")
             partial.write_bytes(data)
             partial.replace(path)
-            notes.add(item)  # after the rename: a note stands for a whole file
+            notes.add(item)  # after the rename: a note means a complete file
 
         before = len(found) - len(todo)
         _each(receive, todo, lambda done, _: progress(before + done, len(found)))
@@ -173,7 +173,7 @@ def download(uri: str, store: ObjectStore, folder: Path, progress: Progress = no
 
 
 class _Notes:
-    """Which object versions a folder holds: appended to as they arrive, so that an interruption loses nothing."""
+    """Record of downloaded object versions, appended after each download, so that interruptions lose nothing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -181,7 +181,7 @@ class _Notes:
         self.etags: dict[str, str] = {}
         data = path.read_bytes() if path.is_file() else b""
         for _, line in strict_json.lines(io.BytesIO(data)):
-            with contextlib.suppress(ValueError):  # the last line of a run that was killed
+            with contextlib.suppress(ValueError):  # cut last line of a killed run
                 match strict_json.parse_names(line):
                     case {"key": str(key), "etag": str(etag)}:
                         self.etags[key] = etag
@@ -196,7 +196,7 @@ class _Notes:
 
 
 def _each(work: Callable[[Item], None], items: Sequence[Item], progress: Progress) -> None:
-    """Do all of it, some at a time; the first error, or Ctrl-C, drops what has not begun."""
+    """Process all items concurrently; the first error, or Ctrl-C, cancels those not started."""
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
@@ -209,13 +209,13 @@ def _each(work: Callable[[Item], None], items: Sequence[Item], progress: Progres
 
 
 def _prefix(uri: str) -> tuple[str, str]:
-    """Bucket and prefix; a prefix ends in a slash, so that ``test`` does not mean ``test.lst`` too."""
+    """Bucket and prefix; a prefix ends in a slash, so that ``test`` does not match ``test.lst``."""
     bucket, key = parse_uri(uri)
     return bucket, key.rstrip("/") + "/" if key.strip("/") else ""
 
 
 def _earlier(store: ObjectStore, bucket: str, prefix: str, there: dict[str, ObjectSummary]) -> set[str]:
-    """What an earlier data set's own manifest says is its, and the lists and RecordIO files that go with it."""
+    """Objects listed in an earlier data set's manifest, with its lists and RecordIO files."""
     if _MANIFEST not in there:
         return set()
     try:
@@ -234,7 +234,7 @@ def _same(path: Path, found: ObjectSummary | None) -> bool:
 
 
 def _local(key: str) -> PurePosixPath:
-    """A key as a relative path: a part that no folder can hold, or that leads elsewhere, is named by its hash."""
+    """Relative path for a key; parts that are invalid or unsafe as file names are replaced by their hash."""
     return PurePosixPath(*(_safe(part) for part in key.split("/")))
 
 

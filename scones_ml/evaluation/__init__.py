@@ -1,6 +1,6 @@
-"""Statistics of a model's answers: metrics with intervals, calibration, thresholds, comparison.
+"""Statistics of predictions: metrics with intervals, calibration, thresholds, comparison.
 
-It needs numpy: what must start quickly imports it inside the function that uses it.
+Requires numpy, so modules that must start quickly import it inside functions.
 
 The names that this package exports are public; its modules are internal and may change without notice.
 """

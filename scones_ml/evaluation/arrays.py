@@ -1,6 +1,6 @@
-"""The arrays that evaluation works on, checked once at the door.
+"""Validation of the arrays that evaluation works on.
 
-Probabilities are (N, K) rows of one image each, labels are (N,) indices into the K classes.
+Probabilities are (N, K), one row per image; labels are (N,) indices into the K classes.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 def as_logits(logits: npt.ArrayLike) -> FloatArray:
-    """A finite (N, K) float64 matrix with N >= 1 and K >= 2.
+    """Validate logits as a finite float64 matrix (N, K) with N >= 1 and K >= 2.
 
     Raises:
-        InferenceError: wrong shape, no row, one class only, or a value that is not finite.
+        InferenceError: wrong shape, no rows, a single class, or a value that is not finite.
     """
     return _matrix(logits, "logits")
 
 
 def as_probabilities(probabilities: npt.ArrayLike) -> FloatArray:
-    """An (N, K) float64 matrix whose rows are probability vectors, N >= 1 and K >= 2.
+    """Validate probabilities as a float64 matrix (N, K) of probability vectors, N >= 1 and K >= 2.
 
-    The values are not rescaled: a threshold compares with what the model returned.
+    The values are not rescaled, since thresholds apply to the model's output.
 
     Raises:
-        InferenceError: wrong shape, no row, or a row that is not a probability vector.
+        InferenceError: wrong shape, no rows, or a row that is not a probability vector.
     """
     matrix = _matrix(probabilities, "probabilities")
     sums = matrix.sum(axis=1)
@@ -51,14 +51,14 @@ def as_probabilities(probabilities: npt.ArrayLike) -> FloatArray:
 
 
 def as_labels(labels: npt.ArrayLike, rows: int, classes: int) -> IntArray:
-    """The labels as (rows,) int64 in 0..classes-1.
+    """Validate labels as int64 (rows,) in 0..classes-1.
 
     Raises:
-        DatasetError: not as many labels as rows, not whole numbers, or outside the classes.
+        DatasetError: the number of labels differs from the rows, or a label is not an integer in 0..classes-1.
     """
     array = np.asarray(labels)
     if array.shape != (rows,):
-        raise DatasetError(f"labels have shape {array.shape}, but there are {rows} rows: one label a row")
+        raise DatasetError(f"labels have shape {array.shape}, but there are {rows} rows: pass one label a row")
     if array.dtype.kind not in "iu":
         raise DatasetError(f"labels are {array.dtype}: pass whole numbers from 0 to {classes - 1}")
     if array.min() < 0 or array.max() >= classes:
@@ -69,7 +69,7 @@ def as_labels(labels: npt.ArrayLike, rows: int, classes: int) -> IntArray:
 
 
 def confidences(probabilities: FloatArray) -> FloatArray:
-    """The (N,) largest probability of each row: what a threshold is compared with."""
+    """(N,) confidences: the largest probability of each row."""
     return np.asarray(probabilities.max(axis=1), dtype=np.float64)
 
 
@@ -77,11 +77,11 @@ def _matrix(values: npt.ArrayLike, name: str) -> FloatArray:
     try:
         matrix = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as exc:
-        raise InferenceError(f"{name} are not a matrix of numbers: one row an image, one column a class") from exc
+        raise InferenceError(f"{name} are not a matrix of numbers: pass one row an image, one column a class") from exc
     if matrix.ndim != 2 or matrix.shape[1] < 2:
-        raise InferenceError(f"{name} have shape {matrix.shape}: expected (images, classes), two classes or more")
+        raise InferenceError(f"{name} have shape {matrix.shape}: pass (images, classes), with two classes or more")
     if not matrix.shape[0]:
-        raise InferenceError(f"{name} have no row: there is nothing to evaluate")
+        raise InferenceError(f"{name} have no rows: pass at least one")
     if not np.isfinite(matrix).all():
         row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
         raise InferenceError(f"row {row} of the {name} has a value that is not finite: {matrix[row].tolist()}")

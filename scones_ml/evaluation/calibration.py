@@ -1,7 +1,7 @@
-"""Calibration: do the probabilities mean what they say, and one number that mends them.
+"""Calibration: reliability of probabilities, and temperature scaling.
 
 Temperature scaling (Guo et al. 2017, https://arxiv.org/abs/1706.04599) divides the logits by one number before the
-softmax. The ranking of the classes stays; the confidences become honest.
+softmax. The ranking of the classes is unchanged; the confidences become calibrated.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ __all__ = [
     "usual_bins",
 ]
 
-_COLDEST, _HOTTEST = 0.05, 20.0  # bounds of the search, far from the 0.7 or so that our networks need
-_MOST_BINS, _IMAGES_A_BIN = 15, 20  # 15 as in Guo et al.; with fewer images a bin's accuracy is mostly chance
+_COLDEST, _HOTTEST = 0.05, 20.0  # bounds of the search, far from our networks' 0.7 or so
+_MOST_BINS, _IMAGES_A_BIN = 15, 20  # 15 as in Guo et al.; with fewer images a bin's accuracy is mostly noise
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Images of like confidence.
+    """A bin of images with similar confidence.
 
     Attributes:
-        low: the smallest confidence in the bin.
-        high: the largest.
-        count: how many images.
-        confidence: their mean confidence.
-        accuracy: the share that was right, with Wilson's 95 % interval.
+        low: smallest confidence in the bin.
+        high: largest confidence in the bin.
+        count: number of images.
+        confidence: mean confidence.
+        accuracy: share of correct predictions, with Wilson's 95 % interval.
     """
 
     low: float
@@ -58,43 +58,43 @@ class ReliabilityBin:
 
 
 def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> FloatArray:
-    """(N, K) logits to (N, K) probabilities, the logits divided by ``temperature`` first."""
+    """Probabilities (N, K) of logits (N, K), divided by ``temperature`` first."""
     found = as_logits(logits) / temperature
     found -= found.max(axis=1, keepdims=True)
-    np.exp(found, out=found)  # in place: of many images and classes, three copies are much
+    np.exp(found, out=found)  # in place, to avoid large copies
     found /= found.sum(axis=1, keepdims=True)
     return np.asarray(found)
 
 
 def rescale(probabilities: npt.ArrayLike, temperature: float) -> FloatArray:
-    """(N, K) probabilities as another temperature would have made them; ``1 / T`` undoes a temperature of T.
+    """Apply a temperature to probabilities (N, K); ``1 / T`` undoes a temperature of T.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
     """
-    return softmax(np.log(np.maximum(as_probabilities(probabilities), 1e-300)), temperature)  # log(0) is no number
+    return softmax(np.log(np.maximum(as_probabilities(probabilities), 1e-300)), temperature)  # avoids log(0)
 
 
 def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """The temperature that gives the labels the smallest log loss, between 0.05 and 20.
+    """Fit the temperature that minimises the log loss, between 0.05 and 20.
 
-    One more image is imagined whose label is any class with equal chance. With many labels it weighs nothing; where
-    every answer is right, it keeps the temperature off zero, which would call each answer certain.
+    One pseudo-image with a uniform label is added. It is negligible with many labels; if every prediction is correct,
+    it keeps the temperature away from zero, where every prediction would be certain.
 
     Args:
-        logits: (N, K) finite, from images that the model was not trained on (the validation split).
+        logits: finite (N, K), from images that the model was not trained on (the validation split).
         labels: (N,) class indices in 0..K-1.
 
     Raises:
         InferenceError: the logits are not a finite (N, K) matrix.
-        DatasetError: the labels do not fit the logits.
+        DatasetError: the labels do not match the logits.
     """
     matrix = as_logits(logits)
     rows, classes = matrix.shape
     truth = matrix[np.arange(rows), as_labels(labels, rows, classes)]
     wanted = float((truth + matrix.mean(axis=1) / rows).mean() / (1 + 1 / rows))
 
-    # The loss is convex in 1 / T, with slope "mean logit under the softmax" - "mean logit wanted".
+    # The loss is convex in 1 / T, with slope "mean logit under the softmax" - "mean logit of the labels".
     low, high = math.log(_COLDEST), math.log(_HOTTEST)
     for _ in range(60):  # halves the range below the spacing of float64
         middle = (low + high) / 2
@@ -109,19 +109,19 @@ def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 def reliability(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int | None = None
 ) -> tuple[ReliabilityBin, ...]:
-    """Confidence against accuracy in bins of (nearly) equal numbers of images, ascending; never an empty bin.
+    """Confidence against accuracy in ascending, non-empty bins of (nearly) equal size.
 
-    Images that are unlike the training images are in none: their confidence does not say how often answers are right.
+    Images unlike the training images are excluded, since their confidence is not an estimate of accuracy.
 
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,) class indices in 0..K-1.
-        bins: how many; by default as many as leave 20 images in each, at most 15. Images of equal confidence share
-            a bin, so there may be fewer.
+        bins: number of bins; by default as many as give 20 images each, at most 15. Images of equal confidence share a
+            bin, so there may be fewer.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        DatasetError: the labels do not match the probabilities.
     """
     matrix = as_probabilities(probabilities)
     correct, known = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape), ~unlike_rows(matrix)
@@ -131,7 +131,7 @@ def reliability(
 def reliability_bins(
     confidence: FloatArray, correct: FloatArray, *, bins: int | None = None
 ) -> tuple[ReliabilityBin, ...]:
-    """As :func:`reliability`, from (N,) confidences and (N,) 1.0 where the answer was right, else 0.0."""
+    """As :func:`reliability`, from confidences (N,) and correctness (N,), 1.0 or 0.0."""
     which = mass_bins(confidence, bins)
     made = []
     for index in np.unique(which):
@@ -151,7 +151,7 @@ def reliability_bins(
 
 
 def mass_bins(confidence: FloatArray, bins: int | None = None) -> IntArray:
-    """The (N,) bin index of each confidence, bins of equal mass; equal confidences share a bin."""
+    """Bin index (N,) of each confidence, for bins of equal mass; equal confidences share a bin."""
     rows = len(confidence)
     wanted = bins or usual_bins(rows)
     ordered = np.sort(confidence)
@@ -160,11 +160,11 @@ def mass_bins(confidence: FloatArray, bins: int | None = None) -> IntArray:
 
 
 def expected_calibration_error(confidence: FloatArray, correct: FloatArray, *, bins: int | None = None) -> float:
-    """The mean distance between confidence and accuracy over bins of equal mass, weighted by their images.
+    """Mean distance between confidence and accuracy over bins of equal mass, weighted by their counts.
 
     Args:
         confidence: (N,) in [0, 1].
-        correct: (N,) 1.0 where the answer was right, else 0.0.
+        correct: (N,) 1.0 for correct predictions, else 0.0.
         bins: as for :func:`reliability`.
     """
     rows = len(confidence)
@@ -172,5 +172,5 @@ def expected_calibration_error(confidence: FloatArray, correct: FloatArray, *, b
 
 
 def usual_bins(rows: int) -> int:
-    """How many bins so many images are put into."""
+    """Default number of bins for so many images."""
     return min(_MOST_BINS, max(1, rows // _IMAGES_A_BIN))

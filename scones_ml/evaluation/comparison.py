@@ -1,4 +1,4 @@
-"""Is one model better than another beyond chance, on the same images?"""
+"""Statistical comparison of two models on the same images."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["Comparison", "compare"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same N images.
+    """Comparison of two models on the same N images.
 
     Attributes:
         images: N.
-        both_right: images that both got right.
-        only_new_right: images that only the new model got right.
-        only_old_right: images that only the old model got right.
-        gain: accuracy of the new model less that of the old one, in [-1, 1]. Its interval holds the paired bootstrap's
-            and every gain that McNemar's test does not refuse, so that few images never look like certainty.
-        p_value: exact two-sided McNemar test of "neither is better"; 1 when they never differ.
+        both_right: images that both classify correctly.
+        only_new_right: images that only the new model classifies correctly.
+        only_old_right: images that only the old model classifies correctly.
+        gain: accuracy of the new model minus that of the old one, in [-1, 1]. Its interval contains the paired
+            bootstrap's and every gain that McNemar's test does not reject, so that it is not too short for few images.
+        p_value: exact two-sided McNemar test of equal accuracy; 1 if they never differ.
     """
 
     images: int
@@ -42,7 +42,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One plain sentence, at 95 % confidence."""
+        """Conclusion in one sentence, at 95 % confidence."""
         images = "image" if self.only_new_right == 1 else "images"
         counts = f"{self.only_new_right} {images} became right and {self.only_old_right} wrong"
         if self.p_value > 0.05:
@@ -51,26 +51,28 @@ class Comparison:
         return f"The new model is {better} beyond chance: {counts} of {self.images} (p = {self.p_value:.2g})."
 
     def to_json(self) -> dict[str, object]:
-        """As a JSON document, the verdict included."""
+        """As a JSON document, including the conclusion."""
         return {**asdict(self), "verdict": self.verdict}
 
 
 def compare(old: npt.ArrayLike, new: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0) -> Comparison:
-    """Compare the answers of two models on the same images.
+    """Compare two models' predictions on the same images.
 
     Args:
-        old: (N, K) probabilities of the model that is there.
-        new: (N, K) probabilities of the one that might replace it.
+        old: (N, K) probabilities of the current model.
+        new: (N, K) probabilities of the candidate.
         labels: (N,) class indices in 0..K-1.
-        seed: of the bootstrap.
+        seed: random seed of the bootstrap.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit, or the two have different shapes.
+        DatasetError: the labels do not match, or the shapes differ.
     """
     before, after = as_probabilities(old), as_probabilities(new)
     if before.shape != after.shape:
-        raise DatasetError(f"{before.shape} old and {after.shape} new probabilities: compare on the same images")
+        raise DatasetError(
+            f"old probabilities have shape {before.shape}, new {after.shape}: compare on the same images"
+        )
     truth = as_labels(labels, *before.shape)
     was, is_now = before.argmax(axis=1) == truth, after.argmax(axis=1) == truth
     won, lost = int((is_now & ~was).sum()), int((was & ~is_now).sum())

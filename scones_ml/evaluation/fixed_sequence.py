@@ -1,13 +1,13 @@
-"""Which numbers of accepted images to test for a threshold, and in what order, before any label is seen.
+"""Candidate thresholds and their test order, fixed before any label is used.
 
-*Sharp numbers* are those at which one more error is tolerated, so that the test is sharpest: at 95 % precision and
-95 % confidence 59 images (no error), 93 (one), 124 (two). With ten or more of them (311 images) only these are
-tested; with fewer the steps would be coarse, and every number is.
+A candidate is a number of accepted images. *Sharp numbers* are those at which one more error is tolerated: at 95 %
+precision and 95 % confidence 59 images (no error), 93 (one), 124 (two). With ten or more of them (311 images) only
+these are tested; with fewer, every number.
 
-*The start* is the last of the sharp numbers that is at most half of the images and at most the number whose test
-passes nine times in ten when the error rate is half of the permitted one (506 in the example), but never fewer than
-the number that can pass at all (59). With a stricter start a few mislabelled images would end the search, a more
-lenient one would miss small but good regions.
+*The start* is the last sharp number that is at most half of the images and at most the number whose test passes with
+probability 0.9 at half of the permitted error rate (506 in the example), but not less than the smallest number that can
+pass (59). With a stricter start a few mislabelled images would end the search, a more lenient one would miss small but
+good regions.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates", "enough_labels", "fewest_labels", "first_powerful", "tolerances"]
 
-_ENOUGH_STEPS = 10  # sharp numbers; with fewer the steps are coarse
-_START_SHARE = 0.5  # of the images, at most: half of them are left to search
-_MOST_LABELS = 5_000  # enough for 99 %; a higher target takes more than it pays to look for
-_START_POWER = 0.9  # a model that errs half as often as permitted passes nine times in ten
+_ENOUGH_STEPS = 10  # sharp numbers; fewer give coarse steps
+_START_SHARE = 0.5  # maximum share of the images
+_MOST_LABELS = 5_000  # enough for 99 %; higher targets would need too many
+_START_POWER = 0.9  # at half of the permitted error rate
 
 
 def candidates(confidence: FloatArray, target_precision: float, confidence_level: float) -> tuple[int, ...]:
-    """Numbers of accepted images to test, strict to lenient, from the unlabelled confidences alone.
+    """Numbers of accepted images to test, strict to lenient, from the confidences without labels.
 
     Args:
-        confidence: (N,) descending. Images of equal confidence are accepted together.
+        confidence: (N,) in descending order. Images of equal confidence are accepted together.
         target_precision: in (0, 1).
         confidence_level: in (0, 1).
 
     Returns:
-        Ascending counts; empty when N is too small for any test to pass.
+        Ascending counts; empty if N is too small for any test to pass.
     """
     images = len(confidence)
     counts = tolerances(images, target_precision, 1 - confidence_level)
@@ -53,18 +53,18 @@ def candidates(confidence: FloatArray, target_precision: float, confidence_level
     start = max(count for count in counts if count <= first)
     sharp = (*(count for count in counts if count >= start), images)
     wanted = sharp if len(counts) >= _ENOUGH_STEPS else range(start, images + 1)
-    # the number of images at least as confident as the last one wanted
+    # number of images at least as confident as the last candidate
     whole = np.searchsorted(-confidence, -confidence[np.asarray(wanted) - 1], side="right")
     return tuple(int(count) for count in np.unique(whole))
 
 
 def fewest_labels(target_precision: float, confidence_level: float = 0.95) -> int:
-    """How many labels a promise takes if every answer is right: 59 for 95 % at 95 % confidence."""
+    """Minimum number of labels for a guarantee, if all predictions are correct: 59 for 95 % at 95 % confidence."""
     return math.ceil(math.log(1 - confidence_level) / math.log(target_precision))
 
 
 def enough_labels(target_precision: float, confidence_level: float = 0.95) -> int:
-    """How many labels give a model that errs half as often as permitted its threshold nine times in ten.
+    """Number of labels that give a threshold with probability 0.9 at half of the permitted error rate.
 
     506 for 95 % at 95 % confidence; never more than 5,000.
     """
@@ -74,7 +74,7 @@ def enough_labels(target_precision: float, confidence_level: float = 0.95) -> in
 
 @lru_cache(maxsize=64)
 def tolerances(images: int, precision: float, delta: float) -> tuple[int, ...]:
-    """The e-th number is the smallest count at which e errors still refute ``precision``; at most ``images``."""
+    """Smallest counts at which e = 0, 1, ... errors still reject a lower precision; at most ``images``."""
     counts: list[int] = []
     count = 0
     while True:
@@ -95,7 +95,7 @@ def tolerances(images: int, precision: float, delta: float) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def first_powerful(limit: int, precision: float, delta: float, error_rate: float, power: float) -> int | None:
-    """The smallest count up to ``limit`` whose test passes with ``power`` when answers err at ``error_rate``."""
+    """Smallest count up to ``limit`` whose test passes with probability ``power`` at this error rate."""
     counts = tolerances(limit, precision, delta)
     errors = bisect_left(range(len(counts)), power, key=lambda e: binomial_cdf(e, counts[e], error_rate))
     return counts[errors] if errors < len(counts) else None

@@ -1,7 +1,8 @@
-"""A figure and its confidence interval: exact binomial, Wilson, bootstrap.
+"""Confidence intervals: exact binomial, Wilson, bootstrap.
 
-Proportions get Clopper-Pearson intervals (Clopper and Pearson 1934): exact, never too short. Wilson's (1927) are
-shorter and right on average; they suit many small bins drawn side by side. What is not a proportion is bootstrapped.
+Proportions have Clopper-Pearson intervals (Clopper and Pearson 1934): exact, with at least the nominal coverage.
+Wilson's (1927) are shorter, with nominal coverage on average, for charts of many small bins. Other figures are
+bootstrapped.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ __all__ = [
     "wilson",
 ]
 
-_NEAR, _MOST_STEPS = 1e-12, 200  # halving alone would take 40
+_NEAR, _MOST_STEPS = 1e-12, 200  # bisection alone takes 40
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the interval around it.
+    """A figure with its confidence interval.
 
     Attributes:
-        value: the figure; NaN when it is undefined (the precision of a class that was never predicted).
+        value: the figure; NaN if undefined (such as the precision of a class that was never predicted).
         low: lower end of the interval.
         high: upper end of the interval.
     """
@@ -54,13 +55,13 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def percent(self) -> str:
-        """The figure for people, ``"95.0 % (91.2 to 97.7)"``; ``"–"`` when it is undefined."""
+        """The figure as text, ``"95.0 % (91.2 to 97.7)"``; ``"–"`` if undefined."""
         if math.isnan(self.value):
             return "–"
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
     def to_json(self) -> dict[str, float | None]:
-        """As JSON: an undefined value is null."""
+        """As JSON, with null for an undefined value."""
         return {"value": None if math.isnan(self.value) else self.value, "low": self.low, "high": self.high}
 
 
@@ -79,7 +80,7 @@ def binomial_tail(successes: int, trials: int, probability: float) -> float:
         + successes * math.log(probability)
         + (trials - successes) * math.log1p(-probability)
     )
-    # pmf(k + 1) / pmf(k) = (n - k) / (k + 1) * p / (1 - p): the rest of the tail follows from its first term.
+    # pmf(k + 1) / pmf(k) = (n - k) / (k + 1) * p / (1 - p): the tail follows from its first term.
     k = np.arange(successes, trials, dtype=np.float64)
     ratios = np.log((trials - k) / (k + 1)) + (math.log(probability) - math.log1p(-probability))
     terms = first + np.concatenate(([0.0], np.cumsum(ratios)))
@@ -94,15 +95,15 @@ def binomial_cdf(successes: int, trials: int, probability: float) -> float:
 
 @lru_cache(maxsize=4096)
 def clopper_pearson_lower(successes: int, trials: int, confidence: float = 0.95) -> float:
-    """The exact one-sided lower bound of a proportion: the smallest p that the data do not refute.
+    """Exact one-sided lower bound of a proportion: the smallest p that the data do not reject.
 
     Args:
         successes: 0 to ``trials``.
-        trials: how many were counted; with 0 nothing is known and the bound is 0.
-        confidence: how often the bound lies below the true proportion, at least; in (0, 1).
+        trials: number of trials; with 0 the bound is 0.
+        confidence: minimum probability that the bound is below the true proportion, in (0, 1).
 
     Raises:
-        ConfigurationError: counts or confidence out of range.
+        ConfigurationError: the counts or the confidence are out of range.
     """
     _check(successes, trials, confidence)
     if not successes:
@@ -113,7 +114,7 @@ def clopper_pearson_lower(successes: int, trials: int, confidence: float = 0.95)
 
 
 def _root_below(successes: int, trials: int, tail: float) -> float:
-    """The p in (0, 1) at which P(X >= successes) is ``tail``, or a little below it; Newton within a bracket."""
+    """The p in (0, 1) with P(X >= successes) = ``tail``, or slightly below; Newton's method within a bracket."""
     low, high = 0.0, successes / trials
     scale = math.lgamma(trials + 1) - math.lgamma(successes) - math.lgamma(trials - successes + 1)
     at = high / 2
@@ -131,15 +132,15 @@ def _root_below(successes: int, trials: int, tail: float) -> float:
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
-    """A proportion with its exact two-sided interval.
+    """Proportion with its exact two-sided interval.
 
     Args:
         successes: 0 to ``trials``.
-        trials: how many were counted; with 0 the value is NaN and the interval [0, 1].
-        confidence: the least probability that the interval covers the truth, in (0, 1).
+        trials: number of trials; with 0 the value is NaN and the interval [0, 1].
+        confidence: minimum probability that the interval covers the true value, in (0, 1).
 
     Raises:
-        ConfigurationError: counts or confidence out of range.
+        ConfigurationError: the counts or the confidence are out of range.
     """
     _check(successes, trials, confidence)
     if not trials:
@@ -151,7 +152,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Es
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
-    """A proportion with Wilson's score interval; arguments and errors as for :func:`clopper_pearson`."""
+    """Proportion with Wilson's score interval; arguments and errors as for :func:`clopper_pearson`."""
     _check(successes, trials, confidence)
     if not trials:
         return Estimate(math.nan, 0.0, 1.0)
@@ -172,16 +173,16 @@ def bootstrap(
     resamples: int = 1000,  # 25 beyond each end of a 95 % interval
     seed: int = 0,
 ) -> FloatArray:
-    """The statistics of resampled rows, drawn with replacement.
+    """Statistics of rows resampled with replacement.
 
     Args:
-        statistics: from (rows,) row indices to (S,) figures.
-        rows: how many rows there are to draw from.
-        resamples: how many times to draw.
-        seed: the same seed gives the same draws.
+        statistics: function from row indices (rows,) to figures (S,).
+        rows: number of rows.
+        resamples: number of resamples.
+        seed: random seed.
 
     Returns:
-        (resamples, S); quantiles along the first axis make the intervals.
+        (resamples, S); quantiles along the first axis are the intervals.
     """
     generator = np.random.default_rng(seed)
     draws = [statistics(generator.integers(0, rows, rows)) for _ in range(resamples)]
@@ -192,4 +193,4 @@ def _check(successes: int, trials: int, confidence: float) -> None:
     if not 0 <= successes <= trials:
         raise ConfigurationError(f"{successes} of {trials} is not a proportion: pass 0 <= successes <= trials")
     if not 0.0 < confidence < 1.0:
-        raise ConfigurationError(f"a confidence of {confidence} is not between 0 and 1: 0.95 is usual")
+        raise ConfigurationError(f"a confidence of {confidence} is not between 0 and 1: pass 0.95, for example")

@@ -1,11 +1,11 @@
-"""Which labels are probably wrong: confident learning on probabilities from models that did not see the images.
+"""Detection of wrong labels by confident learning, from out-of-fold probabilities.
 
 After Northcutt, Jiang and Chuang, `Confident Learning <https://arxiv.org/abs/1911.00068>`_ (2021): a class's threshold
-is the mean probability of that class over the images that bear its label, so a class that is hard, or a model that is
-timid, asks for no more than its own usual confidence. Images of which another class reaches its threshold and is more
-probable than the label are counted. As many are suspects: those whose label is contradicted most. Of two classes these
-are nearly the same. Of ten, where the probability of what is no longer the label spreads over several, 93 of 100 wrong
-labels are among them instead of 73 (``benchmarks/label_errors.py --photographs``).
+is the mean probability of that class over the images with its label, which adapts to hard classes and underconfident
+models. Images for which another class reaches its threshold and is more probable than the label are counted. As many
+images are reported: those with the strongest contradiction. For two classes both sets are nearly the same. For ten,
+where the remaining probability spreads over several classes, they contain 93 of 100 wrong labels instead of 73
+(``benchmarks/label_errors.py --photographs``).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class LabelError:
     """A label that is probably wrong.
 
     Attributes:
-        index: row of the image.
-        given: the class it is labelled as.
-        suggested: the class it probably is.
-        confidence: the share of the suggested class's probability in that of the two, in (0.5, 1].
+        index: row index of the image.
+        given: index of its label.
+        suggested: index of the suggested class.
+        confidence: probability of the suggested class, relative to the sum of both, in (0.5, 1].
     """
 
     index: int
@@ -42,24 +42,23 @@ class LabelError:
 
 
 def find_label_errors(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[LabelError, ...]:
-    """Name the labels that are probably wrong.
+    """Find labels that are probably wrong.
 
     Args:
-        probabilities: (N, K) of each image, by a model that was not trained on it; what it says of images that are
-            unlike the training images counts as any other answer.
-        labels: (N,) class indices in 0..K-1, as they were given.
+        probabilities: (N, K) out-of-fold probabilities; those of images unlike the training images count as any other.
+        labels: (N,) given class indices in 0..K-1.
 
     Returns:
-        The surest first; equal ones in the order of the rows.
+        Label errors by descending confidence; equal ones in row order.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        DatasetError: the labels do not match the probabilities.
     """
     matrix = restored(probabilities)
     rows, classes = matrix.shape
     given = as_labels(labels, rows, classes)
-    # A class without images has no usual confidence, and is suggested for none.
+    # A class without images has no threshold and is never suggested.
     usual = np.array([matrix[given == k, k].mean() if (given == k).any() else np.inf for k in range(classes)])
     others = np.where(matrix >= usual, matrix, 0.0)
     others[np.arange(rows), given] = 0.0

@@ -1,4 +1,4 @@
-"""How good a classifier is, each figure with its 95 % interval.
+"""Metrics of a classifier, each with its 95 % interval.
 
 Proportions (accuracy, precision, recall, F1, the confusion matrix, coverage) have exact Clopper-Pearson intervals;
 log loss, Brier score, calibration error and AURC are bootstrapped with a fixed seed.
@@ -37,23 +37,23 @@ __all__ = [
     "top_k_accuracy",
 ]
 
-_SMALLEST = 1e-12  # a probability of zero for the true class costs -log of this, not infinity
+_SMALLEST = 1e-12  # lower bound of probabilities in the log loss
 _WITH_CONFUSION = 40  # classes
-_CHANCE_DRAWS = 400  # ten of them lie beyond what chance exceeds once in forty times
+_CHANCE_DRAWS = 400  # ten of them exceed the 97.5 % quantile
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class against the rest.
+    """Metrics of one class against the rest.
 
     Attributes:
-        name: the class.
-        support: how many images of it there were.
-        predicted: how many images were called it.
-        precision: how often that was right; NaN when it was never predicted.
-        recall: how many of its images were found; NaN when there were none.
-        f1: the harmonic mean of the two. Its interval is exact: F1 = 2J / (1 + J), and J is a proportion, the hits
-            among the images that are of the class or were called it.
+        name: class name.
+        support: number of images of the class.
+        predicted: number of images predicted as the class.
+        precision: share of correct predictions of the class; NaN if it was never predicted.
+        recall: share of its images predicted correctly; NaN without any.
+        f1: harmonic mean of the two. Its interval is exact: F1 = 2J / (1 + J), and J is a proportion, the hits among
+            the images that are of the class or were predicted as it.
     """
 
     name: str
@@ -66,12 +66,12 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Two classes of which the one is taken for the other.
+    """A pair of classes confused with each other.
 
     Attributes:
-        truth: what the images are.
-        answer: what they were called.
-        images: how many.
+        truth: true class.
+        answer: predicted class.
+        images: number of images.
     """
 
     truth: str
@@ -81,14 +81,14 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What a threshold lets through: answers whose confidence is at least the threshold.
+    """Accepted predictions: those with a confidence at or above a threshold.
 
     Attributes:
-        threshold: in (0, 1].
-        accepted: how many answers pass.
-        correct: how many of these are right.
-        coverage: the share that passes.
-        precision: how often these are right; NaN when none passes.
+        threshold: the threshold, in (0, 1].
+        accepted: number of accepted predictions.
+        correct: number of correct ones among these.
+        coverage: share of accepted predictions.
+        precision: share of correct ones among the accepted; NaN if none is accepted.
     """
 
     threshold: float
@@ -100,25 +100,25 @@ class Acceptance:
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """A classifier on labelled images that it has never seen.
+    """Evaluation of a classifier on labelled images that it was not trained on.
 
     Attributes:
         classes: K names, in the order of the columns.
         images: N.
-        correct: how many answers were right.
+        correct: number of correct predictions.
         accuracy: ``correct / images``.
-        per_class: K rows.
-        confusion: K x K counts; rows are the truth, columns the answers.
-        confusion_shares: the same as shares of their row.
-        calibration_error: ECE over bins of equal mass; as log loss and Brier score of the images that are not unlike
-            the training images, whose confidence says how often the answer is right. NaN when all are unlike.
-        log_loss: in nats.
-        brier: sum of squared differences over the classes, in [0, 2].
-        aurc: area under the risk-coverage curve: the error rate, averaged over all shares let through; smaller is
-            better (Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500).
-        at_threshold: what passes the threshold; None without one.
-        unlike: the share of images that are unlike the training images, see ``scones_ml.verdicts``. They pass no
-            threshold; their answers count in every other figure but those of calibration.
+        per_class: metrics of the K classes.
+        confusion: K x K counts; rows are true classes, columns predictions.
+        confusion_shares: the counts as shares of their row.
+        calibration_error: ECE over bins of equal mass. Like log loss and Brier score, without images unlike the
+            training images, whose confidence is not an estimate of accuracy; NaN if all are unlike.
+        log_loss: log loss, in nats.
+        brier: Brier score: sum of squared differences over the classes, in [0, 2].
+        aurc: area under the risk-coverage curve: the error rate, averaged over all coverages; smaller is better
+            (Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500).
+        at_threshold: acceptance at the threshold; None without one.
+        unlike: share of images unlike the training images, see ``scones_ml.verdicts``. They are never accepted, and
+            count in all figures except those of calibration.
     """
 
     classes: tuple[str, ...]
@@ -151,22 +151,22 @@ class Evaluation:
         return as_html(self)
 
     def to_json(self) -> dict[str, object]:
-        """As a JSON document: nested dicts and lists, undefined figures are null."""
+        """As a JSON document of nested dicts and lists, with null for undefined figures."""
         document = _as_json(self)
         assert isinstance(document, dict)  # noqa: S101 - for the type checker: a dataclass becomes a dict
         return document
 
     def summary(self) -> dict[str, object]:
-        """The document for a model's card: of many classes without what grows with their square."""
+        """The document for a model card, without the confusion matrix for many classes."""
         left_out = ("confusion", "confusion_shares") if len(self.classes) > _WITH_CONFUSION else ()
         return {name: value for name, value in self.to_json().items() if name not in left_out}
 
     def hardest_classes(self) -> tuple[ClassMetrics, ...]:
-        """The classes, that of the least F1 first; those without images and answers last."""
+        """Classes by ascending F1; those without images and predictions last."""
         return tuple(sorted(self.per_class, key=lambda row: math.inf if math.isnan(row.f1.value) else row.f1.value))
 
     def confused_pairs(self) -> tuple[ConfusedPair, ...]:
-        """Which classes are taken for which others, the most frequent first."""
+        """Confused pairs of classes, most frequent first."""
         pairs = [
             ConfusedPair(self.classes[truth], self.classes[answer], images)
             for truth, row in enumerate(self.confusion)
@@ -184,19 +184,19 @@ def evaluate(
     *,
     seed: int = 0,
 ) -> Evaluation:
-    """Every figure of a classifier on N labelled images.
+    """Compute all metrics of a classifier on N labelled images.
 
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,) class indices in 0..K-1.
         classes: K names.
-        threshold: answers with at least this confidence are accepted, in (0, 1].
-        seed: of the bootstrap.
+        threshold: minimum confidence of accepted predictions, in (0, 1].
+        seed: random seed of the bootstrap.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
-        ConfigurationError: the classes or the threshold do not fit.
+        DatasetError: the labels do not match the probabilities.
+        ConfigurationError: the classes do not match, or the threshold is out of range.
     """
     matrix = as_probabilities(probabilities)
     truth = as_labels(labels, *matrix.shape)
@@ -220,11 +220,11 @@ def evaluate(
 
 
 def acceptance(confidence: FloatArray, correct: npt.ArrayLike, threshold: float) -> Acceptance:
-    """What passes ``threshold``.
+    """Acceptance at a threshold.
 
     Args:
-        confidence: (N,) in [0, 1]; 0 for what no threshold accepts.
-        correct: (N,) truth values.
+        confidence: (N,) in [0, 1]; 0 for predictions never accepted.
+        correct: (N,) booleans.
         threshold: in (0, 1].
 
     Raises:
@@ -243,7 +243,7 @@ def acceptance(confidence: FloatArray, correct: npt.ArrayLike, threshold: float)
 
 
 def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> Estimate:
-    """How often the truth is among the k most probable classes; ties are broken by the order of the classes.
+    """Top-k accuracy; ties are broken by the order of the classes.
 
     Args:
         probabilities: (N, K), rows sum to 1.
@@ -252,13 +252,13 @@ def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) 
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        DatasetError: the labels do not match the probabilities.
         ConfigurationError: k is out of range.
     """
     matrix = as_probabilities(probabilities)
     truth = as_labels(labels, *matrix.shape)
     if not 1 <= k <= matrix.shape[1]:
-        raise ConfigurationError(f"k is {k}: choose it from 1 to {matrix.shape[1]}, the number of classes")
+        raise ConfigurationError(f"k is {k}: pass 1 to {matrix.shape[1]}, the number of classes")
     best = np.argsort(-matrix, axis=1, kind="stable")[:, :k]
     return clopper_pearson(int((best == truth[:, None]).any(axis=1).sum()), len(truth))
 
@@ -266,19 +266,19 @@ def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) 
 def coverage_at_accuracy(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, accuracy: float, *, seed: int = 0
 ) -> Estimate:
-    """The largest share of the answers that can pass while they are right at least this often, bootstrapped.
+    """Largest coverage with at least this accuracy, with a bootstrapped interval.
 
-    It describes the images at hand and looks at their labels; to choose a threshold take ``choose_threshold``.
+    It is descriptive, since it uses the labels; use ``choose_threshold`` to choose a threshold.
 
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,) class indices in 0..K-1.
         accuracy: in [0, 1].
-        seed: of the bootstrap.
+        seed: random seed of the bootstrap.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        DatasetError: the labels do not match the probabilities.
     """
     matrix = as_probabilities(probabilities)
     truth = as_labels(labels, *matrix.shape)
@@ -287,7 +287,7 @@ def coverage_at_accuracy(
     def coverage(index: IntArray) -> FloatArray:
         order = index[np.argsort(-confidence[index], kind="stable")]
         counts = np.arange(1, len(order) + 1)
-        whole = np.append(np.diff(confidence[order]) < 0, True)  # equal confidences pass together
+        whole = np.append(np.diff(confidence[order]) < 0, True)  # equal confidences are accepted together
         good = whole & (confidence[order] > 0) & (np.cumsum(correct[order]) >= accuracy * counts)
         return np.array([counts[good].max(initial=0) / len(order)])
 
@@ -296,13 +296,13 @@ def coverage_at_accuracy(
 
 
 def area_under_risk_coverage(confidence: FloatArray, correct: FloatArray) -> float:
-    """The error rate among the k most confident answers, averaged over k = 1..N.
+    """Error rate among the k most confident predictions, averaged over k = 1..N.
 
-    Answers of equal confidence count as their mean, so that their order does not matter.
+    Predictions of equal confidence are averaged, so that their order does not matter.
 
     Args:
         confidence: (N,).
-        correct: (N,) 1.0 where the answer was right, else 0.0.
+        correct: (N,) 1.0 for correct predictions, else 0.0.
     """
     return Ranked.of(confidence, correct).area_under_risk_coverage(np.ones(len(confidence)))
 
@@ -327,11 +327,11 @@ def _class_metrics(name: str, index: int, counts: IntArray) -> ClassMetrics:
 
 
 def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, Estimate]:
-    """Log loss, Brier, AURC with percentile intervals; ECE with one that is wide at both ends.
+    """Log loss, Brier score and AURC with percentile intervals; ECE with a conservative one.
 
-    Resampling adds noise to each bin, so the ECE of a resample is too large, as the ECE itself is already. The upper
-    percentile is therefore a safe upper end. The lower end is its mirror image at the value, or zero where chance
-    alone would show as much calibration error in a perfectly calibrated model.
+    Resampling adds noise to each bin, so the ECE of a resample is biased upwards, as is the ECE itself. The upper
+    percentile is therefore a conservative upper end. The lower end is its reflection at the value, or zero if a
+    perfectly calibrated model could have such an ECE by chance.
     """
     rows, known = np.arange(len(truth)), ~unlike_rows(matrix)
     correct = (matrix.argmax(axis=1) == truth).astype(np.float64)
@@ -351,21 +351,21 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
 
     values = statistics(rows)
     resampled = bootstrap(statistics, len(rows), seed=seed)
-    if known.any():  # a resample may hold unlike images alone
+    if known.any():  # a resample may hold only unlike images
         low, high = np.nanquantile(resampled, [0.025, 0.975], axis=0)
         by_chance = _ece_by_chance(like, seed)
         low[3] = max(0.0, 2 * values[3] - high[3]) if values[3] > by_chance else 0.0
-    else:  # nothing is known of the calibration
+    else:  # calibration is unknown
         low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
         low[[0, 1, 3]], high[[0, 1, 3]] = 0.0, (-math.log(_SMALLEST), 2.0, 1.0)
-    if correct.all():  # resamples of no error show no error; a ranking no worse than chance stays below the error rate
+    if correct.all():  # resamples without errors have AURC 0; the bound is that of a random ranking
         high[2] = 1.0 - clopper_pearson(len(rows), len(rows)).low
     names = ("log_loss", "brier", "aurc", "calibration_error")
     return {n: Estimate(*map(float, row)) for n, row in zip(names, zip(values, low, high, strict=True), strict=True)}
 
 
 def _ece_by_chance(answers: Ranked, seed: int) -> float:
-    """The ECE that a perfectly calibrated model with these confidences exceeds once in forty."""
+    """97.5 % quantile of the ECE of a perfectly calibrated model with these confidences."""
     generator, rows = np.random.default_rng(seed), len(answers.confidence)
     draws = (generator.random((_CHANCE_DRAWS, rows)) < answers.confidence).astype(np.float64)
     once, bins = np.ones(rows), usual_bins(rows)

@@ -1,8 +1,8 @@
-"""Images that show nearly the same: the same photograph re-encoded, resized, brightened, mirrored or slightly cut.
+"""Detection of near duplicates: an image re-encoded, resized, brightened, mirrored or slightly cropped.
 
-Pairs are found by signature in two steps. The coarse one compares the lowest frequencies of all pairs: two products of
-matrices a block, on whole numbers, so that every machine finds the same. What passes is looked at closely: the two are
-shifted and stretched onto each other, at most as far as a cut of a few percent goes, and compared again.
+Pairs are found by signature in two steps. The coarse step compares the lowest frequencies of all pairs: two matrix
+products a block, on integers, so that results are equal on every machine. In the fine step, the remaining pairs are
+aligned by shift and stretch, within a crop of a few percent, and compared again.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ __all__ = [
 ]
 
 SIMILARITY: Final = 0.94
-"""From here on two images are nearly the same.
+"""Minimum similarity of near duplicates.
 
-Of 819 photographs of clothing, many of them on the same blanket, the most similar two that differ have 0.92; of their
-copies that lost 2 % at each side 96 % pass, of those that were compressed, resized, brightened or mirrored 99 %.
+Among 819 photographs of clothing, many on the same blanket, the most similar different pair has 0.92; 96 % of copies
+cropped by 2 % at each side are found, and 99 % of copies compressed, resized, brightened or mirrored.
 """
 
-_COARSE = 0.88  # of the lowest frequencies alone, before anything is shifted
+_COARSE = 0.88  # similarity of the lowest frequencies, before alignment
 _COARSE_LUMA, _COARSE_COLOR = 8, 4
-_COARSE_FALL = 0.5  # the coarse step weighs high frequencies less, which a shift changes most
-_WHOLE = 2048  # length of the coarse vectors: products stay below 2**24, where float32 is exact
-_ROWS, _COLUMNS, _PAIRS = 1024, 4096, 4096  # of a block: large enough for two cores, and far below 500 MB
-_FARTHEST = np.array([0.04, 0.08, 0.04, 0.08])  # shift and stretch, down and across, in sides of the image
-_PLAIN = 0.78  # of all frequencies, before anything is shifted: below it no shift of a few percent helps
-_STIFFNESS = 2.5e-4  # keeps the least squares from what hardly matters
+_COARSE_FALL = 0.5  # the coarse step weights high frequencies less, since shifts change them most
+_WHOLE = 2048  # norm of the coarse vectors: products stay below 2**24, where float32 is exact
+_ROWS, _COLUMNS, _PAIRS = 1024, 4096, 4096  # sizes of a block: efficient on two cores, far below 500 MB
+_FARTHEST = np.array([0.04, 0.08, 0.04, 0.08])  # maximum shift and stretch, vertical and horizontal, in image sides
+_PLAIN = 0.78  # similarity before alignment, below which alignment cannot suffice
+_STIFFNESS = 2.5e-4  # regularisation of the least squares
 _ROUNDING = 1e-4
-_EVEN = 0.005  # makes square roots of coefficients near 0 less steep
+_EVEN = 0.005  # flattens square roots of coefficients near 0
 
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two images that show nearly the same.
+    """A pair of near duplicates.
 
     Attributes:
-        first: row of the one.
-        second: row of the other, larger.
-        similarity: of their signatures, at most 1.
-        mirrored: whether it is the mirror image of the second that is like the first.
+        first: row index of the first image.
+        second: row index of the second image, larger.
+        similarity: similarity of their signatures, at most 1.
+        mirrored: whether the second is similar when mirrored.
     """
 
     first: int
@@ -71,20 +71,20 @@ class NearDuplicate:
 
 
 def find_near_duplicates(pixels: npt.NDArray[np.uint8], *, similarity: float = SIMILARITY) -> tuple[NearDuplicate, ...]:
-    """Name pairs of images that show nearly the same.
+    """Find pairs of near duplicates.
 
-    Brightness, contrast, a cast of colour, mirroring, compression and a cut of 2 or 3 % do not count.
-    All pairs are compared: 100,000 images take less than a minute on two cores.
+    Insensitive to brightness, contrast, colour cast, mirroring, compression and crops of 2 or 3 %. All pairs are
+    compared: 100,000 images take less than a minute on two cores.
 
     Args:
         pixels: uint8 (N, S, S, 3).
-        similarity: least similarity, in (0, 1].
+        similarity: minimum similarity, in (0, 1].
 
     Returns:
-        The most similar first. An image without contrast is like none.
+        Pairs by descending similarity. Images without contrast have no duplicates.
 
     Raises:
-        DatasetError: the pixels have another shape.
+        DatasetError: the pixels have the wrong shape.
         MissingExtraError: Pillow is not installed.
     """
     _check(pixels)
@@ -107,18 +107,18 @@ def find_near_duplicates(pixels: npt.NDArray[np.uint8], *, similarity: float = S
 
 
 def near_duplicate_groups(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Group images so that those that are nearly the same, directly or through others, are of one group.
+    """Group near duplicates, directly or through others.
 
     Args:
         vectors: unpacked signatures, float32 (N, D).
 
     Returns:
-        (N,): each image's group, named by one of its rows. What is like none is a group by itself.
+        (N,) group of each image, as the index of one of its rows; images without duplicates form their own group.
     """
     group = np.arange(len(vectors))
     members = {row: [row] for row in range(len(vectors))}
     for first, second in near_pairs(vectors):
-        apart = group[first] != group[second]  # no close look at what is together already
+        apart = group[first] != group[second]  # pairs in one group already are skipped
         first, second = first[apart], second[apart]
         alike = similarities(vectors[first], vectors[second])[0] >= SIMILARITY
         for one, other in zip(first[alike], second[alike], strict=True):
@@ -130,14 +130,14 @@ def near_duplicate_groups(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.in
 
 
 def nearest(vectors: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Which of other images each image is nearly the same as.
+    """Nearest near duplicate of each image among others.
 
     Args:
         vectors: unpacked signatures, float32 (N, D).
-        others: those of the others, (M, D).
+        others: unpacked signatures of the others, float32 (M, D).
 
     Returns:
-        (N,): row of the most similar of the others, the first of several; -1 where none is nearly the same.
+        (N,) row of the most similar other image, the first of several; -1 without a near duplicate.
     """
     found = np.full(len(vectors), -1)
     best = np.full(len(vectors), SIMILARITY)
@@ -151,14 +151,14 @@ def nearest(vectors: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -
 def near_pairs(
     vectors: npt.NDArray[np.float32], others: npt.NDArray[np.float32] | None = None
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """The coarse step: pairs that may be near duplicates, in a fixed order, at most some thousand at a time.
+    """Coarse step: candidate pairs in a fixed order, in blocks of at most a few thousand.
 
     Args:
         vectors: unpacked signatures, float32 (N, D).
-        others: those to compare with, (M, D); with each other, each pair once, when None.
+        others: signatures to compare with, (M, D); None compares the vectors with each other, each pair once.
 
     Yields:
-        Rows of the one and rows of the other, int64 (P,) each; the first is smaller where they are of one array.
+        First and second rows, int64 (P,) each; within one array the first is smaller.
     """
     left = _coarse(vectors)
     right = left if others is None else _coarse(others)
@@ -180,7 +180,7 @@ def near_pairs(
 def _similar_at_first(
     left: Sequence[npt.NDArray[np.float32]], right: Sequence[npt.NDArray[np.float32]]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows of the one and of the other whose lowest frequencies, even and odd ones, are similar enough."""
+    """First and second rows of pairs whose lowest frequencies are similar enough, mirrored or not."""
     turning = left[1] @ right[1].T
     np.abs(turning, out=turning)  # mirroring changes the sign of the odd frequencies
     turning += left[0] @ right[0].T
@@ -191,15 +191,14 @@ def _similar_at_first(
 def similarities(
     first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """The close look: how similar images are when they are laid upon each other as well as possible.
+    """Fine step: similarity of pairs after optimal alignment.
 
     Args:
-        first: unpacked signatures, (P, D).
-        second: those of the images to compare each of them with, (P, D).
+        first: unpacked signatures of the first images, (P, D).
+        second: unpacked signatures of the second images, (P, D).
 
     Returns:
-        Similarities (P,), at most 1, the same whichever of the two is first; and whether it is the mirror image that
-        is more similar, (P,).
+        Similarities (P,), at most 1, symmetric in both; and whether the mirrored image is more similar, (P,).
     """
     mirror = ((-1.0) ** frequencies()[2]).astype(np.float32)
     straight = np.einsum("pd,pd->p", first, second)
@@ -209,16 +208,16 @@ def similarities(
     second = np.where(mirrored[:, None], second * mirror, second)
     near = np.flatnonzero(found >= _PLAIN)
     found[near] = _aligned(first[near], second[near])
-    # Machines add in different orders: what rounding could decide is computed again, to more places.
+    # Order of summation differs between machines: borderline values are recomputed in float64.
     close = near[np.abs(found[near] - SIMILARITY) < _ROUNDING]
     found[close] = _aligned(first[close].astype(np.float64), second[close].astype(np.float64))
     return found, mirrored
 
 
 def _aligned(one: _Floats, other: _Floats) -> _Floats:
-    """Shift and stretch each of two half the way towards the other, as far as that makes them more alike; compare.
+    """Similarity after shifting and stretching both images halfway towards each other.
 
-    To first order a shifted image is the image and its derivative, so the way is a least-squares problem of 4 unknowns.
+    To first order a shift adds the image's derivative, so the alignment is a least-squares problem with 4 unknowns.
     """
     ones, others = ((vectors @ _moves(one.dtype.char)).reshape(-1, 4, one.shape[1]) for vectors in (one, other))
     both = (ones + others) / 2
@@ -231,7 +230,7 @@ def _aligned(one: _Floats, other: _Floats) -> _Floats:
 
 
 def _evened(vectors: _Floats) -> _Floats:
-    """Square roots, sign kept, at length 1: what is in many frequencies counts more than what is in few."""
+    """Signed square roots, normalised to length 1, so that many frequencies count more than few."""
     scaled = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     roots = np.sign(scaled) * (np.sqrt(np.abs(scaled) + _EVEN) - _EVEN**0.5)
     return np.asarray(roots / np.linalg.norm(roots, axis=1, keepdims=True))
@@ -239,7 +238,7 @@ def _evened(vectors: _Floats) -> _Floats:
 
 @cache
 def _moves(dtype: str) -> _Floats:
-    """What a signature changes by when its image is shifted or stretched by a side, down and across: (D, 4 * D)."""
+    """Derivatives of a signature by shift and stretch, vertical and horizontal, per image side: (D, 4 * D)."""
     plane, u, v = frequencies()
     same_plane = plane[:, None] == plane
     scale = weights() / weights()[:, None]
@@ -251,10 +250,10 @@ def _moves(dtype: str) -> _Floats:
 
 
 def _derivatives() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """How the cosine transform's coefficients change when what they describe is shifted, or stretched from its middle.
+    """Derivatives of the cosine transform's coefficients by shift, and by stretch about the middle.
 
     Returns:
-        (LUMA, LUMA) each, from the row's coefficient to the column's, for a shift by a whole side.
+        (LUMA, LUMA) each, from the row's coefficient to the column's, per whole side.
     """
     x = (np.arange(2048) + 0.5) / 2048
     order = np.arange(LUMA)[:, None]
@@ -265,7 +264,7 @@ def _derivatives() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 
 
 def _coarse(vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The lowest frequencies as whole numbers: what mirroring leaves alone, and what changes its sign."""
+    """Lowest frequencies as integers: those invariant under mirroring, and those that change sign."""
     plane, u, v = frequencies()
     kept = np.maximum(u, v) < np.where(plane == 0, _COARSE_LUMA, _COARSE_COLOR)
     flat = vectors[:, kept] / np.hypot(u, v)[kept] ** _COARSE_FALL
@@ -276,17 +275,17 @@ def _coarse(vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], 
 
 
 def grid_means(pixels: npt.NDArray[np.uint8], cells: int) -> npt.NDArray[np.float32]:
-    """The mean colour of each cell of a grid.
+    """Mean colour of each cell of a grid.
 
     Args:
         pixels: uint8 (N, S, S, 3).
-        cells: cells a side, nearly equal in size; S where that is smaller.
+        cells: cells a side, of nearly equal size; at most S.
 
     Returns:
         float32 (N, C, C, 3) in 0..255.
 
     Raises:
-        DatasetError: the pixels have another shape.
+        DatasetError: the pixels have the wrong shape.
     """
     _check(pixels)
     side = pixels.shape[1]
@@ -300,4 +299,4 @@ def grid_means(pixels: npt.NDArray[np.uint8], cells: int) -> npt.NDArray[np.floa
 
 def _check(pixels: npt.NDArray[np.uint8]) -> None:
     if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
-        raise DatasetError(f"images of shape {pixels.shape}: expected (N, S, S, 3)")
+        raise DatasetError(f"images of shape {pixels.shape}: pass (N, S, S, 3)")

@@ -1,4 +1,4 @@
-"""Figures of answers by their confidence, sorted once for any number of resamples."""
+"""Ranking metrics of predictions, sorted once for any number of resamples."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Ranked"]
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """N answers, of G different confidences.
+    """N predictions, with G distinct confidences.
 
-    Each figure takes how many times an answer counts, (N,): 1 for the answers themselves, how often it was drawn for a
-    resample, 0 for one that is left out.
+    Each metric takes counts (N,) of the predictions: 1 for the original sample, the number of draws for a resample, 0
+    to leave a prediction out.
 
     Attributes:
         confidence: (N,).
-        correct: (N,) 1.0 where the answer was right, else 0.0.
-        rank: (N,) of each confidence among the different ones, 0..G-1 from the least.
+        correct: (N,) 1.0 for correct predictions, else 0.0.
+        rank: (N,) rank of each confidence among the distinct ones, 0..G-1, ascending.
         ranks: G.
     """
 
@@ -40,13 +40,13 @@ class Ranked:
 
     def area_under_risk_coverage(self, times: FloatArray) -> float:
         """See :func:`scones_ml.evaluation.metrics.area_under_risk_coverage`."""
-        sizes = self._sums(times)[::-1]  # from the greatest confidence
+        sizes = self._sums(times)[::-1]  # by descending confidence
         wrong = self._sums(times * (1.0 - self.correct))[::-1]
         drawn = sizes > 0
         sizes, wrong = sizes[drawn], wrong[drawn]
         after, errors = np.cumsum(sizes), np.cumsum(wrong)
         rate, before = wrong / sizes, after - sizes
-        # Of the k-th answer the error rate so far is (errors before + rate (k - before)) / k: summed over each group.
+        # The error rate of the first k predictions is (errors before + rate (k - before)) / k: summed over each group.
         harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, after[-1] + 1))])
         shares = harmonic[after.astype(np.int64)] - harmonic[before.astype(np.int64)]
         return float(((errors - wrong - rate * before) * shares + wrong).sum() / after[-1])
@@ -60,5 +60,5 @@ class Ranked:
         return float(abs(np.diff(gaps[[0, *firsts, self.ranks]])).sum() / total)
 
     def _sums(self, values: FloatArray) -> FloatArray:
-        """(G,) of (N,) values."""
+        """Sums (G,) of values (N,) by confidence."""
         return np.asarray(np.bincount(self.rank, values, self.ranks), np.float64)

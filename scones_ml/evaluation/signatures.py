@@ -1,11 +1,11 @@
-"""An image's signature: 191 bytes that re-encoding, resizing, brightness and contrast leave nearly alone.
+"""Image signatures: 191 bytes, nearly invariant under re-encoding, resizing, brightness and contrast.
 
-The image is averaged to 32 x 32 cells. Of brightness (12 x 12) and of two differences of colour (5 x 5 each) the lowest
-frequencies of a cosine transform are kept, without the mean; high ones weigh more, as there is less in them. What is
-left is scaled to length 1, so that contrast does not count, and its square roots are rounded to a byte each.
+The image is averaged to 32 x 32 cells. The lowest frequencies of a cosine transform of brightness (12 x 12) and of two
+colour differences (5 x 5 each) are kept, without the mean; high frequencies, which have less energy, get larger
+weights. The result is scaled to length 1, to remove contrast, and its square roots are rounded to a byte each.
 
-All arithmetic after the averaging is exact on integers: every machine computes the same bytes. They decide which images
-a split keeps together, so any change here is a new :data:`SIGNATURE_VERSION`.
+All arithmetic after the averaging is exact on integers, so every machine computes the same bytes. They determine which
+images a split keeps together, so any change here needs a new :data:`SIGNATURE_VERSION`.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ COLOR: Final = 5
 SIGNATURE_LENGTH: Final = LUMA**2 - 1 + 2 * (COLOR**2 - 1)
 
 _CELLS = 32  # a side
-_LEAST_CONTRAST = 4  # standard deviation of the brightness that is kept, in 0..255: below it there is noise alone
-_COLOR_WEIGHT = 0.75  # JPEG keeps a quarter of the colour's pixels
-_RISE = 0.75  # weights grow with this power of the frequency
-_BITS = 8  # of the transform's integer factors
+_LEAST_CONTRAST = 4  # minimum standard deviation of the kept brightness, in 0..255; less is noise
+_COLOR_WEIGHT = 0.75  # JPEG subsamples colour to a quarter
+_RISE = 0.75  # exponent of the frequency in the weights
+_BITS = 8  # bits of the transform's integer factors
 
 
 def signature(image: Image) -> bytes | None:
-    """The signature of an image.
+    """Compute the signature of an image.
 
     Args:
-        image: RGB, of any size and proportions.
+        image: RGB image of any size and proportions.
 
     Returns:
-        ``SIGNATURE_LENGTH`` bytes, or None for an image without contrast, which is like none.
+        ``SIGNATURE_LENGTH`` bytes, or None for an image without contrast.
     """
     cells = np.asarray(image.resize((_CELLS, _CELLS), _box(), reducing_gap=2.0), np.float64)
     red, green, blue = cells[..., 0], cells[..., 1], cells[..., 2]
@@ -62,13 +62,13 @@ def signature(image: Image) -> bytes | None:
 
 
 def unpack(signatures: Iterable[bytes]) -> npt.NDArray[np.float32]:
-    """What signatures are compared by: weighted frequencies of images, scaled to length 1.
+    """Unpack signatures to vectors for comparison: weighted frequencies, scaled to length 1.
 
     Args:
-        signatures: N of them, as :func:`signature` returns them.
+        signatures: N results of :func:`signature`.
 
     Returns:
-        (N, SIGNATURE_LENGTH), rounded to the same numbers on every machine.
+        (N, SIGNATURE_LENGTH), rounded to be equal on every machine.
     """
     roots = np.frombuffer(b"".join(signatures), np.int8).reshape(-1, SIGNATURE_LENGTH)
     found = np.empty(roots.shape, np.float32)
@@ -80,7 +80,7 @@ def unpack(signatures: Iterable[bytes]) -> npt.NDArray[np.float32]:
 
 @cache
 def frequencies() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """What each byte of a signature stands for: its plane (0 is brightness), vertical and horizontal frequency."""
+    """Plane (0 is brightness), vertical and horizontal frequency of each byte of a signature."""
     rows = [
         (plane, u, v)
         for plane, count in enumerate((LUMA, COLOR, COLOR))
@@ -94,14 +94,14 @@ def frequencies() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDA
 
 @cache
 def weights() -> npt.NDArray[np.int64]:
-    """What the transform's coefficients are multiplied by, (SIGNATURE_LENGTH,)."""
+    """Weights of the transform's coefficients, (SIGNATURE_LENGTH,)."""
     plane, u, v = frequencies()
     found = np.rint(16 * np.hypot(u, v) ** _RISE * np.where(plane == 0, 1.0, _COLOR_WEIGHT))
     return np.asarray(found, np.int64)
 
 
 def _transformed(plane: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """The lowest frequencies times 16, row by row, without the mean; whole numbers below 2**53: floats are exact."""
+    """Lowest frequencies times 16, row by row, without the mean; integers below 2**53, exact in floats."""
     basis = _basis(count)
     return np.asarray(np.rint((basis @ plane @ basis.T).ravel()[1:] / 2 ** (2 * _BITS - 4)))
 

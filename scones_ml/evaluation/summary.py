@@ -1,4 +1,4 @@
-"""An evaluation for people's eyes: the figures that decide, each with its interval."""
+"""Display of an evaluation: the main figures, with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_CLASSES: Final = 20
 
 
 def headline(found: Evaluation) -> str:
-    """What a user of the model has of it, in one sentence."""
+    """Summary of an evaluation in one sentence."""
     at = found.at_threshold
     if at is None:
         return "No image passes on its own: there is no threshold."
@@ -34,7 +34,7 @@ def as_text(found: Evaluation) -> str:
 
 
 def as_html(found: Evaluation) -> str:
-    """The same as tiles, with a table of the classes, the hardest first."""
+    """Headline and figures as tiles, with a table of the classes, hardest first."""
     rows = (
         (row.name, f"{row.support:,}", *("{} ({})".format(*_share(one)) for one in (row.precision, row.recall)))
         for row in found.hardest_classes()[:_MOST_CLASSES]
@@ -67,5 +67,5 @@ def _share(found: Estimate) -> tuple[str, str]:
 
 
 def _of_hundred(share: float) -> str:
-    """All and nothing are said only of all and nothing."""
-    return f"{min(99, max(1, round(100 * share))) if share else 0} of 100"
+    """Share as ``"N of 100"``, where 0 and 100 are exact."""
+    return f"{min(99, max(1, round(100 * share)))} of 100"

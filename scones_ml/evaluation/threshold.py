@@ -1,18 +1,19 @@
-"""The confidence from which an answer may pass: chosen so that a wanted precision is kept, with a guarantee.
+"""Choice of a confidence threshold that reaches a target precision, with a guarantee.
 
 The method is fixed-sequence testing (Angelopoulos et al. 2021, "Learn then Test", https://arxiv.org/abs/2110.01052):
 
-1. *Candidates* are numbers of accepted images, fixed from the unlabelled confidences alone (``fixed_sequence.py``
-   says which). A candidate's threshold lies between the last image that passes and the first that does not.
-2. Each candidate, from strict to lenient, is tested by an exact binomial test at level ``1 - confidence_level``: is
-   its precision below the target? The first that is not refuted ends the search, and the last refuted one wins.
+1. *Candidates* are numbers of accepted images, fixed from the confidences without labels (see ``fixed_sequence.py``).
+   A candidate's threshold lies between the last accepted image and the first rejected one.
+2. Candidates are tested from strict to lenient by an exact binomial test at level ``1 - confidence_level`` of the
+   hypothesis that the precision is below the target. The search ends at the first hypothesis that is not rejected,
+   and the last candidate before it is chosen.
 
-Only the first candidate that is truly too lenient can break the promise, and its test errs with probability
-``1 - confidence_level`` at most, so no correction for many tests is due. This holds for images drawn like the
-labelled ones when a higher threshold never lowers the true precision, without which no threshold makes sense.
+Only the first candidate that is truly too lenient can break the guarantee, and its test errs with probability
+``1 - confidence_level`` at most, so no correction for multiple tests is needed. This holds for images from the same
+distribution as the labelled ones, if a higher threshold never lowers the true precision.
 
-Images that are unlike the training images (:mod:`scones_ml.verdicts`) count as labelled and pass no threshold; which
-they are is known without their labels, so that leaving them out of the candidates costs the promise nothing.
+Images unlike the training images (:mod:`scones_ml.verdicts`) count as labelled and are never accepted. They are known
+without their labels, so excluding them from the candidates does not affect the guarantee.
 """
 
 from __future__ import annotations
@@ -47,34 +48,33 @@ __all__ = [
 ]
 
 _CROSS_FITTED = "Cross-fitted"
-_NEEDED_POWER = 0.8  # usual when a sample size is planned: the advice holds four times in five
-_MOST_LABELS = 20_000  # beyond this "more labels" is no advice
-_LOWER_TARGETS = (0.99, 0.98, 0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # tried where the one that was asked for fails
+_NEEDED_POWER = 0.8  # usual power for planning a sample size
+_MOST_LABELS = 20_000  # above this no number of labels is advised
+_LOWER_TARGETS = (0.99, 0.98, 0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # tried if the requested target fails
 
 
 @dataclass(frozen=True)
 class ThresholdChoice:
-    """A threshold and what it promises, or why there is none.
+    """A threshold with its guarantee, or the reason why there is none.
 
     Attributes:
-        threshold: answers with at least this confidence are accepted, in (0, 1]; None when none keeps the promise.
-        target_precision: how often accepted answers shall be right, in (0, 1); None where nothing was promised.
-        confidence_level: how sure the promise, or else the lower bound, is, in (0, 1).
-        coverage: share of the labelled images that the threshold accepts; 0 without one.
-        accepted: how many.
-        correct: how many of these are right.
+        threshold: minimum confidence of accepted predictions, in (0, 1]; None if no threshold keeps the guarantee.
+        target_precision: target precision, in (0, 1); None without a guarantee of one.
+        confidence_level: confidence level of the guarantee, or else of the lower bound, in (0, 1).
+        coverage: share of the labelled images accepted by the threshold; 0 without one.
+        accepted: number of accepted images.
+        correct: number of correct predictions among these.
         precision_lower_bound: exact one-sided lower bound of the precision at the threshold; 0 without one.
-        labels: how many labelled images there were.
-        labels_needed: about how many would give a threshold if the answers stay as good as these; None when there
-            is a threshold, or when only a lower target or a better model helps.
-        reason: one plain sentence.
-        rule: what was asked for: a precision, a coverage, or the least cost; "given" when it was not chosen at all.
-        attainable_precision: where there is no threshold, the highest of some lower targets that would give one on
-            these images; None when none would. A target picked because it holds is a weaker promise than one that was
-            asked for.
-        attainable_coverage: the share that it would accept; 0 without one.
-        guarantee: how the promise or the lower bound holds: exactly, by images that were used for nothing else, or
-            approximately, by answers out of fold, of models that differ a little from the one that is served.
+        labels: number of labelled images.
+        labels_needed: approximate number that would give a threshold at the same quality of predictions; None if there
+            is a threshold, or if only a lower target or a better model helps.
+        reason: explanation in one sentence.
+        rule: rule of the choice: precision, coverage or costs; "given" if set by the user.
+        attainable_precision: without a threshold, the highest of some lower targets that would give one on these
+            images; None if none would. Choosing a target because it holds weakens its guarantee.
+        attainable_coverage: coverage at that target; 0 without one.
+        guarantee: whether the guarantee or lower bound is exact, from images used for nothing else, or approximate,
+            from out-of-fold predictions of models slightly different from the served one.
     """
 
     threshold: float | None
@@ -93,11 +93,11 @@ class ThresholdChoice:
     guarantee: Literal["exact", "approximate"] = "exact"
 
     def to_json(self) -> dict[str, object]:
-        """As a JSON document; numbers survive the round trip exactly."""
+        """As a JSON document; numbers are preserved exactly."""
         return asdict(self)
 
     def as_approximate(self) -> ThresholdChoice:
-        """The same choice, by answers out of fold; its reason says so."""
+        """The same choice, marked as approximate, from out-of-fold predictions."""
         if self.guarantee == "approximate" or self.threshold is None:
             return replace(self, guarantee="approximate")
         what = "promise" if self.rule == "precision" else "bound"
@@ -106,10 +106,10 @@ class ThresholdChoice:
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> ThresholdChoice:
-        """Read back what :meth:`to_json` wrote, ``threshold_choice`` of a model card for one; other fields are ignored.
+        """Parse the result of :meth:`to_json`, such as ``threshold_choice`` of a model card; other fields are ignored.
 
         Raises:
-            ConfigurationError: a field is missing or of another type.
+            ConfigurationError: a field is missing or has the wrong type.
         """
         from pydantic import TypeAdapter, ValidationError
 
@@ -131,20 +131,20 @@ def choose_threshold(
     target_precision: float = 0.95,
     confidence_level: float = 0.95,
 ) -> ThresholdChoice:
-    """The lowest threshold found whose accepted answers are right often enough, with the promised certainty.
+    """Choose the lowest threshold whose accepted predictions reach the target precision, with a guarantee.
 
-    With probability ``confidence_level`` or more over the draw of the labelled images, the threshold's true
-    precision is at least ``target_precision`` (or there is none).
+    With probability of at least ``confidence_level`` over the sample of labelled images, the threshold's true precision
+    is at least ``target_precision`` (or there is no threshold).
 
     Args:
         probabilities: (N, K) calibrated, rows sum to 1, from images used for nothing else (the calibration split).
         labels: (N,) class indices in 0..K-1.
-        target_precision: in (0, 1).
-        confidence_level: in (0, 1).
+        target_precision: target precision, in (0, 1).
+        confidence_level: confidence level of the guarantee, in (0, 1).
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        DatasetError: the labels do not match the probabilities.
         ConfigurationError: the target or the level is not between 0 and 1.
     """
     _check(target_precision, confidence_level)
@@ -160,23 +160,23 @@ def choose_thresholds_per_class(
     target_precision: float = 0.95,
     confidence_level: float = 0.95,
 ) -> tuple[ThresholdChoice, ...]:
-    """A threshold for each answer that the model can give: one class may be let through where another is not.
+    """Choose a threshold for each predicted class.
 
-    With probability ``confidence_level`` or more *all* K thresholds keep the target at once: each is tested at a
-    K-th of the permitted risk, so more labels are needed than for one threshold over all.
+    With probability of at least ``confidence_level`` *all* K thresholds reach the target: each is tested at a K-th of
+    the permitted risk, so more labels are needed than for a single threshold.
 
     Args:
         probabilities: (N, K) calibrated, rows sum to 1, from images used for nothing else.
         labels: (N,) class indices in 0..K-1.
-        target_precision: in (0, 1).
-        confidence_level: of all K together, in (0, 1).
+        target_precision: target precision, in (0, 1).
+        confidence_level: confidence level of all K together, in (0, 1).
 
     Returns:
-        K choices in the order of the columns; ``labels`` counts the images that were called the class.
+        K choices in the order of the columns; ``labels`` counts the images predicted as the class.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        DatasetError: the labels do not match the probabilities.
         ConfigurationError: the target or the level is not between 0 and 1.
     """
     _check(target_precision, confidence_level)
@@ -197,29 +197,29 @@ def choose_threshold_cross_fitted(
     target_precision: float = 0.95,
     confidence_level: float = 0.95,
 ) -> ThresholdChoice:
-    """A threshold for small sets, from labels that also served the temperature or the training.
+    """Choose a threshold for small sets, from labels also used for temperature or training.
 
-    Each image's probabilities get a temperature fitted on the other folds, then all images are tested together; those
-    that are unlike the training images keep theirs, and fit none. The guarantee is approximate: the K fits differ a
-    little from each other and from the model that is served, so hold it against new labels when there are some.
+    Each image's probabilities get a temperature fitted on the other folds, then all images are tested together; images
+    unlike the training images are excluded from the fits. The guarantee is approximate, since the fits differ slightly
+    from each other and from the served model; verify it on new labels.
 
     Args:
-        logits: (N, K) finite; where the images also trained the model, from a model that had not seen their fold.
+        logits: finite (N, K); for training images, from a model that was not trained on their fold.
         labels: (N,) class indices in 0..K-1.
-        folds: (N,) which fold each image is in, two different values or more.
-        target_precision: in (0, 1).
-        confidence_level: in (0, 1).
+        folds: (N,) fold of each image, with two different values or more.
+        target_precision: target precision, in (0, 1).
+        confidence_level: confidence level of the guarantee, in (0, 1).
 
     Raises:
         InferenceError: the logits are not a finite matrix.
-        DatasetError: the labels or the folds do not fit.
+        DatasetError: the labels or the folds do not match the logits.
         ConfigurationError: the target or the level is not between 0 and 1.
     """
     matrix, fold = as_logits(logits), np.asarray(folds)
     truth = as_labels(labels, *matrix.shape)
     if fold.shape != truth.shape or len(np.unique(fold)) < 2:
         raise DatasetError(
-            f"folds have shape {fold.shape}: name one for each of {len(truth)} images, two or more in all"
+            f"folds have shape {fold.shape}: pass one for each of {len(truth)} images, two or more in all"
         )
     probabilities = softmax(matrix)
     known = ~unlike_rows(probabilities)
@@ -235,14 +235,14 @@ def choose_threshold_cross_fitted(
 def _check(precision: float, level: float) -> None:
     for name, value in (("target_precision", precision), ("confidence_level", level)):
         if not 0.0 < value < 1.0:
-            hint = share_hint(value) or "choose it between 0 and 1, 0.95 is usual"
+            hint = share_hint(value) or "choose it between 0 and 1, such as 0.95"
             raise ConfigurationError(f"{name} is {value:g}: {hint}")
 
 
 def _search(
     confidence: FloatArray, correct: npt.NDArray[np.bool_], floor: float, precision: float, level: float
 ) -> ThresholdChoice:
-    """Test the candidates in order; answers below ``floor`` pass no threshold."""
+    """Test the candidates in order; predictions below ``floor`` are never accepted."""
     images = len(confidence)
     order = np.argsort(-confidence, kind="stable")[: int((confidence >= floor).sum())]
     confidence, errors = confidence[order], np.cumsum(~correct[order], dtype=np.int64)
@@ -255,7 +255,7 @@ def _search(
 
 
 def _accepted(confidence: FloatArray, errors: IntArray, precision: float, level: float) -> int:
-    """How many of the answers, the surest first, pass the last candidate that keeps the promise; 0 for none."""
+    """Number of predictions accepted by the last candidate that keeps the guarantee; 0 for none."""
     accepted = 0
     for count in candidates(confidence, precision, level):
         if binomial_cdf(int(errors[count - 1]), count, 1 - precision) > 1 - level:
@@ -273,7 +273,7 @@ def _chosen(
     level: float,
     floor: float,
 ) -> ThresholdChoice:
-    # When all pass, none of the later answers may fail that is not unlike the training images.
+    # If all are accepted, the threshold is the lowest that rejects images unlike the training images.
     everything = accepted == len(confidence)
     threshold = floor if everything else shortest_between(float(confidence[accepted]), float(confidence[accepted - 1]))
     correct = accepted - int(errors[accepted - 1])
@@ -296,7 +296,7 @@ def _chosen(
 
 
 def shortest_between(low: float, high: float) -> float:
-    """The shortest decimal in (low, high], close to the middle."""
+    """Shortest decimal in (low, high], close to the middle."""
     middle = low + (high - low) / 2
     for digits in range(1, 18):
         value = round(middle, digits)
@@ -328,9 +328,7 @@ def _none(
         )
     advice = []
     if attainable:
-        advice.append(
-            f"a target of {_percent(attainable)} holds, with {100 * coverage:.0f} % of the images let through"
-        )
+        advice.append(f"a target of {_percent(attainable)} holds, with {100 * coverage:.0f} % of the images accepted")
     if needed:
         advice.append(f"about {counted(needed - images, 'more image')} labelled for this choice might be enough")
     return ThresholdChoice(
@@ -350,18 +348,18 @@ def _none(
 
 
 def _labels_needed(errors: IntArray, images: int, precision: float, level: float) -> int | None:
-    """The fewest labels with which some share of the most confident answers would pass its test."""
+    """Smallest number of labels with which some share of the most confident predictions would pass its test."""
     answers = len(errors)
     if not answers:
         return None if images else next(iter(tolerances(_MOST_LABELS, precision, 1 - level)), None)
     needed: list[int] = []
-    # A hundred shares are fine enough for an "about"; that fewer than one in twenty are right may be luck.
+    # A hundred shares suffice for an estimate; below one in twenty the error rate is too noisy.
     for accepted in np.unique(np.linspace(max(1, answers // 20), answers, min(answers, 100)).astype(int)):
         rate = int(errors[accepted - 1]) / int(accepted)
         if rate < 1 - precision and (count := first_powerful(_MOST_LABELS, precision, 1 - level, rate, _NEEDED_POWER)):
             needed.append(-(-count * images // int(accepted)))
     fewest = min(needed, default=_MOST_LABELS + 1)
-    # As many as there are should have done already: more of the same are no advice.
+    # No advice if the present number should have been enough.
     return fewest if images < fewest <= _MOST_LABELS else None
 
 

@@ -1,4 +1,4 @@
-"""Answers that are unlike the training images, in rows of probabilities; :mod:`scones_ml.verdicts` states the rule."""
+"""Encoding of "unlike the training images" in rows of probabilities, see :mod:`scones_ml.verdicts`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["comparable", "folded", "restored", "unlike_rows"]
 
 
 def unlike_rows(probabilities: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Which (N, K) rows say that their image is unlike the training images: all within ``FLATNESS`` of ``1/K``.
+    """Find rows (N, K) of images unlike the training images: all values within ``FLATNESS`` of ``1/K``.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
@@ -26,11 +26,11 @@ def unlike_rows(probabilities: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def folded(probabilities: npt.ArrayLike, unlike: npt.ArrayLike) -> FloatArray:
-    """The (N, K) answers of a model that finds some images unlike its training images.
+    """Flatten the probabilities (N, K) of images unlike the training images.
 
     Args:
         probabilities: (N, K), rows sum to 1.
-        unlike: (N,) truth values.
+        unlike: (N,) booleans.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
@@ -41,7 +41,7 @@ def folded(probabilities: npt.ArrayLike, unlike: npt.ArrayLike) -> FloatArray:
 
 
 def restored(probabilities: npt.ArrayLike) -> FloatArray:
-    """The (N, K) answers as they were before :func:`folded`; in float32 to about one part in a thousand.
+    """Undo :func:`folded` on probabilities (N, K); in float32 accurate to about 0.1 %.
 
     Raises:
         InferenceError: the probabilities are not probability vectors.
@@ -54,5 +54,5 @@ def restored(probabilities: npt.ArrayLike) -> FloatArray:
 
 
 def comparable(probabilities: FloatArray) -> FloatArray:
-    """The (N,) confidences that a threshold is compared with: 0 where the image is unlike the training images."""
+    """(N,) confidences to compare with a threshold: 0 for images unlike the training images."""
     return np.where(unlike_rows(probabilities), 0.0, confidences(probabilities))

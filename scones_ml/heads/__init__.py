@@ -1,4 +1,4 @@
-"""Heads: what is learned from feature vectors, and which of them are alike; numpy alone.
+"""Classifiers on feature vectors, and similarity of feature vectors; numpy only.
 
 Internal: may change without notice.
 """

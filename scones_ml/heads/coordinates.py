@@ -1,7 +1,7 @@
-"""Fewer images than features: the same vectors with as many numbers as there are images.
+"""Dimension reduction without loss, for fewer images than features.
 
-N vectors of D features lie in a space of at most N dimensions. Where N is below D, a basis of that space makes N
-numbers of each vector that keep every length and angle: what is learned from them is the same, and takes half the time.
+N vectors of D features span at most N dimensions. If N is below D, coordinates in an orthonormal basis of that space
+keep all lengths and angles: the learned classifier is the same, in half the time.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Coordinates", "Matrix", "Part", "Rows", "coordinates"]
 
-_NEGLIGIBLE: Final = 1e-9  # of the largest squared extent
+_NEGLIGIBLE: Final = 1e-9  # share of the largest squared singular value
 
 
 class Rows(Protocol):
-    """Feature vectors that are read when they are needed."""
+    """Feature vectors, read on demand."""
 
     @property
     def size(self) -> int:
-        """How many numbers each has."""
+        """Length of a vector."""
         ...
 
     def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        """These of them, (n, D)."""
+        """Selected vectors, (n, D)."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Vectors in memory.
+    """Feature vectors in memory.
 
     Attributes:
         vectors: (N, D).
@@ -44,21 +44,21 @@ class Matrix:
 
     @property
     def size(self) -> int:
-        """D."""
+        """D, the length of a vector."""
         return int(self.vectors.shape[1])
 
     def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        """These of them, (n, D)."""
+        """Selected vectors, (n, D)."""
         return np.asarray(self.vectors[which], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some of the vectors.
+    """A selection of vectors.
 
     Attributes:
-        rows: those that there are.
-        which: (N,) which of them.
+        rows: all vectors.
+        which: (N,) indices of the selected vectors.
     """
 
     rows: Rows
@@ -66,22 +66,22 @@ class Part:
 
     @property
     def size(self) -> int:
-        """How many numbers each has."""
+        """Length of a vector."""
         return self.rows.size
 
     def take(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
-        """These of the N, (n, D)."""
+        """Selected vectors of the N, (n, D)."""
         return self.rows.take(self.which[which])
 
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """Vectors, and the way back to the features.
+    """Vectors in a basis, and the map back to the features.
 
     Attributes:
         rows: N vectors of R numbers.
-        features: D, how many features there are.
-        basis: (D, R), orthonormal columns; None where the vectors are the features themselves.
+        features: D, the number of features.
+        basis: (D, R), orthonormal columns; None if the vectors are the features themselves.
     """
 
     rows: Rows
@@ -89,16 +89,16 @@ class Coordinates:
     basis: NDArray[np.float32] | None = None
 
     def back(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(R, K) directions or weights, as (D, K) of the features."""
+        """Map (R, K) directions or weights to (D, K) in feature space."""
         return columns if self.basis is None else self.basis @ columns
 
 
 def coordinates(rows: Rows, which: NDArray[np.int64]) -> Coordinates:
-    """The coordinates of N feature vectors, numbered as ``which`` names them.
+    """Coordinates of N feature vectors, in the order of ``which``.
 
     Args:
         rows: feature vectors.
-        which: (N,) which of them.
+        which: (N,) indices of the selected vectors.
     """
     if len(which) >= rows.size:
         return Coordinates(Part(rows, which), rows.size)

@@ -1,10 +1,10 @@
 """Cross-fitting of a classifier, its temperature and its threshold.
 
-What a classifier says of images that it learned from flatters it. So each image is asked of one that did not learn from
-its fold, temperature and threshold are chosen by these answers, and the classifier that is served learns from all
-images. It is a little better than those that were asked, which is why the promise is approximate
-(``benchmarks/threshold_guarantee.py`` simulates how it is kept). Where the calibration split alone has labels enough,
-the promise is exact: that split is kept apart.
+Predictions on training images are overconfident. So each image is classified by a classifier trained on the other
+folds, temperature and threshold are chosen on these predictions, and the served classifier is trained on all images.
+The served classifier is slightly better than the others, so the guarantee is approximate
+(``benchmarks/threshold_guarantee.py`` simulates it). If the calibration split has enough labels, it is held out, and
+the guarantee is exact.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
 __all__ = ["L2", "Learned", "familiarity_out_of_fold", "learn_cross_fitted", "learn_held_out", "out_of_fold"]
 
 L2: Final = 1e-3
-"""Of the weights in the whitened space; chosen out of fold on photographs of clothing, 5e-4 to 2e-3 are as good."""
+"""L2 penalty of the whitened weights; chosen out of fold on photographs of clothing, 5e-4 to 2e-3 are as good."""
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What was learned, and what it says of images that it did not learn from.
+    """A trained classifier with its threshold, and its out-of-fold predictions.
 
     Attributes:
-        linear: the classifier that is served.
-        temperature: what its logits are to be divided by.
-        directions: (D, R) of the training images, see :mod:`scones_ml.heads.familiarity`.
-        limit: familiarity below which an image is unlike them.
+        linear: the served classifier.
+        temperature: divisor of its logits.
+        directions: (D, R) main directions of the training images, see :mod:`scones_ml.heads.familiarity`.
+        limit: familiarity below which an image is unlike the training images.
         choice: the threshold.
-        judged: (J,) which images temperature or threshold were chosen by.
-        probabilities: float (J, K) of these, by a classifier that had not seen them; practically even where it finds
-            the image unlike its own training images (:mod:`scones_ml.verdicts`).
-        folds: (J,) which fold each of these was in; None where they are no part of what was learned from.
+        judged: (J,) indices of the images used to choose temperature or threshold.
+        probabilities: float (J, K) out-of-fold probabilities of these; nearly uniform for images unlike the training
+            images (:mod:`scones_ml.verdicts`).
+        folds: (J,) folds of these images; None if they were held out.
     """
 
     linear: Linear
@@ -63,18 +63,18 @@ class Learned:
     folds: NDArray[np.int64] | None = None
 
     def answers(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
-        """(N, D) feature vectors to (N, K) probabilities, as the model will serve them."""
+        """Probabilities (N, K) of feature vectors (N, D), as served by the model."""
         unlike = familiarity(vectors, self.directions) < self.limit
         return folded(softmax(self.linear.logits(vectors), self.temperature), unlike)
 
 
 def out_of_fold(rows: Rows, labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """(N, K) logits of each image by a classifier that learned from the other folds.
+    """Logits (N, K) of each image by a classifier trained on the other folds.
 
     Args:
         rows: N feature vectors.
-        labels: (N,) their classes, 0..K-1; every class is in two folds or more.
-        folds: (N,) which fold each image is in.
+        labels: (N,) classes, 0..K-1; every class is in two folds or more.
+        folds: (N,) fold of each image.
         classes: K.
     """
     return _out_of_fold(coordinates(rows, np.arange(len(labels))), labels, folds, classes)
@@ -91,7 +91,7 @@ def _out_of_fold(
 
 
 def familiarity_out_of_fold(rows: Rows, folds: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(N,) familiarity of each image by the directions of the other folds' images."""
+    """Familiarity (N,) of each image by the main directions of the other folds."""
     found = np.empty(len(folds), np.float32)
     for fold in np.unique(folds):
         held = np.flatnonzero(folds == fold)
@@ -102,14 +102,14 @@ def familiarity_out_of_fold(rows: Rows, folds: NDArray[np.int64]) -> NDArray[np.
 def learn_cross_fitted(
     rows: Rows, labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int, target_precision: float
 ) -> Learned:
-    """Learn from all images, and choose by all of them.
+    """Train on all images, and choose temperature and threshold out of fold on all of them.
 
     Args:
         rows: N feature vectors.
-        labels: (N,) their classes, 0..K-1; every class is in two folds or more.
-        folds: (N,) which fold each image is in.
+        labels: (N,) classes, 0..K-1; every class is in two folds or more.
+        folds: (N,) fold of each image.
         classes: K.
-        target_precision: what accepted answers should reach, in (0, 1).
+        target_precision: target precision of accepted predictions, in (0, 1).
     """
     everything = np.arange(len(labels))
     space = coordinates(rows, everything)
@@ -118,7 +118,7 @@ def learn_cross_fitted(
     like = known >= limit
     temperature = fit_temperature(logits[like], labels[like])
     probabilities = folded(softmax(logits, temperature), ~like)
-    # The choice fits a temperature to each fold: of what it leaves alone, the answers are practically even already.
+    # The choice fits a temperature to each fold, except to rows that are nearly uniform already.
     logits[~like] = np.log(probabilities[~like])
     linear = fit_within(space, everything, labels, classes, L2)
     return Learned(
@@ -140,14 +140,14 @@ def learn_held_out(
     classes: int,
     target_precision: float,
 ) -> Learned:
-    """Learn from one part of the images, fit limit and temperature by a second, choose the threshold by a third.
+    """Train on one part of the images, fit limit and temperature on a second, choose the threshold on a third.
 
     Args:
         rows: N feature vectors.
-        labels: (N,) their classes, 0..K-1.
-        splits: which images are the three parts.
+        labels: (N,) classes, 0..K-1.
+        splits: indices of the images of the three parts.
         classes: K.
-        target_precision: what accepted answers should reach, in (0, 1).
+        target_precision: target precision of accepted predictions, in (0, 1).
     """
     taught, validated, calibrated = splits
     linear = fit_logistic(rows, taught, labels[taught], classes, L2)

@@ -1,6 +1,6 @@
-"""Multinomial logistic regression on feature vectors, by L-BFGS; numpy alone.
+"""Multinomial logistic regression on feature vectors, by L-BFGS; numpy only.
 
-scikit-learn's gives the same coefficients and brings SciPy along, three times the size of everything else here
+scikit-learn's gives the same coefficients but needs SciPy, three times the size of all other dependencies
 (``benchmarks/photographs.py`` compares both).
 """
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Linear", "balanced", "fit_logistic", "fit_within"]
 
-_AT_A_TIME: Final = 1_024  # rows, with what is computed of each
-_IN_MEMORY: Final = 128_000_000  # bytes of features that are held, not read from a disk at every step
+_AT_A_TIME: Final = 1_024  # rows of a chunk
+_IN_MEMORY: Final = 128_000_000  # bytes of features kept in memory; more are read from disk at each step
 _ITERATIONS, _REMEMBERED = 200, 8
-_TOLERANCE: Final = 1e-3  # of the first gradient's length; the answers do not change any more
+_TOLERANCE: Final = 1e-3  # relative to the first gradient; predictions no longer change
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,28 +42,28 @@ class Linear:
     bias: NDArray[np.float32]
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) features to (N, K) logits."""
+        """Logits (N, K) of features (N, D)."""
         return features @ self.weight + self.bias
 
 
 def balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """(N,) weights of sum 1 that give every class the same say."""
+    """Sample weights (N,) of sum 1, with equal total weight for every class."""
     counts = np.bincount(labels, minlength=classes)
     return np.asarray(1 / (np.count_nonzero(counts) * counts[labels]))
 
 
 def fit_logistic(rows: Rows, which: NDArray[np.int64], labels: NDArray[np.int64], classes: int, l2: float) -> Linear:
-    """Fit weights that minimise the mean log loss, each class weighing the same, plus ``l2 / 2`` times their squares.
+    """Minimise the class-balanced mean log loss plus ``l2 / 2`` times the squared weights.
 
-    The weights that are squared are those of the whitened features (:mod:`scones_ml.heads.whitening`); the ones that
-    come out are of the features as they are.
+    The penalty applies to the weights of whitened features (:mod:`scones_ml.heads.whitening`); the returned weights are
+    those of the original features.
 
     Args:
         rows: feature vectors.
-        which: (N,) which of them to learn from.
-        labels: (N,) their classes, 0..K-1.
+        which: (N,) indices of the training images.
+        labels: (N,) classes, 0..K-1.
         classes: K, at least 2.
-        l2: above 0; the bias is free.
+        l2: L2 penalty, above 0; the bias is not penalised.
     """
     space = coordinates(rows, which)
     linear = fit_within(space, np.arange(len(which)), labels, classes, l2)
@@ -73,13 +73,13 @@ def fit_logistic(rows: Rows, which: NDArray[np.int64], labels: NDArray[np.int64]
 def fit_within(
     space: Coordinates, which: NDArray[np.int64], labels: NDArray[np.int64], classes: int, l2: float
 ) -> Linear:
-    """The same of coordinates: (R, K) weights, which :meth:`Coordinates.back` turns into those of the features."""
+    """Fit in coordinates: weights (R, K), which :meth:`Coordinates.back` maps to those of the features."""
     problem = _Problem(space, which, labels, classes, l2)
     return problem.linear(_minimise(problem.loss_and_gradient, np.zeros((space.rows.size + 1) * classes)))
 
 
 class _Problem:
-    """The loss and its gradient; the whitening is folded into the weights, so that no vector is ever changed."""
+    """Loss and gradient; the whitening is folded into the weights, so that vectors are not transformed."""
 
     def __init__(
         self, space: Coordinates, which: NDArray[np.int64], labels: NDArray[np.int64], classes: int, l2: float
@@ -96,14 +96,14 @@ class _Problem:
             yield part, self._rows.take(self._which[part]) if self._held is None else self._held[part]
 
     def linear(self, solution: NDArray[np.float64]) -> Linear:
-        """The classifier of features as they are."""
+        """Classifier on the original features."""
         matrix = solution.reshape(-1, self._classes)
         weight = self._space.transposed(matrix[:-1])
         bias = matrix[-1] - self._space.mean @ weight
         return Linear(weight.astype(np.float32), bias.astype(np.float32))
 
     def loss_and_gradient(self, solution: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Of the weights in the whitened space and the bias, one after another."""
+        """Loss and gradient at the whitened weights and the bias, concatenated."""
         linear, matrix = self.linear(solution), solution.reshape(-1, self._classes)[:-1]
         loss = self._l2 / 2 * float(np.square(matrix).sum())
         slopes, bias = np.zeros_like(matrix), np.zeros(self._classes)
@@ -121,7 +121,7 @@ class _Problem:
 def _softmax_loss(
     logits: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(n,) log losses, and (n, K) their slopes by the logits."""
+    """Log losses (n,), and their derivatives (n, K) with respect to the logits."""
     rows = np.arange(len(labels))
     logits -= logits.max(axis=1, keepdims=True)
     true = logits[rows, labels].copy()
@@ -136,7 +136,7 @@ _Function = Callable[["NDArray[np.float64]"], tuple[float, "NDArray[np.float64]"
 
 
 def _minimise(function: _Function, start: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The minimum of a convex function by L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.5)."""
+    """Minimise a convex function by L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.5)."""
     at, (value, gradient) = start, function(start)
     enough = _TOLERANCE * float(np.linalg.norm(gradient))
     steps: deque[tuple[NDArray[np.float64], NDArray[np.float64]]] = deque(maxlen=_REMEMBERED)
@@ -161,7 +161,7 @@ def _minimise(function: _Function, start: NDArray[np.float64]) -> NDArray[np.flo
 def _direction(
     gradient: NDArray[np.float64], steps: deque[tuple[NDArray[np.float64], NDArray[np.float64]]]
 ) -> NDArray[np.float64]:
-    """Downhill, bent by the curvature that the last steps met (algorithm 7.4)."""
+    """L-BFGS search direction from the last steps (algorithm 7.4)."""
     direction = -gradient
     if not steps:
         return direction / max(1.0, float(np.linalg.norm(gradient)))

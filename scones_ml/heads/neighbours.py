@@ -1,4 +1,4 @@
-"""Images that are alike, by the cosine of their features."""
+"""Similar images, by the cosine of their features."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 __all__ = ["nearest", "similar_pairs"]
 
-_AT_A_TIME: Final = 2_048  # vectors of each of the two sides that are compared: 13 MB each, of 1,584 numbers
+_AT_A_TIME: Final = 2_048  # vectors of each side of a block: 13 MB for 1,584 features
 
 
 def similar_pairs(
     rows: Rows, count: int, least: float
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
-    """Pairs of images whose features are similar; every pair is compared.
+    """Find pairs of images with similar features; every pair is compared.
 
     Args:
         rows: N feature vectors.
         count: N.
-        least: the least cosine of a pair that is named.
+        least: minimum cosine of a pair.
 
     Yields:
-        Rows of the one, of the other, which are larger, and the cosines, (P,) each.
+        First rows, second rows, which are larger, and cosines, (P,) each.
     """
     for top in range(0, count, _AT_A_TIME):
         one = _unit(rows, np.arange(top, min(top + _AT_A_TIME, count)))
@@ -44,16 +44,16 @@ def similar_pairs(
 def nearest(
     rows: Rows, which: NDArray[np.int64], among: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The images that are most similar to each of some images.
+    """Find the most similar images to each of some images.
 
     Args:
         rows: feature vectors.
-        which: (Q,) rows of the images that are asked about.
-        among: (M,) rows of the images to choose from.
-        count: how many of these for each, at most.
+        which: (Q,) rows of the query images.
+        among: (M,) rows of the candidates.
+        count: maximum number of results for each.
 
     Returns:
-        Rows (Q, min(count, M)), the most similar first, and the cosines.
+        Rows (Q, min(count, M)), most similar first, and the cosines.
     """
     count = min(count, len(among))
     asked = _unit(rows, which)

@@ -1,7 +1,7 @@
-"""Acceptance of images of a class that was never learned, by leaving out each class in turn.
+"""Acceptance rate of unknown classes, estimated by leaving out each class in turn.
 
-An image of something else altogether is found unlike the training images (:mod:`scones_ml.heads.familiarity`). One of a
-new kind of the same thing often is not, and how many of those would be let through only the data set itself can tell.
+An unrelated image is detected as unlike the training images (:mod:`scones_ml.heads.familiarity`). An image of a similar
+new class often is not; how many of those are accepted depends on the data set.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LeftOut", "leave_each_class_out"]
 
-_MOST_CLASSES: Final = 10  # left out, each of which takes a learning
-_MOST_IMAGES: Final = 1_000  # learned from
+_MOST_CLASSES: Final = 10  # left out; each needs a training
+_MOST_IMAGES: Final = 1_000  # to train on
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A class that a classifier was not taught.
+    """Result for a class that a classifier was not trained on.
 
     Attributes:
         label: the class, 0..K-1.
-        images: how many of it the classifier was asked about.
-        accepted: how many of these it would have let through.
+        images: number of its images classified.
+        accepted: number of these accepted.
     """
 
     label: int
@@ -50,18 +50,18 @@ def leave_each_class_out(
     target_precision: float,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> tuple[LeftOut, ...]:
-    """Learn without each class in turn, threshold included, and count what would be let through of it.
+    """Train without each class in turn, threshold included, and count its accepted images.
 
     Args:
         rows: N feature vectors.
-        labels: (N,) their classes, 0..K-1; every class is in two folds or more.
-        folds: (N,) which fold each image is in.
+        labels: (N,) classes, 0..K-1; every class is in two folds or more.
+        folds: (N,) fold of each image.
         classes: K, at least 3.
-        target_precision: what accepted answers should reach, in (0, 1).
-        progress: counts classes.
+        target_precision: target precision of accepted predictions, in (0, 1).
+        progress: called with (classes done, classes in all).
 
     Returns:
-        One for each class, or for the ten that have most images.
+        One result for each class, or for the ten largest.
     """
     chosen = np.concatenate([_some(np.flatnonzero(labels == label), classes) for label in range(classes)])
     frequent = np.argsort(-np.bincount(labels, minlength=classes), kind="stable")[:_MOST_CLASSES]
@@ -73,7 +73,7 @@ def leave_each_class_out(
 
 
 def _some(members: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """At most a class's share of the images to learn from, evenly spread."""
+    """Evenly spaced images of a class, at most its share of the training images."""
     return members[:: max(1, -(-len(members) * classes // _MOST_IMAGES))]
 
 

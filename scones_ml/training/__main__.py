@@ -1,8 +1,8 @@
-"""``python -m scones_ml.training``: a training job under SageMaker's script-mode contract.
+"""Entry point of training jobs under SageMaker's script-mode contract: ``python -m scones_ml.training``.
 
-The data set is read from ``SM_CHANNEL_TRAINING`` and a model to go on from, if any, from ``SM_CHANNEL_MODEL``; the
-model is written to ``SM_MODEL_DIR`` and the figures by epoch to ``SM_OUTPUT_DATA_DIR``; hyperparameters are arguments.
-Where there is a folder ``/opt/ml/checkpoints``, as for spot instances, a job that is started again goes on from there.
+The data set is read from ``SM_CHANNEL_TRAINING`` and an optional base model from ``SM_CHANNEL_MODEL``; the model is
+written to ``SM_MODEL_DIR`` and the figures by epoch to ``SM_OUTPUT_DATA_DIR``; hyperparameters are arguments. If there
+is a folder ``/opt/ml/checkpoints``, as on spot instances, a restarted job resumes from it.
 Exit codes: 0 done, 1 an error (one line on standard error, and in SageMaker's failure file), 2 usage, 130 interrupted.
 """
 
@@ -46,29 +46,33 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scones_ml.training", description="Train a classifier.")
     parser.add_argument("--recipe", choices=["auto", "head", "scratch"], default="auto", help="(default: auto)")
     parser.add_argument("--fit", choices=["crop", "pad", "stretch"], default="crop", help="(default: crop)")
-    parser.add_argument("--backbone", type=Path, help="an ONNX file in the place of the recipe head's own backbone")
-    parser.add_argument("--cache", type=Path, help="a folder that keeps the backbone and the images' features")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="the recipe (default: fast)")
+    parser.add_argument("--backbone", type=Path, help="ONNX file to use instead of the default backbone")
+    parser.add_argument("--cache", type=Path, help="folder to cache the backbone and the images' features")
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), default="fast", help="preset of the recipe scratch (default: fast)"
+    )
     parser.add_argument("--epochs", type=_positive, help="passes over the training images (default: the preset's)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--threads", type=_positive, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--target-precision", type=_share, default=0.95, help="of accepted answers (default: 0.95)")
+    parser.add_argument(
+        "--target-precision", type=_share, default=0.95, help="target precision of accepted predictions (default: 0.95)"
+    )
     parser.add_argument("--while-stdin-open", action="store_true", help="stop when standard input is closed")
     return parser
 
 
 def _end_with_stdin() -> None:
-    """Whoever started us holds the other end: when it dies, even by SIGKILL, so do we."""
+    """End this process when standard input closes, as when the parent dies, even by SIGKILL."""
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _train(options: argparse.Namespace) -> None:
     threads = _available_threads(options.threads)
-    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # numpy reads them when it is imported
+    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read by numpy on import
         os.environ.setdefault(library, str(threads))
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism on CUDA asks for
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for determinism on CUDA
     try:
         from scones_ml.training.job import Job, run
     except ModuleNotFoundError as exc:
@@ -95,7 +99,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _base() -> Path:
-    """Where the container keeps everything; the variable is that of AWS's own toolkit."""
+    """Base folder of the container; the variable is that of AWS's toolkit."""
     return Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
 
 
@@ -104,7 +108,7 @@ def _folder(variable: str, default: str) -> Path:
 
 
 def _init() -> Path | None:
-    """The model to go on from: SageMaker's channel holds the archive, a folder of this machine the model itself."""
+    """Base model: an archive in SageMaker's channel, or a local model folder."""
     given = os.environ.get("SM_CHANNEL_MODEL")
     if not given:
         return None
@@ -113,11 +117,11 @@ def _init() -> Path | None:
 
 
 def _available_threads(wanted: int) -> int:
-    """At most as many threads as cores: two threads on one core take twenty times as long as one."""
+    """Limit threads to cores: two threads on one core take twenty times as long as one."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if wanted > available:
         print(
-            f"--threads {wanted} is more than the {available} this process may use: taking {available}", file=sys.stderr
+            f"--threads {wanted} exceeds the {available} available to this process: using {available}", file=sys.stderr
         )
     return min(wanted, available)
 

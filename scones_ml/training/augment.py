@@ -1,7 +1,7 @@
-"""Random views of the training images, a batch at a time.
+"""Augmentation of training images, in batches.
 
-Images are (N, S, S, 3): flips and shifts are then one gather, and the result is already in the channels-last
-layout that convolutions are fastest in.
+Images are (N, S, S, 3): flips and shifts are one gather, and the result is in the channels-last layout, the fastest for
+convolutions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["color_jitter", "cutmix", "flip_and_shift"]
 
 
 def flip_and_shift(images: Tensor, flips: Tensor, max_shift: int, generator: torch.Generator) -> Tensor:
-    """Mirror the images that ``flips`` marks and move each by up to ``max_shift`` pixels, edges reflected.
+    """Mirror the images marked in ``flips`` and shift each by up to ``max_shift`` pixels, edges reflected.
 
     Args:
         images: (N, S, S, 3).
@@ -22,7 +22,7 @@ def flip_and_shift(images: Tensor, flips: Tensor, max_shift: int, generator: tor
         generator: a CPU generator.
 
     Returns:
-        The same shape.
+        Tensor of the same shape.
     """
     count, size = images.shape[:2]
     offsets = torch.randint(-max_shift, max_shift + 1, (2, count, 1), generator=generator)
@@ -33,16 +33,16 @@ def flip_and_shift(images: Tensor, flips: Tensor, max_shift: int, generator: tor
 
 
 def color_jitter(images: Tensor, strength: float, grayscale_probability: float, generator: torch.Generator) -> Tensor:
-    """Change each image's contrast, brightness and tint at random; some lose their colour.
+    """Randomly change contrast, brightness and tint of each image, and convert some to grey.
 
     Args:
-        images: normalised to deviation 1, (N, S, S, 3).
-        strength: largest change of contrast, as a share, and of brightness, in deviations; tint changes half as much.
-        grayscale_probability: that an image loses its colour.
+        images: (N, S, S, 3), normalised to standard deviation 1.
+        strength: maximum change of contrast, as a share, and of brightness, in deviations; tint changes half as much.
+        grayscale_probability: probability that an image is converted to grey.
         generator: a CPU generator.
 
     Returns:
-        The same shape.
+        Tensor of the same shape.
     """
 
     def change(channels: int) -> Tensor:
@@ -56,12 +56,12 @@ def color_jitter(images: Tensor, strength: float, grayscale_probability: float, 
 
 
 def cutmix(images: Tensor, targets: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Paste a box of another image into some and mix their targets by area (Yun et al., 2019).
+    """Paste a box of another image into some images and mix their targets by area (CutMix, Yun et al., 2019).
 
     Args:
         images: (N, S, S, 3).
         targets: (N, K), rows sum to 1.
-        chance: probability that an image is pasted into.
+        chance: probability that an image gets a box.
         generator: a CPU generator.
 
     Returns:
@@ -80,6 +80,6 @@ def cutmix(images: Tensor, targets: Tensor, chance: float, generator: torch.Gene
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:
-    """Indices beyond 0..size-1, reflected at the edges without repeating them."""
+    """Reflect indices beyond 0..size-1 at the edges, without repeating the edge."""
     index = index.abs()
     return (size - 1) - ((size - 1) - index).abs()

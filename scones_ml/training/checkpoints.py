@@ -1,6 +1,6 @@
-"""A training that was cut short, kept so that it goes on: AWS may take a spot instance back at any time.
+"""Checkpoints for resuming interrupted trainings, as on spot instances.
 
-SageMaker copies the folder to S3 while the job runs, and back before it starts again. A checkpoint holds plain arrays:
+SageMaker copies the folder to S3 while the job runs, and back before a restart. A checkpoint holds plain arrays:
 reading it runs no code.
 """
 
@@ -29,10 +29,10 @@ _ABOUT: Final = "about"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training as it stood after an epoch.
+    """State of a training after an epoch.
 
     Attributes:
-        state: of ``Training``.
+        state: state of ``Training``.
         history: figures of the epochs so far.
     """
 
@@ -46,14 +46,14 @@ class Checkpoints:
 
     Attributes:
         folder: where it is kept.
-        training: what the training is; a checkpoint of any other is never gone on from.
+        training: identity of the training; checkpoints of others are ignored.
     """
 
     folder: Path
     training: Mapping[str, object]
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint; whenever this is cut short, the old one or the new one is there, whole."""
+        """Replace the checkpoint atomically."""
         about = json.dumps({"training": self.training, "history": checkpoint.history})
         arrays = {name: value.cpu().numpy() for name, value in checkpoint.state.items()}
         temporary = self.folder / f".{_FILE}.part"
@@ -61,7 +61,7 @@ class Checkpoints:
         temporary.replace(self.folder / _FILE)
 
     def load(self) -> Checkpoint | None:
-        """The checkpoint; None when there is none, it cannot be read, or it is another training's."""
+        """Load the checkpoint; None if it is missing, unreadable or another training's."""
         try:
             arrays = read_arrays((self.folder / _FILE).read_bytes())
             about = strict_json.parse(str(arrays.pop(_ABOUT)))

@@ -1,9 +1,9 @@
-"""From a trained network to one ONNX graph that holds everything between decoded pixels and probabilities.
+"""Export of a trained network as one ONNX graph, from decoded pixels to calibrated probabilities.
 
-The graph is written node by node: the network is small and fixed, so this is explicit, takes milliseconds, needs
-onnx alone and folds what can be folded. Normalisation goes into the whitening convolution (whose padding reflects the
-image, so this is exact), batch norms into the convolutions before them (their scale is positive, so it may
-pass the max-pool), the temperature into the last layer.
+The graph is written node by node: the network is small and fixed, so this is explicit, takes milliseconds and needs
+onnx only. Normalisation is folded into the whitening convolution (exact, since its padding reflects the image), batch
+norms into the preceding convolutions (their scale is positive and commutes with the max-pool), the temperature into the
+last layer.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
 
     Args:
         fitted: the trained network.
-        size: side S of the images, in pixels.
-        temperature: what the logits are divided by, above 0.
+        size: side S of the input images, in pixels.
+        temperature: divisor of the logits, above 0.
 
     Returns:
         A serialised model: input ``image`` uint8 (N, S, S, 3), output ``probabilities`` float32 (N, K).
@@ -53,7 +53,7 @@ def to_onnx(fitted: Fitted, size: int, temperature: float = 1.0) -> bytes:
 
 
 def _whitening(fitted: Fitted) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The first convolution's weight and bias for pixels of 0..255 instead of normalised ones."""
+    """Weight and bias of the first convolution for pixels of 0..255 instead of normalised ones."""
     mean, deviation = (_array(values).reshape(1, 3, 1, 1) for values in (fitted.mean, fitted.deviation))
     weight = _array(fitted.network.whiten.weight) / deviation
     bias = _array(fitted.network.whiten.bias) - (weight * mean).sum((1, 2, 3))
@@ -67,7 +67,7 @@ def _stage(graph: GraphWriter, x: str, stage: Stage) -> str:
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A convolution's weight and bias with the batch norm after it folded in."""
+    """Weight and bias of a convolution with its batch norm folded in."""
     scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
     weight = _array(conv.weight) * scale[:, None, None, None]
     bias = _array(norm.bias) - _array(norm.running_mean) * scale
@@ -76,5 +76,5 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[NDArray[np.float32],
 
 def _array(tensor: Tensor | None) -> NDArray[np.float64]:
     if tensor is None:
-        raise TypeError("every convolution and norm that is exported has this parameter")
+        raise TypeError("every exported convolution and norm has this parameter")
     return tensor.detach().double().cpu().numpy()

@@ -1,7 +1,7 @@
-"""The training loop: images and labels in, a trained network out.
+"""Training loop of the network.
 
-The same seed, thread count and kind of processor give the same weights, bit for bit. No epoch is ever chosen: the
-last one is taken, so that no held-out figure is flattered by a choice.
+The same seed, thread count and kind of processor give the same weights, bit for bit. The last epoch is always used, so
+that held-out figures are not biased by a choice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Epoch", "Fitted", "Training", "fit", "make_repeatable"]
 
-_WHITENING_SAMPLE = 1000  # images; filters of 2x2 patches need no more, and large data sets cost no more
+_WHITENING_SAMPLE = 1000  # images; enough for the filters, and bounds the cost for large data sets
 _LOOK_AHEAD_EVERY = 5  # steps; this and the averaging's 0.95 as in cifar10-airbench
 _JUDGED_AT_ONCE = 64  # images
 
@@ -42,7 +42,7 @@ class Epoch:
 
     Attributes:
         number: from 0.
-        train_accuracy: share of the training images that were right while it ran, augmented as they were.
+        train_accuracy: accuracy on the augmented training images during the epoch.
     """
 
     number: int
@@ -51,7 +51,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network and the pixel statistics (3,), in units of 0..255, that it was trained with."""
+    """A trained network with the pixel statistics (3,) of its training, in units of 0..255."""
 
     network: Network
     mean: Tensor
@@ -68,24 +68,24 @@ class Fitted:
         return np.concatenate(parts)
 
     def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-        """Share of images (N, S, S, 3) whose largest logit is that of their label (N,)."""
+        """Accuracy on images (N, S, S, 3) with labels (N,)."""
         return float((self.logits(images).argmax(1) == labels).mean())
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Pixels of 0..255, channels last, to mean 0 and deviation 1."""
+        """Normalise pixels of 0..255, channels last, to mean 0 and standard deviation 1."""
         return (images - self.mean) / self.deviation
 
 
 def make_repeatable(threads: int, device: str = "cpu") -> None:
-    """Make this process's torch repeat itself bit for bit, on this many CPU threads.
+    """Make torch deterministic in this process, with this many CPU threads.
 
-    On the CPU, what this module uses does so by itself. Asking torch to watch over it would import its compiler,
-    which takes longer than a short training's first epochs.
+    On the CPU all operations used here are deterministic. Torch's own check would import its compiler, which takes
+    longer than the first epochs of a short training.
     """
     torch.set_num_threads(threads)
     if device == "cuda":
         torch.use_deterministic_algorithms(True)
-        # Else the kernel that is fastest at the moment is taken, and kernels round differently.
+        # Benchmarking picks the fastest kernel at the moment, and kernels round differently.
         torch.backends.cudnn.benchmark = False
 
 
@@ -100,21 +100,21 @@ def fit(
     init: Fitted | None = None,
     on_epoch: Callable[[Epoch, Fitted], None] = lambda _epoch, _fitted: None,
 ) -> Fitted:
-    """Train a network to its end.
+    """Train a network for all epochs of a recipe.
 
     Args:
         images: uint8 (N, S, S, 3).
-        labels: (N,), in 0..K-1.
+        labels: (N,) class indices in 0..K-1.
         classes: number of classes K.
-        recipe: how to train.
-        seed: of everything random.
+        recipe: settings of the training.
+        seed: random seed.
         device: ``"cpu"`` or ``"cuda"``.
-        init: a network for K classes and images of this size to go on from, itself left as it is; from scratch
-            when None.
-        on_epoch: called after every epoch with the network as it stands then.
+        init: base model to continue from, for K classes and images of this size, not modified; None trains from
+            scratch.
+        on_epoch: called after every epoch with the current network.
 
     Raises:
-        TrainingError: the loss is no longer a finite number.
+        TrainingError: the loss is not finite.
     """
     training = Training(images, labels, classes, recipe, seed=seed, device=device, init=init)
     for epoch in training:
@@ -123,12 +123,12 @@ def fit(
 
 
 class Training:
-    """A training as an iterator over its epochs, which can be put down after any of them and taken up again.
+    """A training as an iterator over its epochs, which can be saved and resumed after any of them.
 
     Args: those of :func:`fit`.
 
     Attributes:
-        fitted: the network as it stands.
+        fitted: the current network.
     """
 
     def __init__(
@@ -148,16 +148,16 @@ class Training:
         self._recipe = recipe
         self.fitted = copy.deepcopy(init) if init else _start(self._data, classes, recipe, self._generator)
         self._batch_size = min(recipe.batch_size, len(images))
-        self._steps = len(images) // self._batch_size  # an epoch; what is left over differs from epoch to epoch
+        self._steps = len(images) // self._batch_size  # an epoch; the images left over differ between epochs
         self._optimizer = _Optimizer(self.fitted.network, recipe, self._batch_size, self._steps)
         self._flips = torch.rand(len(images), generator=self._generator) < 0.5
         self._done = 0  # epochs
 
     def __iter__(self) -> Iterator[Epoch]:
-        """Train, an epoch at a time, until the recipe's are done.
+        """Train the remaining epochs, one at a time.
 
         Raises:
-            TrainingError: the loss is no longer a finite number.
+            TrainingError: the loss is not finite.
         """
         while self._done < self._recipe.epochs:
             accuracy = self._epoch()
@@ -165,13 +165,13 @@ class Training:
             yield Epoch(self._done - 1, accuracy)
 
     def state(self) -> State:
-        """All that going on bit for bit needs: a copy."""
+        """Copy of the state needed to resume bit for bit."""
         counts = {"epochs": torch.tensor(self._done), "steps": torch.tensor(self._optimizer.done)}
         drawn = {"flips": self._flips, "generator": self._generator.get_state()}
         return {name: value.clone() for name, value in (counts | drawn | self._live()).items()}
 
     def restore(self, state: State) -> None:
-        """Take up a training with the same arguments where its :meth:`state` was taken."""
+        """Resume from the :meth:`state` of a training with the same arguments."""
         self._done, self._optimizer.done = int(state["epochs"]), int(state["steps"])
         self._flips = state["flips"]
         self._generator.set_state(state["generator"])
@@ -179,16 +179,16 @@ class Training:
             value.copy_(state[name])
 
     def _live(self) -> dict[str, Tensor]:
-        """Every tensor that a step changes, by name."""
+        """Tensors changed by a step, by name."""
         network = {f"network.{name}": value for name, value in self.fitted.network.state_dict().items()}
         return network | {f"optimizer.{number}": value for number, value in enumerate(self._optimizer.tensors())}
 
     def _epoch(self) -> float:
         network, recipe, generator = self.fitted.network, self._recipe, self._generator
-        # freezing the first layer spares the largest gradient of all
+        # freezing the first layer saves the largest gradient
         cast("nn.Parameter", network.whiten.bias).requires_grad_(self._done < recipe.whiten_epochs)
         network.train()
-        self._flips = ~self._flips  # alternating: every image is seen both ways round in any two epochs
+        self._flips = ~self._flips  # alternating: every image is seen in both orientations within two epochs
         order = torch.randperm(len(self._data), generator=generator)[: self._steps * self._batch_size]
         right = 0
         for some in torch.split(order, self._batch_size):
@@ -201,7 +201,7 @@ class Training:
 
 
 def _step(network: Network, optimizer: _Optimizer, x: Tensor, y: Tensor, truth: Tensor) -> int:
-    """Learn from one batch (N, S, S, 3) with targets (N, K); returns how many of its answers were right before."""
+    """Train on one batch (N, S, S, 3) with targets (N, K); returns the number of correct predictions before."""
     with _precision(x.device.type):
         logits = network(_as_input(x))
     loss = F.cross_entropy(logits.float(), y)
@@ -212,7 +212,7 @@ def _step(network: Network, optimizer: _Optimizer, x: Tensor, y: Tensor, truth: 
 
 
 def _start(data: Tensor, classes: int, recipe: Recipe, generator: torch.Generator) -> Fitted:
-    """A fresh network with its first layer computed from the data."""
+    """A new network with its first layer computed from the data."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
         network = Network(classes, data.shape[1], recipe.widths)
@@ -225,22 +225,22 @@ def _start(data: Tensor, classes: int, recipe: Recipe, generator: torch.Generato
 
 
 def _as_input(x: Tensor) -> Tensor:
-    """(N, S, S, 3) -> (N, 3, S, S), the same memory: channels last, the layout that convolutions are fastest in."""
+    """View (N, S, S, 3) as (N, 3, S, S) in channels-last layout, the fastest for convolutions."""
     return x.permute(0, 3, 1, 2)
 
 
 def _batches(values: NDArray[np.generic]) -> tuple[Tensor, ...]:
-    """In parts that fit into the processor's cache."""
+    """Split an array into batches that fit into the processor's cache."""
     return torch.split(torch.from_numpy(values), _JUDGED_AT_ONCE)
 
 
 def _precision(device: str) -> torch.autocast:
-    """bfloat16 where the processor multiplies it itself; emulated, it would be slower than float32."""
+    """Autocast to bfloat16 if the processor supports it natively; emulation is slower than float32."""
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or torch.cpu._is_avx512_bf16_supported())
 
 
 class _Optimizer:
-    """Muon for the convolutions, Nesterov for the rest, rates that fall to zero, look-ahead averaging."""
+    """Muon for convolutions, Nesterov momentum for the rest, decaying learning rates, look-ahead averaging."""
 
     def __init__(self, network: Network, recipe: Recipe, batch_size: int, steps: int) -> None:
         modules = list(network.modules())
@@ -249,7 +249,7 @@ class _Optimizer:
         decay = 2e-6 * batch_size  # as in cifar10-airbench
         self.done, self._total = 0, recipe.epochs * steps
         self._network, self._symmetric = network, network.is_symmetric()
-        self._parts: list[tuple[Nesterov | Muon, int]] = [  # with the step at which its rate is zero
+        self._parts: list[tuple[Nesterov | Muon, int]] = [  # with the step at which its rate reaches zero
             (
                 Nesterov([cast("nn.Parameter", network.whiten.bias)], recipe.bias_lr, decay),
                 recipe.whiten_epochs * steps,
@@ -263,13 +263,13 @@ class _Optimizer:
         ]
 
     def tensors(self) -> Iterator[Tensor]:
-        """What it remembers from step to step, in a fixed order."""
+        """Tensors of the optimiser's state, in a fixed order."""
         for part, _ in self._parts:
             yield from part.velocities()
         yield from (slow for _, slow in self._averages)
 
     def step(self, loss: Tensor) -> None:
-        """Take the loss's gradients and use them up."""
+        """Compute the loss's gradients, update the weights, and clear the gradients."""
         loss.backward()  # type: ignore[no-untyped-call] # torch has no types for it
         if self._symmetric:
             self._network.average_mirrored()
@@ -278,12 +278,12 @@ class _Optimizer:
         self.done += 1
         if self.done % _LOOK_AHEAD_EVERY == 0:
             self._lookahead(0.95**_LOOK_AHEAD_EVERY * (self.done / self._total) ** 3)
-        if self.done == self._total >= _LOOK_AHEAD_EVERY:  # in a shorter training the slow weights have not moved
+        if self.done == self._total >= _LOOK_AHEAD_EVERY:  # in shorter trainings the slow weights have not moved
             self._lookahead(1.0)
 
     @torch.no_grad()
     def _lookahead(self, inertia: float) -> None:
-        """Move the slow weights towards the fast ones, and the fast ones to where the slow ones now are."""
+        """Move the slow weights towards the fast ones, and set the fast ones to them."""
         for fast, slow in self._averages:
             slow.lerp_(fast, 1 - inertia)
             fast.copy_(slow)

@@ -1,10 +1,10 @@
 """The recipe ``head``: a logistic classifier on the features of a pretrained backbone, for photographs.
 
-Features are computed once for each image and kept; what is learned on them takes a second. See
-:mod:`scones_ml.heads.cross_fitting` for what the splits are used for.
+Features are computed once for each image and cached; training on them takes a second. See
+:mod:`scones_ml.heads.cross_fitting` for the use of the splits.
 """
 
-# ruff: noqa: T201 - standard output is where SageMaker looks for metrics
+# ruff: noqa: T201 - SageMaker reads metrics from standard output
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ __all__ = ["train"]
 
 _FOLDS: Final = 5
 _MOST_CLASSES: Final = 1_000
-_ALMOST: Final = 0.01  # how far fp16 weights, and the graph that is served, may move a probability
+_ALMOST: Final = 0.01  # tolerance of a probability for fp16 weights and the served graph
 _AT_A_TIME: Final = 1_024  # rows
-_CHECKED: Final = 4  # images of each data set that the graph is asked about before it is written
+_CHECKED: Final = 4  # images that the graph is checked with before it is written
 
 
 def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
-    """Learn a classifier and write it behind its backbone.
+    """Train a classifier on a backbone and export both as one graph.
 
     Args:
-        job: what was asked for.
+        job: arguments of the training job.
         data: the data set.
-        card: what is known of the model before.
+        card: model card with the facts known before training.
 
     Raises:
-        DatasetError: an image is gone or broken.
-        ConfigurationError: the images are of a size that the backbone does not take.
+        DatasetError: an image is missing or broken.
+        ConfigurationError: the backbone does not support the images' size.
         TrainingError: there are too many classes, or the backbone's features are not finite.
         MissingExtraError: the backbone's weights are not installed.
     """
@@ -98,7 +98,7 @@ def _backbone(job: Job, data: Dataset) -> Backbone:
     backbone = load_onnx(job.backbone)
     if backbone.input_size != data.image_size:
         raise ConfigurationError(
-            f"the backbone {job.backbone} takes images of {backbone.input_size} pixels, {data.root} has "
+            f"the backbone {job.backbone} takes images of {backbone.input_size} pixels, those of {data.root} have "
             f"{data.image_size}: stage it with --image-size {backbone.input_size}"
         )
     return backbone
@@ -106,11 +106,13 @@ def _backbone(job: Job, data: Dataset) -> Backbone:
 
 def _check(data: Dataset) -> None:
     if len(data.classes) > _MOST_CLASSES:
-        raise TrainingError(f"{data.root} has {len(data.classes):,} classes, more than {_MOST_CLASSES:,}: split it up")
+        raise TrainingError(
+            f"{data.root} has {len(data.classes):,} classes, more than {_MOST_CLASSES:,}: train on fewer"
+        )
 
 
 def _learn(features: Features, labels: NDArray[np.int64], records: list[Record], data: Dataset, job: Job) -> Learned:
-    """Learn from all images but the test split's, which are the last of the records."""
+    """Train on all images except the test split's, which are the last records."""
     splits = np.array([record.split for record in records])
     parts = [np.flatnonzero(splits == name) for name in ("train", "validation", "calibration")]
     classes = len(data.classes)
@@ -128,7 +130,7 @@ def _learn(features: Features, labels: NDArray[np.int64], records: list[Record],
 
 
 def _half_where_it_does(learned: Learned, features: Features) -> NDArray[np.floating]:
-    """The served weights (D, K), divided by the temperature: as fp16 where no answer changes by that."""
+    """Served weights (D, K), divided by the temperature; as fp16 if no prediction changes."""
     weight = learned.linear.weight / learned.temperature
     half = weight.astype(np.float16)
     bias = learned.linear.bias / learned.temperature
@@ -141,7 +143,7 @@ def _half_where_it_does(learned: Learned, features: Features) -> NDArray[np.floa
 
 
 def _to_onnx(backbone: Backbone, weight: NDArray[np.floating], learned: Learned) -> bytes:
-    """One graph from images to calibrated probabilities, practically even ones where an image is unlike the others."""
+    """One graph from images to calibrated probabilities, nearly uniform for images unlike the training images."""
     graph, classes = GraphWriter.after(backbone.graph), weight.shape[1]
     store = graph.half if weight.dtype == np.float16 else graph.constant
 
@@ -176,7 +178,7 @@ def _metrics(
 
 
 def _kept(learned: Learned, labels: NDArray[np.int64], records: list[Record], graph: bytes) -> dict[str, bytes]:
-    """The answers out of fold, for another threshold; those on images that were kept apart can be had any time."""
+    """Out-of-fold predictions, for choosing another threshold; those on held-out images can be recomputed."""
     if learned.folds is None:
         return {}
     answers = OutOfFold(
@@ -191,14 +193,14 @@ def _kept(learned: Learned, labels: NDArray[np.int64], records: list[Record], gr
 def _check_graph(
     graph: bytes, card: ModelCard, learned: Learned, features: Features, records: list[Record], data: Dataset
 ) -> None:
-    """Ask the graph that will be served about a few images: it must say what was judged."""
+    """Check the served graph's predictions on a few images against the evaluated ones."""
     classifier = OnnxClassifier(graph, card)
     rows = np.linspace(0, len(records) - 1, _CHECKED).astype(np.int64)
-    expected = restored(learned.answers(features.take(rows)))  # an image at the limit may fall to either side
+    expected = restored(learned.answers(features.take(rows)))  # rounding may move an image across the limit
     for row, wanted in zip(rows, expected, strict=True):
         found = classifier.predict((data.root / records[row].path).read_bytes())
         if abs(restored([found])[0] - wanted).max() > 2 * _ALMOST:
             raise TrainingError(
-                f"the model's answer on {records[row].path} is not the one that was judged: remove the cache "
-                "and train again"
+                f"the exported model's prediction on {records[row].path} differs from the evaluated one: remove the "
+                "cache and train again"
             )

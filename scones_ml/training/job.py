@@ -1,10 +1,10 @@
-"""One training job: a staged data set in, a model folder out.
+"""A training job, from a staged data set to a model folder.
 
-The recipe decides how: :mod:`scones_ml.training.head` or :mod:`scones_ml.training.scratch`. What both make is judged
-here alike: ``test`` is reported and decides nothing.
+The recipe is :mod:`scones_ml.training.head` or :mod:`scones_ml.training.scratch`. Models of both are evaluated here:
+figures on ``test`` are reported and used for no choice.
 """
 
-# ruff: noqa: T201 - standard output is where SageMaker looks for metrics
+# ruff: noqa: T201 - SageMaker reads metrics from standard output
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scones_ml import __version__, dataset
-from scones_ml.dataset.resolution import typical_side  # by its module: a job on AWS carries what is imported so
+from scones_ml.dataset.resolution import typical_side  # from its module: jobs on AWS package the imported modules
 from scones_ml.errors import MissingExtraError, TrainingError
 from scones_ml.inference.model import MODEL_ANSWERS, MODEL_CARD, MODEL_GRAPH, MODEL_WEIGHTS, ModelCard
 from scones_ml.ports import Recipe, choose_recipe
@@ -31,24 +31,24 @@ __all__ = ["Job", "Trained", "run"]
 
 @dataclass(frozen=True)
 class Job:
-    """What a training job was asked for.
+    """Arguments of a training job.
 
     Attributes:
         data: folder of the staged data set.
-        model_dir: where ``model.onnx`` and ``model.json`` go.
-        output_dir: where ``history.json``, the figures by epoch, goes.
+        model_dir: folder for ``model.onnx`` and ``model.json``.
+        output_dir: folder for ``history.json``, the figures by epoch.
         recipe: see :func:`scones_ml.ports.choose_recipe`.
-        fit: what makes the model's square of an image; a data set of image policy 1 is stretched.
-        backbone: an ONNX file in the place of the recipe ``head``'s own backbone.
-        cache: folder that keeps the backbone and the images' features; kept nowhere when None.
-        init: folder or ``model.tar.gz`` of a model to go on from; from scratch when None.
-        checkpoints: folder that a training which is cut short goes on from, bit for bit; kept nowhere when None.
-        preset: a key of ``PRESETS``, of the recipe ``scratch``.
-        epochs: passes over the training images; None takes the preset's.
+        fit: how images become the model's square; data sets of image policy 1 are stretched.
+        backbone: ONNX file to use instead of the recipe ``head``'s default backbone.
+        cache: folder to cache the backbone and the images' features; None for no cache.
+        init: folder or ``model.tar.gz`` of the base model; None trains from scratch.
+        checkpoints: folder for checkpoints, from which an interrupted training resumes bit for bit; None for none.
+        preset: a key of ``PRESETS``, for the recipe ``scratch``.
+        epochs: passes over the training images; None for the preset's.
         seed: random seed.
         threads: CPU threads, within the process's affinity.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        target_precision: what accepted answers should reach, in (0, 1).
+        target_precision: target precision of accepted predictions, in (0, 1).
     """
 
     data: Path
@@ -70,13 +70,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a recipe made.
+    """Result of a recipe.
 
     Attributes:
-        card: the model's card, whole.
-        graph: the bytes of ``model.onnx``.
+        card: the complete model card.
+        graph: bytes of ``model.onnx``.
         history: figures by epoch.
-        extra: other files of the model's folder, by name.
+        extra: contents of other files of the model folder, by name.
     """
 
     card: ModelCard
@@ -86,13 +86,13 @@ class Trained:
 
 
 def run(job: Job) -> ModelCard:
-    """Train, calibrate, export and write; metric lines go to standard output.
+    """Train, calibrate, export and write a model; metric lines go to standard output.
 
     Raises:
-        DatasetError: the data set is not there, not staged or not whole.
-        ConfigurationError: the model to go on from is none.
-        TrainingError: it cannot be learned from, or learning went wrong.
-        MissingExtraError: what the recipe needs is not installed.
+        DatasetError: the data set is missing, not staged or incomplete.
+        ConfigurationError: the base model is not a model.
+        TrainingError: the data set is unsuitable, or training failed.
+        MissingExtraError: a package that the recipe needs is not installed.
     """
     data = dataset.load(job.data)
     _check(data)
@@ -118,11 +118,13 @@ def run(job: Job) -> ModelCard:
             job.model_dir / MODEL_GRAPH: trained.graph,
             **{job.model_dir / name: content for name, content in trained.extra.items()},
             job.output_dir / "history.json": json.dumps(trained.history, indent=2).encode(),
-            job.model_dir / MODEL_CARD: trained.card.model_dump_json(indent=2).encode(),  # last: it says all is there
+            job.model_dir / MODEL_CARD: trained.card.model_dump_json(
+                indent=2
+            ).encode(),  # last: marks the model as complete
         }
     )
     for name in {MODEL_ANSWERS, MODEL_WEIGHTS}.difference(trained.extra):
-        (job.model_dir / name).unlink(missing_ok=True)  # of a model that was there before
+        (job.model_dir / name).unlink(missing_ok=True)  # left by an earlier model
     return trained.card
 
 
@@ -141,13 +143,13 @@ def _check(data: Dataset) -> None:
     counts = data.counts()["train"]
     empty = [name for name in data.classes if not counts[name]]
     if len(data.classes) < 2:
-        raise TrainingError(f"{data.root} holds one class only, {data.classes[0]}: two or more are needed")
+        raise TrainingError(f"{data.root} has only the class {data.classes[0]}: stage two or more")
     if empty:
         raise TrainingError(f"no training images of {', '.join(empty)} in {data.root}: add some and stage it again")
 
 
 def _write(files: dict[Path, bytes]) -> None:
-    """Write all files under temporary names first: an interruption or a full disk leaves none half-written."""
+    """Write all files under temporary names, then rename, so that none is left half-written."""
     with ExitStack() as stack:
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)

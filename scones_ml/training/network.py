@@ -1,14 +1,14 @@
-"""The classifier: a small convolutional network whose first layer is computed from the data, not learned.
+"""A small convolutional network whose first layer is computed from the data, not learned.
 
 Shapes are (batch, channels, height, width); the comments follow a 32x32 image. After Keller Jordan's
 `94 % on CIFAR-10 in 2.6 seconds <https://github.com/KellerJordan/cifar10-airbench>`_, with narrower layers for
 a thousand images on one CPU core.
 
-The network is symmetric: an image and its mirror image have the same logits, so one view of an image is enough. Every
-channel has a partner, whose response to the mirror image is the mirror image of the channel's response to the image:
-its weights are the channel's, flipped from left to right, with partners swapped among the inputs. Weights start that
-way, and stay so because every gradient is averaged with its mirrored counterpart. The symmetry is exact where every
-stage halves an even side.
+The network is mirror-symmetric: an image and its mirror image have the same logits, so one view is enough. Every
+channel has a partner, whose response to the mirror image mirrors the channel's response to the image: its weights are
+the channel's, flipped horizontally, with partners swapped among the inputs. Weights are initialised so, and stay so
+since every gradient is averaged with its mirrored counterpart. The symmetry is exact if every stage halves an even
+side.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from torch import Tensor, nn
 __all__ = ["MINIMUM_SIZE", "Network", "Stage", "pixel_statistics", "whitening_filters"]
 
 MINIMUM_SIZE = 16
-"""Smallest side in pixels that three halvings leave something of."""
+"""Minimum side in pixels, for three halvings."""
 
-LOGIT_SCALE = 1 / 9  # keeps the first logits small, so that the first steps are not saturated
+LOGIT_SCALE = 1 / 9  # keeps initial logits small, so that the first steps do not saturate
 _PATCHES = 50_000  # enough for an 18x18 covariance
 _ANTISYMMETRIC, _SYMMETRIC = 4, 8  # filters of the first layer, each with both signs: 24 channels
 
 
 def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel.
+    """Mean and standard deviation of pixels per channel.
 
     Args:
         images: uint8, (N, S, S, 3).
@@ -51,13 +51,13 @@ def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 def whitening_filters(images: Tensor, generator: torch.Generator, epsilon: float = 5e-4) -> Tensor:
     """Filters that decorrelate 3x3 patches: the principal axes, scaled to unit variance, each with both signs.
 
-    Axes of the differences between left and right come first, each next to its negative, which is its mirror image;
-    then those of the sums, which are their own mirror images.
+    Axes of left-right differences come first, each next to its negative, which is its mirror image; then those of the
+    sums, which are their own mirror images.
 
     Args:
         images: normalised float32 images (N, 3, S, S), a sample of the training set.
         generator: draws the patches.
-        epsilon: added to the eigenvalues, so that noise directions are not blown up.
+        epsilon: added to the eigenvalues, so that noise is not amplified.
 
     Returns:
         float32 (24, 3, 3, 3).
@@ -84,10 +84,10 @@ def _principal_axes(samples: Tensor, count: int, epsilon: float) -> Tensor:
 
 
 def _mirrored(values: Tensor) -> Tensor:
-    """What a layer's values would be for mirrored inputs: those of each channel's partner, kernels flipped.
+    """Mirrored values of a layer: those of each channel's partner, kernels flipped.
 
     Args:
-        values: of a norm or bias (C,), a convolution between partners (C, C_in, H, W) or the head (K, C).
+        values: values of a norm or bias (C,), a convolution between partners (C, C_in, H, W) or the head (K, C).
     """
     if values.dim() == 1:
         return values[_partners(len(values))]
@@ -96,7 +96,7 @@ def _mirrored(values: Tensor) -> Tensor:
 
 
 def _partners(channels: int) -> Tensor:
-    """The index of every channel's partner: its neighbour, or itself for the places of the first layer's sums."""
+    """Index of each channel's partner: its neighbour, or itself for the sums of the first layer."""
     own = torch.arange(channels)
     partners = (own ^ 1).clamp(max=channels - 1)
     alone = slice(2 * _ANTISYMMETRIC, 2 * (_ANTISYMMETRIC + _SYMMETRIC))
@@ -105,7 +105,7 @@ def _partners(channels: int) -> Tensor:
 
 
 class Stage(nn.Module):
-    """Halves the image: convolution, max-pool, norm, GELU, convolution, norm, GELU."""
+    """A stage that halves the image: convolution, max-pool, norm, GELU, convolution, norm, GELU."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -115,18 +115,18 @@ class Stage(nn.Module):
         self.norm2 = _batch_norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels_in, H, W) -> (N, channels_out, H // 2, W // 2)."""
+        """Map (N, channels_in, H, W) to (N, channels_out, H // 2, W // 2)."""
         x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
         return F.gelu(self.norm2(self.conv2(x)))
 
 
 class Network(nn.Module):
-    """Normalised images to logits.
+    """Network from normalised images to logits.
 
     Args:
         classes: number of classes K, at least 2.
-        size: side of the images in pixels; every doubling beyond 32 adds a stage, so that the last
-            feature map stays about 4x4.
+        size: side of the images, in pixels; every doubling beyond 32 adds a stage, so that the last feature map stays
+            about 4x4.
         widths: channels of the first three stages, even numbers.
     """
 
@@ -141,7 +141,7 @@ class Network(nn.Module):
         _make_symmetric(self.head.weight.data)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float (N, 3, S, S) -> logits (N, K)."""
+        """Map images float (N, 3, S, S) to logits (N, K)."""
         x = F.gelu(self.whiten(x))  # (N, 24, 32, 32)
         for stage in self.stages:
             x = stage(x)  # (N, 32, 16, 16), (N, 64, 8, 8), (N, 128, 4, 4)
@@ -149,13 +149,13 @@ class Network(nn.Module):
         return cast("Tensor", self.head(x) * LOGIT_SCALE)
 
     def is_symmetric(self) -> bool:
-        """Whether the first layer is its own mirror image, as in all but the networks of version 0.1.0."""
+        """Whether the first layer is mirror-symmetric, as in all networks except those of version 0.1.0."""
         filters = self.whiten.weight
         return torch.equal(filters[_partners(len(filters))], filters.flip(3))
 
     @torch.no_grad()
     def average_mirrored(self) -> None:
-        """Average every gradient, and the norms' statistics, with what they would be for the mirrored images."""
+        """Average every gradient, and the norms' statistics, with their mirrored counterparts."""
         gradients = [value.grad for value in self.parameters() if value.grad is not None]
         for values in (*gradients, *(value for value in self.buffers() if value.dim())):
             values.add_(_mirrored(values)).div_(2)
@@ -171,11 +171,11 @@ def _identity_convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
     """Batch norm with a learned shift and no scale: a positive scale commutes with the max-pool on export."""
-    layer = nn.BatchNorm2d(channels, eps=1e-5, momentum=0.4)  # the new batch's share: 0.6 of the old stays
+    layer = nn.BatchNorm2d(channels, eps=1e-5, momentum=0.4)  # share of the new batch; 0.6 of the old stays
     layer.weight.requires_grad_(False)
     return layer
 
 
 def _make_symmetric(weights: Tensor) -> None:
-    """Add the mirrored weights, at the same variance."""
+    """Add the mirrored weights, keeping the variance."""
     weights.add_(_mirrored(weights)).div_(math.sqrt(2))

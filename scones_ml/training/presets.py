@@ -1,10 +1,10 @@
-"""The recipes that ``--preset`` names.
+"""Presets of the recipe ``scratch``, for ``--preset``.
 
-Chosen by 5-fold out-of-fold accuracy on 1,000 photographs (800 to learn from each time), never on test photographs:
-``fast`` 0.946 in 16 CPU seconds, ``best`` 0.952 in 22, means of three seeds. Short runs want less cutmix. How gently a
-training goes on from a model was chosen likewise, from the model of drawings, with the network of version 0.1.0: on 80
-photographs 0.890 with the preset's own rates, 0.933 with a tenth of them; on 320 photographs 0.942 with a tenth, 0.948
-with three tenths.
+Chosen by 5-fold out-of-fold accuracy on 1,000 photographs (800 to train on), never on test photographs: ``fast`` 0.946
+in 16 CPU seconds, ``best`` 0.952 in 22, means of three seeds. Short runs need less cutmix. The learning rates of
+fine-tuning were chosen likewise, from a model of synthetic images, with the network of version 0.1.0: on 80 photographs
+0.890 with the preset's rates, 0.933 with a tenth of them; on 320 photographs 0.942 with a tenth, 0.948 with three
+tenths.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from dataclasses import dataclass, replace
 
 __all__ = ["PRESETS", "Recipe", "fine_tuning"]
 
-_ENOUGH, _GENTLEST = 1000, 0.05  # images that bear a preset's own rates; the least share of them
+_ENOUGH, _GENTLEST = 1000, 0.05  # images for full learning rates; minimum share of the rates
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how a network learns, but for the data, the seed and the threads.
+    """Settings of a training, apart from data, seed and threads.
 
     Attributes:
         epochs: passes over the training images.
-        cutmix: probability that a box of another image is pasted into one.
-        color_jitter: largest change of contrast (a share) and brightness (in deviations of all pixels).
-        grayscale_probability: that an image loses its colour.
+        cutmix: probability that a box of another image is pasted into an image.
+        color_jitter: maximum change of contrast (a share) and brightness (in standard deviations of all pixels).
+        grayscale_probability: probability that an image is converted to grey.
         batch_size: images a step; a smaller data set is one step an epoch.
         max_shift: largest random shift, in pixels at 32x32.
         muon_lr: learning rate of the convolutions.
         head_lr: learning rate of the last layer.
-        bias_lr: learning rate of the shifts.
+        bias_lr: learning rate of the biases.
         whiten_epochs: epochs during which the first layer's bias learns.
         widths: channels of the three stages.
     """
@@ -48,7 +48,7 @@ class Recipe:
     widths: tuple[int, int, int] = (32, 64, 128)
 
 
-# Chosen out of fold, see above; stages narrower than the default pay for more epochs.
+# Chosen out of fold, see above; narrower stages allow more epochs in the same time.
 PRESETS = {
     "fast": Recipe(epochs=40, cutmix=0.5, widths=(24, 48, 96)),
     "best": Recipe(epochs=54, widths=(24, 48, 96)),
@@ -56,13 +56,13 @@ PRESETS = {
 
 
 def fine_tuning(recipe: Recipe, images: int) -> Recipe:
-    """The recipe of a training that goes on from a model: half the epochs, and the fewer images, the smaller steps.
+    """Settings for fine-tuning: half the epochs, and lower learning rates for fewer images.
 
-    With the rates of a training from scratch, a few images would make it forget what it started from.
+    At full learning rates, training on few images would lose the base model's knowledge.
 
     Args:
-        recipe: of a training from scratch.
-        images: how many it learns from.
+        recipe: settings of a training from scratch.
+        images: number of training images.
     """
     share = min(1.0, max(_GENTLEST, images / _ENOUGH))
     return replace(

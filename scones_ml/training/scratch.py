@@ -1,11 +1,11 @@
-"""The recipe ``scratch``: a small network that learns from the data set's images alone, for thumbnails.
+"""The recipe ``scratch``: a small network trained on the data set's images only, for thumbnails.
 
-The splits have one use each: ``train`` teaches the network, ``validation`` fits the temperature, ``calibration``
-chooses the threshold, ``test`` is reported and decides nothing. Where ``calibration`` is too small for any promise, it
-and ``validation`` do both by turns, see :func:`scones_ml.evaluation.choose_threshold_cross_fitted`.
+Each split has one use: ``train`` for the network's weights, ``validation`` for the temperature, ``calibration`` for the
+threshold, ``test`` for reporting only. If ``calibration`` is too small for a guarantee, it is combined with
+``validation``, see :func:`scones_ml.evaluation.choose_threshold_cross_fitted`.
 """
 
-# ruff: noqa: T201 - standard output is where SageMaker looks for metrics
+# ruff: noqa: T201 - SageMaker reads metrics from standard output
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def train(job: Job, data: Dataset, card: ModelCard) -> Trained:
     """Train a network.
 
     Args:
-        job: what was asked for.
+        job: arguments of the training job.
         data: the data set.
-        card: what is known of the model before.
+        card: model card with the facts known before training.
 
     Raises:
-        DatasetError: an image is gone or broken.
-        ConfigurationError: the model to go on from is none.
-        TrainingError: the images are too small, or too large unless the recipe was asked for, or learning went wrong.
+        DatasetError: an image is missing or broken.
+        ConfigurationError: the base model is not a model.
+        TrainingError: the images are too small, too large without an explicit recipe, or training failed.
     """
     if job.init and read_card(job.init).recipe == "head":
         raise TrainingError(
-            f"the model {job.init} is a classifier on a pretrained backbone: it always starts anew, leave --init out"
+            f"the model {job.init} is a head on a pretrained backbone, which cannot be fine-tuned: leave out --init"
         )
     _check_size(data, job)
     device = _device(job.device)
@@ -100,7 +100,7 @@ def _check_size(data: Dataset, job: Job) -> None:
         share = (data.image_size / 32) ** 2
         raise TrainingError(
             f"training from scratch on images of {data.image_size} pixels takes {share:.0f} times the time and memory "
-            "of 32 pixels: add --recipe scratch if that is meant, or take --recipe head"
+            "of 32 pixels: confirm with --recipe scratch, or use --recipe head"
         )
 
 
@@ -113,7 +113,7 @@ def _device(wanted: str) -> str:
 
 
 def _trained(job: Job, device: str, data: Dataset, recipe: Recipe, card: ModelCard, progress: _Progress) -> Fitted:
-    """Train to the end, from the newest checkpoint where there is one, and keep one after every epoch."""
+    """Train all epochs, from the newest checkpoint if there is one, and save one after every epoch."""
     images, labels = data.arrays("train", card.image_policy())
     print(
         f"Training: epochs={recipe.epochs} images={len(labels)} classes={len(data.classes)} "
@@ -122,13 +122,13 @@ def _trained(job: Job, device: str, data: Dataset, recipe: Recipe, card: ModelCa
     )
     init = initial(job.init, data.classes, data.image_size, recipe.widths, device) if job.init else None
     training = Training(images, labels, len(data.classes), recipe, seed=job.seed, device=device, init=init)
-    # Another machine may have other threads: then the training goes on too, if not bit for bit.
+    # On a machine with other threads the training resumes, too, but not bit for bit.
     identity = card.model_dump(mode="json", exclude={"threads"})
     checkpoints = Checkpoints(job.checkpoints, identity) if job.checkpoints else None
     if checkpoints and (found := checkpoints.load()):
         training.restore(found.state)
         progress.history.extend(found.history)
-        print(f"Going on from {checkpoints.folder}: {len(found.history)} epochs are done", flush=True)
+        print(f"Resuming from {checkpoints.folder}: {len(found.history)} epochs are done", flush=True)
     for epoch in training:
         progress.report(epoch, training.fitted)
         if checkpoints:
@@ -137,7 +137,7 @@ def _trained(job: Job, device: str, data: Dataset, recipe: Recipe, card: ModelCa
 
 
 class _Progress:
-    """Prints a line per figure and epoch, in the form of SageMaker's built-in algorithm, and keeps them."""
+    """Prints and records figures by epoch, in the format of SageMaker's built-in algorithm."""
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         self._images, self._labels = images, labels
@@ -159,7 +159,7 @@ class _Progress:
 def _chosen(
     fitted: Fitted, validation: _Labelled, calibration: _Labelled, job: Job
 ) -> tuple[float, ThresholdChoice | None]:
-    """Temperature and threshold, by images that the network did not learn from; no threshold where there are none."""
+    """Choose temperature and threshold on held-out images; no threshold without any."""
     parts = [(fitted.logits(images), truth) for images, truth in (validation, calibration) if len(truth)]
     if not len(calibration[1]):
         return (fit_temperature(*parts[0]) if parts else 1.0), None
@@ -168,13 +168,13 @@ def _chosen(
         logits, truth = parts[1]
         return temperature, choose_threshold(softmax(logits, temperature), truth, target_precision=job.target_precision)
     logits, truth = (np.concatenate(both) for both in zip(*parts, strict=True))
-    folds = np.arange(len(truth)) % _FOLDS  # they are sorted by class: each fold has its share of all
+    folds = np.arange(len(truth)) % _FOLDS  # sorted by class, so that folds are stratified
     choice = choose_threshold_cross_fitted(logits, truth, folds, target_precision=job.target_precision)
     return fit_temperature(logits, truth), choice
 
 
 def _tested(card: ModelCard, classifier: OnnxClassifier, data: Dataset) -> ModelCard:
-    """The card with the figures of the test split."""
+    """Model card with the figures of the test split."""
     probabilities, labels = _predict(classifier, data, "test")
     if not len(labels):
         return card

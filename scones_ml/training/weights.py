@@ -1,7 +1,6 @@
-"""A trained network as numbers, beside the graph that is served: what a later training goes on from.
+"""Weights of a trained network for fine-tuning, stored beside the served graph.
 
-``weights.npz`` holds the network before anything was folded together for serving, in plain numpy arrays: reading it
-runs no code.
+``weights.npz`` holds the network before folding for serving, as plain numpy arrays: reading it runs no code.
 """
 
 from __future__ import annotations
@@ -27,47 +26,47 @@ _STATISTICS = ("mean", "deviation")
 
 
 def to_weights(fitted: Fitted) -> bytes:
-    """The contents of ``weights.npz``; the same network gives the same bytes."""
+    """Contents of ``weights.npz``; deterministic."""
     tensors = fitted.network.state_dict() | {"mean": fitted.mean, "deviation": fitted.deviation}
     return write_arrays({name: value.cpu().numpy() for name, value in tensors.items()})
 
 
 def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, int, int], device: str = "cpu") -> Fitted:
-    """A network that knows what a model knows.
+    """Network initialised from a model.
 
-    Classes that the model has keep what it learned of them, wherever they stand; those that it does not have start
-    from zero, as do all when none is shared: features are kept either way.
+    Output weights of shared classes are kept, whatever their order; those of new classes start from zero. The features
+    are always kept.
 
     Args:
-        model: its folder or ``model.tar.gz``.
-        labels: K class names of the training to come.
+        model: model folder or ``model.tar.gz``.
+        labels: K class names of the new training.
         size: side of its images, in pixels.
-        widths: channels of its stages.
+        widths: channels of the stages.
         device: ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        ConfigurationError: it is no model, or was made without weights.
-        TrainingError: it takes images of another size, or is another network.
+        ConfigurationError: the path is not a model, or the model has no weights.
+        TrainingError: the model has another input size or architecture.
     """
     card = read_card(model)
     if card.input_size != size:
         raise TrainingError(
-            f"the model {model} takes images of {card.input_size} pixels, the data set's have {size}: "
+            f"the model {model} takes images of {card.input_size} pixels, those of the data set have {size}: "
             f"stage it with --image-size {card.input_size}"
         )
     try:
         arrays = read_arrays(read_file(model, MODEL_WEIGHTS))
     except BROKEN as exc:
-        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} cannot be read; train the model anew") from exc
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} cannot be read; train the model again") from exc
     if not {*_STATISTICS, "head.weight", "whiten.weight"} <= set(arrays):
-        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not whole; train the model anew")
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is incomplete; train the model again")
     known = arrays["head.weight"]
     if (
         known.ndim != 2
         or len(known) != len(card.labels)
         or any(value.dtype.kind not in "fi" for value in arrays.values())
     ):
-        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} is not the card's; train the model anew")
+        raise TrainingError(f"the model {model}: {MODEL_WEIGHTS} does not match the card; train the model again")
     head = np.zeros((len(labels), known.shape[1]), known.dtype)
     for row, label in enumerate(labels):
         if label in card.labels:
@@ -79,7 +78,9 @@ def initial(model: Path, labels: Sequence[str], size: int, widths: tuple[int, in
     found = {name: torch.from_numpy(value) for name, value in (arrays | {"head.weight": head}).items()}
     statistics = [found.pop(name) for name in _STATISTICS]
     if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in expected.items()}:
-        raise TrainingError(f"the model {model} is another network: train anew, or with the preset that made it")
+        raise TrainingError(
+            f"the model {model} has another architecture: use the preset it was trained with, or leave out --init"
+        )
     network.load_state_dict(found)
     return Fitted(
         # mypy: torch's types know memory_format for tensors, not for a module.

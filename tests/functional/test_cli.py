@@ -141,7 +141,7 @@ def test_what_was_left_out_is_told_by_kind(photos: Path, capsys: pytest.CaptureF
     assert lines[3:] == [
         "ignored: 6",
         "      2  hidden and system files",
-        "      1  images outside of class folders",
+        "      1  images outside class folders",
         "      1  lists and manifests",
         "      1  notes and documents",
         "      1  videos",

@@ -91,7 +91,7 @@ def test_a_coverage_is_reached_and_nothing_promised(
     assert found["coverage"] >= 0.7
     assert found["accepted"] == round(found["coverage"] * found["labels"])
     assert 0 < found["precision_lower_bound"] < found["correct"] / found["accepted"]
-    assert "measured, not promised" in found["reason"]
+    assert "measured, not guaranteed" in found["reason"]
 
 
 def test_costs_give_chow_s_threshold(capsys: pytest.CaptureFixture[str], model: Path, staged: Path) -> None:

@@ -110,6 +110,6 @@ def test_a_graph_that_cannot_be_loaded_is_named(tiny_model: Path, tmp_path: Path
     (tmp_path / "model.json").write_bytes((tiny_model / "model.json").read_bytes())
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(
-        ConfigurationError, match=rf"{tmp_path}/model.onnx is no ONNX graph, or cut off; train the model anew"
+        ConfigurationError, match=rf"{tmp_path}/model.onnx is not an ONNX graph, or cut short; train the model again"
     ):
         load_model(tmp_path)

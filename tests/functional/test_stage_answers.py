@@ -60,7 +60,7 @@ def test_disputes_are_left_out_and_said(folder: Path, capsys: pytest.CaptureFixt
     file.append(dataclasses.replace(first, id="again", reviewer="bob", label="motorcycle"))
     before = dataset.load("data").counts()["train"]
     assert main(["stage", "data", "data2", "--answers", ".scones/reviews/answers.jsonl"]) == 0
-    assert "1  answers in dispute, or of no class here" in capsys.readouterr().err
+    assert "1  disputed answers, or answers with another class" in capsys.readouterr().err
     assert dataset.load("data2").counts()["train"]["bicycle"] == before["bicycle"] + 5
 
 
@@ -114,7 +114,7 @@ def test_images_of_another_bucket_are_read_from_s3(
     [
         (("data", "data2", "--answers", "nowhere.jsonl"), "there are no answers nowhere.jsonl"),
         (("photos", "data2", "--answers", ".scones/reviews/answers.jsonl"), "photos is not a staged data set"),
-        (("data", "data", "--answers", ".scones/reviews/answers.jsonl"), "overlap: choose a folder beside it"),
+        (("data", "data", "--answers", ".scones/reviews/answers.jsonl"), "overlap: choose another destination"),
     ],
 )
 def test_what_does_not_fit_is_one_line(

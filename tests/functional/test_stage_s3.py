@@ -179,7 +179,7 @@ def test_another_data_set_takes_its_place(store: ObjectStore, tmp_path: Path) ->
 def test_other_objects_are_left_alone(store: ObjectStore, tmp_path: Path) -> None:
     """A prefix that holds something else is refused before anything is written."""
     store.write(BUCKET, "data/diary.txt", b"dear diary", "text/plain")
-    with pytest.raises(DatasetError, match=r"holds 1 other objects, diary\.txt first: choose another prefix"):
+    with pytest.raises(DatasetError, match=r"holds 1 other objects, such as diary\.txt: choose another prefix"):
         dataset.upload(staged(tmp_path), f"s3://{BUCKET}/data", store)
     assert keys(store) == ["data/diary.txt"]
 
@@ -252,11 +252,11 @@ def test_no_key_leaves_the_folder(key: str, tmp_path: Path) -> None:
 
 def test_what_cannot_be_staged(tmp_path: Path) -> None:
     """An empty prefix, no bucket and no store are one clear line each."""
-    with pytest.raises(DatasetError, match=r"nothing is below s3://scones-staging/photos/"):
+    with pytest.raises(DatasetError, match=r"s3://scones-staging/photos/ is empty"):
         dataset.stage(f"s3://{BUCKET}/photos", tmp_path / "out", store=MemoryObjectStore(), downloads=tmp_path / "d")
     with pytest.raises(ConfigurationError, match="is not s3://bucket/prefix"):
         dataset.stage("s3:///photos", tmp_path / "out", store=MemoryObjectStore(), downloads=tmp_path / "d")
-    with pytest.raises(DatasetError, match="no object store was given"):
+    with pytest.raises(DatasetError, match="pass an object store"):
         dataset.stage(f"s3://{BUCKET}/photos", tmp_path / "out")
 
 

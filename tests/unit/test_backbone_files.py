@@ -211,7 +211,7 @@ REFUSED: Mapping[str, tuple[Callable[[], onnx.ModelProto | bytes], Mapping[str, 
     "the same for all": (
         lambda: model(*POOLED[:1], node("Flatten", ["pooled"], "f"), node("Mul", ["f", "zero"], "features"),
                       constants={"zero": np.zeros(1, np.float32)}),
-        STATED, "gives the same features for every image",
+        STATED, "gives the same features for every image: choose another output or model",
     ),
     "random": (
         lambda: model(*POOLED[:1], node("Flatten", ["pooled"], "f"), node("RandomNormalLike", ["f"], "features")),

@@ -362,7 +362,7 @@ def test_captures_are_read_from_a_store(tmp_path: Path) -> None:
     assert [row.file for row in rows if isinstance(row, Skipped)] == ["s3://b/captures/x/1.jsonl"]
     with pytest.raises(ConfigurationError, match="s3://b/other holds no capture files"):
         read_captures("s3://b/other", store)
-    with pytest.raises(ConfigurationError, match="s3://b/captures/: no object store was given"):
+    with pytest.raises(ConfigurationError, match="s3://b/captures/: pass an object store"):
         read_captures("s3://b/captures/")
 
 

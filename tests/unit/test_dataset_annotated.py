@@ -155,7 +155,7 @@ def test_a_image_that_was_replaced_is_reported(desk: Desk, data: Dataset, tmp_pa
 def test_classes_that_the_data_set_does_not_know(desk: Desk, data: Dataset, tmp_path: Path) -> None:
     """An answer that names another class, such as "neither", teaches nothing and is counted."""
     desk.answer(100, "neither")
-    with pytest.raises(DatasetError, match=r"names neither, and .* knows bicycle, motorcycle: nothing is to be added"):
+    with pytest.raises(DatasetError, match=r"has classes neither, .* has bicycle, motorcycle: there is nothing to add"):
         dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
     desk.answer(101, "bicycle")
     result = dataset.stage(ExtendedDataset(data, desk.source), tmp_path / "extended")
@@ -176,7 +176,7 @@ def test_no_answers_are_no_source(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there are no answers"):
         dataset.stage(desk.source, tmp_path / "data")
     desk.file.append(Undo(NOON, "ann", desk.answer(100, "bicycle").id))
-    with pytest.raises(DatasetError, match="names no class that its reviewers agree on"):
+    with pytest.raises(DatasetError, match="holds no class that reviewers agree on"):
         dataset.stage(dataclasses.replace(desk.source), tmp_path / "data")
 
 
@@ -185,7 +185,7 @@ def test_answers_to_two_tasks_are_no_one_data_set(desk: Desk, tmp_path: Path) ->
     for number in range(100, 108):
         desk.answer(number, ("bicycle", "motorcycle")[number % 2], classes="one")
         desk.answer(number, ("car", "bus")[number % 2], classes="other")
-    with pytest.raises(DatasetError, match=r"2 different sets .* names bicycle, bus, car, motorcycle: .*--classes a,b"):
+    with pytest.raises(DatasetError, match=r"2 different sets .* with bicycle, bus, car, motorcycle: .*--classes a,b"):
         dataset.stage(desk.source, tmp_path / "all", image_size=8)
     staged = dataset.stage(desk.source, tmp_path / "data", classes=("car", "bus"), image_size=8).dataset
     assert {record.class_name for record in staged.records} == {"car", "bus"}

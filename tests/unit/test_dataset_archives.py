@@ -304,7 +304,7 @@ def test_states_that_numpy_would_crash_on(array: bytes, number: bytes) -> None:
     try:
         found = load_arrays(program, "it")
     except DatasetError as error:
-        assert str(error).startswith("it is no pickle of arrays")
+        assert str(error).startswith("it is not a pickle of arrays")
     else:
         assert isinstance(found, np.ndarray)
         assert found.tobytes() == b"ab"
@@ -348,12 +348,12 @@ def test_arrays_and_plain_containers_are_read(value: Any) -> None:
     ("make", "message"),
     [
         (lambda path: python_archive(path, side(6, 1, data=make_images(5, 1))), "train does not hold 3072 bytes"),
-        (lambda path: python_archive(path, side(6, 1, fine_labels=[100] * 6)), "none of the 100 classes"),
+        (lambda path: python_archive(path, side(6, 1, fine_labels=[100] * 6)), "outside the 100 classes"),
         (lambda path: python_archive(path, side(6, 1, fine_labels=[b"8"] * 6)), "does not hold"),
-        (lambda path: python_archive(path, python2([1, 2])), "train holds no table"),
-        (lambda path: python_archive(path, None, python2({b"coarse": []})), "does not say what its classes"),
-        (lambda path: binary_archive(path, b"\0" * 3075), "3,075 bytes, which is no whole number of records"),
-        (lambda path: binary_archive(path, bytes([0, 200]) + b"\0" * 3072), "none of the 100 classes"),
+        (lambda path: python_archive(path, python2([1, 2])), "train is not a dictionary"),
+        (lambda path: python_archive(path, None, python2({b"coarse": []})), "has no class names"),
+        (lambda path: binary_archive(path, b"\0" * 3075), "3,075 bytes, not a whole number of records"),
+        (lambda path: binary_archive(path, bytes([0, 200]) + b"\0" * 3072), "outside the 100 classes"),
         (lambda path: archive(path, member("photos/a.png", b"x")), "holds no fine_label_names.txt"),
     ],
 )
@@ -369,7 +369,7 @@ def test_an_archive_cut_short(tmp_path: Path) -> None:
     whole = binary_archive(tmp_path / "whole.tar.gz").path.read_bytes()
     half = tmp_path / "half.tar.gz"
     half.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DatasetError, match=r"half\.tar\.gz is no whole \.tar\.gz archive"):
+    with pytest.raises(DatasetError, match=r"half\.tar\.gz is not a complete \.tar\.gz archive"):
         Cifar100(half, hashlib.md5(half.read_bytes()).hexdigest()).classes()
 
 

@@ -90,7 +90,7 @@ def test_any_pattern_is_one_line_or_a_name_for_each(pattern: str, name: str) -> 
 
 def test_a_pattern_that_is_never_found() -> None:
     """A pattern that matches nothing is refused, with a name that it was searched in."""
-    with pytest.raises(DatasetError, match=r"'veh' is no column and found in none of the 1 names, such as '1.jpg'"):
+    with pytest.raises(DatasetError, match=r"'veh' is not a column and matches none of the 1 names, such as '1.jpg'"):
         group_names([candidate("1.jpg")], "veh")
     with pytest.raises(DatasetError, match="column 'vehicle' is empty in every line"):
         group_names([candidate("1.jpg", vehicle="")], "vehicle")

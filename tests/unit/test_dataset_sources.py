@@ -49,7 +49,7 @@ def test_train_and_test(tmp_path: Path) -> None:
         ("val/b/2.png", "b", False),
     ]
     assert folder.listing(("a", "b")).ignored_by_kind == {
-        "images outside of class folders": 1,
+        "images outside class folders": 1,
         "lists and manifests": 1,
     }
 
@@ -239,5 +239,5 @@ def test_synthetic_images_are_drawn_when_read() -> None:
     assert len(listing.candidates) == 2_000
     assert listing.candidates[0].read().startswith(b"\x89PNG")
     assert [c.class_name for c in source.listing(("motorcycle",)).candidates] == ["motorcycle"] * 1_000
-    with pytest.raises(DatasetError, match="ask for at least one"):
+    with pytest.raises(DatasetError, match="give 1 or more"):
         Synthetic(per_class=0).classes()

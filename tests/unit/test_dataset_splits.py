@@ -102,7 +102,7 @@ def test_too_few_images(n: int, with_test: bool) -> None:
     images = [make_image("b", i) for i in range(20)] + [make_image("a", i) for i in range(n)]
     if with_test:
         images += [make_image(name, 0, held_out=True) for name in "ab"]
-    with pytest.raises(DatasetError, match=f"class 'a' has {n} usable .*needs at least {3 if with_test else 4}"):
+    with pytest.raises(DatasetError, match=f"class 'a' has {n} usable .*at least {3 if with_test else 4}"):
         assign_splits(images, "ab", 0)
 
 

@@ -161,7 +161,7 @@ def test_too_few_labels_say_how_many_would_do() -> None:
     assert choice.labels_needed == 59
     assert choice.reason == (
         "30 labelled images cannot promise a precision of 95 % at 95 % confidence, even if every answer were right; "
-        "a target of 90 % holds, with 100 % of the images let through; "
+        "a target of 90 % holds, with 100 % of the images accepted; "
         "about 29 more images labelled for this choice might be enough."
     )
     assert (choice.attainable_precision, choice.attainable_coverage) == (0.9, 1.0)

@@ -113,10 +113,10 @@ def test_a_file_cut_short_says_so(payload: bytes, data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\x89PNG\r\n\x1a\n" * 3, "no RecordIO at byte 0"),
-        (MAGIC + struct.pack("<I", 3 << 29), "no RecordIO at byte 0"),
-        (MAGIC + struct.pack("<I", 7 << 29), "no RecordIO at byte 0"),
-        (MAGIC + struct.pack("<I", 1 << 29) + MAGIC + struct.pack("<I", 0), "no RecordIO at byte 8"),
+        (b"\x89PNG\r\n\x1a\n" * 3, "not RecordIO at byte 0"),
+        (MAGIC + struct.pack("<I", 3 << 29), "not RecordIO at byte 0"),
+        (MAGIC + struct.pack("<I", 7 << 29), "not RecordIO at byte 0"),
+        (MAGIC + struct.pack("<I", 1 << 29) + MAGIC + struct.pack("<I", 0), "not RecordIO at byte 8"),
         (MAGIC + struct.pack("<I", 1 << 29), "cut short at byte 8"),
         (MAGIC + struct.pack("<I", 9), "cut short at byte 0"),
     ],
@@ -203,12 +203,12 @@ def test_a_recordio_file_is_a_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (pack(LabelledImage((0.0, 1.0), 7, b"")), "record 7 at byte 0 has 2 labels: an image has one class here"),
-        (pack(LabelledImage((0.5,), 7, b"")), "label 0.5 is not 0 or a whole number above"),
+        (pack(LabelledImage((0.0, 1.0), 7, b"")), "record 7 at byte 0 has 2 labels instead of one"),
+        (pack(LabelledImage((0.5,), 7, b"")), "label 0.5 is not a whole number from 0 up"),
         (pack(LabelledImage((float("nan"),), 7, b"")), "label nan is not"),
         (pack(LabelledImage((-1.0,), 7, b"")), "label -1 is not"),
         (pack(LabelledImage((3e38,), 7, b"")), r"label 3e\+38 is not"),
-        (b"short", "record at byte 0 has 5 bytes, and its header alone 24"),
+        (b"short", "record at byte 0 has 5 bytes, less than its header of 24"),
         (struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0), "cannot hold the 4,294,967,295 labels"),
     ],
 )
@@ -234,7 +234,7 @@ def test_a_record_beyond_the_caps(tmp_path: Path) -> None:
     source = dataset.RecordFile(tmp_path / "a.rec")
     (found,) = source.listing(("0",)).candidates
     assert found.name == "a/00000005"
-    with pytest.raises(ImageTooLargeError, match="80,000,003 bytes are more than"):
+    with pytest.raises(ImageTooLargeError, match="80,000,003 bytes exceed"):
         found.read()
 
 
@@ -271,5 +271,5 @@ def test_a_broken_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize("offset", [-1, 28, 2**63, 10**30])
 def test_an_index_that_leads_out_of_the_file(offset: int) -> None:
     """An offset before the file or beyond its end is refused, however large it is."""
-    with pytest.raises(DatasetError, match=f"there is no record at byte {offset}, the file ends at byte 28"):
+    with pytest.raises(DatasetError, match=f"no record at byte {offset}, the file ends at byte 28"):
         read_at(io.BytesIO(written(bytes(20))), offset)

@@ -84,11 +84,11 @@ def of(*arguments: object) -> bytes:
 
 
 HOSTILE: Mapping[str, tuple[Callable[[], bytes], str]] = {
-    "empty": (lambda: b"", "is no file of torch's first format"),
-    "newer format": (lambda: b"PK\x03\x04" * 100, "is no file of torch's first format"),
-    "cut off in the pickles": (lambda: saved(SOUND)[:400], "is cut off or broken|broken pickle"),
-    "cut off in the storages": (lambda: saved(SOUND)[:-1], "is cut off or broken"),
-    "something behind": (lambda: saved(SOUND) + b"x", "is cut off or broken"),
+    "empty": (lambda: b"", "is not a file of torch's first format"),
+    "newer format": (lambda: b"PK\x03\x04" * 100, "is not a file of torch's first format"),
+    "cut off in the pickles": (lambda: saved(SOUND)[:400], "is cut short or broken|broken pickle"),
+    "cut off in the storages": (lambda: saved(SOUND)[:-1], "is cut short or broken"),
+    "something behind": (lambda: saved(SOUND) + b"x", "is cut short or broken"),
     "a command": (lambda: legacy({"w": Tensor("true", function=os.system)}), r"asks for posix\.system"),
     "a command of the machine": (
         lambda: legacy({}, machine=Tensor("true", function=os.system)), r"asks for posix\.system"
@@ -104,8 +104,8 @@ HOSTILE: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "no name": (lambda: legacy({1: Tensor(Storage(), 0, (4,), (1,))}), "holds '1', which is no tensor"),
     "huge tensor": (lambda: of(Storage(), 0, (10**12,), (0,)), "holds 'w', which is no tensor"),
     "huge sides": (lambda: of(Storage(), 0, (2**62, 2**62, 0), (1, 1, 1)), "holds 'w', which is no tensor"),
-    "huge strides": (lambda: of(Storage(), 0, (2,), (2**39,)), "holds a tensor that is not as large as it says"),
-    "behind its storage": (lambda: of(Storage(), 3, (2,), (1,)), "holds a tensor that is not as large as it says"),
+    "huge strides": (lambda: of(Storage(), 0, (2,), (2**39,)), "holds a tensor whose size differs from its header"),
+    "behind its storage": (lambda: of(Storage(), 3, (2,), (1,)), "holds a tensor whose size differs from its header"),
     "backwards": (lambda: of(Storage(), 3, (2,), (-1,)), "holds 'w', which is no tensor"),
     "before its storage": (lambda: of(Storage(), -1, (2,), (1,)), "holds 'w', which is no tensor"),
     "half a side": (lambda: of(Storage(), 0, (1.5,), (1,)), "holds 'w', which is no tensor"),
@@ -116,9 +116,9 @@ HOSTILE: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "view of a storage": (lambda: of(Storage(view=("0", 0, 4)), 0, (4,), (1,)), "broken pickle"),
     "no such storage": (lambda: of(Storage(key="1"), 0, (4,), (1,)), "storage that is not as large as it says"),
     "no storages": (
-        lambda: legacy({"w": Tensor(Storage(), 0, (4,), (1,))}, keys=(), storages=b""), "is cut off or broken"
+        lambda: legacy({"w": Tensor(Storage(), 0, (4,), (1,))}, keys=(), storages=b""), "is cut short or broken"
     ),
-    "keys that are no text": (lambda: legacy({}, keys=(1,)), "holds no list of storages"),
+    "keys that are no text": (lambda: legacy({}, keys=(1,)), "has no list of storages"),
 }  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def test_weights_that_are_none(tmp_path: Path, weights: bytes) -> None:
     """A file that is no archive of arrays is one line, and no pickle is ever read."""
     save(tmp_path, fit(*make_images(), 2, RECIPE))
     (tmp_path / MODEL_WEIGHTS).write_bytes(weights)
-    with pytest.raises(TrainingError, match=r"weights\.npz cannot be read; train the model anew"):
+    with pytest.raises(TrainingError, match=r"weights\.npz cannot be read; train the model again"):
         initial(tmp_path, LABELS, 16, WIDTHS)
 
 
@@ -212,7 +212,7 @@ def test_weights_of_another_card_are_refused(tmp_path: Path, change: dict[str, N
     """A head that is not the card's, and values that are no numbers, are one line."""
     path = save(tmp_path, fit(*make_images(), 2, RECIPE)) / MODEL_WEIGHTS
     path.write_bytes(write_arrays(read_arrays(path.read_bytes()) | change))
-    with pytest.raises(TrainingError, match=r"weights\.npz is not the card's; train the model anew"):
+    with pytest.raises(TrainingError, match=r"weights\.npz does not match the card; train the model again"):
         initial(tmp_path, LABELS, 16, WIDTHS)
 
 

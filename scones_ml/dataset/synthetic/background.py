@@ -1,6 +1,6 @@
-"""What lies behind a vehicle: a white page, a studio, or a street, a garden, a wall with things standing about.
+"""Backgrounds: a white page, a studio, a street, a garden, or a wall with objects in front.
 
-Both kinds of vehicle get backgrounds from the same distribution, so that a background tells a model nothing.
+Both kinds of vehicle have the same distribution of backgrounds, so that a background does not predict the class.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def noise(rng: random.Random, cells: int, size: Size, contrast: float, *, mode: 
     """A smooth random field around 128.
 
     Args:
-        rng: source of chance.
-        cells: how many random values across; few give soft light, many give texture.
-        size: of the image in pixels.
+        rng: random generator.
+        cells: number of random values across; few give soft light, many give texture.
+        size: size of the image, in pixels.
         contrast: 0 (none) to 1.
-        mode: ``L`` for light and shade, ``RGB`` for coloured.
+        mode: ``L`` for grey, ``RGB`` for coloured noise.
     """
     channels = len(mode)
     field = Image.frombytes(mode, (cells, cells), rng.randbytes(cells * cells * channels))
@@ -55,7 +55,7 @@ def noise(rng: random.Random, cells: int, size: Size, contrast: float, *, mode: 
 
 
 def background(rng: random.Random, size: Size) -> Image.Image:
-    """A background by chance, RGB, of this size in pixels."""
+    """A random RGB background of this size in pixels."""
     chance = rng.random()
     if chance < 0.27:
         return _studio(rng, size)
@@ -73,7 +73,7 @@ def _gradient(size: Size, colour: Colour, factor: float) -> Image.Image:
 
 
 def _studio(rng: random.Random, size: Size) -> Image.Image:
-    """A catalogue's page: white more often than not, else a shade of grey with a floor."""
+    """A catalogue page: mostly white, else a shade of grey with a floor."""
     if rng.random() < 0.5:
         return Image.new("RGB", size, (255, 255, 255))
     grey = rng.choice((250, 240, 225, 200, 170, 130, 90, 50))
@@ -86,7 +86,7 @@ def _studio(rng: random.Random, size: Size) -> Image.Image:
 
 
 def _outdoors(rng: random.Random, size: Size) -> Image.Image:
-    """Something far above a line, ground below it, both textured, with things in front of the upper part."""
+    """Textured distance above a horizon, textured ground below, and objects in front."""
     width, height = size
     horizon = round(height * rng.uniform(0.3, 0.85))
     far, ground = _vary(rng, rng.choice(_FAR)), _vary(rng, rng.choice(_GROUND))

@@ -1,6 +1,6 @@
-"""Bicycles: thin wheels with spokes, a frame that one can look through, no engine.
+"""Bicycles: thin spoked wheels, an open frame, no engine.
 
-What varies: seven kinds (city, road, mountain, step-through, child's, folding, penny-farthing), wheel size, tyre width,
+Varied: seven kinds (city, road, mountain, step-through, child's, folding, penny-farthing), wheel size, tyre width,
 spokes, tube width, frame angles, handlebars, mudguards, basket, panniers, lamp, stand, the pedals' place, the colours.
 """
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["add_bicycle"]
 
 _KINDS = ("city", "road", "mountain", "step-through", "child", "folding", "penny-farthing")
-_WEIGHTS = (20, 22, 26, 14, 9, 4, 5)  # percent: everyday kinds most, the others often enough to be learned
+_WEIGHTS = (20, 22, 26, 14, 9, 4, 5)  # percent: common kinds most, rare ones often enough to be learned
 Spot = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class _Wheels:
-    """What both wheels share: rubber, rim, spokes, the spokes' number and the widths in the world's unit."""
+    """Shared by both wheels: tyre, rim and spoke colours, number of spokes, widths in world units."""
 
     rubber: Colour
     rim: Colour
@@ -38,7 +38,7 @@ class _Wheels:
 
 
 def add_bicycle(drawing: Drawing, rng: random.Random) -> None:
-    """Add a bicycle by chance, about one unit long, standing on the ground."""
+    """Add a random bicycle, about one unit long, standing on the ground."""
     kind = rng.choices(_KINDS, _WEIGHTS)[0]
     if kind == "penny-farthing":
         _add_penny_farthing(drawing, rng)
@@ -188,7 +188,7 @@ def _add_saddle(drawing: Drawing, at: Spot, colour: Colour) -> None:
 
 
 def _add_handlebar(drawing: Drawing, rng: random.Random, kind: str, head: Spot, grip: Colour) -> Spot:
-    """Add stem and bar; returns where the hands are."""
+    """Add stem and bar; returns the position of the hands."""
     steel = metal(rng) if rng.random() < 0.6 else dark(rng)
     x, y = head
     wide = rng.uniform(0.08, 0.15)

@@ -1,6 +1,6 @@
-"""Motorcycles: small fat wheels with large hubs, and a mass of engine, tank and bodywork between them.
+"""Motorcycles: small thick wheels with large hubs, and a mass of engine, tank and bodywork between them.
 
-What varies: five kinds (sport with a fairing, naked, cruiser, dirt bike, scooter), wheel size, tyre width, rims, how
+Varied: five kinds (sport with a fairing, naked, cruiser, dirt bike, scooter), wheel size, tyre width, rims, how
 much bodywork there is and in which second colour, exhaust, handlebars, seat, mudguards, mirrors, stand, the colours.
 """
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["add_motorcycle"]
 
 _KINDS = ("sport", "naked", "cruiser", "dirt", "scooter")
-_WEIGHTS = (28, 20, 26, 17, 9)  # percent: everyday kinds most, the others often enough to be learned
+_WEIGHTS = (28, 20, 26, 17, 9)  # percent: common kinds most, rare ones often enough to be learned
 Spot = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class _Build:
-    """One motorcycle's measures and colours, shared by all of its parts."""
+    """Measures and colours of one motorcycle, shared by its parts."""
 
     kind: str
     rear: Spot
@@ -45,7 +45,7 @@ class _Build:
 
 
 def add_motorcycle(drawing: Drawing, rng: random.Random) -> None:
-    """Add a motorcycle by chance, about one unit long, standing on the ground."""
+    """Add a random motorcycle, about one unit long, standing on the ground."""
     build = _build(rng)
     _add_wheels(drawing, rng, build)
     _add_fork(drawing, rng, build)
@@ -167,7 +167,7 @@ def _add_cylinder(drawing: Drawing, colour: Colour, lean: float) -> None:
 
 
 def _add_details(drawing: Drawing, rng: random.Random, build: _Build, number: int) -> None:
-    """Bolts, hoses, glints and shadows: what makes an engine look busy."""
+    """Add bolts, hoses, highlights and shadows to the engine."""
     for _ in range(number):
         x, y = rng.uniform(-0.2, 0.18), rng.uniform(0.1, 0.34)
         colour = rng.choice((metal(rng), build.steel, (250, 250, 250), build.black, build.body))
@@ -247,7 +247,7 @@ def _add_fairing(drawing: Drawing, rng: random.Random, build: _Build) -> None:
 
 
 def _add_livery(drawing: Drawing, rng: random.Random, build: _Build, low: float) -> None:
-    """Stripes and numbers on a fairing, in the second colour, white and black."""
+    """Add stripes and numbers to a fairing, in the second colour, white and black."""
     x = build.head[0]
     colours = (build.second, build.second, (245, 245, 245), build.black, paint(rng))
     stripes: tuple[list[Spot], ...] = (
@@ -284,7 +284,7 @@ def _add_guards(drawing: Drawing, rng: random.Random, build: _Build) -> None:
 
 
 def _add_handlebar(drawing: Drawing, rng: random.Random, build: _Build) -> Spot:
-    """Add bar, lamp and mirrors; returns where the hands are."""
+    """Add bar, lamp and mirrors; returns the position of the hands."""
     x, y = build.head
     rise = {"sport": 0.02, "naked": 0.06, "cruiser": rng.uniform(0.08, 0.2), "dirt": 0.07, "scooter": 0.06}[build.kind]
     back = {"cruiser": rng.uniform(0.04, 0.12), "dirt": 0.02}.get(build.kind, 0.04)

@@ -1,4 +1,4 @@
-"""Colours, drawn by chance from what vehicles, people and streets look like."""
+"""Random colours typical of vehicles, people and streets."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def _hsv(hue: float, saturation: float, value: float) -> Colour:
 
 
 def any_colour(rng: random.Random) -> Colour:
-    """Any colour that is neither black nor washed out."""
+    """A random colour, neither black nor pale."""
     return _hsv(rng.random(), rng.uniform(0.2, 1.0), rng.uniform(0.25, 1.0))
 
 
 def dark(rng: random.Random) -> Colour:
-    """Rubber, leather, shadowed steel: nearly black, hardly coloured."""
+    """Rubber, leather or shadowed steel: nearly black, with little colour."""
     return _hsv(rng.random(), rng.uniform(0.0, 0.3), rng.uniform(0.02, 0.26))
 
 
 def metal(rng: random.Random) -> Colour:
-    """Steel, aluminium, chrome: grey, a little blue at most."""
+    """Steel, aluminium or chrome: grey, at most slightly blue."""
     return _hsv(0.6, rng.uniform(0.0, 0.08), rng.uniform(0.3, 0.9))
 
 
@@ -47,7 +47,7 @@ def paint(rng: random.Random) -> Colour:
 
 
 def skin(rng: random.Random) -> Colour:
-    """The skin of people from anywhere."""
+    """A human skin colour."""
     return _hsv(rng.uniform(0.05, 0.09), rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.95))
 
 
@@ -57,6 +57,6 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
-    """The first colour with this amount, 0 to 1, of the second."""
+    """Mix two colours, with a share ``amount``, 0 to 1, of the second."""
     red, green, blue = (int(a + (b - a) * amount) for a, b in zip(first, second, strict=True))
     return red, green, blue

@@ -1,4 +1,4 @@
-"""One image from nothing: background, shadow, vehicle, then what a camera and a web site do to it."""
+"""Rendering of an image: background, shadow, vehicle, then effects of camera and web site."""
 
 from __future__ import annotations
 
@@ -32,49 +32,49 @@ _RESAMPLINGS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
-_SMALLEST = 8  # pixels: with fewer a vehicle is a blot; the least --image-size, too
+_SMALLEST = 8  # pixels; also the minimum of --image-size
 _FINE_FROM = 128  # pixels from which curves get more points
 
 
 def draw_image(kind: str, seed: int, index: int, size: int | tuple[int, int] = 32) -> Image.Image:
-    """Draw image number ``index`` of a seed; each is drawn alone, so the order does not matter.
+    """Draw image number ``index`` of a seed, independent of other images.
 
     Args:
         kind: one of ``KINDS``.
-        seed: another seed gives other images.
-        index: which image of its kind.
+        seed: random seed.
+        index: number of the image within its kind.
         size: side, or width and height, in pixels.
     """
     return render(kind, random.Random(f"{seed}/{kind}/{index}"), size)  # noqa: S311 - images, not secrets
 
 
 def draw_png(kind: str, seed: int, index: int, size: int | tuple[int, int] = 32) -> bytes:
-    """``draw_image`` as the bytes of a PNG file."""
+    """Draw an image as :func:`draw_image`, as the bytes of a PNG file."""
     buffer = io.BytesIO()
     draw_image(kind, seed, index, size).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def render(kind: str, rng: random.Random, size: int | tuple[int, int] = 32) -> Image.Image:
-    """Draw one vehicle by chance.
+    """Draw one random vehicle.
 
     Args:
         kind: one of ``KINDS``.
-        rng: source of all chance: the same state gives the same image.
+        rng: random generator; the same state gives the same image.
         size: side, or width and height, in pixels; 32 takes about 3 ms, 4000 x 3000 one second.
 
     Returns:
         An RGB image of that size.
 
     Raises:
-        DatasetError: no such kind, or a size below 8.
+        DatasetError: the kind is unknown, or the size is below 8.
     """
     if kind not in _VEHICLES:
-        raise DatasetError(f"no synthetic {kind!r}: there are {', '.join(KINDS)}")
+        raise DatasetError(f"no synthetic {kind!r}: choose from {', '.join(KINDS)}")
     final = (size, size) if isinstance(size, int) else size
     if min(final) < _SMALLEST:
-        raise DatasetError(f"a synthetic image of {final[0]} x {final[1]} shows nothing: {_SMALLEST} is the least")
-    # Thumbnails are drawn four times as large and reduced, so that spokes turn into the grey veil that they are.
+        raise DatasetError(f"a synthetic image of {final[0]} x {final[1]} is too small: give {_SMALLEST} or more")
+    # Thumbnails are drawn four times as large and reduced, so that thin spokes blend to grey.
     factor = 4 if max(final) <= 64 else 3 if max(final) <= 512 else 1
     scene = _scene(kind, rng, (final[0] * factor, final[1] * factor))
     return _photographed(scene, rng, final)
@@ -88,10 +88,10 @@ def _scene(kind: str, rng: random.Random, size: tuple[int, int]) -> Image.Image:
     camera = _camera(rng)
     view = View(drawing, camera, size, *_framing(rng))
     scene = background(rng, size)
-    if rng.random() < 0.07:  # one of several that are parked in a row
+    if rng.random() < 0.07:  # several parked in a row
         _row(kind, rng, camera, scene)
     if rng.random() < 0.6:
-        mask = Image.new("L", (size[0] // 4, size[1] // 4))  # enlarged afterwards: a soft shadow for little
+        mask = Image.new("L", (size[0] // 4, size[1] // 4))  # enlarged afterwards: a cheap soft shadow
         view.paint_shadow(ImageDraw.Draw(mask), 0.25, rng.uniform(-0.6, 0.6), rng.randint(40, 150))
         scene.paste((25, 25, 30), mask=mask.resize(size, Image.Resampling.BILINEAR))
     view.paint(ImageDraw.Draw(scene))
@@ -102,8 +102,8 @@ def _scene(kind: str, rng: random.Random, size: tuple[int, int]) -> Image.Image:
 
 
 def _framing(rng: random.Random) -> tuple[float, float, tuple[float, float]]:
-    """Fill, squeeze and shift of a ``View``: mostly the whole vehicle, at times small, at times a part of it."""
-    squeeze = rng.uniform(1.0, 1.45)  # web sites force broad images into squares
+    """Random fill, squeeze and shift of a ``View``: mostly the whole vehicle, sometimes small, sometimes a part."""
+    squeeze = rng.uniform(1.0, 1.45)  # web sites squeeze wide images into squares
     chance = rng.random()
     if chance < 0.76:
         return rng.uniform(0.88, 1.06), squeeze, (rng.gauss(0, 0.02), rng.gauss(0, 0.02))
@@ -121,7 +121,7 @@ def _row(kind: str, rng: random.Random, camera: Camera, scene: Image.Image) -> N
 
 
 def _camera(rng: random.Random) -> Camera:
-    """Mostly from the side, often with the front turned somewhat towards or away from the viewer."""
+    """Random camera: mostly a side view, often with the front turned towards or away from the viewer."""
     turned = rng.random()
     if turned < 0.4:
         yaw = rng.gauss(0, 0.08)
@@ -139,7 +139,7 @@ def _camera(rng: random.Random) -> Camera:
 
 
 def _photographed(scene: Image.Image, rng: random.Random, size: tuple[int, int]) -> Image.Image:
-    """Reduce to size, and vary what lenses, film, scanners and web sites vary."""
+    """Reduce to size, and apply random effects of lenses, film, scanners and web sites."""
     image = _reduced(scene, rng, size)
     grey = rng.random() < 0.06
     image = Image.blend(image.convert("L").convert("RGB"), image, 0.0 if grey else rng.uniform(0.5, 1.2))
@@ -149,7 +149,7 @@ def _photographed(scene: Image.Image, rng: random.Random, size: tuple[int, int])
 
 def _reduced(scene: Image.Image, rng: random.Random, size: tuple[int, int]) -> Image.Image:
     resampling = rng.choice(_RESAMPLINGS)
-    if rng.random() < 0.3 and max(size) <= 64:  # many a small image was enlarged from an even smaller one
+    if rng.random() < 0.3 and max(size) <= 64:  # small images are often enlarged from smaller ones
         soft = rng.uniform(0.6, 1.0)
         scene = scene.resize((round(size[0] * soft), round(size[1] * soft)), resampling)
         resampling = Image.Resampling.BICUBIC
@@ -172,7 +172,7 @@ def _bordered(image: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def _tone(rng: random.Random) -> list[int]:
-    """Contrast, brightness, gamma and white balance as one table of 3 x 256 values."""
+    """Random contrast, brightness, gamma and white balance as one table of 3 x 256 values."""
     contrast, offset, gamma = rng.uniform(0.75, 1.35), rng.gauss(0, 12), math.exp(rng.gauss(0, 0.2))
     value = np.linspace(0, 1, 256) ** gamma * 255 - 128
     table = [value * contrast * rng.gauss(1, 0.03) + 128 + offset for _ in range(3)]

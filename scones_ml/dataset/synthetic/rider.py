@@ -1,4 +1,4 @@
-"""Riders: people sit on both kinds of vehicle, so that a person tells a model nothing."""
+"""Riders and bystanders, added to both kinds of vehicle, so that a person does not predict the class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Spot = tuple[float, float]
 
 
 def add_rider(drawing: Drawing, rng: random.Random, hip: Spot, hand: Spot, foot: Spot, *, helmet: float = 0.5) -> None:
-    """Add a person who sits at ``hip`` with hands and feet where they belong; ``helmet`` is a chance."""
+    """Add a person sitting at ``hip``, with hands and feet in place; ``helmet`` is a probability."""
     shirt = any_colour(rng) if rng.random() < 0.7 else dark(rng)
     trousers = dark(rng) if rng.random() < 0.6 else any_colour(rng)
     tone = skin(rng)
@@ -49,7 +49,7 @@ def add_rider(drawing: Drawing, rng: random.Random, hip: Spot, hand: Spot, foot:
 
 
 def add_bystander(drawing: Drawing, rng: random.Random) -> None:
-    """Add a person who stands behind the vehicle."""
+    """Add a person standing behind the vehicle."""
     x, z = rng.uniform(-0.4, 0.4), rng.uniform(0.12, 0.3)
     trousers, shirt = dark(rng) if rng.random() < 0.6 else any_colour(rng), any_colour(rng)
     tall = rng.uniform(0.8, 1.0)

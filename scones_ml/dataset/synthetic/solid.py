@@ -1,7 +1,7 @@
-"""A drawing in three dimensions: shapes are collected first, then seen by a camera, fitted into an image and painted.
+"""Drawings in three dimensions: shapes are collected, projected by a camera, fitted into an image and painted.
 
-The world's unit is about the length of a vehicle: x runs from its tail to its front, y up from the ground, z away from
-the viewer. Shapes are painted in the order in which they were added, so what is near is added last.
+A world unit is about the length of a vehicle: x from its tail to its front, y up from the ground, z away from the
+viewer. Shapes are painted in the order of addition, so near shapes are added last.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _COARSE_CIRCLE, _FINE_CIRCLE = _unit_circle(24), _unit_circle(128)  # corners, i
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the viewer stands.
+    """Position of the viewer.
 
     Attributes:
-        yaw: radians that the vehicle's front is turned towards the viewer; 0 is the plain side view.
-        elevation: radians that the viewer looks down.
-        distance: of the viewer, in lengths of a vehicle; a small one gives a strong perspective.
-        roll: radians that the image is tilted.
+        yaw: rotation of the vehicle's front towards the viewer, in radians; 0 is the side view.
+        elevation: downward angle of view, in radians.
+        distance: distance of the viewer, in vehicle lengths; small values give a strong perspective.
+        roll: tilt of the image, in radians.
         mirrored: whether the vehicle faces left.
     """
 
@@ -53,7 +53,7 @@ class Camera:
     mirrored: bool = False
 
     def project(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Points (N, 3) of the world to points (N, 2) of a plane with y downwards; scale and origin are still open."""
+        """Project world points (N, 3) to points (N, 2) of a plane with y downwards, of arbitrary scale and origin."""
         x, y, z = points.T
         across = x * math.cos(self.yaw) + z * math.sin(self.yaw)
         away = z * math.cos(self.yaw) - x * math.sin(self.yaw)
@@ -68,7 +68,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class _Shape:
-    """Consecutive points of the drawing: a line of this width, or a filled polygon when the width is None."""
+    """Consecutive points of the drawing: a line of this width, or a filled polygon if the width is None."""
 
     start: int
     stop: int
@@ -77,7 +77,7 @@ class _Shape:
 
 
 class Drawing:
-    """Shapes in the order of painting.
+    """A list of shapes in painting order.
 
     Args:
         fine: more points on curves and more layers in solids, for images larger than thumbnails.
@@ -95,24 +95,24 @@ class Drawing:
         return np.array(self._coordinates).reshape(-1, 3)
 
     def line(self, points: Iterable[Point], colour: Colour, width: float, z: float = 0.0) -> None:
-        """A tube along the points."""
+        """Add a tube along the points."""
         self._add(points, colour, width, z)
 
     def polygon(self, points: Iterable[Point], colour: Colour, z: float = 0.0) -> None:
-        """A flat sheet."""
+        """Add a flat sheet."""
         self._add(points, colour, None, z)
 
     def disc(self, centre: Point, radius: float, colour: Colour, z: float = 0.0, stretch: float = 1.0) -> None:
-        """A filled circle, or an ellipse that is ``stretch`` times as long as high."""
+        """Add a filled circle, or an ellipse ``stretch`` times as long as high."""
         circle = self._circle * (stretch * radius, radius, 0)
         self._add_array(_moved(circle, centre[0], centre[1], z), colour, None)
 
     def plate(self, hub: Point, radius: float, colour: Colour, z: float = 0.0, steer: float = 0.0) -> None:
-        """A filled circle that turns with the steering, by ``steer`` radians about the vertical."""
+        """Add a filled circle rotated by ``steer`` radians about the vertical."""
         self._add_array(_moved(_steered(self._circle, radius, steer), hub[0], hub[1], z), colour, None)
 
     def ring(self, hub: Point, radius: float, width: float, colour: Colour, z: float = 0.0, steer: float = 0.0) -> None:
-        """A circle's outline, ``width`` of it inside the radius; it turns with the steering."""
+        """Add a ring of this width inside the radius, rotated by ``steer``."""
         outer = _steered(self._circle, radius, steer)
         rings = np.concatenate([outer, outer[::-1] * ((radius - width) / radius)])
         self._add_array(_moved(rings, hub[0], hub[1], z), colour, None)
@@ -120,7 +120,7 @@ class Drawing:
     def arc(
         self, hub: Point, radius: float, turn: tuple[float, float], colour: Colour, width: float, steer: float = 0.0
     ) -> None:
-        """A part of a circle between two angles in degrees, counted from the front over the top."""
+        """Add an arc between two angles in degrees, from the front over the top."""
         angles = np.radians(np.linspace(*turn, 33 if self.fine else 9))
         part = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=1)
         self._add_array(_moved(_steered(part, radius, steer), hub[0], hub[1], 0), colour, width)
@@ -128,7 +128,7 @@ class Drawing:
     def spokes(
         self, hub: Point, radius: float, angles: Iterable[float], colour: Colour, width: float, steer: float = 0.0
     ) -> None:
-        """Diameters of a wheel at these angles, in radians."""
+        """Add diameters of a wheel at these angles, in radians."""
         for angle in angles:
             x, y = radius * math.cos(angle), radius * math.sin(angle)
             along, aside = x * math.cos(steer), x * math.sin(steer)
@@ -136,7 +136,7 @@ class Drawing:
             self._add(ends, colour, width, 0.0)
 
     def body(self, points: Sequence[Point], colour: Colour, depth: float, z: float = 0.0) -> None:
-        """A rounded solid of this depth: its far side and its edge lie in the shade, its upper part in the light."""
+        """Add a rounded solid of this depth, its far side and edge shaded, its upper part lit."""
         outline = _rounded(points, 3 if self.fine else 1)
         layers = 20 if self.fine else 2
         for i in range(layers):
@@ -164,15 +164,15 @@ class Drawing:
 
 
 class View:
-    """A drawing as a camera sees it, fitted into an image.
+    """A drawing projected by a camera and fitted into an image.
 
     Args:
-        drawing: what is seen.
-        camera: who looks.
-        size: width and height of the image in pixels.
-        fill: the share of the image's width or height that the drawing takes; above 1 it is cut off.
-        squeeze: how many times as high as broad the image may be made where that fills it better, 1 for never.
-        shift: moves the drawing right and down, in shares of the image's size.
+        drawing: the shapes.
+        camera: position of the viewer.
+        size: width and height of the image, in pixels.
+        fill: share of the image's width or height that the drawing fills; above 1 it is cut off.
+        squeeze: maximum vertical stretch to fill the image better, 1 for none.
+        shift: offset right and down, in shares of the image's size.
     """
 
     def __init__(
@@ -202,10 +202,10 @@ class View:
         """Paint the shadow on the ground as grey values.
 
         Args:
-            draw: an image that is ``zoom`` times as large as the view's.
-            zoom: that size.
-            slant: how far the shadow of something one unit high falls towards the front.
-            strength: the grey value.
+            draw: image ``zoom`` times as large as the view's.
+            zoom: scale of the image.
+            slant: length of the shadow of an object one unit high, towards the front.
+            strength: grey value.
         """
         x, y, z = self._points.T
         flat = self._camera.project(np.stack([x + slant * y, np.zeros_like(y), z + 0.5 * y], axis=1))
@@ -238,7 +238,7 @@ def _moved(points: npt.NDArray[np.float64], x: float, y: float, z: float) -> npt
 
 
 def _steered(circle: npt.NDArray[np.float64], radius: float, steer: float) -> npt.NDArray[np.float64]:
-    """Points of a unit circle in the x-y plane, enlarged and turned about the vertical."""
+    """Scale points of a unit circle in the x-y plane, and rotate them about the vertical."""
     turned = circle * radius
     if steer:
         turned[:, 2] = -turned[:, 0] * math.sin(steer)
@@ -247,7 +247,7 @@ def _steered(circle: npt.NDArray[np.float64], radius: float, steer: float) -> np
 
 
 def _rounded(points: Sequence[Point], rounds: int) -> npt.NDArray[np.float64]:
-    """A closed outline with its corners cut off so many times (Chaikin 1974), as points (N, 3) with z = 0."""
+    """Smooth a closed outline by cutting corners ``rounds`` times (Chaikin 1974), as points (N, 3) with z = 0."""
     outline = np.array([(point[0], point[1], 0.0) for point in points])
     for _ in range(rounds):
         following = np.roll(outline, -1, axis=0)
