@@ -1,8 +1,8 @@
-"""What travels between the states, and what starts them.
+"""Events that start the workflow, and the data passed between its states.
 
-``models`` are ours: frozen, and unknown fields are refused. The wire keys are the ones that users of the course project
-know: ``s3_bucket, s3_key, image_data, inferences``. ``starts`` read whatever starts the workflow (``image_refs``),
-``readers`` what one state hands to the next (``serialized_image``, ``classified_image``), in every shape that is known.
+``models`` define our data: frozen, and unknown fields are rejected. The JSON keys are those of the course project:
+``s3_bucket, s3_key, image_data, inferences``. ``starts`` reads start events (``image_refs``), ``readers`` the data that
+one state passes to the next (``serialized_image``, ``classified_image``), in all known formats.
 
 The names that this package exports are public; its modules are internal and may change without notice.
 """

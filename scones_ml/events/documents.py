@@ -1,4 +1,4 @@
-"""JSON documents from outside: parsed, looked into and validated, with errors of one line."""
+"""Parsing and validation of external JSON documents, with one-line errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_text(text: str, field: str) -> object:
-    """The JSON document in a text field of another.
+    """The JSON document in a string field of another document.
 
     Raises:
         EventError: it is not JSON, see :func:`scones_ml.strict_json.parse`.
@@ -28,27 +28,27 @@ def parse_text(text: str, field: str) -> object:
 
 
 def dig(document: object, *path: str) -> object:
-    """The value at a path of fields; None where a part of it is missing, or is no object."""
+    """The value at a path of fields; None if a part of the path is missing or not an object."""
     for name in path:
         document = document.get(name) if isinstance(document, Mapping) else None
     return document
 
 
 def field_names(document: Mapping[str, object]) -> str:
-    """The first fields of a document, for a message: ``"id, source"``; ``"none"`` for an empty one."""
+    """The first field names of a document, for messages: ``"id, source"``; ``"none"`` for an empty one."""
     return ", ".join(f"{name:.40}" for name in sorted(map(str, document))[:8]) or "none"
 
 
 def validated(model: type[Model], fields: Mapping[str, object], name: str | None = None) -> Model:
-    """A model of these fields.
+    """Build a model from fields.
 
     Args:
-        model: its class.
-        fields: its fields.
-        name: of what is read, for the message; None for the model's own.
+        model: the model's class.
+        fields: the fields' values.
+        name: name of the document for messages; default: the model's.
 
     Raises:
-        EventError: a field is missing, wrong or unknown; the message names the first.
+        EventError: a field is missing, invalid or unknown; the message names the first.
     """
     try:
         return model.model_validate(dict(fields))

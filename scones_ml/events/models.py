@@ -1,4 +1,4 @@
-"""What travels between the states: frozen models that refuse unknown fields, and the identity of an image."""
+"""Data passed between states: frozen models that reject unknown fields, and the identity of an image."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ __all__ = [
 
 RESULT: Final = ".jsonl"
 FAILED: Final = ".failed.jsonl"
-"""How keys of a batch's results end: of one that is decided, and of one that is not: a later run does it again."""
+"""Suffixes of a batch's result keys: complete, and incomplete, which a later run repeats."""
 
 UNDECIDED: Final = ("dropped", "failed")
-"""Outcomes that decide nothing: what could not be read may be mended, and an object that is gone may come back."""
+"""Outcomes that are not final: a read error may be corrected, and a deleted object may come back."""
 
 PLACES: Final = ("accepted", "review", "quarantined")
-"""Where outcomes are, ``outcomes/PLACE/IMAGE_ID.json``: a version is in one of them; of two the later counts."""
+"""Places of outcomes, ``outcomes/PLACE/IMAGE_ID.json``; of several for one version, the latest is valid."""
 
 Outcome = Literal["accepted", "review", "quarantined", "dropped"]
-"""What became of an image."""
+"""The outcome of an image."""
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 def image_id(bucket: str, key: str, version: str | None) -> str:
-    """Name one version of one object: the first 40 hex digits of sha256 over bucket, key and version id or etag.
+    """The id of one version of one object: the first 40 hex digits of SHA-256 over bucket, key and version id or etag.
 
-    It is the endpoint's InferenceId, the execution's name where we start it, and the outcome's key.
+    It is used as the endpoint's InferenceId, as the name of executions that we start, and in the outcome's key.
     """
     # 160 bits: no collisions, and short enough for an InferenceId (64 characters) and an execution's name (80).
     return hashlib.sha256(json.dumps([bucket, key, version]).encode()).hexdigest()[:40]
 
 
 def classes_id(labels: Sequence[str]) -> str:
-    """Name what a model tells apart: the first 16 hex digits of sha256 over its class names, in their order."""
+    """The id of a list of classes: the first 16 hex digits of SHA-256 over the class names, in order."""
     return hashlib.sha256(json.dumps(list(labels)).encode()).hexdigest()[:16]
 
 
 def object_uri(bucket: str, key: str) -> str:
-    """``s3://bucket/key``; the file's path where the bucket is a folder of this machine, named by its own path."""
+    """``s3://bucket/key``; the file's path if the bucket is the absolute path of a local folder."""
     return f"{bucket}/{key}" if bucket.startswith("/") else f"s3://{bucket}/{key}"
 
 
@@ -69,13 +69,13 @@ def parse_uri(uri: str, what: str = "") -> tuple[str, str]:
 
     Args:
         uri: the URI.
-        what: the option, variable or field that holds it, for the message.
+        what: the option, variable or field that contains it, for messages.
 
     Returns:
-        The bucket's name, and all after its slash: empty for a bucket alone.
+        The bucket's name, and the key or prefix, which is empty if the URI names only a bucket.
 
     Raises:
-        ConfigurationError: not an S3 URI, or it names no bucket.
+        ConfigurationError: it is not an S3 URI, or has no bucket.
     """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
@@ -84,14 +84,14 @@ def parse_uri(uri: str, what: str = "") -> tuple[str, str]:
 
 
 def parse_object_uri(uri: str, what: str = "") -> tuple[str, str]:
-    """Bucket and key of ``s3://bucket/key``, as :func:`parse_uri`, where a bucket alone will not do.
+    """Bucket and key of ``s3://bucket/key``; like :func:`parse_uri`, but the key is required.
 
     Raises:
-        ConfigurationError: not an S3 URI, or it names no bucket or no key.
+        ConfigurationError: it is not an S3 URI, or has no bucket or no key.
     """
     bucket, key = parse_uri(uri, what)
     if not key:
-        raise ConfigurationError(f"{what and f'{what}: '}{uri!r} names a bucket alone: give s3://bucket/key")
+        raise ConfigurationError(f"{what and f'{what}: '}{uri!r} has no key: give s3://bucket/key")
     return bucket, key
 
 
@@ -107,19 +107,19 @@ class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def to_event(self) -> dict[str, object]:
-        """The JSON object that a handler returns; absent fields are left out."""
+        """The JSON object that a handler returns; absent fields are omitted."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 class ImageRef(_Wire):
-    """One object in S3, at the version that the event spoke of.
+    """One version of an object in S3.
 
     Attributes:
-        s3_bucket: the bucket's name; the absolute path of a folder of this machine, where that stands for a bucket.
+        s3_bucket: the bucket's name, or the absolute path of a local folder that is used as a bucket.
         s3_key: the object's key, decoded; at most 1,024 bytes; never a path.
-        version_id: S3's version id, where the bucket is versioned. ``null``, which is each object's where versioning is
-            suspended, and an empty one tell no version from another: they are left out, and the etag does.
-        etag: S3's entity tag; quotes around it are taken off, and an empty one is left out.
+        version_id: S3's version id in a versioned bucket. An empty one and ``null``, which all objects have while
+            versioning is suspended, do not identify a version and are dropped; the etag is used instead.
+        etag: S3's entity tag without quotes; an empty one is dropped.
     """
 
     s3_bucket: str = Field(min_length=1)
@@ -139,12 +139,12 @@ class ImageRef(_Wire):
 
 
 class SerializedImage(_Wire):
-    """An image on its way to the classifier.
+    """An image for the classifier.
 
     Attributes:
         image_id: identity of the object version, 40 hex digits.
-        image_data: the normalised image as base64 PNG; empty when it is too large for a state, and the next state
-            reads the object itself (a claim check).
+        image_data: the normalised image as base64 PNG; empty if it is too large for a state, in which case the next
+            state reads the object (a claim check).
     """
 
     s3_bucket: str
@@ -156,19 +156,19 @@ class SerializedImage(_Wire):
 
     @property
     def ref(self) -> ImageRef:
-        """The object that the image was read from."""
+        """The object that contains the image."""
         return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
 
 
 class ClassifiedImage(_Wire):
-    """What the classifier said of one image; the image itself is dropped here.
+    """The prediction for one image, without the image data.
 
     Attributes:
         inferences: one probability per class, in the model's order of labels, each in [0, 1].
         label: the most probable class.
         confidence: its probability, in [0, 1].
-        model: which model said it, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None in the course's events.
-        classes: which classes it tells apart, see :func:`classes_id`; None in the course's events and those of 0.1.
+        model: id of the model, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None in the course's events.
+        classes: id of the model's classes, see :func:`classes_id`; None in events of the course and of version 0.1.
     """
 
     s3_bucket: str
@@ -184,17 +184,17 @@ class ClassifiedImage(_Wire):
 
     @property
     def ref(self) -> ImageRef:
-        """The object that the image was read from."""
+        """The object that contains the image."""
         return ImageRef(s3_bucket=self.s3_bucket, s3_key=self.s3_key, version_id=self.version_id, etag=self.etag)
 
 
 class FilteredImage(ClassifiedImage):
-    """A classified image with the verdict on its confidence.
+    """A classified image with the decision to accept it or not.
 
     Attributes:
-        threshold: the least confidence that is accepted, in (0, 1]; 1.0 for a model without one.
-        accepted: whether it passes on its own, see ``scones_ml.verdicts``.
-        reason: why it does not, where that is not its confidence: the model has no threshold, or the image is unlike
+        threshold: the minimum confidence, in (0, 1]; 1.0 for a model without a threshold.
+        accepted: whether it is accepted without review, see ``scones_ml.verdicts``.
+        reason: why it is not accepted, if not for its confidence: the model has no threshold, or the image is unlike
             the training images.
     """
 
@@ -204,15 +204,15 @@ class FilteredImage(ClassifiedImage):
 
 
 class ImageBatch(_Wire):
-    """Images that one invocation classifies.
+    """A batch of images for one invocation.
 
     Attributes:
         images: the objects, in order.
-        output_bucket: where the results go.
-        run: names the bulk run; results of one run are never computed twice.
+        output_bucket: bucket for the results.
+        run: name of the bulk run; results of one run are never computed twice.
     """
 
-    model_config = ConfigDict(defer_build=True)  # one function alone needs it
+    model_config = ConfigDict(defer_build=True)  # on use: only one function needs it
 
     images: tuple[ImageRef, ...]
     output_bucket: str = Field(min_length=1)
@@ -220,36 +220,36 @@ class ImageBatch(_Wire):
 
     @property
     def batch_id(self) -> str:
-        """The identity of these object versions, the first 40 hex digits of sha256 over their (key, etag) pairs."""
+        """The id of these object versions: the first 40 hex digits of SHA-256 over their (key, etag) pairs."""
         pairs = [[ref.s3_key, ref.etag] for ref in self.images]
         return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:40]
 
     @property
     def result_key(self) -> str:
-        """``bulk/RUN/BATCH_ID.jsonl``: the same images of a run always write the same object."""
+        """``bulk/RUN/BATCH_ID.jsonl``: the same for the same images of a run."""
         return f"bulk/{self.run}/{self.batch_id}{RESULT}"
 
     @property
     def failed_key(self) -> str:
-        """``bulk/RUN/BATCH_ID.failed.jsonl``: in place of :attr:`result_key`, where any of them is undecided."""
+        """``bulk/RUN/BATCH_ID.failed.jsonl``: used in place of :attr:`result_key` if any outcome is not final."""
         return f"bulk/{self.run}/{self.batch_id}{FAILED}"
 
 
 class ImageOutcome(_Wire):
-    """What became of one image of a batch: a line of its results.
+    """The outcome of one image of a batch: a line of its results.
 
     Attributes:
-        outcome: where it goes; ``failed`` when it could not be read or classified for a reason outside of it,
-            where one by itself is an execution that fails.
-        label: the most probable class; with confidence, inferences, threshold and accepted as in `FilteredImage`,
-            where the image could be read.
-        model: which model said it, as in `FilteredImage`.
-        classes: which classes it tells apart, as in `FilteredImage`.
-        error: the error's class name, where it could not.
-        reason: its message; of an image that could be read as in `FilteredImage`.
+        outcome: the outcome; ``failed`` if a fault outside the image prevented reading or classifying it, for which the
+            workflow for single images fails.
+        label: the most probable class; like confidence, inferences, threshold and accepted as in `FilteredImage`,
+            if the image could be read.
+        model: id of the model, as in `FilteredImage`.
+        classes: id of the model's classes, as in `FilteredImage`.
+        error: the error's class name, if the image could not be read.
+        reason: the error's message; for an image that could be read as in `FilteredImage`.
     """
 
-    model_config = ConfigDict(defer_build=True)  # one function alone needs it
+    model_config = ConfigDict(defer_build=True)  # on use: only one function needs it
 
     s3_bucket: str
     s3_key: str

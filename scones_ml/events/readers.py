@@ -1,7 +1,7 @@
-"""Reads what travels between the states, in every shape that is known.
+"""Readers of the data passed between states, in all known formats.
 
-Shapes of the course project (``body`` as an object or a string, ``Payload``, inferences as a string) are unwrapped by
-one function, ``_unwrap``, and never written.
+Formats of the course project (``body`` as an object or a string, ``Payload``, inferences as a string) are read by
+``_unwrap`` and never written.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _NO_IMAGES = ("/", ".csv", ".json", ".jsonl", ".lst", ".manifest", ".parquet", "
 
 
 def is_image_key(key: str) -> bool:
-    """Whether an object can be an image: folder markers, manifests and lists are not work."""
+    """Whether the key can be an image's: not a folder marker, a manifest or a list."""
     return not key.lower().endswith(_NO_IMAGES)
 
 
 def image_batch(event: Event) -> ImageBatch:
-    """Read what a distributed Map's ItemBatcher hands to one invocation.
+    """Read the batch that a distributed Map's ItemBatcher passes to one invocation.
 
-    ``BatchInput`` holds ``s3_bucket``, ``output_bucket`` and ``run``; ``Items`` holds objects with ``s3_key`` and,
-    where known, ``etag`` (quotes are taken off) or ``version_id``. What cannot be an image is left out.
+    ``BatchInput`` contains ``s3_bucket``, ``output_bucket`` and ``run``; ``Items`` contains objects with ``s3_key``
+    and, if known, ``etag`` (quotes are removed) or ``version_id``. Keys that cannot be images are skipped.
 
     Raises:
-        EventError: a field is missing or wrong; the message names it.
+        EventError: a field is missing or invalid; the message names it.
     """
     shared, items = event.get("BatchInput"), event.get("Items")
     if not isinstance(shared, Mapping) or not isinstance(items, list):
-        raise EventError(f"the event is no batch (its keys: {field_names(event)}): it needs Items and BatchInput")
+        raise EventError(f"the event (its keys: {field_names(event)}) is not a batch: it needs Items and BatchInput")
     bucket = shared.get("s3_bucket")
     images = [_item(item, bucket) for item in items]
     fields = {k: v for k, v in shared.items() if k != "s3_bucket"}
@@ -44,23 +44,23 @@ def image_batch(event: Event) -> ImageBatch:
 
 
 def serialized_image(event: Event) -> SerializedImage:
-    """Read what ``SerializeImageData`` handed on, also in the course's shapes.
+    """Read the result of ``SerializeImageData``, also in the course's formats.
 
     Raises:
-        EventError: a field is missing or wrong; the message names it.
+        EventError: a field is missing or invalid; the message names it.
     """
     event = _unwrap(event)
     return validated(SerializedImage, _with_identity({k: v for k, v in event.items() if k != "inferences"}))
 
 
 def classified_image(event: Event) -> ClassifiedImage:
-    """Read what ``ClassifyImageData`` handed on, also in the course's shapes.
+    """Read the result of ``ClassifyImageData``, also in the course's formats.
 
-    The course's events name no class and sometimes no object: the label is then the class's index, and the identity
-    is a hash of the event itself.
+    The course's events contain no class names and sometimes no object: the label is then the class's index, and the
+    image id a hash of the event.
 
     Raises:
-        EventError: a field is missing or wrong; the message names it.
+        EventError: a field is missing or invalid; the message names it.
     """
     event = _unwrap(event)
     fields = _with_identity({k: v for k, v in event.items() if k not in {"image_data", "statusCode"}})
@@ -78,21 +78,21 @@ def classified_image(event: Event) -> ClassifiedImage:
 
 
 def _unwrap(event: object) -> dict[str, object]:
-    """Peel the envelopes of the course project: ``Payload`` and ``body``, as an object or as a JSON string."""
+    """Remove the envelopes of the course project: ``Payload`` and ``body``, as an object or a JSON string."""
     for _ in range(4):
         if isinstance(event, str):
             event = parse_text(event, "body")
         if not isinstance(event, Mapping):
-            raise EventError(f"the event is a JSON {type(event).__name__} where an object is expected")
+            raise EventError(f"the event must be a JSON object, but is of type {type(event).__name__}")
         inner = event.get("Payload", event.get("body"))
         if inner is None or "s3_key" in event or "image_data" in event:
             return dict(event)
         event = inner
-    raise EventError("the event has more than three envelopes (body, Payload) around it")
+    raise EventError("the event has more than three nested envelopes (body, Payload)")
 
 
 def _with_identity(fields: dict[str, object]) -> dict[str, object]:
-    """Events of the course carry no ``image_id``: compute it."""
+    """The fields with an ``image_id``, which is computed for events of the course."""
     if "image_id" not in fields:
         bucket, key = fields.get("s3_bucket"), fields.get("s3_key")
         version = fields.get("version_id") or fields.get("etag")
@@ -106,10 +106,10 @@ def _canonical(fields: Event) -> str:
     try:
         return json.dumps(fields, sort_keys=True, default=str)
     except RecursionError as exc:
-        raise EventError(f"the event (its keys: {field_names(fields)}) is nested too deep") from exc
+        raise EventError(f"the event (its keys: {field_names(fields)}) is nested too deeply") from exc
 
 
 def _item(item: object, bucket: object) -> ImageRef:
     if not isinstance(item, Mapping):
-        raise EventError("Items holds something that is not an object")
+        raise EventError("every entry of Items must be an object")
     return validated(ImageRef, {"s3_bucket": bucket, **item})

@@ -1,4 +1,4 @@
-"""Names for what starts no execution: the events of other services, each with what is read instead."""
+"""Messages for events of other services, which start no execution, with the supported formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _READ: Final = (
     "s3_bucket and s3_key, or bucket and key"
 )
 
-_FIELDS: Final[Mapping[str, str]] = {  # each stands in the events of one service alone
+_FIELDS: Final[Mapping[str, str]] = {  # each occurs in the events of only one service
     "invocationSchemaVersion": "an S3 Batch Operations task",
     "xAmzRequestId": "an S3 Object Lambda request",
     "requestPayload": "a Lambda destination's record",
@@ -68,10 +68,10 @@ _SERVICES: Final[Mapping[str, str]] = {  # by source
 
 
 def service_event(event: Mapping[str, object]) -> str | None:
-    """What the event of another service is: ``"an EC2 event ('EC2 Instance State-change Notification')"``.
+    """A description of another service's event: ``"an EC2 event ('EC2 Instance State-change Notification')"``.
 
     Returns:
-        A noun phrase; None where nothing tells the service.
+        A noun phrase; None if the service is unknown.
     """
     for field, name in _FIELDS.items():
         if field in event:
@@ -86,10 +86,10 @@ def service_event(event: Mapping[str, object]) -> str | None:
 
 
 def refusal(event: Mapping[str, object]) -> str:
-    """One line for an event that no shape fits: what it is, and what is read."""
+    """A one-line message for an event of no known format: what it is, and what is supported."""
     name = service_event(event)
     return (
-        f"{name} is not read: {_READ}"
+        f"{name} is not supported: {_READ}"
         if name
         else f"the event (its keys: {field_names(event)}) names no image: {_READ}"
     )

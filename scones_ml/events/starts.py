@@ -1,7 +1,7 @@
-"""Reads what starts executions: events about objects in S3, in the envelopes that AWS's services put around them.
+"""Readers of start events: events about objects in S3, in the envelopes of AWS's services.
 
-Whoever sent it, an event is read record by record: a record that cannot be read is refused by itself, and the others
-are read. Depth, size and number of records are bounded, so that no event costs more than its bytes.
+Events are read record by record: a record that cannot be read is rejected on its own, and the others are read. Depth,
+size and number of records are limited, so that the cost of an event is proportional to its size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_ENVELOPES: Final = 3
 _MOST_LISTS: Final = 2
 _ID_CHARACTERS: Final = 100  # SQS gives 36
 _NAME_CHARACTERS: Final = 60
-_SEQUENCER: Final = re.compile(r"[0-9A-Fa-f]{1,39}")  # 16 or 18 digits; an execution's name holds 80 characters
+_SEQUENCER: Final = re.compile(r"[0-9A-Fa-f]{1,39}")  # 16 or 18 digits; an execution's name has at most 80 characters
 _CREATED: Final = "Object Created"
 # EventBridge's reasons for it; its other events have another reason, or none.
 _REASONS: Final = ("PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload")
@@ -33,13 +33,13 @@ _REASONS: Final = ("PutObject", "POST Object", "CopyObject", "CompleteMultipartU
 
 @dataclass(frozen=True, slots=True)
 class CreatedObject:
-    """An object that was created in S3, as an event says.
+    """An object that was created in S3, according to an event.
 
     Attributes:
         ref: the object, at the version that was created.
-        size: in bytes; None where the event does not say.
-        sequencer: hexadecimal; of two events about one key, the later one's is greater once the shorter one is
-            padded with zeros on its right; None where the event does not say.
+        size: in bytes; None if the event does not contain it.
+        sequencer: hexadecimal; of two events for one key, the later one's is greater if the shorter one is padded
+            with zeros on the right; None if the event does not contain it.
     """
 
     ref: ImageRef
@@ -48,11 +48,11 @@ class CreatedObject:
 
     @property
     def name(self) -> str | None:
-        """The name of the execution that this creation starts; None where it has to be a new one each time.
+        """The name of the execution to start for this creation; None if each start needs a new name.
 
-        Every copy of an event has the same name, so that a duplicate starts nothing. An object that is written again
-        has another one: its version id tells, or its sequencer. Its etag does not, which is the same for the same
-        bytes: an image that was deleted before it could be read, and dropped, may come back.
+        All copies of an event have the same name, so that a duplicate starts nothing. An object that is written again
+        has another name, from its version id or its sequencer. The etag is not enough: it is the same for the same
+        bytes, and an image that was deleted before it was read, and dropped, may come back.
         """
         if self.ref.version_id is not None:
             return self.ref.image_id
@@ -63,13 +63,12 @@ class CreatedObject:
 
 @dataclass(frozen=True, slots=True)
 class StartEvent:
-    """What an event says, record by record, each group in the event's order.
+    """The records of an event, each group in the event's order.
 
     Attributes:
         created: the objects that were created.
-        skipped: what happened otherwise, as S3 names it: ``"ObjectRemoved:Delete"``, ``"Object Deleted"``,
-            ``"s3:TestEvent"``.
-        refused: why the other records cannot be read, a line each.
+        skipped: types of the other S3 events: ``"ObjectRemoved:Delete"``, ``"Object Deleted"``, ``"s3:TestEvent"``.
+        refused: why the remaining records cannot be read, one line each.
     """
 
     created: tuple[CreatedObject, ...]
@@ -82,7 +81,7 @@ class QueuedMessage:
     """A message of an SQS batch.
 
     Attributes:
-        message_id: by which its failure is reported; empty where the record has no id that SQS could have given.
+        message_id: the id for reporting its failure; empty if the record has no valid SQS message id.
         record: the whole record, for :func:`start_event`.
     """
 
@@ -96,16 +95,16 @@ class _Skipped:
 
 
 def start_event(event: object) -> StartEvent:
-    """Read an event that starts executions, and everything in it.
+    """Read a start event with all its records.
 
-    Known shapes: ``{s3_bucket, s3_key}``; S3 notifications; EventBridge's ``Object Created``; ``{bucket, key}`` and
+    Known formats: ``{s3_bucket, s3_key}``; S3 notifications; EventBridge's ``Object Created``; ``{bucket, key}`` and
     similar names, as an input transformer makes them; lists of these, as EventBridge Pipes sends them; all of them in
-    SNS, SQS, ``body`` and ``Payload``, up to three around each other; a message of SQS may come by an event bus, as
-    Pipes puts it there. Keys of S3 notifications are form-encoded and decoded here, once; all others are taken as they
+    up to three nested envelopes of SNS, SQS, ``body`` and ``Payload``; an SQS message may come through an event bus, as
+    Pipes sends it. Keys of S3 notifications are form-encoded and are decoded here, once; other keys are used as they
     are.
 
     Returns:
-        What was created, skipped and refused. Nothing is raised, whatever the event is.
+        The records that were created, skipped and refused. Never raises an exception.
     """
     found = list(_found(event, envelopes=0))
     return StartEvent(
@@ -116,13 +115,13 @@ def start_event(event: object) -> StartEvent:
 
 
 def image_refs(event: object) -> tuple[ImageRef, ...]:
-    """Read every object whose creation an event tells of, in any shape of :func:`start_event`.
+    """Read the objects that were created according to an event, in any format of :func:`start_event`.
 
     Returns:
-        References in the event's order; none for what creates no object: deletions, tags, ``s3:TestEvent``.
+        References in the event's order; none for records that create no object: deletions, tags, ``s3:TestEvent``.
 
     Raises:
-        EventError: a record cannot be read, or no known shape fits.
+        EventError: a record cannot be read, or the format is unknown.
     """
     return tuple(created.ref for created in _readable(event).created)
 
@@ -131,21 +130,21 @@ def image_ref(event: object) -> ImageRef:
     """Read the one object that a start event names.
 
     Raises:
-        EventError: no known shape fits, or the event names none or several.
+        EventError: the format is unknown, or the event names no object or several.
     """
     found = _readable(event)
     if len(found.created) == 1:
         return found.created[0].ref
     if found.skipped and not found.created:
-        raise EventError(f"the event ({found.skipped[0]}) creates no object: start executions for {_CREATED!r} alone")
-    raise EventError(f"the event names {len(found.created)} images where one is expected: start one execution for each")
+        raise EventError(f"the event ({found.skipped[0]}) creates no object: start executions only for {_CREATED!r}")
+    raise EventError(f"the event names {len(found.created)} images instead of one: start one execution for each")
 
 
 def queued(event: object) -> tuple[QueuedMessage, ...] | None:
     """The messages of an SQS batch, from Lambda's event source mapping or as a list from EventBridge Pipes.
 
     Returns:
-        One for each record, also for a broken one; None when the event is no such batch.
+        One for each record, also for a broken one; None if the event is not an SQS batch.
     """
     records = event.get("Records") if isinstance(event, Mapping) else event
     if not isinstance(records, list) or not any(map(_is_message, records)):
@@ -172,21 +171,21 @@ def _readable(event: object) -> StartEvent:
 
 
 def _found(event: object, envelopes: int, lists: int = 0) -> Iterator[CreatedObject | _Skipped | EventError]:
-    """All that an event holds, in order; an error stands in the place of a record that cannot be read.
+    """The records of an event, in order, with an error in place of a record that cannot be read.
 
     Args:
-        event: the event, or what an envelope or a list of it holds.
-        envelopes: how many are around it.
-        lists: how many of these are directly around it; Pipes makes two, when it hands on messages' bodies alone.
+        event: the event, or the content of one of its envelopes or lists.
+        envelopes: number of envelopes around it.
+        lists: number of lists directly around it; Pipes makes two if it passes on only the messages' bodies.
     """
     try:
         if envelopes > _MOST_ENVELOPES:
-            raise EventError(f"the event has more than {_MOST_ENVELOPES} envelopes (SNS, SQS, body, Payload) around it")
+            raise EventError(f"the event has more than {_MOST_ENVELOPES} nested envelopes (SNS, SQS, body, Payload)")
         document = _document(event)
         records = document if isinstance(document, list) else document.get("Records")
         if isinstance(records, list):
             if lists == _MOST_LISTS:
-                raise EventError(f"the event has more than {_MOST_LISTS} lists directly in each other")
+                raise EventError(f"the event has more than {_MOST_LISTS} directly nested lists")
             if len(records) > QUEUE_BATCH_MESSAGES:
                 raise EventError(f"the event has {len(records)} records: a batch has at most {QUEUE_BATCH_MESSAGES}")
             for record in records:
@@ -199,7 +198,7 @@ def _found(event: object, envelopes: int, lists: int = 0) -> Iterator[CreatedObj
                 yield from _found(content, envelopes + 1)
     except EventError as exc:
         yield exc
-    except Exception as exc:  # whatever a record brings about, it is refused alone
+    except Exception as exc:  # any fault rejects only this record
         yield EventError(f"{type(exc).__name__}: {exc}")
 
 
@@ -207,25 +206,25 @@ def _document(event: object) -> Mapping[str, object] | list[object]:
     if isinstance(event, str):
         if len(event) > MESSAGE_BYTES:
             raise EventError(
-                f"a message of {len(event)} characters: SNS, SQS and EventBridge take {MESSAGE_BYTES} bytes"
+                f"a message has {len(event):,} characters: SNS, SQS and EventBridge allow {MESSAGE_BYTES:,} bytes"
             )
         event = parse_text(event, "body")
     if not isinstance(event, Mapping | list):
-        raise EventError(f"the event holds a JSON {type(event).__name__} where an object is expected")
+        raise EventError(f"the event contains a JSON {type(event).__name__} where an object is expected")
     return event
 
 
 def _content(event: Mapping[str, object]) -> object:
-    """What an envelope holds; None where the event is none, or is empty."""
-    if "Sns" in event:  # as Lambda gets it
+    """The content of an envelope; None if the event is not an envelope, or is empty."""
+    if "Sns" in event:  # as Lambda receives it
         return dig(event, "Sns", "Message")
-    if event.get("Type") == "Notification" and "Message" in event:  # as a queue gets it, unless delivery is raw
+    if event.get("Type") == "Notification" and "Message" in event:  # as a queue receives it, unless delivery is raw
         return event["Message"]
     if _is_message(event):
         return event.get("body")
-    if _is_message(event.get("detail")):  # as Pipes puts it on an event bus
+    if _is_message(event.get("detail")):  # as Pipes sends it to an event bus
         return dig(event, "detail", "body")
-    if "s3_key" in event or "image_data" in event or service_event(event):  # an API's request has a body, too
+    if "s3_key" in event or "image_data" in event or service_event(event):  # an API request also has a body
         return None
     return event.get("Payload", event.get("body"))
 
@@ -238,7 +237,7 @@ def _one(event: Mapping[str, object]) -> CreatedObject | _Skipped:
     if event.get("Event") == "s3:TestEvent":
         return _Skipped("s3:TestEvent")
     flat = _flat_fields(event)
-    if "detail" not in event and flat.keys() >= {"bucket", "key"}:  # what else it has, it may have named as AWS does
+    if "detail" not in event and flat.keys() >= {"bucket", "key"}:  # its other fields may have AWS's names
         return _flat(flat)
     if "detail" in event or "detail-type" in event:
         return _eventbridge(event)
@@ -253,13 +252,13 @@ def _direct(event: Mapping[str, object]) -> CreatedObject:
     if unknown:
         raise EventError(
             f"unknown field {field_names(dict.fromkeys(unknown))}: "
-            f"an image is named by {', '.join(ImageRef.model_fields)}"
+            f"the fields of an image are {', '.join(ImageRef.model_fields)}"
         )
     return CreatedObject(validated(ImageRef, known))
 
 
 def _notification(record: Mapping[str, object]) -> CreatedObject | _Skipped:
-    name = record.get("eventName", "ObjectCreated")  # what is written by hand has none
+    name = record.get("eventName", "ObjectCreated")  # events written by hand have none
     if not _creates(name):
         return _skipped(name)
     held = dig(record, "s3", "object")
@@ -275,13 +274,13 @@ def _notification(record: Mapping[str, object]) -> CreatedObject | _Skipped:
 
 
 def _creates(name: object) -> bool:
-    """Whether S3's name of an event is ``ObjectCreated`` of any kind, with or without its prefix."""
+    """Whether an S3 event's name is ``ObjectCreated`` of any kind, with or without its prefix."""
     return isinstance(name, str) and name.removeprefix("s3:").partition(":")[0] == "ObjectCreated"
 
 
 def _skipped(name: object) -> _Skipped:
     if not isinstance(name, str):
-        raise EventError(f"an S3 event: its name is a JSON {type(name).__name__} where a string is expected")
+        raise EventError(f"an S3 event: its name must be a string, but is of JSON type {type(name).__name__}")
     return _Skipped(printable(name[:_NAME_CHARACTERS]))
 
 
@@ -309,7 +308,7 @@ def _is_detail(event: object) -> bool:
 
 
 def _detail(detail: object) -> CreatedObject | _Skipped:
-    """EventBridge's detail alone: its reason tells what happened; what is written by hand has neither id nor reason."""
+    """Read the detail of an EventBridge event; one written by hand has neither id nor reason."""
     reason = dig(detail, "reason")
     if reason in _REASONS or (reason is None and dig(detail, "request-id") is None):
         return _object("EventBridge's detail", detail)
@@ -330,9 +329,9 @@ def _object(name: str, detail: object) -> CreatedObject:
 
 
 def _flat_fields(event: Mapping[str, object]) -> dict[str, object]:
-    """What an input transformer makes: ``bucketName``, ``bucket_name`` and ``S3-Bucket-Name`` are one name.
+    """Read the output of an input transformer: ``bucketName``, ``bucket_name`` and ``S3-Bucket-Name`` are one name.
 
-    What is empty is left out: a transformer leaves ``""`` for what is not there.
+    Empty values are ignored: a transformer writes ``""`` for a missing field.
     """
     spelled = {re.sub("[^a-z0-9]", "", str(name).lower()): value for name, value in event.items() if value != ""}
     short = {name.removeprefix("s3").removeprefix("object"): value for name, value in spelled.items()}
@@ -360,7 +359,7 @@ _HAPPENED: Final[Mapping[str, Callable[[object], bool]]] = {
     "reason": lambda reason: reason in _REASONS,
     "deletiontype": lambda _: False,
 }
-"""What a transformer may have taken over of what happened, and whether that creates an object."""
+"""The event's type, if the transformer kept it, and whether it creates an object."""
 
 
 def _created(

@@ -1,6 +1,6 @@
 """``python -m scones_ml.workflows [NAME] [--check DIR]``: print a workflow as JSON, or check committed files.
 
-Renew a committed file with ``python -m scones_ml.workflows NAME > workflows/NAME.asl.json``.
+Update a committed file with ``python -m scones_ml.workflows NAME > workflows/NAME.asl.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print or check, and return the exit code: 0 done, 1 a stale file, 2 an unknown name."""
+    """Print or check; return the exit code: 0 for success, 1 for a stale file, 2 for an unknown name."""
     parser = argparse.ArgumentParser(prog="python -m scones_ml.workflows", description=__doc__.split("\n")[0])
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(WORKFLOWS)}; by default the first, or all to check")
     parser.add_argument("--check", metavar="DIR", type=Path, help="compare DIR/NAME.asl.json with the code")
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _stale(name: str, folder: Path) -> list[str]:
     path = folder / f"{name}.asl.json"
-    renew = f"renew it with: python -m scones_ml.workflows {name} > {path}"
+    renew = f"update it with: python -m scones_ml.workflows {name} > {path}"
     if not path.is_file():
         return [f"{path} is missing; {renew}"]
     if path.read_text(encoding="utf-8") != WORKFLOWS[name]().to_text():
@@ -45,6 +45,6 @@ def _stale(name: str, folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    for sign in (signal.SIGINT, signal.SIGPIPE):  # it prints text, no more: nothing is left to clean up
+    for sign in (signal.SIGINT, signal.SIGPIPE):  # only prints text: nothing to clean up
         signal.signal(sign, signal.SIG_DFL)
     raise SystemExit(main())

@@ -2,22 +2,22 @@
 
 ::
 
-    ClassifyImages (Map, each batch an Express execution of its own)
+    ClassifyImages (Map, one Express execution per batch)
         ItemReader -> ItemBatcher -> ClassifyBatch -> counts -> ResultWriter
-                                         | the function was killed, by time or memory
-                                      ClassifyEach (Map, each image by itself)
+                                         | the function ran out of time or memory
+                                      ClassifyEach (Map, one image at a time)
                                           ClassifyImage -> counts, or FailImage
 
-Whatever an image raises is its outcome, and its batch goes on. An image that kills the function takes its batch along:
-each image of it is then classified by itself, so that this one alone fails. Of the system's faults a batch fails, and
-many failed batches fail the run.
+An error of one image is that image's outcome, and its batch continues. If an image crashes the function, each image of
+the batch is classified on its own, so that only this one fails. System faults fail the batch, and too many failed
+batches fail the run.
 
-A batch's function writes one JSON Lines object with every result; its key is the hash of the batch's (key, etag) pairs,
-so that a second run of the same name computes only what is missing. The execution's input is::
+A batch's function writes one JSON Lines object with all results; its key is the hash of the batch's (key, etag) pairs,
+so that a second run with the same name computes only the missing results. The execution's input is::
 
     {"s3_bucket": "photos", "s3_prefix": "2026/11/", "run": "november"}
 
-with ``s3_key`` of the manifest in place of ``s3_prefix``, or ``images``: a list of ``{"s3_key", "etag"}``.
+with the manifest's ``s3_key`` in place of ``s3_prefix``, or ``images``, a list of ``{"s3_key", "etag"}``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ __all__ = ["ImageSource", "batch_classification"]
 ImageSource = Literal["prefix", "manifest", "list"]
 
 TASK_SECONDS = 270
-"""Longer than a function's own limit of 240 s, and within the 300 s of an Express execution."""
-_MAP_SECONDS = 86_400  # 3.6 million images by default, even where every batch takes all of its 240 s
+"""Longer than the function's time limit of 240 s, and within the 300 s of an Express execution."""
+_MAP_SECONDS = 86_400  # enough for 3.6 million images by default, even if every batch takes its full 240 s
 
 
 def batch_classification(
@@ -45,17 +45,17 @@ def batch_classification(
     """The state machine that classifies many images.
 
     Args:
-        source: where the images are named: the objects below a prefix; a manifest in S3, JSON Lines of
+        source: where the list of images comes from: the objects below a prefix; a manifest in S3, JSON Lines of
             ``{"s3_key", "etag"}``; or a list in the input.
-        batch_size: images of one invocation; 100 keys of 1,024 bytes fit into a state.
-        max_concurrency: invocations at a time.
-        tolerated_failure_percentage: share of batches that may fail; a broken image is no failure.
+        batch_size: images per invocation; 100 keys of 1,024 bytes fit in a state.
+        max_concurrency: maximum number of concurrent invocations.
+        tolerated_failure_percentage: percentage of batches that may fail; a broken image is not a failure.
 
     Returns:
-        The machine, with ``${ClassifyBatchFunctionArn}`` and ``${OutputBucketName}`` to be substituted.
+        The machine, with ``${ClassifyBatchFunctionArn}`` and ``${OutputBucketName}`` as placeholders.
     """
     read = asl.Map(
-        comment="One execution per batch; broken images are results, not failures",
+        comment="One execution per batch; a broken image is a result, not a failure",
         item_reader=_reader(source),
         items_path="$.images" if source == "list" else None,
         item_selector=_selector(source),
@@ -106,7 +106,7 @@ def _reader(source: ImageSource) -> asl.ItemReader | None:
 
 
 def _selector(source: ImageSource) -> dict[str, asl.Json] | None:
-    """A listing's entries as ours; a manifest and a list hold ours already."""
+    """The item selector that turns entries of a listing into our form; manifests and lists have that form."""
     if source != "prefix":
         return None
     return {"s3_key.$": "$$.Map.Item.Value.Key", "etag.$": "$$.Map.Item.Value.Etag"}
@@ -114,7 +114,7 @@ def _selector(source: ImageSource) -> dict[str, asl.Json] | None:
 
 def _batch() -> dict[str, asl.State]:
     each = asl.Map(
-        comment="One of them killed the function: each by itself, so that the others are classified",
+        comment="An image crashed the function: classify each one on its own",
         items_path="$.Items",
         item_selector={"BatchInput.$": "$.BatchInput", "Items.$": "States.Array($$.Map.Item.Value)"},
         item_processor=asl.ItemProcessor(
@@ -143,7 +143,7 @@ def _classify(otherwise: str, errors: tuple[str, ...]) -> asl.Task:
 
 def _failed() -> asl.Pass:
     return asl.Pass(
-        comment="The report of an image that has no outcome",
+        comment="Fail for an image that crashed the function",
         parameters={
             "counts": {"failed": 1},
             "image.$": "$.Items[0].s3_key",

@@ -1,6 +1,6 @@
-"""The Lambda handlers behind our definitions: their files, and what each of them uses.
+"""The Lambda handlers of our definitions: their files and dependencies.
 
-One name runs through the system: ``handlers/classify_image_data.py`` is the function ``ClassifyImageData`` of
+Names correspond: ``handlers/classify_image_data.py`` is the function ``ClassifyImageData`` with the ARN
 ``${ClassifyImageDataFunctionArn}``.
 """
 
@@ -22,20 +22,20 @@ _CONFIGURED_BY = ("backends", "settings")
 
 
 def handler_name(function: str) -> str:
-    """``classify_image_data`` for ``ClassifyImageData``."""
+    """The handler's name of a function, ``classify_image_data`` for ``ClassifyImageData``."""
     return _WORD.sub("_", function).lower()
 
 
 def handler_files() -> tuple[Path, ...]:
-    """Every handler's file, sorted by name."""
+    """The files of all handlers, sorted by name."""
     return tuple(sorted(path for folder in _FOLDERS for path in folder.glob("*.py")))
 
 
 def handler_file(name: str) -> Path:
-    """The file of one handler, from the wheel or from the checkout.
+    """The file of a handler, from the wheel or the checkout.
 
     Raises:
-        ConfigurationError: there is no such handler.
+        ConfigurationError: the handler does not exist.
     """
     for folder in _FOLDERS:
         path = folder / f"{name}.py"
@@ -46,10 +46,10 @@ def handler_file(name: str) -> Path:
 
 @lru_cache(maxsize=16)
 def handler_uses(name: str) -> frozenset[str]:
-    """What of ``backends`` and ``settings`` a handler's source uses: ``{"backends.classifier", ...}``.
+    """The attributes of ``backends`` and ``settings`` that a handler uses, ``{"backends.classifier", ...}``.
 
     Raises:
-        ConfigurationError: there is no such handler.
+        ConfigurationError: the handler does not exist.
     """
     return frozenset(
         f"{node.value.id}.{node.attr}"

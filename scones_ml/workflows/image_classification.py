@@ -1,4 +1,4 @@
-r"""The workflow: serialize -> classify -> filter low confidence, each image ending in exactly one outcome.
+r"""The workflow: serialize -> classify -> filter low confidence, with exactly one outcome per image.
 
 ::
 
@@ -9,13 +9,13 @@ r"""The workflow: serialize -> classify -> filter low confidence, each image end
         object gone or replaced   -> ReadFailure -> IsGone -> FindAccepted -> FindReview -> FindQuarantined
             -> WhichIsLatest -> EndAccepted, EndReview, EndQuarantined or DropImage
 
-Events come more than once, and late: the object may be gone by then, although its outcome is there. So the outcome is
-looked for before an image is dropped, and duplicates of one version end alike. Of several outcomes, which another
-threshold or model has left, the latest is taken, as readers do. That costs nothing where the object is still there. An
-execution that looks while another one, which has read the object in time, has not written yet still drops it; the
-outcome that is then written stands.
+Events can arrive late and more than once: the object may have been deleted although its outcome exists. So before an
+image is dropped, the workflow looks for its outcome, and all executions for one version end with the same outcome. If
+another threshold or model has left several outcomes, the latest is used, as readers do. While the object exists, this
+costs nothing. An execution that finds no outcome because another one has read the object but not yet written its
+outcome still drops the image; the outcome that the other one writes is valid.
 
-Error names come from the classes, so that what Step Functions matches on cannot drift from what the functions raise.
+Error names are taken from the exception classes, so that the rules always match the errors that the functions raise.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from scones_ml.workflows import retries
 __all__ = ["THRESHOLD_ERROR", "image_classification"]
 
 THRESHOLD_ERROR = "THRESHOLD_CONFIDENCE_NOT_MET"
-"""The error of a run that fails below the threshold."""
+"""The error of an execution that fails for a confidence below the threshold."""
 
 TASK_SECONDS = 90
-"""Longer than a function's own limit of 60 s, which is longer than its client's."""
-OUTCOME_SECONDS = 30  # for an object of some kilobytes: a call that hangs is tried again
+"""Longer than the function's time limit of 60 s, which is longer than its client's."""
+OUTCOME_SECONDS = 30  # for an object of some kilobytes: a call that hangs is retried
 MACHINE_SECONDS = 900
-"""Longer than three tasks with their retries."""
+"""Longer than three tasks with retries."""
 
 _NEVER = "1970-01-01T00:00:00Z"
 _IMAGE_ID = "States.ArrayGetItem(States.StringSplit($.failure.errorMessage, ' '), 0)"
@@ -48,8 +48,8 @@ def image_classification(below_threshold: Literal["review", "fail"] = "review") 
     """The state machine that classifies one image.
 
     Args:
-        below_threshold: what becomes of an image whose confidence is below the threshold: ``review`` writes it to
-            the review queue, ``fail`` fails the execution with `THRESHOLD_ERROR`.
+        below_threshold: what to do with an image below the threshold: ``review`` writes it to the review queue,
+            ``fail`` fails the execution with `THRESHOLD_ERROR`.
 
     Returns:
         The machine, with ``${SerializeImageDataFunctionArn}``, ``${ClassifyImageDataFunctionArn}``,
@@ -60,16 +60,14 @@ def image_classification(below_threshold: Literal["review", "fail"] = "review") 
         "SerializeImageData": _function(
             "SerializeImageData", next="ClassifyImageData", comment="Read the image and normalise it"
         ),
-        "ClassifyImageData": _function(
-            "ClassifyImageData", next="FilterLowConfidence", comment="Ask the model what the image shows"
-        ),
+        "ClassifyImageData": _function("ClassifyImageData", next="FilterLowConfidence", comment="Classify the image"),
         "FilterLowConfidence": _filter(),
         "IsConfident": asl.Choice(
-            comment="Confident answers flow on, doubtful ones do not",
+            comment="Accept confident predictions, send the others to review",
             choices=(asl.Comparison("$.accepted", "BooleanEquals", True, next="AcceptImage"),),
             default=doubtful,
         ),
-        "AcceptImage": _outcome("accepted", "The answer is at or above the threshold"),
+        "AcceptImage": _outcome("accepted", "The confidence is at or above the threshold"),
         doubtful: _doubtful(below_threshold),
         **_failures(),
         "WriteOutcome": _write(),
@@ -83,7 +81,7 @@ def image_classification(below_threshold: Literal["review", "fail"] = "review") 
 
 
 def _function(name: str, *, next: str, comment: str) -> asl.Task:  # noqa: A002 - AWS's name
-    """A function that reads the image: it may be broken, too large or gone."""
+    """A task that reads the image, which may be broken, too large or deleted."""
     return asl.Task(
         comment=comment,
         resource="arn:aws:states:::lambda:invoke",
@@ -122,17 +120,17 @@ def _doubtful(below_threshold: Literal["review", "fail"]) -> asl.State:
     if below_threshold == "review":
         return _outcome("review", "A person decides")
     return asl.Fail(
-        comment="A doubtful answer fails the execution",
+        comment="Fail the execution: the confidence is below the threshold",
         error=THRESHOLD_ERROR,
-        cause="The confidence is below the threshold; the output of FilterLowConfidence tells both.",
+        cause="The confidence is below the threshold: see both in the output of FilterLowConfidence.",
     )
 
 
 def _failures() -> dict[str, asl.State]:
-    """The way of an image that cannot be read: its error's message starts with the image id."""
+    """The states for an image that cannot be read; the error message begins with the image id."""
     return {
         "ReadFailure": asl.Pass(
-            comment="The function's own error is JSON inside the cause",
+            comment="Parse the function's error, which is JSON in the cause",
             parameters={
                 "error.$": "$.error.Error",
                 "failure.$": "States.StringToJson($.error.Cause)",
@@ -141,7 +139,7 @@ def _failures() -> dict[str, asl.State]:
             next="IsGone",
         ),
         "IsGone": asl.Choice(
-            comment="What is broken is kept; what is gone may have its outcome already",
+            comment="Quarantine a broken image; look for the outcome of a deleted one",
             choices=(asl.Comparison("$.error", "StringEquals", ImageNotFoundError.__name__, next="FindAccepted"),),
             default="QuarantineImage",
         ),
@@ -149,13 +147,13 @@ def _failures() -> dict[str, asl.State]:
         "FindReview": _find("review", "FindQuarantined"),
         "FindQuarantined": _find("quarantined", "WhichIsLatest"),
         "WhichIsLatest": asl.Choice(
-            comment="Of outcomes in several places, the latest counts",
+            comment="Use the latest of several outcomes",
             choices=tuple(_is_latest(place, PLACES[number + 1 :]) for number, place in enumerate(PLACES)),
             default="DropImage",
         ),
         **{f"End{place.capitalize()}": _end(place) for place in PLACES},
         "QuarantineImage": asl.Pass(
-            comment="Keep what cannot be read, with the reason",
+            comment="Record the unreadable image with the reason",
             parameters={
                 "outcome": "quarantined",
                 "image_id.$": _IMAGE_ID,
@@ -164,7 +162,7 @@ def _failures() -> dict[str, asl.State]:
             next="WriteOutcome",
         ),
         "DropImage": asl.Pass(
-            comment="The object is gone or was replaced, and has no outcome: a newer version has an event of its own",
+            comment="The object was deleted or replaced and has no outcome; a newer version has its own event",
             parameters={"outcome": "dropped", **_REASON},
             end=True,
         ),
@@ -172,9 +170,9 @@ def _failures() -> dict[str, asl.State]:
 
 
 def _find(outcome: str, then: str) -> asl.Task:
-    """Where an earlier execution of the same object version has written its outcome, it is this execution's too."""
+    """The states that look for the outcome of an earlier execution for the same object version."""
     return asl.Task(
-        comment=f"A late event: the image may be in {outcome} already",
+        comment=f"Late event: look for an outcome in {outcome}",
         resource="arn:aws:states:::aws-sdk:s3:getObject",
         parameters={
             "Bucket": "${OutputBucketName}",
@@ -190,19 +188,19 @@ def _find(outcome: str, then: str) -> asl.Task:
 
 
 def _is_latest(place: str, others: Sequence[str]) -> asl.And:
-    """There is an outcome in a place, and in the places that come after it there is none that is later."""
+    """Rule for an outcome in one place, with none later in the places after it."""
     there = asl.Comparison(f"$.{place}.at", "TimestampGreaterThan", _NEVER)
     later = (asl.Comparison(f"$.{place}.at", "TimestampGreaterThanEqualsPath", f"$.{other}.at") for other in others)
     return asl.And((there, *later), next=f"End{place.capitalize()}")
 
 
 def _end(place: str) -> asl.Pass:
-    return asl.Pass(comment=f"The image is in {place} already", input_path=f"$.{place}.found", end=True)
+    return asl.Pass(comment=f"The image already has an outcome in {place}", input_path=f"$.{place}.found", end=True)
 
 
 def _write() -> asl.Task:
     return asl.Task(
-        comment="One object per image; the same image always writes the same key",
+        comment="Write one object per image, always with the same key",
         resource="arn:aws:states:::aws-sdk:s3:putObject",
         parameters={
             "Bucket": "${OutputBucketName}",

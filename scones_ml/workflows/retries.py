@@ -1,7 +1,7 @@
-"""What our definitions try again, how often and how long apart: one rule for each kind of failure.
+"""Retry rules of our definitions: one for each kind of failure.
 
-The waits are spread at random (full jitter), so that what failed together does not come back together. Names that no
-rule holds are never tried again: our own permanent errors, ``States.Permissions``, a function that does not exist.
+Waits are random (full jitter), so that tasks that failed together do not retry together. Errors without a rule are not
+retried: our permanent errors, ``States.Permissions``, a function that does not exist.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["KILLED", "LAMBDA", "MAP", "MISSING_IMAGE", "RARE", "S3"]
 
 
 def _transient(*names: str) -> asl.Retrier:
-    """Throttling and passing faults: 2 s, 4 s, ... 60 s apart at most, six times, as AWS advises for Lambda.
+    """Throttling and transient faults: six retries after 2 s, 4 s, ... up to 60 s, as AWS recommends for Lambda.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html
     """
@@ -36,7 +36,7 @@ LAMBDA: Final = _transient(
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
 )
-"""Faults of Lambda itself, and the one error of ours that may pass."""
+"""Faults of Lambda, and our transient error."""
 
 S3: Final = _transient(
     "S3.S3Exception",
@@ -46,10 +46,10 @@ S3: Final = _transient(
     "S3.ServiceUnavailableException",
     "S3.RequestTimeoutException",
 )
-"""Faults of S3 where the state machine writes to it without a function."""
+"""Faults of S3 when the state machine accesses it without a function."""
 
 KILLED: Final = ("Lambda.Unknown", "Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout")
-"""A function that had no time or no memory left, and could not say so itself."""
+"""A function that ran out of time or memory, or crashed."""
 
 RARE: Final = asl.Retrier(
     error_equals=("Sandbox.Timedout", "Lambda.Unknown", "States.Timeout"),
@@ -58,12 +58,12 @@ RARE: Final = asl.Retrier(
     backoff_rate=2,
     jitter_strategy="FULL",
 )
-"""What may pass, but costs a whole time-out each time: twice only."""
+"""Faults that may be transient but cost a full timeout each time: two retries."""
 
 MISSING_IMAGE: Final = asl.Retrier(
     error_equals=(ImageNotFoundError.__name__,), interval_seconds=2, max_attempts=1, jitter_strategy="FULL"
 )
-"""An object that is not there (yet): once more, then it is dropped."""
+"""An object that does not exist (yet): one retry, then the image is dropped."""
 
 MAP: Final = asl.Retrier(
     error_equals=("States.ItemReaderFailed", "States.ResultWriterFailed"),
@@ -72,4 +72,4 @@ MAP: Final = asl.Retrier(
     backoff_rate=2,
     jitter_strategy="FULL",
 )
-"""A distributed Map that could not list its items, or not write its results."""
+"""A distributed Map that could not list its items or write its results."""

@@ -159,7 +159,7 @@ def test_an_augmented_manifest_reads_from_the_store(tmp_path: Path) -> None:
         ('{"images": [], "annotations": []}', "line 1 has no image"),
         ('{"path": "../a.png", "class": "a"}', "line 1: path .* leads outside"),
         ('{"source-ref": "s3:///a.png", "class": "a"}', "line 1: 's3:///a.png' is not s3://bucket/prefix"),
-        ('{"source-ref": "s3://photos", "class": "a"}', "line 1: 's3://photos' names a bucket alone"),
+        ('{"source-ref": "s3://photos", "class": "a"}', "line 1: 's3://photos' has no key"),
     ],
 )
 def test_json_lines_that_cannot_be_read(lines: str, message: str, tmp_path: Path) -> None:

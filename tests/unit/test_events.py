@@ -67,7 +67,7 @@ def test_a_uri_gives_back_bucket_and_key(key: str) -> None:
 def test_a_bucket_alone_is_a_prefix_and_no_object(uri: str) -> None:
     """A bucket without a key is the prefix of all that it holds, and refused where an object is needed."""
     assert events.parse_uri(uri) == ("bucket", "")
-    with pytest.raises(ConfigurationError, match=f"^--model: '{uri}' names a bucket alone: give s3://bucket/key$"):
+    with pytest.raises(ConfigurationError, match=f"^--model: '{uri}' has no key: give s3://bucket/key$"):
         events.parse_object_uri(uri, "--model")
 
 
@@ -107,7 +107,7 @@ def test_two_images_in_one_start_event_are_refused() -> None:
         ({"body": "[1]"}, "JSON int where an object is expected"),
         ({"Records": [3]}, "JSON int where an object is expected"),
         ({"Records": [{"s3": {}}]}, "an S3 notification: s3_bucket: Input should be a valid string"),
-        ({"Records": [{"eventSource": "aws:sqs"}]}, "an SQS message without a body is not read"),
+        ({"Records": [{"eventSource": "aws:sqs"}]}, "an SQS message without a body is not supported"),
         ({"detail": {}}, "names no image"),
         ({"detail-type": "Object Created"}, "EventBridge's 'Object Created': s3_bucket"),
     ],

@@ -96,7 +96,7 @@ def test_more_than_three_envelopes_are_refused(around: list[Callable[[Any], Any]
     event: Any = GOOD
     for envelope in around[:6]:  # texts in texts double their backslashes
         event = envelope(event)
-    with pytest.raises(EventError, match="more than 3 envelopes"):
+    with pytest.raises(EventError, match="more than 3 nested envelopes"):
         events.image_refs(event)
 
 
@@ -185,7 +185,7 @@ def test_a_bare_detail_is_told_by_its_reason() -> None:
 def test_other_services_are_refused_by_name(name: str) -> None:
     """What comes from elsewhere is one line that says what it is and what is read; it starts nothing."""
     begun: list[CreatedObject] = []
-    with pytest.raises(EventError, match=r"^an? [A-Zs].* is not read: send an S3 notification, ") as caught:
+    with pytest.raises(EventError, match=r"^an? [A-Zs].* is not supported: send an S3 notification, ") as caught:
         steps.start_image_classification([recorded_event(name)], begun.append)
     told = name.removeprefix("refused_").removeprefix("sns_").removeprefix("sqs_")
     word = {"function_url": "function URL", "cloudtrail": "via CloudTrail", "confirmation": "SNS subscription"}

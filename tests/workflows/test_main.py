@@ -25,7 +25,7 @@ def test_committed_files_are_fresh() -> None:
 
 
 def test_a_stale_file_is_named_with_its_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stale file costs exit code 1 and one line that says how to renew it."""
+    """A stale file costs exit code 1 and one line that says how to update it."""
     (tmp_path / "image_classification.asl.json").write_text("{}")
     assert main(["image_classification", "--check", str(tmp_path)]) == 1
     line = capsys.readouterr().err
