@@ -89,7 +89,7 @@ def read_probabilities(answer: bytes, labels: Sequence[str] | None = None) -> tu
     if len(numbers) < 2 or min(numbers) < 0 or not abs(sum(numbers) - 1) <= SUM_TOLERANCE:
         raise ValueError("is not a probability vector")
     if labels is not None and len(numbers) != len(labels):
-        raise OtherClassesError(f"is of {len(numbers)} classes")
+        raise OtherClassesError(f"has {len(numbers)} classes")
     return numbers
 
 
@@ -108,7 +108,7 @@ def _document(answer: bytes) -> object:
 def _why_no_json(answer: bytes, start: bytes) -> str:
     rows = [line for line in answer.split(b"\n") if line.strip()]
     if len(rows) > 1 and all(row.lstrip().startswith(start) for row in rows):
-        return "is of several images"
+        return "is for several images"
     not_finite = b"NaN" in answer or b"Infinity" in answer  # what Python writes where a model's numbers are none
     return "is not a probability vector" if not_finite else "cannot be read as JSON"
 
@@ -154,7 +154,7 @@ def _scores_of_list(value: list[object]) -> _Scores:
     if not any(isinstance(item, list | dict) for item in value):
         return _Scores(tuple(value))
     if len(value) > 1:
-        raise ValueError("is of several images")
+        raise ValueError("is for several images")
     return _scores(value[0])
 
 

@@ -286,7 +286,11 @@ def _moment(text: str, now: datetime) -> datetime:
 def _show(found: Monitoring) -> None:
     rows = [("records", f"{found.records:,}", "", f"{found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC")]
     rows += [
-        (f"predicted {row.label}", *terminal.figure(row.share), f"{row.count:,} of {counted(found.answered, 'answer')}")
+        (
+            f"predicted {row.label}",
+            *terminal.figure(row.share),
+            f"{row.count:,} of {counted(found.answered, 'prediction')}",
+        )
         for row in found.classes
     ]
     low, _, median, _, high = found.confidence
@@ -305,11 +309,13 @@ def _show(found: Monitoring) -> None:
     for name, estimate in (("accuracy, estimated", found.accuracy), ("accuracy if accepted", found.accepted_accuracy)):
         if estimate:
             note = (
-                f"from {counted(estimate.labels, 'calibration label')}" if estimate.labels else "by its own confidence"
+                f"from {counted(estimate.labels, 'calibration label')}"
+                if estimate.labels
+                else "from the mean confidence"
             )
             rows.append((name, *terminal.figure(estimate.estimate), note))
     if found.joined is not None:
-        rows.append(("objects known", f"{found.joined:,}", "", f"of {counted(found.answered, 'answer')}"))
+        rows.append(("objects known", f"{found.joined:,}", "", f"of {counted(found.answered, 'prediction')}"))
     terminal.print_table(("figure", "value", "95 % interval", ""), rows, right=("value",))
     _show_drift(found)
     _say_what_is_missing(found)
@@ -317,7 +323,7 @@ def _show(found: Monitoring) -> None:
 
 def _show_drift(found: Monitoring) -> None:
     if found.drift is None:
-        terminal.say("no reference, so no check for drift: give --reference, or --model and --data")
+        terminal.say("no drift tests without a reference: give --reference, or --model and --data")
         return
     from scones_ml.monitoring.results import evidence_in_words
 
@@ -328,27 +334,27 @@ def _show_drift(found: Monitoring) -> None:
             _number(figure.reference),
             _number(figure.recent),
             evidence_in_words(figure.evidence),
-            f"{figure.needed:.0f}",
-            f"ALARM from {figure.first_alarm.time:%Y-%m-%d %H:%M}, record {figure.first_alarm.record:,}"
+            f"{figure.needed:,.0f}",
+            f"alarm since {figure.first_alarm.time:%Y-%m-%d %H:%M}, record {figure.first_alarm.record:,}"
             if figure.first_alarm
             else "",
         )
         for figure in found.drift.figures
     ]
-    columns = ("watched for drift", "reference", "recent", "evidence", "alarm at", "")
+    columns = ("figure", "reference", "recent", "evidence", "alarm at", "")
     terminal.print_table(columns, rows, right=columns[1:5])
-    chance = f"{found.drift.level:.3g}"
-    verdict = "drift" if found.drift.alarm else "no alarm"
-    terminal.say(f"{verdict}: a stream that never changed would ever raise an alarm with a chance of at most {chance}")
+    level = f"{100 * found.drift.level:.3g} %"
+    finding = "drift" if found.drift.alarm else "no alarm"
+    terminal.say(f"{finding}; if the stream never changes, the probability of any alarm is at most {level}")
 
 
 def _say_what_is_missing(found: Monitoring) -> None:
     if found.accuracy:
-        terminal.say(f"right answers are {found.accuracy.caveat}")
+        terminal.say(f"accuracy is {found.accuracy.caveat}")
     if others := sum(found.other_models.values()):
         terminal.say(
-            f"{counted(others, 'record')} of another model left out: --model MODEL looks at one, "
-            "--all at every one of the same classes"
+            f"{counted(others, 'record')} of another model left out: choose one with --model MODEL, "
+            "or all of the same classes with --all"
         )
     for reason, count in found.unanswered.items():
         terminal.say(f"{counted(count, 'record')} without a usable answer: {reason}")

@@ -1,4 +1,4 @@
-"""Monitoring: what captured requests tell about a model in service, without labels.
+"""Monitoring of a model in service from captured requests, without labels.
 
 It needs numpy, as :mod:`scones_ml.evaluation` does.
 

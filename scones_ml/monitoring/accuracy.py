@@ -1,9 +1,9 @@
-"""How often the model is right, without labels: from calibrated confidences.
+"""Accuracy estimated without labels, from calibrated confidences.
 
-The mean confidence of the stream, corrected by how far confidence was off on the calibration split, in up to five
-strata of confidence (a post-stratified difference estimator). Its interval counts both doubts: the answers at hand are
-a sample of what such confidences give, and the correction comes from a limited number of labels. It rests on one
-assumption that no unlabelled stream can prove: that confidence still means what it meant.
+The estimate is the mean confidence of the stream, corrected by the error of the confidence on the calibration split, in
+up to five strata of confidence (a post-stratified difference estimator). Its interval includes both sources of
+uncertainty: the sampling of the stream, and the limited number of labels behind the correction. It assumes, which no
+unlabelled stream can prove, that the confidence is as well calibrated as before.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from scones_ml.monitoring.grids import CELLS, CONFIDENCE
 __all__ = ["AccuracyEstimate", "estimate_accuracy"]
 
 _Z = 1.959964  # 97.5 % quantile of the normal distribution: two-sided 95 %
-_MOST_STRATA, _IMAGES_A_STRATUM = 5, 40  # finer strata follow confidence more closely, fewer labels in each say less
+_MOST_STRATA, _IMAGES_A_STRATUM = 5, 40  # finer strata follow the confidence more closely, but have fewer labels
 
 _WITH_REFERENCE = (
     "estimated, not measured: valid while predictions of 90 % confidence are right as often as on the reference "
     "images; label a sample to check"
 )
 _WITHOUT_REFERENCE = (
-    "the model's own word, the mean of its confidences, compared with no label; a reference corrects it by labelled "
-    "images"
+    "the mean of the model's confidences, not compared with labels; a reference corrects it by labelled images"
 )
 
 
 @dataclass(frozen=True)
 class AccuracyEstimate:
-    """A share of right answers that nobody has counted.
+    """An estimated share of right predictions.
 
     Attributes:
-        estimate: with its 95 % interval.
-        answers: how many it is about.
-        labels: how many labelled calibration images it rests on; 0 for the model's own word.
-        caveat: what it assumes, in one sentence.
+        estimate: the share with its 95 % interval.
+        answers: number of predictions.
+        labels: number of labelled calibration images it is based on; 0 for the mean confidence alone.
+        caveat: its assumption, in one sentence.
     """
 
     estimate: Estimate
@@ -52,15 +51,15 @@ class AccuracyEstimate:
 def estimate_accuracy(
     stream: IntArray, reference: IntArray | None = None, right: IntArray | None = None
 ) -> AccuracyEstimate | None:
-    """Estimate how many of a stream's answers are right.
+    """Estimate the share of right predictions in a stream.
 
     Args:
-        stream: (512,) answers by cell of their confidence.
-        reference: (512,) calibration images likewise; None when there are none.
-        right: (512,) those of them whose answer was right.
+        stream: (512,) predictions by cell of their confidence.
+        reference: (512,) calibration images by cell of their confidence; None if there are none.
+        right: (512,) calibration images with a right prediction, likewise.
 
     Returns:
-        None when there is no answer.
+        The estimate; None if the stream is empty.
     """
     answers = int(stream.sum())
     if not answers:
@@ -76,7 +75,7 @@ def estimate_accuracy(
         weight = float(stream[inside].sum()) / answers
         hits, expected = int(right[inside].sum()), float(reference[inside] @ said[inside])
         value += weight * (hits - expected) / count
-        # where every answer was right, the observed variance is nought: neither source may claim too little
+        # if all predictions were right, the observed variance is zero: use the larger of both sources
         spread = float(reference[inside] @ (said * (1 - said))[inside]) / count
         smoothed = (hits + 1) / (count + 2)
         variance += weight**2 * max(spread, smoothed * (1 - smoothed)) / count
@@ -84,7 +83,7 @@ def estimate_accuracy(
 
 
 def _strata(reference: IntArray, labels: int) -> list[FloatArray]:
-    """Cells of like confidence, by masks; each holds about as many calibration images as the next."""
+    """Strata of similar confidence, as masks of cells, with about equally many calibration images."""
     wanted = min(_MOST_STRATA, max(1, labels // _IMAGES_A_STRATUM))
     middle = np.cumsum(reference) - reference / 2
     which = np.minimum(wanted - 1, (middle / labels * wanted).astype(np.int64))

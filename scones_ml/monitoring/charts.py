@@ -1,4 +1,4 @@
-"""Drawings of a stream over time: confidence as dots and as bands, and volume."""
+"""Charts of a stream over time: confidence as dots and as bands, and volume."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from scones_ml.reports.drawing import (
 __all__ = ["bands", "scatter", "volume"]
 
 _DAY = 86_400  # seconds
-# Seconds: what people count time in, so that ticks fall on round moments.
+# Seconds: units of ticks, so that ticks fall on round times.
 _STEPS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, _DAY, 2 * _DAY, 7 * _DAY, 28 * _DAY, 91 * _DAY, 365 * _DAY)
 
 
 def scatter(dots: Sequence[Dot], labels: Sequence[str], threshold: float | None) -> str:
-    """Each answer's confidence at its time: a disc passes, a cross goes to a person.
+    """Scatter plot of confidence over time: a disc is accepted, a cross goes to review.
 
     Args:
         dots: at least one.
         labels: class names.
-        threshold: None lets all pass.
+        threshold: minimum confidence; None accepts all.
     """
     x = _time_axis([dot.seconds for dot in dots])
     y = _confidence_axis(len(labels))
@@ -50,12 +50,12 @@ def scatter(dots: Sequence[Dot], labels: Sequence[str], threshold: float | None)
 
 
 def bands(spans: Sequence[Span], classes: int, threshold: float | None) -> str:
-    """Quantiles of the confidence over time: the line in the middle is the median.
+    """Bands of the confidence's quantiles over time, with the median as a line.
 
     Args:
-        spans: at least one, in the order of time.
-        classes: K.
-        threshold: drawn as a line where there is one.
+        spans: at least one, in order of time.
+        classes: number of classes.
+        threshold: drawn as a line, if there is one.
     """
     x = _span_axis(spans)
     y = _confidence_axis(classes)
@@ -68,10 +68,10 @@ def bands(spans: Sequence[Span], classes: int, threshold: float | None) -> str:
 
 
 def volume(spans: Sequence[Span]) -> str:
-    """Answers per span of time, as bars; the lower part goes to a person.
+    """Bar chart of predictions per span of time; the lower part goes to review.
 
     Args:
-        spans: at least one, in the order of time.
+        spans: at least one, in order of time.
     """
     x = _span_axis(spans)
     y = Axis(0.0, float(max(span.records for span in spans)), HEIGHT - BOTTOM, TOP + 6)
@@ -112,7 +112,7 @@ def _mark(x: Axis, y: Axis, dot: Dot, label: str, threshold: float | None) -> st
 
 
 def _band(x: Axis, y: Axis, span: Span) -> str:
-    """Two boxes, one within the other, and the median across; spans are not joined, what lies between is not known."""
+    """Two nested boxes and the median; spans are not joined, since values between them are unknown."""
     left, width = _place(x, span)
     lowest, low, median, high, highest = (y.at(max(y.low, value)) for value in span.quantiles)
     boxes = "".join(
@@ -156,7 +156,7 @@ def _time_axis(seconds: Sequence[float]) -> Axis:
 
 
 def _time_ticks(first: float, last: float) -> list[tuple[float, str]]:
-    """Up to five round moments, named as finely as they lie apart."""
+    """Up to five round times, labelled with the precision of their distance."""
     step = next((step for step in _STEPS if (last - first) / step <= 5), _STEPS[-1] * 10)
     form = "%H:%M:%S" if step < 60 else "%H:%M" if step < _DAY / 2 else "%-d %b" if step < 28 * _DAY else "%b %Y"
     numbers = range(int(-(-first // step)), int(last // step) + 1)

@@ -1,7 +1,7 @@
-"""Drift without labels: confidence, class mix and the images' own figures against the reference.
+"""Drift tests without labels: confidence, class mix and image figures compared with the reference.
 
-Each figure has a conformal test martingale of its own. The stated level, the chance that a stream that never changed
-ever raises any alarm, is divided among the figures evenly (Bonferroni), that of the class mix once more among classes.
+Each figure has its own conformal test martingale. The level, the maximum probability of any alarm in a stream that
+never changes, is divided evenly among the figures (Bonferroni), and that of the class mix again among the classes.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from scones_ml.monitoring.timeline import moment
 
 __all__ = ["Drift", "DriftWatch", "FigureDrift", "FirstAlarm"]
 
-_FIGURES = 2 + len(IMAGE_GRIDS)  # confidence and the class mix, and what is measured of the images
+_FIGURES = 2 + len(IMAGE_GRIDS)  # confidence, class mix and the image figures
 _RECENT_BLOCKS = 4  # of 256 records: about the last 1,000
 _SHARE = Grid("linear", 0.0, float(CELLS))  # cells 0 and 1: another class, this class
 
 
 @dataclass(frozen=True)
 class FirstAlarm:
-    """When a figure first reached its alarm level.
+    """The first time a figure reached its alarm level.
 
     Attributes:
-        record: its number in the stream, from 1.
-        time: of that record, UTC.
+        record: number of the record in the stream, from 1.
+        time: time of that record, UTC.
     """
 
     record: int
@@ -41,15 +41,15 @@ class FirstAlarm:
 
 @dataclass(frozen=True)
 class FigureDrift:
-    """One watched figure.
+    """One monitored figure.
 
     Attributes:
         name: ``"confidence"``, ``"share of bicycle"``, ``"brightness"``, ...
-        evidence: the most that the bets against "nothing has changed" ever multiplied one unit to.
-        needed: the evidence that raises the alarm.
-        first_alarm: None while there is no alarm.
-        reference: the median, of a class its share; None when the reference has no value.
-        recent: the same of about the last 1,000 records; None when there is none.
+        evidence: maximum of the test martingale so far.
+        needed: evidence that raises the alarm.
+        first_alarm: None if there was no alarm.
+        reference: median, or share of a class, in the reference; None if it has no value.
+        recent: the same over about the last 1,000 records; None if there is no value.
     """
 
     name: str
@@ -62,14 +62,14 @@ class FigureDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """What was watched for drift.
+    """Result of the drift tests.
 
     Attributes:
-        level: the most that the chance of any false alarm can be, over the whole stream and however often it is read.
-        figures: all that is watched.
-        images: how many images the reference has.
-        measured: how many of the stream's images were measured.
-        unreadable: how many of these are not images that can be read.
+        level: maximum lifetime false-alarm probability: over the whole stream and any number of readings.
+        figures: the monitored figures.
+        images: number of reference images.
+        measured: number of the stream's images that were measured.
+        unreadable: number of these that could not be read.
     """
 
     level: float
@@ -80,12 +80,12 @@ class Drift:
 
     @property
     def alarm(self) -> bool:
-        """Whether any figure has ever reached its alarm level."""
+        """Whether any figure has reached its alarm level."""
         return any(figure.first_alarm for figure in self.figures)
 
 
 class _Watch:
-    """One figure: its martingale, the most it reached, and its recent values."""
+    """One figure: its martingale, the maximum so far, and its recent values."""
 
     def __init__(self, name: str, grid: Grid, reference: IntArray, level: float, seed: int) -> None:
         self._name, self._grid, self._reference, self._level = name, grid, reference, level
@@ -125,12 +125,12 @@ class _Watch:
 
 
 class DriftWatch:
-    """Watches a stream, block by block.
+    """A monitor of a stream, block by block.
 
     Args:
-        reference: what is normal.
-        level: the chance that a stream that never changes ever raises any alarm is at most this; in (0, 1).
-        seed: of the martingales.
+        reference: the values to compare with.
+        level: maximum lifetime false-alarm probability, in (0, 1).
+        seed: seed of the martingales.
     """
 
     def __init__(self, reference: Reference, level: float, seed: int = 0) -> None:
@@ -151,13 +151,13 @@ class DriftWatch:
         self._measured = self._unreadable = 0
 
     def add_answers(self, confidence: FloatArray, predicted: IntArray, numbers: IntArray, seconds: FloatArray) -> None:
-        """Add a block of (N,) answers; ``numbers`` are their places in the stream, ``seconds`` their epoch times."""
+        """Add a block of (N,) predictions; ``numbers`` are their positions in the stream, ``seconds`` epoch times."""
         self._confidence.add(CONFIDENCE.cells(confidence), numbers, seconds)
         for label, watch in self._classes.items():
             watch.add((predicted == label).astype(np.int64), numbers, seconds)
 
     def add_images(self, figures: FloatArray, numbers: IntArray, seconds: FloatArray) -> None:
-        """Add the (M, 4) figures of a block's images; NaN is unknown, a row of NaN an image that cannot be read."""
+        """Add the (M, 4) figures of a block's images; NaN is unknown, a row of NaN is an unreadable image."""
         readable = ~np.isnan(figures[:, 0])
         self._measured += len(figures)
         self._unreadable += int((~readable).sum())
@@ -166,7 +166,7 @@ class DriftWatch:
             watch.add(grid.cells(column[known]), numbers[known], seconds[known])
 
     def result(self) -> Drift:
-        """What was found so far."""
+        """The result so far."""
         watches = [self._confidence, *self._classes.values(), *self._images]
         return Drift(
             level=self._level,

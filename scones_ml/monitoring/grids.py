@@ -1,6 +1,6 @@
-"""Fixed grids: a figure's values as cells, so that any number of them is one histogram of 512 counts.
+"""Fixed grids that map a figure's values to the 512 cells of a histogram.
 
-The grids know nothing of the data. That keeps drift tests exact (:mod:`scones_ml.monitoring.martingale`) and makes
+The grids do not depend on the data. This keeps drift tests exact (:mod:`scones_ml.monitoring.martingale`) and makes
 histograms of different days, machines and versions comparable.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CELLS", "CONFIDENCE", "IMAGE_GRIDS", "LATENCY", "Grid", "histogram", "quantiles"]
 
-CELLS = 512  # fine beside the noise of a thousand values, and a histogram of 4 KB
+CELLS = 512  # fine compared with the noise of a thousand values; a histogram takes 4 KB
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Grid:
     """Cells of equal width on a scale.
 
     Attributes:
-        scale: what is divided evenly: the value, its logarithm (of 1 + value), or its log odds.
-        low: on that scale; values beyond share the outermost cells.
-        high: likewise.
+        scale: the scale with cells of equal width: the value, its logarithm (of 1 + value), or its log odds.
+        low: lower end on that scale; values beyond it are in the first cell.
+        high: upper end; values beyond it are in the last cell.
     """
 
     scale: Literal["linear", "log", "log odds"]
@@ -47,7 +47,7 @@ class Grid:
         return np.clip(places, 0, CELLS - 1).astype(np.int64)
 
     def middles(self) -> FloatArray:
-        """The (512,) values in the cells' middles."""
+        """The (512,) values at the centres of the cells."""
         array = self.low + (np.arange(CELLS) + 0.5) / CELLS * (self.high - self.low)
         if self.scale == "log":
             return np.expm1(array)
@@ -56,13 +56,13 @@ class Grid:
         return array
 
 
-CONFIDENCE = Grid("log odds", -7.0, 14.0)  # from 0.0009, the least of 1,000 classes' best, to 0.999999
+CONFIDENCE = Grid("log odds", -7.0, 14.0)  # from 0.0009, below the minimum of 1/1,000 for 1,000 classes, to 0.999999
 LATENCY = Grid("log", 0.0, 14.0)  # milliseconds, to 20 minutes
 IMAGE_GRIDS = {
     "brightness": Grid("linear", 0.0, 256.0),  # mean of luma, 0 to 255
-    "contrast": Grid("linear", 0.0, 128.0),  # a deviation within 0 to 255 is 127.5 at most
-    "sharpness": Grid("log", 0.0, 14.0),  # a Laplacian is 1,020 at most: a variance below e^14
-    "size": Grid("linear", -0.5, 511.5),  # pixels, a cell each
+    "contrast": Grid("linear", 0.0, 128.0),  # a standard deviation within 0 to 255 is at most 127.5
+    "sharpness": Grid("log", 0.0, 14.0),  # a Laplacian is at most 1,020: its variance is below e^14
+    "size": Grid("linear", -0.5, 511.5),  # pixels, one per cell
 }
 
 
@@ -72,12 +72,12 @@ def histogram(cells: IntArray) -> IntArray:
 
 
 def quantiles(counts: IntArray, grid: Grid, shares: tuple[float, ...]) -> tuple[float, ...]:
-    """Quantiles of a histogram, to the width of a cell.
+    """Quantiles of a histogram, with the precision of a cell.
 
     Args:
         counts: (512,), at least one in all.
-        grid: whose cells they are.
-        shares: which quantiles, each in [0, 1].
+        grid: the grid of the cells.
+        shares: the quantiles to compute, each in [0, 1].
     """
     total = np.cumsum(counts)
     wanted = np.maximum(1, np.ceil(np.array(shares) * total[-1]))

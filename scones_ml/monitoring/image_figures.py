@@ -1,4 +1,4 @@
-"""Simple figures of an image as the model sees it: brightness, contrast, sharpness, size."""
+"""Image figures: brightness, contrast, sharpness and size of the model's input."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def measure(files: Iterable[bytes], policy: images.ImagePolicy) -> FloatArray:
 
     Args:
         files: N files' bytes; one is in memory at a time.
-        policy: how the model reads them; ``image_size`` is at least 3.
+        policy: image policy of the model; ``image_size`` is at least 3.
 
     Returns:
-        (N, 4): brightness, contrast and sharpness as :func:`measure_pixels` has them, and the size: the square root
-        of the number of pixels, each side counted up to ``image_size``; what lies beyond, the model never sees. A row
-        of NaN is an image that cannot be read.
+        (N, 4): brightness, contrast and sharpness as by :func:`measure_pixels`, and the size: the square root of the
+        number of pixels, with each side limited to ``image_size``, beyond which the model uses none. A row of NaN is an
+        unreadable image.
     """
     return np.array([_measured(data, policy) for data in files], np.float64).reshape(-1, 4)
 
@@ -40,8 +40,8 @@ def measure_pixels(pixels: npt.NDArray[np.uint8]) -> FloatArray:
     """Measure (N, S, S, 3) RGB pixels, S at least 3.
 
     Returns:
-        (N, 3): brightness (mean luma, 0..255), contrast (its standard deviation, 0..127.5) and sharpness (the variance
-        of its Laplacian; small where the image is blurred).
+        (N, 3): brightness (mean luma, 0..255), contrast (standard deviation of the luma, 0..127.5) and sharpness
+        (variance of the luma's Laplacian; small for blurred images).
     """
     luma = pixels.astype(np.float32) @ _LUMA
     middle = luma[:, 1:-1, 1:-1]
@@ -52,7 +52,7 @@ def measure_pixels(pixels: npt.NDArray[np.uint8]) -> FloatArray:
 
 
 def _measured(data: bytes, policy: images.ImagePolicy) -> tuple[float, ...]:
-    """One image at a time: those of a block at 224 pixels would take 400 MB."""
+    """Measure images one at a time: a block at 224 pixels would take 400 MB."""
     size = policy.image_size
     try:
         square = images.pixels(data, size, policy)

@@ -1,15 +1,15 @@
-"""Has the stream changed? A test that may be looked at after every record, for ever.
+"""Sequential test for change in a stream, valid after every record.
 
 A conformal test martingale (Vovk, Gammerman, Shafer: Algorithmic Learning in a Random World, 2nd ed., ch. 8). Reference
-and stream are one sequence. While all of it comes from one distribution, the rank of each new value among all before
-it, ties broken at random, is uniform and independent of the ranks before; the size of the reference does not matter,
-its sampling error is accounted for exactly. Bets against uniform ranks then multiply to a non-negative martingale that
-starts at 1, and by Ville's inequality it ever reaches ``1 / level`` with probability at most ``level``: whatever the
-number of records, however often somebody looks.
+and stream are treated as one sequence. While it comes from one distribution, the rank of each new value among all
+earlier ones, with ties broken at random, is uniform and independent of the earlier ranks; this holds for a reference of
+any size, whose sampling error is accounted for exactly. The product of bets against uniform ranks is then a
+non-negative martingale that starts at 1, and by Ville's inequality the probability that it ever reaches ``1 / level``
+is at most ``level``, for any number of records and of evaluations.
 
-The bets are on the ranks' mean (values moved) and on their spread (values spread out, drew together). A share of the
-wealth, 1 / (block + 1), is dealt out anew at each block of records (Herbster and Warmuth's fixed share), so that a
-late change is found as well as an early one; the price is the logarithm of the number of blocks.
+The bets are on the mean of the ranks (a shift) and on their spread (a change of variance). At each block of records, a
+share of 1 / (block + 1) of the wealth is redistributed (Herbster and Warmuth's fixed share), so that late changes are
+detected as well as early ones; the cost is the logarithm of the number of blocks.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from scones_ml.evaluation.arrays import FloatArray, IntArray
 
 __all__ = ["BLOCK", "ConformalMartingale"]
 
-BLOCK = 256  # ranks within a block are compared pair by pair: time and memory grow with its square
-"""Records that are taken at a time; the wealth is known after each single one."""
+BLOCK = 256  # ranks within a block are compared in pairs: quadratic time and memory
+"""Number of records per block; the wealth is known after each record."""
 
-_ON_MEAN = np.array([-0.95, -0.5, -0.2, 0.2, 0.5, 0.95])  # in (-1, 1): the bet 1 + e (2 p - 1) stays positive
+_ON_MEAN = np.array([-0.95, -0.5, -0.2, 0.2, 0.5, 0.95])  # in (-1, 1), so that the bet 1 + e (2 p - 1) is positive
 _ON_SPREAD = np.array([-0.9, -0.4, 0.7, 1.6])  # in (-1, 2): 1 + e (6 p^2 - 6 p + 1) does
-_IDLE = 0.5  # of the wealth is not bet at first
-# The other half is spread evenly over the ten bets.
+_IDLE = 0.5  # share of the wealth that is not bet at first
+# The other half is divided evenly among the ten bets.
 _PRIOR = np.concatenate(([_IDLE], np.full(len(_ON_MEAN) + len(_ON_SPREAD), (1 - _IDLE) / 10)))
 
 
 class ConformalMartingale:
-    """Evidence that values no longer come from where the reference came from.
+    """Evidence that values no longer have the distribution of the reference.
 
     Args:
-        reference: (C,) how many reference values lie in each cell.
-        seed: of the broken ties; the same stream and seed give the same evidence, also when it is read again later
-            with more records at its end.
+        reference: (C,) number of reference values in each cell.
+        seed: seed for breaking ties; the same stream and seed give the same evidence, also if the stream is read
+            again with more records at its end.
     """
 
     def __init__(self, reference: IntArray, seed: int) -> None:
@@ -49,10 +49,10 @@ class ConformalMartingale:
         """Bet on the next values.
 
         Args:
-            cells: (N,) cells, N at most 256; every call but the last brings whole blocks.
+            cells: (N,) cells, N at most 256; all calls but the last must pass whole blocks.
 
         Returns:
-            (N,) the natural logarithm of the wealth after each.
+            (N,) natural logarithm of the wealth after each value.
         """
         ranks = self._ranks(cells)
         self._blocks += 1
@@ -65,7 +65,7 @@ class ConformalMartingale:
         return _log_sum(path)
 
     def _ranks(self, cells: IntArray) -> FloatArray:
-        """The share of all earlier values that lie below each, itself and its equals split at random."""
+        """The share of earlier values below each value, with ties (and the value itself) broken at random."""
         below = np.concatenate(([0], np.cumsum(self._past)))[:-1]
         earlier = np.tri(len(cells), k=-1, dtype=bool)
         less = below[cells] + ((cells[:, None] > cells[None, :]) & earlier).sum(axis=1)
@@ -76,7 +76,7 @@ class ConformalMartingale:
 
 
 def _log_bets(ranks: FloatArray) -> FloatArray:
-    """(N,) ranks to the (N, 11) logarithms of what each bet returns; the first is no bet."""
+    """The (N, 11) logarithms of the returns of each bet for (N,) ranks; the first column is no bet."""
     p = ranks[:, None]
     none = np.zeros((len(ranks), 1))
     return np.concatenate(
@@ -85,5 +85,5 @@ def _log_bets(ranks: FloatArray) -> FloatArray:
 
 
 def _log_sum(values: FloatArray) -> FloatArray:
-    peak = values.max(axis=-1, keepdims=True)  # taken out, so that no exponential overflows
+    peak = values.max(axis=-1, keepdims=True)  # subtracted so that no exponential overflows
     return np.asarray((peak + np.log(np.exp(values - peak).sum(axis=-1, keepdims=True)))[..., 0])

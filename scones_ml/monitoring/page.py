@@ -1,4 +1,4 @@
-"""The monitoring page: one self-contained HTML file in the report's style, without a script."""
+"""The monitoring page: a self-contained HTML file in the report's style, without scripts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scones_ml.reports.page import asset, environment
 
 __all__ = ["ReferenceImage", "render_page"]
 
-_THUMBNAIL = images.ImagePolicy(image_size=96)  # pixels a side: enough to recognise, and below 40 KB each
-_MOST_ROWS = 24  # of a table: of many classes those that matter most
+_THUMBNAIL = images.ImagePolicy(image_size=96)  # pixels per side: enough to recognise an image, and below 40 KB each
+_MOST_ROWS = 24  # rows of a table: the most important of many classes
 _IN_PERCENT = ("confidence", "share of ")
 
 
 @dataclass(frozen=True)
 class ReferenceImage:
-    """One image of the data set that drift is measured against.
+    """One image of the reference data set.
 
     Attributes:
         key: its name.
@@ -43,12 +43,12 @@ class _Thumbnail:
 
 
 def render_page(found: Monitoring, created: datetime, reference_images: Sequence[ReferenceImage] = ()) -> str:
-    """The page as HTML text, to be written as UTF-8.
+    """The page as HTML text; write it as UTF-8.
 
     Args:
-        found: what is shown.
-        created: when, as the caller says.
-        reference_images: a few, shown beside recent ones where there is an alarm.
+        found: the monitoring result.
+        created: the time to show.
+        reference_images: a few images, shown beside recent ones if there is an alarm.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
@@ -81,7 +81,7 @@ def render_page(found: Monitoring, created: datetime, reference_images: Sequence
 
 
 def _most_telling(figures: Sequence[FigureDrift]) -> list[FigureDrift]:
-    """Every figure in its order; of very many those with the most evidence, alarms among them."""
+    """All figures in order; if there are very many, those with the most evidence, which include all alarms."""
     ranked = sorted(figures, key=lambda figure: (figure.first_alarm is None, -figure.evidence / figure.needed))
     kept = {figure.name for figure in ranked[:_MOST_ROWS]}
     return [figure for figure in figures if figure.name in kept]

@@ -1,7 +1,7 @@
-"""What a model's answers and images look like while all is well: a split that it did not learn from, as histograms.
+"""The reference for monitoring: predictions and images of a split not used for training, as histograms.
 
-Stored as one JSON file of some kilobytes: counts by cell of the fixed grids, no image, no name, no label of any one
-image. It is what drift is measured against, and what turns confidences into an estimate of accuracy.
+Stored as a JSON file of some kilobytes: counts by cell of the fixed grids, without images, names or single labels.
+Drift is measured against it, and the accuracy estimate is corrected by it.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ Counts = dict[Annotated[int, Field(ge=0, lt=CELLS)], Annotated[int, Field(gt=0, 
 
 
 class Reference(BaseModel):
-    """A split that a model did not learn from, as histograms.
+    """A split that the model was not trained on, as histograms.
 
     Attributes:
-        format: of the file, see ``scones_ml.formats``.
+        format: format of the file, see ``scones_ml.formats``.
         labels: class names in the order of the probabilities.
-        threshold: least confidence to accept, in (0, 1]; None when there is none.
-        image_size: side of the model's square, in pixels.
-        fit: what makes the square, see :class:`scones_ml.images.ImagePolicy`; None for a model of policy 1.
-        images: how many images were seen.
-        predicted: how many of them were taken for each class.
-        confidence: images by cell of their confidence.
-        right: those of them whose answer was right.
-        pictures: brightness, contrast, sharpness and size, images by cell each.
-        model_sha256: of ``model.onnx``; empty when it is not known.
-        dataset_hash: of the data set; empty when it is not known.
+        threshold: minimum confidence to accept, in (0, 1]; None if there is none.
+        image_size: side of the model's square input, in pixels.
+        fit: how images are made square, see :class:`scones_ml.images.ImagePolicy`; None for a model of policy 1.
+        images: number of images.
+        predicted: number of images predicted as each class.
+        confidence: number of images by cell of their confidence.
+        right: number of images with a right prediction, likewise.
+        pictures: number of images by cell of brightness, contrast, sharpness and size.
+        model_sha256: hash of ``model.onnx``; empty if unknown.
+        dataset_hash: hash of the data set; empty if unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -71,15 +71,15 @@ class Reference(BaseModel):
             raise ValueError(f"{len(self.labels)} classes, but counts of {len(self.predicted)}")
         counted = (sum(self.predicted), sum(self.confidence.values()))
         if counted != (self.images, self.images):
-            raise ValueError(f"{self.images} images, but answers of {counted[0]} and confidences of {counted[1]}")
+            raise ValueError(f"{self.images} images, but {counted[0]} predictions and {counted[1]} confidences")
         if set(self.pictures) != set(IMAGE_GRIDS):
-            raise ValueError(f"figures of the images are {', '.join(IMAGE_GRIDS)}")
+            raise ValueError(f"the image figures must be {', '.join(IMAGE_GRIDS)}")
         if any(count > self.confidence.get(cell, 0) for cell, count in self.right.items()):
-            raise ValueError("more right answers than answers")
+            raise ValueError("more right predictions than predictions")
         return self
 
     def histogram(self, name: str) -> IntArray:
-        """The (512,) counts of ``"confidence"``, ``"right"`` or one of the images' figures."""
+        """The (512,) counts of ``"confidence"``, ``"right"`` or an image figure."""
         counts = np.zeros(CELLS, np.int64)
         named: dict[str, dict[int, int]] = {"confidence": self.confidence, "right": self.right}
         found = (named | dict(self.pictures)).get(name, {})
@@ -99,22 +99,22 @@ def make_reference(
     model_sha256: str = "",
     dataset_hash: str = "",
 ) -> Reference:
-    """Make a reference of a split that the model was not trained on.
+    """Make a reference from a split that the model was not trained on.
 
     Args:
-        probabilities: (N, K), as the model answers.
-        labels: (N,) the truth.
-        classes: K names.
-        files: their files' bytes, in any order.
-        image_size: side of the model's square, in pixels.
-        fit: what makes the square; None for a model of policy 1.
-        threshold: least confidence to accept.
+        probabilities: (N, K) probabilities from the model.
+        labels: (N,) true labels as class indices.
+        classes: K class names.
+        files: bytes of the images' files, in any order.
+        image_size: side of the model's square input, in pixels.
+        fit: how images are made square; None for a model of policy 1.
+        threshold: minimum confidence to accept.
         model_sha256: identity of the model.
         dataset_hash: identity of the data set.
 
     Raises:
-        InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        InferenceError: a row is not a probability vector.
+        DatasetError: the labels do not match the probabilities.
         InvalidImageError: an image cannot be read.
     """
     matrix = as_probabilities(probabilities)
@@ -145,7 +145,7 @@ def read_reference(path: Path) -> Reference:
     """Read a stored reference.
 
     Raises:
-        ConfigurationError: it is not there, not a reference, or of a newer format.
+        ConfigurationError: the file does not exist, is not a reference, or has a newer format.
     """
     try:
         fields = strict_json.parse(read_at_most(path, _LONGEST))

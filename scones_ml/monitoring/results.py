@@ -1,4 +1,4 @@
-"""What monitoring found, as frozen data and as one JSON document."""
+"""Monitoring results, as frozen data and as a JSON document."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SHARES = ("q05", "q25", "q50", "q75", "q95")
 
 @dataclass(frozen=True)
 class ClassShare:
-    """How many answers named a class.
+    """The predictions of one class.
 
     Attributes:
         label: the class.
-        count: answers.
-        share: of all answers, with its exact 95 % interval.
+        count: number of predictions.
+        share: share of all predictions, with its exact 95 % interval.
     """
 
     label: str
@@ -34,13 +34,13 @@ class ClassShare:
 
 @dataclass(frozen=True)
 class Latency:
-    """What the container said of its time, in milliseconds.
+    """The container's latency, in milliseconds.
 
     Attributes:
-        count: records that say it.
-        median: half took at most this.
-        q95: 95 % took at most this.
-        q99: 99 % took at most this.
+        count: number of records with a latency.
+        median: median.
+        q95: 95 % quantile.
+        q99: 99 % quantile.
     """
 
     count: int
@@ -51,12 +51,12 @@ class Latency:
 
 @dataclass(frozen=True)
 class Dot:
-    """One answer of the scatter plot.
+    """One prediction in the scatter plot.
 
     Attributes:
-        seconds: since the epoch.
+        seconds: seconds since the epoch.
         confidence: in [0, 1].
-        label: index of its class.
+        label: index of the class.
     """
 
     seconds: float
@@ -66,16 +66,16 @@ class Dot:
 
 @dataclass(frozen=True)
 class Example:
-    """One captured answer that is shown with its image.
+    """A captured prediction that is shown with its image.
 
     Attributes:
         time: UTC.
-        label: the answer.
+        label: the predicted class.
         confidence: in [0, 1].
         event_id: SageMaker's id of the record.
-        inference_id: the caller's id; None when none was sent.
-        object: the image's URI, where it is known.
-        image: what was sent.
+        inference_id: the caller's id; None if none was sent.
+        object: the image's URI, if known.
+        image: the image that was sent.
     """
 
     time: datetime
@@ -89,36 +89,36 @@ class Example:
 
 @dataclass(frozen=True, repr=False)
 class Monitoring:
-    """All that was found in a stream of captures.
+    """Monitoring result of a stream of captures.
 
     Attributes:
-        joined: records whose object is known; None when nobody asked.
-        first: time of the earliest answer, UTC.
-        last: of the latest.
+        joined: number of records whose object is known; None if not requested.
+        first: time of the earliest prediction, UTC.
+        last: time of the latest prediction, UTC.
         labels: K class names.
-        threshold: least confidence to accept; None when there is none.
-        classes: the mix of predicted classes.
-        confidence: its quantiles at 5, 25, 50, 75 and 95 %.
-        review: share of answers that do not pass the threshold, with its exact 95 % interval.
-        reviews: how many these are.
+        threshold: minimum confidence to accept; None if there is none.
+        classes: predictions by class.
+        confidence: quantiles of the confidence at 5, 25, 50, 75 and 95 %.
+        review: share of predictions that go to review, with its exact 95 % interval.
+        reviews: number of predictions that go to review.
         unlike: share of images that are unlike the training images, with its exact 95 % interval.
-        unlikes: how many these are.
-        latency: None where no record says it.
-        spans: the same over time.
-        accuracy: estimated share of right answers.
-        accepted_accuracy: the same among those at or above the threshold; None without them.
+        unlikes: number of images that are unlike the training images.
+        latency: None if no record contains it.
+        spans: predictions and confidence over time.
+        accuracy: estimated share of right predictions.
+        accepted_accuracy: the same among predictions at or above the threshold; None if there are none.
         drift: None without a reference.
-        dots: an even sample of at most 600 answers.
-        doubtful: the 12 least confident answers.
-        recent: five of the last 1,000 or so, drawn at random; none without a reference.
-        reviewed: how many of the captured images reviewers have answered and agree on; None when nobody asked.
-        out_of_scope: how many of these show none of the classes.
-        records: capture records that were of this model, or have no usable answer.
-        skipped: lines that are no record.
-        skipped_lines: the first 20 of them.
-        earlier: records left out because they are from before ``since``.
-        unanswered: records without a usable answer, by reason.
-        other_models: how many records were left out because another model answered, by what they say of it.
+        dots: a uniform sample of at most 600 predictions.
+        doubtful: the 12 least confident predictions.
+        recent: five of about the last 1,000, drawn at random; empty without a reference.
+        reviewed: number of captured images that reviewers have annotated and agree on; None if not requested.
+        out_of_scope: number of these that show none of the classes.
+        records: number of capture records of this model or without a usable answer.
+        skipped: number of unreadable lines.
+        skipped_lines: the first 20 unreadable lines.
+        earlier: number of records before ``since``, which were left out.
+        unanswered: number of records without a usable answer, by reason.
+        other_models: number of records of other models, which were left out, by model.
     """
 
     joined: int | None
@@ -165,7 +165,7 @@ class Monitoring:
 
     @property
     def answered(self) -> int:
-        """Records with a usable answer."""
+        """The number of records with a usable answer."""
         return sum(row.count for row in self.classes)
 
     @property
@@ -174,7 +174,7 @@ class Monitoring:
         return clopper_pearson(self.out_of_scope, self.reviewed) if self.reviewed else None
 
     def to_json(self) -> dict[str, object]:
-        """One JSON document; the dots and the images stay out of it."""
+        """The result as a JSON document, without dots and images."""
         return {
             "records": self.records,
             "skipped": self.skipped,
@@ -255,10 +255,10 @@ def _figure(figure: FigureDrift) -> dict[str, object]:
 
 
 def number_in_words(value: float) -> str:
-    """Three digits at least, no exponent: ``"0.956"``, ``"128"``, ``"6,056"``."""
+    """A number with at least three digits and no exponent: ``"0.956"``, ``"128"``, ``"6,056"``."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def evidence_in_words(evidence: float) -> str:
-    """As a number that people read; beyond a million it says no more."""
+    """Evidence as a readable number, capped at a million."""
     return number_in_words(evidence) if evidence < 1e6 else "over 1,000,000"

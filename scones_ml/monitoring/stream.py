@@ -1,4 +1,4 @@
-"""The pass over the captures: one record at a time, constant memory, whatever there is to read."""
+"""Analysis of captures in one pass, one record at a time and in constant memory."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ from scones_ml.verdicts import least_threshold
 
 __all__ = ["MonitorRequest", "monitor"]
 
-_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20  # whatever the stream's length: they bound memory and the page
-_MOST_MODELS, _MOST_OTHERS = 4, 20  # that are counted at once until it is clear which is meant, and told apart
-# all of the first images are measured, then one in twenty: chosen by place, so that drift tests stay exact
+_MOST_DOTS, _MOST_DOUBTFUL, _MOST_SKIPPED = 600, 12, 20  # limits for memory and the size of the page
+_MOST_MODELS, _MOST_OTHERS = 4, 20  # models counted in parallel, and models reported by name
+# all of the first images are measured, then one in twenty, chosen by position, so that drift tests stay exact
 _ALL_OF_FIRST, _ONE_IN = 2000, 20
-_MOST_RECENT, _RECENT_BLOCKS = 5, 4  # examples of now, drawn from the last blocks, as drift's recent figures are
+_MOST_RECENT, _RECENT_BLOCKS = 5, 4  # recent examples, drawn from the last blocks, like the recent values of drift
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class MonitorRequest:
-    """What to look for.
+    """Options of a monitoring pass.
 
     Attributes:
-        labels: class names in the order of the answers; None takes the reference's, else numbers.
-        threshold: least confidence to accept, in (0, 1]; None takes the reference's.
-        reference: what is normal; None leaves drift alone.
+        labels: class names in the order of the probabilities; default: the reference's, or else numbers.
+        threshold: minimum confidence to accept, in (0, 1]; default: the reference's.
+        reference: reference for the drift tests; None for no drift tests.
         since: earlier records are left out.
-        level: the chance that a stream that never changed ever raises any alarm is at most this; in (0, 1).
+        level: maximum lifetime false-alarm probability, in (0, 1).
         objects: images by InferenceId, see :func:`scones_ml.captures.objects_by_inference_id`.
-        model: whose answers, ``"sha256:..."`` of its graph; None takes the reference's. Records that say another one
-            are left out and counted; those that say none, where they are of other classes.
-        none_of_these: reviewed images by InferenceId: whether they show none of the classes.
-        all_models: whether other models' answers count as well, where they are of the same classes.
+        model: id of the model, ``"sha256:..."`` of its graph; default: the reference's. Records of other models are
+            left out and counted; so are records without a model id if they have other classes.
+        none_of_these: for reviewed images, by InferenceId: whether they show none of the classes.
+        all_models: whether to include predictions of other models with the same classes.
     """
 
     labels: tuple[str, ...] | None = None
@@ -68,14 +68,14 @@ class MonitorRequest:
 
 
 def monitor(rows: Iterable[Capture | Skipped], request: MonitorRequest) -> Monitoring:
-    """Look at captured requests of one model, in the order in which they come.
+    """Analyse captured requests of one model, in order of arrival.
 
-    Where neither labels nor a reference say which one, it is the model that answered last; records that say no model
-    are told apart by how many classes they have.
+    If neither labels nor a reference determine the model, it is the one that answered last; records without a model id
+    are distinguished by their number of classes.
 
     Raises:
-        ConfigurationError: no record can be read, none has an answer, none is recent enough, or the answers are of
-            another model, or of other classes than the reference or the labels.
+        ConfigurationError: no record can be read, has an answer or is recent enough, or the answers have another model
+            or other classes than the reference or the labels.
     """
     records = _Records(request)
     for row in rows:
@@ -85,24 +85,26 @@ def monitor(rows: Iterable[Capture | Skipped], request: MonitorRequest) -> Monit
 
 @dataclass
 class _Block:
-    """Answers that wait to be counted."""
+    """Predictions that are not yet counted."""
 
     captures: list[Capture] = field(default_factory=list)
     probabilities: list[tuple[float, ...]] = field(default_factory=list)
 
 
 class _Records:
-    """Sorts records by the model that answered, and counts what is none."""
+    """A sorter of records by model, which also counts unusable records."""
 
     def __init__(self, request: MonitorRequest) -> None:
         reference = request.reference
         if reference and request.labels and request.labels != reference.labels:
             raise ConfigurationError(
-                f"the reference is of other classes: it knows {', '.join(reference.labels)}, "
-                f"the model {', '.join(request.labels)}"
+                f"the reference has other classes: {', '.join(reference.labels)}; "
+                f"the model has {', '.join(request.labels)}"
             )
         if not 0.0 < request.level < 1.0:
-            raise ConfigurationError(f"a false-alarm chance of {request.level} is not between 0 and 1: 0.01 is usual")
+            raise ConfigurationError(
+                f"the false-alarm probability {request.level} is not between 0 and 1: 0.01 is usual"
+            )
         self._request = request
         self._labels = request.labels or (reference.labels if reference else None)
         self._model = request.model or (
@@ -133,19 +135,19 @@ class _Records:
             if self._request.all_models or (self._model and said):
                 self._unanswered[f"the answer {exc}"] += 1
             else:
-                self._leave_out(f"the answer {exc}")
+                self._leave_out(f"a model whose answer {exc}")
         except ValueError as exc:
             self._unanswered[f"the answer {exc}"] += 1
         else:
             self._stream(said, len(probabilities)).add(row, probabilities)
 
     def _leave_out(self, model: str, records: int = 1) -> None:
-        """Count records of another model; whatever names strangers make up, few are told apart."""
+        """Count records of other models; the number of distinct names is limited."""
         known = model in self._others or len(self._others) < _MOST_OTHERS
         self._others[model if known else "further models"] += records
 
     def _stream(self, said: str | None, classes: int) -> _Stream:
-        """The answers that one of so many classes belongs to."""
+        """The counter for predictions with this number of classes."""
         model = (None if self._labels else said, classes)
         if model not in self._streams:
             if len(self._streams) == _MOST_MODELS:
@@ -158,7 +160,7 @@ class _Records:
     def result(self) -> Monitoring:
         if not self._streams:
             self._refuse_nothing()
-        # Times have whole seconds: of two models within one the last read.
+        # Times have whole seconds: of two models within one second, the last one read is used.
         latest = max(reversed(self._streams), key=lambda model: self._streams[model].latest)
         stream = self._streams.pop(latest)
         for model, other in self._streams.items():
@@ -178,30 +180,32 @@ class _Records:
         if self._others:
             name, most = self._others.most_common(1)[0]
             raise ConfigurationError(
-                f"none of {self._others.total() + self._unanswered.total():,} records is of the model that was asked "
-                f"for: {most:,} say {name}{knows}: name theirs with --model, or --all for every model of these classes"
+                f"none of {self._others.total() + self._unanswered.total():,} records is of the requested model: "
+                f"{most:,} are of {name}{knows}: choose theirs with --model, or --all for every model of these classes"
             )
         if self._unanswered:
             reason = self._unanswered.most_common(1)[0][0]
             records = self._unanswered.total()
-            raise ConfigurationError(f"none of {records} records has an answer to look at: {reason}{knows}")
+            raise ConfigurationError(f"none of {records:,} records has a usable answer: {reason}{knows}")
         if self._earlier:
-            raise ConfigurationError(f"all {self._earlier} records are from before --since {self._request.since}")
+            raise ConfigurationError(f"all {self._earlier:,} records are from before --since {self._request.since}")
         first = self._samples[0] if self._samples else None
-        why = f"the first of {self._skipped} broken lines is {first.file}:{first.line}: {first.reason}" if first else ""
-        raise ConfigurationError(f"no capture record could be read: {why or 'the files are empty'}")
+        why = "the files are empty"
+        if first is not None:
+            why = f"the first of {self._skipped:,} unreadable lines is {first.file}:{first.line}: {first.reason}"
+        raise ConfigurationError(f"no capture record could be read: {why}")
 
 
 def _named(said: str | None, classes: int) -> str:
-    return said or f"the answer is of {classes} classes"
+    return said or f"a model whose answer has {classes} classes"
 
 
 class _Stream:
-    """The answers of one model; there is at least one when the result is asked for.
+    """The predictions of one model, at least one when the result is computed.
 
     Attributes:
-        answered: how many there are.
-        latest: when the latest was given; None before the first.
+        answered: number of predictions.
+        latest: time of the latest one; None before the first.
     """
 
     def __init__(self, request: MonitorRequest, labels: tuple[str, ...]) -> None:
@@ -234,7 +238,7 @@ class _Stream:
             self._count()
 
     def _count(self) -> None:
-        """Count one block of answers."""
+        """Count one block of predictions."""
         captures = self._block.captures
         matrix = np.array(self._block.probabilities)
         self._block = _Block()
@@ -276,7 +280,7 @@ class _Stream:
         self._watch.add_images(figures, numbers[chosen], seconds[chosen])
 
     def _draw(self, captures: list[Capture], confidence: FloatArray, predicted: IntArray) -> None:
-        """Draw examples of this block; of the last blocks' examples the lowest keys are an even sample of them all."""
+        """Draw examples from this block; the lowest keys of the last blocks' examples are a uniform sample."""
         keys = self._drawing.random(len(captures))
         with_image = [place for place in np.argsort(keys).tolist() if captures[place].input.data]
         self._recent.append(
@@ -284,7 +288,7 @@ class _Stream:
         )
 
     def _keep(self, captures: list[Capture], seconds: FloatArray, confidence: FloatArray, predicted: IntArray) -> None:
-        """Keep an even sample of dots, and the answers that are least sure."""
+        """Keep a uniform sample of dots, and the least confident predictions."""
         columns = (self._random.random(len(captures)), seconds, confidence, predicted.astype(np.float64))
         dots = np.concatenate((self._dots, np.stack(columns, axis=1)))
         self._dots = dots[np.argsort(dots[:, 0])[:_MOST_DOTS]]
@@ -299,7 +303,7 @@ class _Stream:
         normal = right = None
         if reference:
             normal, right = reference.histogram("confidence"), reference.histogram("right")
-        # Answers that are unlike the training images pass no threshold; they lie below this one.
+        # Images unlike the training images are not accepted at any threshold; this puts them below it.
         least = max(self._threshold or 0.0, least_threshold(len(self._labels)))
         passing = None if self._threshold is None else CONFIDENCE.middles() >= least
         accepted = (

@@ -1,4 +1,4 @@
-"""What monitoring found, for people's eyes: the figures that decide, and confidence over time."""
+"""Summaries of a monitoring result: the key figures, and confidence over time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["as_html", "as_text"]
 
 _MOST_CLASSES: Final = 20
-_NAME: Final = 20  # characters of a class that each of 600 dots may repeat
+_NAME: Final = 20  # maximum length of a class name, which each of 600 dots may repeat
 
 
 def as_text(found: Monitoring) -> str:
-    """When, how much, and the figures in columns."""
+    """Period, volume and figures, as text in columns."""
     return "\n".join([_title(found), aligned(_figures(found), [1]), *_drift(found)])
 
 
 def as_html(found: Monitoring) -> str:
-    """The same with the scatter plot of the monitoring page; a cross goes to review."""
+    """Period, volume, figures and the scatter plot of the monitoring page as HTML; a cross goes to review."""
     rows = (
         (row.label, f"{row.count:,}", "{} ({})".format(*_share(row.share))) for row in found.classes[:_MOST_CLASSES]
     )
@@ -39,7 +39,7 @@ def as_html(found: Monitoring) -> str:
 
 def _title(found: Monitoring) -> str:
     first, last = (f"{time:%Y-%m-%d %H:%M}" for time in (found.first, found.last))
-    return f"{found.answered:,} answers {f'at {first}' if first == last else f'from {first} to {last}'} UTC"
+    return f"{found.answered:,} predictions {f'at {first}' if first == last else f'from {first} to {last}'} UTC"
 
 
 def _drift(found: Monitoring) -> list[str]:
@@ -53,7 +53,7 @@ def _figures(found: Monitoring) -> list[tuple[str, str, str]]:
     rows = [("confidence", f"{found.confidence[2]:.1%}", "median")]
     if found.review is not None:
         value, interval = _share(found.review)
-        rows.append(("to review", value, f"{interval} of the answers"))
+        rows.append(("to review", value, f"{interval} of the predictions"))
     if found.unlikes:
         value, interval = _share(found.unlike)
         rows.append(("unlike", value, f"{interval} unlike the training images"))

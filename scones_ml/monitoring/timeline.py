@@ -1,4 +1,4 @@
-"""Confidence over time in bounded memory: at most 60 spans of one width, which grows as time goes on."""
+"""Confidence over time in limited memory: at most 60 spans of equal width, which grows with time."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from scones_ml.monitoring.grids import CELLS, CONFIDENCE, histogram, quantiles
 
 __all__ = ["Span", "Timeline", "moment"]
 
-_MOST_SPANS = 60  # each is then seven units wide or more in the chart, enough to point at
+_MOST_SPANS = 60  # each is then at least seven units wide in the chart, enough to point at
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-# each divides the next, so that spans merge without a rest
+# each divides the next, so that spans merge without remainder
 _WIDTHS = (1, 5, 15, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, _DAY, 7 * _DAY, 28 * _DAY)
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # the chart's outer band, its inner band and the median
 
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC).timestamp()
-_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()  # its microseconds would round up to year 10000
+_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()  # later times would round up to the year 10000
 
 
 def moment(seconds: float) -> datetime:
-    """Seconds since the epoch as a time in UTC, within the years that a datetime can hold."""
+    """Seconds since the epoch as a time in UTC, limited to the range of datetime."""
     return datetime.fromtimestamp(min(max(seconds, _EARLIEST), _LATEST), UTC)
 
 
 @dataclass(frozen=True)
 class Span:
-    """The answers of one span of time.
+    """The predictions of one span of time.
 
     Attributes:
         start: UTC, inclusive.
-        end: exclusive.
-        records: how many answers.
-        below: how many of them are below the threshold; None when there is no threshold.
-        quantiles: of the confidence, at 5, 25, 50, 75 and 95 %.
+        end: UTC, exclusive.
+        records: number of predictions.
+        below: number of predictions below the threshold; None without a threshold.
+        quantiles: quantiles of the confidence at 5, 25, 50, 75 and 95 %.
     """
 
     start: datetime
@@ -48,7 +48,7 @@ class Span:
 
 
 class Timeline:
-    """Collects answers by time; spans are as narrow as 60 of them from the first answer to the last allow."""
+    """A collector of predictions by time, in at most 60 spans of the smallest possible width."""
 
     def __init__(self, threshold: float | None) -> None:
         self._threshold = threshold
@@ -57,7 +57,7 @@ class Timeline:
         self._below: dict[int, int] = {}
 
     def add(self, seconds: FloatArray, confidence: FloatArray) -> None:
-        """Add (N,) answers with their (N,) epoch times, N at least 1, in any order."""
+        """Add (N,) predictions with their (N,) epoch times, N at least 1, in any order."""
         cells = CONFIDENCE.cells(confidence)
         below = confidence < (self._threshold or 0.0)
         spans = (seconds // self._width).astype(np.int64)
@@ -68,7 +68,7 @@ class Timeline:
             self._widen()
 
     def spans(self) -> tuple[Span, ...]:
-        """What was collected, in the order of time; spans without an answer are left out."""
+        """The spans in order of time, without empty ones."""
         return tuple(
             Span(
                 start=moment(number * self._width),

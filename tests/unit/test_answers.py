@@ -132,8 +132,8 @@ def test_csv_and_arrays_are_read(answer: bytes) -> None:
         (b"[0.5, 0.5", "cannot be read as JSON"),
         (b'{"error": "out of memory"}', "is not a list of numbers"),
         (b'{"predictions": []}', "is not a list of numbers"),
-        (b'{"predictions": [[0.5, 0.5], [0.5, 0.5]]}', "is of several images"),
-        (b'{"prediction": [0.5, 0.5]}\n{"prediction": [0.5, 0.5]}\n', "is of several images"),
+        (b'{"predictions": [[0.5, 0.5], [0.5, 0.5]]}', "is for several images"),
+        (b'{"prediction": [0.5, 0.5]}\n{"prediction": [0.5, 0.5]}\n', "is for several images"),
         (b'{"predictions": [{"score": 1.0, "predicted_label": 0}]}', "names its classes"),
         (b'[{"label": "a", "score": 0.5}, {"label": "a", "score": 0.5}]', "does not name each class once"),
         (b'{"probabilities": [0.5, 0.5], "labels": ["a"]}', "does not name each class once"),
@@ -153,9 +153,9 @@ def test_what_is_no_probability_vector_says_why(answer: bytes, reason: str) -> N
 
 def test_the_number_of_classes_is_the_models() -> None:
     """A vector of another number of classes is refused, and so are places beyond the labels."""
-    with pytest.raises(ValueError, match="is of 2 classes"):
+    with pytest.raises(ValueError, match="has 2 classes"):
         read_probabilities(b"[0.5, 0.5]", LABELS)
-    with pytest.raises(ValueError, match="is of 2 classes"):
+    with pytest.raises(ValueError, match="has 2 classes"):
         read_probabilities(b'{"1": 0.5, "0": 0.5}', LABELS)
     with pytest.raises(ValueError, match="names other classes"):  # a label, and what is none
         read_probabilities(b'{"1": 0.5, "0": 0.5}', ("1", "2"))

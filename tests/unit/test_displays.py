@@ -109,8 +109,8 @@ def test_an_evaluation_prints_what_decides() -> None:
 def test_captures_show_their_scatter_plot() -> None:
     """A notebook shows each answer's confidence over time, with the threshold."""
     found = monitored(("bicycle", "motorcycle"))
-    assert str(found).startswith("700 answers from 2026-11-23 00:00 to 2026-11-23 11:39 UTC\n")
-    assert str(replace(found, last=found.first)).startswith("700 answers at 2026-11-23 00:00 UTC\n")
+    assert str(found).startswith("700 predictions from 2026-11-23 00:00 to 2026-11-23 11:39 UTC\n")
+    assert str(replace(found, last=found.first)).startswith("700 predictions at 2026-11-23 00:00 UTC\n")
     assert html(found).count('<circle class="right"') > 100
     assert 'class="threshold"' in html(found)
 

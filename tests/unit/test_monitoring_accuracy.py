@@ -41,7 +41,7 @@ def test_without_a_reference_it_is_the_models_own_word() -> None:
     assert found is not None
     assert found.estimate.value == pytest.approx(0.85, abs=0.005)
     assert (found.labels, found.answers) == (0, 2)
-    assert "own word" in found.caveat
+    assert "not compared with labels" in found.caveat
 
 
 def test_with_a_reference_the_caveat_says_what_is_assumed() -> None:

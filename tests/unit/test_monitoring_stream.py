@@ -99,7 +99,7 @@ def test_every_line_is_accounted_for() -> None:
         "the answer is not a list of numbers": 1,
         "the answer is not a probability vector": 2,
     }
-    assert found.other_models == {"the answer is of 3 classes": 1}
+    assert found.other_models == {"a model whose answer has 3 classes": 1}
     document = json.loads(json.dumps(found.to_json()))
     assert (document["records"], document["other_models"]) == (5, dict(found.other_models))
     assert document["skipped_lines"] == [{"line": 7, "reason": "cut off", "file": "a.jsonl"}]
@@ -155,10 +155,10 @@ def test_captures_are_joined_to_their_objects() -> None:
     [
         ([], MonitorRequest(), "the files are empty"),
         ([Skipped(1, "cut off", "a.jsonl")], MonitorRequest(), "a.jsonl:1: cut off"),
-        ([capture("x")], MonitorRequest(), "none of 1 records has an answer"),
-        ([capture([0.2, 0.3, 0.5])], MonitorRequest(labels=("a", "b")), "of 3 classes; expected are a, b"),
+        ([capture("x")], MonitorRequest(), "none of 1 records has a usable answer"),
+        ([capture([0.2, 0.3, 0.5])], MonitorRequest(labels=("a", "b")), "has 3 classes; expected are a, b"),
         ([capture()], MonitorRequest(since=START + timedelta(days=1)), "all 1 records are from before --since"),
-        ([capture()], MonitorRequest(level=0.0), "false-alarm chance of 0.0"),
+        ([capture()], MonitorRequest(level=0.0), "false-alarm probability 0.0"),
     ],
 )
 def test_nothing_to_look_at_is_one_clear_line(
@@ -171,7 +171,7 @@ def test_nothing_to_look_at_is_one_clear_line(
 
 def test_a_reference_of_other_classes_is_refused() -> None:
     """Model and reference must know the same classes in the same order."""
-    with pytest.raises(ConfigurationError, match="the reference is of other classes: it knows bicycle, motorcycle"):
+    with pytest.raises(ConfigurationError, match="the reference has other classes: bicycle, motorcycle"):
         monitor([], MonitorRequest(labels=("motorcycle", "bicycle"), reference=make(20)))
 
 
@@ -215,8 +215,8 @@ def test_a_reference_is_kept_in_a_file(tmp_path: Path) -> None:
         ({"format": "two"}, "the format 'two' is none from 1 to 2"),
         ({"images": 7}, "is not a reference: .*7 images"),
         ({"predicted": [1]}, "is not a reference: .*2 classes"),
-        ({"right": {"500": 1}}, "is not a reference: .*more right answers"),
-        ({"pictures": {}}, "is not a reference: .*figures of the images are brightness"),
+        ({"right": {"500": 1}}, "is not a reference: .*more right predictions"),
+        ({"pictures": {}}, "is not a reference: .*the image figures must be brightness"),
         ({"confidence": {"900": 80}}, "is not a reference: .*confidence"),
         ({"pictures": {"brightness": {"1": 10**300}}}, "is not a reference: .*pictures"),
         ({"image_size": 30_000}, "is not a reference: image_size"),
@@ -354,7 +354,7 @@ def test_nothing_of_the_model_is_one_clear_line() -> None:
     """Where every record is of another model, the message says so, which, and what helps."""
     rows = [answered(MODELS[1], 2, minute) for minute in range(3)]
     request = MonitorRequest(("bicycle", "motorcycle"), model=MODELS[0])
-    with pytest.raises(ConfigurationError, match=rf"none of 3 records .* 3 say {MODELS[1]}; expected .* or --all"):
+    with pytest.raises(ConfigurationError, match=rf"none of 3 records .* 3 are of {MODELS[1]}; expected .* or --all"):
         monitor(rows, request)
 
 
