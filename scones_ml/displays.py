@@ -41,7 +41,7 @@ _STYLE: Final = """
   gap: 12px; margin: .8em 0; }
 .scones .images figure { margin: 0; }
 .scones .images figcaption { font-size: .85em; opacity: .85; overflow-wrap: anywhere; }
-.scones .images :is(img, .none) { display: block; width: 96px; height: 96px; object-fit: contain;
+.scones.scones .images :is(img, .none) { display: block; width: 96px; height: 96px; object-fit: contain;
   background: #8883; border-radius: 6px; }
 .scones .images .small { image-rendering: pixelated; }
 .scones svg { display: block; width: 100%; max-width: 40em; height: auto; overflow: visible; }
@@ -89,12 +89,12 @@ def escaped(text: str) -> str:
 
 
 def fragment(*parts: str) -> str:
-    """HTML of one result, with its style.
+    """HTML of one result, with its style; what stands between two dollar signs is no formula of MathJax.
 
     Args:
         parts: HTML, each of at most ``ROOM`` bytes where it grows with what is shown.
     """
-    return f'<div class="scones"><style>{_STYLE}</style>{"".join(parts)}</div>'
+    return f'<div class="scones mathjax_ignore tex2jax_ignore"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:

@@ -170,7 +170,7 @@ def test_names_cannot_break_out_of_the_image() -> None:
     )
     for image in (asl.svg(definition), asl.StateMachine.from_json(definition)._repr_html_()):
         tree = ET.fromstring(image)
-        assert {element.tag.removeprefix(SVG) for element in tree.iter()} == {
+        assert {element.tag.removeprefix(SVG) for element in tree.iter()} - {"div"} == {
             "svg", "title", "desc", "style", "rect", "g", "path", "text", "tspan"
         }  # fmt: skip
         assert not any(key.startswith("on") for element in tree.iter() for key in element.attrib)
@@ -384,6 +384,23 @@ def test_a_notebook_shows_status_duration_error_and_graph() -> None:
     assert "stackTrace" not in words
     assert "<script" not in page
     assert "<svg" in asl.StateMachine.from_json(machine(A=task()))._repr_html_()
+
+
+def test_a_notebook_takes_no_path_for_a_formula() -> None:
+    """JupyterLab typesets what stands between two dollar signs, as in two JSONPaths, unless a class forbids it."""
+    definition = machine(A=task())
+    for page in (
+        asl.StateMachine.from_json(definition)._repr_html_(),
+        asl.run(definition, {}, resources={INVOKE: failing})._repr_html_(),
+    ):
+        assert "mathjax_ignore" in ET.fromstring(page).attrib["class"].split()
+
+
+def test_a_graph_follows_the_theme_of_the_notebook() -> None:
+    """Where the notebook's theme is not the system's, the rules of the notebook outrank those of the system."""
+    page = asl.StateMachine.from_json(machine(A=task()))._repr_html_()
+    assert "[data-jp-theme-light=false],.vscode-dark) .scones-graph{color-scheme:dark}" in page
+    assert ".scones-graph.scones-graph .page{fill:light-dark(#ffffff,#15181d)}" in page
 
 
 def test_a_notebook_output_stays_below_200_kilobytes() -> None:

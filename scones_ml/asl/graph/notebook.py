@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 from scones_ml import strict_json
 from scones_ml.asl.execution import Execution
 from scones_ml.asl.graph.outcomes import Progress, progress
+from scones_ml.asl.graph.palette import NOTEBOOK_STYLE
 from scones_ml.asl.graph.svg import render
 from scones_ml.asl.graph.wording import duration
 from scones_ml.asl.machine import StateMachine
@@ -15,6 +16,7 @@ from scones_ml.printable import printable
 
 __all__ = ["execution_html", "machine_html"]
 
+_PLAIN: Final = "mathjax_ignore tex2jax_ignore"  # classes: what stands between two $ is no formula
 _MOST_BYTES: Final = 190_000  # of a graph: an output of a notebook stays below 200,000
 _LONGEST_CAUSE: Final = 1_000
 _BADGES: Final = {"SUCCEEDED": "#1f7a3a", "RUNNING": "#1a5fb4"}
@@ -25,7 +27,7 @@ def machine_html(machine: StateMachine, found: Progress | None = None) -> str:
     """The graph of a machine; if it is too large, a note on how to write it to a file."""
     image = render(machine, found)
     if len(image.encode()) <= _MOST_BYTES:
-        return image
+        return f'<div class="{_PLAIN}"><style>{NOTEBOOK_STYLE}</style>{image}</div>\n'
     return (
         f"<p>A state machine with {len(machine.states):,} states: too large to show here; "
         "<code>scones_ml.asl.svg</code> returns the graph.</p>\n"
@@ -50,7 +52,7 @@ def execution_html(execution: Execution) -> str:
         definition = execution.definition
         machine = definition if isinstance(definition, StateMachine) else StateMachine.from_json(definition)
         lines.append(machine_html(machine, found))
-    return f"<div>{''.join(lines)}</div>\n"
+    return f'<div class="{_PLAIN}">{"".join(lines)}</div>\n'
 
 
 def _message(cause: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["DARK_STYLE", "ROOT", "paint"]
+__all__ = ["DARK_STYLE", "NOTEBOOK_STYLE", "ROOT", "paint"]
 
 ROOT: Final = "scones-graph"
 """The class of the whole drawing; rules of the style sheet begin with it, since a notebook has several drawings."""
@@ -63,9 +63,24 @@ def _rule(role: str, fill: str, stroke: str) -> str:
     return f".{ROOT} .{role}{{{colours[:-1]}}}"
 
 
+def _either(light: str, dark: str) -> str:
+    return "none" if light == "none" else f"light-dark({light},{dark})"
+
+
 DARK_STYLE: Final = (
     "@media(prefers-color-scheme:dark){"
     + "".join(_rule(role, fill, stroke) for role, (_, _, fill, stroke) in _ROLES.items())
     + "}"
 )
 """The rules for dark surroundings."""
+
+NOTEBOOK_STYLE: Final = (
+    f".{ROOT}{{color-scheme:light dark}}"
+    f":is([data-jp-theme-light=true],.vscode-light) .{ROOT}{{color-scheme:light}}"
+    f":is([data-jp-theme-light=false],.vscode-dark) .{ROOT}{{color-scheme:dark}}"
+    + "".join(  # the class twice: this rule outranks that of DARK_STYLE
+        f".{ROOT}{_rule(role, _either(fill, dark_fill), _either(stroke, dark_stroke))}"
+        for role, (fill, stroke, dark_fill, dark_stroke) in _ROLES.items()
+    )
+)
+"""The rules for notebooks: the theme of JupyterLab or VS Code need not be that of the system."""
