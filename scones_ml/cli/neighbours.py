@@ -36,7 +36,7 @@ def neighbours(workspace: Path) -> Iterator[Neighbour]:
     here = workspace.absolute().parent
     for folder in (*here.parents, *_beside(here), *_within(here)):
         found = folder / workspace.name
-        if found.is_dir() and not found.is_symlink() and (count := _recorded(found)):
+        if found.is_dir() and not (found.is_symlink() or folder.is_symlink()) and (count := _recorded(found)):
             yield Neighbour(Path(os.path.relpath(found)), count)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cleanup", "status"]
 
+_MOST_NEIGHBOURS = 3  # workspaces nearby that `status` names
 Done = TypeVar("Done")
 
 RunId = Annotated[
@@ -183,12 +184,19 @@ def status(
     _say_what_may_be_missed(places)
     if on == "local":
         _say_what_was_not_captured(places)
-    for one in neighbours(workspace):
+    _name_other_workspaces(workspace)
+    _say_what_stays(alone)
+
+
+def _name_other_workspaces(workspace: Path) -> None:
+    others = list(neighbours(workspace))
+    for one in others[:_MOST_NEIGHBOURS]:
         count = counted(one.resources, "resource")
         terminal.say(
             f"another workspace has {count} on record: `scones status --workspace {shlex.quote(str(one.folder))}`"
         )
-    _say_what_stays(alone)
+    if len(others) > _MOST_NEIGHBOURS:
+        terminal.say(f"{counted(len(others) - _MOST_NEIGHBOURS, 'more workspace')} nearby: see `scones status --json`")
 
 
 def _say_what_was_not_captured(places: Sequence[Backend]) -> None:

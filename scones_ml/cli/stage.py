@@ -98,11 +98,12 @@ def stage(
     if dry_run:
         show_plans([plan, *([lifecycle.plan_upload(destination, backends.region())] if remote else [])], json)
         return
-    announce_data(folder, yes)
     backend = backends_of(context).backend("local", workspace)
     store = backends.s3_store() if remote or source.startswith("s3://") else None
     synthetic = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size or dataset.Synthetic.size)
     origin = synthetic if source == "synthetic" and not answers else source_of(source, answers, backend.store)
+    if folder.resolve() != Path(source).resolve():  # else staging refuses: nothing is replaced
+        announce_data(folder, yes)
     with terminal.progress("stage") as progress, lifecycle.recording(backend, plan):
         result = dataset.stage(
             origin,

@@ -76,7 +76,7 @@ _LEFT_OUT: Final = (
 )
 
 _STORE, _ENDPOINT = "scones_ml.aws.store", "scones_ml.aws.classifier"
-_MODEL_MODULES: Final = (_STORE, "scones_ml.inference.model")  # a model may lie in S3
+_MODEL_MODULES: Final = (_STORE, "scones_ml.inference.shared")  # a model may lie in S3
 _LOADED_BY_NAME: Final[Mapping[str, tuple[str, ...]]] = {
     "backends.read_object": (_STORE,),
     "backends.result_exists": (_STORE,),

@@ -75,7 +75,7 @@ def test_too_few_images_for_folds(instant_backend: LocalBackend, tmp_path: Path)
         for number in range(count):
             Image.new("RGB", (8, 8), (number, len(name), ord(name))).save(tmp_path / "few" / name / f"{number}.png")
     data = dataset.stage(tmp_path / "few", tmp_path / "data", image_size=8).dataset
-    with pytest.raises(DatasetError, match=r"class 'a' of .* has 4 images, and 5 folds need as many"):
+    with pytest.raises(DatasetError, match=r"class 'a' of .* has 4 images, fewer than the 5 folds"):
         check_labels(instant_backend, data, tmp_path / "workspace")
     assert not [path for path in (tmp_path / "workspace").iterdir() if path.is_dir()]
 
@@ -96,7 +96,7 @@ def test_stage_prints_what_it_suspects(
     (row,) = [row for row in rows if row[1:3] == ["motorcycle", "bicycle"]]
     assert row[0].endswith("/motorcycle/motorcycle-12.png")
     assert float(row[3]) > 0.9
-    assert "looked at 80 labels in " in captured.err
+    assert "checked 80 labels in " in captured.err
     assert main([*command, "--json"], only(instant_backend)) == 0
     document = json.loads(capsys.readouterr().out)["label_check"]
     assert document["images"] == 80

@@ -108,7 +108,7 @@ def test_a_report_tells_what_was_chosen(
     choose(capsys, model, staged, "--costs", "20,1")
     assert main(["evaluate", str(model), str(staged), "--html", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "costs least; no promise" in page
+    assert "lowest cost; no promise" in page
     assert "promises at least" not in page
 
 

@@ -174,7 +174,7 @@ def test_images_of_another_data_set_choose_as_ever(
 def test_figures_that_flatter_are_called_so(model: Path, data: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     """`scones evaluate --split calibration` of a cross-fitted model says that it has learned from these images."""
     assert main(["evaluate", str(model), str(data.root), "--split", "calibration"]) == 0
-    assert f"{model} has learned from the calibration images: these figures flatter it" in capsys.readouterr().err
+    assert f"{model} was trained on the calibration images: these figures are too optimistic" in capsys.readouterr().err
     assert main(["evaluate", str(model), str(data.root)]) == 0
     assert "flatter" not in capsys.readouterr().err
 
@@ -313,7 +313,7 @@ def test_a_model_to_go_on_from_is_refused(data: Dataset, model: Path, tmp_path: 
 
 def test_a_head_is_nothing_to_go_on_from(data: Dataset, model: Path, tmp_path: Path) -> None:
     """--init with a model that has a backbone ends in one line, whatever the size of the images."""
-    with pytest.raises(TrainingError, match=r"classifier on a pretrained backbone.*leave --init out"):
+    with pytest.raises(TrainingError, match=r"head on a pretrained backbone.*leave out --init"):
         run(replace(job(data, tmp_path), init=model))
 
 
