@@ -1,4 +1,4 @@
-"""What a classifier's endpoint answers for one image, in every form that containers on SageMaker use.
+"""Parsing of an endpoint's response for one image, in all forms of SageMaker containers.
 
 ==========================================================  ========================================================
 answer                                                      of
@@ -16,8 +16,8 @@ NPY of float32 or float64, (K,) or (1, K)                   PyTorch and scikit-l
 ``{"a": 0.9, "b": 0.1}``                                    TorchServe
 ==========================================================  ========================================================
 
-The last four name the classes, in an order of their own: they are put into the model's. Numbers (``"0"``, ``"1"``,
-``"LABEL_0"``) stand for places in it.
+The last four contain class names in any order, which is mapped to the model's. Numbers (``"0"``, ``"1"``,
+``"LABEL_0"``) are indices into it.
 
 Internal: may change without notice.
 """
@@ -36,29 +36,29 @@ from scones_ml import strict_json
 __all__ = ["SUM_TOLERANCE", "OtherClassesError", "read_probabilities"]
 
 SUM_TOLERANCE: Final = 1e-3
-"""How far from 1 probabilities may add up: float32 softmax, and those that travelled as short decimals."""
+"""Tolerance of the sum of probabilities, for float32 softmax and short decimals."""
 
 _ENVELOPES = ("prediction", "predictions", "outputs", "results", "result")
 _VECTORS = ("probabilities", "scores", "score")
 _NAMES = ("labels", "classes")
 _NPY = b"\x93NUMPY"
-# Compiled where they are used: most endpoints answer with a plain list, and a function starts the sooner.
+# Compiled on use, for a fast start: most endpoints return a plain list.
 _NPY_HEADER = rb"\{'descr': '<f([48])', 'fortran_order': (?:False|True), 'shape': \((?:1, )?(\d{1,9}),?\), \}\s*"
 _DECIMAL = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*"
 _PLACE = r"(?:LABEL_)?(0|[1-9][0-9]{0,5})"
 
 
 class OtherClassesError(ValueError):
-    """The answer is of other classes than those that were asked for."""
+    """The response has other classes than expected."""
 
 
 class _Scores(NamedTuple):
-    """Numbers, and the classes that they are of.
+    """Scores with their classes.
 
     Attributes:
-        numbers: whatever stood for them.
-        names: classes in the same order; None where they are the model's.
-        sorted_by_score: whether the order of the names says nothing of the model's.
+        numbers: unchecked scores.
+        names: classes in the same order; None for the model's order.
+        sorted_by_score: whether the names are sorted by score, so that their order is not the model's.
     """
 
     numbers: tuple[object, ...]
@@ -67,20 +67,20 @@ class _Scores(NamedTuple):
 
 
 def read_probabilities(answer: bytes, labels: Sequence[str] | None = None) -> tuple[float, ...]:
-    """The probabilities of the one image that was asked about.
+    """Parse the probabilities of one image.
 
     Args:
-        answer: as it came over the wire.
-        labels: class names in the order that is wanted; None where they are not known: an answer that names its
-            classes in an order of its own cannot be read then.
+        answer: body of the response.
+        labels: class names in the requested order; None if unknown: then a response with class names in its own order
+            cannot be read.
 
     Returns:
-        Two or more numbers that are not negative and add up to 1 within `SUM_TOLERANCE`.
+        Two or more non-negative numbers whose sum is 1 within `SUM_TOLERANCE`.
 
     Raises:
-        OtherClassesError: the answer is of other classes.
-        ValueError: the answer is in no form that is known or of several images, or its numbers are no probabilities.
-            Each message goes on after "the answer".
+        OtherClassesError: the response has other classes.
+        ValueError: the response has an unknown form, several images, or invalid probabilities. The message continues
+            after "the answer".
     """
     scores = _scores(_document(answer))
     numbers = _numbers(scores.numbers)
@@ -109,12 +109,12 @@ def _why_no_json(answer: bytes, start: bytes) -> str:
     rows = [line for line in answer.split(b"\n") if line.strip()]
     if len(rows) > 1 and all(row.lstrip().startswith(start) for row in rows):
         return "is for several images"
-    not_finite = b"NaN" in answer or b"Infinity" in answer  # what Python writes where a model's numbers are none
+    not_finite = b"NaN" in answer or b"Infinity" in answer  # Python's JSON for non-finite numbers
     return "is not a probability vector" if not_finite else "cannot be read as JSON"
 
 
 def _csv(answer: bytes) -> list[object]:
-    import csv  # a Lambda's endpoint answers in JSON
+    import csv  # rarely needed: most endpoints return JSON
 
     try:
         text = io.StringIO(answer.decode("utf-8-sig"), newline="")
@@ -127,7 +127,7 @@ def _csv(answer: bytes) -> list[object]:
 
 
 def _npy(answer: bytes) -> list[object]:
-    wide = answer[6:7] > b"\x01"  # later versions have a longer header, and say its length in four bytes
+    wide = answer[6:7] > b"\x01"  # later versions have a four-byte header length
     start = 12 if wide else 10
     end = start + int.from_bytes(answer[8:start], "little")
     header = re.fullmatch(_NPY_HEADER, answer[start:end])
@@ -138,7 +138,7 @@ def _npy(answer: bytes) -> list[object]:
 
 
 def _scores(value: object) -> _Scores:
-    """Take envelopes off until numbers are there; depth is bounded by the reader of JSON."""
+    """Unwrap envelopes down to the numbers; the JSON parser bounds the depth."""
     if isinstance(value, list) and value:
         return _scores_of_list(value)
     if isinstance(value, dict) and value:
@@ -172,12 +172,12 @@ def _scores_of_object(value: Mapping[str, object]) -> _Scores:
     if "label" in value and "score" in value:
         return _pairs([(value["label"], value["score"])])
     if len(value) == 1 and isinstance(only := next(iter(value.values())), list | dict):
-        return _scores(only)  # TensorFlow's own name of the output
+        return _scores(only)  # TensorFlow's name of the output
     return _pairs(value.items())
 
 
 def _flat(names: object) -> tuple[object, ...]:
-    """The names of one image; TensorFlow has a list of them for each."""
+    """Names for one image; TensorFlow has a list for each."""
     while isinstance(names, list) and len(names) == 1 and isinstance(names[0], list):
         names = names[0]
     return tuple(names) if isinstance(names, list) else ()
@@ -189,7 +189,7 @@ def _pairs(pairs: Iterable[tuple[object, object]]) -> _Scores:
 
 
 def _numbers(values: Sequence[object]) -> tuple[float, ...]:
-    if not all(type(value) in (int, float) for value in values):  # a bool is an int, and no number here
+    if not all(type(value) in (int, float) for value in values):  # bool is a subclass of int
         raise ValueError("is not a list of numbers")
     numbers = tuple(float(value) for value in values if isinstance(value, int | float))
     if not all(map(math.isfinite, numbers)):
@@ -214,6 +214,6 @@ def _in_order(scores: _Scores, numbers: tuple[float, ...], labels: Sequence[str]
 
 
 def _by_place(by_name: Mapping[str, float]) -> tuple[float, ...] | None:
-    """The numbers in the order of their names, where those are all the places from 0 on."""
+    """Numbers in the order of their names, if the names are all indices from 0."""
     found = {int(place[1]): number for name, number in by_name.items() if (place := re.fullmatch(_PLACE, name))}
     return tuple(found[place] for place in range(len(found))) if found.keys() == set(range(len(by_name))) else None

@@ -1,14 +1,13 @@
-"""Many images at a time, each with an outcome of its own: what one of them raises never ends the others.
+"""Batches of images with one outcome each: an error of one image does not affect the others.
 
-Whatever reading, decoding or classifying an image raises is this image's outcome with its reason. What it says depends
-on where the fault lies:
+An error in reading, decoding or classifying an image becomes its outcome, with the reason:
 
-- the object is gone: ``dropped``; its bytes are no image that can be decoded: ``quarantined``, for good;
-- anything else, a missing permission, a time-out, too little memory: ``failed``, to be tried again.
+- the object does not exist: ``dropped``; its bytes cannot be decoded as an image: ``quarantined``, permanently;
+- any other error, such as a missing permission, a time-out or too little memory: ``failed``, to be retried.
 
-The system's own faults must not become as many equal outcomes as there are images. They are told by comparison: a
-missing package or setting, and throttling, are raised where no image of a batch came through; and where none could be
-classified, a blank image is: a model that does not answer even that one is what is broken.
+System-wide errors must not become outcomes of all images. They are recognised by comparison: a missing package or
+setting, and throttling, are raised if no image of a batch succeeded; and if no image could be classified, a blank image
+is tried: if that fails, too, the model is broken.
 
 Internal: may change without notice.
 """
@@ -40,16 +39,16 @@ BLANK: Final = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 )
 """A white pixel, as PNG."""
-_LONGEST_REASON: Final = 500  # characters: foreign messages may quote a whole file
+_LONGEST_REASON: Final = 500  # characters; foreign messages may be very long
 
 
 def decoded(decode: Callable[[], Pixels]) -> Pixels:
-    """What a decoder returns; whatever it raises says that the image is broken or too large.
+    """Run a decoder, and translate its errors to errors of the image.
 
     Raises:
         InvalidImageError: the decoder failed.
-        ImageTooLargeError: the machine's memory is too small to decode it.
-        SconesError: as the decoder raised it.
+        ImageTooLargeError: the machine's memory is too small to decode the image.
+        SconesError: as raised by the decoder.
     """
     try:
         return decode()
@@ -57,25 +56,25 @@ def decoded(decode: Callable[[], Pixels]) -> Pixels:
         raise
     except MemoryError as exc:
         raise ImageTooLargeError("too large to decode in this machine's memory: make it smaller") from exc
-    except Exception as exc:  # a bug of the decoder that only this image meets
-        raise InvalidImageError(f"its decoder failed: {_reason(exc)}") from exc
+    except Exception as exc:  # a decoder's bug, triggered by this image
+        raise InvalidImageError(f"the decoder failed: {_reason(exc)}") from exc
 
 
 def prepare_each(
     batch: Sequence[ImageRef], prepare: Callable[[ImageRef], Pixels], readers: int
 ) -> list[Pixels | ImageOutcome]:
-    """Read and decode each image of a batch; throttled ones are tried again when the others are done.
+    """Read and decode each image of a batch; throttled reads are retried after the others.
 
     Args:
-        batch: the objects.
-        prepare: reads and decodes one.
-        readers: how many at a time.
+        batch: references to the objects.
+        prepare: function that reads and decodes one.
+        readers: number of concurrent reads.
 
     Returns:
-        Its pixels or its outcome for each, in order.
+        Pixels or outcome of each image, in order.
 
     Raises:
-        ConfigurationError, TransientServiceError: none of them could be read for such a reason.
+        ConfigurationError, TransientServiceError: no image could be read, for this reason.
         MissingExtraError: a package is missing.
     """
 
@@ -93,20 +92,20 @@ def answer_each(
     images: Sequence[tuple[ImageRef, Pixels]],
     classify: Callable[[Sequence[tuple[ImageRef, Pixels]]], Sequence[ImageOutcome]],
 ) -> list[ImageOutcome]:
-    """Classify all images at once, or one by one where that fails.
+    """Classify all images at once, or one by one if that fails.
 
     Args:
-        images: that could be read.
-        classify: gives an outcome to each.
+        images: images that could be read.
+        classify: function that returns an outcome for each.
 
     Raises:
-        ConfigurationError, TransientServiceError: none of them was answered for such a reason.
+        ConfigurationError, TransientServiceError: no image could be classified, for this reason.
     """
     if not images:
         return []
     try:
         return list(classify(images))
-    except Exception:  # of one image, or of all: those that can be answered are
+    except Exception:  # caused by one image or all: classify one by one
         alone = [_attempt(pair[0], lambda pair=pair: classify([pair])[0]) for pair in images]  # type: ignore[misc]
         return _own([ref for ref, _ in images], alone)
 
@@ -117,15 +116,15 @@ def json_lines(outcomes: Sequence[ImageOutcome]) -> str:
 
 
 def check_model(outcomes: Sequence[ImageOutcome], classify_blank: Callable[[], object]) -> None:
-    """Tell a broken model from broken images, where none of several was classified.
+    """Distinguish a broken model from broken images, if none of several was classified.
 
     Args:
-        outcomes: of a batch.
-        classify_blank: classifies :data:`BLANK`.
+        outcomes: outcomes of a batch.
+        classify_blank: function that classifies :data:`BLANK`.
 
     Raises:
-        InferenceError: the model does not answer that one either.
-        ConfigurationError, TransientServiceError: as the classifier raised it.
+        InferenceError: the model cannot classify a blank image either.
+        ConfigurationError, TransientServiceError: as raised by the classifier.
     """
     broken = [outcome for outcome in outcomes if outcome.outcome in ("quarantined", "failed")]
     if len(broken) < 2 or any(outcome.label for outcome in outcomes):
@@ -135,11 +134,11 @@ def check_model(outcomes: Sequence[ImageOutcome], classify_blank: Callable[[], o
     except (ConfigurationError, TransientServiceError):
         raise
     except Exception as exc:
-        raise InferenceError(f"the model answers no image, not even a blank one: {_reason(exc)}") from exc
+        raise InferenceError(f"the model cannot classify any image, not even a blank one: {_reason(exc)}") from exc
 
 
 def unclassified(ref: ImageRef, error: Exception) -> ImageOutcome:
-    """The outcome of an image that could not be read, decoded or classified."""
+    """Outcome of an image that could not be read, decoded or classified."""
     if isinstance(error, ImageNotFoundError):
         outcome = "dropped"
     else:
@@ -157,21 +156,21 @@ def unclassified(ref: ImageRef, error: Exception) -> ImageOutcome:
 
 
 def _attempt(ref: ImageRef, work: Callable[[], Pixels]) -> Pixels | ImageOutcome | SconesError:
-    """What came of an image; an error of the kinds that the whole system may have is handed on as it is."""
+    """Process an image; returns pixels, an outcome, or an error that may be system-wide."""
     try:
         return work()
     except MissingExtraError:
         raise
     except (ConfigurationError, TransientServiceError) as exc:
         return exc
-    except Exception as exc:  # whatever one image raises is its own
+    except Exception as exc:  # any error becomes the image's outcome
         return unclassified(ref, exc)
 
 
 def _own(refs: Sequence[ImageRef], found: Sequence[Pixels | ImageOutcome | SconesError]) -> list[Pixels | ImageOutcome]:
-    """Make an error that the system may have the image's own, unless nothing else came of the whole batch.
+    """Convert possibly system-wide errors to outcomes, or raise them if no image of the batch succeeded.
 
-    Of a single image nobody can tell; throttling is tried again all the same.
+    For a single image the cause is unknown; throttling is still retried.
     """
     errors = [one for one in found if isinstance(one, SconesError)]
     if errors and len(errors) == len(found) and (len(errors) > 1 or isinstance(errors[0], TransientServiceError)):
@@ -188,7 +187,7 @@ def _reason(error: Exception) -> str:
 def _map(attempt: Callable[[ImageRef], Pixels], refs: Sequence[ImageRef], readers: int) -> list[Pixels]:
     if readers == 1:
         return [attempt(ref) for ref in refs]
-    from concurrent.futures import ThreadPoolExecutor  # most Lambdas never need it
+    from concurrent.futures import ThreadPoolExecutor  # rarely needed in Lambda
 
     with ThreadPoolExecutor(readers) as pool:
         return list(pool.map(attempt, refs))

@@ -1,9 +1,9 @@
-"""SageMaker data capture: one row type, readers and a writer.
+"""SageMaker data capture: a record type, readers and a writer.
 
 A capture file is JSON Lines, named ``ENDPOINT/AllTraffic/YYYY/MM/DD/HH/MM-SS-mmm-<uuid4>.jsonl`` by the UTC time of its
-first record; one file holds one record or many. The format is that of real endpoints' files (event version 0).
+first record, with one or more records. The format is that of SageMaker endpoints (event version 0).
 
-Readers are generators: they hold one line at a time (of an object in a store: one file), whatever there is to read.
+Readers are generators with one line in memory at a time (from an object store: one file).
 
 The names in ``__all__`` are public.
 """
@@ -50,10 +50,10 @@ _TEXT_TYPES = {"application/json": "JSON", "text/csv": "CSV"}
 _SUFFIX = ".jsonl"
 _BLANK: Final = ("", "\ufeff", b"", b"\xef\xbb\xbf")
 _LONGEST_LINE = 2 * 2 * ENDPOINT_REQUEST_BYTES * 4 // 3
-"""Bytes: a request and its answer, a third longer in base64, and as much again for what JSON escapes."""
+"""Maximum bytes of a line: request and response in base64, and as much again for JSON escapes."""
 _BUFFER = 2**18  # bytes; lines are long
 _LATENCY = "latency_ms="
-_MODEL = re.compile(r"model=(sha256:[0-9a-f]{64})")  # callers have models of their own, of cameras for example
+_MODEL = re.compile(r"model=(sha256:[0-9a-f]{64})")  # callers may send another attribute "model", such as a camera's
 _NOT_CAPTURED = "notCaptured"
 
 
@@ -62,8 +62,8 @@ class Payload:
     """One side of a captured request.
 
     Attributes:
-        content_type: as the client or the model said it.
-        data: the bytes that went over the wire.
+        content_type: content type, as sent.
+        data: bytes, as sent.
     """
 
     content_type: str
@@ -75,12 +75,12 @@ class Capture:
     """One captured request.
 
     Attributes:
-        event_id: SageMaker's own id, a UUID.
-        inference_time: UTC, to the second.
-        input: what was sent; empty where only answers are captured.
-        output: what the model answered.
-        inference_id: the caller's id (our image_id); None when none was sent.
-        custom_attributes: what client and container said of the request, ``"name=value"`` each.
+        event_id: SageMaker's id, a UUID.
+        inference_time: time in UTC, to the second.
+        input: the request; empty if only responses are captured.
+        output: the response.
+        inference_id: the caller's id (our image_id); None if none was sent.
+        custom_attributes: attributes from client and container, ``"name=value"`` each.
     """
 
     event_id: str
@@ -91,11 +91,11 @@ class Capture:
     custom_attributes: tuple[str, ...] = ()
 
     def probabilities(self, labels: Sequence[str] | None = None) -> tuple[float, ...] | None:
-        """The answer as probabilities, in any form of ``scones_ml.answers``; None when it is in none.
+        """Parse the response as probabilities, in any form of ``scones_ml.answers``; None if it is in none.
 
         Args:
-            labels: class names in the order that is wanted. An answer that names its classes in an order of its own
-                is None without them, and when it names others.
+            labels: class names in the requested order. A response with class names in another order gives None
+                without labels, and if the names differ.
         """
         try:
             return read_probabilities(self.output.data, labels)
@@ -103,12 +103,12 @@ class Capture:
             return None
 
     def model(self) -> str | None:
-        """Which model answered, ``"sha256:..."`` of its graph; None where the container did not say so."""
+        """Model of the response, ``"sha256:..."`` of its graph; None if not recorded."""
         said = (match[1] for one in reversed(self.custom_attributes) if (match := _MODEL.fullmatch(one)))
-        return next(said, None)  # the container's own comes last
+        return next(said, None)  # the container's attribute comes last
 
     def latency_ms(self) -> float | None:
-        """How long the model took, where the container said so (the custom attribute ``latency_ms``)."""
+        """Duration of the inference, from the custom attribute ``latency_ms``; None if not recorded."""
         for attribute in self.custom_attributes:
             if attribute.startswith(_LATENCY):
                 try:
@@ -124,9 +124,9 @@ class Skipped:
     """A line that is not a capture record.
 
     Attributes:
-        line: its number in the file, from 1; 0 stands for a file that cannot be read at all.
-        reason: why it cannot be read.
-        file: the file's path or URI; empty when lines were read that have none.
+        line: line number, from 1; 0 if the whole file cannot be read.
+        reason: reason why it cannot be read.
+        file: path or URI of the file; empty if unknown.
     """
 
     line: int
@@ -136,13 +136,13 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class NotCaptured:
-    """Requests that were answered and could not be recorded: a line of ours, which readers skip with this as reason.
+    """A line with the count of requests whose capture failed; readers report it as skipped.
 
     Attributes:
-        requests: how many.
-        since: when the first was answered, UTC.
-        until: when the last was.
-        reason: of the last, as the system says it.
+        requests: number of requests.
+        since: time of the first, UTC.
+        until: time of the last, UTC.
+        reason: the system's error message for the last.
     """
 
     requests: int
@@ -156,22 +156,22 @@ class NotCaptured:
 
 
 def read_captures(source: str | Path, store: ObjectStore | None = None) -> Iterator[Capture | Skipped]:
-    """Read data capture, oldest first; broken lines are reported, never dropped in silence.
+    """Read data capture, oldest first; broken lines are reported as skipped.
 
     Args:
         source: a file, a folder of ``.jsonl`` files at any depth, or ``s3://bucket/prefix`` of such objects.
-        store: where ``s3://`` is.
+        store: object store of ``s3://`` URIs.
 
     Raises:
-        ConfigurationError: there is no such path, no capture file in it, no store to read from, or the bucket may not
-            be read; before the first record.
-        TransientServiceError: throttled or timed out.
+        ConfigurationError: the path does not exist, holds no capture file, or cannot be read, or no store was passed;
+            raised before the first record.
+        TransientServiceError: the store throttled the request or timed out.
     """
     text = str(source)
     if not text.startswith("s3://"):
         return _read_files(_files(Path(source)))
     if store is None:
-        raise ConfigurationError(f"{text}: no object store was given to read it from")
+        raise ConfigurationError(f"{text}: pass an object store to read it from")
     bucket, prefix = parse_uri(text)
     found = (item.key for item in store.list(bucket, prefix) if item.key.endswith(_SUFFIX))
     first = next(found, None)
@@ -181,11 +181,11 @@ def read_captures(source: str | Path, store: ObjectStore | None = None) -> Itera
 
 
 def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Capture | Skipped]:
-    """Read the records of one capture file, one by one.
+    """Parse the records of one capture file, lazily.
 
     Args:
-        lines: the file's.
-        file: its path or URI, for the lines that cannot be read.
+        lines: lines of the file.
+        file: path or URI of the file, for skipped lines.
     """
     for number, line in enumerate(lines, 1):
         if line.strip() in _BLANK:
@@ -205,15 +205,15 @@ def parse_captures(lines: Iterable[str | bytes], file: str = "") -> Iterator[Cap
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        # Names are times: the oldest first, as S3 lists them.
+        # Names are times: oldest first, as listed by S3.
         files = sorted(file for file in path.rglob(f"*{_SUFFIX}") if not file.is_dir())
         if not files:
             raise ConfigurationError(f"the folder {path} holds no capture files (*{_SUFFIX})")
         return files
     if not path.exists():
         raise ConfigurationError(f"there is no file or folder {path}")
-    if path.is_char_device() or path.is_block_device():  # one that never ends would be read for ever
-        raise ConfigurationError(f"{path} is a device: name capture files or a folder of them")
+    if path.is_char_device() or path.is_block_device():  # it may never end
+        raise ConfigurationError(f"{path} is a device: give capture files or a folder of them")
     return [path]
 
 
@@ -227,7 +227,7 @@ def _read_files(files: Iterable[Path]) -> Iterator[Capture | Skipped]:
 
 
 def _bounded(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file; of one that is too long its start, so that it reads as cut off."""
+    """Lines of a file; a line that is too long is truncated, and reported as cut off."""
     while line := file.readline(_LONGEST_LINE):
         yield line
         while line and not line.endswith(b"\n"):
@@ -239,31 +239,31 @@ def _read_objects(store: ObjectStore, refs: Iterable[ImageRef]) -> Iterator[Capt
         try:
             data = store.read(ref).data
         except ImageNotFoundError:
-            yield Skipped(0, "gone since it was listed", ref.uri)
+            yield Skipped(0, "deleted since it was listed", ref.uri)
             continue
         yield from parse_captures(io.BytesIO(data), ref.uri)
 
 
 def objects_by_inference_id(store: ObjectStore, bucket: str, prefix: str = "") -> Mapping[str, ImageRef]:
-    """The images of a bucket by the InferenceId that their requests carry, to join captures with their objects.
+    """Images of a bucket by the InferenceId of their requests, to join captures with objects.
 
-    The id is that of the object's current etag: of a bucket with versioning, whose ids are made of version ids, nothing
-    is found here; the outcomes (``outcomes/*/ID.json``) name those objects.
+    The id is computed from the object's current etag. Ids in buckets with versioning contain version ids and are not
+    found here; the outcomes (``outcomes/*/ID.json``) list those objects.
     """
     refs = (ImageRef(s3_bucket=bucket, s3_key=item.key, etag=item.etag) for item in store.list(bucket, prefix))
     return {ref.image_id: ref for ref in refs}
 
 
 def capture_key(endpoint: str, time: datetime) -> str:
-    """Name a new capture file as SageMaker does, below the capture prefix."""
+    """Key of a new capture file below the capture prefix, as in SageMaker."""
     time = time.astimezone(UTC)
     return f"{endpoint}/AllTraffic/{time:%Y/%m/%d/%H/%M-%S}-{time.microsecond // 1000:03}-{uuid.uuid4()}.jsonl"
 
 
 class CaptureWriter:
-    """Appends records to files below a folder; a new file starts with every hour of UTC.
+    """Writer of records to files below a folder, with a new file every hour of UTC.
 
-    A record is on its way to the disk when ``write`` returns; of one that does not fit nothing stays.
+    A record is handed to the system when ``write`` returns; one that does not fit on the disk leaves no part.
     """
 
     def __init__(self, folder: Path, endpoint: str) -> None:
@@ -277,18 +277,18 @@ class CaptureWriter:
 
         Args:
             capture: the record.
-            now: names the file, if a new one is needed.
+            now: current time, for the name of a new file.
 
         Returns:
-            The file it went to.
+            Path of the file.
 
         Raises:
-            OSError: it could not be written.
+            OSError: the record could not be written.
         """
         return self._append(_line(capture), now)
 
     def write_not_captured(self, lost: NotCaptured, now: datetime) -> Path:
-        """Append how many requests could not be recorded; see :meth:`write`."""
+        """Append a count of requests whose capture failed; see :meth:`write`."""
         fields = {"requests": lost.requests, "since": _seconds(lost.since), "until": _seconds(lost.until)}
         return self._append(json.dumps({_NOT_CAPTURED: fields | {"reason": lost.reason}}) + "\n", now)
 
@@ -297,7 +297,7 @@ class CaptureWriter:
         if hour != self._hour:
             self._file, self._hour = self._folder / capture_key(self._endpoint, now), hour
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        # What has taken the file's place is not followed, as a link, and not waited for, as a pipe.
+        # A link in the file's place is not followed, a pipe not waited for.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         file = os.open(self._file, flags, 0o666)
         try:
@@ -310,7 +310,7 @@ class CaptureWriter:
 
 
 def _write_whole(file: int, data: bytes) -> None:
-    """Append data to an open file, or nothing."""
+    """Append data to an open file completely, or not at all."""
     size = os.fstat(file).st_size
     try:
         rest = memoryview(data)
@@ -351,14 +351,14 @@ def _seconds(time: datetime) -> str:
 def _object(fields: object, name: str) -> Mapping[str, object]:
     found = fields.get(name) if isinstance(fields, dict) else None
     if not isinstance(found, dict):
-        raise ValueError(f"it has no {name!r}")
+        raise ValueError(f"the field {name!r} is missing")
     return found
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:
     found = fields.get(name)
     if not isinstance(found, str):
-        raise ValueError(f"it has no {name!r}")
+        raise ValueError(f"the field {name!r} is missing")
     return found
 
 
@@ -371,11 +371,11 @@ def _attributes(value: object) -> tuple[str, ...]:
 def _payload(side: Mapping[str, object]) -> Payload:
     text, encoding = _text(side, "data"), _text(side, "encoding")
     if encoding == "BASE64":
-        data = base64.b64decode("".join(text.split()), validate=True)  # without the line breaks of MIME
+        data = base64.b64decode("".join(text.split()), validate=True)  # without MIME line breaks
     elif encoding in ("JSON", "CSV"):
         data = text.encode()
     else:
-        raise ValueError(f"there is no encoding {encoding!a:.40}")
+        raise ValueError(f"unknown encoding {encoding!a:.40}")
     return Payload(str(side.get("observedContentType") or ""), data)
 
 
@@ -401,6 +401,6 @@ def _side(payload: Payload, mode: str) -> dict[str, str]:
     kind = payload.content_type.partition(";")[0]
     try:
         data, encoding = payload.data.decode(), _TEXT_TYPES[kind]
-    except (KeyError, UnicodeDecodeError):  # not every client sends what it says
+    except (KeyError, UnicodeDecodeError):  # the content type may be wrong
         data, encoding = base64.b64encode(payload.data).decode(), "BASE64"
     return {"observedContentType": payload.content_type, "mode": mode, "data": data, "encoding": encoding}

@@ -1,8 +1,8 @@
-"""Unfinished work that proves whose it is: a marker in the folder that a command works in, locked while it lives.
+"""Ownership of unfinished work, proved by a marker in the folder, locked by the working process.
 
-Clean-up removes what a killed command left, and knows of it from a record that anybody may have written. So the record
-alone removes nothing: the folder itself has to bear the marker, of the same workspace, and no living process may hold
-its lock. A folder that is made with the marker in it has a name of its own until then: ``.NAME.0a1b2c3d.partial``.
+Clean-up removes the remains of killed commands, found by records that anyone may have written. So a record is not
+sufficient: the folder must hold our marker, of the same workspace, and no process may hold its lock. A folder has a
+temporary name, ``.NAME.0a1b2c3d.partial``, until its marker is written.
 
 Internal: may change without notice.
 """
@@ -33,11 +33,11 @@ MARKER: Final = ".scones-unfinished"
 
 _SIGNATURE: Final = b"Signature: scones_ml unfinished work, version 1\n"
 _COMMENT: Final = b"# A command works here, or was killed: `scones cleanup` removes what it left half-made.\n"
-_LONGEST: Final = 10_000  # bytes of a marker
+_LONGEST: Final = 10_000  # maximum bytes of a marker
 
 
 class Standing(Enum):
-    """What a workspace's clean-up may do about unfinished work, from what it does not see to what it waits for."""
+    """Status of unfinished work for a workspace's clean-up."""
 
     NOTHING = 0
     FOREIGN = 1
@@ -47,12 +47,12 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a marker says.
+    """Contents of a marker.
 
     Attributes:
-        workspace: the absolute path of the workspace whose command works there; empty when there is none.
-        busy: whether it still works.
-        bare: whether there is nothing else yet, not even the name of the workspace: it was killed right away.
+        workspace: absolute path of the command's workspace; empty without one.
+        busy: whether the command is still running.
+        bare: whether the folder holds nothing else and the marker is empty, since the command was killed at once.
     """
 
     workspace: str = ""
@@ -60,7 +60,7 @@ class Claim:
     bare: bool = False
 
     def standing(self, workspace: Path | None) -> Standing:
-        """What a workspace, any when None, may do about it."""
+        """Status for a workspace; None for any."""
         if not (workspace is None or self.bare or self.workspace == str(workspace.resolve())):
             return Standing.FOREIGN
         return Standing.BUSY if self.busy else Standing.LEFT
@@ -68,23 +68,25 @@ class Claim:
 
 @contextmanager
 def claimed(folder: Path, workspace: Path | None) -> Iterator[int]:
-    """Mark a folder before the block works in it, and lock the marker while it does; the marker stays.
+    """Mark a folder, and hold the marker's lock during the block; the marker stays.
 
     Args:
-        folder: it exists.
-        workspace: that the work is on record in; None when it is in none.
+        folder: an existing folder.
+        workspace: workspace that records the work; None without one.
 
     Yields:
-        The descriptor that holds the lock: a child that is given it holds it, too.
+        Descriptor of the lock; a child that inherits it holds the lock, too.
 
     Raises:
-        ConfigurationError: another process works there, or a file of that name is somebody else's.
+        ConfigurationError: another process works there, or a file of that name is not ours.
         OSError: the marker cannot be written.
     """
     file = _locked(folder)
     try:
         if _written(file) is None:
-            raise ConfigurationError(f"{folder / MARKER} is not ours: move it away, or choose another folder")
+            raise ConfigurationError(
+                f"{folder / MARKER} was not written by scones: move it away, or choose another folder"
+            )
         owner = json.dumps("" if workspace is None else str(workspace.resolve())).encode()
         text = _SIGNATURE + _COMMENT + owner + b"\n"
         os.pwrite(file, text, 0)
@@ -95,13 +97,13 @@ def claimed(folder: Path, workspace: Path | None) -> Iterator[int]:
 
 
 def claim_of(folder: int) -> Claim | None:
-    """What the marker of a folder says; None when there is none of ours. A link of its name is none.
+    """Read the marker of a folder; None if there is none of ours. Links do not count.
 
     Args:
-        folder: its descriptor.
+        folder: descriptor of the folder.
 
     Raises:
-        OSError: there is one, and it cannot be read.
+        OSError: the marker cannot be read.
     """
     try:
         file = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -122,19 +124,19 @@ def claim_of(folder: int) -> Claim | None:
 
 
 def partial_name(name: str) -> str:
-    """A name for the folder that is going to be renamed to this one."""
+    """Temporary name of a folder that will be renamed to this name."""
     return f".{name}.{secrets.token_hex(4)}.partial"
 
 
 def partial_folders(target: Path, workspace: Path | None) -> Iterator[tuple[Path, Standing]]:
-    """Folders beside a target that are named by :func:`partial_name`, each with what may be done about it.
+    """Folders beside a target with names of :func:`partial_name`, each with its status.
 
     Args:
-        target: the folder's path.
-        workspace: that asks; None stands for any.
+        target: path of the folder.
+        workspace: workspace for the status; None for any.
 
     Raises:
-        OSError: one of them, or the folder that holds them, cannot be looked at.
+        OSError: one of them, or their parent, cannot be read.
     """
     pattern = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}[.]partial")
     try:
@@ -166,14 +168,14 @@ def _locked(folder: Path) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             os.close(file)
-            raise ConfigurationError(f"another command is at work in {folder}: wait until it has ended") from exc
+            raise ConfigurationError(f"another command is running in {folder}: wait until it has ended") from exc
         if os.fstat(file).st_nlink:
             return file
-        os.close(file)  # whoever worked here has ended, and removed the marker before it was locked
+        os.close(file)  # the previous owner removed the marker before it was locked
 
 
 def _written(file: int) -> str | None:
-    """The workspace that a marker names, empty where it was never written; None when the file is no marker."""
+    """Workspace in a marker, empty if not yet written; None if the file is not a marker."""
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
         return None

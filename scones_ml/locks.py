@@ -1,15 +1,14 @@
-"""Locks on files: the kernel, not a text in a file, says which process holds one, and that it lives.
+"""File locks whose holder is reported by the kernel, not by a text in a file.
 
 POSIX record locks (``fcntl``), the same on Linux and macOS and in Python 3.11 to 3.14:
 
-- F_GETLK names the holder. ``flock`` has no such question, and a process number that is written down may be stale,
-  copied or forged.
-- A lock ends with its process, however that ends, and is inherited by no child and no fork; a ``flock`` would be.
-- A lock is on the file, not on its name: nobody holds that of a copy. A link to somebody else's file is refused.
-- A process loses a lock when it closes any handle of the file, and its threads are not kept apart: so a table holds the
-  one handle that this process has of each file.
+- F_GETLK returns the holder. ``flock`` has no equivalent, and a recorded process number may be stale, copied or forged.
+- A lock ends with its process in any case, and is not inherited by children or forks, unlike ``flock``.
+- A lock is on the file, not on its name, so a copy is not locked. A link to a foreign file is rejected.
+- A process loses a lock when it closes any handle of the file, and its threads share locks: so a table keeps this
+  process's only handle of each file.
 
-Who releases a lock last removes the file; who gets a lock looks whether the file still bears its name.
+The last holder removes the file on release; a new holder checks that the file still has its name.
 
 Internal: may change without notice.
 """
@@ -35,18 +34,18 @@ from scones_ml.errors import ConfigurationError
 __all__ = ["PATIENCE", "Holder", "hold", "holder_of", "holds", "locked", "signal_holder", "signal_proven"]
 
 PATIENCE = 5.0
-"""Seconds that a command waits for another one: most are done by then, and nobody wonders yet."""
+"""Default seconds to wait for another command."""
 _NO_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP)
-_PAUSE = 0.02  # seconds between two tries
+_PAUSE = 0.02  # seconds between attempts
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds a lock; one of many when it is shared.
+    """A process that holds a lock; one of several if it is shared.
 
     Attributes:
-        pid: its number; 0 or less when it is on another machine, or in another container.
-        shared: whether it lets others share.
+        pid: process number; 0 or less for another machine or container.
+        shared: whether the lock is shared.
     """
 
     pid: int
@@ -68,7 +67,7 @@ _mutex = threading.Lock()
 
 
 def _forked() -> None:
-    """A fork holds none of its parent's locks."""
+    """Reset the table in a fork, which holds none of its parent's locks."""
     global _mutex
     _mutex = threading.Lock()
     _table.clear()
@@ -81,13 +80,13 @@ os.register_at_fork(after_in_child=_forked)
 def locked(
     path: Path, busy: Callable[[Holder], Exception], *, shared: bool = False, patience: float = PATIENCE
 ) -> Iterator[None]:
-    """Hold the lock on a file during the block; other processes and other threads wait, or fail.
+    """Hold the lock on a file during the block; other processes and threads wait, or fail.
 
     Args:
-        path: of the file; made with its folder, and removed by whoever leaves last.
-        busy: the error to raise when others do not let go.
-        shared: whether others may share.
-        patience: seconds to wait for others.
+        path: path of the file; created with its folder, and removed by the last holder.
+        busy: factory of the error to raise if the lock is not released in time.
+        shared: whether to take a shared lock.
+        patience: seconds to wait.
 
     Raises:
         ConfigurationError: the file cannot be locked.
@@ -101,28 +100,28 @@ def locked(
 
 
 def hold(path: Path, busy: Callable[[Holder], Exception], patience: float = PATIENCE) -> None:
-    """Hold the lock on a file for as long as this process lives: proof of its life.
+    """Hold the lock on a file for the lifetime of this process, as proof of liveness.
 
     Args:
-        path: of the file, which whoever starts this process makes: one that was removed is not to come back.
-        busy: the error to raise when another process does not let go.
-        patience: seconds to wait for it.
+        path: path of the file, created by the parent process; a removed file is not created again.
+        busy: factory of the error to raise if the lock is not released in time.
+        patience: seconds to wait.
 
     Raises:
-        ConfigurationError: the file is not there, or cannot be locked.
+        ConfigurationError: the file does not exist, or cannot be locked.
     """
     _wait(_real(path), busy, shared=False, create=False, patience=patience)
 
 
 def holds(path: Path) -> bool:
-    """Whether this process holds the file that bears this name now; another one, or none, when it was removed."""
+    """Whether this process holds the lock on the file that has this name now."""
     path = _real(path)
     with _mutex:
         return path in _table and _is_at(_table[path].file, path)
 
 
 def holder_of(path: Path) -> Holder | None:
-    """The process that holds the lock on a file; None when none does, or when it is a link to somebody else's file."""
+    """Process that holds the lock on a file; None without one, or for a link to a foreign file."""
     path = _real(path)
     with _mutex:
         if held := _table.get(path):
@@ -138,32 +137,32 @@ def holder_of(path: Path) -> Holder | None:
 
 
 def signal_holder(path: Path, sign: signal.Signals) -> bool:
-    """Send a signal to the process that holds the lock on a file; False when none does.
+    """Send a signal to the process that holds the lock on a file; False without one.
 
     Raises:
-        ConfigurationError: it is not ours to signal.
+        ConfigurationError: the process may not be signalled.
     """
     holder = holder_of(path)
     if holder is None:
         return False
     if holder.pid <= 0:
-        raise ConfigurationError(f"{holder} holds {path}: end it there")
+        raise ConfigurationError(f"{holder} holds {path}: stop it there")
     signal_proven(holder.pid, sign, lambda: holder_of(path) == holder)
     return True
 
 
 def signal_proven(pid: int, sign: signal.Signals, is_still: Callable[[], bool]) -> None:
-    """Send a signal to a process that proves itself, never to one that got its number meanwhile.
+    """Send a signal to a verified process, not to another one with a recycled PID.
 
-    A handle on the process (Linux 5.3) makes that exact; elsewhere microseconds are left, as a start time would leave.
+    Exact with a process handle (Linux 5.3); elsewhere a race of microseconds remains, as with a start time.
 
     Args:
-        pid: its number.
+        pid: process number.
         sign: the signal.
-        is_still: whether the process of this number is the one.
+        is_still: function that verifies the process.
 
     Raises:
-        ConfigurationError: it belongs to another user.
+        ConfigurationError: the process belongs to another user.
     """
     try:
         process = _process(pid)
@@ -179,11 +178,11 @@ def signal_proven(pid: int, sign: signal.Signals, is_still: Callable[[], bool]) 
     except ProcessLookupError:
         pass
     except PermissionError as exc:
-        raise ConfigurationError(f"process {pid} belongs to another user: let them end it") from exc
+        raise ConfigurationError(f"process {pid} belongs to another user: ask them to stop it") from exc
 
 
 def _process(pid: int) -> int | None:
-    """A handle on a process; None where the system has none."""
+    """Handle of a process; None if the system does not support it."""
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
@@ -205,7 +204,7 @@ def _wait(path: Path, busy: Callable[[Holder], Exception], *, shared: bool, crea
 
 
 def _take(path: Path, shared: bool, create: bool) -> Holder | None:
-    """Take the lock, or say who has it."""
+    """Take the lock, or return its holder."""
     with _mutex:
         if held := _table.get(path):
             if not (shared and held.shared):
@@ -229,13 +228,13 @@ def _take(path: Path, shared: bool, create: bool) -> Holder | None:
 def _release(path: Path) -> None:
     with _mutex:
         held = _table.get(path)
-        if held is None:  # this is a fork, which never had it
+        if held is None:  # in a fork, which never had it
             return
         if held.users > 1:
             _table[path] = replace(held, users=held.users - 1)
             return
         del _table[path]
-        with contextlib.suppress(OSError):  # others share it: the last of them removes the file
+        with contextlib.suppress(OSError):  # shared: the last holder removes the file
             fcntl.lockf(held.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(held.file, path):
                 path.unlink()
@@ -250,17 +249,17 @@ def _open(path: Path, create: bool) -> int:
         try:
             file = os.open(path, flags, 0o644)
             break
-        except FileNotFoundError:  # the folder was empty, and removed just now
+        except FileNotFoundError:  # the empty folder was removed meanwhile
             if not create:
                 raise
     if not _is_plain(file):
         os.close(file)
-        raise OSError(errno.EINVAL, "it is a link, or no file")
+        raise OSError(errno.EINVAL, "it is a link, or not a file")
     return file
 
 
 def _lock(file: int, shared: bool) -> Holder | None:
-    """Lock a file, or say who has."""
+    """Lock a file, or return the holder."""
     while True:
         try:
             fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -274,7 +273,7 @@ def _lock(file: int, shared: bool) -> Holder | None:
 
 
 def _holder(file: int) -> Holder | None:
-    """Who keeps this process from locking a file: F_GETLK fills in a ``struct flock``."""
+    """Process that blocks a lock: F_GETLK fills in a ``struct flock``."""
     if sys.platform == "darwin":
         asked = struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
         _, _, pid, kind, _ = struct.unpack("qqihh", fcntl.fcntl(file, fcntl.F_GETLK, asked))
@@ -292,11 +291,11 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 def _is_plain(file: int) -> bool:
-    """Whether it is a regular file without a second name: a hard link would share the lock of another workspace."""
+    """Whether a file is regular without further hard links, which would share another workspace's lock."""
     status = os.fstat(file)
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
 
 
 def _real(path: Path) -> Path:
-    """One name for each file; a link in its own place is not followed."""
+    """Canonical path of a file; a link in the last place is not followed."""
     return Path(os.path.realpath(path.parent), path.name)

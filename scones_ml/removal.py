@@ -1,6 +1,6 @@
-"""Removal that never leaves a folder: links are removed, not followed, and one failure does not stop the rest.
+"""Safe removal of folders: links are removed, not followed, and errors do not stop the rest.
 
-Every step is relative to an open folder, so that a name that becomes a link meanwhile leads nowhere.
+Every step is relative to an open folder, so that a name replaced by a link meanwhile is not followed.
 
 Internal: may change without notice.
 """
@@ -19,18 +19,18 @@ from typing import Final
 __all__ = ["ABSENT", "Kept", "names_in", "open_folder", "remove_tree"]
 
 ABSENT: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
-"""How systems refuse to open a folder that is none: not there, a file, or a link."""
+"""Error codes for a path that is not a folder: missing, a file, or a link."""
 
-_DEEPEST: Final = 64  # folders that are open at once; macOS gives a process 256 files
+_DEEPEST: Final = 64  # maximum open folders; macOS allows a process 256 files
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What could not be removed.
+    """A path that could not be removed.
 
     Attributes:
-        path: below the folder that was to be removed, its name included.
-        reason: in words.
+        path: path relative to the removed folder's parent.
+        reason: description of the reason.
     """
 
     path: str
@@ -39,14 +39,14 @@ class Kept:
 
 @contextmanager
 def open_folder(path: str | Path, parent: int | None = None) -> Iterator[int]:
-    """A folder's descriptor while the block runs.
+    """Open a folder's descriptor for the block.
 
     Args:
-        path: of the folder; its last part is never followed when it is a link.
+        path: path of the folder; its last part must not be a link.
         parent: descriptor of the folder that the path is relative to; None for the current one.
 
     Raises:
-        OSError: it is not there, is no folder, is a link, or cannot be opened.
+        OSError: the folder does not exist, is not a folder, is a link, or cannot be opened.
     """
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     try:
@@ -56,27 +56,27 @@ def open_folder(path: str | Path, parent: int | None = None) -> Iterator[int]:
 
 
 def names_in(folder: int) -> list[str]:
-    """Names of all that is in a folder, sorted.
+    """Sorted names of a folder's entries.
 
     Args:
-        folder: its descriptor.
+        folder: descriptor of the folder.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     return sorted(entry.name for entry in _entries(folder))
 
 
 def remove_tree(name: str, parent: int, last: str = "") -> list[Kept]:
-    """Remove a folder and all that is in it, and go on where something cannot be removed.
+    """Remove a folder with its contents; continue after errors.
 
     Args:
-        name: of the folder within its parent.
+        name: name of the folder within its parent.
         parent: descriptor of the parent.
-        last: file in it that goes when all else has gone, such as the one that says whose folder it is.
+        last: name of a file to remove last, such as the marker of ownership.
 
     Returns:
-        What is left, with reasons; empty when all is gone, or was not there.
+        Remaining paths, with reasons; empty if all is removed, or did not exist.
     """
     try:
         with open_folder(name, parent) as top:
@@ -91,25 +91,25 @@ def remove_tree(name: str, parent: int, last: str = "") -> list[Kept]:
 
 
 class _Emptying:
-    """One removal.
+    """Removal of a folder's contents.
 
     Args:
-        top: descriptor of the folder that is removed.
-        last: file in it that goes at last.
+        top: descriptor of the removed folder.
+        last: name of a file to remove last.
     """
 
     def __init__(self, top: int, last: str) -> None:
         self._top, self._last, self._device = top, last, os.fstat(top).st_dev
 
     def empty(self, folder: int, path: str, depth: int = 0) -> list[Kept]:
-        """Remove all that is in a folder."""
+        """Remove the contents of a folder."""
         kept: list[Kept] = []
         seen = {self._last} if folder == self._top else set[str]()
         while entries := [entry for entry in _entries(folder) if entry.name not in seen]:
             for entry in entries:
                 seen.add(entry.name)
                 kept += self._remove(entry, folder, f"{path}/{entry.name}", depth)
-            if folder != self._top:  # nothing is moved to it while it is emptied
+            if folder != self._top:  # nothing is moved into it while it is emptied
                 return kept
         if self._last and not kept and folder == self._top:
             with suppress(FileNotFoundError):
@@ -120,7 +120,7 @@ class _Emptying:
         try:
             if not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.name, dir_fd=folder)
-            elif depth == _DEEPEST:  # continued from the top, so that few folders are open at once
+            elif depth == _DEEPEST:  # continued from the top, to limit open folders
                 os.rename(entry.name, secrets.token_hex(8), src_dir_fd=folder, dst_dir_fd=self._top)
             else:
                 with open_folder(entry.name, folder) as inner:

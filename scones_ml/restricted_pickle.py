@@ -1,4 +1,4 @@
-"""Pickles from outside: only the names that a reader allows are looked up, and nothing else could run.
+"""Safe reading of untrusted pickles: only allowed names are resolved, and no other code can run.
 
 Internal: may change without notice.
 """
@@ -16,11 +16,11 @@ from scones_ml.printable import printable
 __all__ = ["ForbiddenPickleError", "load_restricted"]
 
 _NUMBERED: Final = ("BINPUT", "LONG_BINPUT", "PUT")
-_LONGEST: Final = 300  # characters of a message
+_LONGEST: Final = 300  # maximum characters of a message
 
 
 class ForbiddenPickleError(ValueError):
-    """A pickle asks for something that is not allowed; nothing of it has run. The message goes on after its name."""
+    """A pickle refers to a forbidden name; none of its code has run. The message continues after its name."""
 
 
 def load_restricted(
@@ -30,31 +30,31 @@ def load_restricted(
     encoding: str = "ASCII",
     resolve: Callable[[object], object] | None = None,
 ) -> object:
-    """Read a pickle that may name only what is allowed.
+    """Read a pickle that refers to allowed names only.
 
     Args:
         data: the pickle.
-        allowed: stand-ins by module and name; each must bear any argument that a pickle can give it.
-        encoding: of Python 2's texts, ``"bytes"`` to leave them as they are.
-        resolve: returns what a persistent id stands for; None allows no such ids.
+        allowed: stand-ins by module and name; each must be safe for any arguments.
+        encoding: encoding of Python 2's text; ``"bytes"`` for no decoding.
+        resolve: function from a persistent id to an object; None forbids such ids.
 
     Raises:
-        ForbiddenPickleError: it asks for anything else.
-        ValueError: it is broken.
+        ForbiddenPickleError: the pickle refers to any other name.
+        ValueError: the pickle is broken.
     """
     try:
         _check_sizes(data)
         return _Unpickler(io.BytesIO(data), allowed, encoding, resolve).load()
     except ForbiddenPickleError:
         raise
-    # A pickle is a program: a broken one can fail in any way that its opcodes can.
+    # A pickle is a program: a broken one can raise anything.
     except Exception as exc:
         raise ValueError(f"is a broken pickle ({type(exc).__name__})") from exc
 
 
 def _check_sizes(data: bytes) -> None:
-    """Refuse what announces more than there is: pickle would make room for it first, and fill the memory."""
-    for opcode, argument, _ in pickletools.genops(data):  # which checks the length of every text and byte string
+    """Reject sizes larger than the data, which pickle would allocate."""
+    for opcode, argument, _ in pickletools.genops(data):  # also checks the length of every string
         if opcode.name in _NUMBERED and isinstance(argument, int) and argument > len(data):
             raise ValueError(f"{opcode.name} {argument} in {len(data)} bytes")
 

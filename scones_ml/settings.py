@@ -1,41 +1,41 @@
-"""The only reader of SCONES_* environment variables.
+"""Settings from SCONES_* environment variables, read in this module only.
 
 ======================  ==============================  ====================================================
 variable                values                          meaning
 ======================  ==============================  ====================================================
-SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     where an image is classified; MODEL is a folder, a
+SCONES_CLASSIFIER       sagemaker:NAME | onnx:MODEL     classifier of images; MODEL is a folder, a
                                                         model.tar.gz, or one in S3: s3://bucket/model.tar.gz
 SCONES_LABELS           bicycle,motorcycle              class names in the model's order (for sagemaker:); a JSON list
                                                         where a name holds a comma
-SCONES_THRESHOLD        0 < number <= 1 | none          least confidence that is accepted; none: a person decides on
+SCONES_THRESHOLD        0 < number <= 1 | none          minimum accepted confidence; none: a person reviews
                                                         every image, for a model without a threshold
-SCONES_OBJECT_STORE     s3 (default) | directory:PATH   where images lie and outcomes go; a workspace's buckets also
+SCONES_OBJECT_STORE     s3 (default) | directory:PATH   store of images and outcomes; a workspace's buckets also
                         | workspace:PATH                find images in S3 and in folders of this machine
-SCONES_STATE_MACHINE    an ARN                          what is started for each image
-SCONES_IMAGE_SIZE       pixels, 224                     side of the square that the model takes, its input_size
-SCONES_IMAGE_FIT        crop | pad | stretch            what makes a square of an image, the model's fit; unset for a
+SCONES_STATE_MACHINE    an ARN                          state machine started for each image
+SCONES_IMAGE_SIZE       pixels, 224                     side of the model's square input, its input_size
+SCONES_IMAGE_FIT        crop | pad | stretch            how images become square, the model's fit; unset for a
                                                         model of policy 1, which version 0.1 trained
 SCONES_MAX_IMAGE_BYTES  bytes, 80000000                 larger objects are quarantined undecoded
 SCONES_MAX_IMAGE_PIXELS pixels, 64000000                larger images are quarantined undecoded
-SCONES_READERS          objects, 8                      of a batch that are read and decoded at a time
+SCONES_READERS          objects, 8                      objects of a batch read and decoded at a time
 SCONES_TRACING          0 (default) | 1                 X-Ray tracing by Powertools
 SCONES_METRICS          0 (default) | 1                 CloudWatch metrics by Powertools
 ======================  ==============================  ====================================================
 
-On AWS the commands take what is unset from the outputs of a CloudFormation stack:
+On AWS unset variables are read from the outputs of a CloudFormation stack:
 
 ============================  ==========================  ==============================================
-SCONES_STACK                  a name, scones              the stack that is asked
+SCONES_STACK                  a name, scones              name of the stack
 SCONES_BUCKET                 bucket, s3://bucket/prefix  data, source, models and captures
-SCONES_ROLE                   an ARN                      the role that SageMaker takes on
-SCONES_STATE_MACHINE          an ARN                      classifies one image
-SCONES_BATCH_STATE_MACHINE    an ARN                      classifies all images under a prefix
-SCONES_INPUT_BUCKET           bucket                      where images arrive
-SCONES_OUTPUT_BUCKET          bucket                      where outcomes go
+SCONES_ROLE                   an ARN                      role assumed by SageMaker
+SCONES_STATE_MACHINE          an ARN                      state machine for one image
+SCONES_BATCH_STATE_MACHINE    an ARN                      state machine for all images under a prefix
+SCONES_INPUT_BUCKET           bucket                      bucket of arriving images
+SCONES_OUTPUT_BUCKET          bucket                      bucket of outcomes
 ============================  ==========================  ==============================================
 
 AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME, boto3's own variable, points the classifier at an endpoint on this machine.
-Every function takes the environment as a mapping, reads it at each call and keeps nothing.
+Every function takes the environment as a mapping, and reads it at each call.
 
 Internal: may change without notice.
 """
@@ -79,21 +79,21 @@ __all__ = [
 Environ = Mapping[str, str]
 
 Fit = Literal["crop", "pad", "stretch"]
-"""What makes a square of an image: its middle, all of it on white, or all of it out of proportion."""
+"""How an image becomes square: its middle, the whole on white, or the whole out of proportion."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePolicy:
-    """What an image may be, and what becomes of it before a model sees it.
+    """Limits for images, and their conversion to a model's input.
 
     Attributes:
-        max_bytes: larger objects are refused undecoded.
-        max_pixels: width x height beyond which an image is refused undecoded; see :mod:`scones_ml.images` for the
-            other caps.
+        max_bytes: maximum file size; larger objects are rejected undecoded.
+        max_pixels: maximum width x height; larger images are rejected undecoded. See :mod:`scones_ml.images` for
+            further limits.
         image_size: side of the model's square, in pixels. At the default of 224 any image fits into a state's
             262,144 bytes.
-        fit: what makes a square of an image; policy 1 stretches always.
-        version: of the policy that the model was trained by, 1 or 2; see :mod:`scones_ml.images`.
+        fit: how images become square; policy 1 always stretches.
+        version: version of the image policy, 1 or 2; see :mod:`scones_ml.images`.
     """
 
     max_bytes: int = 80_000_000
@@ -103,11 +103,11 @@ class ImagePolicy:
     version: Literal[1, 2] = 2
 
     def of_model(self, image_size: int, fit: Fit | None) -> ImagePolicy:
-        """These caps with a model's reading.
+        """These limits with a model's size and fit.
 
         Args:
             image_size: side of the model's square, in pixels.
-            fit: what makes the square; None for a model of policy 1.
+            fit: how images become square; None for a model of policy 1.
         """
         if fit is None:
             return replace(self, image_size=image_size, fit="stretch", version=1)
@@ -121,7 +121,7 @@ _NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A setting of the form ``kind:name``; the name is empty where the kind needs none."""
+    """A setting of the form ``kind:name``; the name may be empty."""
 
     kind: str
     name: str = ""
@@ -129,16 +129,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class AwsNames:
-    """What the environment says of where things are on AWS; None where it says nothing.
+    """Names of AWS resources in the environment; None if unset.
 
     Attributes:
         bucket: ``s3://bucket`` or ``s3://bucket/prefix``, without a slash at the end.
-        role: ARN of the role that SageMaker takes on.
-        state_machine: ARN of the one for one image.
-        batch_state_machine: ARN of the one for many images.
-        input_bucket: where images arrive.
-        output_bucket: where outcomes go.
-        stack: the CloudFormation stack whose outputs say the rest.
+        role: ARN of the role assumed by SageMaker.
+        state_machine: ARN of the state machine for one image.
+        batch_state_machine: ARN of the state machine for many images.
+        input_bucket: bucket of arriving images.
+        output_bucket: bucket of outcomes.
+        stack: CloudFormation stack whose outputs give unset names.
     """
 
     bucket: str | None = None
@@ -151,12 +151,12 @@ class AwsNames:
 
 
 def classifier(environ: Environ = os.environ) -> Target:
-    """Where an image is classified: ``sagemaker:ENDPOINT`` or ``onnx:MODEL``."""
+    """Classifier of images: ``sagemaker:ENDPOINT`` or ``onnx:MODEL``."""
     return _target(environ, "SCONES_CLASSIFIER", {"sagemaker": True, "onnx": True}, None)
 
 
 def object_store(environ: Environ = os.environ) -> Target:
-    """Where objects live: ``s3``, ``directory:PATH`` or ``workspace:PATH``."""
+    """Object store: ``s3``, ``directory:PATH`` or ``workspace:PATH``."""
     return _target(environ, "SCONES_OBJECT_STORE", {"s3": False, "directory": True, "workspace": True}, "s3")
 
 
@@ -176,7 +176,7 @@ def labels(environ: Environ = os.environ) -> tuple[str, ...]:
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Class names as :func:`labels_text` writes them; none where it is no such text."""
+    """Parse class names as written by :func:`labels_text`; empty if the text is invalid."""
     if not text.lstrip().startswith("["):
         return tuple(name.strip() for name in text.split(",") if name.strip())
     try:
@@ -187,18 +187,18 @@ def read_labels(text: str) -> tuple[str, ...]:
 
 
 def labels_text(names: Sequence[str]) -> str:
-    """Class names as SCONES_LABELS and the stack's parameter take them: joined by commas, or a JSON list."""
+    """Class names as text for SCONES_LABELS and the stack's parameter: joined by commas, or a JSON list."""
     joined = ",".join(names)
     return joined if read_labels(joined) == tuple(names) else json.dumps(list(names), separators=(",", ":"))
 
 
 def runtime_url(environ: Environ = os.environ) -> str | None:
-    """Where SageMaker's runtime API is, if not at AWS."""
+    """URL of SageMaker's runtime API, if not AWS's."""
     return environ.get("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME") or None
 
 
 def state_machine(environ: Environ = os.environ) -> str:
-    """The ARN of the state machine that is started for each image.
+    """ARN of the state machine started for each image.
 
     Raises:
         ConfigurationError: unset, or not an ARN.
@@ -211,10 +211,10 @@ def state_machine(environ: Environ = os.environ) -> str:
 
 
 def threshold(environ: Environ = os.environ) -> float | None:
-    """The least confidence that is accepted, in (0, 1]; None where none is, as ``none`` says.
+    """Minimum accepted confidence, in (0, 1]; None for the value ``none``.
 
     Raises:
-        ConfigurationError: unset, not a number, or out of range; there is no default to guess.
+        ConfigurationError: unset, not a number, or out of range; there is no default.
     """
     text = environ.get("SCONES_THRESHOLD", "")
     if text == _NONE:
@@ -228,16 +228,16 @@ def threshold(environ: Environ = os.environ) -> float | None:
 
 
 def threshold_text(value: float | None) -> str:
-    """A threshold as :func:`threshold` reads it, and the stack's parameter takes it; ``none`` for None."""
+    """Threshold as text for :func:`threshold` and the stack's parameter; ``none`` for None."""
     return _NONE if value is None else repr(value)
 
 
 def check_threshold(value: float, name: str) -> float:
-    """The threshold, once it is known to be one: a number in (0, 1].
+    """Check that a threshold is a number in (0, 1].
 
     Args:
-        value: the least confidence that is to be accepted.
-        name: the option, variable or argument that gave it, for the message.
+        value: minimum accepted confidence.
+        name: name of its option, variable or argument, for the message.
 
     Raises:
         ConfigurationError: out of range, or not a number.
@@ -248,12 +248,12 @@ def check_threshold(value: float, name: str) -> float:
 
 
 def image_policy(environ: Environ = os.environ) -> ImagePolicy:
-    """The image policy, with the defaults of :class:`ImagePolicy` for what is unset.
+    """Image policy, with the defaults of :class:`ImagePolicy` for unset variables.
 
-    Without SCONES_IMAGE_FIT it is policy 1, so that functions which version 0.1 deployed go on as they did.
+    Without SCONES_IMAGE_FIT it is policy 1, so that functions deployed by version 0.1 keep their behaviour.
 
     Raises:
-        ConfigurationError: a value that is none.
+        ConfigurationError: a value is invalid.
     """
     caps = ImagePolicy(
         max_bytes=_positive(environ, "SCONES_MAX_IMAGE_BYTES", _DEFAULTS.max_bytes),
@@ -263,7 +263,7 @@ def image_policy(environ: Environ = os.environ) -> ImagePolicy:
 
 
 def image_fit(environ: Environ = os.environ) -> Fit | None:
-    """What makes a square of an image; None for a model of policy 1."""
+    """How images become square; None for a model of policy 1."""
     fit = environ.get("SCONES_IMAGE_FIT") or None
     if fit is not None and fit not in get_args(Fit):
         raise ConfigurationError(f"SCONES_IMAGE_FIT is {fit!r}: give {', '.join(get_args(Fit))}, the fit in model.json")
@@ -271,7 +271,7 @@ def image_fit(environ: Environ = os.environ) -> Fit | None:
 
 
 def readers(environ: Environ = os.environ) -> int:
-    """How many objects of a batch are read and decoded at a time."""
+    """Number of objects of a batch read and decoded at a time."""
     return _positive(environ, "SCONES_READERS", 8)  # botocore keeps ten connections to a service
 
 
@@ -286,10 +286,10 @@ def metrics_enabled(environ: Environ = os.environ) -> bool:
 
 
 def aws_names(environ: Environ = os.environ) -> AwsNames:
-    """Where things are on AWS, as far as the environment says it.
+    """Names of AWS resources from the environment.
 
     Raises:
-        ConfigurationError: a value that is no ARN or no bucket's name.
+        ConfigurationError: a value is not an ARN or a bucket's name.
     """
     return AwsNames(
         bucket=_bucket_uri(environ),
@@ -318,7 +318,7 @@ def _optional(environ: Environ, variable: str, pattern: str, form: str) -> str |
 
 
 def _target(environ: Environ, variable: str, kinds: Mapping[str, bool], default: str | None) -> Target:
-    """Parse ``kind`` or ``kind:name``; ``kinds`` says which of them need a name."""
+    """Parse ``kind`` or ``kind:name``; ``kinds`` maps kinds to whether they need a name."""
     text = environ.get(variable) or default
     forms = " or ".join(f"{kind}:..." if named else kind for kind, named in kinds.items())
     if text is None:

@@ -1,8 +1,7 @@
-"""JSON from outside: a document, or one a line, read strictly.
+"""Strict parsing of untrusted JSON: a document, or one a line.
 
-Whoever wrote it, the answer is a value that the rest can work with, or a ValueError with one plain reason: deep
-nesting, numbers beyond a double, fields that stand twice and halves of characters included, which Python's own reader
-lets through or answers with other errors.
+The result is a safe value, or a ValueError with a one-line reason, including for deep nesting, numbers out of the range
+of a double, duplicate fields and lone surrogates, which Python's parser accepts or reports with other exceptions.
 
 Internal: may change without notice.
 """
@@ -19,20 +18,20 @@ from typing import Final, NoReturn
 __all__ = ["MAX_DEPTH", "lines", "parse", "parse_names"]
 
 MAX_DEPTH: Final = 100
-"""Levels of lists and objects in each other."""
+"""Maximum nesting of lists and objects."""
 
 _BOM = "\ufeff"
-_DOUBLE_DIGITS = 309  # of the largest double, before its point
-_ESCAPED_HALF = r"\\u[dD][89a-fA-F]"  # half a character in UTF-16; two of them may be a whole one
+_DOUBLE_DIGITS = 309  # integer digits of the largest double
+_ESCAPED_HALF = r"\\u[dD][89a-fA-F]"  # a surrogate; two of them may form a character
 
 
 def parse(document: str | bytes) -> object:
-    """Read one document; a byte order mark before it is passed over.
+    """Parse one document; a byte order mark is ignored.
 
     Raises:
-        ValueError: it is not JSON in UTF-8 (or UTF-16 or -32), is nested deeper than `MAX_DEPTH`, names a field twice,
-            or holds a number beyond a double's range or half a character. The message is one line that goes on after
-            the document's name: ``f"{file} {message}"``.
+        ValueError: the document is not JSON in UTF-8 (or UTF-16 or -32), is nested deeper than `MAX_DEPTH`, or has a
+            duplicate field, a number out of a double's range or a lone surrogate. The message is one line that
+            continues after the document's name: ``f"{file} {message}"``.
     """
     text = _text(document)
     value = _value(text)
@@ -43,20 +42,20 @@ def parse(document: str | bytes) -> object:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as exc:
         half = ord(exc.object[exc.start])
-        raise ValueError(f"holds half a character (\\u{half:04x}), which is no text") from exc
+        raise ValueError(f"holds half a character (\\u{half:04x})") from exc
     return value
 
 
 def parse_names(document: str | bytes) -> object:
-    """As :func:`parse`, but half a character passes: Python holds those bytes of a file's name so that are no UTF-8."""
+    """As :func:`parse`, but accepts lone surrogates, which stand for undecodable bytes of file names in Python."""
     return _value(_text(document))
 
 
 def lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    r"""The lines of JSON Lines that are not blank, each with its number from 1.
+    r"""Non-blank lines of JSON Lines, each with its number from 1.
 
     Args:
-        file: a binary file, or ``io.BytesIO``; lines end at ``\n`` alone: U+2028 and its like stand in texts.
+        file: a binary file, or ``io.BytesIO``; lines end at ``\n`` only, since U+2028 and the like occur in text.
     """
     for number, line in enumerate(file, 1):
         content = line.removeprefix(b"\xef\xbb\xbf").strip()
@@ -81,9 +80,9 @@ def _value(text: str) -> object:
     except RecursionError as exc:
         raise ValueError(_TOO_DEEP) from exc
     except json.JSONDecodeError as exc:
-        # Where the interpreter's limit is high, what is deep and ends early gets here first.
+        # With a high recursion limit, truncated deep nesting is reported here first.
         raise ValueError(_TOO_DEEP if _is_deep(text[: exc.pos]) else f"is not JSON: {exc}") from exc
-    if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be deeper
+    if text.count("[") + text.count("{") > MAX_DEPTH:  # otherwise it cannot be deeper
         _check_depth(value)
     return value
 
@@ -93,7 +92,7 @@ _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 def _is_deep(start: str) -> bool:
     depth = 0
-    # A string that is cut off is one token, too: tried anew from each of its quotes, it would cost quadratic time.
+    # A truncated string is one token, too: retrying from each of its quotes would take quadratic time.
     for token in re.finditer(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', start):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
@@ -133,12 +132,12 @@ def _whole(digits: str) -> int:
 def _decimal(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise ValueError(f"holds the number {digits:.12}, which is beyond the range of a double")
+        raise ValueError(f"holds the number {digits:.12}, out of the range of a double")
     return number
 
 
 def _constant(word: str) -> NoReturn:
-    raise ValueError(f"holds {word}, which is no number of JSON")
+    raise ValueError(f"holds {word}, which is not a JSON number")
 
 
 _decode = json.JSONDecoder(

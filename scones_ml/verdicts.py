@@ -1,12 +1,11 @@
-"""The verdict on one answer of a model: whether it passes on its own, and if not, why.
+"""Acceptance of a prediction, and the reason if it is not accepted.
 
-Accepted means ``confidence >= threshold``, with two exceptions that no threshold overrules:
+A prediction is accepted if ``confidence >= threshold``, with two exceptions for any threshold:
 
-- A model without a threshold lets nothing pass, not even a confidence of exactly 1.0.
-- An answer that is *unlike the training images* never passes. A model that measures how similar an image is to its
-  training images answers ``1/K + 2**-14 * (p - 1/K)`` in place of ``p`` when it is less similar than the model's limit:
-  the same label at a confidence of practically ``1/K``, which every reader sends to review, and those who know the
-  rule recognise.
+- A model without a threshold accepts nothing, not even a confidence of exactly 1.0.
+- A prediction for an image *unlike the training images* is never accepted. For an image less similar to its training
+  images than its limit, a model returns ``1/K + 2**-14 * (p - 1/K)`` in place of ``p``: the same label at a confidence
+  of nearly ``1/K``, which any reader sends to review, and which is recognised by this rule.
 
 Internal: may change without notice.
 """
@@ -22,20 +21,21 @@ from scones_ml.errors import InferenceError
 __all__ = ["FLATNESS", "NO_THRESHOLD", "UNLIKE", "Verdict", "is_unlike", "judge", "least_threshold", "most_probable"]
 
 FLATNESS: Final = 2.0**-14
-"""What is left of the distance from ``1/K`` in an answer that is unlike the training images."""
+"""Scale of the distance from ``1/K`` for images unlike the training images."""
 UNLIKE: Final = "unlike the training images"
-"""The reason of such an answer, in events, outcomes and on pages."""
+"""Reason of such a prediction, in events, outcomes and pages."""
 NO_THRESHOLD: Final = "no threshold"
-"""The reason of an answer by a model without a threshold."""
+"""Reason of a prediction by a model without a threshold."""
 
 
 class Verdict(NamedTuple):
-    """Whether an answer passes.
+    """Acceptance of a prediction.
 
     Attributes:
-        accepted: whether it passes on its own.
-        threshold: the least confidence that is accepted, in (0, 1]; 1.0 without a threshold, for readers that need one.
-        reason: why it does not, where that is not its confidence.
+        accepted: whether it is accepted without review.
+        threshold: minimum confidence of accepted predictions, in (0, 1]; 1.0 without one, for readers that need a
+            number.
+        reason: reason for not accepting, other than low confidence.
     """
 
     accepted: bool
@@ -44,12 +44,12 @@ class Verdict(NamedTuple):
 
 
 def judge(confidence: float, probabilities: Sequence[float], threshold: float | None) -> Verdict:
-    """Decide on one answer.
+    """Decide whether a prediction is accepted.
 
     Args:
-        confidence: the probability of its label, in [0, 1].
-        probabilities: of all K classes.
-        threshold: in (0, 1]; None for a model without one.
+        confidence: probability of its label, in [0, 1].
+        probabilities: probabilities of all K classes.
+        threshold: threshold in (0, 1]; None for a model without one.
     """
     if is_unlike(probabilities):
         return Verdict(False, threshold or 1.0, UNLIKE)
@@ -59,21 +59,21 @@ def judge(confidence: float, probabilities: Sequence[float], threshold: float | 
 
 
 def is_unlike(probabilities: Sequence[float]) -> bool:
-    """Whether an answer says that its image is unlike the training images: all within ``FLATNESS`` of ``1/K``."""
+    """Whether a prediction marks its image as unlike the training images: all within ``FLATNESS`` of ``1/K``."""
     classes = len(probabilities)
     return classes > 1 and all(abs(p - 1 / classes) <= FLATNESS for p in probabilities)
 
 
 def least_threshold(classes: int) -> float:
-    """The threshold that lets all pass, four decimals in (0, 1): none that is unlike the training images reaches it."""
+    """Lowest threshold, four decimals in (0, 1), that rejects images unlike the training images."""
     return math.ceil((1 / classes + FLATNESS) * 1e4) / 1e4
 
 
 def most_probable(probabilities: tuple[float, ...], labels: tuple[str, ...]) -> tuple[str, float]:
-    """The most probable label and its probability, after checking that the numbers are probabilities.
+    """Most probable label and its probability; validates the probabilities.
 
     Raises:
-        InferenceError: they are not one finite number in [0, 1] per label with sum 1 within 1e-3.
+        InferenceError: not one finite number in [0, 1] per label, with sum 1 within 1e-3.
     """
     if len(probabilities) != len(labels):
         raise InferenceError(

@@ -1,4 +1,4 @@
-"""Serving: the ONNX classifier, and a server that keeps SageMaker's container contract.
+"""Serving: the ONNX classifier, and a server with SageMaker's container contract.
 
 Internal: may change without notice.
 """

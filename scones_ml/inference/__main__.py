@@ -1,6 +1,6 @@
 """Serve one model: ``python -m scones_ml.inference MODEL --name NAME [--port N] [--captures DIR]``.
 
-Binds 127.0.0.1 unless told otherwise, and prints one JSON line with the port it got once it listens.
+Binds 127.0.0.1 by default, and prints one JSON line with its port when it listens.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C; returns the exit code."""
     options = _options(arguments)
     try:
-        read_card(options.model)  # refused here, before a port is told
+        read_card(options.model)  # fail early, before the port is printed
         if options.hold:
             prove_life(options.hold, options.name)
         listener = listen(options.host, options.port)
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - our starter waits for it
-        if options.confirm and not sys.stdin.readline():  # whoever started us died before we were on record
+        if options.confirm and not sys.stdin.readline():  # the parent died before recording this process
             return 1
         _serve(options, listener)
     except KeyboardInterrupt:
@@ -45,13 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scones_ml.inference", description=__doc__)
     parser.add_argument("model", type=Path, help="folder or model.tar.gz")
-    parser.add_argument("--name", default="scones", help="the endpoint's name")
+    parser.add_argument("--name", default="scones", help="name of the endpoint")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080, help="0 takes any free one")
-    parser.add_argument("--captures", type=Path, help="folder that data capture goes to")
+    parser.add_argument("--port", type=int, default=8080, help="port; 0 for any free one")
+    parser.add_argument("--captures", type=Path, help="folder for data capture")
     parser.add_argument("--capture-percentage", type=int, default=100, metavar="0..100")
-    parser.add_argument("--hold", type=Path, metavar="FILE", help="lock this file, and end when it is removed")
-    parser.add_argument("--confirm", action="store_true", help="serve when a line comes on standard input, end without")
+    parser.add_argument("--hold", type=Path, metavar="FILE", help="lock this file, and stop when it is removed")
+    parser.add_argument(
+        "--confirm", action="store_true", help="start serving after a line on standard input; stop without one"
+    )
     return parser.parse_args(arguments)
 
 
@@ -72,7 +74,7 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
 
 def _loaded(model: Path) -> OnnxClassifier:
     classifier = load_model(model)
-    gc.freeze()  # what has been imported: looking through it takes 20 ms, while requests wait
+    gc.freeze()  # exclude imported modules from collections, which would delay requests by 20 ms
     return classifier
 
 

@@ -1,6 +1,6 @@
-"""The files at the root of a ``model.tar.gz``, read piece by piece: a stranger's archive costs what it holds of ours.
+"""Streaming reader of the files at the root of a ``model.tar.gz``, with bounded memory for untrusted archives.
 
-Nothing is extracted, no link is followed, and no more is inflated than a model can have.
+Nothing is extracted, no link is followed, and decompression is limited to the size of a model.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from scones_ml.printable import printable
 
 __all__ = ["root_files"]
 
-_PIECE: Final = 2**16  # bytes that are read and inflated at a time
+_PIECE: Final = 2**16  # bytes read and decompressed at a time
 _BLOCK: Final = 512
-_MOST_BYTES: Final = 400_000_000  # of everything in the archive, and of the archive
+_MOST_BYTES: Final = 400_000_000  # of the archive, compressed and decompressed
 _MOST_ENTRIES: Final = 10_000
 _PLAIN, _SPARSE = (b"0", b"\0", b"7"), b"S"
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")  # links, devices, folders and pipes
 
 
 def root_files(file: IO[bytes], limit_of: Callable[[str], int]) -> dict[str, bytes]:
-    """The contents of files that are wanted, by name; ``./`` before a name is passed over.
+    """Read the contents of selected files, by name; a leading ``./`` is ignored.
 
     Args:
-        file: a tar archive, compressed by gzip or not.
-        limit_of: how many bytes a file of this name may have; 0 for one that is not wanted.
+        file: tar archive, gzip-compressed or not.
+        limit_of: maximum size in bytes of a file of this name; 0 to skip it.
 
     Raises:
-        ValueError: it is no whole archive, or what is wanted is larger, stands there twice or is no plain file. The
-            message goes on after the archive's name.
+        ValueError: the archive is incomplete, or a selected file is too large, duplicate or not a regular file. The
+            message continues after the archive's name.
     """
     stream = _Stream(file)
     found: dict[str, bytes] = {}
@@ -42,14 +42,14 @@ def root_files(file: IO[bytes], limit_of: Callable[[str], int]) -> dict[str, byt
         entry = _entry(block)
         limit = limit_of(entry.name)
         if limit and entry.kind not in _PLAIN and entry.kind != b"5":
-            raise ValueError(f"holds {entry.name!r}, which is no plain file")
+            raise ValueError(f"holds {entry.name!r}, which is not a regular file")
         if not limit or entry.kind not in _PLAIN:
             stream.skip(entry.size + -entry.size % _BLOCK)
             continue
         if entry.name in found:
             raise ValueError(f"holds {entry.name} twice")
         if entry.size > limit:
-            raise ValueError(f"holds a {entry.name} of {entry.size:,} bytes, of {limit:,} at most")
+            raise ValueError(f"holds a {entry.name} of {entry.size:,} bytes, more than the {limit:,} allowed")
         found[entry.name] = stream.take(entry.size)
         stream.skip(-entry.size % _BLOCK)
     raise ValueError(f"holds more than {_MOST_ENTRIES:,} files")
@@ -68,17 +68,19 @@ def _entry(block: bytes) -> _Entry:
             raise ValueError("wrong checksum")
         kind, size = block[156:157], _number(block[124:136])
     except ValueError as exc:
-        raise ValueError("is no tar archive") from exc
+        raise ValueError("is not a tar archive") from exc
     if kind == _SPARSE:
         raise ValueError("holds a sparse file")
     name = _text(block[:100])
-    if block[257:262] == b"ustar" and block[345:346] != b"\0" and block[257:265] != b"ustar  \0":  # GNU has times there
+    if (
+        block[257:262] == b"ustar" and block[345:346] != b"\0" and block[257:265] != b"ustar  \0"
+    ):  # GNU stores times there
         name = f"{_text(block[345:500])}/{name}"
     return _Entry(name.removeprefix("./"), 0 if kind in _WITHOUT_DATA else size, kind)
 
 
 def _number(field: bytes) -> int:
-    if field[0] & 0x80:  # binary, for what octal digits cannot say
+    if field[0] & 0x80:  # binary, for numbers too large for octal digits
         return int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
     return int(field.strip(b"\0 ") or b"0", 8)
 
@@ -88,7 +90,7 @@ def _text(field: bytes) -> str:
 
 
 class _Stream:
-    """An archive's bytes one after another; of what is skipped only a piece is held."""
+    """Sequential reader of an archive's bytes; skipped parts are not held in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._pieces = _pieces(file)
@@ -96,7 +98,7 @@ class _Stream:
         self._left = _MOST_BYTES
 
     def take_header(self) -> bytes:
-        """The next block; an empty one where the archive ends without one, as some do."""
+        """Read the next header block; empty at the end of an archive without an end marker."""
         first = self._next(_BLOCK, needed=self._left == _MOST_BYTES)
         return first + self.take(_BLOCK - len(first)) if first else b""
 
@@ -119,12 +121,12 @@ class _Stream:
                 self._rest = next(self._pieces)
             except StopIteration:
                 if needed:
-                    raise ValueError("is no whole tar archive") from None
+                    raise ValueError("is not a complete tar archive") from None
                 return b""
         part, self._rest = self._rest[:most], self._rest[most:]
         self._left -= len(part)
         if self._left < 0:
-            raise ValueError(f"inflates to more than {_MOST_BYTES:,} bytes")
+            raise ValueError(f"decompresses to more than {_MOST_BYTES:,} bytes")
         return part
 
 
@@ -135,12 +137,12 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
             yield data
             data = file.read(_PIECE)
         return
-    inflater = zlib.decompressobj(wbits=31)  # gzip's header, too: it may be as long as the file
+    inflater = zlib.decompressobj(wbits=31)  # gzip's header is parsed in pieces, too, since it may be long
     while not inflater.eof and file.tell() <= _MOST_BYTES:
         try:
             piece = inflater.decompress(data, _PIECE)
         except zlib.error as exc:
-            raise ValueError("is no whole tar.gz archive") from exc
+            raise ValueError("is not a complete tar.gz archive") from exc
         if not piece and not data:
             return
         yield piece

@@ -1,9 +1,9 @@
-"""Who may ask the endpoint: programs, and no page that a browser shows.
+"""Protection of the endpoint against requests from web pages.
 
-A browser sends what any web page asks for to any address, this machine's among them, and the page need not be able to
-read the answer to do harm. Its requests are told by headers that no page can change: ``Host`` (a name that was made to
-point here, DNS rebinding), ``Origin`` and ``Sec-Fetch-Site``. Programs (curl, boto3, the SageMaker SDK) send the
-address that they were given as ``Host`` and none of the others.
+A browser sends the requests of any web page to any address, including this machine's, and a page can do harm without
+reading the response. Such requests are recognised by headers that a page cannot change: ``Host`` (DNS rebinding),
+``Origin`` and ``Sec-Fetch-Site``. Programs (curl, boto3, the SageMaker SDK) send the address they call as ``Host`` and
+none of the others.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ __all__ = ["Callers"]
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Whose requests are answered.
+    """Rules for accepted callers.
 
     Attributes:
-        host: the address that the server was told to listen on. ``"0.0.0.0"`` and ``"::"`` stand for every name that
-            the machine may have, as in a container: programs may call it anything, pages are refused all the same.
+        host: address that the server listens on. ``"0.0.0.0"`` and ``"::"`` accept every host name, as needed in a
+            container; web pages are still rejected.
     """
 
     host: str = "127.0.0.1"
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
-        """Why a request is refused; None when it may go on.
+        """Reason to reject a request; None to accept it.
 
         Args:
-            headers: the request's, by their names in lower case.
+            headers: headers of the request, by lower-case name.
         """
         host = headers.get("host")
-        known = host is None or self._is_this_server(host)  # without one: HTTP/1.0, which no browser speaks
+        known = host is None or self._is_this_server(host)  # without Host: HTTP/1.0, which browsers do not use
         if not known and not _is_every_address(self.host):
-            return f"the host {host!r:.100} is not this server: use 127.0.0.1, localhost or what --host says"
+            return f"the host {host!r:.100} is not this server: use 127.0.0.1, localhost or the address of --host"
         origin = headers.get("origin")
         if origin is not None and not (known and origin == f"http://{host}"):
-            return f"a request of the page {origin!r:.100}: web pages are not answered"
+            return f"a request from the page {origin!r:.100}: web pages are not allowed"
         site = headers.get("sec-fetch-site", "none")
         if site != "none" and not (known and site == "same-origin"):
-            return "a request of another page: web pages are not answered"
+            return "a request from another page: web pages are not allowed"
         return None
 
     def _is_this_server(self, host: str) -> bool:
@@ -52,7 +52,7 @@ class Callers:
 
 
 def _plain(host: str) -> str:
-    """One way to write an address or a name."""
+    """Canonical form of an address or a name."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

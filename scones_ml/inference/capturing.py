@@ -1,8 +1,8 @@
-"""What the endpoint keeps of its requests, and what it could not keep.
+"""Data capture of the endpoint's requests.
 
-An answer does not depend on its record, as in SageMaker. Records that could not be written (the disk is full, the
-folder is read-only) are counted; the count goes to the capture file, where ``scones monitor`` shows it, and to the log
-as soon as there is room.
+As in SageMaker, a response does not depend on its capture. Records that could not be written (disk full, read-only
+folder) are counted; the count is written to the capture file, shown by ``scones monitor``, and to the log when there is
+space.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["CaptureOptions", "Capturing"]
 
 @dataclass(frozen=True, slots=True)
 class CaptureOptions:
-    """Which requests are captured, and where to.
+    """Options of data capture.
 
     Attributes:
-        writer: appends to the capture files.
-        percentage: share of the requests that is kept, 0..100.
+        writer: writer of the capture files.
+        percentage: percentage of requests captured, 0..100.
     """
 
     writer: CaptureWriter
@@ -34,12 +34,12 @@ class CaptureOptions:
 
 
 class Capturing:
-    """Keeps requests; threads may share it.
+    """Thread-safe data capture.
 
     Args:
-        options: which, and where to.
-        log: of what could not be written.
-        now: the time, UTC.
+        options: capture options.
+        log: log for failed writes.
+        now: clock, UTC.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Capturing:
     def keep(
         self, sent: Payload, answered: Payload, inference_id: str | None, custom_attributes: tuple[str, ...]
     ) -> None:
-        """Capture a request, if it is drawn."""
+        """Capture a request, if it is sampled."""
         with self._lock:
             if self._random.random() * 100 >= self._options.percentage:
                 return
@@ -68,7 +68,7 @@ class Capturing:
                 self._lose(now, exc.strerror or type(exc).__name__)
 
     def close(self) -> None:
-        """Say what has not been said yet."""
+        """Write pending counts."""
         with self._lock:
             try:
                 self._tell(self._now())
@@ -81,7 +81,7 @@ class Capturing:
         self._lost = NotCaptured(lost.requests + 1 if lost else 1, lost.since if lost else now, now, reason)
 
     def _tell(self, now: datetime) -> None:
-        """Write what was lost; raises OSError while there is still no room for it."""
+        """Write the count of lost records; raises OSError if there is still no space."""
         if self._lost is None:
             return
         self._options.writer.write_not_captured(self._lost, now)

@@ -1,4 +1,4 @@
-"""What the endpoint's clients may take."""
+"""Resource limits for the endpoint's clients."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from scones_ml.limits import ENDPOINT_REQUEST_BYTES
 __all__ = ["ACCEPTED_AT_ONCE", "Limits", "connection_limit"]
 
 ACCEPTED_AT_ONCE: Final = 8
-"""Connections that are taken before others have their turn."""
+"""Connections accepted at once before other events are handled."""
 
-_TURNS_TO_CLOSE: Final = 3  # of asyncio's loop: accept, open, close
-_OWN_DESCRIPTORS: Final = 24 + _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE  # files, the loop's own, those that are one too many
+_TURNS_TO_CLOSE: Final = 3  # iterations of asyncio's loop: accept, open, close
+_OWN_DESCRIPTORS: Final = (
+    24 + _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE
+)  # open files, the loop's own, and connections above the limit
 _FEWEST: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may take.
+    """Limits for clients.
 
     Attributes:
-        connections: open at once.
-        head_bytes: of a request line and its headers.
-        headers: of a request.
-        body_bytes: of one request.
-        held_bytes: of all bodies that are held at once.
-        head_seconds: from a request's first byte, or from the connection's start, to the end of its headers.
-        body_seconds: from there to the end of its body.
-        idle_seconds: from an answer to the next request.
-        linger_seconds: for a client to take its answer, and to stop sending what was refused.
-        stop_seconds: for requests that are under way when the server is stopped.
+        connections: maximum number of open connections.
+        head_bytes: maximum size of a request line with its headers.
+        headers: maximum number of headers.
+        body_bytes: maximum size of a request body.
+        held_bytes: maximum total size of all bodies in memory.
+        head_seconds: time from a request's first byte, or the connection's start, to the end of its headers.
+        body_seconds: time from the end of the headers to the end of the body.
+        idle_seconds: time from a response to the next request.
+        linger_seconds: time for a client to receive its response, and to stop sending a rejected request.
+        stop_seconds: time for requests in progress when the server is stopped.
     """
 
     connections: int = 1_000
@@ -49,21 +51,21 @@ class Limits:
 
     @property
     def too_large_a_head(self) -> str:
-        """What a client is told."""
-        return f"the headers are more than the {self.head_bytes:,} bytes or {self.headers} allowed"
+        """Error text for too large a head."""
+        return f"the headers exceed {self.head_bytes:,} bytes or {self.headers} in number"
 
 
 def connection_limit(most: int) -> int:
-    """How many connections this process can have: ``most``, or fewer where it may open fewer files.
+    """Number of connections for this process: ``most``, or fewer if its limit of open files is lower.
 
-    The process is allowed as many files as that takes, as far as the system lets it.
+    The limit of open files is raised as far as the system allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most + _OWN_DESCRIPTORS
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return most
     files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    with contextlib.suppress(OSError, ValueError):  # some systems have a lower limit that they do not tell
+    with contextlib.suppress(OSError, ValueError):  # some systems have a lower, undocumented limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
         soft = files
     return max(_FEWEST, min(most, soft - _OWN_DESCRIPTORS))

@@ -1,4 +1,4 @@
-"""The endpoint's log: lines on standard error that cannot fail, and that cannot fill a disk."""
+"""Error log of the endpoint on standard error, fail-safe and rate-limited."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scones_ml.printable import printable
 
 __all__ = ["ErrorLog"]
 
-_PAUSE: Final = 60.0  # seconds between two lines of one kind
+_PAUSE: Final = 60.0  # minimum seconds between lines of one kind
 _STANDARD_ERROR: Final = 2
 
 
 class ErrorLog:
-    """Writes one line of each kind a minute at most, with the number of those that it left out.
+    """Log with at most one line of each kind a minute, and counts of omitted lines.
 
     Args:
-        clock: seconds.
+        clock: clock in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,11 +28,11 @@ class ErrorLog:
         self._kinds: dict[str, tuple[float, int]] = {}
 
     def say(self, kind: str, line: str) -> None:
-        """Write a line, unless one of its kind has just been written.
+        """Write a line, unless one of its kind was written within the last minute.
 
         Args:
-            kind: of a fixed set.
-            line: without its end.
+            kind: kind of the line, from a fixed set.
+            line: text without a newline.
         """
         now = self._clock()
         written, left_out = self._kinds.get(kind, (now - _PAUSE, 0))
@@ -41,6 +41,6 @@ class ErrorLog:
             return
         more = f" ({left_out:,} more since the last such line)" if left_out else ""
         self._kinds[kind] = now, 0
-        # Past sys.stderr: what its buffer cannot write on a full disk would fail again at each later line.
+        # Bypasses sys.stderr, whose buffer would fail again at each later line after a full disk.
         with contextlib.suppress(OSError):
             os.write(_STANDARD_ERROR, f"scones: {printable(line)}{more}\n".encode(errors="replace"))

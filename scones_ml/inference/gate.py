@@ -1,4 +1,4 @@
-"""What stands before the endpoint's application: it gets whole requests alone, of those who may ask."""
+"""ASGI middleware that passes only complete and allowed requests to the endpoint's application."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _ONCE: Final = ("host", "origin", "sec-fetch-site")
 
 
 class Gate:
-    """An ASGI application before another one: refuses what is not to be answered, and reads bodies within limits.
+    """ASGI middleware that rejects requests, and reads bodies within limits.
 
     Args:
-        app: answers requests.
-        refusal: says of a request's headers why it is refused with 403, None when it is not.
-        limits: what clients may take.
+        app: the application.
+        refusal: function from a request's headers to the reason of a 403, or None.
+        limits: limits for clients.
 
     Attributes:
-        held: bytes of all bodies.
+        held: total bytes of bodies in memory.
     """
 
     def __init__(self, app: ASGIApp, refusal: Refusal, limits: Limits) -> None:
         self._app = app
         self._refusal = refusal
         self._limits = limits
-        self._coming: dict[asyncio.Timeout, int] = {}  # bytes of the bodies that are still coming; the oldest first
+        self._coming: dict[asyncio.Timeout, int] = {}  # bytes of incomplete bodies, oldest first
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,10 +61,10 @@ class Gate:
         else:
             await self._answer(scope, body, send)
             return
-        await self._refuse(response, request, send)  # when the exception is gone, which keeps what has come of a body
+        await self._refuse(response, request, send)  # after the exception, which holds the partial body
 
     def _check(self, request: Request) -> None:
-        """Refuse what the head rules out."""
+        """Reject a request by its head."""
         scope, headers, pairs = request.scope, request.headers, request.headers.raw
         size = (
             len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(name) + len(value) for name, value in pairs)
@@ -72,16 +72,16 @@ class Gate:
         if size > self._limits.head_bytes or len(pairs) > self._limits.headers:
             raise HTTPException(431, self._limits.too_large_a_head)
         if scope["http_version"] not in ("1.0", "1.1"):
-            raise HTTPException(505, "this server speaks HTTP/1.1")
+            raise HTTPException(505, "unsupported HTTP version: use HTTP/1.1")
         if "host" not in headers and scope["http_version"] != "1.0":
-            raise HTTPException(400, "a request names its host")
+            raise HTTPException(400, "the Host header is missing")
         if repeated := next((name for name in _ONCE if len(headers.getlist(name)) > 1), None):
-            raise HTTPException(400, f"a request has one {repeated}, this one has several")
+            raise HTTPException(400, f"the header {repeated} occurs more than once")
         if reason := self._refusal(headers):
             raise HTTPException(403, reason)
         if headers.get("transfer-encoding", "chunked").lower() != "chunked":
-            raise HTTPException(501, "a body comes as it is, or in chunks")
-        # Zeros in front are as many as a head may hold, more than int() takes.
+            raise HTTPException(501, "unsupported transfer encoding: use chunked, or none")
+        # Leading zeros may be more than int() accepts.
         self._check_size(int(headers.get("content-length", "0").lstrip("0") or "0"))
 
     def _check_size(self, count: int) -> None:
@@ -89,7 +89,7 @@ class Gate:
             raise HTTPException(413, f"the request is larger than {self._limits.body_bytes:,} bytes")
 
     async def _body(self, request: Request) -> bytes:
-        """The whole body; it is held from then on."""
+        """Read the whole body, accounted for until the response."""
         body = bytearray()
         dropped = False
         try:
@@ -105,13 +105,13 @@ class Gate:
                     self.held -= self._coming.pop(coming, 0)
         except TimeoutError as exc:
             if dropped:
-                raise HTTPException(503, "too many bytes are on their way at once: try again") from exc
-            raise HTTPException(408, "the request took too long to come") from exc
+                raise HTTPException(503, "too much data is being received: try again later") from exc
+            raise HTTPException(408, "the request timed out") from exc
         self.held += len(body)
         return bytes(body)
 
     def _hold(self, coming: asyncio.Timeout, count: int) -> None:
-        """Account for bytes that have come; the body that has been coming for the longest gives way when it must."""
+        """Account for received bytes; above the limit the oldest incomplete body is dropped."""
         if coming in self._coming:
             self._coming[coming] += count
             self.held += count
@@ -135,7 +135,7 @@ class Gate:
             self.held -= len(body)
 
     async def _refuse(self, response: Response, request: Request, send: Send) -> None:
-        """Answer at once, and close when the client has stopped sending: closed before, it would not read why."""
+        """Send an error at once, and close after the client stops sending, so that it can read the error."""
 
         async def begin(message: Message) -> None:
             await send({**message, "more_body": True})

@@ -1,8 +1,8 @@
-"""What a stranger's ``model.onnx`` may hold, checked in its bytes before ONNX Runtime reads them.
+"""Safety check of an untrusted ``model.onnx``, on its bytes, before ONNX Runtime reads them.
 
-ONNX is a protocol buffer. The fields that a classifier needs are known by number, everything else is refused: weights
-in other files, operators from other libraries, functions, control flow, sparse tensors, and what would grow when it is
-read. The numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+ONNX is a protocol buffer. Only the fields that a classifier needs are allowed, by number; all others are rejected:
+external weights, operators of other libraries, functions, control flow, sparse tensors, and data that grows when
+loaded. The numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from scones_ml.printable import printable
 __all__ = ["check_graph"]
 
 _MOST_FIELDS: Final = 200_000  # a graph of a thousand nodes has 30,000
-_MOST_TEXT: Final = 16_000_000  # bytes of everything but weights
+_MOST_TEXT: Final = 16_000_000  # bytes without weights
 _MOST_NUMBERS: Final = 2**31  # in a tensor
-_MOST_HALVES: Final = 25_000_000  # numbers in fp16, which ONNX Runtime widens while it loads them
+_MOST_HALVES: Final = 25_000_000  # fp16 numbers, which ONNX Runtime widens on loading
 _DOMAINS: Final = (b"", b"ai.onnx")
-_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
+_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # wire types
 
-# What a field holds: one of these, or the message of that name.
+# Contents of a field: one of these, or the message of that name.
 _NUMBER, _TEXT, _BYTES, _WEIGHTS, _DOMAIN = "number", "text", "bytes", "weights", "domain"
 _KNOWN: Final[Mapping[str, Mapping[int, str]]] = {
     "model": {
@@ -68,12 +68,18 @@ _REFUSED: Final[Mapping[tuple[str, int], str]] = {
     **dict.fromkeys((("attribute", 6), ("attribute", 11)), "a graph within a node (If, Loop, Scan)"),
     **dict.fromkeys((("attribute", 22), ("attribute", 23)), "sparse tensors"),
     ("tensor", 13): "weights in another file",
-    **dict.fromkeys((("type", 4), ("type", 5), ("type", 8), ("type", 9)), "values that are no tensors"),
+    **dict.fromkeys((("type", 4), ("type", 5), ("type", 8), ("type", 9)), "values that are not tensors"),
 }
-_ONCE: Final = (("model", 7), ("attribute", 5), ("value", 2), ("type", 1), ("tensor type", 2))  # a second one is merged
+_ONCE: Final = (
+    ("model", 7),
+    ("attribute", 5),
+    ("value", 2),
+    ("type", 1),
+    ("tensor type", 2),
+)  # repeated ones would be merged
 _LONGEST_SHAPE: Final = 320  # bytes
 _DIMENSIONS, _ELEMENT_TYPE, _RAW, _LOCATION = 1, 2, 9, 14  # fields of a tensor
-_BITS: Final = {  # of an element, by its type
+_BITS: Final = {  # bits of an element by type
     **dict.fromkeys((2, 3, 9, 17, 18, 19, 20, 24), 8),
     **dict.fromkeys((4, 5, 10, 16), 16),
     **dict.fromkeys((1, 6, 12), 32),
@@ -82,9 +88,9 @@ _BITS: Final = {  # of an element, by its type
     **dict.fromkeys((21, 22, 23), 4),
 }
 
-_FLOAT, _FLOAT16 = 1, 10  # types of elements
-_CONSTANTS: Final = frozenset((b"Constant", b"Shape", b"Size"))  # the latter two where the input's shape is known
-_WITHOUT_CONSTANTS: Final = frozenset(  # ONNX Runtime never replaces them by a graph that has constants of its own
+_FLOAT, _FLOAT16 = 1, 10  # element types
+_CONSTANTS: Final = frozenset((b"Constant", b"Shape", b"Size"))  # the latter two if the input's shape is known
+_WITHOUT_CONSTANTS: Final = frozenset(  # never replaced by a graph with constants of its own
     b"Add ArgMax AveragePool BatchNormalization Cast Clip Concat Constant Conv Div Equal Erf Exp Expand Flatten Gather "
     b"Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid Identity LayerNormalization Less LessOrEqual "
     b"Log MatMul Max MaxPool Min Mul Neg Not Pad Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum Relu "
@@ -102,17 +108,18 @@ class _Node(NamedTuple):
 
 
 def check_graph(graph: bytes) -> bool:
-    """Refuse a graph that ONNX Runtime should not read.
+    """Reject a graph that is not safe to load.
 
     Args:
-        graph: the bytes of ``model.onnx``.
+        graph: bytes of ``model.onnx``.
 
     Returns:
-        Whether constants may be folded while the graph is loaded: all that there is to compute is the widening of fp16
-        weights to fp32, each once, which takes twice the bytes of the file at most.
+        Whether constant folding is safe on loading: it only widens fp16 weights to fp32, each once, which takes at most
+        twice the size of the file.
 
     Raises:
-        ValueError: it holds what a classifier does not need, or is no ONNX. The message goes on after the file's name.
+        ValueError: the graph has parts that a classifier does not need, or is not ONNX. The message continues after the
+            file's name.
     """
     check = _Check(graph)
     check.message("model", 0, len(graph))
@@ -126,7 +133,7 @@ class _Check:
         self._graph = (0, 0)
 
     def message(self, kind: str, start: int, end: int) -> None:
-        """Check a message; how deep they are in each other is bounded by what is known."""
+        """Check a message; nesting is bounded by the known fields."""
         known, seen = _KNOWN[kind], set[int]()
         fields = self._tensor(start, end) if kind == "tensor" else self._fields(start, end)
         for number, wire, value, stop in fields:
@@ -155,15 +162,15 @@ class _Check:
         text = self._data[start:end]
         if kind == _DOMAIN and text not in _DOMAINS:
             domain = printable(text[:80].decode(errors="replace"))
-            raise ValueError(f"needs operators of {domain}: only ONNX's own are let in")
+            raise ValueError(f"needs operators of {domain}: only ONNX's own are allowed")
         if kind == _TEXT:
             try:
                 text.decode()
-            except UnicodeDecodeError as exc:  # which ONNX Runtime would print, and try again
-                raise ValueError("holds a text that is no UTF-8") from exc
+            except UnicodeDecodeError as exc:  # ONNX Runtime would print it and retry
+                raise ValueError("holds a text that is not UTF-8") from exc
 
     def only_widens_weights(self) -> bool:
-        """Whether the only nodes that could be folded are Casts of weights from fp16 to fp32, one for each."""
+        """Whether the only foldable nodes are Casts of weights from fp16 to fp32, one for each."""
         if self._halves_left == _MOST_HALVES:
             return False
         self._fields_left = _MOST_FIELDS
@@ -189,7 +196,7 @@ class _Check:
         return _Node(operator, tuple(inputs), tuple(outputs), tuple(attributes))
 
     def _named(self, start: int, end: int, name: int, number: int) -> tuple[bytes, int]:
-        """Name and number of a tensor or an attribute, which stand in these fields."""
+        """Name and number of a tensor or an attribute, from these fields."""
         found, value = b"", 0
         for field, wire, at, stop in self._fields(start, end):
             if field == name:
@@ -199,7 +206,7 @@ class _Check:
         return found, value
 
     def _tensor(self, start: int, end: int) -> Iterator[_Field]:
-        """The fields of a tensor, held against each other: what it says of its size, and what is there."""
+        """Fields of a tensor; checks that its size matches its data."""
         numbers, kind, raw, there = 1, 0, None, 0
         for field in self._fields(start, end):
             number, wire, value, stop = field
@@ -219,13 +226,13 @@ class _Check:
         bits = _BITS.get(kind, 0)
         fits = numbers <= there if raw is None else bits and (numbers * bits + 7) // 8 == raw
         if not fits or numbers == _MOST_NUMBERS:
-            raise ValueError("holds a tensor that is not as large as it says")
+            raise ValueError("holds a tensor whose size differs from its header")
         self._halves_left -= numbers if kind == _FLOAT16 else 0
         if self._halves_left < 0:
             raise ValueError(f"holds more than {_MOST_HALVES:,} weights in fp16")
 
     def _fields(self, start: int, end: int) -> Iterator[_Field]:
-        """Number, way of writing, and value: a varint's own, else where it begins and ends."""
+        """Number, wire type and value of each field: the value of a varint, else start and end."""
         at = start
         while at < end:
             self._fields_left -= 1
@@ -268,8 +275,8 @@ class _Check:
 def _only_widens(nodes: Sequence[_Node], weights: Sequence[tuple[bytes, int]]) -> bool:
     """See :meth:`_Check.only_widens_weights`.
 
-    The order of the nodes does not matter: of those that must not be folded, the first to be folded would have only
-    weights, shapes and widened weights as inputs.
+    The order of the nodes does not matter: the first unsafe node to be folded would have only weights, shapes and
+    widened weights as inputs.
     """
     types = dict(weights)
     widened = {
@@ -294,4 +301,4 @@ def _only_widens(nodes: Sequence[_Node], weights: Sequence[tuple[bytes, int]]) -
     )
 
 
-_NO_ONNX: Final = "is no ONNX graph, or cut off"
+_NO_ONNX: Final = "is not an ONNX graph, or cut short"

@@ -1,4 +1,4 @@
-"""ONNX graphs written node by node."""
+"""Writer of ONNX graphs, node by node."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphWriter"]
 
-_OPSET, _IR_VERSION = 20, 9  # the first operator set with Gelu; ONNX Runtime 1.17 and newer read both
+_OPSET, _IR_VERSION = 20, 9  # the first operator set with Gelu; supported by ONNX Runtime 1.17 and newer
 
 
 class GraphWriter:
-    """Nodes and constants in the making; every method that adds one returns the name of its tensor.
+    """Builder of an ONNX graph; every method that adds a node or constant returns the name of its tensor.
 
     Args:
-        name: of the input, one batch.
-        kind: type of its elements, of ``onnx.TensorProto``.
-        shape: of one of its items, without the batch.
+        name: name of the input, one batch.
+        kind: its element type, of ``onnx.TensorProto``.
+        shape: shape of an item, without the batch.
     """
 
     def __init__(self, name: str, kind: int, shape: tuple[int, ...]) -> None:
@@ -33,7 +33,7 @@ class GraphWriter:
 
     @classmethod
     def after(cls, graph: bytes) -> GraphWriter:
-        """Go on from a graph of one input; its outputs become tensors that nodes can take."""
+        """Continue a graph with one input; its outputs become tensors for further nodes."""
         model = onnx.load_model_from_string(graph)
         (image,) = model.graph.input
         writer = cls(image.name, image.type.tensor_type.elem_type, ())
@@ -42,21 +42,21 @@ class GraphWriter:
         return writer
 
     def include(self, model: onnx.ModelProto) -> None:
-        """Add the nodes and constants of a model, whose names must be others; its operators' version becomes ours."""
+        """Add the nodes and constants of a model with distinct names, and adopt its operator version."""
         self._opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
         self._ir_version = max(self._ir_version, model.ir_version)
         self._nodes += model.graph.node
         self._constants += model.graph.initializer
 
     def keep_only(self, output: str, start: tuple[str, int] | None = None) -> GraphWriter:
-        """Drop what one tensor does not need.
+        """Remove nodes and constants that one tensor does not need.
 
         Args:
-            output: its name.
-            start: a tensor that becomes the input, float32 (N, size), and its size; None leaves the input as it is.
+            output: name of the tensor.
+            start: name and size of a tensor that becomes the input, float32 (N, size); None keeps the input.
 
         Returns:
-            The same writer.
+            The writer itself.
         """
         makers = {name: node for node in self._nodes for name in node.output}
         needed, waiting = set[str](), [output]
@@ -78,7 +78,7 @@ class GraphWriter:
     def add(
         self, operator: str, *inputs: str, output: str | None = None, **attributes: int | float | str | list[int]
     ) -> str:
-        """Add a node of one output; an input ``""`` is left out."""
+        """Add a node with one output; an input ``""`` is omitted."""
         name = output or f"{operator.lower()}_{len(self._nodes)}"
         node = helper.make_node(operator, list(inputs), [name], name)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
@@ -86,30 +86,30 @@ class GraphWriter:
         return name
 
     def constant(self, values: NDArray[np.generic]) -> str:
-        """Add an array as it is."""
+        """Add an array as a constant."""
         name = f"constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def half(self, values: NDArray[np.floating]) -> str:
-        """Add an array rounded to fp16 and widened to fp32 where it is loaded, which halves the file."""
+        """Add an array rounded to fp16, widened to fp32 on loading, which halves the file."""
         return self.add("Cast", self.constant(values.astype(np.float16)), to=TensorProto.FLOAT)
 
     def convolve(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], padding: int = 0) -> str:
-        """Add a convolution of stride 1."""
+        """Add a convolution with stride 1."""
         return self.add("Conv", x, self.constant(weight), self.constant(bias), pads=[padding] * 4)
 
     def slice(self, x: str, starts: list[int], ends: list[int], axes: list[int], steps: list[int] | None = None) -> str:
-        """Add a part of a tensor."""
+        """Add a slice of a tensor."""
         bounds = (starts, ends, axes, steps or [1] * len(axes))
         return self.add("Slice", x, *(self.constant(np.array(values, np.int64)) for values in bounds))
 
     def serialise(self, output: str, size: int) -> bytes:
-        """The bytes of the model, the same for the same nodes.
+        """Serialise the model, deterministically.
 
         Args:
-            output: the one tensor that it gives, float32 (N, size).
-            size: see above.
+            output: the output tensor, float32 (N, size).
+            size: its second dimension.
         """
         graph = helper.make_graph(
             self._nodes,

@@ -1,4 +1,4 @@
-"""The endpoint's HTTP server: uvicorn, with connections and bodies within limits and a log that cannot fill a disk."""
+"""HTTP server of the endpoint: uvicorn, with limits for clients and a rate-limited log."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ __all__ = ["run", "server"]
 
 
 def run(app: ASGIApp, listener: socket.socket, refusal: Refusal, log: ErrorLog, limits: Limits | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C; what is under way then is answered.
+    """Serve until SIGTERM or Ctrl-C; requests in progress are completed.
 
     Args:
-        app: answers requests.
-        listener: a socket that listens; it is closed in the end.
-        refusal: says of a request's headers why it is refused, None when it is not.
-        log: of what went wrong.
-        limits: what clients may take; the defaults when None.
+        app: the application.
+        listener: listening socket; closed at the end.
+        refusal: function from a request's headers to the reason of a rejection, or None.
+        log: error log.
+        limits: limits for clients; None for the defaults.
 
     Raises:
-        KeyboardInterrupt: in the end, after Ctrl-C.
-        SystemExit: in the end, with 0, after SIGTERM.
+        KeyboardInterrupt: after Ctrl-C, at the end.
+        SystemExit: after SIGTERM, at the end, with code 0.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again when it has ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again at its end
     server(app, refusal, log, limits).run(sockets=[listener])
 
 
 def server(app: ASGIApp, refusal: Refusal, log: ErrorLog, limits: Limits | None = None) -> uvicorn.Server:
-    """The server of :func:`run`."""
+    """Create the server of :func:`run`."""
     limits = limits or Limits()
     limits = replace(limits, connections=connection_limit(limits.connections))
     connection: Any = partial(Connection, limits=limits, waiting={})
@@ -74,7 +74,7 @@ def server(app: ASGIApp, refusal: Refusal, log: ErrorLog, limits: Limits | None 
 
 
 class _Server(uvicorn.Server):
-    """Takes few connections at once, and lets many wait: asyncio has one number for both."""
+    """Server that accepts few connections at once with a long backlog; asyncio has one number for both."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -83,7 +83,7 @@ class _Server(uvicorn.Server):
 
 
 class _Lines(logging.Handler):
-    """Hands errors on to our log, a line each."""
+    """Logging handler that writes errors to our log, one line each."""
 
     def __init__(self, log: ErrorLog) -> None:
         super().__init__(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A socket that listens before its server runs, so that its port can be told at once."""
+"""Listening sockets, opened before their server runs, so that the port is known."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from scones_ml.printable import printable
 __all__ = ["WAITING", "listen"]
 
 WAITING: Final = 1_024
-"""Connections that wait to be accepted; systems that allow fewer (``somaxconn``) take what they allow."""
+"""Length of the accept queue; limited by the system's ``somaxconn``."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind and listen; connections wait until a server takes them.
+    """Bind and listen; connections wait until a server accepts them.
 
     Args:
-        host: an address or a name, ``"127.0.0.1"``; of a name with several addresses the first of IPv4 counts.
-            ``"::"`` stands for those of IPv4, too.
-        port: 0 takes any free one.
+        host: address or name, such as ``"127.0.0.1"``; for a name with several addresses, the first IPv4 one. ``"::"``
+            includes IPv4.
+        port: port; 0 for any free one.
 
     Raises:
-        DeploymentError: there is no such address here, or the port is taken or not ours to take.
+        DeploymentError: the address does not exist, or the port is in use or not permitted.
     """
     family, address = _address(host, port)
-    # asyncio switches Nagle's algorithm off only where the protocol is named: without it an answer takes 40 ms more.
+    # asyncio disables Nagle's algorithm only for an explicit protocol; with it a response takes 40 ms more.
     listener = socket.socket(family, proto=socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that has just been left is free
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allow a port in TIME_WAIT
     if family == socket.AF_INET6:
-        with contextlib.suppress(OSError):  # where IPv6 is alone
+        with contextlib.suppress(OSError):  # without IPv4
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         listener.bind(address)
     except OSError as exc:
         listener.close()
         if exc.errno == errno.EADDRNOTAVAIL:
-            raise DeploymentError(f"{host} is no address of this machine: choose another --host") from exc
-        raise DeploymentError(f"port {port} on {host} is not free ({exc.strerror}): choose another one") from exc
+            raise DeploymentError(f"{host} is not an address of this machine: choose another --host") from exc
+        raise DeploymentError(f"port {port} on {host} is not available ({exc.strerror}): choose another one") from exc
     listener.listen(WAITING)
     return listener
 

@@ -1,4 +1,4 @@
-"""Proof of a server's life: a lock that it holds in the workspace it was started for."""
+"""Liveness of a server, as a lock in the workspace it was started for."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from scones_ml.locks import hold, holds
 
 __all__ = ["prove_life"]
 
-_STARTED_BEFORE = 2.0  # seconds that a server has to end whose deployment was killed
-_LOOK = 1.0  # seconds between two looks at the file
+_STARTED_BEFORE = 2.0  # seconds for a server of a killed deployment to stop
+_LOOK = 1.0  # seconds between checks of the file
 
 
 def prove_life(file: Path, name: str) -> None:
-    """Lock a file for as long as this process lives, and end when the file is removed.
+    """Lock a file for the lifetime of this process, and exit when the file is removed.
 
-    No second server of a name starts in a workspace, clean-up knows which process it ends, and no server outlives a
-    workspace that somebody deletes: nobody would find it.
+    So a workspace has one server per name, clean-up can identify its process, and no server outlives a deleted
+    workspace.
 
     Args:
-        file: made by whoever starts the server.
-        name: of the endpoint.
+        file: lock file, created by the parent process.
+        name: name of the endpoint.
 
     Raises:
         DeploymentError: another process serves the endpoint.
-        ConfigurationError: the file is gone, or cannot be locked.
+        ConfigurationError: the file is missing, or cannot be locked.
     """
     hold(file, lambda holder: DeploymentError(f"endpoint {name} is served by {holder} already"), _STARTED_BEFORE)
     threading.Thread(target=_end_without, args=(file,), daemon=True).start()

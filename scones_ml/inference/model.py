@@ -1,9 +1,9 @@
-"""A model: a folder, or a ``model.tar.gz``, that holds ``model.onnx`` and ``model.json``.
+"""Models: a folder or a ``model.tar.gz`` with ``model.onnx`` and ``model.json``.
 
-``model.onnx`` takes uint8 images (N, S, S, 3) and returns float32 calibrated probabilities (N, K): normalisation,
-temperature and softmax are inside. ``model.json`` is the :class:`ModelCard`. Training leaves ``weights.npz`` beside
-them for a later one to go on from (:mod:`scones_ml.training.weights`), or ``answers.npz`` for another threshold
-(:mod:`scones_ml.inference.out_of_fold`); nothing is served from these.
+``model.onnx`` takes uint8 images (N, S, S, 3) and returns calibrated probabilities float32 (N, K), including
+normalisation, temperature and softmax. ``model.json`` is the :class:`ModelCard`. Training adds ``weights.npz`` for
+fine-tuning (:mod:`scones_ml.training.weights`), or ``answers.npz`` for choosing another threshold
+(:mod:`scones_ml.inference.out_of_fold`); neither is used in serving.
 """
 
 from __future__ import annotations
@@ -60,40 +60,40 @@ _MOST_BYTES: Final = {
     MODEL_ANSWERS: 220_000_000,
 }
 _LONGEST_SIDE, _MOST_LABELS, _LONGEST_LABEL = 4_096, 10_000, 200
-_PIXELS_AT_A_TIME: Final = 2**16  # 64 images of 32 x 32; a network may take 5 kB for each
+_PIXELS_AT_A_TIME: Final = 2**16  # 64 images of 32 x 32; a network may need 5 kB a pixel
 
 
 class ModelCard(BaseModel):
-    """What a model is and how it came about; the contents of ``model.json``.
+    """Description and provenance of a model; the contents of ``model.json``.
 
-    Fields that this version does not know are kept, so that a card which is read and written again loses none.
+    Unknown fields are kept, so that a card that is read and written again loses none.
 
     Attributes:
-        format: of the file that the card is written to, see ``scones_ml.formats``; the newest, whatever was read.
+        format: file format, see ``scones_ml.formats``; always written as the newest.
         labels: class names in the order of the probabilities.
-        input_size: side of the square that the model takes, in pixels.
-        policy: of images, by which its training images were read, 1 or 2, see :mod:`scones_ml.images`; 1 where a card
-            does not say it. It is read so in every door.
-        fit: what makes a square of an image by policy 2; None by policy 1.
-        threshold: least confidence to accept, in (0, 1]; None when no threshold could keep its promise.
-        threshold_choice: how the threshold was chosen, and what it promises.
-        temperature: what the logits were divided by; it is already inside ``model.onnx``.
+        input_size: side of the model's square input, in pixels.
+        policy: image policy of the training images, 1 or 2, see :mod:`scones_ml.images`, used for all images; 1 if
+            missing from the card.
+        fit: how images become square with policy 2; None with policy 1.
+        threshold: minimum confidence of accepted predictions, in (0, 1]; None if no threshold keeps the guarantee.
+        threshold_choice: how the threshold was chosen, with its guarantee.
+        temperature: divisor of the logits, already included in ``model.onnx``.
         metrics: figures with their intervals, by split.
-        counts: how many images each split of the data set holds of each class; empty where a card does not say it.
-        larger: how many of them were larger than the model sees them.
-        trained_on: the splits whose images it has learned from; more than ``train`` when it was cross-fitted, see
+        counts: number of images by split and class of the data set; empty if missing from the card.
+        larger: number of images larger than the model's input.
+        trained_on: splits whose images it was trained on; more than ``train`` if cross-fitted, see
             ``scones_ml.heads.cross_fitting``.
         dataset_hash: sha256 of the data set, 64 hex digits.
-        recipe: ``"head"`` on a pretrained backbone, or ``"scratch"``; every model before there was a choice.
-        recipe_reason: why, in a few words.
+        recipe: ``"head"`` on a pretrained backbone, or ``"scratch"``, as for all models of earlier versions.
+        recipe_reason: reason of the recipe, in a few words.
         backbone: name, licence and sha256 of the pretrained network; empty without one.
-        preset: of the recipe ``scratch``.
+        preset: preset of the recipe ``scratch``.
         epochs: passes over the training images.
-        seed: of everything random.
+        seed: random seed.
         threads: CPU threads; the same seed and threads give the same model.
-        base_model: sha256 of the ``model.onnx`` that the training went on from, 64 hex digits; empty for none.
-            ``started_from`` in format 1.
-        library_version: of scones_ml.
+        base_model: sha256 of the base model's ``model.onnx``, 64 hex digits; empty without one. ``started_from`` in
+            format 1.
+        library_version: version of scones_ml.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -131,45 +131,47 @@ class ModelCard(BaseModel):
     def _are_names(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         for label in labels:
             if not label.strip() or len(label) > _LONGEST_LABEL or printable(label) != label:
-                raise ValueError(f"{printable(label[:40])!r} is no name of 1 to {_LONGEST_LABEL} printable characters")
+                raise ValueError(
+                    f"the label {printable(label[:40])!r} is not 1 to {_LONGEST_LABEL} printable characters"
+                )
         if len(set(labels)) < len(labels):
             (label, _), *_ = Counter(labels).most_common(1)
-            raise ValueError(f"{label!r} stands there twice")
+            raise ValueError(f"the label {label!r} occurs twice")
         return labels
 
     @model_validator(mode="after")
     def _policy_and_fit_agree(self) -> ModelCard:
         if (self.policy == 2) != (self.fit is not None):
-            raise ValueError(f"policy {self.policy} and fit {self.fit!r} do not go together")
+            raise ValueError(f"policy {self.policy} and fit {self.fit!r} do not match")
         return self
 
     @property
     def cross_fitted(self) -> bool:
-        """Whether the model has learned from the images of the calibration split, too."""
+        """Whether the model was trained on the calibration split, too."""
         return "calibration" in self.trained_on
 
     def image_policy(self, caps: ImagePolicy | None = None) -> ImagePolicy:
-        """How the model's images are read, within these caps; the defaults when None."""
+        """The model's image policy with these limits; None for the default limits."""
         return (caps or ImagePolicy()).of_model(self.input_size, self.fit)
 
 
 class OnnxClassifier:
-    """A model in this process.
+    """A model loaded in this process.
 
     Args:
-        graph: the bytes of ``model.onnx``.
-        card: the model's card.
-        policy: what an image may be; the defaults when None.
-        name: what messages call the model, its folder or archive.
+        graph: bytes of ``model.onnx``.
+        card: the model card.
+        policy: limits for images; None for the defaults.
+        name: name of the model for messages: its folder or archive.
 
     Attributes:
-        card: the model's card.
-        sha256: of ``model.onnx``, 64 hex digits.
+        card: the model card.
+        sha256: sha256 of ``model.onnx``, 64 hex digits.
         file_bytes: size of ``model.onnx``.
 
     Raises:
-        ConfigurationError: the graph holds what a classifier does not need, ONNX Runtime cannot load it, or it does not
-            fit the card.
+        ConfigurationError: the graph has parts that a classifier does not need, cannot be loaded by ONNX Runtime, or
+            does not match the card.
     """
 
     def __init__(self, graph: bytes, card: ModelCard, *, policy: ImagePolicy | None = None, name: str = "") -> None:
@@ -178,7 +180,7 @@ class OnnxClassifier:
         self.file_bytes = len(graph)
         self._policy = card.image_policy(policy)
         self._name = f"{name}/{MODEL_GRAPH}" if name else MODEL_GRAPH
-        self._session = open_session(graph, self._name, "train the model anew")
+        self._session = open_session(graph, self._name, "train the model again")
         _check_fit(self._session, card, self._name)
 
     @property
@@ -195,22 +197,22 @@ class OnnxClassifier:
         """Classify one encoded image.
 
         Args:
-            image: a PNG or JPEG file's bytes.
-            image_id: not needed here; part of the Classifier port.
+            image: contents of an image file.
+            image_id: unused; part of the Classifier port.
 
         Returns:
             One probability per label.
 
         Raises:
-            InvalidImageError: not an image.
-            ImageTooLargeError: beyond the policy's caps.
+            InvalidImageError: the data is not an image, or the image is broken.
+            ImageTooLargeError: the image exceeds the policy's limits.
         """
         square = images.pixels(image, self.card.input_size, self._policy)
         return tuple(float(p) for p in self.predict_batch(square[None])[0])
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> npt.NDArray[np.uint8]:
-        """See :meth:`scones_ml.steps.BatchClassifier.prepare`; of the policy the caps count, the rest is the card's."""
-        if self.card.policy == 1:  # reduced first to what the functions are set to, as the workflow does
+        """See :meth:`scones_ml.steps.BatchClassifier.prepare`; the policy's limits apply, the rest is the card's."""
+        if self.card.policy == 1:  # first reduced to the functions' size, as in the workflow
             return images.normalised_pixels(data, self.card.input_size, replace(policy, version=1))
         return images.pixels(data, self.card.input_size, self.card.image_policy(policy))
 
@@ -228,13 +230,13 @@ class OnnxClassifier:
         """Classify decoded images.
 
         Args:
-            pixels: uint8 (N, S, S, 3), S being the card's ``input_size``.
+            pixels: uint8 (N, S, S, 3) with S the card's ``input_size``.
 
         Returns:
             float32 (N, K); rows are probabilities.
 
         Raises:
-            InferenceError: the graph cannot be run, takes more memory than is let in, or gives something else.
+            InferenceError: the graph cannot be run, exceeds the memory limit, or returns invalid output.
         """
         import numpy as np
 
@@ -249,9 +251,9 @@ class OnnxClassifier:
         try:
             (found,) = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
         except Exception as exc:  # ONNX Runtime's own classes have no common base
-            raise InferenceError(f"{self._name} cannot be run ({type(exc).__name__}): train the model anew") from exc
+            raise InferenceError(f"{self._name} cannot be run ({type(exc).__name__}): train the model again") from exc
         if found.shape != (len(pixels), len(self.labels)) or not np.isfinite(found).all():
-            raise InferenceError(f"{self._name} gives no finite probability for each label: train the model anew")
+            raise InferenceError(f"{self._name} returns no finite probability for each label: train the model again")
         return found  # type: ignore[no-any-return] # ONNX Runtime has no types
 
 
@@ -259,21 +261,21 @@ def load_model(path: str | Path) -> OnnxClassifier:
     """Load a model from its folder or ``model.tar.gz``.
 
     Raises:
-        ConfigurationError: it is not there, or one of its two files is missing or wrong; the message names it.
+        ConfigurationError: the model does not exist, or one of its files is missing or invalid.
     """
-    card = read_card(path)  # first: it is small, and says at once what is wrong
+    card = read_card(path)  # first, since it is small and fails fast
     return OnnxClassifier(read_file(Path(path), MODEL_GRAPH), card, name=str(path))
 
 
 def load_archive(archive: bytes, name: str) -> OnnxClassifier:
-    """Load a model from the bytes of a ``model.tar.gz``; nothing is written to a disk.
+    """Load a model from the bytes of a ``model.tar.gz``, in memory.
 
     Args:
-        archive: the archive.
-        name: what messages call it.
+        archive: bytes of the archive.
+        name: name of the model for messages.
 
     Raises:
-        ConfigurationError: it is no archive, or one of its two files is missing or wrong.
+        ConfigurationError: the data is not an archive, or one of its files is missing or invalid.
     """
     graph, card = (_member(io.BytesIO(archive), file, name) for file in (MODEL_GRAPH, MODEL_CARD))
     return OnnxClassifier(graph, _card(card, name), name=name)
@@ -290,19 +292,19 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def model_identity(path: str | Path) -> str:
-    """What answers call a model, ``"sha256:..."`` of its graph, without loading it.
+    """Identity of a model in responses, ``"sha256:..."`` of its graph, without loading it.
 
     Raises:
-        ConfigurationError: there is no such model, or it holds no graph.
+        ConfigurationError: the model does not exist, or has no graph.
     """
     return f"sha256:{hashlib.sha256(read_file(Path(path), MODEL_GRAPH)).hexdigest()}"
 
 
 def write_card(path: str | Path, card: ModelCard) -> None:
-    """Exchange the card of a model in a folder; readers see the old one or the new, never a part.
+    """Replace the card of a model folder atomically.
 
     Raises:
-        ConfigurationError: there is no such folder, or the model is an archive.
+        ConfigurationError: the folder does not exist, or the model is an archive.
     """
     target = Path(path) / MODEL_CARD
     if not target.is_file():
@@ -318,7 +320,7 @@ def _card(document: bytes, name: str) -> ModelCard:
     try:
         fields = strict_json.parse(document)
     except ValueError as exc:
-        raise ConfigurationError(f"{file} {exc}; train the model anew") from exc
+        raise ConfigurationError(f"{file} {exc}; train the model again") from exc
     if isinstance(fields, dict) and (refusal := newer_format(file, fields)):
         raise ConfigurationError(refusal)
     try:
@@ -326,14 +328,14 @@ def _card(document: bytes, name: str) -> ModelCard:
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or MODEL_CARD
-        raise ConfigurationError(f"{file}: {where}: {first['msg']}; train the model anew") from exc
+        raise ConfigurationError(f"{file}: {where}: {first['msg']}; train the model again") from exc
 
 
 def read_file(path: Path, name: str) -> bytes:
-    """One file of a model, from its folder or ``model.tar.gz``.
+    """Read one file of a model, from its folder or ``model.tar.gz``.
 
     Raises:
-        ConfigurationError: there is no such model, no such file in it, or the file is larger than a model's can be.
+        ConfigurationError: the model or the file does not exist, or the file is too large.
     """
     try:
         if path.is_dir():
@@ -350,11 +352,11 @@ def read_file(path: Path, name: str) -> bytes:
     except OSError as exc:
         raise ConfigurationError(f"the model {path} cannot be read: {exc.strerror or exc}") from exc
     except ValueError as exc:
-        raise ConfigurationError(f"the model {path}: {name} {exc}; train the model anew") from exc
+        raise ConfigurationError(f"the model {path}: {name} {exc}; train the model again") from exc
 
 
 def _member(archive: IO[bytes], name: str, model: str) -> bytes:
-    """One file of an archive; nothing is ever extracted."""
+    """Read one file of an archive, without extracting it."""
     try:
         found = root_files(archive, lambda file: _MOST_BYTES[name] if file == name else 0)
     except ValueError as exc:
@@ -365,7 +367,7 @@ def _member(archive: IO[bytes], name: str, model: str) -> bytes:
 
 
 def _check_fit(session: onnxruntime.InferenceSession, card: ModelCard, name: str) -> None:
-    """Refuse a graph of other images or other classes than its card's."""
+    """Check that the graph's input and output match the card."""
     size, classes = card.input_size, len(card.labels)
     for what, values, expected in (
         ("takes", session.get_inputs(), f"uint8 (N, {size}, {size}, 3)"),
@@ -374,12 +376,12 @@ def _check_fit(session: onnxruntime.InferenceSession, card: ModelCard, name: str
         found = ", ".join(_described(value) for value in values[:4])
         if found != expected:
             raise ConfigurationError(
-                f"{name} {what} {printable(found)[:200]}, not {expected} as {MODEL_CARD} says; train the model anew"
+                f"{name} {what} {printable(found)[:200]}, not {expected} as {MODEL_CARD} says; train the model again"
             )
 
 
 def _described(value: onnxruntime.NodeArg) -> str:
-    """Type and shape as text; N where a batch may have any size."""
+    """Type and shape as text, with N for a batch of any size."""
     first, *rest = value.shape or [""]
     batch = first if isinstance(first, int) else "N"
     return f"{value.type.removeprefix('tensor(').removesuffix(')')} ({', '.join(map(str, [batch, *rest]))})"

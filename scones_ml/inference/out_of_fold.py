@@ -1,7 +1,7 @@
-"""What a cross-fitted model says of its own images, each by a classifier that did not learn from it: ``answers.npz``.
+"""Out-of-fold predictions of a cross-fitted model on its training images: ``answers.npz``.
 
-Such a model has learned from every image that might choose its threshold. So training keeps these answers beside it,
-in plain numpy arrays: a threshold can be chosen again without training again, and reading them runs no code.
+Such a model was trained on every image that could be used to choose its threshold. So training stores these
+predictions, as plain numpy arrays: a threshold can be chosen again without training, and reading them runs no code.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ _DIGEST: Final = 32  # bytes of a sha256
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Answers out of fold.
+    """Out-of-fold predictions.
 
     Attributes:
         images: J digests, the sha256 of each image's staged file, 64 hex digits.
-        labels: int64 (J,), the classes that were learned.
-        folds: int64 (J,), which fold each image was in, two or more in all.
-        probabilities: float32 (J, K), as the model serves them; practically even where the image is unlike the
-            training images.
+        labels: int64 (J,), training labels.
+        folds: int64 (J,), fold of each image, two or more in all.
+        probabilities: float32 (J, K), as served by the model; nearly uniform for images unlike the training images.
     """
 
     images: tuple[str, ...]
@@ -42,11 +41,11 @@ class OutOfFold:
 
 
 def to_answers(answers: OutOfFold, graph: bytes) -> bytes:
-    """The contents of ``answers.npz``; the same answers give the same bytes.
+    """Contents of ``answers.npz``; deterministic.
 
     Args:
-        answers: what is kept.
-        graph: the bytes of the model's ``model.onnx``, which the file is bound to.
+        answers: the predictions.
+        graph: bytes of the model's ``model.onnx``, whose digest is stored.
     """
     import numpy as np
 
@@ -65,13 +64,13 @@ def to_answers(answers: OutOfFold, graph: bytes) -> bytes:
 
 
 def read_out_of_fold(model: str | Path) -> OutOfFold:
-    """The answers that training kept beside a cross-fitted model.
+    """Read the out-of-fold predictions of a cross-fitted model.
 
     Args:
-        model: its folder or ``model.tar.gz``.
+        model: model folder or ``model.tar.gz``.
 
     Raises:
-        ConfigurationError: it is no model, or its answers are missing, broken, or another model's.
+        ConfigurationError: the path is not a model, or its predictions are missing, broken, or another model's.
     """
     from scones_ml.npz import BROKEN, read_arrays
 
@@ -81,8 +80,8 @@ def read_out_of_fold(model: str | Path) -> OutOfFold:
         return _checked(read_arrays(read_file(path, MODEL_ANSWERS)), graph, len(card.labels))
     except (SconesError, *BROKEN) as exc:
         raise ConfigurationError(
-            f"{model} has learned from all images but the test images, and what it says of them out of fold, "
-            f"{MODEL_ANSWERS}, is missing or not its own: train it again"
+            f"{model} was trained on all images but the test images, and its out-of-fold predictions, {MODEL_ANSWERS}, "
+            "are missing or another model's: train it again"
         ) from exc
 
 
@@ -98,7 +97,7 @@ def _checked(arrays: dict[str, NDArray[np.generic]], graph: bytes, classes: int)
     )
     images = arrays["images"]
     if arrays["model"].tobytes() != hashlib.sha256(graph).digest() or found.shape[1] != classes:
-        raise ValueError("another model's answers")
+        raise ValueError("another model's predictions")
     if images.shape != (len(found), _DIGEST) or images.dtype != np.uint8 or len(np.unique(folds)) < 2:
-        raise ValueError("arrays that do not fit each other")
+        raise ValueError("arrays of different lengths")
     return OutOfFold(tuple(row.tobytes().hex() for row in images), labels, folds, found.astype(np.float32))

@@ -1,4 +1,4 @@
-"""One model, one image, one answer: what :func:`scones_ml.load_model` returns, for code that needs no workflow.
+"""Prediction in this process, without a workflow: the model of :func:`scones_ml.load_model`.
 
 Internal: may change without notice.
 """
@@ -42,21 +42,21 @@ __all__ = ["ImageInput", "Model", "Prediction", "load_model"]
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image | npt.NDArray[np.uint8]"
 """A file's path, an encoded image's bytes, a Pillow image, or pixels (H, W), (H, W, 3) or (H, W, 4)."""
 
-_MOST_IMAGES, _MOST_PIXELS = 64, 2**24  # at a time: what is held of a stream is bounded, whatever the model's size
+_MOST_IMAGES, _MOST_PIXELS = 64, 2**24  # at a time, to bound memory for any input size
 _INPUTS = "give a path, the file's bytes, a Pillow image or a uint8 array"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Prediction:
-    """A model's answer to one image.
+    """Prediction for one image.
 
     Attributes:
         label: the most probable class.
         confidence: its calibrated probability, in (0, 1].
-        accepted: whether the confidence reaches the model's threshold; never so for a model without one, nor for an
-            image that is unlike the training images.
-        probabilities: of every label, in the model's order; read-only, they sum to 1.
-        reason: why it is not accepted, where that is not its confidence: ``"no threshold"`` or
+        accepted: whether the confidence reaches the model's threshold; always False for a model without one, and for an
+            image unlike the training images.
+        probabilities: probability by label, in the model's order; read-only, with sum 1.
+        reason: reason for not accepting, other than low confidence: ``"no threshold"`` or
             ``"unlike the training images"``.
     """
 
@@ -77,14 +77,14 @@ class Prediction:
 
 
 class Model:
-    """A trained model in this process, made by :func:`load_model`.
+    """A trained model in this process, loaded by :func:`load_model`.
 
-    Every image is read by the policy that the model was trained by (:mod:`scones_ml.images`), so that an answer is the
-    same as the endpoint's and the workflow's. Any number of threads may share one model.
+    Images are read with the model's image policy (:mod:`scones_ml.images`), so predictions equal those of the endpoint
+    and the workflow. A model may be shared by threads.
 
     Attributes:
-        path: the folder or archive that it was loaded from.
-        card: what ``model.json`` says: metrics, how the threshold was chosen, seed and so on.
+        path: folder or archive of the model.
+        card: contents of ``model.json``: metrics, choice of the threshold, seed and so on.
     """
 
     def __init__(self, path: Path, classifier: OnnxClassifier) -> None:
@@ -100,12 +100,12 @@ class Model:
 
     @property
     def threshold(self) -> float | None:
-        """Least confidence that is accepted, in (0, 1]; None where none could keep its promise."""
+        """Minimum confidence of accepted predictions, in (0, 1]; None without a threshold."""
         return self.card.threshold
 
     @property
     def input_size(self) -> int:
-        """Side of the square that the model sees of each image, in pixels."""
+        """Side of the model's square input, in pixels."""
         return self.card.input_size
 
     def __repr__(self) -> str:
@@ -118,12 +118,12 @@ class Model:
         Args:
             image: a file's path; an encoded image's bytes (any format of :mod:`scones_ml.images`); a Pillow image of
                 any mode but ``F`` and ``I``; or a uint8 array in 0..255 of shape (H, W) grey, (H, W, 3) RGB or
-                (H, W, 4) RGBA. Transparency is laid over white.
+                (H, W, 4) RGBA. Transparency is composited on white.
 
         Raises:
-            InvalidImageError: not an image, a broken one, or an array of another type or shape.
-            ImageTooLargeError: beyond the image policy's caps.
-            ImageNotFoundError: there is no such file.
+            InvalidImageError: not an image, a broken one, or an array of the wrong type or shape.
+            ImageTooLargeError: the image exceeds the image policy's limits.
+            ImageNotFoundError: the file does not exist.
             UnreadableImageError: the file cannot be read.
             InferenceError: the model cannot be run.
         """
@@ -142,19 +142,19 @@ class Model:
     def predict_many(
         self, images: Iterable[ImageInput], *, errors: Literal["raise", "return"] = "raise"
     ) -> Iterator[Prediction | ImageError]:
-        """Classify any number of images, up to 64 at a time; no more of them are held in memory.
+        """Classify any number of images lazily, with up to 64 in memory at a time.
 
         Args:
-            images: each as for :meth:`predict`; taken as predictions are asked for.
-            errors: of an image that cannot be classified. ``"raise"`` raises, after the predictions of all images
-                before it; ``"return"`` yields the error in its place, so that images and results stay in step.
+            images: images as for :meth:`predict`; consumed lazily.
+            errors: handling of an image that cannot be classified. ``"raise"`` raises, after the predictions of all
+                images before it; ``"return"`` yields the error in its place, so that results match images.
 
         Yields:
             One result for each image, in order.
 
         Raises:
-            ConfigurationError: ``images`` is one image, or ``errors`` is neither of the two; at the call.
-            ImageError: as :meth:`predict`, with ``errors="raise"``; it names the image.
+            ConfigurationError: ``images`` is a single image, or ``errors`` is invalid; raised at the call.
+            ImageError: as :meth:`predict`, with ``errors="raise"``; the message gives the image.
             InferenceError: the model cannot be run.
         """
         if errors not in ("raise", "return"):
@@ -180,13 +180,13 @@ class Model:
             return self._square(image)
         except ImageError as exc:
             if isinstance(image, str | os.PathLike):
-                return exc  # which names its path
+                return exc  # its message has the path
             named = type(exc)(f"image {number} (counted from 0): {exc}")
             named.__cause__ = exc
             return named
 
     def _square(self, image: ImageInput) -> npt.NDArray[np.uint8]:
-        """What the model sees of an image, uint8 (S, S, 3)."""
+        """Model input of an image, uint8 (S, S, 3)."""
         if isinstance(image, str | os.PathLike):
             name = os.fspath(image)
             data = _read(name, self._policy)
@@ -216,10 +216,10 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     """Load a trained model, to classify images in this process.
 
     Args:
-        path: the folder that ``scones train`` wrote, or a ``model.tar.gz``.
+        path: folder written by ``scones train``, or a ``model.tar.gz``.
 
     Raises:
-        ConfigurationError: there is no model, or one of its two files is missing or wrong; the message names it.
+        ConfigurationError: the model does not exist, or one of its files is missing or invalid.
         MissingExtraError: numpy or ONNX Runtime is not installed.
     """
     name = os.fspath(path)
@@ -235,7 +235,7 @@ def _restored(
 
 
 def _is_one_image(images: object) -> bool:
-    """Whether someone forgot the list: all of these can be iterated over, and give no images."""
+    """Whether the argument is a single image instead of an iterable of images."""
     shape: tuple[int, ...] = getattr(images, "shape", ())
     return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview) or (
         len(shape) == 2 or (len(shape) == 3 and shape[-1] in (3, 4)) or hasattr(images, "getbands")
@@ -243,7 +243,7 @@ def _is_one_image(images: object) -> bool:
 
 
 def _read(name: str, policy: ImagePolicy) -> bytes:
-    """A file's bytes; what is larger than an image may be is not read."""
+    """Read a file's bytes, within the image policy's limit."""
     if "://" in name:
         raise InvalidImageError(f"{name} is not on this machine: download it, or pass its bytes")
     try:
@@ -253,7 +253,7 @@ def _read(name: str, policy: ImagePolicy) -> bytes:
     except ImageError as exc:
         raise type(exc)(f"{name}: {exc}") from exc
     except FileNotFoundError as exc:
-        raise ImageNotFoundError(f"there is no file {name}: give the path of an image, or its bytes") from exc
+        raise ImageNotFoundError(f"there is no file {name}: give an image's path or bytes") from exc
     except IsADirectoryError as exc:
         raise UnreadableImageError(
             f"{name} is a folder: give one of its files, or all of them to predict_many"
@@ -265,7 +265,7 @@ def _read(name: str, policy: ImagePolicy) -> bytes:
 
 
 def _pillow(image: object) -> Image:
-    """A Pillow image, or an array as one."""
+    """Convert an array to a Pillow image, or return a Pillow image unchanged."""
     try:
         import numpy as np
         from PIL import Image
@@ -274,7 +274,7 @@ def _pillow(image: object) -> Image:
     if isinstance(image, Image.Image):
         return image
     if not isinstance(image, np.ndarray):
-        raise InvalidImageError(f"a value of type {type(image).__name__} is no image: {_INPUTS}")
+        raise InvalidImageError(f"a value of type {type(image).__name__} is not an image: {_INPUTS}")
     _check_array(image.dtype.name, image.shape)
     return Image.fromarray(np.ascontiguousarray(image))
 

@@ -1,20 +1,20 @@
-"""The endpoint: a model behind SageMaker's container contract.
+"""The endpoint: a model served under SageMaker's container contract.
 
 ==================================  ======================================================================
-``GET /ping``                       200 when the model is loaded, 503 until then
-``POST /invocations``               an image in, a JSON list of probabilities out (the container's own path)
-``POST /endpoints/NAME/invocations``  the same under the runtime API's path, so that boto3 and the AWS CLI
-                                    reach it by endpoint URL
+``GET /ping``                       200 if the model is loaded, 503 before
+``POST /invocations``               image in, JSON list of probabilities out (the container's path)
+``POST /endpoints/NAME/invocations``  the same at the runtime API's path, so that boto3 and the AWS CLI
+                                    can call it by endpoint URL
 ==================================  ======================================================================
 
-Images come as image/png, image/jpeg or application/x-image; their first bytes decide what they are. Errors of the
-runtime path have SageMaker's shape: HTTP 424 ModelError with OriginalStatusCode, 400 ValidationError.
+Content types are image/png, image/jpeg or application/x-image; the format is detected from the first bytes. Errors of
+the runtime path have SageMaker's form: HTTP 424 ModelError with OriginalStatusCode, 400 ValidationError.
 
-Web pages are refused (:mod:`scones_ml.inference.callers`), and clients are bounded in what they take
+Requests from web pages are rejected (:mod:`scones_ml.inference.callers`), and clients have resource limits
 (:class:`scones_ml.inference.client_limits.Limits`).
 
-Each answer says how long it took, in milliseconds, and which model gave it, as SageMaker lets a container say things:
-the custom attributes ``latency_ms`` and ``model``, which data capture keeps beside the caller's own.
+Each response has its duration in milliseconds and the model's identity as SageMaker custom attributes, ``latency_ms``
+and ``model``, which data capture records beside the caller's own.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ __all__ = ["CaptureOptions", "application"]
 
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
-_QUICK: Final = 0.003  # seconds that a client who has just come may wait; a thread costs a tenth of a millisecond
+_QUICK: Final = 0.003  # seconds that a new client may wait; a thread costs 0.1 ms
 
 
 class _Answer(Exception):  # noqa: N818
-    """Ends a request early with a status and a message."""
+    """Ends a request with a status and a message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -72,10 +72,10 @@ def application(
     """Build the ASGI application of one endpoint.
 
     Args:
-        name: the endpoint's name.
-        load: loads the model; called once, in a thread, when the server starts.
-        capture: where to keep requests; None keeps none.
-        log: of what went wrong; standard error when None.
+        name: name of the endpoint.
+        load: function that loads the model; called once, in a thread, at the start of the server.
+        capture: capture options; None for no capture.
+        log: error log; None for standard error.
     """
     endpoint = _Endpoint(name, load, Capturing(capture, log or ErrorLog()) if capture else None)
     return Starlette(
@@ -101,7 +101,7 @@ class _Endpoint:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """Load the model while the server already answers."""
+        """Load the model in the background."""
         loading = asyncio.create_task(self._load_model())
         yield
         await loading
@@ -121,7 +121,7 @@ class _Endpoint:
         return model, warm_up(model)
 
     async def ping(self, _request: Request) -> Response:
-        """200 when the model is there, 503 while it loads, 500 with the reason when it cannot be loaded."""
+        """Return 200 if the model is loaded, 503 while loading, 500 with the reason if loading failed."""
         if self._failure:
             return JSONResponse({"message": self._failure}, status_code=500)
         return Response(status_code=200 if self._model else 503)
@@ -153,10 +153,10 @@ class _Endpoint:
         content_type = request.headers.get("content-type", "application/x-image")
         if content_type.partition(";")[0].strip().lower() not in CONTENT_TYPES:
             raise _Answer(415, f"content type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
-        image = await request.body()  # of a size that the gate has let in
+        image = await request.body()  # size already limited by the gate
         alone = ALONE in request.scope.get("extensions", {})
         work = partial(self._classify, model, request.headers, content_type, image)
-        # With one client a thread would only cost time; several are answered side by side.
+        # A single client needs no thread; several clients are served concurrently.
         if alone and self._quick and is_small(image):
             answer, said = work()
         else:
@@ -166,7 +166,7 @@ class _Endpoint:
     def _classify(
         self, model: OnnxClassifier, headers: Mapping[str, str], content_type: str, image: bytes
     ) -> tuple[bytes, str]:
-        """The answer to an image and what is said of it; both are captured."""
+        """Classify an image; returns the response and its custom attributes, both captured."""
         started = time.perf_counter()
         try:
             probabilities = model.predict(image)
@@ -187,17 +187,17 @@ class _Endpoint:
 
 
 async def _not_here(_request: Request, _exc: Exception) -> Response:
-    return JSONResponse({"message": "there is nothing here: images are sent to POST /invocations"}, 404)
+    return JSONResponse({"message": "not found: send images to POST /invocations"}, 404)
 
 
 async def _not_so(request: Request, _exc: Exception) -> Response:
-    message = f"{request.method} is not how to ask here: images are sent to POST /invocations"
+    message = f"{request.method} is not allowed: send images to POST /invocations"
     return JSONResponse({"message": message}, 405, {"allow": "GET" if request.url.path == "/ping" else "POST"})
 
 
 async def _failed(_request: Request, _exc: Exception) -> Response:
-    """Answer when whatever an image or a model leads to was not foreseen; the server logs it."""
-    return JSONResponse({"message": "the request could not be answered: see the log"}, status_code=500)
+    """Response to an unexpected error, which the server logs."""
+    return JSONResponse({"message": "internal error: see the server's log"}, status_code=500)
 
 
 def _service_error(status: int, code: str, body: dict[str, object]) -> Response:

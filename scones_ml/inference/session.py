@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions for graphs from anywhere: what they hold, compute and allocate is bounded."""
+"""ONNX Runtime sessions for untrusted graphs, with limited contents, computation and memory."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 __all__ = ["open_session"]
 
-_MOST_MEMORY: Final = 2_000_000_000  # bytes that the models of a process may take while they answer
+_MOST_MEMORY: Final = 2_000_000_000  # bytes for all models of a process during inference
 
 
 def open_session(graph: bytes, name: str, remedy: str) -> onnxruntime.InferenceSession:
-    """A session of one thread for a graph.
+    """Open a single-threaded session for a graph.
 
     Args:
-        graph: the bytes of an ONNX file.
-        name: what messages call it.
-        remedy: what to do when it cannot be loaded; ends the message.
+        graph: bytes of an ONNX file.
+        name: name of the graph for messages.
+        remedy: what to do if it cannot be loaded; end of the message.
 
     Raises:
-        ConfigurationError: the graph holds what a classifier does not need, or ONNX Runtime cannot load it.
+        ConfigurationError: the graph has parts that a classifier does not need, or ONNX Runtime cannot load it.
         MissingExtraError: ONNX Runtime is not installed.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # newer ones report to Microsoft, by way of ~/.cache
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # newer versions send telemetry to Microsoft, via ~/.cache
     try:
         import onnxruntime
     except ModuleNotFoundError as exc:
@@ -42,15 +42,15 @@ def open_session(graph: bytes, name: str, remedy: str) -> onnxruntime.InferenceS
         raise ConfigurationError(f"{name} {exc}; {remedy}") from exc
     _limit_memory()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # one small image at a time: more threads only cost
-    options.log_severity_level = 4  # what fails is raised
+    options.intra_op_num_threads = 1  # more threads do not pay for one small image at a time
+    options.log_severity_level = 4  # failures are raised
     options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return onnxruntime.InferenceSession(
             graph,
             options,
             providers=["CPUExecutionProvider"],
-            # It computes while the graph is loaded, for as long as the graph likes.
+            # Constant folding could compute without limit while loading.
             disabled_optimizers=[] if folds else ["ConstantFolding"],
         )
     except Exception as exc:  # ONNX Runtime's own classes have no common base
@@ -60,9 +60,9 @@ def open_session(graph: bytes, name: str, remedy: str) -> onnxruntime.InferenceS
 
 @cache
 def _limit_memory() -> None:
-    """Bound what graphs allocate: a few bytes of one can ask for any number of gigabytes."""
+    """Limit the memory of graphs, since a few bytes can allocate any amount."""
     import onnxruntime as ort
 
     cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    with contextlib.suppress(Exception):  # whoever shares the process has set a bound of their own
+    with contextlib.suppress(Exception):  # another user of this process has set a limit already
         ort.create_and_register_allocator(cpu, ort.OrtArenaCfg({"max_mem": _MOST_MEMORY}))

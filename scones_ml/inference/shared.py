@@ -1,4 +1,4 @@
-"""One loaded model for all threads and calls of a process, as long as its files stay as they are."""
+"""Cache of the loaded model, shared by all threads of a process until its files change."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scones_ml.inference.model import OnnxClassifier, load_model
 
 __all__ = ["shared_model"]
 
-_loading: Final = threading.Lock()  # the first thread loads it, the others wait for it
+_loading: Final = threading.Lock()  # the first thread loads, others wait
 
 
 def shared_model(model: str | Path) -> OnnxClassifier:
-    """Load a model once; one whose files have changed is loaded anew.
+    """Load a model once, and again after its files have changed.
 
     Args:
-        model: its folder or archive.
+        model: model folder or archive.
 
     Raises:
         ConfigurationError: as :func:`scones_ml.inference.model.load_model`.
@@ -34,7 +34,7 @@ def _loaded(path: Path, written: object) -> OnnxClassifier:  # noqa: ARG001 - a 
 
 
 def _written(model: Path) -> tuple[tuple[int, int], ...]:
-    """When a model's files were written, and their sizes; nothing for a model that is not there."""
+    """Modification times and sizes of a model's files; empty if it does not exist."""
     try:
         found = [path.stat() for path in (sorted(model.iterdir()) if model.is_dir() else [model])]
     except OSError:

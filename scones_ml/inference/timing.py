@@ -1,4 +1,4 @@
-"""How long a model takes for one image on this machine."""
+"""Measurement of a model's time per image on this machine."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _ROUNDS, _WARM_ROUNDS = 15, 3
 
 
 def milliseconds_per_image(model: OnnxClassifier) -> float:
-    """Decode and classify one image of the model's size, by one thread: the median of some rounds, in CPU time.
+    """CPU milliseconds to decode and classify one image of the model's size, as the median of several rounds.
 
-    Other work on the machine hardly counts so. The image is noise, which is the slowest to decode.
+    CPU time is hardly affected by other work on the machine. The image is noise, the slowest to decode.
     """
     image = _noise(model.card.input_size)
-    model.predict(image)  # the first answer takes longer
+    model.predict(image)  # the first prediction takes longer
     return statistics.median(_milliseconds(model, image) for _ in range(_ROUNDS))
 
 
 def warm_up(model: OnnxClassifier) -> float:
-    """Classify an image a few times, since the first answer takes longer: the CPU seconds of the fastest.
+    """Classify an image a few times, since the first takes longer; returns the CPU seconds of the fastest.
 
     Raises:
         InferenceError: the model cannot be run.

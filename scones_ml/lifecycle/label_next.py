@@ -116,7 +116,7 @@ def _by_features(backbone: Backbone, head: bytes) -> _Look:
     from scones_ml.inference.session import open_session
 
     extractor = BackboneExtractor(backbone)
-    session = open_session(head, "the model's head", "train the model anew")
+    session = open_session(head, "the model's head", "train the model again")
 
     def look(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floating]]:
         vectors = np.concatenate([extractor.features(image[None]) for image in pixels])

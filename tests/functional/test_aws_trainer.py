@@ -308,7 +308,7 @@ def attach(store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        (b"no archive", "is no whole tar archive"),
+        (b"no archive", "is not a complete tar archive"),
         (archive({}), "holds no model"),
         (archive({"code/inference.py": b"x"}), "holds no model"),
         (

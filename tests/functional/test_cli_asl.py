@@ -172,7 +172,7 @@ def test_validate_lists_problems_with_their_place(
         (["run", "machine.json", "--input", "[" * 1_000], "--input is nested deeper than 100 levels"),
         (["run", "machine.json", "--input", '{"a": 1, "a": 2}'], "--input names the field 'a' twice"),
         (["run", "machine.json", "--input", "1e999"], "--input holds the number 1e999"),
-        (["run", "/dev/zero"], "/dev/zero is no regular file"),
+        (["run", "/dev/zero"], "/dev/zero is not a regular file"),
         (["run", "."], ". cannot be read: Is a directory"),
         (["graph", "machine.json", "--execution", "latin.json"], "latin.json is not a text file in UTF-8"),
         (["graph", "batch"], "batch is neither a file nor one of the workflows image_classification, batch"),

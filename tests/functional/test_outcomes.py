@@ -117,7 +117,7 @@ def test_bulk_names_what_failed(folder: Path, tiny_model: Path, capsys: pytest.C
     document = json.loads(shown.out)
     assert document["outcomes"] == Counter(outcome for outcome, _ in MAKERS.values())
     (line,) = [line for line in shown.err.splitlines() if "failed" in line]
-    for told in ("2 of 9 images failed", "pipe.png", "is no regular file", "loop.png", "tries them again"):
+    for told in ("2 of 9 images failed", "pipe.png", "is not a regular file", "loop.png", "tries them again"):
         assert told in line, line
     for name in ("pipe.png", "loop.png"):
         (folder / name).unlink()
@@ -140,7 +140,7 @@ def test_a_load_draws_from_what_can_be_read(folder: Path, tiny_model: Path, caps
     assert main(command) == 1
     shown = capsys.readouterr()
     assert json.loads(shown.out)["images"] == 10
-    assert "photos/pipe.png: UnreadableImageError: it is no regular file" in shown.err
+    assert "photos/pipe.png: UnreadableImageError: it is not a regular file" in shown.err
 
 
 @pytest.mark.parametrize("option", [[], ["--bulk"]])

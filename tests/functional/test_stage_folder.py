@@ -320,7 +320,7 @@ def test_classes_that_do_not_exist(source: Path, tmp_path: Path) -> None:
         DatasetError, match=r"no class 'bycicle' in .*: did you mean 'bicycle'\? choose from b, bicycle"
     ):
         stage(source, tmp_path / "out", classes=["bycicle", "b"])
-    with pytest.raises(DatasetError, match=r"no class 'zebra' in .*source: There are b, bicycle"):
+    with pytest.raises(DatasetError, match=r"no class 'zebra' in .*source: choose from b, bicycle"):
         stage(source, tmp_path / "out", classes=["zebra", "b"])
 
 

@@ -116,7 +116,7 @@ def test_threads_are_clamped_to_the_cores_at_hand(finished: tuple[subprocess.Com
     """More threads than the process may use are refused with one line, and the card says what was taken."""
     process, out = finished
     available = len(os.sched_getaffinity(0))
-    assert process.stderr == f"--threads 4096 is more than the {available} this process may use: taking {available}\n"
+    assert process.stderr == f"--threads 4096 exceeds the {available} available to this process: using {available}\n"
     assert load_model(out / "model").card.threads == available
 
 
@@ -197,7 +197,7 @@ def test_a_killed_job_goes_on_from_its_checkpoint(
     assert in_process(staged, tmp_path / "spot", monkeypatch, *options) == 0
     said = capsys.readouterr().out
     done = (
-        int(found[1]) if (found := re.search(r"^Going on from .*: (\d+) epochs are done$", said, re.MULTILINE)) else 0
+        int(found[1]) if (found := re.search(r"^Resuming from .*:  (\d+) epochs are done$", said, re.MULTILINE)) else 0
     )
     assert 5 <= done < 30
     assert [int(number) for number, _ in re.findall(TIME_COST, said)] == list(range(done, 30))

@@ -163,8 +163,8 @@ def integer(name: str) -> onnx.ValueInfoProto:
 
 
 REFUSED: Mapping[str, tuple[Callable[[], onnx.ModelProto | bytes], Mapping[str, str], str]] = {
-    "no ONNX": (lambda: b"\x89PNG\r\n", STATED, "is no ONNX graph|holds field"),
-    "empty": (lambda: b"", STATED, "is no ONNX graph"),
+    "no ONNX": (lambda: b"\x89PNG\r\n", STATED, "is not an ONNX graph|holds field"),
+    "empty": (lambda: b"", STATED, "is not an ONNX graph"),
     "other operators": (
         lambda: model(helper.make_node("Crash", ["maps"], ["features"], domain="com.evil")), STATED,
         r"needs operators of com\.evil",
@@ -180,16 +180,16 @@ REFUSED: Mapping[str, tuple[Callable[[], onnx.ModelProto | bytes], Mapping[str, 
     "no size": (lambda: model(*POOLED, shape=(BATCH, 3, "h", "w")), STATED, "set size to a side in pixels"),
     "no square": (lambda: model(*POOLED, shape=(BATCH, 3, 16, 32)), STATED, "takes images of 16 and 32 pixels"),
     "another size": (lambda: model(*POOLED), {**STATED, "size": "32"}, "takes images of 16 and 32 pixels"),
-    "huge": (lambda: model(*POOLED, shape=(BATCH, 3, 4096, 4096)), STATED, "squares of 16 to 1,024 are needed"),
+    "huge": (lambda: model(*POOLED, shape=(BATCH, 3, 4096, 4096)), STATED, "squares of 16 to 1,024"),
     "half a pixel": (lambda: model(*POOLED, shape=(BATCH, 3, "h", "w")), {**STATED, "size": "16.5"}, "images of 16.5"),
     "no normalisation": (lambda: model(*POOLED), {}, "set mean and std"),
     "no deviation": (lambda: model(*POOLED), {"mean": "0", "std": "0"}, "scale or std that is not above 0"),
-    "two means": (lambda: model(*POOLED), {"mean": "1,2", "std": "1"}, r"mean = '1,2': 1 or 3 number\(s\)"),
+    "two means": (lambda: model(*POOLED), {"mean": "1,2", "std": "1"}, r"mean = '1,2': give 1 or 3 number\(s\)"),
     "endless mean": (lambda: model(*POOLED), {"mean": "inf", "std": "1"}, "mean = 'inf'"),
     "normalised twice": (uint8, STATED, "takes uint8 and normalises it itself: leave out mean and std"),
-    "unknown setting": (lambda: model(*POOLED, metadata={"scones.meen": "1"}), STATED, "'meen', which is none of name"),
+    "unknown setting": (lambda: model(*POOLED, metadata={"scones.meen": "1"}), STATED, "unknown setting 'meen': choose"),
     "forged name": (lambda: model(*POOLED), {**STATED, "name": "a\x1b[2J"}, "printable characters"),
-    "unknown layout": (lambda: model(*POOLED), {**STATED, "layout": "hwc"}, "layout = 'hwc': it is nchw or nhwc"),
+    "unknown layout": (lambda: model(*POOLED), {**STATED, "layout": "hwc"}, "layout = 'hwc': give nchw or nhwc"),
     "several outputs": (two_outputs, STATED, "has several outputs: set output to one of maps, features"),
     "no such output": (two_outputs, {**STATED, "output": "y"}, "has no output 'y': set output to one of maps"),
     "one number": (
@@ -215,7 +215,7 @@ REFUSED: Mapping[str, tuple[Callable[[], onnx.ModelProto | bytes], Mapping[str, 
     ),
     "random": (
         lambda: model(*POOLED[:1], node("Flatten", ["pooled"], "f"), node("RandomNormalLike", ["f"], "features")),
-        STATED, "gives other features for the same images each time",
+        STATED, "gives different features for the same images each time",
     ),
 }  # fmt: skip
 
@@ -236,7 +236,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "large").touch()
     with (tmp_path / "large").open("wb") as file:
         file.truncate(105_000_001)
-    for name, reason in (("none", "No such file"), (".", "no regular file|directory"), ("large", "is larger than")):
+    for name, reason in (("none", "No such file"), (".", "not a regular file|directory"), ("large", "is larger than")):
         with pytest.raises(SconesError, match=reason):
             load_onnx(tmp_path / name)
 

@@ -24,7 +24,7 @@ def test_what_is_larger_or_no_file_is_refused(tmp_path: Path, path: str) -> None
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(2**40)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match=r"^is larger than 10 bytes$|^is no regular file$"):
+    with pytest.raises(ValueError, match=r"^is larger than 10 bytes$|^is not a regular file$"):
         read_at_most(tmp_path / path, 10)
 
 

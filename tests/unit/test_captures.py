@@ -189,10 +189,10 @@ def test_records_of_answers_alone_are_read() -> None:
 @pytest.mark.parametrize(
     ("side", "reason"),
     [
-        ({"data": "x", "encoding": "GZIP"}, "there is no encoding 'GZIP'"),
+        ({"data": "x", "encoding": "GZIP"}, "unknown encoding 'GZIP'"),
         ({"data": "%%%", "encoding": "BASE64"}, "base64"),
         ({"data": 7, "encoding": "BASE64"}, "not a capture record"),
-        ({"encoding": "JSON"}, "it has no 'data'"),
+        ({"encoding": "JSON"}, "the field 'data' is missing"),
     ],
 )
 def test_unreadable_sides_are_reported(side: dict[str, object], reason: str) -> None:
@@ -252,11 +252,11 @@ def test_base64_with_line_breaks_is_read() -> None:
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({"eventId": "e", "inferenceTime": 1728999912}, "it has no 'inferenceTime'"),
+        ({"eventId": "e", "inferenceTime": 1728999912}, "the field 'inferenceTime' is missing"),
         ({"eventId": "e", "inferenceTime": "yesterday"}, "yesterday"),
         ({"eventId": "e", "inferenceTime": "0001-01-01T00:00:00+23:59"}, "date value out of range"),
-        ({"eventId": {}, "inferenceTime": "2024-10-15T14:05:12Z"}, "it has no 'eventId'"),
-        ([], "it has no 'eventMetadata'"),
+        ({"eventId": {}, "inferenceTime": "2024-10-15T14:05:12Z"}, "the field 'eventId' is missing"),
+        ([], "the field 'eventMetadata' is missing"),
     ],
 )
 def test_odd_metadata_are_reported(metadata: object, reason: str) -> None:

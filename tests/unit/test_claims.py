@@ -23,7 +23,7 @@ def test_a_marker_is_busy_then_left(tmp_path: Path) -> None:
     with claimed(tmp_path, mine):
         assert standing(tmp_path, mine) is Standing.BUSY
         assert standing(tmp_path, other) is Standing.FOREIGN
-        with pytest.raises(ConfigurationError, match="another command is at work"), claimed(tmp_path, mine):
+        with pytest.raises(ConfigurationError, match="another command is running"), claimed(tmp_path, mine):
             pass
     assert standing(tmp_path, mine) is Standing.LEFT
     assert standing(tmp_path, other) is Standing.FOREIGN
@@ -37,7 +37,7 @@ def test_a_file_of_the_same_name_is_not_ours(tmp_path: Path, content: str) -> No
     """What somebody else wrote under the marker's name proves nothing, and is not written over."""
     (tmp_path / MARKER).write_text(content)
     assert standing(tmp_path, tmp_path) is Standing.FOREIGN
-    with pytest.raises(ConfigurationError, match="is not ours"), claimed(tmp_path, None):
+    with pytest.raises(ConfigurationError, match="was not written by scones"), claimed(tmp_path, None):
         pass
     assert (tmp_path / MARKER).read_text() == content
 

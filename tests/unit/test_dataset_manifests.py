@@ -260,7 +260,7 @@ def test_several_label_attributes_are_a_choice(tmp_path: Path) -> None:
     assert read(path, "colour") == {"1.png": "red"}
     with pytest.raises(DatasetError, match="has no label attribute 'nam': choose from first, again"):
         read(path, "nam")
-    with pytest.raises(DatasetError, match="has no label attributes, as JSON Lines and tables have"):
+    with pytest.raises(DatasetError, match="has no label attributes"):
         read(course(tmp_path / "lists"), "first")
 
 

@@ -111,7 +111,7 @@ def test_a_manifest_that_never_ends_is_refused(staged: Dataset) -> None:
     path = staged.root / "manifest.jsonl"
     path.unlink()
     path.symlink_to("/dev/zero")
-    with pytest.raises(DatasetError, match=r"manifest\.jsonl is no regular file: stage it again"):
+    with pytest.raises(DatasetError, match=r"manifest\.jsonl is not a regular file: stage it again"):
         load(staged.root)
 
 

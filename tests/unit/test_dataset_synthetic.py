@@ -50,7 +50,7 @@ def test_what_cannot_be_drawn() -> None:
     """An unknown kind and a size in which nothing can be seen are refused in one line."""
     with pytest.raises(DatasetError, match="no synthetic 'car': choose from bicycle, motorcycle"):
         render("car", random.Random(0))
-    with pytest.raises(DatasetError, match="4 x 4 shows nothing"):
+    with pytest.raises(DatasetError, match="4 x 4 is too small"):
         render("bicycle", random.Random(0), 4)
 
 

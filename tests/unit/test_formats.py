@@ -93,9 +93,7 @@ def test_a_reference_of_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_a_format_that_is_none_is_refused(model: Path, number: object) -> None:
     """A model whose format is no number of a format is refused in one line that says so."""
     (model / "model.json").write_text(json.dumps(CARD | {"format": number}))
-    with pytest.raises(
-        ConfigurationError, match=r"model\.json: the format .* is none from 1 to 2: the file is damaged, or scones_ml"
-    ):
+    with pytest.raises(ConfigurationError, match=r"model\.json: unknown format .*: the file is damaged, or scones_ml"):
         read_card(model)
 
 
@@ -198,7 +196,7 @@ def test_no_verb_reads_a_newer_workspace(
     (tmp_path / ".scones").mkdir()
     (tmp_path / ".scones" / "workspace.json").write_text('{"format": "3", "made_by": "scones_ml 0.9.0"}')
     assert main(verb) == 1
-    assert "workspace.json: the format '3' is none from 1 to 2" in capsys.readouterr().err
+    assert "workspace.json: unknown format '3'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ['{"version": 2, "projects": {}}', "projects: []", '{"format": 9, "made_by": "nx"}'])

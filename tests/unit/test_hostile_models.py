@@ -251,14 +251,14 @@ GRAPHS: Mapping[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "crowded": (crowded, "holds more than 200,000 fields"),
     "long text": (lambda: helper.make_model(graph().graph, doc_string="x" * 16_000_000), "holds more than 16,000,000"),
     "cut off": (lambda: graph().SerializeToString()[:-30], "is not an ONNX graph, or cut short"),
-    "no graph": (lambda: b"\x89PNG\r\n\x1a\n" * 1_000, "is no ONNX graph|holds field"),
+    "no graph": (lambda: b"\x89PNG\r\n\x1a\n" * 1_000, "is not an ONNX graph|holds field"),
     "empty": (lambda: b"", "cannot be loaded"),
     "unknown operator": (lambda: graph(node("NoSuch", ["zero"], "extra"), added="extra"), "cannot be loaded"),
     "broadcast": (broadcast, "InferenceError: .* cannot be run"),
     "generated": (generated, "InferenceError: .* cannot be run"),
     "name of no text": (
         lambda: graph().SerializeToString().replace(b"logits", b"log\xffts"),
-        "holds a text that is no UTF-8",
+        "holds a text that is not UTF-8",
     ),
     "tiled halves": (lambda: grown("Tile", "wide", "size"), "InferenceError: .* cannot be run"),
     "expanded halves": (lambda: grown("Expand", "wide", "size"), "InferenceError: .* cannot be run"),
@@ -310,7 +310,7 @@ ARCHIVES: Mapping[str, tuple[Callable[[], bytes], str]] = {
         "inflates to more than 400,000,000 bytes",
     ),
     "many files": (lambda: zipped(*[entry(f"{n}") for n in range(20_000)], *SOUND), "holds more than 10,000 files"),
-    "long name in gzip": (lambda: b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 50_000_000, "is no whole tar archive"),
+    "long name in gzip": (lambda: b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 50_000_000, "is not a complete tar archive"),
     "link": (
         lambda: zipped(entry(MODEL_CARD, 0, b"2", "/etc/passwd"), *SOUND),
         "holds 'model.json', which is no plain",
@@ -320,9 +320,9 @@ ARCHIVES: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "sparse": (lambda: zipped(entry(MODEL_CARD, 10, b"S"), *SOUND), "holds a sparse file"),
     "twice": (lambda: zipped(*SOUND[:2], *SOUND), "holds model.json twice"),
     "cut off": (lambda: zipped(*SOUND)[:-400], "is no whole tar"),
-    "broken": (lambda: b"\x1f\x8b\x08\x00" + bytes(6) + b"\xff" * 600, "is no whole tar.gz archive"),
-    "no archive": (lambda: b"PK\x03\x04" * 500, "is no tar archive"),
-    "empty": (lambda: b"", "is no whole tar archive"),
+    "broken": (lambda: b"\x1f\x8b\x08\x00" + bytes(6) + b"\xff" * 600, "is not a complete tar.gz archive"),
+    "no archive": (lambda: b"PK\x03\x04" * 500, "is not a tar archive"),
+    "empty": (lambda: b"", "is not a complete tar archive"),
     "another's": (lambda: zipped(whole("saved_model.pb", b"x"), bytes(1024)), "holds no model.json"),
 }
 CARDS: Mapping[str, tuple[str, str]] = {

@@ -482,7 +482,7 @@ def test_bytes_of_all_bodies_are_bounded() -> None:
         assert (await server.ask(post(b"x" * 9_000)))[0] == 200
         refused = [await answer_from(reader) for reader, _ in slow[:5]]
         assert {(status, json.loads(body)["message"]) for status, _, body in refused} == {
-            (503, "too many bytes are on their way at once: try again")
+            (503, "too much data is being received: try again later")
         }
         slow[-1][1].write(b"x")
         assert (await answer_from(slow[-1][0]))[0] == 200

@@ -212,7 +212,7 @@ def test_a_reference_is_kept_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "two"}, "the format 'two' is none from 1 to 2"),
+        ({"format": "two"}, "unknown format 'two'"),
         ({"images": 7}, "is not a reference: .*7 images"),
         ({"predicted": [1]}, "is not a reference: .*2 classes"),
         ({"right": {"500": 1}}, "is not a reference: .*more right predictions"),
@@ -239,7 +239,7 @@ def test_a_reference_that_is_no_json_says_the_remedy(tmp_path: Path, text: str) 
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=rf"^{path} is not a reference: it .*--save-reference {path}$"):
         read_reference(path)
-    with pytest.raises(ConfigurationError, match="/dev/zero is not a reference: it is no regular file"):
+    with pytest.raises(ConfigurationError, match="/dev/zero is not a reference: it is not a regular file"):
         read_reference(Path("/dev/zero"))
 
 

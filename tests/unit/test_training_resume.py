@@ -147,14 +147,16 @@ def test_classes_find_their_place(tmp_path: Path) -> None:
 def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
     """The message says how to stage the data set."""
     save(tmp_path, fit(*make_images(), 2, RECIPE))
-    with pytest.raises(TrainingError, match=r"takes images of 16 pixels, the data set's have 32: .*--image-size 16"):
+    with pytest.raises(
+        TrainingError, match=r"takes images of 16 pixels, those of the data set have 32: .*--image-size 16"
+    ):
         initial(tmp_path, LABELS, 32, WIDTHS)
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:
     """Weights of other widths are not forced into a network."""
     save(tmp_path, fit(*make_images(), 2, RECIPE))
-    with pytest.raises(TrainingError, match="is another network"):
+    with pytest.raises(TrainingError, match="has another architecture"):
         initial(tmp_path, LABELS, 16, (24, 48, 96))
 
 
