@@ -337,7 +337,7 @@ def test_a_model_with_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         file.addfile(link)
     store = MemoryObjectStore({(BUCKET, "models/job/output/model.tar.gz"): buffer.getvalue()})
-    with pytest.raises(TrainingError, match=r"'model\.json', which is no plain file"):
+    with pytest.raises(TrainingError, match=r"'model\.json', which is not a regular file"):
         attach(store, tmp_path, monkeypatch)
     assert not (tmp_path / "model").exists()
 

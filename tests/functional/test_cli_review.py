@@ -214,7 +214,7 @@ def test_a_taken_port_is_named(queue: Path, capsys: pytest.CaptureFixture[str]) 
         taken.listen()
         port = taken.getsockname()[1]
         assert main(["review", "--port", str(port)]) == 1
-    assert f"port {port} on 127.0.0.1 is not free" in capsys.readouterr().err
+    assert f"port {port} on 127.0.0.1 is not available" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("source", [["s3://elsewhere"], ["--on", "aws"]])

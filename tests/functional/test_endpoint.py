@@ -156,7 +156,7 @@ def test_what_is_not_here_says_what_is(endpoint: Endpoint, method: str, path: st
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=10)
     assert caught.value.code == status
-    assert "images are sent to POST /invocations" in json.loads(caught.value.read())["message"]
+    assert "send images to POST /invocations" in json.loads(caught.value.read())["message"]
 
 
 def test_boto3_sees_model_errors_as_at_aws(runtime: Any) -> None:
@@ -269,7 +269,7 @@ def test_a_port_in_use_is_named(deployer: LocalDeployer, tiny_model: Path) -> No
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(DeploymentError, match=f"port {port} on 127.0.0.1 is not free"):
+        with pytest.raises(DeploymentError, match=f"port {port} on 127.0.0.1 is not available"):
             deployer.deploy(DeploymentRequest("fourth", tiny_model, port=port))
     assert "fourth" not in [found.name for found in deployer.endpoints()]
 

@@ -148,7 +148,7 @@ def test_images_that_were_learned_from_choose_nothing(
     bare = shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("answers.npz"))
     assert main(["threshold", str(bare), str(data.root)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "answers.npz, is missing or not its own: train it again" in line
+    assert "answers.npz, are missing or another model's: train it again" in line
     some = folder(tmp_path / "photos", {"disc": 30, "box": 30, "ring": 40})  # begins like the other one
     dataset.stage(some, tmp_path / "more", image_size=SIZE)
     assert main(["threshold", str(model), str(tmp_path / "more")]) == 1

@@ -360,7 +360,7 @@ def test_what_the_job_could_not_do_is_refused_before_it(
     head = ("--on", "aws", "--recipe", "head")
     line = complaint(capsys, "train", str(photographs), *head, "--backbone", "large.onnx")
     assert line == "scones: the backbone large.onnx takes images of 160 pixels, not of 128"
-    assert "takes images of 64 to 448 pixels, not  16" in complaint(capsys, "train", str(data), *head)
+    assert "takes images of 64 to 448 pixels, not 16" in complaint(capsys, "train", str(data), *head)
     line = complaint(capsys, "train", str(photographs), *head, "--init", "model")
     assert line.endswith("from a network that was trained from scratch: add --recipe scratch")
     assert sagemaker.jobs == {}

@@ -197,7 +197,7 @@ def test_a_killed_job_goes_on_from_its_checkpoint(
     assert in_process(staged, tmp_path / "spot", monkeypatch, *options) == 0
     said = capsys.readouterr().out
     done = (
-        int(found[1]) if (found := re.search(r"^Resuming from .*:  (\d+) epochs are done$", said, re.MULTILINE)) else 0
+        int(found[1]) if (found := re.search(r"^Resuming from .*: (\d+) epochs are done$", said, re.MULTILINE)) else 0
     )
     assert 5 <= done < 30
     assert [int(number) for number, _ in re.findall(TIME_COST, said)] == list(range(done, 30))

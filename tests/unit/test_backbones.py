@@ -119,7 +119,7 @@ def test_the_same_graph_is_written_everywhere() -> None:
 @pytest.mark.parametrize("size", [63, 449, 0, -1])
 def test_other_sizes_are_refused(size: int) -> None:
     """It is made for 64 to 448 pixels, and says so."""
-    with pytest.raises(ConfigurationError, match=f"takes images of 64 to 448 pixels, not  {size}"):
+    with pytest.raises(ConfigurationError, match=f"takes images of 64 to 448 pixels, not {size}"):
         efficientnet_lite0(size)
 
 

@@ -89,7 +89,7 @@ def test_in_a_container_it_has_any_name(every: str) -> None:
 )
 def test_pages_are_refused(headers: dict[str, str]) -> None:
     """A request that a page of any other origin makes is refused, be it a form, no-cors or another port's page."""
-    assert "web pages are not answered" in str(Callers().refusal({"host": HERE} | headers))
+    assert "web pages are not allowed" in str(Callers().refusal({"host": HERE} | headers))
 
 
 @pytest.mark.parametrize(

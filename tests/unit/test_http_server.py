@@ -349,7 +349,7 @@ def test_it_listens_on_ipv6() -> None:
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), 10).close()
-    with pytest.raises(DeploymentError, match=r"192\.0\.2\.1 is no address of this machine"):
+    with pytest.raises(DeploymentError, match=r"192\.0\.2\.1 is not an address of this machine"):
         listen("192.0.2.1", 0)
     with pytest.raises(DeploymentError, match=r"cannot listen on x+: choose another --host"):
         listen("x" * 64, 0)

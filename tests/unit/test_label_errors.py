@@ -105,5 +105,5 @@ def test_blank_images_are_like_none() -> None:
 
 def test_images_of_another_shape_are_refused() -> None:
     """The message says which shape was expected."""
-    with pytest.raises(DatasetError, match=r"expected \(N, S, S, 3\)"):
+    with pytest.raises(DatasetError, match=r"pass \(N, S, S, 3\)"):
         find_near_duplicates(np.zeros((2, 16, 16), np.uint8))

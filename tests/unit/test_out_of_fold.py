@@ -77,7 +77,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_cannot_be_used_says_to_train_again(tmp_path: Path, name: str) -> None:
     """A file that is missing, broken or another model's ends in one line with the remedy."""
-    with pytest.raises(ConfigurationError, match=r"answers\.npz, is missing or not its own: train it again$"):
+    with pytest.raises(ConfigurationError, match=r"answers\.npz, are missing or another model's: train it again$"):
         read_out_of_fold(model(tmp_path, BROKEN[name]()))
 
 

@@ -135,7 +135,7 @@ def test_orientation_in_a_pillow_image_is_applied(model: Model) -> None:
         (np.zeros((9, 9, 1), np.uint8), "image.squeeze()"),
         (np.zeros((9,), np.uint8), "give (H, W), (H, W, 3) or (H, W, 4)"),
         (np.zeros((0, 9, 3), np.uint8), "9 x 0 pixels: there is nothing to classify"),
-        (7, "type int is no image: give a path, the file's bytes, a Pillow image or a uint8 array"),
+        (7, "type int is not an image: give a path, the file's bytes, a Pillow image or a uint8 array"),
     ],
 )
 def test_what_is_no_image_is_refused_with_the_remedy(model: Model, array: object, message: str) -> None:
@@ -235,7 +235,7 @@ def test_an_archive_is_a_model_too(tiny_model: Path, tmp_path: Path) -> None:
             else:
                 archive.add(tiny_model / "model.onnx", "model.onnx")
     assert load_model(tmp_path / "model.tar.gz").predict(grey(0)) == load_model(tiny_model).predict(grey(0))
-    with pytest.raises(ConfigurationError, match="no plain file"):
+    with pytest.raises(ConfigurationError, match="not a regular file"):
         load_model(tmp_path / "hostile.tar.gz")
 
 
