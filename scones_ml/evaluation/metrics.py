@@ -331,7 +331,7 @@ def _bootstrapped(matrix: FloatArray, truth: IntArray, seed: int) -> dict[str, E
 
     Resampling adds noise to each bin, so the ECE of a resample is biased upwards, as is the ECE itself. The upper
     percentile is therefore a conservative upper end. The lower end is its reflection at the value, or zero if a
-    perfectly calibrated model could have such an ECE by chance.
+    perfectly calibrated model could have such an ECE from noise alone.
     """
     rows, known = np.arange(len(truth)), ~unlike_rows(matrix)
     correct = (matrix.argmax(axis=1) == truth).astype(np.float64)

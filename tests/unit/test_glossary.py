@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -36,8 +37,20 @@ DISCOURAGED = {
     "dearest": "most expensive",
     "asks nobody": "makes no calls",
     "of everything random": "random seed",
+    "let through": "accepted",
+    "lets through": "accepts",
+    "surest": "most confident",
+    "doubt": "uncertainty",
+    "teaches": "trains",
+    "asked of": "applied to",
+    "torn apart": "split",
+    "in every door": "everywhere",
+    "laid upon": "aligned with",
 }
-"""Words that pages avoid, in code spans and blocks aside, with the word to use instead."""
+"""Words that pages and docstrings avoid, code spans and blocks aside, with the word to use instead."""
+
+PLAIN = ("backbones", "dataset", "evaluation", "heads", "images", "inference", "training")
+"""Packages whose docstrings are held to these words, too."""
 
 
 def prose(page: str) -> str:
@@ -67,6 +80,19 @@ def test_pages_use_the_words_of_the_glossary(page: Path) -> None:
     text = prose(page.read_text(encoding="utf-8"))
     found = {word: say for word, say in DISCOURAGED.items() if re.search(rf"\b{word}s?\b", text, re.IGNORECASE)}
     assert found == {}, f"{page.name}: use the words of docs/glossary.md"
+
+
+@pytest.mark.parametrize("package", PLAIN)
+def test_docstrings_use_the_words_of_the_glossary(package: str) -> None:
+    """No docstring of these packages uses another word for what the glossary names."""
+    found = {}
+    for module in sorted((ROOT / "scones_ml" / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+                plain = re.sub(r"`+[^`]*`+", " ", text)
+                said = [word for word in DISCOURAGED if re.search(rf"\b{word}s?\b", plain, re.IGNORECASE)]
+                found |= {f"{module.relative_to(ROOT)}: {getattr(node, 'name', 'module')}": said} if said else {}
+    assert found == {}, "use the words of docs/glossary.md"
 
 
 @cache
