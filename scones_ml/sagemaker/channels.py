@@ -1,4 +1,4 @@
-"""What a training job reads: its input channels, as data."""
+"""Input channels of a training job, as data."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Channel:
     """One input of a job.
 
     Attributes:
-        name: its folder below ``/opt/ml/input/data``.
+        name: name of its folder below ``/opt/ml/input/data``.
         uri: an object or a prefix, ``s3://bucket/train/``.
-        content_type: MIME type; none when None.
-        input_mode: how it reaches the container; as the job's when None.
-        attributes: for an augmented manifest at ``uri``: which attributes of a line are sent, in this order.
+        content_type: MIME type; None for none.
+        input_mode: how the data reaches the container; None for the job's mode.
+        attributes: for an augmented manifest at ``uri``: attributes of a line to send, in this order.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Channel:
 
 
 def image_channels(root: str) -> tuple[Channel, ...]:
-    """Images and ``.lst`` files, as ``scones_ml.dataset`` writes them, below ``root``."""
+    """Channels of images and ``.lst`` files below ``root``, as written by ``scones_ml.dataset``."""
     root = root.rstrip("/")
     return (
         Channel("train", f"{root}/train/", IMAGE),
@@ -58,14 +58,14 @@ def image_channels(root: str) -> tuple[Channel, ...]:
 
 
 def recordio_channels(train: str, validation: str) -> tuple[Channel, ...]:
-    """RecordIO files, as ``scones_ml.dataset.recordio`` writes them."""
+    """Channels of RecordIO files, as written by ``scones_ml.dataset.recordio``."""
     return (Channel("train", train, _RECORDIO), Channel("validation", validation, _RECORDIO))
 
 
 def augmented_manifest_channels(
     train: str, validation: str, attributes: tuple[str, str] = ("source-ref", "class")
 ) -> tuple[Channel, ...]:
-    """Augmented manifests, read as a stream; the image's attribute comes first, the label's second."""
+    """Channels of augmented manifests, read as a stream; attributes: the image's, then the label's."""
     return (
         Channel("train", train, _RECORDIO, "Pipe", attributes),
         Channel("validation", validation, _RECORDIO, "Pipe", attributes),
@@ -73,17 +73,17 @@ def augmented_manifest_channels(
 
 
 def training_channel(root: str) -> Channel:
-    """A staged data set for our own training."""
+    """Channel of a staged data set, for our own training."""
     return Channel("training", root.rstrip("/") + "/")
 
 
 def model_channel(model: str) -> Channel:
-    """The ``model.tar.gz`` of an earlier job, to go on from."""
+    """Channel of an earlier job's ``model.tar.gz``, to start from."""
     return Channel("model", model, _MODEL)
 
 
 def channel_request(channel: Channel) -> dict[str, object]:
-    """The channel's line in InputDataConfig."""
+    """The channel's entry in InputDataConfig."""
     source: dict[str, object] = {
         "S3DataType": "AugmentedManifestFile" if channel.attributes else "S3Prefix",
         "S3Uri": channel.uri,

@@ -1,4 +1,4 @@
-"""What AWS's inference containers call; it travels in every model package as ``code/inference.py``.
+"""Entry points for AWS's inference containers, in every model package as ``code/inference.py``.
 
 The functions and their arguments are those of AWS's ``sagemaker-inference`` toolkit, on which its containers for
 PyTorch, scikit-learn and others are built.
@@ -22,27 +22,27 @@ def model_fn(model_dir: str) -> OnnxClassifier:
 
 
 def input_fn(body: bytes, content_type: str) -> bytes:
-    """Take an encoded image; its first bytes decide what it is."""
+    """Accept an encoded image; its first bytes decide the format."""
     if content_type.partition(";")[0].strip() not in _CONTENT_TYPES:
         raise _refusal(415, f"content type {content_type!r} is not one of {', '.join(_CONTENT_TYPES)}")
     return bytes(body)
 
 
 def predict_fn(image: bytes, model: OnnxClassifier) -> tuple[float, ...]:
-    """Classify the image; one that cannot be classified is the caller's error, not the container's."""
+    """Classify the image; an invalid image is a client error (4XX), not the container's."""
     try:
         return model.predict(image)
     except ImageError as exc:
         raise _refusal(413 if isinstance(exc, ImageTooLargeError) else 400, str(exc)) from exc
 
 
-def output_fn(probabilities: tuple[float, ...], accept: str) -> tuple[str, str]:  # noqa: ARG001 - there is one format
+def output_fn(probabilities: tuple[float, ...], accept: str) -> tuple[str, str]:  # noqa: ARG001 - there is only one format
     """A JSON list of probabilities, and its content type."""
     return json.dumps(probabilities), "application/json"
 
 
 def _refusal(status: int, message: str) -> Exception:
-    """The toolkit's own error: another one would be answered as 500."""
+    """The toolkit's own error: any other becomes status 500."""
     from sagemaker_inference.errors import BaseInferenceToolkitError
 
     return BaseInferenceToolkitError(status, message, message)  # type: ignore[no-any-return] # the toolkit has no types

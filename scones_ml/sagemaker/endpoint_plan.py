@@ -1,10 +1,10 @@
-"""What deploying takes, as a plan; and what is left of it to do, given what is there.
+"""Deployment plans: the full plan, and the changes that remain given the existing resources.
 
 >>> wanted = deployment_plan(request, target, package)
 >>> plan = changes_needed(request, wanted, found)
 
-The first needs nothing but its arguments, so that it can be shown without an account. The second is what is executed:
-the same model deployed the same way leaves nothing to do.
+The first depends only on its arguments, so that it can be displayed without an account. The second is executed:
+redeploying the same model the same way needs no changes.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ __all__ = [
 ]
 
 Found = Mapping[tuple[str, str], Mapping[str, object]]
-"""Resources of ours that are there: kind and name to what AWS's Describe operation says."""
+"""Our existing resources: descriptions from AWS's Describe operations, by kind and name."""
 
 _LONGEST_NAME: Final = SAGEMAKER_NAME_CHARACTERS - 13  # `versioned` appends a hyphen and 12 digits
 _NEVER_CHANGE: Final = ("object", "model", "endpoint config")
 _ONE_FOR_EACH_VERSION: Final = ("endpoint config", "model")
 _ONLY_IF_SCALED: Final = ("scaling policy", "scaling target")
-_BAKE_SECONDS: Final = 300  # long enough for the alarm, which looks at whole minutes
-_UPDATE_SECONDS: Final = 3_600  # room for new machines and both waits; AWS takes 600 to 28,800
+_BAKE_SECONDS: Final = 300  # long enough for the alarm, which evaluates whole minutes
+_UPDATE_SECONDS: Final = 3_600  # time for new instances and both waits; AWS allows 600 to 28,800
 _BEYOND_REPAIR: Final = ("Failed", "OutOfService")
 
 
 def deployment_plan(request: DeploymentRequest, target: DeploymentTarget, package: ModelPackage | None) -> Plan:
-    """Everything that an endpoint takes, as if nothing were there yet.
+    """The full plan of an endpoint, as if nothing existed.
 
     Args:
-        request: what is wanted.
+        request: the requested endpoint.
         target: region, role, storage and network.
-        package: the model's; None for a :class:`BuiltInModel`, which lies in S3 already.
+        package: the model's package; None for a :class:`BuiltInModel`, which is already in S3.
 
     Raises:
         ConfigurationError: no container is known for the region.
-        DeploymentError: no endpoint can have that name, or a serverless one cannot do what is asked for.
+        DeploymentError: the name is invalid, or a serverless endpoint does not support the request.
     """
     if re.fullmatch(SAGEMAKER_NAME, request.name) is None or len(request.name) > _LONGEST_NAME:
         raise DeploymentError(
-            f"{request.name!r} is no endpoint's name: give 1 to {_LONGEST_NAME} letters, digits and hyphens"
+            f"{request.name!r} is not a valid endpoint name: give 1 to {_LONGEST_NAME} letters, digits and hyphens"
         )
     wanted = requests.creations(request, target, package)
     prices = {"alarm": alarm_hourly_price(target.region), "endpoint": _dollars_per_hour(request.variant, target)}
@@ -69,12 +69,12 @@ def deployment_plan(request: DeploymentRequest, target: DeploymentTarget, packag
 def creations(
     wanted: Iterable[tuple[str, str, Request]], package: ModelPackage | None, prices: Mapping[str, float | None] = {}
 ) -> Iterator[Change]:
-    """How resources are made, each with what it is for, its permission and its price.
+    """Changes that create resources, each with its purpose, permission and price.
 
     Args:
         wanted: kind, name and request of each, see :func:`scones_ml.sagemaker.endpoint_requests.creations`.
-        package: the model's; None where none is uploaded.
-        prices: dollars an hour by kind, None for unknown; nothing for kinds that are missing.
+        package: the model's package; None when none is uploaded.
+        prices: dollars an hour by kind, None for unknown; 0 for missing kinds.
     """
     for kind, name, request in wanted:
         content = package.data if package and kind == "object" else b""
@@ -91,7 +91,7 @@ def _purpose(kind: str, request: Mapping[str, Any], content: bytes) -> str:
         case "endpoint config":
             return _machines(request["ProductionVariants"][0], captures="DataCaptureConfig" in request)
         case "alarm":
-            return "an update that makes it fail is rolled back"
+            return "an update that triggers it is rolled back"
         case "scaling target":
             return f"{request['MinCapacity']} to {request['MaxCapacity']} instances; each costs as much as the first"
         case "scaling policy":
@@ -104,50 +104,51 @@ def _purpose(kind: str, request: Mapping[str, Any], content: bytes) -> str:
 def _machines(variant: Mapping[str, Any], *, captures: bool) -> str:
     if "ServerlessConfig" in variant:
         memory, most = (variant["ServerlessConfig"][key] for key in ("MemorySizeInMB", "MaxConcurrency"))
-        return f"serverless, {memory} MB, at most {most} requests at a time; paid while it answers"
+        return f"serverless, {memory} MB, at most {most} concurrent requests; billed per request"
     kept = "requests are captured" if captures else "nothing is captured"
     return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}, {kept}"
 
 
 def changes_needed(request: DeploymentRequest, wanted: Plan, found: Found) -> Plan:
-    """What is left to do of a plan, and what an earlier version leaves to be removed.
+    """The remaining changes of a plan, and the removal of an earlier version's resources.
 
     Args:
-        request: what is wanted.
+        request: the requested endpoint.
         wanted: its :func:`deployment_plan`.
-        found: what is there of what the plan names, and of earlier versions.
+        found: existing resources of the plan and of earlier versions.
 
     Raises:
-        DeploymentError: an endpoint on instances is to become serverless, which AWS refuses.
+        DeploymentError: an endpoint on instances would become serverless, which AWS refuses.
     """
     before = _machines_before(request, found)
     if before and isinstance(request.variant, Serverless):
         raise DeploymentError(
-            f"endpoint {request.name} runs on instances, and AWS makes no such endpoint serverless: "
-            "choose another name, or `scones cleanup --on aws` first"
+            f"endpoint {request.name} runs on instances, which AWS cannot make serverless: "
+            "choose another name, or run `scones cleanup --on aws` first"
         )
     kept = {(change.kind, change.name) for change in wanted.changes}
     if isinstance(request.variant, RealTime) and before not in ("", request.variant.instance_type):
-        kept = {identity for identity in kept if identity[0] not in _ONLY_IF_SCALED}  # AWS scales no change of machines
+        # AWS does not change the instance type of an endpoint with auto scaling.
+        kept = {identity for identity in kept if identity[0] not in _ONLY_IF_SCALED}
     left = [identity for identity in found if identity not in kept]
     there = {identity: found[identity] for identity in found if identity in kept}
     changes = [
         *_removals(left, _ONLY_IF_SCALED),
         *(needed for change in wanted.changes for needed in _needed(change, request, there)),
-        # Last: the endpoint uses the old ones until its update has ended.
+        # Last: the endpoint uses them until its update has ended.
         *_removals(left, _ONE_FOR_EACH_VERSION),
     ]
     return Plan(wanted.verb, wanted.place, tuple(changes))
 
 
 def removal_plan(place: str, found: Found) -> Plan:
-    """How an endpoint and all that was made for it are removed.
+    """The plan that removes an endpoint and all its resources.
 
     Args:
         place: ``"aws:REGION"``.
-        found: what is there.
+        found: the existing resources.
     """
-    # What uses something goes before it: scaling, the endpoint, its configuration, the model.
+    # Users before what they use: scaling, the endpoint, its configuration, the model.
     order = (*_ONLY_IF_SCALED, "endpoint", *_ONE_FOR_EACH_VERSION, "alarm")
     return Plan("remove", place, tuple(_removals(list(found), order)))
 
@@ -171,16 +172,16 @@ def _endpoint_needed(change: Change, request: DeploymentRequest, there: Mapping[
         yield replace(
             change,
             action="update",
-            why="a new fleet beside the old one, which goes when the new one is well",
+            why="blue/green: a new fleet replaces the old one when it is healthy",
             permission="sagemaker:UpdateEndpoint",
             request=_update_request(change.name, config, request.variant),
         )
 
 
 def _update_request(name: str, config_name: str, variant: RealTime | Serverless) -> Request:
-    """UpdateEndpoint: a new fleet beside the old one, and back to the old one when the alarm goes off.
+    """UpdateEndpoint: a blue/green deployment that is rolled back when the alarm is triggered.
 
-    One machine answers first where there are two or more; an endpoint that has been scaled keeps its size.
+    With two or more instances a canary instance takes requests first; an endpoint that has been scaled keeps its size.
     """
     request = requests.endpoint_request(name, config_name)
     if isinstance(variant, Serverless):
@@ -199,13 +200,13 @@ def _update_request(name: str, config_name: str, variant: RealTime | Serverless)
     }
     if variant.most_instances:
         request["RetainAllVariantProperties"] = True
-        # All that is retained is the size: data capture is as the new configuration says.
+        # Only the size is retained: data capture follows the new configuration.
         request["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DataCaptureConfig"}]
     return request
 
 
 def _machines_before(request: DeploymentRequest, found: Found) -> str:
-    """The instance type that the endpoint runs on; empty when there is none, or it runs on none."""
+    """The endpoint's current instance type; empty when there is no endpoint, or it is serverless."""
     endpoint = found.get(("endpoint", request.name))
     if endpoint is None or endpoint["EndpointStatus"] in _BEYOND_REPAIR:
         return ""
@@ -220,12 +221,12 @@ def _removals(left: Sequence[tuple[str, str]], kinds: Sequence[str]) -> Iterator
 
 
 def removal(kind: str, name: str, why: str) -> Change:
-    """How one resource is removed."""
+    """The change that removes one resource."""
     return Change("delete", kind, name, why, removal_permission(kind))
 
 
 def _holds(found: object, wanted: object) -> bool:
-    """Whether what AWS describes is what is wanted; AWS says more than it was told."""
+    """Whether AWS's description matches the request; it may have additional fields."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(_holds(found.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):

@@ -1,7 +1,7 @@
-"""The requests that put a model behind a SageMaker endpoint, or let it work through a prefix.
+"""Requests that deploy a model to a SageMaker endpoint, or for batch transform.
 
-Names of models and endpoint configurations end in a hash of what they hold: SageMaker never changes either, and the
-same model deployed the same way has the same names.
+Names of models and endpoint configurations, which are immutable, end in a hash of their content: the same model
+deployed the same way has the same names.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ CAPTURED: Final[Mapping[str, list[str]]] = {
     "CsvContentTypes": ["text/csv"],
     "JsonContentTypes": ["application/json", "application/jsonlines"],
 }
-"""What is kept as text in a capture; everything else, images above all, is kept in base64."""
+"""Content types that a capture keeps as text; all others, such as images, are kept in base64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vpc:
-    """The private network that containers reach.
+    """The VPC that containers join.
 
     Attributes:
-        subnets: ids of subnets, in two zones or more where there are two instances or more.
+        subnets: ids of subnets; in two zones or more for two instances or more.
         security_groups: ids of security groups.
     """
 
@@ -72,14 +72,14 @@ class Vpc:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentTarget:
-    """What a deployment is made for: region, role, storage and network.
+    """Region, role, storage and network of a deployment.
 
     Attributes:
         region: ``"us-east-1"``.
-        role_arn: what the container may do.
-        root: ``s3://bucket/prefix`` that model packages go under.
-        captures: ``s3://bucket/prefix`` that data capture goes under.
-        vpc: the private network; none when None.
+        role_arn: execution role of the container.
+        root: ``s3://bucket/prefix`` of model packages.
+        captures: ``s3://bucket/prefix`` of data capture.
+        vpc: VPC that the containers join; None for none.
     """
 
     region: str
@@ -92,19 +92,19 @@ class DeploymentTarget:
 def creations(
     request: DeploymentRequest, target: DeploymentTarget, package: ModelPackage | None
 ) -> Iterator[tuple[str, str, Request]]:
-    """Everything that an endpoint takes, in the order in which it is made.
+    """All resources of an endpoint, in the order of their creation.
 
     Args:
-        request: what is wanted.
+        request: the requested endpoint.
         target: region, role, storage and network.
-        package: the model's; None for a :class:`BuiltInModel`, which lies in S3 already.
+        package: the model's package; None for a :class:`BuiltInModel`, which is already in S3.
 
     Yields:
-        Kind and name of each resource, and the request that makes it, without tags.
+        Kind and name of each resource, and the request that creates it, without tags.
 
     Raises:
         ConfigurationError: no container is known for the region, or a class name holds a comma.
-        DeploymentError: a serverless endpoint cannot do what is asked for.
+        DeploymentError: a serverless endpoint does not support the request.
     """
     _check_serverless(request, target)
     name, variant = request.name, request.variant
@@ -129,19 +129,19 @@ def model_creations(
     package: ModelPackage | None,
     name: Callable[[Request], str],
 ) -> Iterator[tuple[str, str, Request]]:
-    """A model's package in S3, where there is one, and then the model; see :func:`creations`.
+    """The model's package in S3, if any, and the model; see :func:`creations`.
 
     Args:
-        model: what is served.
-        container: URI of an image of your own; AWS's own when None.
+        model: the model to serve.
+        container: URI of a custom container image; None for AWS's.
         target: region, role, storage and network.
         package: the model's; None for a :class:`BuiltInModel`.
-        name: names the model by its request.
+        name: returns the model's name for its request.
     """
     if isinstance(model, BuiltInModel):
         content = model_request(model, model.uri, container, target)
     else:
-        assert package is not None  # noqa: S101 - by the caller's promise
+        assert package is not None  # noqa: S101 - guaranteed by the caller
         uri = f"{target.root}/models/{package.hash[:32]}/model.tar.gz"
         bucket, key = parse_object_uri(uri)
         yield "object", uri, {"Bucket": bucket, "Key": key, "ContentType": "application/gzip"}
@@ -150,38 +150,38 @@ def model_creations(
 
 
 def versioned(name: str, content: Mapping[str, object]) -> str:
-    """``name-0123456789ab``: the digits stand for the content."""
+    """A name with a hash of the content: ``name-0123456789ab``."""
     text = json.dumps(content, sort_keys=True)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def is_version(name: str, endpoint: str) -> bool:
-    """Whether a model or endpoint configuration was made for an endpoint of that name."""
+    """Whether a model or endpoint configuration belongs to an endpoint of that name."""
     return re.fullmatch(re.escape(endpoint) + "-[0-9a-f]{12}", name) is not None
 
 
 def alarm_name(endpoint: str) -> str:
-    """The alarm that rolls an endpoint's updates back."""
+    """The name of the alarm that rolls back an endpoint's updates."""
     return f"scones-{endpoint}-errors"
 
 
 def variant_id(endpoint: str) -> str:
-    """What Application Auto Scaling calls the endpoint's one variant."""
+    """The id of the endpoint's variant in Application Auto Scaling."""
     return f"endpoint/{endpoint}/variant/{VARIANT}"
 
 
 def _check_serverless(request: DeploymentRequest, target: DeploymentTarget) -> None:
-    """Refuse what a serverless endpoint cannot do, before AWS does so minutes later.
+    """Refuse requests that serverless endpoints do not support, before AWS does so minutes later.
 
     Raises:
-        DeploymentError: data capture, a GPU's container or a VPC is asked for.
+        DeploymentError: data capture, a GPU container or a VPC is requested.
     """
     if not isinstance(request.variant, Serverless):
         return
     excluded = {
-        "keeps no data capture": bool(request.capture_percentage),
-        "has no GPU, for which its container is made": "-gpu" in (request.container or ""),
-        "reaches no VPC": target.vpc is not None,
+        "does not support data capture": bool(request.capture_percentage),
+        "has no GPU, which its container needs": "-gpu" in (request.container or ""),
+        "does not support a VPC": target.vpc is not None,
     }
     for reason, asked in excluded.items():
         if asked:
@@ -193,17 +193,16 @@ def model_request(
 ) -> Request:
     """CreateModel, without its name and tags.
 
-    Labels, input size and threshold travel in the container's environment: whoever asks for the endpoint finds them
-    there, whichever machine it was deployed from.
+    Labels, input size and threshold are in the container's environment, so that they can be read on any machine.
 
     Args:
-        model: what is known of it.
+        model: the model's description.
         uri: its ``model.tar.gz``.
-        container: URI of an image of your own; AWS's own when None.
+        container: URI of a custom container image; None for AWS's.
         target: region, role, storage and network.
 
     Raises:
-        ConfigurationError: no image is known for the region.
+        ConfigurationError: no container is known for the region.
     """
     if isinstance(model, BuiltInModel):
         image = container or image_classification_image(target.region)
@@ -259,7 +258,7 @@ def endpoint_request(name: str, config_name: str) -> Request:
 
 
 def alarm_request(name: str, endpoint: str) -> Request:
-    """PutMetricAlarm, without its tags: the container has failed within the last minute."""
+    """PutMetricAlarm, without its tags: triggered by a container error within the last minute."""
     return {
         "AlarmName": name,
         "AlarmDescription": f"Endpoint {endpoint} fails (5XX); an update that brings this about is rolled back",
@@ -281,7 +280,7 @@ def scaling_target_request(endpoint: str, least: int, most: int) -> Request:
 
 
 def scaling_policy_request(endpoint: str, invocations: int) -> Request:
-    """PutScalingPolicy: so many requests a minute for each machine."""
+    """PutScalingPolicy: a target of requests a minute for each instance."""
     return {
         **_scaled(endpoint),
         "PolicyName": SCALING_POLICY,
@@ -289,7 +288,7 @@ def scaling_policy_request(endpoint: str, invocations: int) -> Request:
         "TargetTrackingScalingPolicyConfiguration": {
             "TargetValue": float(invocations),
             "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-            "ScaleOutCooldown": 60,  # seconds: out at once, in late, since a machine takes minutes to start
+            "ScaleOutCooldown": 60,  # seconds: scale out at once, in late, since an instance takes minutes to start
             "ScaleInCooldown": 300,
         },
     }

@@ -1,8 +1,8 @@
-"""Hyperparameters as typed data: of SageMaker's built-in Image Classification algorithm, and of our own training.
+"""Typed hyperparameters of SageMaker's built-in Image Classification algorithm and of our own training.
 
 Ranges, defaults and rules of the built-in algorithm are those of its documentation
-(https://docs.aws.amazon.com/sagemaker/latest/dg/IC-Hyperparameter.html). What AWS refuses is refused here, before
-anything is sent; what only has no effect, or tends to disappoint, is said by ``warnings``.
+(https://docs.aws.amazon.com/sagemaker/latest/dg/IC-Hyperparameter.html). Values that AWS would refuse are refused here,
+before anything is sent; values without effect, or of doubtful use, are listed by ``warnings``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from scones_ml.errors import ConfigurationError
 __all__ = ["Hyperparameters", "ImageClassification", "ScriptMode"]
 
 _PRETRAINED_LAYERS = (18, 34, 50, 101, 152, 200)  # for transfer learning (AWS: IC-Hyperparameter, num_layers)
-_PRETRAINED_SHAPE = (3, 224, 224)  # the one that pretrained models take
-_SMALL_SIDE = 64  # networks for large images reduce an image 32 times: below this little is left of it
+_PRETRAINED_SHAPE = (3, 224, 224)  # the only one for pretrained models
+_SMALL_SIDE = 64  # networks for large images reduce an image 32 times: below this little is left
 _USED_BY = {
     "momentum": ("sgd", "nag"),
     "beta_1": ("adam",),
@@ -42,16 +42,16 @@ _Flag = Annotated[Literal[0, 1], BeforeValidator(lambda value: int(value) if str
 
 
 class Hyperparameters(BaseModel):
-    """What a training job is told; frozen, and unknown names are refused."""
+    """Hyperparameters of a training job; frozen, unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:
-        """Read them from a mapping, numbers may be text.
+        """Read hyperparameters from a mapping; numbers may be text.
 
         Raises:
-            ConfigurationError: a name that does not exist, a value out of range, or values that exclude each other.
+            ConfigurationError: a name is unknown, a value out of range, or values are mutually exclusive.
         """
         try:
             return cls(**values)
@@ -62,20 +62,20 @@ class Hyperparameters(BaseModel):
             raise ConfigurationError(f"hyperparameter {name}{given}: {first['msg']}") from exc
 
     def to_request(self) -> dict[str, str]:
-        """The HyperParameters of a request: what was set, as text."""
+        """The HyperParameters of a request: the set values, as text."""
         given = self.model_dump(exclude_unset=True, exclude_none=True)
         return {self.request_name(name): self.request_value(value) for name, value in given.items()}
 
     def request_name(self, name: str) -> str:
-        """What a request calls the hyperparameter ``name``."""
+        """The name of a hyperparameter in a request."""
         return name
 
     def request_value(self, value: object) -> str:
-        """A value as a request holds it."""
+        """A value's text in a request."""
         return _text(value)
 
     def warnings(self) -> tuple[str, ...]:
-        """What AWS takes but is probably not meant, a line each."""
+        """Warnings about valid but probably unintended values, a line each."""
         return ()
 
 
@@ -87,35 +87,35 @@ class ImageClassification(Hyperparameters):
     """Hyperparameters of SageMaker's built-in Image Classification (MXNet ResNets).
 
     Attributes:
-        num_classes: how many classes.
-        num_training_samples: how many training images.
+        num_classes: number of classes.
+        num_training_samples: number of training images.
         num_layers: depth; 18, 34, 50, 101, 152, 200 for large images and transfer learning, the others for small.
-        image_shape: channels, height and width that the network takes; every image must be at least that large.
+        image_shape: channels, height and width of the network's input; every image must be at least that large.
         resize: shorter side in pixels that images are resized to first; larger than height and width.
         epochs: passes over the training images.
-        mini_batch_size: images a step, over all GPUs of one machine.
-        optimizer: the rule that weights are changed by.
-        learning_rate: of the first step, 0 to 1.
-        momentum: of sgd and nag, 0 to 1.
+        mini_batch_size: images a step, over all GPUs of one instance.
+        optimizer: optimization algorithm.
+        learning_rate: initial learning rate, 0 to 1.
+        momentum: momentum of sgd and nag, 0 to 1.
         weight_decay: 0 to 1.
-        beta_1: of adam, 0 to 1.
-        beta_2: of adam, 0 to 1.
-        eps: of adam and rmsprop, 0 to 1.
-        gamma: of rmsprop, 0 to 1.
-        lr_scheduler_factor: what the learning rate is multiplied by at each of ``lr_scheduler_step``, 0 to 1.
-        lr_scheduler_step: the epochs at which it is.
-        augmentation_type: how training images are varied; not at all when None.
+        beta_1: parameter of adam, 0 to 1.
+        beta_2: parameter of adam, 0 to 1.
+        eps: parameter of adam and rmsprop, 0 to 1.
+        gamma: parameter of rmsprop, 0 to 1.
+        lr_scheduler_factor: factor of the learning rate at each of ``lr_scheduler_step``, 0 to 1.
+        lr_scheduler_step: epochs at which the learning rate changes.
+        augmentation_type: augmentation of training images; None for none.
         use_pretrained_model: 1 starts from weights learned on ImageNet.
         multi_label: 1 allows several classes an image.
         use_weighted_loss: 1 weighs classes by how rare they are; with multi_label only.
-        early_stopping: whether training ends when validation gains no more.
-        early_stopping_min_epochs: epochs before that may happen.
-        early_stopping_patience: epochs without gain to wait.
-        early_stopping_tolerance: least relative gain that counts, 0 to 1.
-        checkpoint_frequency: epochs between saved models, at most ``epochs``; the best epoch alone is kept when None.
-        precision_dtype: of the weights.
-        top_k: also report accuracy among the k best guesses; above 1.
-        kv_store: how several machines keep in step.
+        early_stopping: whether training stops when validation accuracy no longer improves.
+        early_stopping_min_epochs: minimum epochs before early stopping.
+        early_stopping_patience: epochs to wait without improvement.
+        early_stopping_tolerance: least relative improvement that counts, 0 to 1.
+        checkpoint_frequency: epochs between saved models, at most ``epochs``; None keeps only the best epoch.
+        precision_dtype: data type of the weights.
+        top_k: report top-k accuracy, too; above 1.
+        kv_store: synchronization of weights between instances.
     """
 
     num_classes: _Positive
@@ -183,7 +183,7 @@ class ImageClassification(Hyperparameters):
         return self
 
     def warnings(self) -> tuple[str, ...]:
-        """What AWS takes but is probably not meant, a line each."""
+        """Warnings about valid but probably unintended values, a line each."""
         found = [
             f"{name} has no effect with optimizer={self.optimizer}"
             for name, optimizers in _USED_BY.items()
@@ -209,17 +209,17 @@ class ScriptMode(Hyperparameters):
     """Hyperparameters of ``python -m scones_ml.training`` in AWS's PyTorch container.
 
     Attributes:
-        source: ``s3://`` URI of the archive that ``scones_ml.sagemaker.training_source.pack`` makes.
+        source: ``s3://`` URI of the archive from ``scones_ml.sagemaker.training_source.pack``.
         recipe: how it learns; ``"auto"`` leaves it to the images, as it did when the machine was chosen by them.
         fit: what makes the model's square of an image.
         backbone: an ONNX file in the place of the recipe ``head``'s own backbone, below the source's folder.
         cache: folder that holds the recipe ``head``'s own backbone, below the source's folder.
-        preset: of the recipe ``scratch``.
-        epochs: passes over the training images; the preset's when None.
-        seed: of everything random.
-        threads: CPU threads; 1 when None.
-        target_precision: what the threshold promises of accepted answers, between 0 and 1.
-        device: ``"auto"`` takes the GPU where there is one.
+        preset: preset of the recipe ``scratch``.
+        epochs: passes over the training images; None for the preset's number.
+        seed: random seed.
+        threads: CPU threads; None for 1.
+        target_precision: target share of right predictions among the accepted, between 0 and 1.
+        device: ``"auto"`` uses a GPU if there is one.
     """
 
     source: Annotated[str, Field(pattern=r"^s3://[^/]+/.+\.tar\.gz$")]
@@ -235,16 +235,16 @@ class ScriptMode(Hyperparameters):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def to_request(self) -> dict[str, str]:
-        """The HyperParameters of a request; the container's toolkit reads each as JSON and makes it an option."""
+        """The HyperParameters of a request; the container's toolkit parses each as JSON and passes it as an option."""
         given = self.model_dump(exclude={"source"}, exclude_none=True)
         values = {self.request_name(name): value for name, value in given.items()}
         values |= {"sagemaker_program": "train.py", "sagemaker_submit_directory": self.source}
         return {name: self.request_value(value) for name, value in values.items()}
 
     def request_name(self, name: str) -> str:
-        """What a request calls the hyperparameter ``name``: an option without its dashes in front."""
+        """The name of a hyperparameter in a request: the option without leading dashes."""
         return name.replace("_", "-")
 
     def request_value(self, value: object) -> str:
-        """A value as a request holds it: JSON."""
+        """A value's text in a request: JSON."""
         return json.dumps(value)

@@ -1,8 +1,8 @@
-"""Where AWS keeps its images for training and inference: one table for each, by region.
+"""URIs of AWS's container images for training and inference, in one table each, by region.
 
 Accounts are those of the SageMaker Python SDK, ``sagemaker-core/src/sagemaker/core/image_uri_config`` in
 https://github.com/aws/sagemaker-python-sdk (``image-classification.json`` version 1, ``pytorch.json`` training 2.9.0
-and inference 2.6.0, the latest of each), read on 2026-11-23. A region that AWS adds later is served by passing its URI.
+and inference 2.6.0, the latest of each), read on 2026-11-23. For a region that AWS adds later, pass the image's URI.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ PYTORCH_ACCOUNTS: Final[Mapping[str, str]] = {
 }
 
 PYTORCH_INFERENCE_VERSION: Final = "2.6.0"
-_TRAINING_ONLY = ("eu-isoe-", "eusc-", "us-iso-", "us-isob-", "us-isof-")  # no image for inference there
+_TRAINING_ONLY = ("eu-isoe-", "eusc-", "us-iso-", "us-isob-", "us-isof-")  # no inference image there
 
 _DOMAINS = {  # by the region's first part; all others end in amazonaws.com
     "cn": "amazonaws.com.cn",
@@ -126,29 +126,29 @@ _DOMAINS = {  # by the region's first part; all others end in amazonaws.com
 
 
 def image_classification_image(region: str) -> str:
-    """The built-in Image Classification algorithm's image in a region.
+    """Image URI of the built-in Image Classification algorithm in a region.
 
     Raises:
-        ConfigurationError: the table has no such region.
+        ConfigurationError: the region is not in the table.
     """
     return _uri(IMAGE_CLASSIFICATION_ACCOUNTS, region, "image-classification:1")
 
 
 def pytorch_training_image(region: str, *, gpu: bool) -> str:
-    """AWS's PyTorch container for training in a region.
+    """Image URI of AWS's PyTorch training container in a region.
 
     Raises:
-        ConfigurationError: the table has no such region.
+        ConfigurationError: the region is not in the table.
     """
     processor = "gpu" if gpu else "cpu"
     return _uri(PYTORCH_ACCOUNTS, region, f"pytorch-training:{PYTORCH_VERSION}-{processor}-py312")
 
 
 def pytorch_inference_image(region: str) -> str:
-    """AWS's PyTorch container for inference on CPUs in a region; it runs any ``code/inference.py``.
+    """Image URI of AWS's PyTorch inference container for CPUs in a region; it runs any ``code/inference.py``.
 
     Raises:
-        ConfigurationError: the table has no such region.
+        ConfigurationError: the region is not in the table.
     """
     accounts = {name: account for name, account in PYTORCH_ACCOUNTS.items() if not name.startswith(_TRAINING_ONLY)}
     return _uri(accounts, region, f"pytorch-inference:{PYTORCH_INFERENCE_VERSION}-cpu-py312")

@@ -1,10 +1,10 @@
-"""A model as the package that AWS's inference containers serve: ``model.tar.gz``.
+"""Model packages for AWS's inference containers, ``model.tar.gz``.
 
 =========================  ===========================================================
 ``model.onnx``             the model
 ``model.json``             its card
-``code/inference.py``      what the container calls
-``code/requirements.txt``  what the container installs first
+``code/inference.py``      the container's entry points ``code/requirements.txt``  packages that the container installs
+first
 ``code/scones_ml/``        the modules of this library that it imports
 =========================  ===========================================================
 
@@ -31,17 +31,17 @@ from scones_ml.ports import BuiltInModel
 __all__ = ["ModelPackage", "archive", "pack_model", "requirements"]
 
 _PROGRAM: Final = Path(__file__).with_name("container.py")
-# Versions are those installed here, so that what runs there is what was tested.
+# The versions installed here, so that the container runs what was tested.
 _REQUIREMENTS: Final = ("numpy", "onnxruntime", "pi-heif", "pillow", "pydantic")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPackage:
-    """A model, ready for a container.
+    """A model packed for a container.
 
     Attributes:
         data: the bytes of ``model.tar.gz``.
-        hash: 64 hex digits that stand for its contents, whatever version of zlib has compressed them.
+        hash: SHA-256 of its uncompressed contents, 64 hex digits; independent of zlib's version.
         card: the model's card.
     """
 
@@ -51,11 +51,11 @@ class ModelPackage:
 
 
 def pack_model(model: Path | BuiltInModel) -> ModelPackage | None:
-    """Build the package of a model's folder or ``model.tar.gz``; None for what lies in S3 already.
+    """Build the package of a model's folder or ``model.tar.gz``; None for a model that is already in S3.
 
     Raises:
-        ConfigurationError: it is not a model.
-        MissingExtraError: a package whose version is to be written down is not installed.
+        ConfigurationError: ``model`` is not a model.
+        MissingExtraError: a package to pin is not installed.
     """
     if isinstance(model, BuiltInModel):
         return None
@@ -68,12 +68,12 @@ def pack_model(model: Path | BuiltInModel) -> ModelPackage | None:
         **{f"code/{name}": path.read_bytes() for name, path in modules.items()},
     }
     content = _tar(files)
-    # mtime=0: the time of packing is no part of the bytes. The hash is of the tar: versions of zlib differ.
+    # mtime=0: the bytes do not depend on the time of packing. The hash is of the tar, since versions of zlib differ.
     return ModelPackage(gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest(), card)
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """A gzipped tar archive whose bytes depend on names and contents alone."""
+    """A gzipped tar archive whose bytes depend only on names and contents."""
     return gzip.compress(_tar(files), mtime=0)
 
 
@@ -81,7 +81,7 @@ def requirements(packages: tuple[str, ...], extra: str) -> str:
     """A requirements file that pins packages to the versions installed here.
 
     Raises:
-        MissingExtraError: one is not installed; ``extra`` brings it.
+        MissingExtraError: a package is not installed; the message names ``extra``.
     """
     try:
         return "".join(f"{name}=={metadata.version(name)}\n" for name in packages)

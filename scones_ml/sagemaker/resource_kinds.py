@@ -1,6 +1,6 @@
-"""Kinds of resources on AWS: one table of how each is made, found, told to be ours and removed.
+"""Kinds of resources on AWS: one table of the calls that create, find, identify and remove each.
 
-Plans name kinds as the table does; deploying, cleaning up and checking permissions read it alone.
+Plans, deployment, clean-up and permission checks all use this table.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ __all__ = ["KINDS", "Call", "Kind", "Listing", "creation_permission", "removal_p
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One operation.
+    """One API operation.
 
     Attributes:
         operation: ``"DescribeEndpoint"``.
-        parameters: what it is told; ``{name}`` stands for the resource's name.
+        parameters: its parameters; ``{name}`` stands for the resource's name.
     """
 
     operation: str
     parameters: Mapping[str, object]
 
     def request(self, name: str) -> dict[str, object]:
-        """The parameters for one resource."""
+        """Parameters of the call for one resource."""
         return {key: _named(value, name) for key, value in self.parameters.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How all of a kind are listed.
+    """The call that lists all resources of a kind.
 
     Attributes:
-        call: page by page.
-        items: key of the list in its answer.
+        call: paginated operation.
+        items: key of the list in its response.
         name: key of the name in an item.
-        filter: parameter that keeps to names with a certain text in them, or at their beginning.
+        filter: parameter that selects names that contain a text or begin with it.
     """
 
     call: Call
@@ -50,18 +50,18 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How AWS deals with one kind of resource.
+    """AWS operations of one kind of resource.
 
     Attributes:
         service: boto3's name of the service.
-        create: operation that makes one.
-        update: operation that changes one; empty when they do not change.
-        describe: finds one; a listing of one where ``listing`` names the same operation.
-        delete: removes one, or stops a job, which stays on record.
+        create: operation that creates one.
+        update: operation that changes one; empty for an immutable kind.
+        describe: finds one; a listing of one if ``listing`` names the same operation.
+        delete: removes one, or stops a job, which AWS keeps on record.
         listing: finds all of them in the region.
         arn: key of the ARN in a description.
-        owner: kind whose tags say whose it is, named between the first two slashes of its own name; empty when it
-            bears tags itself.
+        owner: kind of the resource whose tags apply, named between the first two slashes of the name; empty when it has
+            tags of its own.
     """
 
     service: str
@@ -141,16 +141,16 @@ _OTHER_REMOVALS: Final = {
     "objects": "s3:DeleteObjectVersion",
     "stack": "cloudformation:DeleteStack",
 }
-"""For what is removed by more than one call."""
+"""Permissions of kinds whose removal takes more than one call."""
 
 
 def creation_permission(kind: str) -> str:
-    """The IAM action that making a resource takes."""
+    """The IAM action that creating a resource requires."""
     return f"{KINDS[kind].service}:{KINDS[kind].create}" if kind in KINDS else "s3:PutObject"
 
 
 def removal_permission(kind: str) -> str:
-    """The IAM action that removing a resource takes; empty for a kind that nobody knows."""
+    """The IAM action that removing a resource requires; empty for an unknown kind."""
     if kind in KINDS:
-        return f"{KINDS[kind].service}:{KINDS[kind].delete.operation}"  # IAM calls all of these as the API does
+        return f"{KINDS[kind].service}:{KINDS[kind].delete.operation}"  # IAM names all of these as the API does
     return _OTHER_REMOVALS.get(kind, "")

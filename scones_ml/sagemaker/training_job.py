@@ -1,4 +1,4 @@
-"""Training jobs for SageMaker as data: what to run, on what, with which images; pure functions make the requests.
+"""SageMaker training jobs as data, and pure functions that build their requests.
 
 >>> job = TrainingJob(
 ...     name="scones-1", role_arn="arn:aws:iam::123456789012:role/train", region="us-east-1", output="s3://b/models",
@@ -7,7 +7,7 @@
 ... )
 >>> request = training_request(job)
 
-Nothing here talks to AWS: ``scones_ml.aws.trainer`` sends the requests.
+``scones_ml.aws.trainer`` sends the requests.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ __all__ = [
 
 DEFAULT_INSTANCE: Final = "ml.g4dn.xlarge"
 HEAD_INSTANCE: Final = "ml.m5.xlarge"
-"""Of the recipe ``head``, which makes no use of a GPU; four vCPUs, and of those without a GPU the one that new accounts
-may use."""
+"""Instance type for the recipe ``head``, which needs no GPU: four vCPUs, within a new account's quota."""
 
 CHECKPOINTS: Final = "/opt/ml/checkpoints"
 METRICS: Final[Mapping[str, str]] = {
@@ -50,18 +49,18 @@ METRICS: Final[Mapping[str, str]] = {
 print the same lines."""
 
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
-# What the built-in algorithm trains on (AWS: Image Classification - MXNet, EC2 instances).
+# Instances of the built-in algorithm (AWS: Image Classification - MXNet, EC2 instances).
 _GPU_FAMILIES = ("ml.g4dn.", "ml.g5.", "ml.p2.", "ml.p3.")
 _CPU_FAMILIES = ("ml.c", "ml.m", "ml.r", "ml.t3.")
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Spare capacity: cheaper, and AWS may take it back at any time.
+    """Managed spot training: cheaper, and AWS may interrupt it at any time.
 
     Attributes:
-        checkpoints: ``s3://`` prefix that ``/opt/ml/checkpoints`` is kept at, to go on from.
-        max_wait_seconds: for capacity and training together; at least the job's ``max_runtime_seconds``.
+        checkpoints: ``s3://`` prefix that ``/opt/ml/checkpoints`` is synced to, to resume from.
+        max_wait_seconds: limit of waiting and training together; at least the job's ``max_runtime_seconds``.
     """
 
     checkpoints: str
@@ -73,14 +72,14 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """What a job runs on.
+    """Compute resources of a job.
 
     Attributes:
-        instance_type: of the machines.
-        instance_count: how many.
-        volume_gb: disk of each.
-        max_runtime_seconds: after that much training AWS stops the job.
-        spot: use spare capacity; not when None.
+        instance_type: type of the instances.
+        instance_count: number of instances.
+        volume_gb: disk of each, in GB.
+        max_runtime_seconds: training time after which AWS stops the job.
+        spot: spot settings; None for on-demand capacity.
     """
 
     instance_type: str = DEFAULT_INSTANCE
@@ -110,21 +109,21 @@ class TrainingJob:
 
     Attributes:
         name: unique in account and region, at most 63 letters, digits and dashes.
-        role_arn: what the container may do.
-        region: where it runs; decides the image.
-        hyperparameters: ``ImageClassification`` is the built-in algorithm, which runs on machines with a GPU only;
-            ``ScriptMode`` is our own training in AWS's PyTorch container, on one machine, with a GPU or without.
-        channels: what it reads. Of the built-in algorithm ``image_channels``, ``recordio_channels`` or
-            ``augmented_manifest_channels``, of our own training ``training_channel``; and ``model_channel`` to go on
+        role_arn: execution role of the container.
+        region: region of the job, which determines the image.
+        hyperparameters: ``ImageClassification`` is the built-in algorithm, which runs only on instances with a GPU;
+            ``ScriptMode`` is our own training in AWS's PyTorch container, on one instance, with or without a GPU.
+            channels: its inputs. For the built-in algorithm ``image_channels``, ``recordio_channels`` or
+            ``augmented_manifest_channels``, for our own training ``training_channel``; and ``model_channel`` to start
             from an earlier model.
-        output: ``s3://`` prefix; the model goes to ``OUTPUT/NAME/output/model.tar.gz``.
-        compute: what it runs on.
-        image_uri: another container, or one for a region that the table does not know; AWS's own when None.
-        tags: of the job.
+        output: ``s3://`` prefix; the model is written to ``OUTPUT/NAME/output/model.tar.gz``.
+        compute: compute resources.
+        image_uri: URI of a custom container image, or of AWS's in a region that the table lacks; None for AWS's.
+        tags: tags of the job.
 
     Raises:
-        ConfigurationError: a wrong name, role or URI, an unknown region, a channel that is missing, or machines that
-            it does not run on.
+        ConfigurationError: name, role or URI are invalid, the region is unknown, a channel is missing, or the instances
+            are unsuitable.
     """
 
     name: str
@@ -148,21 +147,21 @@ class TrainingJob:
         parse_uri(self.output, "output")
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
-            raise ConfigurationError(f"channels {', '.join(names)}: each may be there once")
+            raise ConfigurationError(f"channels {', '.join(names)}: give each once")
         if self.is_built_in:
             _check_built_in(self)
         else:
             _check_script(self)
-        _ = self.image  # an unknown region is refused now, not when the request is made
+        _ = self.image  # an unknown region is refused now, not when the request is built
 
     @property
     def is_built_in(self) -> bool:
-        """Whether it is the built-in algorithm."""
+        """Whether the job runs the built-in algorithm."""
         return isinstance(self.hyperparameters, ImageClassification)
 
     @property
     def image(self) -> str:
-        """URI of the container that runs."""
+        """URI of the container image."""
         if self.image_uri:
             return self.image_uri
         if self.is_built_in:
@@ -171,12 +170,12 @@ class TrainingJob:
 
     @property
     def metrics(self) -> Mapping[str, str]:
-        """Name to pattern of log lines; empty where the algorithm brings its own."""
+        """Patterns of log lines by metric; empty for the built-in algorithm, which defines its own."""
         return {} if self.is_built_in else METRICS
 
     @property
     def model_uri(self) -> str:
-        """Where the finished model will be."""
+        """URI of the finished model."""
         return f"{self.output.rstrip('/')}/{self.name}/output/model.tar.gz"
 
 
@@ -196,7 +195,7 @@ def _check_built_in(job: TrainingJob) -> None:
 
 def _check_script(job: TrainingJob) -> None:
     if job.compute.instance_count > 1:
-        raise ConfigurationError(f"instance_count={job.compute.instance_count}: our training runs on one machine")
+        raise ConfigurationError(f"instance_count={job.compute.instance_count}: our training runs on one instance")
     if "training" not in {channel.name for channel in job.channels}:
         raise ConfigurationError("our training needs the channel training: a staged data set")
 
@@ -214,7 +213,7 @@ def training_request(job: TrainingJob) -> dict[str, object]:
 
 
 def definition(job: TrainingJob) -> dict[str, object]:
-    """What a training job and a tuning job's training jobs have in common."""
+    """The part of the request that training jobs and tuning jobs share."""
     compute, spot = job.compute, job.compute.spot
     algorithm: dict[str, object] = {"TrainingImage": job.image, "TrainingInputMode": "File"}
     if job.metrics:

@@ -1,13 +1,13 @@
-"""Our own training as the source archive of AWS's PyTorch container.
+"""Source archive of our own training, for AWS's PyTorch container.
 
 ==========================  ============================================================
-``train.py``                what the container runs, in this folder
-``requirements.txt``        what the container installs first
+``train.py``                script that the container runs in this folder ``requirements.txt``        packages that the
+container installs first
 ``scones_ml/``              the modules of this library that it imports
 ``backbone/NAME.onnx``      the backbone of the recipe ``head``, so that none is fetched
 ==========================  ============================================================
 
-The same sources, backbone and installed versions give the same bytes, so that the archive's hash names it.
+The same sources, backbone and installed versions give the same bytes and the same hash.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from scones_ml.training.__main__ import main
 if __name__ == "__main__":
     sys.exit(main())
 '''
-# torch is the container's own. Versions are those installed here, so that what runs there is what was tested.
+# torch is the container's. The other versions are those installed here, so that the container runs what was tested.
 _REQUIREMENTS = ("numpy", "onnx", "onnxruntime", "pillow", "pydantic")
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST: Final = 80  # characters of a name; a tar archive of the oldest kind takes 100 with its folder
+_LONGEST: Final = 80  # characters of a name; the oldest tar format takes 100 with the folder
 
 
 def pack(backbone: Mapping[str, bytes] | None = None) -> bytes:
-    """The gzipped tar archive, to be put where ``ScriptMode.source`` says.
+    """Build the gzipped tar archive for ``ScriptMode.source``.
 
     Args:
-        backbone: what :func:`own_backbone` or :func:`users_backbone` gave, for the recipe ``head``.
+        backbone: result of :func:`own_backbone` or :func:`users_backbone`, for the recipe ``head``.
 
     Raises:
-        MissingExtraError: a package whose version is to be written down is not installed.
+        MissingExtraError: a package to pin is not installed.
     """
     files = {ENTRY_POINT: _PROGRAM.encode(), "requirements.txt": requirements(_REQUIREMENTS, "pretrained").encode()}
     files |= {name: path.read_bytes() for name, path in needed_modules(_PROGRAM).items()}
@@ -61,18 +61,18 @@ def pack(backbone: Mapping[str, bytes] | None = None) -> bytes:
 
 @cache
 def own_backbone(size: int) -> Mapping[str, bytes]:
-    """The recipe ``head``'s own backbone, by its path in the archive, as training finds it in a cache.
+    """The default backbone of the recipe ``head``, by its path in the archive, laid out like training's cache.
 
-    So the model says the same of its backbone, sha256 included, wherever it was trained.
+    So the model's card describes its backbone in the same way, SHA-256 included, wherever it was trained.
 
     Args:
         size: side of the images, in pixels.
 
     Raises:
-        ConfigurationError: a size that it does not take.
-        MissingExtraError: its weights are not installed.
+        ConfigurationError: the backbone does not accept the size.
+        MissingExtraError: the weights are not installed.
     """
-    from scones_ml.backbones import efficientnet_lite0  # brings numpy, which describing a job does without
+    from scones_ml.backbones import efficientnet_lite0  # imports numpy, which describing a job does not need
 
     with TemporaryDirectory(prefix="scones-backbone-") as folder:
         efficientnet_lite0(size, Path(folder))
@@ -80,14 +80,14 @@ def own_backbone(size: int) -> Mapping[str, bytes]:
 
 
 def users_backbone(file: Path, size: int) -> Mapping[str, bytes]:
-    """A user's backbone, by its path in the archive: under its own name, for that may be all that names it.
+    """A user's backbone, by its path in the archive, under its own name, which may be its only identification.
 
     Args:
         file: an ONNX file.
         size: side of the images, in pixels.
 
     Raises:
-        ConfigurationError: it cannot be used as a backbone, or takes images of another size.
+        ConfigurationError: the file cannot be used as a backbone, or takes images of another size.
         MissingExtraError: onnx or ONNX Runtime is not installed.
     """
     from scones_ml.backbones import load_onnx

@@ -1,6 +1,6 @@
-"""Batch transform: a model works through every image under a prefix, and is gone.
+"""Batch transform: a temporary model classifies every image under a prefix.
 
-The answers go to ``DESTINATION/KEY.out``, a JSON list of probabilities for each image.
+Predictions are written to ``DESTINATION/KEY.out``, a JSON list of probabilities for each image.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ from scones_ml.sagemaker.model_package import ModelPackage
 
 __all__ = ["TransformRequest", "transform_plan", "transform_request"]
 
-_PAYLOAD_MB: Final = 6  # AWS's default (AWS: CreateTransformJob); an endpoint takes no larger image either
+_PAYLOAD_MB: Final = 6  # AWS's default (AWS: CreateTransformJob), which is also an endpoint's limit
 
 
 @dataclass(frozen=True, slots=True)
 class TransformRequest:
-    """One batch transform job to be.
+    """Request for one batch transform job.
 
     Attributes:
-        name: of the job and its model; new in account and region each time.
-        model: the model's folder, or what the built-in algorithm has trained.
-        source: ``s3://bucket/prefix`` that holds images of at most 6 MB and nothing else: one that is broken fails
-            the job.
-        destination: ``s3://bucket/prefix`` that answers go to.
-        instance_type: of the machines.
-        instances: how many work at once.
-        container: URI of an image of your own; AWS's own when None.
+        name: name of the job and its model; unique in account and region.
+        model: the model's folder, or a model of the built-in algorithm.
+        source: ``s3://bucket/prefix`` that holds only images, of at most 6 MB; a broken image fails the job.
+        destination: ``s3://bucket/prefix`` that predictions are written to.
+        instance_type: type of the instances.
+        instances: number of instances.
+        container: URI of a custom container image; None for AWS's.
     """
 
     name: str
@@ -51,7 +50,9 @@ class TransformRequest:
     def __post_init__(self) -> None:
         if re.fullmatch(SAGEMAKER_NAME, self.name) is None:
             most = SAGEMAKER_NAME_CHARACTERS
-            raise DeploymentError(f"{self.name!r} is no job's name: give 1 to {most} letters, digits and hyphens")
+            raise DeploymentError(
+                f"{self.name!r} is not a valid job name: give 1 to {most} letters, digits and hyphens"
+            )
         parse_uri(self.source, "source")
         parse_uri(self.destination, "destination")
         if self.instances < 1:
@@ -59,12 +60,12 @@ class TransformRequest:
 
 
 def transform_plan(request: TransformRequest, target: DeploymentTarget, package: ModelPackage | None) -> Plan:
-    """The model, the job, and the model's end.
+    """The plan of a job: create the model, run the job, delete the model.
 
     Args:
-        request: what is wanted.
+        request: the requested job.
         target: region, role, storage and network.
-        package: the model's; None for a :class:`BuiltInModel`, which lies in S3 already.
+        package: the model's package; None for a :class:`BuiltInModel`, which is already in S3.
 
     Raises:
         ConfigurationError: no container is known for the region.
@@ -75,18 +76,18 @@ def transform_plan(request: TransformRequest, target: DeploymentTarget, package:
         "create",
         "transform job",
         request.name,
-        f"{request.instances} x {request.instance_type} until every image is done",
+        f"{request.instances} x {request.instance_type} until every image is classified",
         "sagemaker:CreateTransformJob",
         hourly_price(target.region, request.instance_type, request.instances),
         transform_request(request, model.name),
     )
     return Plan(
-        "transform", f"aws:{target.region}", (*before, model, job, removal("model", model.name, "its job is done"))
+        "transform", f"aws:{target.region}", (*before, model, job, removal("model", model.name, "its job has ended"))
     )
 
 
 def transform_request(request: TransformRequest, model_name: str) -> Request:
-    """CreateTransformJob, without its tags: one image a request, one answer an object."""
+    """CreateTransformJob, without its tags: one image per request, one object per prediction."""
     return {
         "TransformJobName": request.name,
         "ModelName": model_name,

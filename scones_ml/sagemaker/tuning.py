@@ -1,4 +1,4 @@
-"""Hyperparameter tuning for SageMaker as data: one training job, and the ranges to search.
+"""SageMaker hyperparameter tuning jobs as data: one training job, and the ranges to search.
 
 >>> tuning = Tuning(job=job, ranges=(Continuous("learning_rate", 1e-5, 0.1, "Logarithmic"),), max_jobs=12)
 >>> request = tuning_request(tuning)
@@ -44,7 +44,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Categorical:
-    """One of some values."""
+    """One of a set of values."""
 
     name: str
     values: tuple[str, ...]
@@ -60,7 +60,7 @@ IMAGE_CLASSIFICATION_RANGES: Final[tuple[Range, ...]] = (
     Continuous("weight_decay", 0.0, 0.999),
     Categorical("optimizer", ("sgd", "adam", "rmsprop", "nag")),
 )
-"""What AWS recommends to search for the built-in algorithm."""
+"""Ranges that AWS recommends for the built-in algorithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +68,15 @@ class Tuning:
     """One tuning job.
 
     Attributes:
-        job: what each of its training jobs is; its name, at most 32 characters, is the tuning job's.
-        ranges: the hyperparameters to search; the others stay as ``job`` has them.
-        max_jobs: training jobs in all.
-        parallel_jobs: training jobs at a time.
-        strategy: how the next values are chosen.
-        objective: the metric to maximise.
-        stop_early: whether AWS ends training jobs that fall behind.
-        seed: of the search; AWS draws one when None.
-        tags: of the tuning job.
+        job: template of its training jobs; its name, at most 32 characters, becomes the tuning job's.
+        ranges: hyperparameters to search; the others are those of ``job``.
+        max_jobs: total number of training jobs.
+        parallel_jobs: number of concurrent training jobs.
+        strategy: search strategy.
+        objective: metric to maximize.
+        stop_early: whether AWS stops training jobs that fall behind.
+        seed: random seed of the search; None lets AWS choose.
+        tags: tags of the tuning job.
     """
 
     job: TrainingJob
@@ -96,7 +96,7 @@ class Tuning:
             raise ConfigurationError("tuning needs at least one range to search")
         names = [searched.name for searched in self.ranges]
         if len(set(names)) < len(names):
-            raise ConfigurationError(f"ranges {', '.join(names)}: each may be there once")
+            raise ConfigurationError(f"ranges {', '.join(names)}: give each once")
         if not 1 <= self.parallel_jobs <= self.max_jobs:
             raise ConfigurationError(f"parallel_jobs={self.parallel_jobs}: must be 1 to max_jobs={self.max_jobs}")
         if self.job.metrics and self.objective not in self.job.metrics:
@@ -135,9 +135,9 @@ def tuning_request(tuning: Tuning) -> dict[str, object]:
 
 
 def _check_range(base: Hyperparameters, searched: Range) -> None:
-    """Both ends, or every value, must be what the hyperparameter itself may be."""
+    """Check that both bounds, or every value, are valid for the hyperparameter."""
     if searched.name not in type(base).model_fields or searched.name in _NEVER:
-        raise ConfigurationError(f"range {searched.name}: there is no such hyperparameter to search")
+        raise ConfigurationError(f"range {searched.name}: no such hyperparameter can be searched")
     if isinstance(searched, Categorical):
         if not searched.values:
             raise ConfigurationError(f"range {searched.name}: holds no values")

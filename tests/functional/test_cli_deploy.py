@@ -148,7 +148,7 @@ def test_a_threshold_out_of_range_is_named_by_its_option(capsys: pytest.CaptureF
         (["--on", "aws", "--port", "8080"], "--port is of an endpoint on this machine"),
         (["--on", "aws", "--serverless", "--instances", "2"], "a serverless endpoint has no machines"),
         (["--on", "aws", "--serverless", "--memory", "3000"], "memory of 3000 MB: give one of 1024, 2048"),
-        (["--on", "aws", "--serverless", "--capture-percentage", "5"], "keeps no data capture"),
+        (["--on", "aws", "--serverless", "--capture-percentage", "5"], "does not support data capture"),
         (["--on", "aws", "--memory", "2048"], "--memory is a serverless endpoint's: add --serverless"),
         (["--on", "aws", "--instances", "many"], "--instances 'many': give a number, or two as in 2-6"),
         (["--on", "aws", "--instances", "4-2"], "instances 4-2: the second must be larger"),

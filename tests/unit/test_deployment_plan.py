@@ -133,9 +133,9 @@ def test_a_serverless_endpoint_costs_nothing_while_idle(package: ModelPackage) -
 @pytest.mark.parametrize(
     ("target", "more", "message"),
     [
-        (TARGET, {"capture_percentage": 10}, "keeps no data capture"),
+        (TARGET, {"capture_percentage": 10}, "does not support data capture"),
         (TARGET, {"container": "1.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-gpu-py312"}, "has no GPU"),
-        (replace(TARGET, vpc=Vpc(("subnet-1",), ("sg-1",))), {}, "reaches no VPC"),
+        (replace(TARGET, vpc=Vpc(("subnet-1",), ("sg-1",))), {}, "does not support a VPC"),
     ],
 )
 def test_what_serverless_excludes(
