@@ -1,4 +1,4 @@
-"""What the work costs on AWS: dated list prices, a workload, designs, estimates. No call, no account.
+"""Cost estimates for AWS: dated list prices, a workload, designs. They need no call and no account.
 
 Internal: may change without notice.
 """

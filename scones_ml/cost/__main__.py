@@ -1,4 +1,4 @@
-"""``python -m scones_ml.cost``: what each design costs in a month, as the Markdown table of the documentation."""
+"""``python -m scones_ml.cost``: monthly cost of each design, as the documentation's Markdown table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VOLUMES = (1_000, 100_000, 1_000_000)  # images a month
 
 
 def cost_table() -> str:
-    """What each design costs as a Markdown table: dollars a month, idle and for some volumes."""
+    """Markdown table of each design's cost: dollars a month, idle and for some volumes."""
     rows = [
         ("design", "idle", *(f"{volume:,} images" for volume in _VOLUMES), "1,000 more"),
         ("---", *("---:",) * (len(_VOLUMES) + 2)),
@@ -29,13 +29,13 @@ def cost_table() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table and return the exit code: 0 done, 2 an argument, for there are none."""
+    """Print the table and return the exit code: 0 for success, 2 for any argument, since there are none."""
     argparse.ArgumentParser(prog="python -m scones_ml.cost", description=__doc__).parse_args(arguments)
     sys.stdout.write(cost_table())
     return 0
 
 
 if __name__ == "__main__":
-    for sign in (signal.SIGINT, signal.SIGPIPE):  # it prints text, no more: nothing is left to clean up
+    for sign in (signal.SIGINT, signal.SIGPIPE):  # it only prints text: there is nothing to clean up
         signal.signal(sign, signal.SIG_DFL)
     raise SystemExit(main())

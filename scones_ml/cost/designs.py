@@ -1,4 +1,4 @@
-"""The designs that are compared, each as the lines of its bill."""
+"""Designs to compare, each as the lines of its bill."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from scones_ml.limits import S3_PAGE_KEYS
 __all__ = ["DESIGNS", "Design", "Line", "bulk", "compute", "one_by_one"]
 
 _GB_KB = 1024 * 1024  # KB in a GB
-_COURSE_MB = 128  # Lambda's default, which the course leaves as it is
+_COURSE_MB = 128  # Lambda's default, which the course keeps
 _COURSE_KB = 3  # a PNG of 32 x 32 pixels, and two numbers
-_EXPRESS_GB = 64 / 1024  # what Express workflows are billed in
+_EXPRESS_GB = 64 / 1024  # billing unit of Express workflows
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that is paid for.
+    """One line of a bill.
 
     Attributes:
-        what: its name.
-        formula: how its price comes about, in numbers.
+        what: name of the item.
+        formula: calculation of its price, in numbers.
         per_image: dollars for each image.
-        per_month: dollars a month, however many images there are.
-        idle: whether ``per_month`` is also due in a month without a single image.
+        per_month: dollars a month, independent of the number of images.
+        idle: whether ``per_month`` is also due in a month without images.
     """
 
     what: str
@@ -41,17 +41,17 @@ class Line:
     idle: bool = True
 
     def dollars(self, images: float) -> float:
-        """Dollars for a month with so many images."""
+        """Dollars for a month with a number of images."""
         return self.per_image * images + (self.per_month if self.idle or images else 0.0)
 
 
 @dataclass(frozen=True)
 class Design:
-    """One way to build it.
+    """One design of the workflow.
 
     Attributes:
-        description: in a few words.
-        lines: what is paid for, given how the work looks and the prices.
+        description: a short description.
+        lines: the bill, given workload and prices.
     """
 
     description: str
@@ -65,13 +65,13 @@ WorkflowType = Literal["STANDARD", "EXPRESS"]
 def one_by_one(
     model: Model, workflow_type: WorkflowType, machine: asl.StateMachine | None = None, *, watched: bool = True
 ) -> Design:
-    """Each image runs through the state machine.
+    """The design with one execution for each image.
 
     Args:
         model: where the model runs.
-        workflow_type: of the state machine.
-        machine: the definition that is counted; ours by default.
-        watched: whether the template's alarms are there.
+        workflow_type: type of the state machine.
+        machine: the definition; ours by default.
+        watched: whether the template's alarms are included.
     """
     kind = workflow_type.capitalize()
     machine = machine or workflows.image_classification()
@@ -98,10 +98,10 @@ def one_by_one(
 
 
 def bulk(machine: asl.StateMachine | None = None) -> Design:
-    """A distributed map over a prefix, a function for each batch.
+    """The design with a distributed map over a prefix, and one invocation for each batch.
 
     Args:
-        machine: the definition that is counted; ours by default.
+        machine: the definition; ours by default.
     """
     counts = count_batches(machine or workflows.batch_classification())
     share, of_batch = 1 / counts.size, f"/{counts.size}"
@@ -213,7 +213,7 @@ def _logs(invocations: float, workload: Workload, prices: PriceTable, suffix: st
 
 
 def compute(what: str, use: FunctionUse, workload: Workload, prices: PriceTable) -> Line:
-    """What one invocation's GB-seconds cost."""
+    """Cost of one invocation's GB-seconds."""
     rate = prices.item("lambda arm64" if workload.architecture == "arm64" else "lambda x86_64")
     formula = f"{use.milliseconds:g} ms x {use.memory_mb} MB x ${_plain(rate)}"
     return Line(what, formula, use.gb_seconds * rate)
@@ -246,7 +246,7 @@ def _data(workload: Workload, prices: PriceTable) -> Line:
 
 
 def _monitoring(prices: PriceTable, *, endpoint: bool) -> Iterator[Line]:
-    """Alarms and metrics of the template; the endpoint's alarms are there only with an endpoint."""
+    """Alarms and metrics of the template; the endpoint's alarms only with an endpoint."""
     watched = alarms.metrics(endpoint=endpoint)
     rate = prices.item("alarm")
     yield Line("alarms", f"{watched} x ${rate:g}", per_month=watched * rate)

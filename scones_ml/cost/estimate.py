@@ -1,6 +1,6 @@
-"""What each design costs: dollars a month and for 1,000 images, with the formula of every line.
+"""Estimates for each design: dollars a month and for 1,000 images, with the formula of every line.
 
-Counted are requests, transitions, durations, instance hours, logs and alarms at list price. Not counted: storage,
+Included are requests, transitions, durations, instance hours, logs and alarms at list price. Not included: storage,
 data transfer out of the region, data capture, retries, free tiers and taxes.
 """
 
@@ -17,18 +17,18 @@ from scones_ml.reports.facts import BreakEven
 
 __all__ = ["DesignEstimate", "Point", "break_evens", "chart", "estimate", "instance_break_even"]
 
-_THOUSAND = 1000  # images that a rate is shown for: that of one image is mostly zeros
+_THOUSAND = 1000  # images of a displayed rate: that of one image is mostly zeros
 
 
 @dataclass(frozen=True)
 class DesignEstimate:
-    """What one design costs.
+    """Estimated cost of one design.
 
     Attributes:
         design: its name in `DESIGNS`.
-        description: in a few words.
+        description: a short description.
         images: images a month.
-        lines: what is paid for.
+        lines: the bill.
     """
 
     design: str
@@ -48,13 +48,13 @@ class DesignEstimate:
 
     @property
     def per_thousand(self) -> float:
-        """Dollars for 1,000 images more."""
+        """Dollars for 1,000 additional images."""
         return _THOUSAND * sum(line.per_image for line in self.lines)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a chart: what a design costs in a month with so many images."""
+    """One point of a chart: a design's cost in a month with a number of images."""
 
     design: str
     images: float
@@ -68,16 +68,16 @@ def estimate(
     workload: Workload | None = None,
     prices: PriceTable | None = None,
 ) -> tuple[DesignEstimate, ...]:
-    """What designs cost in a month with so many images.
+    """Estimate the cost of designs in a month with a number of images.
 
     Args:
         images: images a month, 0 or more.
-        designs: names in `DESIGNS`; None takes them all.
-        workload: how long things take.
-        prices: None takes those of us-east-1.
+        designs: names in `DESIGNS`; None for all.
+        workload: durations and sizes.
+        prices: price table; None for that of us-east-1.
 
     Raises:
-        ConfigurationError: a design or an instance is not known, or ``images`` is negative.
+        ConfigurationError: a design or an instance is unknown, or ``images`` is negative.
     """
     if images < 0:
         raise ConfigurationError(f"{images:g} images a month: give 0 or more")
@@ -92,11 +92,11 @@ def estimate(
 
 
 def break_evens(estimates: Sequence[DesignEstimate]) -> tuple[BreakEven, ...]:
-    """Every volume at which two designs change places, fewest images first."""
+    """Every volume at which two designs cost the same, fewest images first."""
     found = []
     for index, one in enumerate(estimates):
         for other in estimates[index + 1 :]:
-            # Start-up of jobs counts here: the comparison is of months with images.
+            # Includes the start-up of jobs, since months with images are compared.
             fixed = _fixed(other) - _fixed(one)
             slope = (one.per_thousand - other.per_thousand) / _THOUSAND
             if slope and fixed / slope > 0:
@@ -107,7 +107,7 @@ def break_evens(estimates: Sequence[DesignEstimate]) -> tuple[BreakEven, ...]:
 
 
 def instance_break_even(workload: Workload | None = None, prices: PriceTable | None = None) -> float:
-    """Images a month above which an instance that always runs costs less than a function's compute.
+    """Images a month above which an always-on instance costs less than a function's compute.
 
     ``hours x instance price / (GB-seconds of one image x price of a GB-second)``.
     """
@@ -117,7 +117,7 @@ def instance_break_even(workload: Workload | None = None, prices: PriceTable | N
 
 
 def chart(estimates: Sequence[DesignEstimate], images: Sequence[float]) -> tuple[Point, ...]:
-    """What each design costs at each volume: rows for a chart with logarithmic axes."""
+    """Each design's cost at each volume: rows for a chart with logarithmic axes."""
     return tuple(Point(one.design, volume, _dollars(one, volume)) for one in estimates for volume in images)
 
 

@@ -1,7 +1,7 @@
-"""AWS list prices, dated. They are not live: AWS changes them without telling this file.
+"""Dated AWS list prices. They are not live: AWS may have changed them since.
 
-Free tiers, savings plans, taxes and credits are left out. A region or an instance that the table does not hold is an
-error, never a guess; add it here with its source and date, or pass a table of your own to
+Free tiers, savings plans, taxes and credits are not included. A region or an instance that is not in the table is an
+error, never a guess; add it here with its source and date, or pass your own table to
 :func:`scones_ml.cost.estimate.estimate`.
 """
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 HOURS_A_MONTH: Final = 730
-"""As AWS's own calculator has it: 365 days of 24 hours, by 12 months."""
+"""As in AWS's calculator: 365 days of 24 hours, over 12 months."""
 
 Item = Literal[
     "alarm",
@@ -51,9 +51,9 @@ class Price:
 
     Attributes:
         dollars: US dollars for one unit.
-        unit: what one unit is.
-        date: when it was read, ``YYYY-MM`` or ``YYYY-MM-DD``.
-        source: where it was read.
+        unit: the unit.
+        date: date of the price, ``YYYY-MM`` or ``YYYY-MM-DD``.
+        source: source of the price.
     """
 
     dollars: float
@@ -67,8 +67,8 @@ class PriceTable:
     """The prices of one region.
 
     Attributes:
-        region: its AWS name.
-        items: price of each thing that is not an instance.
+        region: name of the region.
+        items: prices by name, except instances.
         instances: price of one SageMaker instance for one hour, by type; the same for endpoints and batch transform.
     """
 
@@ -78,7 +78,7 @@ class PriceTable:
 
     @property
     def as_of(self) -> str:
-        """The date of its oldest price, ``YYYY-MM``."""
+        """Date of its oldest price, ``YYYY-MM``."""
         return min(price.date[:7] for price in (*self.items.values(), *self.instances.values()))
 
     def item(self, name: Item) -> float:
@@ -89,7 +89,7 @@ class PriceTable:
         """Dollars for one hour of a SageMaker instance.
 
         Raises:
-            ConfigurationError: its price is not known in this region.
+            ConfigurationError: the instance's price in this region is unknown.
         """
         if name not in self.instances:
             raise ConfigurationError(
@@ -103,7 +103,7 @@ def price_table(region: str = "us-east-1") -> PriceTable:
     """The prices of a region.
 
     Raises:
-        ConfigurationError: no prices are known there.
+        ConfigurationError: no prices are known for the region.
     """
     if region not in PRICES:
         raise ConfigurationError(
@@ -113,14 +113,14 @@ def price_table(region: str = "us-east-1") -> PriceTable:
 
 
 def hourly_price(region: str, instance: str, instances: int = 1) -> float | None:
-    """Dollars for one hour of SageMaker instances of one type; None where no price is known."""
+    """Dollars for one hour of SageMaker instances of one type; None when the price is unknown."""
     table = PRICES.get(region)
     price = table.instances.get(instance) if table else None
     return instances * price.dollars if price else None
 
 
 def alarm_hourly_price(region: str) -> float | None:
-    """Dollars for one hour of an alarm on one metric; None where no price is known."""
+    """Dollars for one hour of an alarm on one metric; None when the price is unknown."""
     table = PRICES.get(region)
     return table.item("alarm") / HOURS_A_MONTH if table else None
 
@@ -150,7 +150,7 @@ PRICES: Final[Mapping[str, PriceTable]] = {
             "lambda arm64": Price(0.0000133334, "GB-second on arm64", "2026-08-31", _LAMBDA),
             "s3 put": Price(5 / _MILLION, "PUT or LIST request", "2026-11", _S3),
             "s3 get": Price(0.40 / _MILLION, "GET request", "2026-11", _S3),
-            # Sources differ on whether S3's events are free; this is the dearer reading.
+            # Sources differ on whether S3's events are free; this is the more expensive reading.
             "event": Price(1 / _MILLION, "S3 event through EventBridge", "2026-11", _EVENTBRIDGE),
             "log": Price(0.50, "GB of logs taken in", "2026-11", _CLOUDWATCH),
             "alarm": Price(0.10, "month of an alarm, for each metric that it watches", "2026-11", _CLOUDWATCH),

@@ -1,4 +1,4 @@
-"""What a definition makes of one image, counted from the definition itself, and how long each part takes."""
+"""Work for one image, counted from a definition, and the duration of each part."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from scones_ml.workflows.handlers import handler_name, handler_uses
 __all__ = ["DEAR_SIDE", "BatchCounts", "Counts", "FunctionUse", "Workload", "count", "count_batches", "use_of"]
 
 DEAR_SIDE: Final = 2.0
-"""How many times longer a vCPU on AWS is taken to need than the machine that a model was measured on."""
+"""Assumed slowdown of a vCPU on AWS relative to the machine that a model was measured on."""
 
-_HANDLER_MS = 15  # of an invocation, beside the model: event, logs, answer
-_READING_MS = 8  # of an image in bulk, beside the model: its object
+_HANDLER_MS = 15  # of an invocation, in addition to the model: event, logs, response
+_READING_MS = 8  # of an image in a bulk run, in addition to the model: reading its object
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FunctionUse:
 
     Attributes:
         milliseconds: billed duration.
-        memory_mb: what the function is given.
+        memory_mb: the function's memory.
     """
 
     milliseconds: float
@@ -35,31 +35,32 @@ class FunctionUse:
 
     @property
     def gb_seconds(self) -> float:
-        """What Lambda bills."""
+        """GB-seconds that Lambda bills."""
         return self.milliseconds / 1000 * self.memory_mb / 1024
 
 
 @dataclass(frozen=True)
 class Workload:
-    """How long things take and how large they are: assumptions, each to be replaced by what your account measures.
+    """Durations and sizes: assumptions, to be replaced by measurements in your account.
 
     The functions' durations are those of public warm runs of the course project, with 128 MB each: ours have more
     memory and are not slower. ``docs/live-checks.md`` says how to measure yours.
 
     Attributes:
-        functions: each function of the definition.
-        model_ms: decoding an image of the model's size and answering it, on one vCPU; by default of a photograph, 224
-            pixels wide: `DEAR_SIDE` times the 10 ms that a server takes. ``scones cost --model`` measures yours.
-        overhead_ms: what Step Functions adds to an execution.
-        packed: images to one object, for batch transform.
+        functions: use of each function of the definition.
+        model_ms: time to decode and classify an image of the model's size, on one vCPU; by default a photograph, 224
+            pixels
+        wide: `DEAR_SIDE` times the 10 ms of a server. ``scones cost --model`` measures yours.
+        overhead_ms: time that Step Functions adds to an execution.
+        packed: images in one object, for batch transform.
         startup_seconds: billed start of a batch transform job.
         jobs: batch transform jobs in a month.
-        payload_kb: one request to an endpoint and its answer.
+        payload_kb: size of one request to an endpoint and its response.
         log_kb: log of one invocation.
-        serverless_mb: memory of a serverless endpoint. It buys processors; a photographs' model needs 150 MB of it.
-        architecture: of the functions.
+        serverless_mb: memory of a serverless endpoint, which determines its vCPUs; a model of photographs needs 150 MB.
+        architecture: processor architecture of the functions.
         instance: SageMaker instance type.
-        instances: how many of them an endpoint keeps.
+        instances: number of an endpoint's instances.
     """
 
     functions: Mapping[str, FunctionUse] = field(
@@ -83,28 +84,28 @@ class Workload:
 
     @property
     def model_inside(self) -> FunctionUse:
-        """Classify where the model runs inside the function."""
+        """Use of the classifying function with the model inside."""
         return FunctionUse(_HANDLER_MS + self.model_ms, ONE_VCPU_MB)
 
     @property
     def batch_image(self) -> FunctionUse:
-        """One image of a bulk batch, model inside the function."""
+        """Use of the function for one image of a bulk batch, with the model inside."""
         return FunctionUse(_READING_MS + self.model_ms, ONE_VCPU_MB)
 
     @property
     def transform_ms(self) -> float:
-        """Instance time for one image in batch transform."""
+        """Instance time for one image in batch transform, in milliseconds."""
         return _READING_MS + self.model_ms
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What one image takes on the longest way through a definition on which nothing fails.
+    """Counts for one image on the longest path without failures through a definition.
 
     Attributes:
-        transitions: what Step Functions bills a Standard execution for: each state that runs, and the start.
-        functions: the functions that are invoked.
-        writes: objects that are written.
+        transitions: billed transitions of a Standard execution: each state that runs, and the start.
+        functions: invoked functions.
+        writes: written objects.
     """
 
     transitions: int
@@ -114,11 +115,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class BatchCounts:
-    """What one batch of a distributed map takes.
+    """Counts for one batch of a distributed map.
 
     Attributes:
-        size: images to a batch.
-        asks: whether its function asks S3 for what an earlier run has finished.
+        size: images in a batch.
+        asks: whether its function looks in S3 for results of an earlier run.
         writes: whether its function writes the results.
     """
 
@@ -131,10 +132,10 @@ _START: Final = 1  # the start of an execution is billed like a state
 
 
 def count(machine: asl.StateMachine) -> Counts:
-    """Count what an image takes, from the definition.
+    """Count transitions, invocations and writes for one image, from the definition.
 
     Raises:
-        InvalidDefinitionError: the definition has a loop, or states that run others.
+        InvalidDefinitionError: the definition has a loop, or states that contain others.
     """
     way = _longest(machine, machine.start_at, ())
     tasks = [state for name in way if isinstance(state := machine.states[name], asl.Task)]
@@ -146,7 +147,7 @@ def count(machine: asl.StateMachine) -> Counts:
 
 
 def count_batches(machine: asl.StateMachine) -> BatchCounts:
-    """Count what a batch takes, from the definition and its function's handler.
+    """Count requests for one batch, from the definition and its function's handler.
 
     Raises:
         InvalidDefinitionError: the definition has no distributed map of Express batches.
@@ -177,13 +178,11 @@ def _longest(machine: asl.StateMachine, name: str, before: tuple[str, ...]) -> t
 
 
 def use_of(workload: Workload, function: str) -> FunctionUse:
-    """How one function is used.
+    """Use of one function.
 
     Raises:
-        ConfigurationError: the workload does not say.
+        ConfigurationError: the function is not in the workload.
     """
     if function not in workload.functions:
-        raise ConfigurationError(
-            f"the workload does not say how long {function} runs: it knows {', '.join(workload.functions)}"
-        )
+        raise ConfigurationError(f"the workload has no duration for {function}: it has {', '.join(workload.functions)}")
     return workload.functions[function]

@@ -1,6 +1,6 @@
-"""The functions as deployment packages: folders for ``sam deploy``, and their zips.
+"""Deployment packages of the Lambda functions: folders for ``sam deploy``, and their zips.
 
-``plan`` says what each package will hold; ``build`` makes it so. The same plan always gives the same bytes.
+``plan`` lists the contents of each package, ``build`` writes them. The same plan always gives the same bytes.
 
 Internal: may change without notice.
 """

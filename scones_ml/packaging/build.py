@@ -1,4 +1,4 @@
-"""A plan carried out: every distribution is unpacked and compiled once, then each function takes its own."""
+"""Build of a plan: each distribution is unpacked and compiled once, then copied into each function's package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scones_ml.ports import Progress, no_progress
 __all__ = ["Package", "build"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
-_EPOCH_SECONDS = 315_532_800  # the same, for files: zips made of the folder have the same dates
+_EPOCH_SECONDS = 315_532_800  # the same, for files: zips of the folder get the same dates
 _TASK_ROOT = "/var/task"
 
 
@@ -31,13 +31,13 @@ class Package:
     """One built package.
 
     Attributes:
-        name: of the function.
-        folder: what CodeUri names.
+        name: name of the function.
+        folder: the folder, for CodeUri.
         archive: the zip.
         zipped_bytes: size of the zip.
         unzipped_bytes: size of the folder.
-        sha256: of the zip, 64 hex digits.
-        compiled: whether bytecode travels along, which halves a cold start.
+        sha256: hash of the zip, 64 hex digits.
+        compiled: whether it contains bytecode, which halves a cold start.
     """
 
     name: str
@@ -55,12 +55,12 @@ def build(
     """Build every package; the same plan gives the same bytes.
 
     Args:
-        plan: what to build.
-        progress: counts packages.
-        most_bytes: of a package, unzipped.
+        plan: the plan to build.
+        progress: called for each package.
+        most_bytes: maximum size of an unzipped package.
 
     Raises:
-        ConfigurationError: a wheel is missing, a folder is not ours to replace, or a package is larger than
+        ConfigurationError: a wheel is missing, a folder is not a package of ours, or a package is larger than
             ``most_bytes``.
     """
     built = []
@@ -79,7 +79,7 @@ def build(
 
 
 def _unpack(plan: PackagePlan, pool: Path, downloads: Path) -> dict[Pin, list[str]]:
-    """Write every distribution's files into one folder, and say which are whose."""
+    """Write every distribution's files into one folder, and return the files of each."""
     files: dict[Pin, list[str]] = {pin: [] for pin in plan.pins}
     for pin, path, data in _files(plan, downloads):
         _write(pool / path, data)
@@ -102,18 +102,18 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _compile(pool: Path, python: str) -> Callable[[str], str] | None:
-    """Compile all sources for the target's interpreter; None when none is at hand.
+    """Compile all sources for the target's interpreter; None when there is none here.
 
-    A process of its own, one worker and a fixed hash seed make the bytecode repeatable. Unchecked, because zips do not
-    keep the times that bytecode is otherwise checked by.
+    A separate process, one worker and a fixed hash seed make the bytecode reproducible. It is unchecked, because zips
+    do not keep the modification times that bytecode is otherwise checked against.
     """
     path = interpreter(python)
     if path is None:
         return None
     command = [path, "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash"]
-    # Tracebacks name the path that the file has on Lambda, and no bytes depend on this machine's.
+    # Tracebacks show the path on Lambda, and no bytes depend on this machine's paths.
     command += ["-s", str(pool), "-p", _TASK_ROOT, str(pool)]
-    # PYTHONOPTIMIZE, PYTHONPYCACHEPREFIX and their like would change what is written, or where.
+    # PYTHONOPTIMIZE, PYTHONPYCACHEPREFIX and the like would change the output or its location.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment["PYTHONHASHSEED"] = "0"
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
@@ -159,25 +159,27 @@ def _replace_folder(function: FunctionPlan, pool: Path, names: Iterable[str]) ->
     folder = function.folder
     if folder.exists():
         if any(folder.iterdir()) and not (folder / f"{function.name}.py").is_file():
-            raise ConfigurationError(f"{folder} is no package of {function.name}: remove it, or choose another folder")
+            raise ConfigurationError(
+                f"{folder} is not a package of {function.name}: remove it, or choose another folder"
+            )
         shutil.rmtree(folder)
     for name in names:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(pool / name, target)
-        target.chmod(0o644)  # Lambda runs as another user, who has to read it
+        target.chmod(0o644)  # Lambda's user has to read it
         os.utime(target, (_EPOCH_SECONDS, _EPOCH_SECONDS))
 
 
 def _zip(function: FunctionPlan, names: Iterable[str]) -> None:
-    """Sorted names, one date, one mode: nothing of this machine is in the bytes."""
+    """Write a reproducible zip: sorted names, one date, one mode."""
     temporary = function.archive.with_suffix(".tmp")
     with ZipFile(temporary, "w", ZIP_DEFLATED, compresslevel=6) as archive:
         for name in names:
             entry = ZipInfo(name, _EPOCH)
             entry.compress_type = ZIP_DEFLATED
-            entry.create_system = 3  # Unix, wherever it is built
+            entry.create_system = 3  # Unix, on any build machine
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, (function.folder / name).read_bytes(), compresslevel=6)
-    # Last: an archive that is there is whole.
+    # Last, so that an existing archive is complete.
     temporary.replace(function.archive)

@@ -1,7 +1,7 @@
-"""What each function needs, and what of it is left out.
+"""Contents of each function's package.
 
-Distributions are listed one by one rather than resolved: what a function does not import it does not carry. boto3 is
-there in every Lambda runtime. Versions are those installed here, so that what is deployed is what was tested.
+Distributions are listed, not resolved, so that a package holds only what its function imports. boto3 is in every Lambda
+runtime. Versions are those installed here, so that what was tested is deployed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scones_ml.workflows.handlers import handler_file, handler_uses
 __all__ = ["FUNCTIONS", "Classifier", "distributions", "is_needed", "modules"]
 
 Classifier = Literal["sagemaker", "onnx"]
-"""Where images are classified: at an endpoint, or by a model inside the function."""
+"""Where images are classified: by an endpoint, or by a model inside the function."""
 
 _EVENTS: Final = (
     "annotated-types",
@@ -56,7 +56,7 @@ _LEFT_OUT: Final = (
     "*.dist-info/REQUESTED",
     "*.dist-info/direct_url.json",
     "*.dist-info/entry_points.txt",
-    # Nothing is written on images, and there is no desktop.
+    # No text is drawn on images, and there is no desktop.
     "PIL/ImageTk.py",
     "PIL/_imagingft.*",
     "PIL/_imagingtk.*",
@@ -66,7 +66,7 @@ _LEFT_OUT: Final = (
     "pillow.libs/libpng16-*",
     "numpy/_core/include/*",
     "numpy/f2py/*",
-    # ONNX Runtime for C: the Python module holds a copy of its own. The folders are tools for making models.
+    # ONNX Runtime's C library: the Python module has its own copy. The folders are tools to convert models.
     "onnxruntime/capi/libonnxruntime.so*",
     "onnxruntime/backend/*",
     "onnxruntime/datasets/*",
@@ -76,18 +76,18 @@ _LEFT_OUT: Final = (
 )
 
 _STORE, _ENDPOINT = "scones_ml.aws.store", "scones_ml.aws.classifier"
-_MODEL_MODULES: Final = (_STORE, "scones_ml.inference.shared")  # a model may lie in S3
+_MODEL_MODULES: Final = (_STORE, "scones_ml.inference.shared")  # the model may be in S3
 _LOADED_BY_NAME: Final[Mapping[str, tuple[str, ...]]] = {
     "backends.read_object": (_STORE,),
     "backends.result_exists": (_STORE,),
     "backends.start_execution": ("scones_ml.aws.executions",),
     "backends.write_result": (_STORE,),
 }
-"""The modules that ``scones_ml.backends`` loads by a name in a string, for each function of it that handlers use."""
+"""Modules that ``scones_ml.backends`` loads by name, for each of its functions that handlers use."""
 
 
 def distributions(function: str, classifier: Classifier, *, tracing: bool) -> tuple[str, ...]:
-    """The distributions that a function carries, sorted.
+    """Distributions in a function's package, sorted.
 
     Raises:
         ConfigurationError: there is no such function.
@@ -105,7 +105,7 @@ def distributions(function: str, classifier: Classifier, *, tracing: bool) -> tu
 
 
 def modules(function: str, classifier: Classifier) -> dict[str, Path]:
-    """The modules of scones_ml that a function carries: path in the package to the file here, sorted."""
+    """Modules of scones_ml in a function's package: path in the package to the file here, sorted."""
     lazily = [name for use in handler_uses(function) for name in _LOADED_BY_NAME.get(use, ())]
     if function in _CLASSIFIES:
         lazily += _MODEL_MODULES if classifier == "onnx" else (_ENDPOINT,)
@@ -113,7 +113,7 @@ def modules(function: str, classifier: Classifier) -> dict[str, Path]:
 
 
 def is_needed(path: str) -> bool:
-    """Whether a distribution's file is needed at run time; licences stay."""
+    """Whether a distribution's file is needed at run time; licences are kept."""
     return not path.startswith("..") and not any(fnmatch(path, pattern) for pattern in _LEFT_OUT)
 
 

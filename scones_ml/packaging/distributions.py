@@ -1,4 +1,4 @@
-"""Distributions as files: copied from this environment, or out of wheels for another one."""
+"""Files of distributions, from this environment or from wheels for another one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["installed_files", "unpack_wheels"]
 
 
 def installed_files(pin: Pin) -> Iterator[tuple[str, bytes]]:
-    """The needed files of a distribution as it is installed here: path in the package, and bytes."""
+    """The needed files of an installed distribution: path in the package, and bytes."""
     for file in distribution(pin.name).files or ():
         path = file.as_posix()
-        if is_needed(path) and not path.endswith(".pyc"):  # compiled anew, see build
+        if is_needed(path) and not path.endswith(".pyc"):  # compiled again, see build
             yield path, Path(str(file.locate())).read_bytes()
 
 
@@ -29,12 +29,12 @@ def unpack_wheels(pins: Sequence[Pin], target: Target, downloads: Path) -> Itera
     """Download wheels for a target and read the needed files out of them.
 
     Args:
-        pins: what to download; dependencies are not followed.
+        pins: distributions to download, without their dependencies.
         target: the Lambda runtime.
         downloads: an empty folder for the wheels.
 
     Raises:
-        ConfigurationError: pip finds no wheel; the message holds its last words.
+        ConfigurationError: pip finds no wheel; the message ends with pip's last line.
     """
     _download(pins, target, downloads)
     wheels = {_normalised(path.name.split("-")[0]): path for path in downloads.glob("*.whl")}
@@ -61,7 +61,7 @@ def _download(pins: Sequence[Pin], target: Target, folder: Path) -> None:
 
 
 def _installed_path(name: str) -> str:
-    """Where an entry of a wheel lands; empty for scripts and the like. Entries never leave the folder."""
+    """Installed path of a wheel's entry; empty for scripts and the like. It never leaves the folder."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts:
         return ""

@@ -1,7 +1,7 @@
-"""The modules of this library that a program needs, found by walking its imports.
+"""Modules of this library that a program needs, found by following its imports.
 
-Imports are followed wherever they stand, but for those that only type checkers see. A module that is named in a
-string, as in the tables of ``scones_ml.backends``, is seen by nobody: the caller names it.
+All imports are followed, except under ``TYPE_CHECKING``. A module that is loaded by a name in a string, as in the
+tables of ``scones_ml.backends``, cannot be found this way: the caller names it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _LIBRARY = Path(__file__).parents[1]  # scones_ml/
 
 
 def needed_modules(program: str, loaded_by_name: Iterable[str] = ()) -> dict[str, Path]:
-    """The modules that a program imports, directly or through others.
+    """Modules that a program imports, directly or indirectly.
 
     Args:
-        program: its source text.
-        loaded_by_name: modules that it loads by a name in a string, ``"scones_ml.aws.store"``.
+        program: the program's source text.
+        loaded_by_name: modules that it loads by name, ``"scones_ml.aws.store"``.
 
     Returns:
         Path below the library's own folder, ``"scones_ml/aws/store.py"``, to the file; sorted.
@@ -51,12 +51,12 @@ def _file(parts: list[str]) -> Path | None:
 
 @cache
 def _imports_of(path: Path) -> tuple[str, ...]:
-    """Of a file of the library; five functions are planned at a time, and most carry the same files."""
+    """Imports of a library file; cached, since the functions' packages share most files."""
     return tuple(_imported(path.read_text(encoding="utf-8")))
 
 
 def _imported(source: str) -> Iterator[str]:
-    """Names of this library that a source imports, modules or what they hold."""
+    """Names of this library that a source imports: modules and their members."""
     for node in _run(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -68,7 +68,7 @@ def _imported(source: str) -> Iterator[str]:
 
 
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node that can be run: all but the bodies of ``if TYPE_CHECKING``."""
+    """Every node that can be executed: all except the bodies of ``if TYPE_CHECKING``."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue

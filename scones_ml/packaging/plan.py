@@ -1,4 +1,4 @@
-"""What will be built, as frozen data: nothing is written here."""
+"""Build plan of the packages, as frozen data."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class PackageRequest:
-    """What to build.
+    """Request to build packages.
 
     Attributes:
-        folder: where ``NAME/`` and ``NAME.zip`` go for each function.
+        folder: folder for ``NAME/`` and ``NAME.zip`` of each function.
         target: the Lambda runtime.
-        classifier: ``"sagemaker"`` asks an endpoint; ``"onnx"`` packs ONNX Runtime.
-        model: a model's folder to travel with the function as ``model/``; None leaves it in S3.
-        tracing: whether to pack what SCONES_TRACING=1 needs.
-        functions: which ones.
+        classifier: ``"sagemaker"`` for an endpoint; ``"onnx"`` includes ONNX Runtime.
+        model: a model's folder to include as ``model/``; None leaves it in S3.
+        tracing: whether to include the packages for SCONES_TRACING=1.
+        functions: names of the functions.
     """
 
     folder: Path = Path("build/lambda")
@@ -47,7 +47,7 @@ class PackageRequest:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pin:
-    """One distribution at one version."""
+    """One version of a distribution."""
 
     name: str
     version: str
@@ -58,14 +58,14 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class FunctionPlan:
-    """One package.
+    """Plan of one package.
 
     Attributes:
-        name: of the function, its handler's file and its folder.
-        folder: what CodeUri names.
-        archive: the same as a zip.
-        pins: the distributions in it.
-        files: our own files: path in the package, and where it is now; sorted.
+        name: name of the function, its handler's file and its folder.
+        folder: the folder, for CodeUri.
+        archive: the zip of the folder.
+        pins: its distributions.
+        files: our own files: path in the package, and source path; sorted.
     """
 
     name: str
@@ -77,13 +77,13 @@ class FunctionPlan:
 
 @dataclass(frozen=True, slots=True)
 class PackagePlan:
-    """Every package.
+    """Plan of all packages.
 
     Attributes:
         target: the Lambda runtime.
-        functions: one plan each.
-        installed: whether the distributions are copied from this environment, which fits when the target is this
-            machine; else wheels are downloaded.
+        functions: plan of each function.
+        installed: whether distributions are copied from this environment, because the target matches this machine;
+            otherwise wheels are downloaded.
     """
 
     target: Target
@@ -97,18 +97,18 @@ class PackagePlan:
 
 
 def plan(request: PackageRequest) -> PackagePlan:
-    """Decide what each package holds.
+    """Plan the contents of each package.
 
     Raises:
-        ConfigurationError: an unknown function, a model that is none, or one without ONNX Runtime.
-        MissingExtraError: a distribution is not installed here, so that its version is not known.
+        ConfigurationError: a function is unknown, the model is invalid, or it is given without ONNX Runtime.
+        MissingExtraError: a distribution is not installed here, so that its version is unknown.
     """
     if request.model is not None:
         if request.classifier != "onnx":
-            raise ConfigurationError("a model travels with the function only where ONNX Runtime does: choose onnx")
+            raise ConfigurationError("a model in the package needs ONNX Runtime: choose onnx")
         for name in _MODEL_FILES:
             if not (request.model / name).is_file():
-                raise ConfigurationError(f"the model {request.model} holds no {name}: give a model's folder")
+                raise ConfigurationError(f"{request.model} has no {name}: give a model's folder")
     functions = tuple(_function(name, request) for name in request.functions)
     return PackagePlan(request.target, functions, installed=request.target == HOST)
 

@@ -1,7 +1,7 @@
-"""A built package run as Lambda runs it: AWS's runtime client in a process, and the Runtime API on loopback.
+"""Local Lambda runtime for a built package: AWS's runtime client in a process, with the Runtime API on loopback.
 
-The process sees the package, what every Lambda runtime holds (boto3 and the runtime client) and environment variables,
-and nothing else of this machine's packages: what a package lacks is missed here too.
+The process sees the package, the contents of every Lambda runtime (boto3 and the runtime client) and environment
+variables, but none of this machine's other packages: a missing module fails here as on Lambda.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _RUNTIME = (
     "urllib3",
 )
 _PREFIX = "/2018-06-01/runtime"
-_SECONDS = 60.0  # far beyond any cold start: what takes longer hangs
+_SECONDS = 60.0  # far beyond any cold start: a process that takes longer hangs
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the runtime client posted: a result, or an error."""
+    """A result or an error from the runtime client."""
 
     kind: str
     body: bytes
 
 
 class _RuntimeApi(ThreadingHTTPServer):
-    """Events go out one by one, answers come in."""
+    """Server of the Runtime API: hands out events and receives results."""
 
     daemon_threads = True
 
@@ -62,12 +62,12 @@ class _RuntimeApi(ThreadingHTTPServer):
         self.invocations = 0
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A function that is stopped leaves its connection open: that is no news."""
+        """Ignore the open connection of a stopped function."""
 
 
 class _Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # small answers in two parts would each wait 40 ms
+    disable_nagle_algorithm = True  # otherwise small responses in two parts each wait 40 ms
     server: _RuntimeApi
 
     def do_GET(self) -> None:
@@ -97,7 +97,7 @@ class _Requests(BaseHTTPRequestHandler):
         self._send(202, b'{"status":"OK"}', {})
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Requests are not worth a line."""
+        """Log no requests."""
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
@@ -111,7 +111,7 @@ class LambdaProcess:
     """One running instance of a function.
 
     Attributes:
-        ready_seconds: from the process's start to its first request for an event: Lambda's init phase.
+        ready_seconds: time from the process's start to its first request for an event: Lambda's init phase.
     """
 
     def __init__(self, api: _RuntimeApi, process: subprocess.Popen[bytes], log: Path, started: float) -> None:
@@ -125,8 +125,8 @@ class LambdaProcess:
         """Send one event and wait for the result.
 
         Raises:
-            ExecutionFailedError: the handler raised; ``error`` is the class name that Step Functions would see.
-            WorkflowError: the process died or gave no answer.
+            ExecutionFailedError: the handler raised; ``error`` is the class name that Step Functions would report.
+            WorkflowError: the process died or did not answer.
         """
         self._api.events.put(json.dumps(event).encode())
         deadline = time.perf_counter() + _SECONDS
@@ -136,7 +136,7 @@ class LambdaProcess:
                 break
             except queue.Empty:
                 if self._process.poll() is not None or time.perf_counter() > deadline:
-                    raise WorkflowError(f"the function gave no answer: {self._last_words()}") from None
+                    raise WorkflowError(f"the function did not answer: {self._last_words()}") from None
         document = json.loads(answer.body)
         if answer.kind == "error":
             raise ExecutionFailedError(str(document.get("errorType")), str(document.get("errorMessage")))
@@ -147,23 +147,23 @@ class LambdaProcess:
             document = json.loads(self._api.answers.get().body)
             return f"{document.get('errorType')}: {document.get('errorMessage')}"
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "it wrote no output"
 
 
 @contextlib.contextmanager
 def lambda_process(
     folder: Path, handler: str, environment: Mapping[str, str], modules: Path | None = None
 ) -> Iterator[LambdaProcess]:
-    """Start a function, and stop it afterwards.
+    """Run a function during the block.
 
     Args:
-        folder: what would be ``/var/task``.
+        folder: the package, as ``/var/task``.
         handler: ``"filter_low_confidence.lambda_handler"``.
-        environment: its variables; nothing of this process's environment reaches it.
-        modules: one more folder of modules; None for what Lambda has.
+        environment: its environment variables; this process's are not inherited.
+        modules: one more folder of modules; None for Lambda's only.
 
     Raises:
-        WorkflowError: it did not start; the message holds its last words.
+        WorkflowError: the function did not start; the message ends with its last output.
         MissingExtraError: awslambdaric is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="scones-runtime-") as scratch:
@@ -174,14 +174,14 @@ def lambda_process(
         thread.start()
         paths = [folder.absolute(), *([modules] if modules else []), runtime]
         variables = {
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",  # as the template has it for a model
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",  # as in the template, for a model
             "AWS_LAMBDA_FUNCTION_NAME": handler.partition(".")[0],
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_address[1]}",
             "AWS_REGION": "us-east-1",
             "HOME": scratch,
             "LAMBDA_TASK_ROOT": str(folder.absolute()),
-            "PYTHONDONTWRITEBYTECODE": "1",  # a function cannot write where its code is
+            "PYTHONDONTWRITEBYTECODE": "1",  # a function cannot write to its code's folder
             "PYTHONPATH": ":".join(map(str, paths)),
             **environment,
         }
@@ -197,14 +197,14 @@ def lambda_process(
         finally:
             process.kill()
             process.wait()
-            api.events.put(None)  # lets go of the request that waits for an event
+            api.events.put(None)  # ends the request that waits for an event
             api.shutdown()
             thread.join()
             api.server_close()
 
 
 def _link_runtime(folder: Path) -> None:
-    """What Lambda's own runtime holds, by links to what is installed here."""
+    """Link the contents of Lambda's own runtime to the packages installed here."""
     folder.mkdir()
     for name in _RUNTIME:
         try:

@@ -1,4 +1,4 @@
-"""What a package is built for: an interpreter's version and a processor."""
+"""Target of a package: Python version and processor architecture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["HOST", "Target", "interpreter"]
 
 _MACHINES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
 _GLIBC: Final = (34, 28, 27, 26, 24, 17)
-"""Minor versions of glibc 2 whose wheels Amazon Linux 2023 (2.34) can load."""
+"""Minor versions of glibc 2 whose wheels run on Amazon Linux 2023 (2.34)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,17 @@ class Target:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"3\.\d+", self.python):
-            raise ConfigurationError(f"python {self.python!r} is no version of a Lambda runtime: give one such as 3.13")
+            raise ConfigurationError(
+                f"python {self.python!r} is not the version of a Lambda runtime: give one such as 3.13"
+            )
         if self.architecture not in _MACHINES:
             raise ConfigurationError(
-                f"architecture {self.architecture!r} is not Lambda's: choose {' or '.join(_MACHINES)}"
+                f"architecture {self.architecture!r} is not available on Lambda: choose {' or '.join(_MACHINES)}"
             )
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """The wheels' platform tags that the runtime can load, best first."""
+        """Platform tags of wheels for the runtime, best first."""
         machine = _MACHINES[self.architecture]
         return (*(f"manylinux_2_{minor}_{machine}" for minor in _GLIBC), f"manylinux2014_{machine}")
 
@@ -54,11 +56,11 @@ def _host() -> Target | None:
 
 
 HOST: Final = _host()
-"""This machine and interpreter as a target; None where no Lambda runtime is like it."""
+"""This machine and interpreter as a target; None when no Lambda runtime matches."""
 
 
 def interpreter(python: str) -> str | None:
-    """The path of an interpreter of this very version on this machine; None when there is none."""
+    """Path of an interpreter of this version on this machine; None when there is none."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     path = which(f"python{python}")
@@ -67,4 +69,4 @@ def interpreter(python: str) -> str | None:
     command = [path, "-c", "import sys; print('{}.{}'.format(*sys.version_info), sys.executable)"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     version, _, executable = found.stdout.strip().partition(" ")
-    return executable if version == python else None  # what was found may be a script around the interpreter
+    return executable if version == python else None  # the executable may be a wrapper script

@@ -552,9 +552,9 @@ def test_models_are_asked_for_packages_alone(folder: Path, aws: Callable[[str], 
     keys = ("many/first.tar.gz", "second.tar.gz", "third.tar.gz")
     on_record(backend, "object", *(f"s3://{BUCKET}/{key}" for key in keys))
     left = lifecycle.cleanup(backend)
-    assert {one.name: one.reason.rpartition(" stays, ")[2] for one in left} == {
-        f"s3://{BUCKET}/many/first.tar.gz": "for model many loads it",
-        f"s3://{BUCKET}/second.tar.gz": "for model pipeline loads it",
+    assert {one.name: one.reason.rpartition(" is kept, ")[2] for one in left} == {
+        f"s3://{BUCKET}/many/first.tar.gz": "because model many loads it",
+        f"s3://{BUCKET}/second.tar.gz": "because model pipeline loads it",
     }
     assert resources.calls.count("DescribeModel") == 2
 

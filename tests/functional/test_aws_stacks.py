@@ -262,7 +262,7 @@ def test_a_nested_stack_goes_with_its_parent_alone(account: Account) -> None:
     assert left == ()
     assert said == [
         "stack scones is kept: it is part of stack arn:aws:cloudformation:r:1:stack/shop/1, and is removed with that "
-        "stack alone"
+        "stack only"
     ]
     assert account.buckets() == {"scones-inputbucket", "scones-outputbucket"}
 

@@ -292,6 +292,6 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     mine.parent.mkdir()
     mine.write_text("years of work")
     request = PackageRequest(folder=tmp_path, target=HOST, functions=("filter_low_confidence",))
-    with pytest.raises(ConfigurationError, match="is no package of filter_low_confidence"):
+    with pytest.raises(ConfigurationError, match="is not a package of filter_low_confidence"):
         build(plan(request))
     assert mine.read_text() == "years of work"

@@ -362,7 +362,7 @@ def test_what_the_job_could_not_do_is_refused_before_it(
     assert line == "scones: the backbone large.onnx takes images of 160 pixels, not of 128"
     assert "takes images of 64 to 448 pixels, not 16" in complaint(capsys, "train", str(data), *head)
     line = complaint(capsys, "train", str(photographs), *head, "--init", "model")
-    assert line.endswith("from a network that was trained from scratch: add --recipe scratch")
+    assert line.endswith("a network that was trained from scratch: add --recipe scratch")
     assert sagemaker.jobs == {}
 
 
@@ -446,7 +446,7 @@ def test_ctrl_c_lets_go_of_the_job(sagemaker: SageMaker, data: Path) -> None:
                 f"User: arn:aws:iam::123456789012:user/ann is not authorized to perform: iam:PassRole on resource: "
                 f"{ROLE}",
             ),
-            f"perform: iam:PassRole on resource: {ROLE}: have the named action allowed",
+            f"perform: iam:PassRole on resource: {ROLE}: allow the named action",
         ),
         (
             (

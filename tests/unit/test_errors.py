@@ -221,7 +221,7 @@ def test_throttling_never_surfaces_as_client_error(code: str) -> None:
             "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
         ),
         (NoRegionError(), "set AWS_DEFAULT_REGION"),
-        (EndpointConnectionError(endpoint_url="https://s3.us-eats-1.amazonaws.com/"), "is the region right"),
+        (EndpointConnectionError(endpoint_url="https://s3.us-eats-1.amazonaws.com/"), "check the region"),
         (client_error("ExpiredToken", 400), "sign in again, as with `aws sso login`"),
         (client_error("InvalidAccessKeyId", 403), "`aws configure list`"),
         (client_error("RequestTimeTooSkewed", 403), "set this machine's clock"),

@@ -72,7 +72,7 @@ def test_what_cannot_run_is_left_out() -> None:
     [
         ({"functions": ("classify_video",)}, "there is no function 'classify_video'"),
         ({"model": Path("model")}, "only where ONNX Runtime does"),
-        ({"model": Path("gone"), "classifier": "onnx"}, "the model gone holds no model.json"),
+        ({"model": Path("gone"), "classifier": "onnx"}, "gone has no model.json"),
     ],
 )
 def test_requests_that_cannot_be_are_refused(change: dict[str, object], words: str) -> None:
