@@ -1,4 +1,4 @@
-"""What the workflow needs on AWS, as data: its template, its permissions and its price. Nothing here calls AWS.
+"""Infrastructure of the workflow on AWS, as data: template, permissions and alarms. Nothing here calls AWS.
 
 ``python -m scones_ml.infrastructure`` prints the SAM template.
 

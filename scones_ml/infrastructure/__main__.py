@@ -1,8 +1,7 @@
 """``python -m scones_ml.infrastructure [WHAT] [--check DIR]``: print the SAM template, or check the committed one.
 
-WHAT is ``template``, or what the documentation shows of it: ``architecture`` (Mermaid), ``parameters``,
-``permissions`` (Markdown).
-Renew the committed file with ``python -m scones_ml.infrastructure > workflows/template.yaml``.
+WHAT is ``template``, or a block of the documentation: ``architecture`` (Mermaid), ``parameters``, ``permissions``
+(Markdown). Regenerate the committed file with ``python -m scones_ml.infrastructure > workflows/template.yaml``.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _PAGES: Mapping[str, Callable[[TemplateSettings], str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print or check, and return the exit code: 0 done, 1 a stale file, 2 a wrong option."""
+    """Print or check, and return the exit code: 0 for success, 1 for a stale file, 2 for a wrong option."""
     parser = argparse.ArgumentParser(prog="python -m scones_ml.infrastructure", description=__doc__.split("\n")[0])
     parser.add_argument("what", nargs="?", choices=_PAGES, default="template", help="by default the template")
     parser.add_argument("--check", metavar="DIR", type=Path, help="compare DIR/template.yaml with the code")
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _stale(text: str, folder: Path) -> list[str]:
     path = folder / "template.yaml"
-    renew = f"renew it with: python -m scones_ml.infrastructure > {path}"
+    renew = f"regenerate it with: python -m scones_ml.infrastructure > {path}"
     if not path.is_file():
         return [f"{path} is missing; {renew}"]
     if path.read_text(encoding="utf-8") != text:
@@ -54,6 +53,6 @@ def _stale(text: str, folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    for sign in (signal.SIGINT, signal.SIGPIPE):  # it prints text, no more: nothing is left to clean up
+    for sign in (signal.SIGINT, signal.SIGPIPE):  # it only prints text: there is nothing to clean up
         signal.signal(sign, signal.SIG_DFL)
     raise SystemExit(main())

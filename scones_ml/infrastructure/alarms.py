@@ -8,28 +8,28 @@ from scones_ml.infrastructure.intrinsics import Value, get_att, ref
 
 __all__ = ["CUSTOM_METRICS", "metrics", "resources"]
 
-_PERIOD = 300  # seconds: several failures of one cause are one alarm, and it is told within minutes
-_HOUR = 3600  # seconds: a share needs more images than five minutes may bring
-_LATENCY_LIMIT_MICROSECONDS = 1_000_000  # a healthy answer takes milliseconds, InvokeEndpoint gives up after 60 s
-_LEAST_IMAGES = 20  # of fewer the share is chance: even of 20 it is known to 22 points either way only
+_PERIOD = 300  # seconds: several failures of one cause are one alarm, raised within minutes
+_HOUR = 3600  # seconds: a share needs more images than arrive in five minutes
+_LATENCY_LIMIT_MICROSECONDS = 1_000_000  # answers take milliseconds; InvokeEndpoint times out after 60 s
+_LEAST_IMAGES = 20  # fewer images give no meaningful share: even 20 give one of +/- 22 percentage points
 _NAMESPACE = "scones"
 
 _ENDED_BADLY = {
-    "ExecutionsFailed": "an execution failed; redrive it when its cause is gone",
-    "ExecutionsTimedOut": "an execution took longer than the machine allows",
+    "ExecutionsFailed": "an execution failed; redrive it when the cause is fixed",
+    "ExecutionsTimedOut": "an execution exceeded the state machine's time-out",
 }
 _EXECUTIONS = {
     "ImageClassification": _ENDED_BADLY
-    | {"ExecutionThrottled": "more executions start than the account may; they are delayed, not lost"},
+    | {"ExecutionThrottled": "more executions start than the account's quota allows; they are delayed, not lost"},
     "BatchClassification": _ENDED_BADLY,
 }
 
 CUSTOM_METRICS = 2  # Review and Confidence, see aws/observability.py
-"""Metrics of our own; CloudWatch charges for a month in which they have data."""
+"""Number of our custom metrics; CloudWatch charges for a month in which they have data."""
 
 
 def resources() -> dict[str, Value]:
-    """Alarms by logical name; each tells the alarm topic."""
+    """Alarms by logical name; each notifies the alarm topic."""
     executions = {
         f"{machine}{metric}Alarm": _alarm(
             f"{machine}: {remedy}", "AWS/States", metric, {"StateMachineArn": ref(machine)}
@@ -53,10 +53,10 @@ def resources() -> dict[str, Value]:
 
 
 def metrics(*, endpoint: bool) -> int:
-    """How many metrics the alarms watch, which is what CloudWatch charges for.
+    """Number of metrics that the alarms watch, which CloudWatch charges for.
 
     Args:
-        endpoint: whether an endpoint is watched, too.
+        endpoint: whether to include the endpoint's alarms.
     """
     left_out = () if endpoint else _endpoint()
     return sum(_watched(alarm) for name, alarm in resources().items() if name not in left_out)
@@ -79,7 +79,7 @@ def _alarm(
     dimensions: Mapping[str, Value],
     properties: Mapping[str, Value] | None = None,
 ) -> dict[str, Value]:
-    """Above 0 in any five minutes, unless ``properties`` say otherwise; silence is well."""
+    """Alarm above 0 in any five minutes, by default; missing data is not breaching."""
     return {
         "Type": "AWS::CloudWatch::Alarm",
         "Properties": {
@@ -98,14 +98,14 @@ def _alarm(
 _COMMON: Mapping[str, Value] = {
     "ComparisonOperator": "GreaterThanThreshold",
     "EvaluationPeriods": 1,
-    "TreatMissingData": "notBreaching",  # no images is no trouble
+    "TreatMissingData": "notBreaching",  # no images is no problem
     "AlarmActions": [ref("AlarmTopic")],
     "OKActions": [ref("AlarmTopic")],
 }
 
 
 def _endpoint() -> dict[str, Value]:
-    """Alarms on the endpoint, where there is one."""
+    """Alarms on the endpoint, if there is one."""
     dimensions: dict[str, Value] = {"EndpointName": ref("EndpointName"), "VariantName": "AllTraffic"}
     found = {
         "EndpointRefusedAlarm": _alarm(
@@ -124,9 +124,9 @@ def _endpoint() -> dict[str, Value]:
 
 
 def _review_rate() -> dict[str, Value]:
-    """The share of doubtful images, from the metric that FilterLowConfidence writes for each image.
+    """Alarm on the share of images that go to review, from the metric of FilterLowConfidence.
 
-    Hours with few images are let pass: a share of three images says nothing.
+    Hours with few images are ignored: a share of three images means nothing.
     """
     share: Value = {
         "Id": "share",
@@ -138,7 +138,7 @@ def _review_rate() -> dict[str, Value]:
         "ReviewRateAlarm": {
             "Type": "AWS::CloudWatch::Alarm",
             "Properties": {
-                "AlarmDescription": "More images than usual are doubtful: look at them before the model goes on",
+                "AlarmDescription": "More images than usual go to review: check them before the model continues",
                 "Metrics": [_of_review("images", "SampleCount"), _of_review("reviews", "Sum"), share],
                 "Threshold": ref("ReviewRatePercent"),
                 **_COMMON,

@@ -1,4 +1,4 @@
-"""The definitions that a template deploys, and what they say of functions."""
+"""Definitions that a template deploys, and the functions in them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ _FUNCTION = re.compile(r"\$\{(\w+)FunctionArn\}")
 def machines(settings: TemplateSettings) -> dict[str, asl.StateMachine]:
     """Every definition by the logical name of its state machine: one image at a time, and many at once.
 
-    An EXPRESS machine ends when its time is over; the one for many images is always STANDARD, as distributed maps
-    have to be.
+    An EXPRESS state machine has a time limit; the one for many images is always STANDARD, as distributed maps require.
     """
     single = workflows.image_classification(settings.below_threshold)
     if settings.workflow_type == "EXPRESS":
@@ -28,12 +27,12 @@ def machines(settings: TemplateSettings) -> dict[str, asl.StateMachine]:
 
 
 def function_names(machine: asl.StateMachine) -> tuple[str, ...]:
-    """The functions that a definition invokes, in order: ``Classify`` for ``${ClassifyFunctionArn}``."""
+    """Functions that a definition invokes, in order: ``Classify`` for ``${ClassifyFunctionArn}``."""
     return tuple(dict.fromkeys(_FUNCTION.findall(machine.to_text())))
 
 
 def states_of(states: Mapping[str, asl.State]) -> Iterator[tuple[str, asl.State]]:
-    """Every state with its name, those inside of maps and branches, too."""
+    """Every state with its name, including those inside maps and branches."""
     for name, state in states.items():
         yield name, state
         if isinstance(state, asl.Map) and state.item_processor is not None:

@@ -1,7 +1,7 @@
-"""The Lambda functions that a definition names: their handlers, environment and resources.
+"""Lambda functions of a definition: handlers, environment and resources.
 
-What a function may do and what it is configured by is read from its handler's source: which of ``backends``' and
-``settings``' functions it uses. A new one has to be entered here, so that no handler gains a permission unseen.
+A function's permissions and variables follow from its handler's source: from the functions of ``backends`` and
+``settings`` that it uses. A new one has to be entered here, so that no handler gains a permission unnoticed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 BUNDLED_MODEL = "onnx:/var/task/model"
-"""Where ``scones package`` puts a model that travels with the function."""
+"""Folder of a model in a function's package."""
 
 _IMAGE_POLICY: Final = ("SCONES_IMAGE_SIZE", "SCONES_IMAGE_FIT", "SCONES_MAX_IMAGE_BYTES", "SCONES_MAX_IMAGE_PIXELS")
 _CLASSIFIER: Final = ("SCONES_CLASSIFIER", "SCONES_LABELS", "SCONES_OBJECT_STORE")
@@ -42,35 +42,35 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "settings.readers": ("SCONES_READERS",),
     "settings.threshold": ("SCONES_THRESHOLD",),
 }
-"""What each function that a handler may use reads from the environment."""
+"""Environment variables of each function that a handler may use."""
 
-ONE_VCPU_MB = 1769  # the memory that comes with one whole vCPU (AWS: Configure Lambda function memory)
+ONE_VCPU_MB = 1769  # memory with one full vCPU (AWS: Configure Lambda function memory)
 DECODING_MB = 1024  # 50 million pixels are 150 MB, held up to three times while they are converted
-SMALL_MB = 256  # no image is held; with the least, 128, imports would have half the processor
-_TASK_MARGIN_SECONDS = 30  # for a cold start: the function ends first, and its Task hears of it
+SMALL_MB = 256  # holds no image; with the minimum, 128, imports would have half the processor
+_TASK_MARGIN_SECONDS = 30  # for a cold start: the function times out before its Task, which gets the error
 
 
 def check_uses(handler: str, used: frozenset[str]) -> frozenset[str]:
-    """What a handler uses, refused where no permission and no variable is known for it.
+    """Refuse a handler that uses a function without known permissions and variables.
 
     Args:
-        handler: its name, for the message.
-        used: what :func:`scones_ml.workflows.handlers.handler_uses` found in its source.
+        handler: name of the handler, for the message.
+        used: result of :func:`scones_ml.workflows.handlers.handler_uses`.
 
     Raises:
-        ConfigurationError: names what is not known, and where to say what it needs.
+        ConfigurationError: a used function is unknown; the message says where to enter it.
     """
     unknown = sorted(used - set(_VARIABLES))
     if unknown:
         raise ConfigurationError(
-            f"handlers/{handler}.py uses {', '.join(unknown)}: say in infrastructure/functions.py and grants.py "
-            "what that needs"
+            f"handlers/{handler}.py uses {', '.join(unknown)}: enter their needs in "
+            "infrastructure/functions.py and grants.py"
         )
     return used
 
 
 def environment(handler: str, settings: TemplateSettings) -> dict[str, Value]:
-    """The variables of one handler: those of :mod:`scones_ml.settings` that it reads, and how it is observed."""
+    """Environment variables of one handler: those of :mod:`scones_ml.settings` that it reads, and observability."""
     policy = settings.image_policy
     values: dict[str, Value] = {
         "SCONES_CLASSIFIER": either(
@@ -119,11 +119,11 @@ def resources(machines: Mapping[str, asl.StateMachine], settings: TemplateSettin
 
 
 def reserved_concurrency(machines: Mapping[str, asl.StateMachine], default: int) -> int:
-    """How many copies of functions a stack reserves in all.
+    """Total reserved concurrency of a stack's functions.
 
     Args:
-        machines: that it deploys.
-        default: the parameter ReservedConcurrency, for each function that its definition says nothing of.
+        machines: the stack's definitions.
+        default: the parameter ReservedConcurrency, for functions without a limit in their definition.
     """
     return sum(_max_concurrency(machine) or default for machine in machines.values() for _ in function_names(machine))
 
@@ -147,18 +147,17 @@ def _function(name: str, machine: asl.StateMachine, settings: TemplateSettings) 
 
 
 def _timeout(name: str, machine: asl.StateMachine) -> int:
-    """A function's own limit, in seconds: it has to end before its Task gives up."""
+    """A function's time-out in seconds, shorter than its Task's."""
     limit = getattr(dict(states_of(machine.states)).get(name), "timeout_seconds", None)
     if not isinstance(limit, int) or limit <= _TASK_MARGIN_SECONDS:
         raise InvalidDefinitionError(
-            f"the Task {name} has to wait for more than {_TASK_MARGIN_SECONDS} s (TimeoutSeconds), "
-            "so that its function can end before it gives up"
+            f"the Task {name} needs TimeoutSeconds above {_TASK_MARGIN_SECONDS}, so that its function times out first"
         )
     return limit - _TASK_MARGIN_SECONDS
 
 
 def _max_concurrency(machine: asl.StateMachine) -> int | None:
-    """How many batches a distributed map sends at once: fewer copies of the function would refuse some."""
+    """Concurrent batches of a distributed map: with a lower function concurrency some would be throttled."""
     for _, state in states_of(machine.states):
         if isinstance(state, asl.Map) and isinstance(state.max_concurrency, int):
             return state.max_concurrency

@@ -1,4 +1,4 @@
-"""What each use in a handler and each task in a definition has to be allowed."""
+"""Permissions for each function that a handler uses and each task in a definition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scones_ml.workflows.handlers import handler_name, handler_uses
 
 __all__ = ["of_expiry", "of_function", "of_machine", "of_map", "of_sagemaker"]
 
-_RESULTS: Final = "bulk/"  # where events.ImageBatch.result_key begins
+_RESULTS: Final = "bulk/"  # prefix of events.ImageBatch.result_key
 _READ_BY_JOBS: Final = ("checkpoints/", "data/", "models/", "source/")
 _WRITTEN_BY_JOBS: Final = (CAPTURE_PREFIX, "checkpoints/", "models/")
 _IMAGES: Final = ("image-classification", "pytorch-inference", "pytorch-training")
@@ -28,7 +28,7 @@ _ENDPOINT: Final = sub("arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::Ac
 
 
 def of_function(name: str) -> Iterator[Statement]:
-    """What one function may do: what its handler uses, and its log.
+    """Permissions of one function: for what its handler uses, and its log.
 
     Args:
         name: ``"ClassifyImageData"``.
@@ -36,7 +36,7 @@ def of_function(name: str) -> Iterator[Statement]:
     handler = handler_name(name)
     uses = check_uses(handler, handler_uses(handler))
     if "backends.read_object" in uses:
-        # What is uploaded to be run is run one by one: no batch holds it.
+        # Images uploaded for a run are run one by one: no batch holds them.
         batches = "backends.batch_classifier" in uses
         yield from _read_images(() if batches else (sub(f"${{InputBucket.Arn}}/{UPLOAD_PREFIX}*"),))
     if uses & {"backends.classifier", "backends.batch_classifier"}:
@@ -66,10 +66,10 @@ def of_function(name: str) -> Iterator[Statement]:
 
 
 def of_machine(machine: asl.StateMachine) -> Iterator[Statement]:
-    """What a state machine may do: what its tasks call, what its maps read and write, and its log.
+    """Permissions of a state machine: for its tasks, its maps' input and results, and its log.
 
     Raises:
-        InvalidDefinitionError: a Task's resource is one that no permission is known for.
+        InvalidDefinitionError: no permission is known for a Task's resource.
     """
     functions = function_names(machine)
     yield Statement(
@@ -100,15 +100,15 @@ def of_machine(machine: asl.StateMachine) -> Iterator[Statement]:
         unrestricted="CloudWatch Logs defines no resource type for log deliveries, and Step Functions asks for these "
         "actions on every resource",
     )
-    yield _traces("the execution's segments, and says which to sample", (*_SAMPLE_TRACES, *_SEND_TRACES))
+    yield _traces("the execution's segments, and returns the sampling rules", (*_SAMPLE_TRACES, *_SEND_TRACES))
 
 
 def of_map(name: str, machine: asl.StateMachine) -> Iterator[Statement]:
-    """What a machine with a distributed map may do with itself.
+    """Permissions of a state machine with a distributed map on itself.
 
     Args:
-        name: its logical name.
-        machine: its definition.
+        name: logical name of the state machine.
+        machine: the definition.
     """
     if not any(_is_distributed(state) for _, state in states_of(machine.states)):
         return
@@ -116,7 +116,7 @@ def of_map(name: str, machine: asl.StateMachine) -> Iterator[Statement]:
         "StartBatches",
         ("states:StartExecution",),
         (ref(name),),
-        "a distributed map runs each batch as an execution of its own machine",
+        "a distributed map runs each batch as an execution of its own state machine",
     )
     executions = f"arn:${{AWS::Partition}}:states:${{AWS::Region}}:${{AWS::AccountId}}:execution:${{{name}.Name}}"
     yield Statement(
@@ -134,7 +134,7 @@ def of_map(name: str, machine: asl.StateMachine) -> Iterator[Statement]:
 
 
 def of_sagemaker() -> Iterator[Statement]:
-    """What training jobs and endpoints may do, below the prefixes of the output bucket that are theirs."""
+    """Permissions of training jobs and endpoints, below their prefixes of the output bucket."""
     yield Statement(
         "ReadModelsAndData",
         ("s3:GetObject",),
@@ -145,14 +145,14 @@ def of_sagemaker() -> Iterator[Statement]:
         "ListModelsAndData",
         ("s3:ListBucket",),
         (get_att("OutputBucket"),),
-        "SageMaker lists what it hands to a job",
+        "SageMaker lists the objects of a job's inputs",
         condition={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in _READ_BY_JOBS]}},
     )
     yield Statement(
         "WriteModelsAndCaptures",
         ("s3:PutObject",),
         tuple(sub(f"${{OutputBucket.Arn}}/{prefix}*") for prefix in _WRITTEN_BY_JOBS),
-        "jobs write models and checkpoints, endpoints what they were asked",
+        "jobs write models and checkpoints, endpoints their data capture",
     )
     yield Statement(
         "PullImages",
@@ -178,7 +178,7 @@ def of_sagemaker() -> Iterator[Statement]:
         ("cloudwatch:PutMetricData",),
         ("*",),
         "containers' metrics go to CloudWatch",
-        unrestricted="CloudWatch defines no resource for metrics; the namespace is what it can be bound to",
+        unrestricted="CloudWatch defines no resource for metrics; the permission is restricted to the namespace",
         condition={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
     )
 
@@ -188,13 +188,13 @@ def _read_images(more: tuple[Value, ...]) -> Iterator[Statement]:
         "ReadImages",
         ("s3:GetObject", "s3:GetObjectVersion"),
         (sub("${InputBucket.Arn}/${InputPrefix}*"), *more),
-        "the handler reads the very version of the image that the event names",
+        "the handler reads the image version that the event names",
     )
     yield Statement(
         "TellGoneFromForbidden",
         ("s3:ListBucket",),
         (get_att("InputBucket"),),
-        "S3 answers 404 for an image that is gone, where it would say 403; the workflow drops only the former",
+        "S3 answers 404 instead of 403 for an image that is gone; the workflow drops only the former",
     )
 
 
@@ -216,12 +216,12 @@ def _classify() -> Iterator[Statement]:
 
 
 def _model_path() -> Value:
-    """``bucket/key`` of ``s3://bucket/key``; split behind a second ``s3://``, so that there always is a part 1."""
+    """``bucket/key`` of ``s3://bucket/key``; split with ``s3://`` appended, so that part 1 always exists."""
     return {"Fn::Select": [1, {"Fn::Split": ["s3://", sub("${ModelUri}s3://")]}]}
 
 
 def _outcomes(tasks: list[asl.Task]) -> Iterator[Statement]:
-    """What the tasks other than functions do."""
+    """Permissions for tasks other than function calls."""
     written, read = [], []
     for task in tasks:
         if task.resource == "arn:aws:states:::aws-sdk:s3:putObject":
@@ -230,8 +230,7 @@ def _outcomes(tasks: list[asl.Task]) -> Iterator[Statement]:
             read.append(_target(task.parameters, "Key.$"))
         elif task.resource != "arn:aws:states:::lambda:invoke":
             raise InvalidDefinitionError(
-                f"no permission is known for the resource {task.resource}: "
-                "say in infrastructure/grants.py what it needs"
+                f"no permission is known for the resource {task.resource}: enter its needs in infrastructure/grants.py"
             )
     if written:
         yield Statement(
@@ -245,13 +244,13 @@ def _outcomes(tasks: list[asl.Task]) -> Iterator[Statement]:
             "FindOutcomes",
             ("s3:GetObject",),
             _objects(read),
-            "an event may come after its object is gone: the outcome is looked for before the image is dropped",
+            "an event may arrive after its object is gone: before an image is dropped, its outcome is looked up",
         )
         yield Statement(
             "TellMissingFromForbidden",
             ("s3:ListBucket",),
             tuple(get_att(bucket) for bucket in dict.fromkeys(bucket for bucket, _ in read)),
-            "S3 answers 404 for an outcome that is not there, where it would say 403",
+            "S3 answers 404 instead of 403 for an outcome that does not exist",
         )
 
 
@@ -260,7 +259,7 @@ def _objects(targets: list[tuple[str, str]]) -> tuple[Value, ...]:
 
 
 def _items(state: asl.Map) -> Iterator[Statement]:
-    """What a distributed map lists and writes."""
+    """Permissions for a distributed map's input and results."""
     if state.item_reader is not None:
         if state.item_reader.resource != "arn:aws:states:::s3:listObjectsV2":
             raise InvalidDefinitionError(
@@ -280,12 +279,12 @@ def _items(state: asl.Map) -> Iterator[Statement]:
             "WriteMapResults",
             ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"),
             (sub(f"${{{bucket}.Arn}}/{prefix}*"),),
-            "the map writes down what became of each batch, in parts when there are many",
+            "the map writes the result of each batch, in parts when there are many",
         )
 
 
 def _target(parameters: object, key: str) -> tuple[str, str]:
-    """Bucket and prefix that are written to: what the key says before its first field."""
+    """Bucket and prefix of a write: the part of the key before its first field."""
     held = parameters if isinstance(parameters, Mapping) else {}
     bucket = re.fullmatch(r"\$\{(\w+)Name\}", str(held.get("Bucket", "")))
     prefix = re.match(r"States\.Format\('([^'{]+/)", str(held.get(key, "")))
@@ -314,16 +313,16 @@ def _traces(what: str, actions: tuple[str, ...]) -> Statement:
 
 
 def of_expiry() -> Iterator[Statement]:
-    """What the schedule that ends an endpoint's time may do."""
+    """Permissions of the schedule that deletes an endpoint."""
     yield Statement(
         "DeleteEndpoint",
         ("sagemaker:DeleteEndpoint",),
         (_ENDPOINT,),
-        "the endpoint is deleted when its time is up",
+        "the endpoint is deleted when it expires",
     )
     yield Statement(
         "KeepFailure",
         ("sqs:SendMessage",),
         (get_att("DeadLetterQueue"),),
-        "a deletion that AWS refused for a day is kept, and people are told",
+        "a deletion that AWS refused for a day is kept and reported",
     )

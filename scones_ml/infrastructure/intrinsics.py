@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["NO_VALUE", "Value", "either", "get_att", "ref", "sub"]
 
 Value = Mapping[str, "Value"] | Sequence["Value"] | str | int | float | bool
-"""Whatever a template can hold; CloudFormation knows no null."""
+"""A value in a template; CloudFormation has no null."""
 
 
 def ref(name: str) -> Value:
@@ -27,7 +27,7 @@ def sub(text: str) -> Value:
 
 
 def either(condition: str, value: Value, otherwise: Value) -> Value:
-    """``value`` where the condition holds."""
+    """``value`` if the condition holds."""
     return {"Fn::If": [condition, value, otherwise]}
 
 

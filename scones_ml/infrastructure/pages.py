@@ -1,6 +1,6 @@
-"""What the documentation shows of a template: its image, parameters and permissions, in Markdown.
+"""Blocks of the documentation: a template's diagram, parameters and permissions, in Markdown.
 
-All of it follows from the data itself, and tests hold the pages against them.
+All blocks are derived from the template, and tests compare the pages with them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _OUTSIDE = {"EndpointName": ("Endpoint", "SageMaker endpoint"), "ModelUri": ("Mo
 
 
 def architecture(settings: TemplateSettings | None = None) -> str:
-    """The template as a Mermaid flow chart: who may call whom, what starts executions, where trouble goes.
+    """The template as a Mermaid flow chart: permitted calls, triggers of executions, and failures.
 
-    Dotted lines are there only when something is switched on, or goes wrong.
+    Dotted lines are for optional features and failures.
     """
     resources = _mapping(template(settings)["Resources"])
     nodes = {
@@ -59,7 +59,7 @@ def parameter_table(settings: TemplateSettings | None = None) -> str:
 
 
 def permission_table(settings: TemplateSettings | None = None) -> str:
-    """Every permission as a Markdown table: who may do what, on what, and why."""
+    """Every permission as a Markdown table: principal, action, resource and reason."""
     settings = settings or TemplateSettings()
     rows = [("who", "may", "on", "because"), ("---",) * 4]
     for role in roles(machines(settings)):
@@ -76,7 +76,7 @@ def markdown_table(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def references(value: Value) -> Iterator[str]:
-    """The parameters and resources that a template's value names, wherever they stand in it."""
+    """All parameters and resources that a template's value refers to."""
     if isinstance(value, str):
         return
     if isinstance(value, Mapping):
@@ -96,7 +96,7 @@ def references(value: Value) -> Iterator[str]:
 
 
 def _events(resources: Mapping[str, Value]) -> Iterator[str]:
-    """What a rule hears of, and where it sends it."""
+    """Edges of a rule: its sources and targets."""
     for name, resource in resources.items():
         if _mapping(resource)["Type"] != "AWS::Events::Rule":
             continue
@@ -111,7 +111,7 @@ def _events(resources: Mapping[str, Value]) -> Iterator[str]:
 
 
 def _calls(resources: Mapping[str, Value]) -> Iterator[str]:
-    """What the roles of functions and of the state machine may do with resources of ours."""
+    """Edges of the roles of functions and state machine to our resources."""
     for owner, resource in resources.items():
         properties = _mapping(_mapping(resource).get("Properties", {}))
         role = properties.get("Role", properties.get("RoleArn"))
@@ -122,7 +122,7 @@ def _calls(resources: Mapping[str, Value]) -> Iterator[str]:
             choice = _mapping(held).get("Fn::If")
             statement = _mapping(_sequence(choice)[1] if choice else held)
             label = str(_sequence(statement["Action"])[0]).partition(":")[2]
-            if label == "ListBucket":  # asked for in passing, when an object is read
+            if label == "ListBucket":  # only a side effect of reading an object
                 continue
             arrow = "-." if choice else "--"
             for name in dict.fromkeys(references(statement["Resource"])):
@@ -164,7 +164,7 @@ def _principal(statement: Statement) -> str:
 
 
 def _shown(value: Value) -> str:
-    """An ARN or a name as people read it."""
+    """Readable form of an ARN or a name."""
     if isinstance(value, str):
         return f"`{value}`"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What can be set: settings when the template is written, parameters when it is deployed."""
+"""Settings of the template when it is generated, and parameters when it is deployed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from scones_ml.settings import Fit, ImagePolicy
 __all__ = ["RESERVED_CONCURRENCY", "TemplateSettings", "conditions", "interface", "parameters", "rules"]
 
 RESERVED_CONCURRENCY: Final = 20
-"""Copies of a function, where nothing else is asked for: a burst of images does not take all that an account has."""
+"""Default reserved concurrency of a function: a burst of images cannot use up the account's concurrency."""
 
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
 
 
 class TemplateSettings(BaseModel):
-    """What the template is written for; whatever may differ between deployments is a parameter instead.
+    """Settings of the template; values that differ between deployments are parameters instead.
 
     Attributes:
         workflow_type: STANDARD (exactly once, a history of each execution, failures reach the queue) or EXPRESS
             (at least once, no charge for transitions, at most 5 minutes, failures are counted and logged only).
-        below_threshold: what becomes of a doubtful image, as in :func:`scones_ml.workflows.image_classification`.
-        code: the folder of the functions' code, relative to the template's.
+        below_threshold: outcome of an image below the threshold, as in
+            :func:`scones_ml.workflows.image_classification`.
+        code: folder of the functions' code, relative to the template's.
         log_retention_days: how long logs are kept, one of the numbers that CloudWatch Logs takes.
         capture_days: how long data capture is kept.
-        upload_days: how long images are kept that `scones run` uploaded.
-        noncurrent_days: how long replaced and deleted objects can be brought back.
-        suffixes: keys that end so start an execution, in lower or upper case.
+        upload_days: how long images uploaded by `scones run` are kept.
+        noncurrent_days: how long replaced and deleted objects can be restored.
+        suffixes: endings of keys that start an execution, in lower or upper case.
         image_policy: caps and the default size of images.
     """
 
@@ -54,16 +55,17 @@ _PREFIX: Final = r"^[A-Za-z0-9_.-][A-Za-z0-9_./-]*/$"
 _PREFIX_HINT: Final = "letters, digits, _ . - / and a / at the end"
 _GROUPS: Final = {
     "The model": ("Threshold", "EndpointName", "EndpointExpires", "Labels", "ModelUri", "ImageSize", "ImageFit"),
-    "Where images arrive and who hears of trouble": ("InputPrefix", "AlarmEmail", "ReviewRatePercent"),
-    "How it runs": ("Architecture", "ReservedConcurrency", "Tracing", "Project"),
+    "Images and notifications": ("InputPrefix", "AlarmEmail", "ReviewRatePercent"),
+    "Operation": ("Architecture", "ReservedConcurrency", "Tracing", "Project"),
 }
 
 
 def parameters(settings: TemplateSettings) -> dict[str, Value]:
-    """What ``sam deploy --parameter-overrides`` takes. Threshold alone has no default: there is none to guess."""
+    """Parameters for ``sam deploy --parameter-overrides``. Only Threshold has no default, since none can be guessed."""
     return {
         "Threshold": _text(
-            "Least confidence that is accepted, above 0 and at most 1: threshold in model.json; none to review all",
+            "Least confidence that is accepted, above 0 and at most 1: threshold in model.json; none sends all "
+            "images to review",
             pattern=r"^(none|0?\.[0-9]*[1-9][0-9]*|1(\.0*)?)$",
             hint="a number above 0 and at most 1, or none",
         ),
@@ -71,7 +73,7 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
             "SageMaker endpoint that classifies; empty when the model runs inside the function",
             "",
             r"^$|^[a-z0-9](-*[a-z0-9]){0,62}$",
-            "an endpoint's name in lower case, as its ARN has it",
+            "an endpoint's name in lower case, as in its ARN",
         ),
         "EndpointExpires": _text(
             "When the endpoint is deleted, in UTC, as in 2026-12-31T18:00:00; empty for never",
@@ -88,19 +90,19 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
         ),
         "ImageSize": {
             "Type": "Number",
-            "Description": "Side of the square that the model takes, in pixels: input_size in model.json",
+            "Description": "Side of the model's input square, in pixels: input_size in model.json",
             "Default": settings.image_policy.image_size,
             "MinValue": 8,
             "MaxValue": 1024,
         },
         "ImageFit": {
             "Type": "String",
-            "Description": "How images are made square: fit in model.json; empty for a model that has none there",
+            "Description": "How images are made square: fit in model.json; empty for a model without one",
             "Default": "",
             "AllowedValues": ["", *get_args(Fit)],
         },
         "InputPrefix": _text("Images under this prefix are classified", "images/", _PREFIX, _PREFIX_HINT),
-        "AlarmEmail": _text("Who is told of alarms and failed executions; empty for nobody", "", r"^$|^\S+@\S+$"),
+        "AlarmEmail": _text("Email address for alarms and failed executions; empty for none", "", r"^$|^\S+@\S+$"),
         "ReviewRatePercent": {
             "Type": "Number",
             "Description": "Alarm when more of an hour's images than this percentage go to review",
@@ -110,19 +112,19 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
         },
         "Architecture": {
             "Type": "String",
-            "Description": "Processor of the functions; package for the same one",
+            "Description": "Processor architecture of the functions; must match their packages",
             "Default": "arm64",
             "AllowedValues": ["arm64", "x86_64"],
         },
         "ReservedConcurrency": {
             "Type": "Number",
-            "Description": "Most copies of each function at a time, reserved for it; 0 reserves none (new accounts)",
+            "Description": "Reserved concurrency of each function; 0 reserves none (new accounts)",
             "Default": RESERVED_CONCURRENCY,
             "MinValue": 0,
         },
         "Tracing": {
             "Type": "String",
-            "Description": "X-Ray traces of functions and executions; package with the tracing extra",
+            "Description": "X-Ray traces of functions and executions; needs packages with the tracing extra",
             "Default": "off",
             "AllowedValues": ["on", "off"],
         },
@@ -135,7 +137,7 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
 
 
 def interface() -> Value:
-    """How consoles group the parameters."""
+    """Groups of parameters in the console."""
     return {
         "ParameterGroups": [
             {"Label": {"default": label}, "Parameters": list(names)} for label, names in _GROUPS.items()
@@ -144,7 +146,7 @@ def interface() -> Value:
 
 
 def conditions() -> dict[str, Value]:
-    """What the parameters switch on."""
+    """Conditions that the parameters control."""
     return {
         "UsesEndpoint": _not_empty("EndpointName"),
         "ExpiresEndpoint": _not_empty("EndpointExpires"),
@@ -156,7 +158,7 @@ def conditions() -> dict[str, Value]:
 
 
 def rules() -> dict[str, Value]:
-    """What CloudFormation refuses before it creates anything."""
+    """Rules by which CloudFormation refuses invalid parameters before it creates anything."""
     return {
         "NoRuns": {
             "Assertions": [

@@ -1,8 +1,8 @@
-"""Who may do what, and why: IAM roles and resource policies, derived from the definitions and the handlers.
+"""IAM roles and resource policies, with reasons, derived from the definitions and the handlers.
 
 A function's role follows from what its handler uses (:func:`scones_ml.workflows.handlers.handler_uses`), a state
-machine's from its states. Every statement says what it is for; one that is not bound to a resource of ours says why
-AWS has nothing narrower. A test takes each action away in turn and shows what breaks.
+machine's from its states. Every statement has a reason; one that is not restricted to our resources says why AWS has
+nothing narrower. A test removes each action in turn and shows what breaks.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _OUR_ACCOUNT: Final[Mapping[str, Value]] = {"StringEquals": {"aws:SourceAccount"
 
 
 def roles(machines: Mapping[str, asl.StateMachine]) -> tuple[Role, ...]:
-    """The role of each function and state machine, of the rule that starts executions, SageMaker's, the schedule's.
+    """Roles of each function and state machine, of the rule that starts executions, of SageMaker and of the schedule.
 
     Args:
         machines: definitions by logical name.
 
     Raises:
-        InvalidDefinitionError: a definition needs something that no permission is known for.
+        InvalidDefinitionError: no permission is known for a part of a definition.
     """
     names = dict.fromkeys(name for machine in machines.values() for name in function_names(machine))
     start = Statement(
@@ -51,18 +51,18 @@ def roles(machines: Mapping[str, asl.StateMachine]) -> tuple[Role, ...]:
 
 
 def policies() -> tuple[Policy, ...]:
-    """Resource policies: TLS for everybody, the queue and the topic for those who report trouble."""
+    """Resource policies: TLS for everybody; queue and topic for the services that report failures."""
     queue, topic = get_att("DeadLetterQueue"), ref("AlarmTopic")
     alarms = Statement(
         "TellAlarms",
         ("sns:Publish",),
         (topic,),
-        "alarms are told to people",
+        "alarms notify people",
         principal="cloudwatch.amazonaws.com",
         condition=_OUR_ACCOUNT,
     )
     kept = _from_rules("sqs:SendMessage", queue, "undelivered events and failed executions are kept", _RULES)
-    told = _from_rules("sns:Publish", topic, "failed executions are told to people", _RULES[1:])
+    told = _from_rules("sns:Publish", topic, "failed executions notify people", _RULES[1:])
     return (
         *(
             Policy(f"{name}Policy", "AWS::S3::BucketPolicy", {"Bucket": ref(name)}, (_tls("s3:*", *_whole(name)),))
@@ -81,7 +81,7 @@ def policies() -> tuple[Policy, ...]:
 
 
 def resources(machines: Mapping[str, asl.StateMachine]) -> dict[str, Value]:
-    """Roles and policies as a template holds them; reasons for ``*`` are in the role's metadata."""
+    """Roles and policies as template resources; reasons for ``*`` are in the role's metadata."""
     found: dict[str, Value] = {}
     for role in roles(machines):
         found[role.name] = _role(role)
@@ -118,9 +118,9 @@ def _role(role: Role) -> Value:
 
 
 def _trust(service: str) -> Value:
-    """Only for our own account's sake: no other account can make the service use the role."""
+    """Restrict the trust to our account: no other account can make the service use the role."""
     statement: dict[str, Value] = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    if service != "lambda.amazonaws.com":  # Lambda names no source when it takes on a function's role
+    if service != "lambda.amazonaws.com":  # Lambda passes no source when it assumes a function's role
         statement["Condition"] = _OUR_ACCOUNT
     return {"Version": "2012-10-17", "Statement": [statement]}
 
@@ -134,7 +134,7 @@ def _tls(action: str, *resources_: Value) -> Statement:
         "RefusePlainHttp",
         (action,),
         resources_,
-        "nothing travels unencrypted",
+        "unencrypted requests are refused",
         principal="*",
         effect="Deny",
         condition={"Bool": {"aws:SecureTransport": "false"}},

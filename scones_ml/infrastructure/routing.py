@@ -1,4 +1,4 @@
-"""What starts executions, and where trouble goes: EventBridge rules, the dead-letter queue, the alarm topic."""
+"""Triggers of executions, and destinations of failures: EventBridge rules, dead-letter queue, alarm topic."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _RETRY_POLICY = {"MaximumEventAgeInSeconds": EVENT_RETRY_SECONDS, "MaximumRetryA
 def resources(settings: TemplateSettings) -> dict[str, Value]:
     """Rules, queue and topic.
 
-    A failed execution of a STANDARD machine goes to the queue and to the topic. EXPRESS machines emit no such event:
-    their failures are in the log and in the alarms.
+    A failed execution of a STANDARD machine goes to the queue and to the topic. EXPRESS state machines emit no such
+    event: their failures are in the log and the alarms.
     """
     single = (ref("ImageClassification"),) if settings.workflow_type == "STANDARD" else ()
     return {
@@ -38,7 +38,7 @@ def resources(settings: TemplateSettings) -> dict[str, Value]:
 
 
 def _image_created(settings: TemplateSettings) -> Value:
-    """A key has to match prefix and suffix at once: only a wildcard says both."""
+    """The rule for new images: only a wildcard can match prefix and suffix of a key at once."""
     suffixes = [spelled for suffix in settings.suffixes for spelled in (suffix, suffix.upper())]
     return {
         "Type": "AWS::Events::Rule",
@@ -66,12 +66,12 @@ def _image_created(settings: TemplateSettings) -> Value:
 
 
 def _endpoint_expiry() -> Value:
-    """One call of DeleteEndpoint at a set time; refused while the endpoint is updated, it is made again."""
+    """A schedule with one call of DeleteEndpoint; retried while the endpoint is being updated."""
     return {
         "Type": "AWS::Scheduler::Schedule",
         "Condition": "ExpiresEndpoint",
         "Properties": {
-            "Description": "The endpoint's time is up: delete it",
+            "Description": "The endpoint has expired: delete it",
             "ScheduleExpression": sub("at(${EndpointExpires})"),
             "ScheduleExpressionTimezone": "UTC",
             "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -90,7 +90,7 @@ def _execution_failed(machines: list[Value]) -> Value:
     return {
         "Type": "AWS::Events::Rule",
         "Properties": {
-            "Description": "An execution did not end well: keep it, and tell people",
+            "Description": "An execution failed: keep the event, and notify people",
             "EventPattern": {
                 "source": ["aws.states"],
                 "detail-type": ["Step Functions Execution Status Change"],

@@ -1,4 +1,4 @@
-"""What a permission is: one statement of an IAM policy, with its reason."""
+"""IAM policy statements with their reasons."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Statement:
         sid: its name within the policy.
         actions: IAM actions, each by its full name.
         resources: ARNs as template values.
-        why: what needs it.
+        why: reason for the permission.
         unrestricted: why ``*`` is the narrowest that AWS has; empty for statements that name resources.
-        when: the template's condition under which it is there; empty for always.
-        principal: in a resource policy, the service that it speaks of, ``*`` for everybody; empty in a role's.
+        when: the template's condition under which it exists; empty for always.
+        principal: service in a resource policy, ``*`` for everybody; empty in a role's policy.
         effect: Allow or Deny.
-        condition: IAM's own condition.
+        condition: the statement's IAM condition.
     """
 
     sid: str
@@ -37,7 +37,7 @@ class Statement:
     condition: Mapping[str, Value] = field(default_factory=dict)
 
     def to_json(self) -> Value:
-        """The statement as a template holds it."""
+        """The statement as a template value."""
         found: dict[str, Value] = {"Sid": self.sid, "Effect": self.effect}
         if self.principal:
             found["Principal"] = "*" if self.principal == "*" else {"Service": self.principal}
@@ -49,14 +49,15 @@ class Statement:
 
 @dataclass(frozen=True)
 class Role:
-    """What one service may do for us.
+    """A role that a service assumes.
 
     Attributes:
         name: its logical name in the template.
-        service: who takes it on, ``"lambda.amazonaws.com"``.
-        statements: what it may do.
-        on_itself: what a state machine may do with itself; a policy apart, since machine and role name each other.
-        when: the template's condition under which it is there; empty for always.
+        service: the service that assumes it, ``"lambda.amazonaws.com"``.
+        statements: its permissions.
+        on_itself: permissions of a state machine on itself, in a separate policy, since machine and role refer to each
+            other.
+        when: the template's condition under which it exists; empty for always.
     """
 
     name: str
@@ -68,13 +69,13 @@ class Role:
 
 @dataclass(frozen=True)
 class Policy:
-    """Who may use one of our resources.
+    """A resource policy.
 
     Attributes:
         name: its logical name in the template.
         type: CloudFormation's resource type.
         target: the property that names the resource, and its value.
-        statements: who may do what with it.
+        statements: its permissions.
     """
 
     name: str

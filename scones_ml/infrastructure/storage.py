@@ -1,4 +1,4 @@
-"""Buckets: images come in at one, outcomes and captures go to the other, so that no outcome starts an execution."""
+"""Buckets: one for incoming images, one for outcomes and captures, so that no outcome starts an execution."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from scones_ml.infrastructure.parameters import TemplateSettings
 __all__ = ["BUCKETS", "CAPTURE_PREFIX", "UPLOAD_PREFIX", "resources"]
 
 BUCKETS = ("InputBucket", "OutputBucket")
-"""The stack's names of its buckets."""
+"""Logical names of the buckets."""
 
 CAPTURE_PREFIX = "captures/"
-"""Where an endpoint's data capture belongs in the output bucket."""
+"""Prefix of endpoints' data capture in the output bucket."""
 
 UPLOAD_PREFIX = "runs/"
-"""Where commands put images into the input bucket that they start executions for: the rule leaves them alone."""
+"""Prefix of images that commands upload to the input bucket and run themselves; the rule ignores it."""
 
 
 def resources(settings: TemplateSettings) -> dict[str, Value]:
-    """Both buckets: private, versioned, encrypted, tidied up.
+    """Both buckets: private, versioned, encrypted, with lifecycle rules.
 
-    Their deletion policy is Delete, and CloudFormation refuses to delete a bucket that holds anything: nothing is
-    lost by accident, and nothing is left once it is empty.
+    Their deletion policy is Delete, and CloudFormation refuses to delete a bucket that is not empty: nothing is lost by
+    accident, and nothing is left once they are empty.
     """
     captures = _forget("ForgetCaptures", CAPTURE_PREFIX, settings.capture_days)
     uploads = _forget("ForgetUploads", UPLOAD_PREFIX, settings.upload_days)
@@ -42,7 +42,7 @@ def _bucket(settings: TemplateSettings, lifecycle: list[Value], properties: dict
     tidy: Value = {
         "Id": "TidyUp",
         "Status": "Enabled",
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},  # parts are paid for, and no listing shows them
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},  # they cost money, and no listing shows them
         "NoncurrentVersionExpiration": {"NoncurrentDays": settings.noncurrent_days},
     }
     return {

@@ -1,7 +1,7 @@
-"""The SAM template of a workflow, as plain data.
+"""SAM template of a workflow, as plain data.
 
-Nothing is written by hand twice: functions, substitutions and permissions follow from the definition's
-``${...}`` placeholders, environment variables from the handlers.
+Functions, substitutions and permissions follow from the definition's ``${...}`` placeholders, environment variables
+from the handlers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scones_ml.infrastructure.yaml import to_yaml
 __all__ = ["DESCRIPTION", "EARLIER_DESCRIPTIONS", "HEADER", "template", "template_text"]
 
 DESCRIPTION = "scones: classify each image that arrives in a bucket"
-"""By this cleanup knows a stack of ours that bears no tag: one that is changed joins the earlier ones."""
+"""Clean-up recognizes our stacks without a tag by this; when it changes, the old one joins EARLIER_DESCRIPTIONS."""
 
 EARLIER_DESCRIPTIONS = ("scones: classify each picture that arrives in a bucket",)
 
@@ -45,10 +45,10 @@ def template(settings: TemplateSettings | None = None) -> dict[str, Value]:
     """The whole template as plain data.
 
     Args:
-        settings: what it is written for; None takes the defaults, which the committed file has.
+        settings: settings of the template; None for the defaults, as in the committed file.
 
     Raises:
-        InvalidDefinitionError: a definition needs something that no permission or substitution is known for.
+        InvalidDefinitionError: no permission or substitution is known for a part of a definition.
     """
     settings = settings or TemplateSettings()
     found = machines(settings)
@@ -75,7 +75,7 @@ def template(settings: TemplateSettings | None = None) -> dict[str, Value]:
 
 
 def template_text(settings: TemplateSettings | None = None) -> str:
-    """The template as the committed YAML file has it."""
+    """The template as YAML, as in the committed file."""
     return HEADER + to_yaml(template(settings))
 
 
@@ -89,10 +89,10 @@ def _globals() -> Value:
 
 
 def _state_machine(name: str, machine: asl.StateMachine, settings: TemplateSettings) -> dict[str, Value]:
-    """The machine and its log.
+    """The state machine and its log.
 
-    The definition is text within the template: as an object its ``ResultPath: null`` would be refused, since
-    CloudFormation knows no null, and as a file it would be a second thing to upload.
+    The definition is text in the template: as an object its ``ResultPath: null`` would be refused, since CloudFormation
+    has no null, and as a file it would have to be uploaded separately.
     """
     placeholders = dict.fromkeys(_PLACEHOLDER.findall(machine.to_text()))
     return {
@@ -104,7 +104,7 @@ def _state_machine(name: str, machine: asl.StateMachine, settings: TemplateSetti
                 "DefinitionSubstitutions": {held: _substitution(held) for held in placeholders},
                 "LoggingConfiguration": {
                     "Level": "ERROR",
-                    "IncludeExecutionData": False,  # states hold images: not for a log
+                    "IncludeExecutionData": False,  # states contain images, which are not logged
                     "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": get_att(f"{name}Logs")}}],
                 },
                 "TracingConfiguration": {"Enabled": either("UsesTracing", True, False)},
@@ -116,7 +116,7 @@ def _state_machine(name: str, machine: asl.StateMachine, settings: TemplateSetti
             "DeletionPolicy": "Delete",
             "UpdateReplacePolicy": "Delete",
             "Properties": {
-                # Names that start so need no entry in the account's one resource policy for log delivery.
+                # Names with this prefix need no entry in the account's resource policy for log delivery.
                 "LogGroupName": sub(f"/aws/vendedlogs/states/${{AWS::StackName}}-{name}"),
                 "RetentionInDays": settings.log_retention_days,
             },
@@ -133,7 +133,7 @@ def _substitution(placeholder: str) -> Value:
 
 
 def _tagged(resource: Value) -> Value:
-    """The resource with our tag, where its type has tags; functions have it from Globals."""
+    """The resource with our tag, if its type has tags; functions get it from Globals."""
     if not isinstance(resource, Mapping) or resource["Type"] not in _TAG_LISTS:
         return resource
     properties = resource["Properties"]
@@ -147,7 +147,7 @@ def _outputs() -> Value:
         "InputPrefix": {"Description": "under this prefix", "Value": ref("InputPrefix")},
         "OutputBucketName": {"Description": "Outcomes are here, under outcomes/", "Value": ref("OutputBucket")},
         "CaptureUri": {
-            "Description": "Where an endpoint's data capture belongs",
+            "Description": "Prefix for endpoints' data capture",
             "Value": sub(f"s3://${{OutputBucket}}/{storage.CAPTURE_PREFIX}"),
         },
         "StateMachineArn": {"Description": "Runs one execution for each image", "Value": ref("ImageClassification")},
@@ -156,9 +156,12 @@ def _outputs() -> Value:
             "Value": ref("BatchClassification"),
         },
         "SageMakerRoleArn": {
-            "Description": "Training jobs and endpoints take it on",
+            "Description": "Role for training jobs and endpoints",
             "Value": get_att("SageMakerRole"),
         },
-        "DeadLetterQueueUrl": {"Description": "What failed, for 14 days", "Value": ref("DeadLetterQueue")},
+        "DeadLetterQueueUrl": {
+            "Description": "Failed events and executions, kept for 14 days",
+            "Value": ref("DeadLetterQueue"),
+        },
         "AlarmTopicArn": {"Description": "Alarms and failed executions", "Value": ref("AlarmTopic")},
     }

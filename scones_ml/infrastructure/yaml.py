@@ -1,9 +1,9 @@
-"""Plain data as YAML that people like to read.
+"""Plain data as readable YAML.
 
-Why not a YAML library: a template holds mappings, lists, text, numbers and truth values, and writing these takes fewer
-lines than the options that make a library write ``!Ref`` and literal blocks; nothing more has to be installed. Texts
-that a YAML reader might take for something else are written as JSON strings, which YAML 1.2 includes. Tests read
-everything back with another project's reader.
+No YAML library is used: a template holds only mappings, lists, text, numbers and booleans, and writing these takes
+fewer lines than the options that make a library write ``!Ref`` and literal blocks. Text that a YAML reader might
+interpret differently is written as JSON strings, which YAML 1.2 includes. Tests read everything back with another
+project's reader.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scones_ml.infrastructure.intrinsics import Value
 __all__ = ["to_yaml"]
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./+-]*(?:[: ][A-Za-z0-9_./+:(),-]*[A-Za-z0-9_./+)-])*")
-# CloudFormation reads YAML 1.1 (AWS: CloudFormation template format), where these are truth values or null.
+# CloudFormation reads YAML 1.1 (AWS: CloudFormation template format), where these are booleans or null.
 _MEANS_MORE = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
@@ -84,7 +84,7 @@ def _intrinsic(name: str, held: Value) -> str | None:
 
 
 def _is_block(text: str) -> bool:
-    """Whether a literal block gives the text back: it ends in one line break, and no line starts or ends oddly."""
+    """Whether a literal block preserves the text: it ends in one line break, and no line starts or ends with blanks."""
     lines = text.split("\n")
     return (
         len(lines) > 2

@@ -208,7 +208,7 @@ def test_a_failed_job_says_why() -> None:
 def test_a_stopped_job_says_so() -> None:
     """A job that ran out of time names that as the reason, and what to do."""
     stopped = {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxRuntimeExceeded"}
-    with pytest.raises(TrainingError, match=r"job stopped: MaxRuntimeExceeded: give it longer with --max-hours$"):
+    with pytest.raises(TrainingError, match=r"job stopped: MaxRuntimeExceeded: allow more time with --max-hours$"):
         TrainingJobs(Script(stopped), Lines([]), no_pause).follow("job")
 
 
