@@ -1,7 +1,7 @@
-"""The verbs as functions of a backend: train, deploy, run, evaluate, clean up.
+"""The commands as functions of a backend: train, deploy, run, evaluate, clean up.
 
-The caller brings the backend (see :func:`scones_ml.backends.backend`); nothing here prints, and nothing here knows
-where it runs. ``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`.
+The caller passes the backend (see :func:`scones_ml.backends.backend`); nothing here prints or depends on where it runs.
+``stage`` needs no backend: it is :func:`scones_ml.dataset.stage`.
 
 Internal: may change without notice.
 """

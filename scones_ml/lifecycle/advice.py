@@ -1,4 +1,4 @@
-"""What helps a model without a threshold, from the facts of its card."""
+"""Advice for a model without a threshold, from the figures on its card."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 __all__ = ["what_helps"]
 
-_LARGE: Final = {"head": 352, "scratch": 64}  # pixels, by recipe; a larger size has less to win
-_LEAST_RECALL_GAP: Final = 0.05  # a class counts as weak from here below the share of all images that is right
+_LARGE: Final = {"head": 352, "scratch": 64}  # pixels, by recipe; larger sizes gain less
+_LEAST_RECALL_GAP: Final = 0.05  # a class counts as weak this far below the accuracy on all images
 _USUAL_COVERAGE: Final = 0.5
 
 
 def what_helps(card: ModelCard, model: str = "MODEL", data: str = "DATA") -> str:
-    """One line that names what gives a model a threshold, the quickest first.
+    """One line with the ways to get a threshold for a model, the quickest first.
 
-    How good the model is, and where it is weak, is told by the images that its threshold was to be chosen by; by the
-    test split where the card says nothing of those.
+    The model's figures are those on the images that its threshold was to be chosen on; on the test split when the card
+    has none for those.
 
     Args:
-        card: of a model without a threshold.
-        model: what commands call it.
-        data: what commands call its data set.
+        card: card of a model without a threshold.
+        model: the model in commands.
+        data: its data set in commands.
     """
     if weak := _too_weak(card):
         return weak
@@ -38,7 +38,7 @@ def what_helps(card: ModelCard, model: str = "MODEL", data: str = "DATA") -> str
 
 
 def _too_weak(card: ModelCard) -> str:
-    """The sentence of a model that may be no better than one which always gives the same answer."""
+    """Sentence for a model that may be no better than always predicting one class."""
     held_out = figures(card, "out_of_fold")
     found = held_out or figures(card, "test")
     if found is None:
@@ -48,7 +48,7 @@ def _too_weak(card: ModelCard) -> str:
         return ""
     return (
         f"the model itself is too weak, {found.accuracy.value:.1%} right on {found.images:,} "
-        f"{'held-out' if held_out else 'test'} images where always answering {most.name} gives "
+        f"{'held-out' if held_out else 'test'} images where always predicting {most.name} gives "
         f"{most.support / found.images:.1%}: train it on more images or on larger ones"
     )
 
@@ -70,7 +70,7 @@ def _labels(card: ModelCard, choice: ThresholdChoice | None) -> str:
     weak = listed(_weakest(card))
     if choice.labels_needed is None:
         return f"label more images to train on{weak and f', of {weak} above all'}"
-    # Of new images only the usual share of the data set chooses the threshold.
+    # Only the data set's usual share of new images is used to choose the threshold.
     missing = choice.labels_needed - choice.labels
     more = missing * max(1.0, _staged(card) / choice.labels)
     train = f", and more of {weak} to train on" if weak else ""
@@ -89,12 +89,12 @@ def _size(card: ModelCard) -> str:
 
 
 def _staged(card: ModelCard) -> int:
-    """How many images the data set holds; 0 where the card does not say it."""
+    """Number of images in the data set; 0 when the card does not say."""
     return sum(sum(by_class.values()) for by_class in card.counts.values())
 
 
 def _weakest(card: ModelCard) -> list[str]:
-    """At most two classes that are found clearly less often than the images on average."""
+    """At most two classes with an accuracy clearly below the average."""
     found = figures(card, "out_of_fold") or figures(card, "test")
     if found is None or found.accuracy.value is None:
         return []
@@ -113,5 +113,5 @@ def _choice(card: ModelCard) -> ThresholdChoice | None:
 
 
 def _rounded(number: float) -> int:
-    """To two digits: an estimate is no more exact."""
+    """Round to two digits, the precision of the estimate."""
     return int(float(f"{number:.2g}"))

@@ -1,4 +1,4 @@
-"""The verbs that look: predict, evaluate, compare, choose a threshold."""
+"""Commands that assess a model: predict, evaluate, compare, choose a threshold."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["HeldOut", "Predictions", "compare", "evaluate", "held_out", "predict", "set_threshold", "unseen_split"]
 
-_BATCH = 64  # images: enough to keep the processor busy, few enough to show progress and to bound memory
+_BATCH = 64  # images: enough to use the processor, few enough to show progress and to bound memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """A model's answers on labelled images.
+    """A model's predictions on labelled images.
 
     Attributes:
         probabilities: float32 (N, K).
-        labels: int64 (N,), the truth.
+        labels: int64 (N,) true classes.
         classes: K names.
-        threshold: the model's own; None when it has none.
+        threshold: the model's threshold; None when it has none.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -42,12 +42,12 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """Answers on images that the model did not learn from, or that it was asked about before it did.
+    """Predictions on images that the model did not learn from, or from before it did.
 
     Attributes:
-        predictions: the answers.
-        folds: int64 (N,), of answers out of fold: which fold each image was in; None where the model itself, which has
-            not learned from these images, was asked.
+        predictions: the predictions.
+        folds: int64 (N,) fold of each image, for out-of-fold predictions; None when the model itself, which has not
+            learned from these images, predicted.
     """
 
     predictions: Predictions
@@ -55,17 +55,17 @@ class HeldOut:
 
 
 def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Progress = no_progress) -> Predictions:
-    """Ask a model about every image of one split.
+    """Predict every image of one split.
 
     Raises:
         ConfigurationError: ``model`` is not a model.
-        DatasetError: ``data`` is not a staged data set, has other classes than the model, or the split is empty.
+        DatasetError: ``data`` is not a staged data set, its classes differ from the model's, or the split is empty.
     """
     classifier = load_model(model)
     staged = dataset.load(data)
     if staged.classes != classifier.labels:
         raise DatasetError(
-            f"{data} holds {', '.join(staged.classes)}, but {model} knows {', '.join(classifier.labels)}"
+            f"{data} has the classes {', '.join(staged.classes)}, but {model} {', '.join(classifier.labels)}"
         )
     size = classifier.card.input_size
     if staged.image_size != size:
@@ -86,22 +86,22 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
 
 
 def unseen_split(card: ModelCard) -> dataset.Split:
-    """The split that shows what a model's answers look like on images that it did not learn from.
+    """The split with images that a model did not learn from.
 
-    That is ``calibration``, or ``test`` where the model is cross-fitted and has learned from all others.
+    ``calibration``, or ``test`` for a cross-fitted model, which has learned from all others.
     """
     return "test" if card.cross_fitted else "calibration"
 
 
 def held_out(model: Path, data: Path, progress: Progress = no_progress) -> HeldOut:
-    """A model's answers to choose a threshold by: none flatters it.
+    """Unbiased predictions of a model, to choose a threshold by.
 
-    They are those on the calibration split. A cross-fitted model has learned from that: of the data set that it was
-    trained on, the answers out of fold are taken, which training has kept.
+    They are those on the calibration split. A cross-fitted model has learned from that split, so for its own data set
+    the out-of-fold predictions are used, which training has kept.
 
     Raises:
-        ConfigurationError: ``model`` is not a model, its answers out of fold are missing, or it has learned from a part
-            of the images.
+        ConfigurationError: ``model`` is not a model, its out-of-fold predictions are missing, or it has learned from
+            some of the images.
         DatasetError: as :func:`predict`.
     """
     staged, card = dataset.load(data), read_card(model)
@@ -111,7 +111,7 @@ def held_out(model: Path, data: Path, progress: Progress = no_progress) -> HeldO
 
 
 def _kept(model: Path, card: ModelCard, staged: Dataset) -> HeldOut | None:
-    """The answers out of fold; None for a data set that nothing was learned from."""
+    """The out-of-fold predictions; None for a data set that the model did not learn from."""
     from scones_ml.inference.out_of_fold import read_out_of_fold
 
     answers = read_out_of_fold(model)
@@ -122,14 +122,14 @@ def _kept(model: Path, card: ModelCard, staged: Dataset) -> HeldOut | None:
         return HeldOut(predictions, answers.folds)
     if not learned.keys().isdisjoint(truth):
         raise ConfigurationError(
-            f"{model} has learned from a part of {staged.root}, or with other labels, and would be judged by what it "
+            f"{model} has learned from a part of {staged.root}, or with other labels, so figures would be biased "
             f"knows: train it again on {staged.root}"
         )
     return None
 
 
 def evaluate(predictions: Predictions) -> Evaluation:
-    """Every figure of a model on one split, at the model's own threshold."""
+    """Evaluate a model on one split, at the model's threshold."""
     from scones_ml import evaluation
 
     return evaluation.evaluate(
@@ -138,17 +138,17 @@ def evaluate(predictions: Predictions) -> Evaluation:
 
 
 def set_threshold(model: Path, data: Path, choice: ThresholdChoice, judged: Predictions) -> ModelCard:
-    """Give a model another threshold: its card gets the choice, and its figures at it.
+    """Set a model's threshold: write the choice, and the figures at it, to its card.
 
     Args:
-        model: its folder.
+        model: the model's folder.
         data: the data set that the choice was made on.
         choice: the threshold, and how it was chosen.
-        judged: the answers that it was chosen by.
+        judged: the predictions that it was chosen by.
 
     Raises:
-        ConfigurationError: ``model`` is no folder of a model.
-        DatasetError: ``data`` is not a staged data set, or has other classes than the model.
+        ConfigurationError: ``model`` is not a model's folder.
+        DatasetError: ``data`` is not a staged data set, or its classes differ from the model's.
     """
     card, metrics = read_card(model), {}
     if "out_of_fold" in card.metrics:
@@ -163,7 +163,7 @@ def set_threshold(model: Path, data: Path, choice: ThresholdChoice, judged: Pred
 
 
 def compare(old: Predictions, new: Predictions) -> Comparison:
-    """Whether a new model is better than an old one beyond chance, on the same images."""
+    """Test whether a new model is significantly better than an old one, on the same images."""
     from scones_ml import evaluation
 
     return evaluation.compare(old.probabilities, new.probabilities, new.labels)

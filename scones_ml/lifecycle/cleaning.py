@@ -1,4 +1,4 @@
-"""The verbs that end: what there is, what it has cost, and clean-up with proof."""
+"""Status, costs, and clean-up with proof."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ __all__ = [
 Answer = TypeVar("Answer")
 
 _RESULTS = ("data set", "model", "report")
-"""Kinds of which only what is half-made goes on this machine."""
+"""Kinds of which only unfinished ones are removed on this machine."""
 _HOLDING = ("bucket", "object", "objects", "stack")
-"""Kinds that may hold what waits for a review."""
+"""Kinds that may hold images that wait for review."""
 _BUCKET_SLASHES = 3  # s3://bucket/
 _CAPTURES = 200_000_000
-"""Bytes of capture files that are searched for losses: a tenth of a second."""
+"""Bytes of capture files that are searched for lost captures, which takes a tenth of a second."""
 _NOT_CAPTURED = b'{"notCaptured"'
-_PATIENCE = 2700.0  # AWS removes no endpoint before its creation or update has ended, which takes many minutes
-"""Seconds for which something that is refused for now is tried again."""
+_PATIENCE = 2700.0  # AWS removes an endpoint only after its creation or update has ended, which takes many minutes
+"""Seconds for which transient errors are retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemainingResource:
-    """A resource that is still there.
+    """A resource that still exists.
 
     Attributes:
         kind: ``"endpoint"`` or ``"objects"``.
         name: its name or URI.
-        reason: why it could not be removed; empty when nothing was tried.
-        dollars_per_hour: what it goes on to cost; None when no price is known.
+        reason: why it could not be removed; empty when removal was not tried.
+        dollars_per_hour: its continuing cost; None when the price is unknown.
     """
 
     kind: str
@@ -64,13 +64,13 @@ class RemainingResource:
 
 @dataclass(frozen=True, slots=True)
 class Takings:
-    """What a clean-up takes, in numbers.
+    """Numbers of what a clean-up removes.
 
     Attributes:
-        kinds: how many resources of each kind, but for objects.
-        images: how many images are in the store.
-        outcomes: how many documents with outcomes of images, where no image is in the store.
-        unreviewed: how many images wait for a review that nobody has made; None when that cannot be read.
+        kinds: number of resources of each kind, except objects.
+        images: number of images in the store.
+        outcomes: number of documents with outcomes of images, when no image is in the store.
+        unreviewed: number of images that still wait for review; None when it cannot be read.
     """
 
     kinds: Mapping[str, int]
@@ -80,17 +80,17 @@ class Takings:
 
 
 def takings(backend: Backend, plan: Plan) -> Takings:
-    """What a clean-up takes, by its plan; what is gone, or not ours, does not count.
+    """Count what a clean-up removes; resources that are gone or not ours do not count.
 
     Args:
-        backend: where.
-        plan: as :func:`plan_cleanup` makes it.
+        backend: the backend.
+        plan: result of :func:`plan_cleanup`.
     """
     kinds, uris, unknown = Counter[str](), list[str](), False
     for change in plan.changes:
         try:
             taken = backend.inventory.takes(change)
-        except SconesError:  # the clean-up says so of each; what cannot be looked at goes later, if ever
+        except SconesError:  # the clean-up reports each; one that cannot be inspected is removed later, if ever
             unknown = unknown or change.kind in _HOLDING
             continue
         uris += taken or ()
@@ -109,7 +109,7 @@ def takings(backend: Backend, plan: Plan) -> Takings:
 
 
 def _results(backend: Backend) -> str:
-    """Where outcomes are, as a URI; empty where nothing says it: then there is no stack, and nothing waits in it."""
+    """URI of the outcomes; empty when unknown: then there is no stack, and no image waits in it."""
     try:
         return f"s3://{backend.buckets.output}/"
     except ConfigurationError as exc:
@@ -119,7 +119,7 @@ def _results(backend: Backend) -> str:
 
 
 def _unreviewed(backend: Backend, results: str, uris: Collection[str]) -> int:
-    """How many images wait for a review that lose their outcome, or that nobody could look at any more."""
+    """Number of images waiting for review whose outcome or image would be removed."""
     from scones_ml.review.annotations import read_annotations
     from scones_ml.review.queue import read_queue
 
@@ -140,10 +140,10 @@ def _unreviewed(backend: Backend, results: str, uris: Collection[str]) -> int:
 
 
 def adopt(backend: Backend) -> None:
-    """Mark a workspace of 0.1.0, or one that was copied without its marker, as ours: clean-up may take what is in it.
+    """Mark a workspace of 0.1.0, or one copied without its marker, as ours, so that clean-up may remove its contents.
 
     Raises:
-        ConfigurationError: it cannot be marked.
+        ConfigurationError: the workspace cannot be marked.
     """
     adopt_workspace(backend.ledger.path.parent)
 
@@ -151,19 +151,19 @@ def adopt(backend: Backend) -> None:
 def plan_cleanup(
     backend: Backend, run: str | None = None, everything: bool = False, leave: Leave = leave_unsaid
 ) -> Plan:
-    """What :func:`cleanup` is going to remove, newest first.
+    """The plan of :func:`cleanup`, newest first.
 
     Args:
-        backend: where.
-        run: only what this run made; None for all runs.
-        everything: also what other workspaces made.
-        leave: hears what is not going to be removed, because it is not ours or could not be looked at.
+        backend: the backend.
+        run: only resources of this run; None for all runs.
+        everything: include resources that other workspaces created.
+        leave: called with each resource that is not removed, because it is not ours or could not be inspected.
 
     Raises:
-        ConfigurationError: there is no such run on record.
+        ConfigurationError: the run is not on record.
     """
     if run is not None and not everything and all(entry.run != run for entry in backend.ledger.entries()):
-        raise ConfigurationError(f"no run {run!r} is on record in {backend.ledger.path}: `scones status` names them")
+        raise ConfigurationError(f"there is no run {run!r} in {backend.ledger.path}: `scones status` lists runs")
     unseen: list[str] = []
 
     def hear(one: LeftAlone) -> None:
@@ -186,21 +186,21 @@ def cleanup(
     progress: Progress = no_progress,
     steps: Steps = no_steps,
 ) -> tuple[RemainingResource, ...]:
-    """Remove what is ours, newest first, then list again: what is returned is still there.
+    """Remove our resources, newest first, then list again and return those that still exist.
 
     Args:
-        backend: where.
-        run: only what this run made; None for all runs.
-        everything: also what other workspaces made.
-        pause: waits so many seconds before something that was refused for now is tried again.
-        progress: counts resources.
-        steps: hears what is waited for, and what is somebody else's.
+        backend: the backend.
+        run: only resources of this run; None for all runs.
+        everything: include resources that other workspaces created.
+        pause: sleeps for so many seconds before a retry.
+        progress: called for each resource.
+        steps: called with what is waited for, and with resources that are someone else's.
 
     Returns:
-        What is still there, and what could not be looked at.
+        Resources that still exist or could not be inspected.
 
     Raises:
-        ConfigurationError: there is no such run on record.
+        ConfigurationError: the run is not on record.
     """
     alone = _Alone(steps)
     plan = plan_cleanup(backend, run, everything, alone.say)
@@ -211,9 +211,9 @@ def cleanup(
         try:
             with recorded(change, plan.place, backend.ledger, backend.current_run):
                 alone.keep(retry_while_transient(partial(backend.inventory.remove, change), pause, steps))
-        except (SconesError, OSError) as exc:  # one that stays keeps no other from being removed: it costs money
+        except (SconesError, OSError) as exc:  # one failure does not stop the removal of others, which cost money
             reasons[change.kind, change.name] = _reason(exc)
-        except Exception as exc:  # whatever it is
+        except Exception as exc:  # of any kind
             reasons[change.kind, change.name] = f"{type(exc).__name__}: {exc}"
         progress(done, len(plan.changes))
     left = [
@@ -229,17 +229,17 @@ def cleanup(
 
 
 def _reason(exc: SconesError | OSError) -> str:
-    """In our own words: Python's for an OSError begin with its number."""
+    """The error's message, without the number that an OSError's begins with."""
     if isinstance(exc, SconesError) or not exc.strerror:
         return str(exc)
     return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
 
 
 class _Alone:
-    """What is kept: what is somebody else's is said once, the rest is kept.
+    """Record of resources that are left alone; foreign ones are reported once.
 
     Args:
-        steps: hears what is somebody else's.
+        steps: called with resources that are someone else's.
     """
 
     def __init__(self, steps: Steps) -> None:
@@ -248,13 +248,13 @@ class _Alone:
         self._kept: dict[tuple[str, str], str] = {}
 
     def say(self, one: LeftAlone) -> None:
-        """Say what is somebody else's."""
+        """Report a resource that is someone else's."""
         if one.foreign and one not in self._said:
             self._said.add(one)
             self._steps(f"{one.kind} {one.name} is kept: {one.reason}")
 
     def keep(self, one: LeftAlone | None) -> None:
-        """Keep what may be ours, and say the rest."""
+        """Record a resource that may be ours, and report any other."""
         if one is None:
             return
         self.say(one)
@@ -262,12 +262,12 @@ class _Alone:
             self._kept[one.kind, one.name] = one.reason
 
     def kept(self, known: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], str]]:
-        """Identity and reason of what was kept, but for what is known to be left."""
+        """Identity and reason of the recorded resources, except the known ones."""
         yield from ((identity, reason) for identity, reason in self._kept.items() if identity not in known)
 
 
 def _is_there(backend: Backend, change: Change) -> bool:
-    """Whether something still exists; what cannot be asked for counts."""
+    """Whether a resource still exists; one that cannot be inspected counts."""
     try:
         return backend.inventory.is_there(change)
     except (SconesError, OSError):
@@ -287,17 +287,17 @@ def retry_while_transient(call: Callable[[], Answer], pause: Callable[[float], N
                 told = str(exc)
                 steps(told)
         pause(seconds)
-        # At most 30 s: soon enough for people who wait, far below the rates of the API.
+        # At most 30 s: prompt enough, and far below the API's request rates.
         waited, seconds = waited + seconds, min(2 * seconds, 30.0)
 
 
 def resources(backend: Backend, everything: bool = False, leave: Leave = leave_unsaid) -> tuple[Resource, ...]:
-    """What is ours and exists now, newest first; on AWS each is looked for.
+    """Our resources that exist now, newest first; on AWS each is looked up.
 
     Args:
-        backend: where.
-        everything: also what other workspaces made.
-        leave: hears what is not ours, or could not be looked at.
+        backend: the backend.
+        everything: include resources that other workspaces created.
+        leave: called with each resource that is not ours or could not be inspected.
     """
     inventory = backend.inventory
     there = []
@@ -306,14 +306,14 @@ def resources(backend: Backend, everything: bool = False, leave: Leave = leave_u
             if inventory.is_there(inventory.plan_removal(found)):
                 there.append(found)
         except (SconesError, OSError) as exc:
-            leave(LeftAlone(found.kind, found.name, f"could not be looked at: {_reason(exc)}"))
+            leave(LeftAlone(found.kind, found.name, f"could not be inspected: {_reason(exc)}"))
     return tuple(there)
 
 
 def spent(backend: Backend, now: datetime) -> float:
-    """Dollars that everything on record here has cost until now, at list price.
+    """Dollars that all recorded resources have cost until now, at list price.
 
-    Requests, storage and what has no known price are not counted.
+    Requests, storage and resources with an unknown price are not counted.
     """
     return sum(
         resource.dollars_so_far(deleted or now) or 0.0
@@ -323,13 +323,12 @@ def spent(backend: Backend, now: datetime) -> float:
 
 
 def not_captured(backend: Backend) -> Iterator[str]:
-    """Requests that endpoints of this machine have answered and could not record, in words, the latest first.
+    """Messages about requests that this machine's endpoints answered but could not capture, the latest first.
 
-    Only the latest capture files are looked at, so that many captures keep nobody waiting; ``scones monitor`` counts
-    all.
+    Only the latest capture files are read, for speed; ``scones monitor`` counts all.
 
     Args:
-        backend: of this machine.
+        backend: the backend of this machine.
     """
     looked = 0
     for path in sorted(Path(backend.captures).rglob("*.jsonl"), key=lambda path: path.parts[-5:], reverse=True):
@@ -347,13 +346,13 @@ def not_captured(backend: Backend) -> Iterator[str]:
 def remaining_resources(
     backend: Backend, run: str | None = None, everything: bool = False, leave: Leave = leave_unsaid
 ) -> tuple[RemainingResource, ...]:
-    """List what is ours and exists, newest first.
+    """List our existing resources, newest first.
 
     Args:
-        backend: where.
-        run: only what this run made; None for all runs.
-        everything: also what other workspaces made.
-        leave: hears what is not ours, or could not be looked at.
+        backend: the backend.
+        run: only resources of this run; None for all runs.
+        everything: include resources that other workspaces created.
+        leave: called with each resource that is not ours or could not be inspected.
     """
     return tuple(
         RemainingResource(found.kind, found.name, dollars_per_hour=found.dollars_per_hour)

@@ -1,7 +1,7 @@
 """The demo: the whole life cycle on one machine, from images to proof that nothing is left.
 
-Stage, train, choose the threshold, serve, send 60 test images and three awkward files through the state machine, read
-the captures back, evaluate, clean up. Everything is seeded: the same seed and threads give the same result, but for
+Stage, train, choose the threshold, serve, run 60 test images and three unusual files through the state machine, read
+the captures back, evaluate, clean up. Everything is seeded: the same seed and threads give the same result, except
 times.
 """
 
@@ -40,37 +40,37 @@ ENDPOINT = "scones-demo"
 BROKEN_KEY = "truncated.png"
 LARGE_KEY = "twelve-megapixels.jpg"
 AWKWARD_KEY = "my photo+1.png"
-_EASY_PRECISION = 0.99  # drawings are easy for a pretrained backbone: at 0.95 nothing would be left to review
-_LARGE = (4000, 3000)  # pixels: twelve million, as a phone takes them
+_EASY_PRECISION = 0.99  # drawings are easy for a pretrained backbone: at 0.95 nothing would go to review
+_LARGE = (4000, 3000)  # pixels: 12 megapixels, like a phone's photographs
 _LARGE_KIND = "motorcycle"
 
 
 class Observer(Protocol):
-    """Hears of the demo's progress."""
+    """Observer of the demo's progress."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
-        """Entered when a stage starts, left when it ends; yields the stage's progress callback."""
+        """Context of a stage; yields the stage's progress callback."""
         ...
 
     def said(self, text: str) -> None:
-        """One line about the stage that goes on."""
+        """Called with a line about the current stage."""
         ...
 
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """What the demo is to show.
+    """Request for a demo.
 
     Attributes:
-        folder: where results go: the data set, the model, captures, ``report.html``.
-        source: a folder of class folders, or None for images drawn on the spot.
-        classes: which classes of the source; None takes all.
-        seed: of everything random.
-        threads: for training.
-        images: how many test images go through the workflow.
-        per_class: how many images of each class are drawn.
-        image_size: side of the square that the model sees, in pixels; None takes what suits the images.
+        folder: folder of the results: data set, model, captures, ``report.html``.
+        source: a folder of class folders; None for generated drawings.
+        classes: classes of the source; None for all.
+        seed: random seed.
+        threads: CPU threads for training.
+        images: number of test images to run through the workflow.
+        per_class: number of images to draw for each class.
+        image_size: side of the model's input square, in pixels; None for one that suits the images.
     """
 
     folder: Path
@@ -85,17 +85,17 @@ class DemoRequest:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo found.
+    """Result of the demo.
 
     Attributes:
-        staged: the data set, and what was left out of it.
+        staged: the data set, and the files that were left out.
         card: the model's card.
         evaluation: the whole test split at the model's threshold.
-        results: how each image's execution ended, in order.
-        truth: the class of each test image, by key.
-        captures: what the endpoint recorded.
+        results: result of each image's execution, in order.
+        truth: class of each test image, by key.
+        captures: the endpoint's captures.
         seconds: duration of each stage.
-        leftovers: what is left after clean-up; empty.
+        leftovers: resources left after clean-up; empty.
     """
 
     staged: StageResult
@@ -109,7 +109,7 @@ class DemoResult:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many images went where."""
+        """Number of images by outcome."""
         counts = Counter(result.outcome or "failed" for result in self.results)
         return {name: counts[name] for name in ("accepted", "review", "quarantined", "dropped", "failed")}
 
@@ -132,10 +132,10 @@ class DemoResult:
 
 
 def plan_demo(backend: Backend, request: DemoRequest) -> Plan:
-    """What the demo makes; all but the data set, the model and the report is removed again at its end."""
+    """The demo's plan; everything except data set, model and report is removed at its end."""
     changes = (
         *lifecycle.plan_stage(request.folder / "data").changes,
-        Change("create", "model", str((request.folder / "model").absolute()), "learns from the data set"),
+        Change("create", "model", str((request.folder / "model").absolute()), "trained on the data set"),
         Change("create", "endpoint", ENDPOINT, "answers requests with the model"),
         *lifecycle.plan_run(backend).changes,
         _report(request),
@@ -149,16 +149,16 @@ def plan_demo(backend: Backend, request: DemoRequest) -> Plan:
 
 
 def _report(request: DemoRequest) -> Change:
-    return Change("create", "report", str((request.folder / "report.html").absolute()), "what the demo found")
+    return Change("create", "report", str((request.folder / "report.html").absolute()), "the demo's results")
 
 
 def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> DemoResult:
     """Run every stage in turn.
 
-    Whatever ends it early, no endpoint is left running; finished stages leave their files in ``request.folder``.
+    If it ends early, no endpoint is left running; finished stages leave their files in ``request.folder``.
 
     Raises:
-        SconesError: whatever a stage raises.
+        SconesError: a stage failed.
     """
     clock = _Clock(observer)
     with clock.stage("stage") as progress:
@@ -205,7 +205,7 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
             left = lifecycle.cleanup(backend)
             observer.said(f"{counted(len(left), 'resource')} left")
     result = DemoResult(staged, card, evaluation, results, truth, captured, left, clock.seconds)
-    # After clean-up: the report says what is left.
+    # After clean-up, since the report says what is left.
     with clock.stage("report"), lifecycle.recording(backend, Plan("demo", "local", (_report(request),))):
         _write_report(request, result, predictions, dict(files))
         observer.said(str(request.folder / "report.html"))
@@ -213,7 +213,7 @@ def run_demo(backend: Backend, request: DemoRequest, observer: Observer) -> Demo
 
 
 class _Clock:
-    """Tells the observer of stages and keeps how long each took."""
+    """Notifies the observer of stages and records the duration of each."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -257,7 +257,7 @@ def _describe(staged: StageResult) -> str:
 
 
 def _learned(card: ModelCard, data: Dataset) -> str:
-    """What was trained, on how many images."""
+    """Description of the training: model and number of images."""
     temperature = f"temperature {card.temperature:.2f}"
     if card.recipe == "scratch":
         return f"{counted(card.epochs, 'epoch')} on {len(data.split('train')):,} images, {temperature}"
@@ -266,7 +266,7 @@ def _learned(card: ModelCard, data: Dataset) -> str:
 
 
 def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
-    """Test images by a seeded draw, and three awkward files; the truth is known of the test images alone."""
+    """Test images by a seeded draw, and three unusual files; the true class is known only for the test images."""
     records = data.split("test")
     if not records:
         raise DatasetError(f"{data.root} has no test images")
@@ -284,7 +284,7 @@ def _choose(data: Dataset, request: DemoRequest) -> tuple[dict[str, str], list[t
 
 
 def _large_image(seed: int) -> bytes:
-    """An image as large as a photograph."""
+    """An image with a photograph's size."""
     from scones_ml.dataset.synthetic import draw_image
 
     buffer = io.BytesIO()
@@ -299,7 +299,7 @@ def _run(
     progress: Progress,
 ) -> tuple[ImageResult, ...]:
     results = []
-    with closing(lifecycle.run(backend, refs, endpoint)) as running:  # clean-up follows, whatever ends it
+    with closing(lifecycle.run(backend, refs, endpoint)) as running:  # clean-up follows in any case
         for result in running:
             results.append(result)
             progress(len(results), len(refs))
@@ -307,7 +307,7 @@ def _run(
 
 
 def _captures(endpoint: Endpoint, results: Sequence[ImageResult]) -> tuple[Capture, ...]:
-    """The endpoint's record of each image that was just run; an earlier demo's records may lie beside them."""
+    """The captures of this run's images; an earlier demo's captures may be next to them."""
     newest = {row.inference_id: row for row in read_captures(endpoint.captures) if isinstance(row, Capture)}
     return tuple(newest[result.image.image_id] for result in results if result.image.image_id in newest)
 
@@ -340,7 +340,7 @@ def _write_report(
         )
     )
     report_path = Path(_report(request).name)
-    # Under another name until it is whole: clean-up knows it, and removes what a killed demo left.
+    # Under a temporary name until it is complete: clean-up removes what a killed demo left.
     half = report_path.with_suffix(".part")
     half.write_text(page, encoding="utf-8")
     half.replace(report_path)

@@ -1,6 +1,6 @@
-"""Whether things are as they should be: this machine, what our commands made, and AWS's limits.
+"""Checks of this machine, of existing resources and of AWS's limits.
 
-What only one place can tell, its backend's ``checks`` tell.
+Checks of one place are in its backend's ``checks``.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from scones_ml.ports import Backend, Check, LeftAlone
 
 __all__ = ["examine", "limits", "machine", "resources"]
 
-_GIGABYTE: Final = 1_000_000_000  # decimal, as makers of disks count
+_GIGABYTE: Final = 1_000_000_000  # decimal, as for disks
 _EXTRAS: Final = ("asl", "aws", "cli", "lambda", "onnx", "pretrained", "report", "serve", "train")
-_RECIPES: Final = {"head": "pretrained", "scratch": "train"}  # and the extra that each needs
+_RECIPES: Final = {"head": "pretrained", "scratch": "train"}  # by required extra
 _BASE64: Final = 4 / 3  # four characters for three bytes
 
 
@@ -46,13 +46,13 @@ def _free_bytes(folder: Path) -> int:
 
 
 def examine(backend: Backend, workspace: Path, images: Path | None, now: datetime) -> Iterator[Check]:
-    """Everything, one finding after the other; what cannot be examined is an error, and the rest goes on.
+    """Run all checks and yield their findings; a check that fails is an error, and the others continue.
 
     Args:
-        backend: of the place that is asked about.
-        workspace: the folder that holds what commands leave behind.
-        images: a folder of images to hold against the limits; None for none.
-        now: with its time zone.
+        backend: backend of the place to check.
+        workspace: the workspace's folder.
+        images: a folder of images to check against the limits; None for none.
+        now: current time, with its time zone.
     """
     yield from machine(workspace)
     yield from limits(settings.image_policy(), images)
@@ -68,12 +68,12 @@ def machine(
     requirements: Callable[[], Sequence[str]] = _requirements,
     free_bytes: Callable[[Path], int] = _free_bytes,
 ) -> Iterator[Check]:
-    """Python, the extras, the recipes of training that they are enough for, and room on the disk.
+    """Check Python, the extras and the recipes that they support, and free disk space.
 
     Args:
-        workspace: the folder that holds what commands leave behind.
-        requirements: what the package's metadata requires, a line each: ``boto3>=1.35; extra == 'aws'``.
-        free_bytes: room on the disk of a folder.
+        workspace: the workspace's folder.
+        requirements: requirements in the package's metadata: ``boto3>=1.35; extra == 'aws'``.
+        free_bytes: returns the free space on the disk of a folder.
     """
     yield Check("Python", "ok", platform.python_version())
     required = requirements()
@@ -98,11 +98,11 @@ def machine(
 def _recipes(installed: Sequence[str]) -> Check:
     if installed:
         return Check("recipes", "ok", f"scones train --recipe {' or '.join(installed)}")
-    return Check("recipes", "warning", "none: nothing can be trained here", "pip install 'scones-ml[pretrained]'")
+    return Check("recipes", "warning", "none: training is not possible here", "pip install 'scones-ml[pretrained]'")
 
 
 def resources(backend: Backend, now: datetime) -> Iterator[Check]:
-    """What is past its time to live, and what a killed command left unfinished."""
+    """Check for resources past their time to live, or left unfinished by a killed command."""
     alone: list[LeftAlone] = []
     found = lifecycle.resources(backend, leave=alone.append)
     for unseen in alone:
@@ -110,7 +110,7 @@ def resources(backend: Backend, now: datetime) -> Iterator[Check]:
     for one in found:
         remedy = f"scones cleanup --run {one.run}{_on(backend)}"
         if one.expires and one.expires <= now:
-            past = f"past its time since {one.expires:%Y-%m-%d %H:%M} UTC"
+            past = f"expired since {one.expires:%Y-%m-%d %H:%M} UTC"
             yield Check(f"{one.kind} {one.name}", "warning" if one.dollars_per_hour == 0 else "error", past, remedy)
         elif one.state != "created":
             word = {"creating": "begun and not finished", "deleting": "only half deleted"}[one.state]
@@ -119,15 +119,15 @@ def resources(backend: Backend, now: datetime) -> Iterator[Check]:
 
 
 def limits(policy: settings.ImagePolicy, images: Path | None) -> Iterator[Check]:
-    """What AWS takes at most, against our definitions, the image policy and, where given, images.
+    """Check AWS's limits against our definitions, the image policy and, if given, images.
 
     Args:
-        policy: what images are reduced to.
-        images: a folder of them; None for none.
+        policy: the image policy.
+        images: a folder of images; None for none.
     """
-    largest = int((3 * policy.image_size + 1) * policy.image_size * 1.001 + 200)  # as noise, which no PNG makes smaller
+    largest = int((3 * policy.image_size + 1) * policy.image_size * 1.001 + 200)  # as noise, which PNG cannot compress
     payload = int(largest * _BASE64) + 2 * S3_KEY_BYTES
-    remedy = "set SCONES_IMAGE_SIZE to what the model takes, 224 at most"
+    remedy = "set SCONES_IMAGE_SIZE to the model's size, 224 at most"
     yield _limit("an image between states", payload, STATE_BYTES, remedy)
     yield _limit("an image to an endpoint", largest, ENDPOINT_REQUEST_BYTES, remedy)
     yield _limit("an image to a serverless endpoint", largest, SERVERLESS_REQUEST_BYTES, remedy)
@@ -135,7 +135,7 @@ def limits(policy: settings.ImagePolicy, images: Path | None) -> Iterator[Check]
         definition = make()
         yield _limit(f"definition {name}", len(json.dumps(definition.to_json())), DEFINITION_BYTES, "make it smaller")
         for batch in _batches(definition):
-            size = batch * (S3_KEY_BYTES + 128)  # the longest key, and room for its etag and the JSON around both
+            size = batch * (S3_KEY_BYTES + 128)  # the longest key, its etag and the surrounding JSON
             yield _limit(f"a batch of {name}, {batch} keys", size, STATE_BYTES, "make batches smaller")
     if images is not None:
         yield _images(images, policy)
@@ -165,15 +165,15 @@ def _images(folder: Path, policy: settings.ImagePolicy) -> Check:
             "images",
             "warning",
             f"{len(large)} of {len(sizes):,} are larger than {policy.max_bytes:,} bytes, "
-            f"{len(long)} have longer names than S3 takes; the first is {(large + long)[0]}",
-            "reduce or rename them, or raise SCONES_MAX_IMAGE_BYTES: else they are quarantined",
+            f"{len(long)} have names too long for S3; the first is {(large + long)[0]}",
+            "reduce or rename them, or raise SCONES_MAX_IMAGE_BYTES: otherwise they are quarantined",
         )
     biggest = max(sizes.values(), default=0)
     return Check("images", "ok", f"{len(sizes):,}, the largest has {biggest:,} of {policy.max_bytes:,} bytes")
 
 
 def _installed(extra: str, requirements: Sequence[str]) -> bool:
-    """Whether every distribution that an extra names is there; its version is the installer's business."""
+    """Whether every distribution of an extra is installed, in any version."""
     named = [
         match[1]
         for line in requirements
@@ -181,7 +181,7 @@ def _installed(extra: str, requirements: Sequence[str]) -> bool:
     ]
     try:
         for name in named:
-            if name != "scones-ml":  # an extra that is made of others names us
+            if name != "scones-ml":  # an extra that combines others refers to scones-ml itself
                 importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return False

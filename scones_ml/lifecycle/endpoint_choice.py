@@ -1,4 +1,4 @@
-"""Which of the endpoints that run a command is about."""
+"""Choice of the running endpoint that a command uses."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ def choose_endpoint(
     facts: Callable[[Endpoint], object] = lambda endpoint: endpoint.name,
     meant: Callable[[Endpoint], bool] = lambda _: True,
 ) -> Endpoint | None:
-    """The endpoint of that name; without a name the only one, or any of those that are alike in what matters.
+    """The endpoint of a name; without a name the only one, or any if all have the same facts.
 
     Args:
-        endpoints: all that run.
-        name: of the endpoint.
-        facts: what they have to be alike in.
-        meant: whether one can be meant that was not named.
+        endpoints: all running endpoints.
+        name: name of the endpoint.
+        facts: returns the facts that have to be equal.
+        meant: whether an endpoint may be chosen without a name.
 
     Returns:
-        None when none was named, and none runs that can be meant.
+        The endpoint; None when none was named and none qualifies.
 
     Raises:
-        ConfigurationError: there is none of that name, or several that differ.
+        ConfigurationError: there is none of that name, or several differ.
     """
     running = {endpoint.name: endpoint for endpoint in endpoints}
     if name is not None:
         if name not in running:
-            are = f"running are {', '.join(running)}" if running else "none is running"
-            raise ConfigurationError(f"there is no endpoint {name!r}: {are}")
+            known = f"choose from {', '.join(running)}" if running else "none is running"
+            raise ConfigurationError(f"there is no endpoint {name!r}: {known}")
         return running[name]
     found = [endpoint for endpoint in running.values() if meant(endpoint)]
     if len({facts(endpoint) for endpoint in found}) > 1:

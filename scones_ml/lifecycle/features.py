@@ -1,4 +1,4 @@
-"""A data set's features, from the cache that training keeps: whoever is first computes them."""
+"""Features of a data set, computed once and kept in training's cache."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["has_photographs", "model_features", "model_parts", "staged_features"
 
 
 def has_photographs(data: dataset.Dataset) -> bool:
-    """Whether a data set is one that is learned on features unless told otherwise.
+    """Whether a data set is by default learned on features.
 
     Raises:
-        DatasetError: a file is gone, or no staged image.
+        DatasetError: a file is gone, or is not a staged image.
     """
     return choose_recipe("auto", typical_side(data), data.image_size, init=False).recipe == "head"
 
@@ -30,17 +30,17 @@ def has_photographs(data: dataset.Dataset) -> bool:
 def staged_features(
     data: dataset.Dataset, workspace: Path, *, threads: int | None = None, progress: Progress = no_progress
 ) -> Features:
-    """The features of all images of a data set, in the order of its records, as the recipe ``head`` takes them.
+    """Features of all images of a data set for the recipe ``head``, in the order of its records.
 
     Args:
         data: the data set.
-        workspace: its cache keeps them.
-        threads: images at a time; one when None.
-        progress: counts the images that the cache does not know.
+        workspace: workspace of the cache.
+        threads: concurrent images; None for one.
+        progress: called for images that are not in the cache.
 
     Raises:
         DatasetError: an image is gone or broken.
-        ConfigurationError: the backbone does not take images of this size.
+        ConfigurationError: the backbone does not accept images of this size.
         MissingExtraError: the backbone's weights are not installed.
     """
     from scones_ml.backbones import efficientnet_lite0
@@ -53,16 +53,16 @@ def staged_features(
 def model_features(
     model: Path, data: dataset.Dataset, workspace: Path, progress: Progress = no_progress
 ) -> Features | None:
-    """The features of all images of a data set as a model sees them, in the order of its records.
+    """Features of all images of a data set by a model's own backbone, in the order of its records.
 
     Args:
-        model: its folder or ``model.tar.gz``.
+        model: the model's folder or ``model.tar.gz``.
         data: the data set.
-        workspace: its cache keeps the features; what training left there is found.
-        progress: counts the images that the cache does not know.
+        workspace: workspace of the cache, which training shares.
+        progress: called for images that are not in the cache.
 
     Returns:
-        None when there is no backbone in the model.
+        The features; None when the model has no backbone.
 
     Raises:
         ConfigurationError: ``model`` is not a model.
@@ -76,7 +76,7 @@ def model_features(
 
 
 def model_parts(model: Path) -> tuple[Backbone, bytes] | None:
-    """A model's backbone and its head, see :func:`scones_ml.backbones.inside.taken_apart`.
+    """Split a model into backbone and head, see :func:`scones_ml.backbones.inside.taken_apart`.
 
     Raises:
         ConfigurationError: ``model`` is not a model.

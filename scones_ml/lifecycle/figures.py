@@ -1,4 +1,4 @@
-"""The figures on a model's card, read back."""
+"""Figures on a model's card."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["CardFigures", "ClassFigures", "Share", "ThresholdFigures", "figures"
 
 @dataclass(frozen=True)
 class Share:
-    """A share of images and its 95 % interval; the value is None where it is undefined."""
+    """A share of images and its 95 % interval; the value is None when undefined."""
 
     value: float | None
     low: float
     high: float
 
     def estimate(self) -> Estimate:
-        """As evaluation has it, NaN where it is undefined."""
+        """As an Estimate of :mod:`scones_ml.evaluation`, NaN when undefined."""
         from scones_ml.evaluation import Estimate
 
         return Estimate(math.nan if self.value is None else self.value, self.low, self.high)
@@ -32,7 +32,7 @@ class Share:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class: how many images there were of it, and how many of them were found."""
+    """Figures of one class: number of its images, and how many were found."""
 
     name: str
     support: int
@@ -41,7 +41,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class ThresholdFigures:
-    """What the threshold lets through, and how often that is right."""
+    """Coverage and precision at the threshold."""
 
     threshold: float
     coverage: Share
@@ -50,7 +50,7 @@ class ThresholdFigures:
 
 @dataclass(frozen=True)
 class CardFigures:
-    """The figures of some labelled images, in :class:`scones_ml.evaluation.Evaluation`'s terms."""
+    """Figures on labelled images, in :class:`scones_ml.evaluation.Evaluation`'s terms."""
 
     images: int
     correct: int
@@ -60,11 +60,11 @@ class CardFigures:
 
 
 def figures(card: ModelCard, images: Literal["out_of_fold", "test"]) -> CardFigures | None:
-    """The figures on a card; None where it has none, or was altered.
+    """Read the figures on a card; None when it has none, or was altered.
 
     Args:
-        card: of a model.
-        images: those by which the threshold was chosen, or the test split.
+        card: the model's card.
+        images: the images that the threshold was chosen on, or the test split.
     """
     try:
         found = TypeAdapter(CardFigures).validate_python(card.metrics.get(images))

@@ -1,6 +1,6 @@
-"""Probable label errors and near duplicates of a staged data set, by models that did not see what they judge.
+"""Probable label errors and near duplicates of a staged data set, by models that did not learn from the images.
 
-Of photographs the models are classifiers of features, which take seconds; of thumbnails each is a training.
+For photographs the models are classifiers on features, which take seconds; for thumbnails each is a full training.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDS", "LabelCheck", "NearDuplicates", "SuspectLabel", "check_labels", "out_of_fold"]
 
-FOLDS = 5  # each model learns from 80 % of the images; more folds would cost a training each
-"""How many models a label check trains."""
+FOLDS = 5  # each model learns from 80 % of the images; each further fold would cost a training
+"""Number of models that a label check trains."""
 
-_THUMBNAIL: Final = 32  # pixels: all that a signature looks at
+_THUMBNAIL: Final = 32  # pixels: the size that a signature uses
 
 _ALIKE: Final = 0.935
-"""Cosine of features from which on two photographs are nearly the same.
+"""Least cosine similarity of features at which two photographs are near duplicates.
 
 Of 819 photographs of clothing two that differ, striped shirts on one blanket, have 0.932, and two of one skirt 0.937.
 Of copies that were turned by 5 degrees 99 % are above it, of those that lost 3 % at each side 98 %, 5 % at each side
-83 %: the signature, which bears brightness, compression and size better, finds none, 75 % and 11 % of these.
+83 %: the signature, which is more robust to brightness, compression and size, finds none, 75 % and 11 % of these.
 """
 
 
@@ -47,9 +47,9 @@ class SuspectLabel:
 
     Attributes:
         path: its file, relative to the data set's root.
-        given: the class it is labelled as.
-        suggested: the class it probably is.
-        confidence: the share of the suggested class's probability in that of the two, in (0.5, 1].
+        given: its label.
+        suggested: its probable class.
+        confidence: the suggested class's share of the two classes' probability, in (0.5, 1].
     """
 
     path: str
@@ -60,13 +60,13 @@ class SuspectLabel:
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicates:
-    """Two images that show nearly the same.
+    """Two nearly identical images.
 
     Attributes:
-        first: the file of the one, relative to the data set's root.
+        first: the file of one, relative to the data set's root.
         second: the file of the other.
         similarity: correlation of their pixels or cosine of their features, whichever is larger; at most 1.
-        mirrored: whether one is like the other's mirror image.
+        mirrored: whether one matches the other's mirror image.
     """
 
     first: str
@@ -77,11 +77,11 @@ class NearDuplicates:
 
 @dataclass(frozen=True, slots=True)
 class LabelCheck:
-    """What a look at the labels found; nothing was changed.
+    """Result of a label check; nothing was changed.
 
     Attributes:
-        images: how many images were looked at.
-        suspects: labels that are probably wrong, the surest first.
+        images: number of images checked.
+        suspects: labels that are probably wrong, the most certain first.
         near_duplicates: pairs of images, the most similar first.
     """
 
@@ -100,23 +100,23 @@ def check_labels(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> LabelCheck:
-    """Name probable label errors and near duplicates of a staged data set.
+    """Find probable label errors and near duplicates of a staged data set.
 
-    Each fifth of the images, of all splits, is asked of a model that was trained on the other four; what those
-    models confidently call something else is suspect (:func:`scones_ml.evaluation.find_label_errors`). The models are
-    thrown away, so looking at the test split decides nothing.
+    Each fifth of the images, from all splits, is predicted by a model that was trained on the other four; images that
+    are confidently predicted as another class are suspect (:func:`scones_ml.evaluation.find_label_errors`). The models
+    are discarded, so no choice is made on the test split.
 
     Args:
-        backend: where the five trainings run, for thumbnails.
+        backend: backend of the five trainings, for thumbnails.
         data: the data set.
-        workspace: a folder for what is needed meanwhile; of photographs the features stay in its cache.
-        epochs: of each training; the preset's when None.
-        seed: of the folds and the trainings.
-        threads: CPU threads; None leaves it to the trainer.
-        progress: counts epochs over all trainings, or images whose features are computed.
+        workspace: workspace for temporary files; features of photographs stay in its cache.
+        epochs: epochs of each training; None for the preset's number.
+        seed: random seed of the folds and the trainings.
+        threads: CPU threads; None for the trainer's number.
+        progress: called for epochs over all trainings, or for images whose features are computed.
 
     Raises:
-        DatasetError: a class has fewer images than there are folds; of photographs, one image.
+        DatasetError: a class has fewer images than folds or, for photographs, only one.
         TrainingError: a training did not finish.
         MissingExtraError: the backbone's weights are not installed, and there are photographs.
     """
@@ -143,7 +143,7 @@ def out_of_fold(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> lifecycle.Predictions:
-    """Every image's probabilities, of all splits in the order of the records, by a model that did not see it.
+    """Out-of-fold probabilities of every image, from all splits, in the order of the records.
 
     Arguments and errors as for :func:`check_labels`.
     """
@@ -171,12 +171,12 @@ def _judged_by_a_stranger(
     request: TrainingRequest,
     progress: Progress,
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """The probabilities of one fold's images, by digest, from a model that was trained on the others."""
+    """Probabilities of one fold's images, by digest, from a model that was trained on the others."""
     fold = write_fold(data, held, request.model / f"fold-{number}")
     request = replace(request, data=fold.root, model=request.model / f"model-{number}")
     backend.trainer.train(request, lambda done, total: progress(number * total + done, FOLDS * total))
     predictions = lifecycle.predict(request.model, fold.root, "test")
-    gone = Change("delete", "model", str(request.model.absolute()), "has judged its fold")
+    gone = Change("delete", "model", str(request.model.absolute()), "has predicted its fold")
     with lifecycle.recording(backend, Plan("stage", backend.place_name, (gone,))):
         shutil.rmtree(request.model)
     return {record.sha256: row for record, row in zip(fold.split("test"), predictions.probabilities, strict=True)}
@@ -199,7 +199,7 @@ def _out_of_fold_on_features(data: dataset.Dataset, features: Features, seed: in
 
 
 def _thumbnails(data: dataset.Dataset) -> npt.NDArray[np.uint8]:
-    """The whole of each image, uint8 (N, S, S, 3), small enough for all to be in memory."""
+    """Every image as a thumbnail, uint8 (N, S, S, 3), small enough to keep all in memory."""
     import numpy as np
 
     size = min(data.image_size, _THUMBNAIL)

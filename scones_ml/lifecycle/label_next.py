@@ -1,4 +1,4 @@
-"""Which images to label next: by the features of a model that has a backbone, by thumbnails otherwise."""
+"""Choice of the images to label next, by features if the model has a backbone, by thumbnails otherwise."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["LabelCandidate", "label_next"]
 
 _AT_A_TIME = 256  # images in memory
-_CELLS = 8  # a side of the thumbnails that are to differ
+_CELLS = 8  # side of the thumbnails that are compared
 
 
 @dataclass(frozen=True, slots=True)
 class LabelCandidate:
-    """An image whose label would help.
+    """An image whose label would help training.
 
     Attributes:
-        image: the object, at the version that was looked at.
-        label: what the model calls it.
+        image: the object, in the version that was read.
+        label: the predicted label.
         confidence: the label's probability in [0, 1].
     """
 
@@ -52,14 +52,14 @@ def label_next(
     count: int,
     progress: Progress = no_progress,
 ) -> tuple[LabelCandidate, ...]:
-    """Choose the images whose labels would help most, see :func:`scones_ml.evaluation.choose_to_label`.
+    """Choose the images whose labels would help training most, see :func:`scones_ml.evaluation.choose_to_label`.
 
     Args:
-        model: a model's folder or ``model.tar.gz``; it need not be the one that the images were doubtful to.
-        store: holds the images.
-        images: to choose from; what cannot be read as an image is passed over.
-        count: how many.
-        progress: counts images.
+        model: a model's folder or ``model.tar.gz``; it may differ from the one that sent the images to review.
+        store: store of the images.
+        images: images to choose from; unreadable ones are skipped.
+        count: number of images to choose.
+        progress: called for each image.
 
     Returns:
         The most useful first; the same images in any order give the same choice.
@@ -74,7 +74,7 @@ def label_next(
 
     classifier = load_model(model)
     look = _looks(model, classifier)
-    # The choice depends on the order: whatever it came in, the same images give the same choice.
+    # Sorted, since the choice depends on the order.
     ordered = sorted(images, key=lambda ref: (ref.uri, ref.version_id or "", ref.etag or ""))
     seen: list[ImageRef] = []
     answers: list[npt.NDArray[np.float32]] = []
@@ -99,7 +99,7 @@ def label_next(
 
 
 def _looks(model: Path, classifier: OnnxClassifier) -> _Look:
-    """What turns images (N, S, S, 3) into their probabilities, and into what they are to differ in."""
+    """Function from images (N, S, S, 3) to their probabilities and the vectors to compare."""
     from scones_ml.evaluation import grid_means
 
     parts = model_parts(model)
@@ -121,7 +121,7 @@ def _by_features(backbone: Backbone, head: bytes) -> _Look:
     def look(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floating]]:
         vectors = np.concatenate([extractor.features(image[None]) for image in pixels])
         (probabilities,) = session.run(None, {FEATURES: vectors})
-        return probabilities, vectors.astype(np.float16)  # those of all images are in memory
+        return probabilities, vectors.astype(np.float16)  # all images' features are in memory
 
     return look
 

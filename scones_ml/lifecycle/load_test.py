@@ -1,7 +1,7 @@
-"""A steady stream of images through the per-image workflow: throughput, latency, outcomes.
+"""Load test of the per-image workflow: throughput, latency, outcomes.
 
-Images arrive by the clock whether or not the one before is done, and latency counts from the arrival: waiting in the
-queue of a system that is too slow is part of it.
+Images arrive at a steady rate, whether or not earlier ones are finished, and latency is measured from the arrival, so
+that it includes queueing in a system that is too slow.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from scones_ml.ports import Backend, Endpoint, ImageResult, Progress, no_progres
 
 __all__ = ["LoadReport", "LoadRequest", "run_load"]
 
-_QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "max": 1.0}  # max shows what p99 leaves out: the one that hung
+_QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "max": 1.0}  # max shows what p99 hides: a single image that hung
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """A load.
+    """Request for a load test.
 
     Attributes:
-        images: what is drawn from, at random and with repetition.
-        classifier: an endpoint, or a model's folder; None for what the workflow was deployed with.
+        images: images to draw from, at random with replacement.
+        classifier: an endpoint, or a model's folder; None for the one that the workflow was deployed with.
         rate: images a second, above 0.
         duration: seconds, above 0.
-        threshold: least confidence that is accepted; None takes the model's own.
-        seed: of the draw.
+        threshold: least confidence that is accepted; None for the model's.
+        seed: random seed of the draw.
     """
 
     images: Sequence[ImageRef]
@@ -46,14 +46,14 @@ class LoadRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What came of a load.
+    """Result of a load test.
 
     Attributes:
-        images: how many were sent.
-        seconds: from the first arrival to the last result.
-        per_second: images finished a second; below the rate asked for when the system is too slow.
+        images: number of images sent.
+        seconds: time from the first arrival to the last result.
+        per_second: images finished a second; below the requested rate when the system is too slow.
         latency_ms: milliseconds from arrival to result: ``p50``, ``p90``, ``p99``, ``max``.
-        outcomes: how many images went where; ``failed`` for executions without an outcome.
+        outcomes: number of images by outcome; ``failed`` for executions without one.
     """
 
     images: int
@@ -74,26 +74,28 @@ def run_load(
     """Send images at a steady rate and measure.
 
     Args:
-        backend: where they run.
-        request: which images, how many a second, for how long.
-        progress: counts images.
-        clock: seconds, monotonic.
-        sleep: waits for the next arrival.
+        backend: the backend.
+        request: images, rate and duration.
+        progress: called for each image.
+        clock: monotonic clock, in seconds.
+        sleep: sleeps for seconds, until the next arrival.
 
     Raises:
-        ConfigurationError: a rate or a duration that is not above 0, or no images to draw from.
+        ConfigurationError: rate or duration is not above 0, or there are no images.
     """
-    # 1e-9: a product that rounding left a hair below a whole number counts as that number.
+    # 1e-9: a product just below a whole number, due to rounding, counts as that number.
     count = int(request.rate * request.duration + 1e-9) if min(request.rate, request.duration) > 0 else 0
     if count < 1 or not request.images:
-        raise ConfigurationError("a load needs images, a rate and a duration above 0, and room for one image at least")
+        raise ConfigurationError(
+            "a load test needs images, a rate and a duration above 0, and time for at least one image"
+        )
     due = [number / request.rate for number in range(count)]
     stream = _arrivals(request, due, clock, sleep)
     results: list[ImageResult] = []
     for result in lifecycle.run(backend, stream, request.classifier, request.threshold):
         results.append(result)
         progress(len(results), count)
-    # Executions tell how long they took, whenever they are looked at; they started in the order of their arrival.
+    # An execution reports its own duration, whenever it is polled; executions start in the order of arrival.
     results.sort(key=lambda result: result.started)
     latencies = [
         (result.started + result.seconds - arrival) * 1000 for arrival, result in zip(due, results, strict=True)
@@ -106,8 +108,8 @@ def run_load(
 def _arrivals(
     request: LoadRequest, due: Sequence[float], clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> Iterator[ImageRef]:
-    draw = random.Random(request.seed)  # noqa: S311 - to be repeated, not to be secret
-    begin = clock()  # when the first image is asked for, as results count from there
+    draw = random.Random(request.seed)  # noqa: S311 - reproducible, not secret
+    begin = clock()  # at the first image, which results count from
     for arrival in due:
         if (wait := begin + arrival - clock()) > 0:
             sleep(wait)
@@ -115,6 +117,6 @@ def _arrivals(
 
 
 def _quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Each by the nearest rank."""
+    """Quantiles by the nearest rank."""
     ordered = sorted(values)
     return {name: ordered[max(0, -int(-share * len(ordered) // 1) - 1)] for name, share in _QUANTILES.items()}

@@ -1,6 +1,6 @@
-"""What a report tells, gathered: the model, its data set, its answers, and what the work would cost on AWS.
+"""Data of an evaluation report: the model, its data set, its predictions, and the cost on AWS.
 
-:mod:`scones_ml.reports.evaluation_report` draws the page of it and knows nothing else.
+:mod:`scones_ml.reports.evaluation_report` renders the page from it.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["THUMBNAIL", "cost_estimate", "evaluation_report"]
 
 THUMBNAIL: Final = images.ImagePolicy(image_size=96)
-"""How images are shrunk for a page."""
+"""How images are downscaled for a page."""
 
-_FOLDS: Final = 3  # a class that is left out takes so many learnings and one more
-_SIMILAR: Final = 3  # images beside each wrong answer
+_FOLDS: Final = 3  # trainings for each class that is left out, plus one
+_SIMILAR: Final = 3  # images next to each wrong prediction
 
 # Images a month, from a trial to a large service; each ten times the one before, which the chart relies on.
 _VOLUMES: Final = (1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
@@ -71,22 +71,22 @@ def evaluation_report(
     workspace: Path | None = None,
     progress: Progress = no_progress,
 ) -> RunReport:
-    """What there is to tell of a model's answers on a test split.
+    """Gather the data of a report on a model's predictions on a test split.
 
     Args:
         model: its folder or ``model.tar.gz``.
         data: the staged data set.
-        predictions: the answers on its test split, in its order.
-        title: of the page.
-        source: where the images come from, in words or as a path.
-        created: what the page is dated.
-        workspace: whose cache keeps the images' features, by which wrong answers are shown beside what is most similar
-            to them, and it is told what would pass of a class that was never learned; neither when None, or when the
-            model has no backbone.
-        progress: counts images whose features the cache does not know.
+        predictions: predictions on its test split, in its order.
+        title: title of the page.
+        source: origin of the images, in words or as a path.
+        created: date of the page.
+        workspace: workspace whose cache keeps the images' features, for showing similar images next to wrong
+            predictions, and for estimating how many images of an unknown class would be accepted; neither when None, or
+            when the model has no backbone.
+        progress: called for images whose features are not in the cache.
 
     Raises:
-        ConfigurationError: ``model`` is not a model, or its card holds a choice of the threshold that cannot be read.
+        ConfigurationError: ``model`` is not a model, or its card's choice of the threshold is unreadable.
         DatasetError: ``data`` is not a staged data set.
     """
     from scones_ml.evaluation import rescale, unlike_rows
@@ -122,7 +122,7 @@ def evaluation_report(
 
 
 def cost_estimate(region: str = "us-east-1") -> CostEstimate:
-    """What the work would cost in a month, by design and volume, from the dated price table.
+    """Monthly cost by design and volume, from the dated price table.
 
     Raises:
         ConfigurationError: no prices are known for the region.
@@ -155,7 +155,7 @@ def cost_estimate(region: str = "us-east-1") -> CostEstimate:
 
 
 def _choice(card: ModelCard) -> ThresholdChoice:
-    """How the threshold was chosen; a card that only names one promises nothing."""
+    """How the threshold was chosen; a card with only a threshold promises nothing."""
     from scones_ml.evaluation import ThresholdChoice
 
     if card.threshold_choice:
@@ -202,7 +202,7 @@ def _tested(staged: dataset.Dataset, predictions: Predictions) -> tuple[Classifi
 def _with_similar(
     rows: tuple[ClassifiedRow, ...], staged: dataset.Dataset, features: Features | None
 ) -> tuple[ClassifiedRow, ...]:
-    """Wrong answers with the labelled images that are most similar to them."""
+    """Wrong predictions with the most similar labelled images."""
     wrong = [row for row in rows if row.correct is False]
     others = [place for place, record in enumerate(staged.records) if record.split != "test"]
     if features is None or not wrong or not others:
@@ -227,7 +227,7 @@ def _with_similar(
 def _unknown(
     staged: dataset.Dataset, features: Features | None, card: ModelCard, progress: Progress
 ) -> UnknownClasses | None:
-    """Each class left out in turn, of all images but the test split's; there have to be three, of three images each."""
+    """Results with each class left out in turn, without the test split; needs three classes of three images each."""
     taught = [place for place, record in enumerate(staged.records) if record.split != "test"]
     counts = Counter(staged.records[place].label for place in taught)
     target = _choice(card).target_precision

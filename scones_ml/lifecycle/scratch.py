@@ -1,4 +1,4 @@
-"""A folder for what is needed for a while."""
+"""Temporary folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["scratch"]
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards, whatever happens."""
+    """A folder that is removed after the block in any case."""
     work = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
     work.mkdir(parents=True)
     try:

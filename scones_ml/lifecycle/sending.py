@@ -1,7 +1,7 @@
-"""Files of this machine through the state machine: one is read at a time, sent, and forgotten.
+"""Run files of this machine through the state machine, reading one at a time.
 
-A file that cannot be read, or is too large, is an outcome of its own and ends nothing. An execution that fails by the
-system's fault, a model or a setting that is missing, ends the run: all others would fail like it.
+A file that is unreadable or too large gets an outcome, and the run continues. An execution that fails for lack of a
+model or a setting ends the run, since all others would fail like it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class ImageFile:
     """A file to send.
 
     Attributes:
-        key: of the object that it becomes; on AWS a prefix of our own goes before it.
-        path: where it is.
+        key: key of the uploaded object; on AWS our prefix is put before it.
+        path: path of the file.
     """
 
     key: str
@@ -42,19 +42,20 @@ def run_files(
     classifier: Endpoint | Path | None = None,
     threshold: float | None = None,
 ) -> Iterator[ImageResult]:
-    """Send files through the state machine, each as soon as the one before was sent.
+    """Run files through the state machine, each as soon as the one before was sent.
 
     Args:
-        backend: where they run.
-        files: which; taken one after the other.
+        backend: the backend.
+        files: the files, consumed lazily.
         classifier: as for :func:`scones_ml.lifecycle.run`.
         threshold: as for :func:`scones_ml.lifecycle.run`.
 
     Yields:
-        One result for each file, as executions end; of a file that cannot be sent, too.
+        One result for each file, as executions end, including files that cannot be sent.
 
     Raises:
-        ConfigurationError: an execution failed by the system's fault; results of those that were sent come first.
+        ConfigurationError: an execution failed for lack of a model or a setting; raised after the results of sent
+            files.
     """
     refused: list[ImageResult] = []
     faults: list[ImageResult] = []
@@ -81,10 +82,10 @@ def run_files(
 
 
 def upload_files(backend: Backend, files: Iterable[ImageFile]) -> tuple[tuple[ImageRef, ...], tuple[ImageResult, ...]]:
-    """Put files into the input bucket, where they wait to be run.
+    """Upload files to the input bucket, to be run later.
 
     Returns:
-        References to what was written, and a result for each file that cannot be sent.
+        References to the written objects, and a result for each file that cannot be sent.
     """
     with sending(backend):
         found = [_upload(backend, file) for file in files]
@@ -95,21 +96,21 @@ def upload_files(backend: Backend, files: Iterable[ImageFile]) -> tuple[tuple[Im
 def _upload(backend: Backend, file: ImageFile) -> ImageRef | ImageResult:
     try:
         data = _read(file.path)
-    except Exception as exc:  # whatever reading one file raises is its own
+    except Exception as exc:  # an error of one file concerns only that file
         ref = ImageRef(s3_bucket=backend.buckets.input, s3_key=f"{backend.buckets.uploads}{file.key}")
         return _unsent(ref, exc)
     return upload_one(backend, file.key, data)
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a regular file; what is larger than an image may be is not read."""
+    """The bytes of a regular file; a file above the size limit is not read."""
     limit = settings.image_policy().max_bytes
     try:
         with open_regular(path) as file:
             refuse_larger(size_of(file), limit)
             return file.read(size_of(file))
     except FileNotFoundError as exc:
-        raise ImageNotFoundError("it is gone, or leads to nothing") from exc
+        raise ImageNotFoundError("it is gone, or is a broken link") from exc
     except OSError as exc:
         raise UnreadableImageError(f"it cannot be read: {exc.strerror or exc}") from exc
     except ValueError as exc:

@@ -1,4 +1,4 @@
-"""Staging beyond :func:`scones_ml.dataset.stage`: reviewers' answers as a source, and the way to S3."""
+"""Staging in addition to :func:`scones_ml.dataset.stage`: review answers as a source, and upload to S3."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["source_of", "upload_staged"]
 def source_of(
     source: str | os.PathLike[str] | dataset.Source, answers: Path | None, store: ObjectStore
 ) -> str | dataset.Source:
-    """What to stage where reviewers' answers have a part in it; else the source as it was named.
+    """The source to stage: with review answers, a staged data set extended by them, otherwise the given source.
 
     Args:
-        source: as for :func:`scones_ml.dataset.stage`; a staged data set where there are answers to extend it by.
-        answers: what ``scones review`` wrote.
-        store: where the reviewed images are.
+        source: as for :func:`scones_ml.dataset.stage`; with answers, a staged data set.
+        answers: file of review answers from ``scones review``.
+        store: store of the reviewed images.
 
     Raises:
         DatasetError: answers are given, and ``source`` is not a staged data set.
@@ -45,18 +45,18 @@ def upload_staged(
     region: str,
     progress: Progress = no_progress,
 ) -> dataset.Upload:
-    """Copy a staged data set to S3, on record and under our mark, so that cleanup empties the prefix.
+    """Copy a staged data set to S3, recorded and marked as ours, so that clean-up can empty the prefix.
 
     Args:
-        backend: of this machine, which keeps the record.
-        data: what to copy.
+        backend: backend of this machine, for its ledger.
+        data: the data set.
         uri: ``s3://bucket/prefix``.
-        store: S3.
-        region: of the account's resources.
-        progress: counts objects.
+        store: the S3 store.
+        region: region of the account's resources.
+        progress: called for each object.
 
     Raises:
-        DatasetError: something else is there.
+        DatasetError: the prefix holds something else.
     """
     check_upload(data, uri, store)
     with recording(backend, plan_upload(uri, region)):

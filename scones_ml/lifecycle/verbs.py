@@ -1,4 +1,4 @@
-"""The verbs that make something, each with its plan: stage, train, deploy, run, bulk."""
+"""Commands that create something, each with its plan: stage, train, deploy, run, bulk."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ __all__ = [
 
 @contextmanager
 def recording(backend: Backend, plan: Plan) -> Iterator[None]:
-    """Record every change of a plan before the block that makes them, and again when it has ended well."""
+    """Record every change of a plan before the block that makes them, and again when the block has succeeded."""
     with ExitStack() as stack:
         for change in plan.changes:
             stack.enter_context(recorded(change, plan.place, backend.ledger, backend.current_run))
@@ -63,24 +63,24 @@ def recording(backend: Backend, plan: Plan) -> Iterator[None]:
 
 
 def plan_stage(destination: Path) -> Plan:
-    """What staging into a folder of this machine makes."""
+    """Plan of staging into a folder on this machine."""
     folder = str(destination.absolute())
     return Plan("stage", "local", (Change("create", "data set", folder, "checked and split images"),))
 
 
 def plan_upload(uri: str, region: str) -> Plan:
-    """What uploading a staged data set makes.
+    """Plan of uploading a staged data set.
 
     Args:
         uri: ``s3://bucket/prefix``.
-        region: of the account's resources.
+        region: region of the account's resources.
     """
     change = Change("create", "objects", f"{uri.rstrip('/')}/", "the data set, for training", "s3:PutObject")
     return Plan("stage", f"aws:{region}", (change,))
 
 
 def plan_train(backend: Backend, request: TrainingRequest) -> Plan:
-    """What :func:`train` is going to make.
+    """Plan of :func:`train`.
 
     Raises:
         DatasetError: ``request.data`` is not a staged data set.
@@ -90,7 +90,7 @@ def plan_train(backend: Backend, request: TrainingRequest) -> Plan:
 
 
 def recipe_of(request: TrainingRequest) -> RecipeChoice:
-    """The recipe that a training is going to take, and why.
+    """The recipe of a training, and the reason for it.
 
     Raises:
         DatasetError: ``request.data`` is not a staged data set.
@@ -116,7 +116,7 @@ def train(
 def attach(
     backend: Backend, job: str, model: Path, progress: Progress = no_progress, steps: Steps = no_steps
 ) -> ModelCard:
-    """Follow a training job that was started before, and write its model to a folder.
+    """Follow a running training job, and write its model to a folder.
 
     Raises:
         ConfigurationError: there is no such job.
@@ -127,9 +127,10 @@ def attach(
 
 
 def may_have_seen(model: Path, data: Path) -> bool:
-    """Whether a model may have learned from images that a data set judges by.
+    """Whether a model may have learned from images of a data set's evaluation splits.
 
-    It has not when it was trained on the data set, or on one that the data set was extended from: splits stay.
+    It has not when it was trained on the data set, or on one that the data set was extended from, since splits are
+    kept.
 
     Raises:
         ConfigurationError: ``model`` is not a model.
@@ -140,52 +141,52 @@ def may_have_seen(model: Path, data: Path) -> bool:
 
 
 def preview_deploy(backend: Backend, request: DeploymentRequest) -> Plan:
-    """What :func:`deploy` would do to what exists; where that may not be looked at, as if nothing were there yet.
+    """Plan of :func:`deploy`, without waiting; assumes that nothing exists when it cannot be inspected.
 
     Raises:
         ConfigurationError: ``request.model`` is not a model.
-        DeploymentError: no endpoint can have that name.
+        DeploymentError: the name is invalid.
     """
     return backend.deployer.preview(request)
 
 
 def plan_deploy(backend: Backend, request: DeploymentRequest, steps: Steps = no_steps) -> Plan:
-    """What :func:`deploy` is going to do to what exists; steps tell what is waited for.
+    """Plan of :func:`deploy`, given what exists; ``steps`` is called with what it waits for.
 
     Raises:
-        ConfigurationError: ``request.model`` is not a model, or what exists may not be looked at.
-        DeploymentError: no endpoint can have that name.
+        ConfigurationError: ``request.model`` is not a model, or permission to inspect what exists is missing.
+        DeploymentError: the name is invalid.
     """
     return backend.deployer.plan(request, steps)
 
 
 def deploy(backend: Backend, request: DeploymentRequest, steps: Steps = no_steps, plan: Plan | None = None) -> Endpoint:
-    """Serve a model under a name, and wait until it answers.
+    """Deploy a model to an endpoint, and wait until it is in service.
 
     Args:
-        backend: where.
-        request: what is wanted.
-        steps: told what goes on.
-        plan: what :func:`plan_deploy` said of it; planned here when None.
+        backend: the backend.
+        request: the endpoint to create or update.
+        steps: called with each step.
+        plan: result of :func:`plan_deploy`; None to plan here.
 
     Raises:
         ConfigurationError: ``request.model`` is not a model.
-        DeploymentError: the endpoint did not come up.
+        DeploymentError: the endpoint did not start.
     """
     return backend.deployer.deploy(request, steps, plan)
 
 
 def plan_run(backend: Backend, inputs: bool = True) -> Plan:
-    """What sending images through the state machine makes.
+    """Plan of running images through the state machine.
 
     Args:
-        backend: where they run.
+        backend: the backend.
         inputs: whether images are uploaded first.
     """
     changes = [_images(backend)] if inputs else []
     if not backend.buckets.shared:
         outcomes = f"s3://{backend.buckets.output}/"
-        changes.append(Change("create", "objects", outcomes, "where each image went, and why"))
+        changes.append(Change("create", "objects", outcomes, "each image's outcome, with the reason"))
     return Plan("run", backend.place_name, tuple(changes))
 
 
@@ -196,14 +197,14 @@ def _images(backend: Backend) -> Change:
 
 
 def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageRef, ...]:
-    """Put named files into the input bucket, where they wait to be run.
+    """Upload named files to the input bucket, to be run later.
 
     Args:
-        backend: where to.
-        files: key and bytes of each; on AWS keys get a prefix of their own.
+        backend: the backend.
+        files: key and bytes of each; on AWS our prefix is put before the keys.
 
     Returns:
-        References to the very versions that were written.
+        References to the written versions.
     """
     with sending(backend):
         return tuple(upload_one(backend, name, data) for name, data in files)
@@ -211,7 +212,7 @@ def upload(backend: Backend, files: Iterable[tuple[str, bytes]]) -> tuple[ImageR
 
 @contextmanager
 def sending(backend: Backend) -> Iterator[None]:
-    """Record images that the block uploads, see :func:`recording`, and keep their buckets meanwhile."""
+    """Record images that the block uploads, see :func:`recording`, and hold their buckets in use."""
     to = backend.buckets
     with backend.using(), recording(backend, Plan("run", backend.place_name, (_images(backend),))):
         if to.shared:
@@ -233,13 +234,13 @@ def run(
     classifier: Endpoint | Path | None = None,
     threshold: float | None = None,
 ) -> Generator[ImageResult]:
-    """Send images through the state machine, one execution each.
+    """Run images through the state machine, one execution each.
 
     Args:
-        backend: where they run.
+        backend: the backend.
         images: objects in the backend's store.
         classifier: an endpoint, or a model's folder; None for the one that the workflow was deployed with, on AWS.
-        threshold: in (0, 1]; None takes the model's own. Where it has none, all images go to review.
+        threshold: in (0, 1]; None for the model's. Without one, all images go to review.
 
     Raises:
         ConfigurationError: the workflow was deployed with a model, and one was given.
@@ -264,20 +265,20 @@ def bulk(
     threshold: float | None = None,
     progress: Progress = no_progress,
 ) -> BulkResult:
-    """Classify every image of a source in batches; run again, what is missing is done.
+    """Classify every image of a source in batches; repeating a run classifies the missing images.
 
     Args:
-        backend: where they run.
+        backend: the backend.
         source: ``s3://bucket/prefix``; on this machine also a folder.
         model: a model's folder or ``model.tar.gz``; None for the one that the workflow was deployed with, on AWS.
-        threshold: in (0, 1]; None takes the model's own. Where it has none, all images go to review.
-        progress: counts images.
+        threshold: in (0, 1]; None for the model's. Without one, all images go to review.
+        progress: called for each image.
 
     Raises:
         ConfigurationError: as :meth:`scones_ml.ports.BulkRunner.run`.
         InvalidImageError: the source holds no images.
-        ExecutionFailedError: more batches failed than are tolerated; what is finished is kept.
-        WorkflowError: interrupted, while what was started on AWS goes on.
+        ExecutionFailedError: too many batches failed; finished results are kept.
+        WorkflowError: interrupted; what was started on AWS continues.
     """
     request = BulkRequest(source, _chosen_model(model, threshold))
     backend.bulk.check(request)
@@ -292,11 +293,11 @@ def _chosen_model(classifier: Endpoint | Path | None, threshold: float | None) -
 
 
 def workflow_model(classifier: Endpoint | Path, threshold: float | None = None) -> WorkflowModel:
-    """What is to classify within a workflow.
+    """The classifier and settings of a workflow.
 
     Args:
         classifier: an endpoint, or a model's folder.
-        threshold: in (0, 1]; None takes the model's own. Where it has none, all images go to review.
+        threshold: in (0, 1]; None for the model's. Without one, all images go to review.
 
     Raises:
         ConfigurationError: ``classifier`` is not a model.

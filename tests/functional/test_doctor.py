@@ -71,7 +71,7 @@ def test_what_is_past_its_time_is_named(folder: Path, tiny_model: Path, capsys: 
     assert f"-> scones cleanup --run {run}\n" in out
     assert main(["cleanup", "--run", run]) == 0
     assert main(["doctor"]) == 0
-    assert "past its time" not in capsys.readouterr().out
+    assert "expired since" not in capsys.readouterr().out
 
 
 def test_what_costs_past_its_time_is_an_error(folder: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_missing_extra_is_named(folder: Path) -> None:
         ((), "scones train --recipe head or scratch", "ok"),
         (("train",), "scones train --recipe head", "ok"),
         (("pretrained",), "scones train --recipe scratch", "ok"),
-        (("pretrained", "train"), "none: nothing can be trained here", "warning"),
+        (("pretrained", "train"), "none: training is not possible here", "warning"),
     ],
 )
 def test_recipes_of_training(folder: Path, missing: tuple[str, ...], found: str, level: str) -> None:

@@ -114,7 +114,7 @@ def test_a_mistake_is_one_line(
 
 def test_labels_that_do_not_fit_are_told(data: dataset.StageResult, other_model: Callable[..., Path]) -> None:
     """A model of other classes is not judged by a data set."""
-    with pytest.raises(DatasetError, match=r"holds bicycle, motorcycle, but .* knows cat, dog"):
+    with pytest.raises(DatasetError, match=r"has the classes bicycle, motorcycle, but .* cat, dog"):
         scones_ml.evaluate(other_model("cat", "dog"), data)
 
 

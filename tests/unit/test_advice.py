@@ -71,7 +71,7 @@ def test_a_larger_size_helps_where_much_was_reduced(recipe: str, input_size: int
 def test_a_model_near_chance_is_told_so() -> None:
     """Where always giving one answer may be as good, neither another target nor a size for it is offered."""
     found = what_helps(card(0.5))
-    assert found.startswith("the model itself is too weak, 50.0% right on 40 test images where always answering ")
+    assert found.startswith("the model itself is too weak, 50.0% right on 40 test images where always predicting ")
     assert "--target" not in found
     assert "on 40 held-out images" in what_helps(card(0.5, metrics={"out_of_fold": card(0.5).metrics["test"]}))
 
