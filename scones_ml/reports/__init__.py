@@ -1,4 +1,4 @@
-"""Every page that people look at: drawing, charts, the evaluation report. Plain data in, HTML and SVG out.
+"""Reports: drawing, charts and the evaluation report, as HTML and SVG from plain data.
 
 Internal: may change without notice.
 """

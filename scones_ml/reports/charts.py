@@ -1,7 +1,7 @@
-"""The report's charts as inline SVG: no library, colours from the page's CSS, each with a title and a description.
+"""The report's charts as inline SVG, with colours from the page's CSS, a title and a description.
 
-Every text is escaped. Right and wrong differ in shape and place, not in colour alone. Elements of class ``threshold``
-carry their scale in ``data-`` attributes, so that the page's slider can move them.
+All text is escaped. Right and wrong differ in shape and position, not only in colour. Elements of class ``threshold``
+have their scale in ``data-`` attributes, so that the page's slider can move them.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ __all__ = ["CurvePoint", "Dot", "coverage_curve", "histogram", "reliability_diag
 
 @dataclass(frozen=True)
 class Dot:
-    """One answer in the scatter.
+    """One prediction in the scatter plot.
 
     Attributes:
-        seconds: when it came, from the start of the run.
+        seconds: time since the start of the run.
         confidence: in [0, 1].
-        correct: None when the truth is not known.
-        words: what the dot is called when it is pointed at.
+        correct: whether it is right; None if the true label is unknown.
+        words: text of the dot's tooltip.
     """
 
     seconds: float
@@ -56,15 +56,15 @@ class Dot:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What one threshold lets through.
+    """The accepted predictions at one threshold.
 
     Attributes:
         threshold: in (0, 1].
-        accepted: how many answers pass, of ``images``.
-        correct: how many of these are right.
-        images: how many answers there are.
+        accepted: number of accepted predictions, of ``images``.
+        correct: number of these that are right.
+        images: number of predictions.
         low: lower end of the precision's 95 % interval.
-        high: upper end.
+        high: upper end of the precision's 95 % interval.
     """
 
     threshold: float
@@ -76,22 +76,22 @@ class CurvePoint:
 
     @property
     def coverage(self) -> float:
-        """The share that passes."""
+        """The share of accepted predictions."""
         return self.accepted / self.images
 
     @property
     def precision(self) -> float:
-        """How often these are right; 1 where none passes."""
+        """The share of right ones among the accepted; 1 if none is accepted."""
         return self.correct / self.accepted if self.accepted else 1.0
 
 
 def scatter(dots: Sequence[Dot], threshold: float | None, floor: float) -> str:
-    """Confidence over time; a disc is right, a cross wrong, a diamond unknown.
+    """Scatter plot of confidence over time: a disc is right, a cross wrong, a diamond unknown.
 
     Args:
         dots: in any order, at least one.
-        threshold: drawn as a line where there is one.
-        floor: the least confidence that an answer can have, 1 / K.
+        threshold: drawn as a line, if there is one.
+        floor: minimum possible confidence, 1 / K.
     """
     last = max(dot.seconds for dot in dots)
     x = Axis(0.0, last or 1.0, LEFT + 6, WIDTH - RIGHT - 6)
@@ -109,24 +109,24 @@ def scatter(dots: Sequence[Dot], threshold: float | None, floor: float) -> str:
 
 
 def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: float | None, floor: float) -> str:
-    """Right answers upwards and wrong ones downwards, by confidence.
+    """Histogram by confidence, with right predictions upwards and wrong ones downwards.
 
     Args:
         confidence: (N,) in [floor, 1].
-        correct: (N,) truth values.
-        threshold: drawn as a line where there is one.
-        floor: the least confidence that an answer can have, 1 / K.
+        correct: (N,) booleans.
+        threshold: drawn as a line, if there is one.
+        floor: minimum possible confidence, 1 / K.
     """
     bins = 20
     right, wrong = [0] * bins, [0] * bins
     for value, hit in zip(confidence, correct, strict=True):
         index = min(bins - 1, max(0, int((value - floor) / (1 - floor) * bins)))
         (right if hit else wrong)[index] += 1
-    # wrong answers are few: they get a scale of their own, stated on the axis
+    # wrong predictions are few: they have their own scale, stated on the axis
     x = Axis(floor, 1.0, LEFT, WIDTH - RIGHT)
     middle = 190.0
     up = Axis(0, max(*right, 1), middle, TOP + 6)
-    # At least 4: a single error is no tower.
+    # At least 4, so that a single error is not a tall bar.
     down = Axis(0, max(*wrong, 4), middle + 1, HEIGHT - BOTTOM)
     width = (WIDTH - LEFT - RIGHT) / bins
     bars = []
@@ -159,7 +159,7 @@ def histogram(confidence: Sequence[float], correct: Sequence[bool], threshold: f
 
 
 def _named_at(name: str, counts: Sequence[int], y: float) -> str:
-    """The name of one kind of bars, at the end where they are lower."""
+    """The name of one kind of bars, placed where they are lower."""
     word = len(counts) // 6  # about as wide as a word
     at_left = max(counts[:word]) <= max(counts[-word:])
     end, x = ("", LEFT + 6) if at_left else (" end", WIDTH - RIGHT - 4)
@@ -169,17 +169,17 @@ def _named_at(name: str, counts: Sequence[int], y: float) -> str:
 def coverage_curve(
     points: Sequence[CurvePoint], chosen: CurvePoint | None, target: float | None
 ) -> tuple[str, list[str]]:
-    """Precision against the share that passes, with its interval as a band.
+    """Precision against coverage, with its interval as a band.
 
     Args:
-        points: strict to lenient, at least one.
-        chosen: where the marker starts; None hides it until the slider moves.
-        target: the promised precision, drawn as a line where there is one.
+        points: at least one, from the highest threshold to the lowest.
+        chosen: initial position of the marker; None hides it until the slider moves.
+        target: target precision, drawn as a line, if there is one.
 
     Returns:
         The drawing, and the marker's ``"x y"`` at each point.
     """
-    # The precision of fewer than ten jumps, and would stretch the axis.
+    # The precision of fewer than ten predictions varies widely and would stretch the axis.
     steady = [point.precision for point in points if point.accepted >= min(10, points[-1].accepted)]
     least = min(steady if target is None else [*steady, target])
     floor = max(0.0, math.floor((least - 0.02) * 20) / 20)
@@ -206,12 +206,12 @@ def coverage_curve(
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin], floor: float) -> str:
-    """What the model said against how often it was right; on the diagonal both agree.
+    """Reliability diagram: confidence against accuracy, which agree on the diagonal.
 
     Args:
-        bins: of the probabilities as they are, discs with their intervals.
-        before: of the probabilities before calibration, squares; may be empty.
-        floor: the least confidence that an answer can have, 1 / K.
+        bins: bins after calibration, drawn as discs with intervals.
+        before: bins before calibration, drawn as squares; may be empty.
+        floor: minimum possible confidence, 1 / K.
     """
     least = min([floor, *(b.accuracy.low for b in bins), *(b.accuracy.value for b in before)])
     low = max(0.0, math.floor(least * 10) / 10)

@@ -1,4 +1,4 @@
-"""What the work would cost on AWS, drawn with logarithmic axes."""
+"""Chart of the costs on AWS, with logarithmic axes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["cost_chart", "two_digits"]
 
 _NAMES = 170  # room on the right for the designs' names
 _LINE = 15  # height of a name
-_STEPS = 4  # from a volume to the next, so that a line bends smoothly
-_STYLES = 8  # how many kinds of line the page's style sheet knows
+_STEPS = 4  # points between two volumes, so that lines are smooth
+_STYLES = 8  # number of line styles in the page's style sheet
 
 
 def cost_chart(costs: CostEstimate) -> str:
-    """Dollars a month against images a month, both logarithmic; a ring where two designs cost the same.
+    """Chart of dollars a month against images a month, with a ring where two designs cost the same.
 
     Args:
-        costs: with two volumes or more; costs of drawn designs are above 0, and at most eight are told apart.
+        costs: at least two volumes; costs of drawn designs must be above 0, and at most eight have distinct styles.
     """
     drawn = [design for design in costs.designs if design.drawn]
     decades = [math.log10(dollars) for design in drawn for dollars in design.dollars]
@@ -47,7 +47,7 @@ def cost_chart(costs: CostEstimate) -> str:
 
 
 def _lines(drawn: Sequence[DesignCost], volumes: Sequence[float], x: Axis, y: Axis) -> str:
-    """Each design's line, and its name where the line ends; names that would touch are pushed apart."""
+    """The line of each design, with its name at the end; names that would overlap are moved apart."""
     heights = _apart([y.at(math.log10(design.dollars[-1])) for design in drawn])
     parts = []
     for number, (design, height) in enumerate(zip(drawn, heights, strict=True)):
@@ -67,13 +67,13 @@ def _lines(drawn: Sequence[DesignCost], volumes: Sequence[float], x: Axis, y: Ax
 
 
 def _fine(volumes: Sequence[float]) -> list[float]:
-    """Volumes with three more between each two, evenly on the logarithmic axis."""
+    """The volumes with three more between each two, evenly spaced on the logarithmic axis."""
     fine = [low * (high / low) ** (step / _STEPS) for low, high in pairwise(volumes) for step in range(_STEPS)]
     return [*fine, volumes[-1]]
 
 
 def _between(dollars: Sequence[float]) -> list[float]:
-    """Costs at the finer volumes; a cost is a fixed sum and a sum for each image."""
+    """The costs at the finer volumes; a cost is a fixed amount plus an amount per image."""
     fine = [
         low + (high - low) * (10 ** (step / _STEPS) - 1) / 9
         for low, high in pairwise(dollars)
@@ -83,7 +83,7 @@ def _between(dollars: Sequence[float]) -> list[float]:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """Heights at least a line apart, in the same order from top to bottom, none below the drawing."""
+    """Heights at least one line apart, in the same order, and within the drawing."""
     placed = [0.0] * len(heights)
     above = -math.inf
     for index in sorted(range(len(heights)), key=heights.__getitem__):
@@ -108,5 +108,5 @@ def _words(found: BreakEven) -> str:
 
 
 def two_digits(number: float) -> str:
-    """``1,800`` for 1,775: more digits would claim to know more."""
+    """A number rounded to its precision, ``1,800`` for 1,775."""
     return f"{float(f'{number:.2g}'):,.0f}"

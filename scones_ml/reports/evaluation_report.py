@@ -1,8 +1,7 @@
-"""One self-contained HTML page about a model and a run of it: the answer first, the evidence below.
+"""The evaluation report: a self-contained HTML page about a model and a run of it, with the conclusion first.
 
-The page needs no network, no script and no font that is not there: drawings are inline SVG, images data URIs. Its
-content security policy lets nothing else in, and only the page's own script runs (by its hash), so that an image key
-written by a stranger is text and nothing more.
+The page needs no network, script or extra font: drawings are inline SVG, images data URIs. Its content security policy
+blocks everything else and allows only the page's own script (by hash), so that untrusted image keys are only text.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ if TYPE_CHECKING:
 
 __all__ = ["curve_points", "hardest_examples", "render_report", "scored_predictions"]
 
-_MOST_DOTS = 1500  # more would hide each other, and each is a hundred bytes of the page and more
-_MOST_POINTS = 200  # one for every two units of the chart: a finer slider would move nothing
-_MOST_IMAGES = 48  # in each group; the rest is counted
-_FIRST_IMAGES = 12  # of each group; a click shows the others
-_MOST_CELLS = 20  # classes a side: a larger matrix cannot be read
-_MOST_ROWS = 40  # of classes, in a table; the hardest ones
-_MOST_PAIRS = 12  # of classes that are confused
-_LARGE = 64  # pixels: images of a model that takes them are photographs, which are drawn smoothly
+_MOST_DOTS = 1500  # more would overlap, and each takes more than a hundred bytes of the page
+_MOST_POINTS = 200  # one for every two units of the chart: finer steps would be invisible
+_MOST_IMAGES = 48  # images per group; the rest is counted
+_FIRST_IMAGES = 12  # visible images per group; a click shows the others
+_MOST_CELLS = 20  # classes per side: a larger matrix is unreadable
+_MOST_ROWS = 40  # rows of classes in a table: the hardest ones
+_MOST_PAIRS = 12  # pairs of confused classes
+_LARGE = 64  # pixels: models of this input size take photographs, which are drawn smoothly
 
 
 def scored_predictions(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[ScoredPrediction, ...]:
-    """The (N, K) probabilities and (N,) labels of a split as answers, in order.
+    """Predictions from the (N, K) probabilities and (N,) labels of a split, in order.
 
     Raises:
-        InferenceError: the probabilities are not probability vectors.
-        DatasetError: the labels do not fit.
+        InferenceError: a row is not a probability vector.
+        DatasetError: the labels do not match the probabilities.
     """
     matrix = as_probabilities(probabilities)
     correct = matrix.argmax(axis=1) == as_labels(labels, *matrix.shape)
@@ -55,12 +54,12 @@ def scored_predictions(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> t
 
 
 def hardest_examples(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: int = 24) -> tuple[int, ...]:
-    """Which images of a split are worth a look: the most confident errors, then the least confident hits.
+    """Select the hardest images of a split: the most confident errors, then the least confident right predictions.
 
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,) class indices in 0..K-1.
-        most: of each kind.
+        most: maximum number of each kind.
 
     Returns:
         Row numbers, at most ``2 * most``.
@@ -72,7 +71,7 @@ def hardest_examples(probabilities: npt.ArrayLike, labels: npt.ArrayLike, most: 
 
 
 def render_report(report: RunReport) -> str:
-    """The page as HTML text, to be written as UTF-8.
+    """The page as HTML text; write it as UTF-8.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
@@ -83,12 +82,12 @@ def render_report(report: RunReport) -> str:
     at = report.evaluation.at_threshold
     points = curve_points(report.predictions, at.accepted if at else 0)
     chosen = next((point for point in points if at and point.accepted == at.accepted), None)
-    if at and chosen:  # the chosen threshold lies a little below the least confidence that it accepts
+    if at and chosen:  # the chosen threshold is slightly below the lowest accepted confidence
         points[points.index(chosen)] = chosen = replace(chosen, threshold=at.threshold)
     floor = 1 / len(report.evaluation.classes)
     curve, places = charts.coverage_curve(points, chosen, report.threshold.target_precision)
     slider = [_slider_row(point, place) for point, place in zip(points, places, strict=True)]
-    if chosen is None:  # the slider starts where nothing is accepted
+    if chosen is None:  # the slider starts at the threshold that accepts nothing
         slider.insert(0, _nothing_accepted(at.threshold if at else None, points[0].images))
     drawings = {
         "curve": curve,
@@ -135,7 +134,7 @@ def render_report(report: RunReport) -> str:
 
 
 def _bins(given: tuple[ScoredPrediction, ...]) -> tuple[ReliabilityBin, ...]:
-    """Of the answers whose confidence says how often they are right: not those unlike the training images."""
+    """The confidences of predictions on images that are not unlike the training images."""
     given = tuple(answer for answer in given if not answer.unlike)
     if not given:
         return ()
@@ -143,13 +142,13 @@ def _bins(given: tuple[ScoredPrediction, ...]) -> tuple[ReliabilityBin, ...]:
 
 
 def curve_points(given: tuple[ScoredPrediction, ...], always: int = 0) -> list[charts.CurvePoint]:
-    """What each threshold lets through, strict to lenient; equal confidences pass together.
+    """The accepted predictions at each threshold, highest first; equal confidences are accepted together.
 
-    About 200 points, evenly spread; the last one is always all answers but those unlike the training images.
+    About 200 points, evenly spread; the last one is all predictions except those unlike the training images.
 
     Args:
-        given: the answers.
-        always: a number of accepted answers whose point is never left out.
+        given: the predictions.
+        always: a number of accepted predictions whose point is always included.
     """
     ordered = sorted((a for a in given if not a.unlike), key=lambda a: -a.confidence)
     images, last = len(given), len(ordered)
@@ -182,13 +181,13 @@ def _slider_row(point: charts.CurvePoint, place: str) -> dict[str, object]:
 
 
 def _nothing_accepted(threshold: float | None, images: int) -> dict[str, object]:
-    """The slider's row where there is no threshold, or where no confidence reaches it: a point that is not drawn."""
+    """The slider's row if there is no threshold, or no confidence reaches it: a point that is not drawn."""
     figures: dict[str, object] = {"threshold": threshold, "accepted": 0, "correct": 0, "images": images}
     return figures | {"low": 0.0, "high": 1.0, "x": None, "y": None}
 
 
 def _contents(report: RunReport) -> list[tuple[str, str]]:
-    """The sections that the page has, by id, with their short names."""
+    """The page's sections by id, with their short names."""
     parts = (
         ("run", "This run", report.rows),
         ("sure", "Confidence", True),
@@ -252,7 +251,7 @@ def _tested(report: RunReport) -> list[tuple[str, str, list[ClassifiedRow]]]:
 
 
 def _groups(rows: tuple[ClassifiedRow, ...]) -> list[tuple[str, str, list[ClassifiedRow]]]:
-    """The run's images, what deserves a look first."""
+    """The run's images in groups, the most important first."""
     accepted = [row for row in rows if row.outcome == "accepted"]
     review = [row for row in rows if row.outcome == "review"]
     groups = [

@@ -1,4 +1,4 @@
-"""What a report tells, as plain data: it asks nobody and looks nothing up."""
+"""The contents of a report: plain data, no I/O."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ScoredPrediction:
     Attributes:
         confidence: in [0, 1].
         correct: whether it was right.
-        unlike: whether the image is unlike the training images, so that no threshold lets it pass.
+        unlike: whether the image is unlike the training images and so is accepted at no threshold.
     """
 
     confidence: float
@@ -47,12 +47,12 @@ class ScoredPrediction:
 
 @dataclass(frozen=True)
 class SimilarImage:
-    """A labelled image that looks much like another one to the model.
+    """A labelled image that is similar to another one in the model's features.
 
     Attributes:
-        key: its name.
-        thumbnail: a small PNG, or None when there is no image.
-        truth: its label.
+        key: the image's name.
+        thumbnail: a small PNG, or None if there is no image.
+        truth: the image's label.
         similarity: cosine of the features of the two, at most 1.
     """
 
@@ -64,19 +64,19 @@ class SimilarImage:
 
 @dataclass(frozen=True)
 class ClassifiedRow:
-    """One image and its answer: of the run, or of the test split.
+    """One image with its prediction, of the run or of the test split.
 
     Attributes:
-        key: the object's key; anybody may have written it.
-        outcome: where it ended.
-        thumbnail: a small PNG, or None when there is no image.
-        label: the answer, None without one.
-        confidence: of the answer, in [0, 1], None without one.
-        truth: what it really shows, None when nobody knows.
+        key: the object's key; untrusted.
+        outcome: the image's outcome.
+        thumbnail: a small PNG, or None if there is no image.
+        label: the predicted class, None without a prediction.
+        confidence: confidence of the prediction, in [0, 1], None without a prediction.
+        truth: the true label, None if unknown.
         reason: why it was quarantined or dropped.
         started: seconds from the start of the run.
         duration_ms: from event to outcome.
-        similar: the labelled images, none of the test split, that are most similar to it; may be empty.
+        similar: the most similar labelled images, none from the test split; may be empty.
     """
 
     key: str
@@ -92,19 +92,19 @@ class ClassifiedRow:
 
     @property
     def correct(self) -> bool | None:
-        """Whether the answer is right; None when there is no answer or no truth."""
+        """Whether the prediction is right; None without a prediction or a true label."""
         return None if self.label is None or self.truth is None else self.label == self.truth
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the model learned from.
+    """The data set of the model.
 
     Attributes:
-        source: where the images come from, in words or as a path.
-        classes: K names.
+        source: origin of the images, as text or a path.
+        classes: K class names.
         counts: images by split and class, ``{"train": {"bicycle": 400, ...}, ...}``.
-        hash: sha256 of the data set.
+        hash: SHA-256 of the data set.
     """
 
     source: str
@@ -115,16 +115,16 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the model is.
+    """The model.
 
     Attributes:
         preset: name of the training recipe.
-        seed: of everything random.
-        temperature: what its logits are divided by.
-        input_size: side of its square input, pixels.
+        seed: random seed.
+        temperature: temperature by which the logits are divided.
+        input_size: side of its square input, in pixels.
         file_bytes: size of ``model.onnx``.
-        hash: sha256 of ``model.onnx``.
-        library_version: of scones_ml.
+        hash: SHA-256 of ``model.onnx``.
+        library_version: version of scones_ml.
     """
 
     preset: str
@@ -138,14 +138,14 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class DesignCost:
-    """What one design costs.
+    """The costs of one design.
 
     Attributes:
-        name: of the design.
-        description: in a few words.
-        idle: dollars for a month without an image.
+        name: name of the design.
+        description: short description.
+        idle: dollars for a month without images.
         dollars: dollars a month, at each of the estimate's volumes.
-        drawn: whether it is in the chart, too, and not in the table alone.
+        drawn: whether it is in the chart as well as in the table.
     """
 
     name: str
@@ -157,13 +157,13 @@ class DesignCost:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """Where two designs cost the same.
+    """A volume at which two designs cost the same.
 
     Attributes:
         below: the design that is cheaper for fewer images.
-        above: the design that is cheaper for more.
+        above: the design that is cheaper for more images.
         images: images a month.
-        dollars: what both cost there, a month.
+        dollars: cost of both at this volume, in dollars a month.
     """
 
     below: str
@@ -174,14 +174,14 @@ class BreakEven:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a month on AWS costs, by design and volume.
+    """Monthly costs on AWS, by design and volume.
 
     Attributes:
-        prices: whose prices they are, and of when.
+        prices: source and date of the prices.
         volumes: images a month, each ten times the one before.
-        designs: their costs.
-        break_evens: where drawn designs change places, within the volumes.
-        notes: what else there is to know, in sentences.
+        designs: the designs with their costs.
+        break_evens: volumes at which two drawn designs cost the same, within the range of volumes.
+        notes: further notes, as sentences.
     """
 
     prices: str
@@ -193,12 +193,12 @@ class CostEstimate:
 
 @dataclass(frozen=True)
 class UnknownClasses:
-    """What would be let through of a class that the model had not learned: each was left out in turn.
+    """Accepted images of unknown classes, estimated by leaving each class out of the training in turn.
 
     Attributes:
-        accepted: the share of their images, over all classes.
-        fewest: the class of which the smallest share would pass, and that share.
-        most: the class of which the largest would.
+        accepted: the accepted share of their images, over all classes.
+        fewest: the class with the smallest accepted share, and that share.
+        most: the class with the largest accepted share, and that share.
     """
 
     accepted: Estimate
@@ -208,24 +208,24 @@ class UnknownClasses:
 
 @dataclass(frozen=True)
 class RunReport:
-    """All that the page tells; it asks nobody and looks nothing up.
+    """The contents of the report: plain data, no I/O.
 
     Attributes:
-        title: of the page.
-        created: when, as the caller says.
-        dataset: what was learned from.
-        model: what learned it.
-        evaluation: on the test split.
-        predictions: of the same test images, one by one, for the curves.
-        threshold: the choice on the calibration split.
-        rows: the run, in order; may be empty.
+        title: title of the page.
+        created: time to show.
+        dataset: the data set.
+        model: the model.
+        evaluation: evaluation on the test split.
+        predictions: predictions on the same test images, for the curves.
+        threshold: threshold chosen on the calibration split.
+        rows: images of the run, in order; may be empty.
         stage_seconds: seconds by stage, in order.
-        notes: lines on cost and on what is left, in words.
-        uncalibrated: the answers as they would be without the temperature, to show what it did; may be empty.
-        tested: test images that are worth a look, see ``hardest_examples``; may be empty.
-        costs: what the work would cost on AWS.
-        comparison: an older model's name, and how this one fares beside it on the test images.
-        unknown: what would pass of classes that it does not know; None where that cannot be told.
+        notes: lines on costs and remaining resources.
+        uncalibrated: predictions without the temperature, for comparison; may be empty.
+        tested: the hardest test images, see ``hardest_examples``; may be empty.
+        costs: costs on AWS.
+        comparison: an older model's name, and the comparison with it on the test images.
+        unknown: accepted share of unknown classes; None if it cannot be estimated.
     """
 
     title: str

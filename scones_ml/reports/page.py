@@ -1,4 +1,4 @@
-"""What pages have in common: style, figures in words, nothing loaded from elsewhere."""
+"""Common parts of pages: style, formatting of figures, and the templates' environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
-    """What renders a page: every text is escaped, ``Markup`` is what our own drawings are wrapped in.
+    """The template environment: all text is escaped, except our drawings, which are ``Markup``.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
@@ -52,24 +52,24 @@ def environment() -> tuple[jinja2.Environment, type[markupsafe.Markup]]:
 
 
 def _percent(share: float) -> str:
-    """One decimal; 100.0 only when it is all."""
+    """A percentage with one decimal; 100.0 only for the exact value."""
     return "–" if math.isnan(share) else f"{100 * share if share == 1 else min(99.9, 100 * share):.1f}\u00a0%"
 
 
 def _decimals(estimate: Estimate, digits: int = 3) -> str:
-    """A figure that is no share, and its interval; a dash where it is undefined."""
+    """A figure other than a share, with its interval; a dash if undefined."""
     if math.isnan(estimate.value):
         return "–"
     return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
 
 
 def _of_hundred(share: float) -> int:
-    """For a sentence: rounded, but 100 only when it is all and 0 only when it is nothing."""
+    """A share as a number of 100, rounded; 100 and 0 only for the exact values."""
     return 100 if share == 1 else 0 if share == 0 else min(99, max(1, round(100 * share)))
 
 
 def _middle(text: str, most: int) -> str:
-    """A long name shortened in the middle: the beginning and the end tell images apart."""
+    """A long name shortened in the middle, since its beginning and end distinguish images."""
     if len(text) <= most:
         return text
     end = (most - 1) * 2 // 3

@@ -1,7 +1,7 @@
-"""Review: what people say of doubtful images.
+"""Review of uncertain images by people.
 
-``annotations`` is the file of answers, ``queue`` what waits for one, ``session`` one reviewer at work, ``pages`` and
-``server`` the web page of it on this machine.
+``annotations`` is the file of annotations, ``queue`` the images to review, ``session`` the session of one reviewer,
+``pages`` and ``server`` the local web page.
 
 Internal: may change without notice.
 """

@@ -1,8 +1,8 @@
-"""Annotations, what reviewers say of images: append-only JSON Lines, one reader, one writer.
+"""Annotations by reviewers, in append-only JSON Lines.
 
-Each line is an `Annotation` or an `Undo`; nothing is ever changed or deleted. What holds follows from all lines: of
-one reviewer the latest annotation of an image that was not undone, and of an image whatever its reviewers agree on.
-Where they do not, all their annotations are kept, and the image has no label until they do.
+Each line is an `Annotation` or an `Undo`; lines are never changed or deleted. For each reviewer and image, the latest
+annotation that was not undone is valid. An image gets the label on which its reviewers agree; if they disagree, all
+annotations are kept, and the image has no label.
 
 ::
 
@@ -33,27 +33,27 @@ from scones_ml.plans import journal
 __all__ = ["NONE_OF_THESE", "Annotation", "AnnotationFile", "Annotations", "Undo", "Verdict", "read_annotations"]
 
 NONE_OF_THESE: Final = "none of these"
-"""The label of an image that shows no class of the model; no data set learns it."""
+"""The label of an image that shows none of the model's classes; data sets exclude it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What one reviewer said of one image.
+    """One reviewer's annotation of one image.
 
     Attributes:
-        id: names this annotation, so that it can be undone; any unique text.
-        time: when, with its time zone.
-        reviewer: who.
-        image_id: identity of the object version, 40 hex digits.
+        id: id of this annotation, for undoing it; any unique text.
+        time: time with time zone.
+        reviewer: name of the reviewer.
+        image_id: id of the object version, 40 hex digits.
         image: the object, at the version that was shown.
-        label: the class that the reviewer named, or `NONE_OF_THESE`.
-        model: which model's answer was reviewed, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None when the
-            outcome does not say.
-        model_label: what the model said.
-        confidence: how sure it was, in [0, 1].
-        threshold: least confidence that would have been accepted, in (0, 1].
-        classes: which classes the model tells apart, see :func:`scones_ml.events.classes_id`; answers to models of
-            other classes never replace, and never contradict each other. None when the outcome does not say.
+        label: the class that the reviewer chose, or `NONE_OF_THESE`.
+        model: id of the model whose prediction was reviewed, ``"sha256:..."`` of its graph or ``"endpoint:NAME"``; None
+            if the outcome does not contain it.
+        model_label: the predicted class.
+        confidence: confidence of the prediction, in [0, 1].
+        threshold: minimum confidence to accept, in (0, 1].
+        classes: id of the model's classes, see :func:`scones_ml.events.classes_id`; annotations for different classes
+            never replace or contradict each other. None if the outcome does not contain it.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Annotation:
 
     @classmethod
     def to(cls, asked: FilteredImage, label: str, *, id: str, time: datetime, reviewer: str) -> Self:  # noqa: A002
-        """The annotation of a queued image."""
+        """Create the annotation of a queued image."""
         return cls(
             id=id,
             time=time,
@@ -86,11 +86,11 @@ class Annotation:
         )
 
     def is_like(self, other: Annotation) -> bool:
-        """Whether both answer the same question, as far as they say which classes they chose from."""
+        """Whether both have the same classes, as far as these are known."""
         return self.classes is None or other.classes is None or self.classes == other.classes
 
     def to_json(self) -> dict[str, object]:
-        """The line of the file."""
+        """The line in the file."""
         document: dict[str, object] = {
             "kind": "answer",
             "id": self.id,
@@ -109,12 +109,12 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """A reviewer took an annotation back.
+    """The undoing of an annotation.
 
     Attributes:
-        time: when, with its time zone.
-        reviewer: who.
-        annotation: its id.
+        time: time with time zone.
+        reviewer: name of the reviewer.
+        annotation: id of the annotation.
     """
 
     time: datetime
@@ -122,18 +122,18 @@ class Undo:
     annotation: str
 
     def to_json(self) -> dict[str, object]:
-        """The line of the file."""
+        """The line in the file."""
         return {"kind": "undo", "time": self.time.isoformat(), "reviewer": self.reviewer, "answer": self.annotation}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the reviewers make of one image.
+    """The valid annotations of one image.
 
     Attributes:
-        image_id: identity of the object version, 40 hex digits.
+        image_id: id of the object version, 40 hex digits.
         image: the object, at the version that was shown.
-        annotations: what holds, one per reviewer, oldest first; at least one.
+        annotations: at least one, one per reviewer, oldest first.
     """
 
     image_id: str
@@ -142,18 +142,18 @@ class Verdict:
 
     @property
     def label(self) -> str | None:
-        """The class that all its reviewers name; None when they do not agree."""
+        """The label on which all reviewers agree; None if they disagree."""
         labels = {one.label for one in self.annotations}
         return labels.pop() if len(labels) == 1 else None
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """Every line of a file of annotations.
+    """The content of a file of annotations.
 
     Attributes:
         lines: annotations and undos, oldest first.
-        skipped: lines that are neither; a writer that died leaves half a line.
+        skipped: number of unreadable lines; a writer that was killed leaves half a line.
     """
 
     lines: tuple[Annotation | Undo, ...] = ()
@@ -161,7 +161,7 @@ class Annotations:
 
     @cached_property
     def current(self) -> tuple[Annotation, ...]:
-        """What holds, oldest first: the latest of each reviewer of each image, but for those undone."""
+        """The valid annotations, oldest first: the latest of each reviewer and image that was not undone."""
         undone = {line.annotation for line in self.lines if isinstance(line, Undo)}
         latest: dict[tuple[str, str], list[Annotation]] = {}
         for line in self.lines:
@@ -173,7 +173,7 @@ class Annotations:
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """One per image that has an annotation, and per set of classes that it was asked for; in their order."""
+        """The valid annotations by image and set of classes, in order."""
         images: dict[str, list[list[Annotation]]] = {}
         for one in self.current:
             asked = images.setdefault(one.image_id, [])
@@ -187,7 +187,7 @@ class Annotations:
         )
 
     def of(self, labels: Sequence[str]) -> Annotations:
-        """What was answered to models that tell these classes apart, and every undo."""
+        """The annotations for models with these classes, and all undos."""
         wanted = classes_id(labels)
         return Annotations(
             tuple(
@@ -200,15 +200,15 @@ class Annotations:
         )
 
     def __add__(self, other: Annotations) -> Annotations:
-        """The lines of both, this one's first."""
+        """The lines of both files, this one's first."""
         return Annotations(self.lines + other.lines, self.skipped + other.skipped)
 
 
 class AnnotationFile:
-    """A file of annotations that this and other processes append to.
+    """A file of annotations to which this and other processes append.
 
     Args:
-        path: of the file; made with its folder when the first is written.
+        path: of the file, which is created with its folder when the first line is written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -217,21 +217,21 @@ class AnnotationFile:
         self._end = 0
 
     def append(self, line: Annotation | Undo) -> None:
-        """Write one line and wait until it is on disk.
+        """Append one line and wait until it is on disk.
 
         Raises:
-            ConfigurationError: it cannot be written; the message says why.
+            ConfigurationError: the file cannot be written.
         """
         try:
             journal.append(self.path, line.to_json())
         except OSError as exc:
-            raise ConfigurationError(f"{self.path} cannot be written: {exc.strerror}; the answer is not saved") from exc
+            raise ConfigurationError(f"{self.path} cannot be written: {exc.strerror}; nothing is saved") from exc
 
     def read(self) -> Annotations:
-        """All that the file holds by now; only what is new is read.
+        """The current content of the file; only new lines are read.
 
         Raises:
-            ConfigurationError: it cannot be read.
+            ConfigurationError: the file cannot be read.
         """
         try:
             documents, self._end = journal.read(self.path, self._end)
@@ -245,13 +245,13 @@ class AnnotationFile:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """All that a file of annotations holds.
+    """The content of a file of annotations.
 
     Raises:
-        ConfigurationError: there is no such file, or it cannot be read.
+        ConfigurationError: the file does not exist or cannot be read.
     """
     if not path.exists():
-        raise ConfigurationError(f"there are no answers {path}: `scones review` writes some")
+        raise ConfigurationError(f"there are no annotations {path}: `scones review` writes them")
     return AnnotationFile(path).read()
 
 

@@ -1,4 +1,4 @@
-"""The pages of the review: rendered here, whole, so that they work without a script."""
+"""The pages of the review, rendered on the server so that they work without scripts."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "ReviewPages", "choices"]
 
 _KEYS: Final = "1234567890qwertyiopasdfghjklzxcvbm"
-"""Keys of the classes in their order: digits, then letters as on a keyboard; N and U have a meaning of their own."""
+"""Keys of the classes in order: digits, then letters as on a keyboard; N and U have other meanings."""
 _WHY: Final = {
-    UNLIKE: "The image is unlike the training images: a person decides, whatever the confidence.",
-    NO_THRESHOLD: "The model has no threshold: a person decides on every image.",
+    UNLIKE: "The image is unlike the training images, so it is reviewed whatever the confidence.",
+    NO_THRESHOLD: "The model has no threshold, so every image is reviewed.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A class that can be answered.
+    """A class that can be chosen.
 
     Attributes:
-        label: its name.
-        key: the key that answers it; None for those that are chosen from the list.
+        label: the class's name.
+        key: the key for it; None if it is only in the list.
     """
 
     label: str
@@ -43,23 +43,23 @@ class Choice:
 
 
 def choices(classes: tuple[str, ...]) -> tuple[Choice, ...]:
-    """The classes in their order with their keys, the same for every image: hands learn them, no guess is favoured.
+    """The classes in order with their keys, the same for every image, so that no prediction is favoured.
 
     Args:
-        classes: all of them, in the model's order where that is known; those beyond the 34th have no key.
+        classes: all classes, in the model's order if known; those after the 34th have no key.
     """
     keys = (*_KEYS, *[None] * len(classes))
     return tuple(Choice(label, key) for label, key in zip(classes, keys, strict=False))
 
 
 class ReviewPages:
-    """Renders the pages of one review.
+    """A renderer of the pages of one review.
 
     Args:
-        review: what is reviewed.
-        classes: what can be answered.
-        source: where the queue is, for people.
-        show_guess: whether the model's prediction is marked before the answer; it is shown after the answer anyway.
+        review: the session.
+        classes: the classes that can be chosen.
+        source: location of the queue, for display.
+        show_guess: whether to mark the model's prediction before the answer; after it, the prediction is always shown.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
@@ -76,7 +76,7 @@ class ReviewPages:
 
     @property
     def policy(self) -> str:
-        """The Content-Security-Policy of every page: its own style and script, images and forms of this server."""
+        """The Content-Security-Policy of every page: its own style and script, and images and forms of this server."""
         return (
             "default-src 'none'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
             f"frame-ancestors 'none'; style-src '{_hash(self._style)}'; script-src '{_hash(self._script)}'"
@@ -85,13 +85,13 @@ class ReviewPages:
     def question(
         self, image: FilteredImage, preview: Preview, following: FilteredImage | None, came_from: str = ""
     ) -> str:
-        """The page that asks for one image.
+        """The page for one image.
 
         Args:
-            image: which.
-            preview: as it will be shown.
-            following: the next one, fetched ahead.
-            came_from: ``"conflicts"`` when its answer leads back there.
+            image: the image to review.
+            preview: its preview.
+            following: the next image, to be prefetched.
+            came_from: ``"conflicts"`` to return there after the answer.
         """
         verdicts = {verdict.image_id: verdict for verdict in self._review.conflicts()}
         verdict = verdicts.get(image.image_id)
@@ -112,11 +112,11 @@ class ReviewPages:
         return self._render("done")
 
     def conflicts(self) -> str:
-        """Every image whose reviewers do not agree, with all their answers."""
+        """The page with all images on which reviewers disagree, with their annotations."""
         return self._render("conflicts", verdicts=self._review.conflicts())
 
     def trouble(self, message: str) -> str:
-        """The page that says what failed and how to go on; it reads neither annotations nor images."""
+        """The page for an error and its remedy; it reads neither annotations nor images."""
         return self._page(page="trouble", message=message)
 
     def _render(self, page: str, **values: object) -> str:

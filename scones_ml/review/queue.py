@@ -1,4 +1,4 @@
-"""The review queue: doubtful outcomes that wait for a person, read from where the workflows left them."""
+"""The review queue: outcomes to review, read from the workflows' output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, ObjectSummary, Pro
 __all__ = ["REVIEW_PREFIXES", "Queue", "class_names", "read_queue"]
 
 REVIEW_PREFIXES = ("outcomes/review/", "bulk/")
-"""Where the workflow writes what a person is to decide, image by image, and the bulk workflow batch by batch."""
+"""Prefixes of the outcomes to review: single images of the workflow, and batches of the bulk workflow."""
 
 _GRAPH = "sha256:"
 _OUTCOME = re.compile(rb'"outcome": ?"(accepted|dropped|failed|quarantined|review)"')
@@ -30,16 +30,16 @@ _IMAGE_ID = re.compile(rb'"image_id": ?"(\w+)"')
 
 @dataclass(frozen=True)
 class Queue:
-    """What waits for a person.
+    """The images to review.
 
     Attributes:
-        outcomes: what whatever model left to review and no later run decided, the earliest first.
-        times: when each of these was written, in seconds since 1970.
-        keys: of the document that each of these is in.
-        passed_over: documents that are no outcome of a review, each with its reason.
-        documents: what was read, by its key.
-        labels: class names in the model's order: what models of other classes left is counted, not shown; None shows
-            everything.
+        outcomes: outcomes to review, from all models and without those that a later run decided, earliest first.
+        times: time at which each of these was written, in seconds since 1970.
+        keys: key of the document that contains each of these.
+        passed_over: documents that are not outcomes to review, each with its reason.
+        documents: the documents that were read, by key.
+        labels: class names in the model's order; outcomes of models with other classes are counted but not shown; None
+            shows all.
     """
 
     outcomes: tuple[FilteredImage, ...] = ()
@@ -50,20 +50,20 @@ class Queue:
     labels: tuple[str, ...] | None = None
 
     def of(self, labels: Sequence[str]) -> Queue:
-        """What models of these classes left to review."""
+        """The outcomes to review from models with these classes."""
         return replace(self, labels=tuple(labels))
 
     @cached_property
     def images(self) -> tuple[FilteredImage, ...]:
-        """The least sure first, where the model has most to learn; of equals in the order of their image ids.
+        """The images to review, least confident first, since the model learns most from these; ties by image id.
 
-        One that several runs left to review is here once, by its latest answer.
+        An image from several runs appears once, with its latest prediction.
         """
         return tuple(sorted({image.image_id: image for image in self._ours}.values(), key=_sureness))
 
     @property
     def others(self) -> int:
-        """How many outcomes models of other classes left to review."""
+        """The number of outcomes to review from models with other classes."""
         return len(self.outcomes) - len(self._ours)
 
     @cached_property
@@ -71,7 +71,7 @@ class Queue:
         if self.labels is None:
             return self.outcomes
         wanted, named = classes_id(self.labels), [_names_one_of(image, self.labels) for image in self.outcomes]
-        # One graph that ever named another class has others, whatever else it named; an endpoint may have changed.
+        # A graph with another class in any outcome has other classes; an endpoint may have changed its model.
         others = {
             image.model
             for image, fits in zip(self.outcomes, named, strict=True)
@@ -94,18 +94,18 @@ def read_queue(
     progress: Progress = no_progress,
     known: Queue = _EMPTY,
 ) -> Queue:
-    """Read every outcome below some prefixes, many documents at a time.
+    """Read all outcomes below some prefixes, many documents in parallel.
 
     Args:
-        store: where the outcomes are.
-        bucket: that holds them.
-        prefixes: of their keys: one outcome in a ``.json``, the results of a batch in a ``.jsonl``.
-        progress: counts documents.
-        known: what was read before; only what was written since then is read again, and takes the earlier one's place.
-            Its labels hold for what is new, too.
+        store: the object store.
+        bucket: bucket of the outcomes.
+        prefixes: prefixes of their keys: a ``.json`` is one outcome, a ``.jsonl`` the results of a batch.
+        progress: callback that counts documents.
+        known: the queue that was read before; only newer documents are read, and replace earlier ones. Its labels are
+            used again.
 
     Raises:
-        ConfigurationError: no permission, no credentials, or no such bucket.
+        ConfigurationError: permission or credentials are missing, or the bucket does not exist.
         TransientServiceError: throttled or timed out.
     """
     listed = (summary for prefix in prefixes for summary in store.list(bucket, prefix))
@@ -136,7 +136,7 @@ def read_queue(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An image that waits, with the time and the key of the document that says so."""
+    """An image to review, with the time and the key of its document."""
 
     time: float
     key: str
@@ -144,7 +144,7 @@ class _Found:
 
 
 def _still_known(known: Queue, bucket: str, replaced: set[str]) -> tuple[defaultdict[str, list[_Found]], list[str]]:
-    """What is known of documents that have not been replaced: images by their ids, and what was passed over."""
+    """The content of documents that have not been replaced: images by id, and documents passed over."""
     found = defaultdict[str, list[_Found]](list)
     for time, key, image in zip(known.times, known.keys, known.outcomes, strict=True):
         if key not in replaced:
@@ -154,7 +154,7 @@ def _still_known(known: Queue, bucket: str, replaced: set[str]) -> tuple[default
 
 
 def _leave_out_decided(store: ObjectStore, bucket: str, found: dict[str, list[_Found]]) -> None:
-    """Forget images that a later run has accepted or quarantined: their key alone tells it."""
+    """Remove images that a later run has accepted or quarantined, which the keys show."""
     for place in PLACES:
         if place == "review":
             continue
@@ -165,7 +165,7 @@ def _leave_out_decided(store: ObjectStore, bucket: str, found: dict[str, list[_F
 
 
 def _names_one_of(image: FilteredImage, labels: Sequence[str]) -> bool:
-    """Whether an answer is of as many classes and names one of these, in its place."""
+    """Whether a prediction has as many classes, and its label is at the right position."""
     place = image.inferences.index(max(image.inferences))
     return len(image.inferences) == len(labels) and image.label == labels[place]
 
@@ -176,7 +176,7 @@ def _sureness(image: FilteredImage) -> tuple[float, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """What one document says: images that wait for a person, ids of those that do not, and what it cannot say."""
+    """The content of one document: images to review, ids of decided images, and unreadable parts."""
 
     undecided: tuple[FilteredImage, ...] = ()
     decided: frozenset[str] = frozenset()
@@ -188,10 +188,10 @@ def _read(store: ObjectStore, bucket: str, key: str) -> _Document:
     try:
         data = store.read(ref).data
     except ImageNotFoundError:
-        return _Document(passed_over=(f"{ref.uri}: gone since it was listed",))
+        return _Document(passed_over=(f"{ref.uri}: deleted since it was listed",))
     if key.endswith(".json"):
         outcomes, decided = {ref.uri: data}, set[str]()
-    else:  # of a batch most images are accepted
+    else:  # most images of a batch are accepted
         outcomes, decided = _undecided(ref.uri, data)
     images: list[FilteredImage] = []
     passed_over: list[str] = []
@@ -204,7 +204,7 @@ def _read(store: ObjectStore, bucket: str, key: str) -> _Document:
 
 
 def _undecided(uri: str, lines: bytes) -> tuple[dict[str, bytes], set[str]]:
-    """The lines of a batch that are not decided, by where they are, and the ids of the images that are."""
+    """The lines of a batch to review, by location, and the ids of decided images."""
     outcomes, decided = {}, set()
     for number, line in strict_json.lines(io.BytesIO(lines)):
         outcome = _OUTCOME.search(line)
@@ -219,16 +219,16 @@ def _outcome(data: bytes) -> FilteredImage:
     """The document that the workflow wrote.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not an outcome to review.
     """
     try:
         fields = strict_json.parse(data)
     except ValueError as exc:
         raise ValueError(f"the document {exc}") from exc
     if not isinstance(fields, dict) or fields.pop("outcome", None) != "review":
-        raise ValueError("no outcome of a review")
+        raise ValueError("not an outcome to review")
     try:
-        # A field of a newer version is ignored, as everywhere in files.
+        # Fields of newer versions are ignored, as in all files.
         image = FilteredImage.model_validate(
             {name: fields[name] for name in fields.keys() & FilteredImage.model_fields}
         )
@@ -236,16 +236,16 @@ def _outcome(data: bytes) -> FilteredImage:
         first = exc.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
     if not image.s3_bucket or not image.s3_key:
-        raise ValueError("it names no object")
+        raise ValueError("it has no object")
     return image
 
 
 def class_names(queue: Iterable[FilteredImage]) -> tuple[str, ...]:
-    """The classes that the queue's answers name, in the order of their probabilities.
+    """The classes of the queue's predictions, in the order of their probabilities.
 
     Raises:
-        ConfigurationError: the model knows more classes than its answers here name, or the models that answered do not
-            know the same ones in the same order.
+        ConfigurationError: the queue's predictions do not include all classes of the model, or its models have
+            different classes or orders of classes.
     """
     answered: set[tuple[int, str]] = set()
     known = 0
@@ -256,8 +256,8 @@ def class_names(queue: Iterable[FilteredImage]) -> tuple[str, ...]:
     found = sorted(set(names))
     if len(names) > min(len(found), known):
         raise ConfigurationError(
-            f"the queue holds answers of models that know different classes ({', '.join(found)}): "
-            "give one with --model MODEL, or those to choose from with --classes a,b"
+            f"the queue has predictions of models with different classes ({', '.join(found)}): "
+            "choose a model with --model MODEL, or the classes with --classes a,b"
         )
     if len(names) < known:
         raise ConfigurationError(

@@ -1,18 +1,18 @@
-"""The review as a web page of this machine.
+"""The review as a local web page.
 
 ======================  =================================================================================
-``GET  /KEY/``          the next image, or the one that ``?image=`` names
+``GET  /KEY/``          the next image, or the one in ``?image=``
 ``GET  /KEY/picture/ID``  its image
-``GET  /KEY/conflicts``  images whose reviewers do not agree
-``POST /KEY/answer``    ``image``, ``shown`` (which outcome of it), ``label``: keeps an answer
-``POST /KEY/skip``      ``image``, ``shown``: puts it off
-``POST /KEY/undo``      takes the latest of these back
-``POST /KEY/again``     looks for new images, and asks again for what was put off
+``GET  /KEY/conflicts``  images on which reviewers disagree
+``POST /KEY/answer``    ``image``, ``shown`` (the outcome that was shown), ``label``: save an annotation
+``POST /KEY/skip``      ``image``, ``shown``: skip the image
+``POST /KEY/undo``      undo the latest of these
+``POST /KEY/again``     read new images, and show skipped ones again
 ======================  =================================================================================
 
-It listens on 127.0.0.1 alone. KEY is a secret of 128 bits in the address that is printed: other pages in the browser
-and other users of the machine cannot guess it. Requests to another host name (DNS rebinding) and from another origin
-are refused all the same.
+It listens only on 127.0.0.1. KEY is a secret of 128 bits in the printed address, which other pages in the browser and
+other users of the machine cannot guess. Requests for another host name (DNS rebinding) or from another origin are
+rejected as well.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ except ModuleNotFoundError as exc:
 
 __all__ = ["new_key", "review_application", "serve"]
 
-_MAX_FORM_BYTES = 16_384  # ours hold an image id and a label: some hundred bytes
+_MAX_FORM_BYTES = 16_384  # our forms contain an image id and a label: some hundred bytes
 
 
 def new_key() -> str:
@@ -57,15 +57,15 @@ def new_key() -> str:
 
 
 def serve(app: Starlette, listener: socket.socket) -> None:
-    """Serve until Ctrl-C, which ends in KeyboardInterrupt once the answers under way are kept."""
+    """Serve until Ctrl-C, which raises KeyboardInterrupt after pending annotations are saved."""
     config = uvicorn.Config(
         app,
-        http="h11",  # it bounds what headers may take
-        lifespan="off",  # there is none, and a second Ctrl-C would tell its traceback
+        http="h11",  # limits the size of headers
+        lifespan="off",  # no lifespan events: without this, a second Ctrl-C would print a traceback
         log_level="error",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=2,  # seconds: an answer is kept in milliseconds, what hangs is not waited for
+        timeout_graceful_shutdown=2,  # seconds: an annotation takes milliseconds; hanging requests are cancelled
     )
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -76,11 +76,11 @@ def review_application(
     """Build the ASGI application.
 
     Args:
-        review: what is reviewed.
-        pages: its pages.
-        images: of the queue.
-        newest: reads the queue anew.
-        key: the first segment of every path.
+        review: the session.
+        pages: the session's pages.
+        images: images of the queue.
+        newest: reads the queue again.
+        key: first segment of every path.
     """
     site = _Site(review, pages, images, newest)
     routes = [
@@ -122,7 +122,7 @@ class _Site:
         self._newest = newest
 
     def ask(self, request: Request) -> Response:
-        """The image that is asked for, or the first that waits and can be shown."""
+        """The page for the requested image, or for the next one that can be shown."""
         wanted = self._review.image(request.query_params.get("image", ""))
         if wanted and (shown := self._question(wanted, request.query_params.get("from", ""))):
             return shown
@@ -132,7 +132,7 @@ class _Site:
         return HTMLResponse(self._pages.nothing_left())
 
     def _question(self, image: FilteredImage, came_from: str = "") -> Response | None:
-        """The page for an image; None when its image cannot be shown, which is remembered."""
+        """The page for an image; None if the image cannot be shown, which is recorded."""
         try:
             preview = self._previews.preview(image)
         except ImageError as exc:
@@ -142,7 +142,7 @@ class _Site:
         return HTMLResponse(self._pages.question(image, preview, following, came_from))
 
     def preview(self, request: Request) -> Response:
-        """One image; a browser keeps it, for an image id never means another image."""
+        """One image, which browsers may cache, since an image id never changes its meaning."""
         image = self._review.image(request.path_params["image_id"])
         if image is None:
             return PlainTextResponse("no such image in the queue\n", 404)
@@ -154,15 +154,15 @@ class _Site:
         return Response(preview.data, media_type=preview.media_type, headers=kept)
 
     def conflicts(self, _request: Request) -> Response:
-        """Where reviewers do not agree."""
+        """The page of conflicts."""
         return HTMLResponse(self._pages.conflicts())
 
     def acts(self) -> dict[str, Callable[[Form], str]]:
-        """What forms do: each returns where the browser goes next, relative to the form."""
+        """The form actions; each returns the next address, relative to the form."""
         return {"answer": self._answer, "skip": self._skip, "undo": self._undo, "again": self._again}
 
     def form(self, act: Callable[[Form], str]) -> Callable[[Request], object]:
-        """An endpoint that reads a form, acts, and sends the browser on."""
+        """An endpoint that reads a form, performs its action and redirects the browser."""
 
         async def endpoint(request: Request) -> Response:
             body = b""
@@ -171,19 +171,19 @@ class _Site:
                 if len(body) > _MAX_FORM_BYTES:
                     return PlainTextResponse("the form is too large\n", 413)
             fields = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-            # In a thread, since an answer waits for the disk; 303, so that a reload does not answer twice.
+            # In a thread, since saving waits for the disk; 303, so that a reload does not save twice.
             return RedirectResponse(await run_in_threadpool(act, fields), 303)
 
         return endpoint
 
     def trouble(self, _request: Request, exc: Exception) -> Response:
-        """What the answers or the store refuse for now: nothing is passed over for it."""
+        """The page for an error of the annotations or the store; no image is skipped because of it."""
         return HTMLResponse(self._pages.trouble(str(exc)), 503)
 
     def _answer(self, form: Form) -> str:
         label = form.get("label", "")
         if label not in (*self._pages.classes, NONE_OF_THESE):
-            raise _BadFormError(f"{label!r} is no class of this review")
+            raise _BadFormError(f"{label!r} is not a class of this review")
         self._review.annotate(self._asked(form), label)
         return "conflicts" if form.get("from") == "conflicts" else "./"
 
@@ -207,11 +207,11 @@ class _Site:
 
 
 class _BadFormError(Exception):
-    """A form that no page of ours sends."""
+    """A form that our pages do not send."""
 
 
 class _Guard:
-    """Refuses whoever is not a page of ours, and says to the browser what a page may do."""
+    """Middleware that rejects foreign requests and adds security headers."""
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
         self._app = app
@@ -219,7 +219,7 @@ class _Guard:
             "content-security-policy": policy,
             "cross-origin-opener-policy": "same-origin",
             "cross-origin-resource-policy": "same-origin",
-            "referrer-policy": "same-origin",  # no-referrer would hide the origin of our own forms
+            "referrer-policy": "same-origin",  # no-referrer would hide the origin of our forms
             "x-content-type-options": "nosniff",
             "x-frame-options": "DENY",
         }
@@ -243,7 +243,7 @@ class _Guard:
 
 
 def _refusal(headers: Headers, method: str) -> str | None:
-    """Why a request is none of ours; None when it may go on."""
+    """Why a request is rejected; None if it is allowed."""
     host = headers.get("host", "")
     name = host_name(host)
     if name is None or not is_loopback(name):

@@ -1,4 +1,4 @@
-"""One reviewer's way through a queue, and the images that it shows."""
+"""The session of one reviewer, and the images that it shows."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from scones_ml.review.queue import Queue
 
 __all__ = ["ImagePreviews", "ReviewProgress", "ReviewSession", "Step"]
 
-_SHOWN = images.ImagePolicy(image_size=1280)  # a screen's height and more; larger only costs time
-_KEPT = 8  # previews: the one that is shown, those fetched ahead, and a few to go back to
+_SHOWN = images.ImagePolicy(image_size=1280)  # more than a screen's height; larger would only take time
+_KEPT = 8  # cached previews: the one shown, prefetched ones, and a few to go back to
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewProgress:
-    """How far a review has come.
+    """Progress of a review.
 
     Attributes:
-        total: images in the queue.
-        answered: that need no annotation any more.
-        skipped: put off by this reviewer, until `ReviewSession.renew`.
-        lost: whose image cannot be shown.
-        conflicts: whose reviewers do not agree.
+        total: number of images in the queue.
+        answered: number of images that need no further annotation.
+        skipped: number of images that this reviewer has skipped, until `ReviewSession.renew`.
+        lost: number of images that cannot be shown.
+        conflicts: number of images on which reviewers disagree.
     """
 
     total: int
@@ -43,17 +43,17 @@ class ReviewProgress:
 
     @property
     def left(self) -> int:
-        """Images that wait, those put off among them."""
+        """The number of images left, including skipped ones."""
         return self.total - self.answered - self.lost
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a reviewer did with an image.
+    """One step of a reviewer.
 
     Attributes:
-        image: which.
-        annotation: what was said; None when the image was put off.
+        image: the image.
+        annotation: the annotation; None if the image was skipped.
     """
 
     image: FilteredImage
@@ -62,14 +62,14 @@ class Step:
 
 @dataclass
 class ReviewSession:
-    """One reviewer's way through a queue; every method may be called from any thread.
+    """The session of one reviewer; thread-safe.
 
     Attributes:
-        queue: what waits.
-        file: where annotations are kept, this reviewer's and the others'.
-        reviewer: who answers.
-        second_opinion: whether to be asked what others have answered, too.
-        now: the present time.
+        queue: the images to review.
+        file: file with the annotations of all reviewers.
+        reviewer: name of the reviewer.
+        second_opinion: whether to show images that others have annotated as well.
+        now: returns the current time.
     """
 
     queue: Queue
@@ -87,30 +87,30 @@ class ReviewSession:
         self._images = {image.image_id: image for image in self.queue.images}
 
     def image(self, image_id: str) -> FilteredImage | None:
-        """One image of the queue, answered or not, or one that was shown before the queue was read anew."""
+        """An image of the queue, annotated or not, or one that was shown before the queue was read again."""
         with self._lock:
             return self._known().get(image_id)
 
     def show(self, image: FilteredImage) -> str:
-        """Name an outcome that is shown, so that the answer can say which one it is to."""
+        """Register an outcome that is shown, and return a token with which the answer refers to it."""
         name = hashlib.sha256(json.dumps(image.to_event(), sort_keys=True).encode()).hexdigest()[:16]
         with self._lock:
-            self._shown.pop(name, None)  # to the end: the latest one of an image is last
+            self._shown.pop(name, None)  # to the end: the latest outcome of an image is last
             self._shown[name] = image
         return name
 
     def shown(self, name: str) -> FilteredImage | None:
-        """The outcome that was shown under a name, whatever has taken its place since."""
+        """The outcome that was shown under a token, even if it has been replaced since."""
         return self._shown.get(name)
 
     def waiting(self) -> tuple[FilteredImage, ...]:
-        """The images that wait for an annotation and are not put off, the next one first."""
+        """The images without annotation that are not skipped, next one first."""
         with self._lock:
             settled = self._answered(self._kept()) | set(self._skipped) | set(self._lost)
             return tuple(image for image in self.queue.images if image.image_id not in settled)
 
     def progress(self) -> ReviewProgress:
-        """How far the review has come."""
+        """The progress of the review."""
         with self._lock:
             kept = self._kept()
             answered = self._answered(kept)
@@ -120,15 +120,15 @@ class ReviewSession:
 
     @property
     def needed(self) -> bool:
-        """Whether there is anything to answer, or to agree on."""
+        """Whether an image is left to annotate, or a conflict to resolve."""
         done = self.progress()
         return bool(done.left or done.conflicts)
 
     def annotate(self, image: FilteredImage, label: str) -> None:
-        """Keep an annotation; it is on disk when this returns.
+        """Save an annotation; it is on disk when this returns.
 
         Raises:
-            ConfigurationError: it could not be written.
+            ConfigurationError: the file cannot be written.
         """
         with self._lock:
             given = Annotation.to(image, label, id=uuid.uuid4().hex, time=self.now(), reviewer=self.reviewer)
@@ -137,36 +137,36 @@ class ReviewSession:
             self._skipped.pop(image.image_id, None)
 
     def skip(self, image: FilteredImage) -> None:
-        """Put an image off until this session's end, or `renew`."""
+        """Skip an image until the end of the session, or `renew`."""
         with self._lock:
-            self._skipped.pop(image.image_id, None)  # to the end: undo takes the last one back
+            self._skipped.pop(image.image_id, None)  # to the end: undo restores the last one
             self._skipped[image.image_id] = self.now()
 
     def renew(self, queue: Queue) -> None:
-        """Go on with a queue that has grown, and ask again for what was put off."""
+        """Continue with a newer queue, and show skipped images again."""
         with self._lock:
             self.queue = queue
             self._images = {image.image_id: image for image in queue.images}
             self._skipped.clear()
 
     def lose(self, image: FilteredImage, reason: str) -> None:
-        """Pass over an image whose image cannot be shown."""
+        """Leave out an image that cannot be shown."""
         with self._lock:
             self._lost[image.image_id] = reason
 
     def last(self) -> Step | None:
-        """What `undo` would take back."""
+        """The step that `undo` would undo."""
         with self._lock:
             return self._last()
 
     def undo(self) -> FilteredImage | None:
-        """Take back the reviewer's latest annotation in this queue, or the latest skip if that is later.
+        """Undo the reviewer's latest annotation in this queue, or the latest skip if that is later.
 
         Returns:
-            The image that waits again; None when there was nothing to take back.
+            The image to review again; None if there was nothing to undo.
 
         Raises:
-            ConfigurationError: it could not be written.
+            ConfigurationError: the file cannot be written.
         """
         with self._lock:
             last = self._last()
@@ -179,28 +179,28 @@ class ReviewSession:
             return last.image
 
     def conflicts(self) -> tuple[Verdict, ...]:
-        """Images of the queue whose reviewers do not agree."""
+        """The images of the queue on which reviewers disagree."""
         with self._lock:
             return self._conflicts(self._kept())
 
     def lost(self) -> tuple[tuple[FilteredImage, str], ...]:
-        """Images whose image cannot be shown, with the reason."""
+        """The images that cannot be shown, each with its reason."""
         with self._lock:
             known = self._known()
             return tuple((known[name], reason) for name, reason in self._lost.items() if name in known)
 
     def given(self) -> tuple[Annotation, ...]:
-        """The annotations of this session that hold."""
+        """The valid annotations of this session."""
         with self._lock:
             given = set(self._given)
             return tuple(one for one in self._kept().current if one.id in given)
 
     def _known(self) -> dict[str, FilteredImage]:
-        """The images of the queue and all that were shown, by their ids."""
+        """The images of the queue and all that were shown, by id."""
         return {image.image_id: image for image in self._shown.values()} | self._images
 
     def _kept(self) -> Annotations:
-        """What the file holds of the classes that are asked for."""
+        """The annotations in the file for this session's classes."""
         kept = self.file.read()
         return kept if self.queue.labels is None else kept.of(self.queue.labels)
 
@@ -226,10 +226,10 @@ class ReviewSession:
 
 
 class ImagePreviews:
-    """The images of queued images, at the version that was classified; the latest few are kept.
+    """Previews of queued images, at the version that was classified; the latest few are cached.
 
     Args:
-        store: holds them.
+        store: the object store.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -238,18 +238,18 @@ class ImagePreviews:
         self._lock = Lock()
 
     def preview(self, image: FilteredImage) -> images.Preview:
-        """The image, at most 1,280 pixels a side, encoded anew: nothing else of the object reaches a browser.
+        """The image, at most 1,280 pixels per side and re-encoded, so that only pixels reach the browser.
 
         Raises:
-            ImageError: it is gone, was replaced, or is no image.
-            ConfigurationError: no permission or no credentials.
+            ImageError: the object was deleted or replaced, or is not an image.
+            ConfigurationError: permission or credentials are missing.
             TransientServiceError: throttled or timed out.
         """
         with self._lock:
             if image.image_id in self._kept:
                 self._kept.move_to_end(image.image_id)
                 return self._kept[image.image_id]
-        # Outside the lock: a store may take seconds, and other images need not wait.
+        # Outside the lock: the store may take seconds, and other images must not wait.
         read = self._store.read(image.ref, _SHOWN.max_bytes)
         made = images.preview(read.data, _SHOWN)
         with self._lock:

@@ -151,9 +151,9 @@ def test_the_guess_can_wait_for_the_answer(site: Site) -> None:
     [
         (
             "unlike the training images",
-            "The image is unlike the training images: a person decides, whatever the confidence.",
+            "The image is unlike the training images, so it is reviewed whatever the confidence.",
         ),
-        ("no threshold", "The model has no threshold: a person decides on every image."),
+        ("no threshold", "The model has no threshold, so every image is reviewed."),
         (None, "Predictions are accepted without review from 90&nbsp;% confidence."),
     ],
 )
@@ -340,7 +340,7 @@ def test_conflicts_show_every_answer(site: Site) -> None:
     assert "<b>bob</b> bicycle" in page
     assert f"<b>ann</b> {LABELS[1]}" in page
     asked = site.ask("GET", f"/key/?image={image.image_id}&from=conflicts")[1]
-    assert "<b>bob</b> said bicycle" in asked
+    assert "<b>bob</b>: bicycle" in asked
     form = {"image": image.image_id, "label": "bicycle", "from": "conflicts"}
     assert site.ask("POST", "/key/answer", form)[2]["location"] == "conflicts"
     assert "Everyone agrees" in site.ask("GET", "/key/conflicts")[1]

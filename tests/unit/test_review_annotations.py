@@ -172,7 +172,7 @@ def test_no_file_is_no_answers_yet_but_an_error_to_a_reader(tmp_path: Path) -> N
 def test_a_full_disk_says_that_nothing_was_saved(tmp_path: Path) -> None:
     """An answer that cannot be written is an error that names the file and the reason."""
     (tmp_path / "reviews").write_text("a file where a folder must be")
-    with pytest.raises(ConfigurationError, match="not saved"):
+    with pytest.raises(ConfigurationError, match="nothing is saved"):
         AnnotationFile(tmp_path / "reviews" / "answers.jsonl").append(answer("bicycle", "1"))
 
 

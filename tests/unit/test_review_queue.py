@@ -131,8 +131,8 @@ def test_a_newer_versions_field_is_ignored(store: MemoryObjectStore, doubtful: D
         (b"[" * 100_000, "the document is nested deeper than 100 levels"),
         (b'{"outcome": "review", "confidence": 1e999}', "the document holds the number 1e999"),
         (b'{"label": "\\ud800"}', "the document holds half a character"),
-        (b"[]", "no outcome"),
-        (b'{"outcome": "accepted"}', "no outcome"),
+        (b"[]", "not an outcome"),
+        (b'{"outcome": "accepted"}', "not an outcome"),
         (b'{"outcome": "review"}', "Field required"),
     ],
 )
