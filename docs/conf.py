@@ -94,9 +94,9 @@ def _signature(_app: Sphinx, _what: str, path: str, *_: object) -> tuple[str, st
 
 
 def _property(_app: Sphinx, what: str, _path: str, _object: object, _options: object, lines: list[str]) -> None:
-    """Let napoleon take no text before a colon for the type of a property."""
-    if what == "property":
-        lines.insert(0, "")
+    """Napoleon takes the text before a colon for the type of a property: replace the colon by a dash."""
+    if what == "property" and lines:
+        lines[0] = lines[0].replace(": ", " – ")
 
 
 def _public_reference(
