@@ -1,6 +1,6 @@
-"""Name to backend: the only place that chooses, and nothing is imported before it is used.
+"""Backends by name, in one place; nothing is imported before it is used.
 
-Handlers ask for one port at a time; settings are read at each call, and what is built from them is kept by value.
+Handlers use one port at a time; settings are read at each call, and objects built from them are cached by value.
 
 Internal: may change without notice.
 """
@@ -58,21 +58,21 @@ _CLASSIFIERS = {
     "sagemaker": "scones_ml.aws.classifier:SageMakerClassifier",
 }
 _MOST_BYTES = 200_000_000  # of a model's archive
-_MODEL_SECONDS = 60  # one request a minute, and a new model answers within it
-"""How long a model in the store is used before asking whether it was replaced."""
-_versions: dict[str, tuple[ImageRef, float]] = {}  # of models in the store, and when each was asked for
+_MODEL_SECONDS = 60  # one check a minute
+"""Seconds for which a model in the store is used before checking for a new version."""
+_versions: dict[str, tuple[ImageRef, float]] = {}  # of models in the store, and when each was checked
 
 
 def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
-    """The ports of one place to run.
+    """The backend of one place to run.
 
     Args:
         name: ``"local"`` or ``"aws"``.
-        workspace: the folder that holds what commands leave behind.
-        run: that what is made belongs to; None starts a new one, which never expires.
+        workspace: the workspace's folder.
+        run: run that new resources are recorded under; None starts a new one, which never expires.
 
     Raises:
-        ConfigurationError: there is no such backend, or the workspace is of a newer format.
+        ConfigurationError: there is no such backend, or the workspace has a newer format.
     """
     if name not in _BACKENDS:
         raise ConfigurationError(f"there is no backend {name!r}: choose {' or '.join(_BACKENDS)}")
@@ -82,7 +82,7 @@ def backend(name: str, workspace: Path, run: Run | None = None) -> Backend:
 
 
 def planner(name: str, workspace: Path, run: Run | None = None) -> Backend:
-    """As :func:`backend`, for its plans alone: on AWS these need no account, nor the names of buckets and roles."""
+    """As :func:`backend`, only for plans, which on AWS need neither an account nor the names of buckets and roles."""
     if name != "aws":
         return backend(name, workspace, run)
     environment = _load("scones_ml.aws.environment:PlannedAwsEnvironment")
@@ -90,20 +90,20 @@ def planner(name: str, workspace: Path, run: Run | None = None) -> Backend:
 
 
 def object_store() -> ObjectStore:
-    """The store that SCONES_OBJECT_STORE names."""
+    """The object store in SCONES_OBJECT_STORE."""
     return _object_store(settings.object_store())
 
 
 def read_object(ref: ImageRef) -> StoredObject:
-    """Read one object from the store that SCONES_OBJECT_STORE names, see :func:`scones_ml.steps.read_image`."""
+    """Read one object from the store in SCONES_OBJECT_STORE, see :func:`scones_ml.steps.read_image`."""
     return steps.read_image(ref, object_store(), settings.image_policy())
 
 
 def classifier(clock: Callable[[], float] = time.monotonic) -> Classifier:
-    """The classifier that SCONES_CLASSIFIER names.
+    """The classifier in SCONES_CLASSIFIER.
 
     Args:
-        clock: seconds; whether a model in the store was replaced is asked once a minute.
+        clock: seconds; a model in the store is checked for a new version once a minute.
     """
     target = settings.classifier()
     if target.kind == "sagemaker":
@@ -114,44 +114,45 @@ def classifier(clock: Callable[[], float] = time.monotonic) -> Classifier:
 
 
 def _fitting(model: OnnxClassifier) -> OnnxClassifier:
-    """The model, once the functions are known to be set as it reads images: the one that serializes knows no model."""
+    """Check that the functions' settings match how the model reads images: the serializing function has no model."""
     found, wanted = settings.image_policy(), model.card.image_policy()
     same = found.version == wanted.version and (wanted.version == 1 or found.image_size == wanted.image_size)
     if not same or found.fit != wanted.fit:
         fit, size = model.card.fit or "", model.card.input_size
         raise ConfigurationError(
-            f"the functions are not set as the model reads images: set SCONES_IMAGE_SIZE={size} and "
+            f"the functions' settings do not match the model: set SCONES_IMAGE_SIZE={size} and "
             f"SCONES_IMAGE_FIT={fit} (the stack's parameters ImageSize and ImageFit)"
         )
     return model
 
 
 def batch_classifier() -> BatchClassifier[object]:
-    """The classifier that SCONES_CLASSIFIER names, for many images at a time."""
+    """The classifier in SCONES_CLASSIFIER, for many images at a time."""
     return cast("BatchClassifier[object]", classifier())
 
 
 def result_exists(bucket: str, key: str, store: ObjectStore | None = None) -> bool:
-    """Whether the store holds this result; asks by listing, for which no right to read is needed.
+    """Whether the store holds a result, by listing, which needs no permission to read.
 
     Args:
-        bucket: where results are.
-        key: the result's.
-        store: None for the one that SCONES_OBJECT_STORE names.
+        bucket: bucket of the results.
+        key: key of the result.
+        store: the store; None for the one in SCONES_OBJECT_STORE.
     """
     return any(found.key == key for found in (store or object_store()).list(bucket, key))
 
 
 def write_result(bucket: str, key: str, lines: str) -> None:
-    """Write JSON Lines to the store that SCONES_OBJECT_STORE names."""
+    """Write JSON Lines to the store in SCONES_OBJECT_STORE."""
     object_store().write(bucket, key, lines.encode(), "application/jsonl")
 
 
 def capture_records(source: str) -> Iterator[Capture | Skipped]:
-    """Read data capture, see :func:`scones_ml.captures.read_captures`; S3 is the store that the settings name.
+    """Read data capture, see :func:`scones_ml.captures.read_captures`; ``s3://`` is read from the store in the
+    settings.
 
     Raises:
-        ConfigurationError: there is nothing to read; before anything is read.
+        ConfigurationError: there is nothing to read; raised before anything is read.
     """
     from scones_ml import captures
 
@@ -159,26 +160,26 @@ def capture_records(source: str) -> Iterator[Capture | Skipped]:
 
 
 def s3_store() -> ObjectStore:
-    """S3 itself, whatever the settings say."""
+    """S3 itself, independent of the settings."""
     return _object_store(settings.Target("s3"))
 
 
 def region() -> str:
-    """The region of what we make on AWS.
+    """The AWS region of new resources.
 
     Raises:
-        ConfigurationError: none is set.
+        ConfigurationError: no region is set.
     """
     return str(_load("scones_ml.aws.clients:region"))
 
 
 def failed_execution(arn: str) -> FetchedExecution:
-    """Fetch definition and history of an execution on AWS."""
+    """Fetch the definition and history of an execution on AWS."""
     return cast("FetchedExecution", _load("scones_ml.aws.executions:fetch_execution", arn))
 
 
 def start_execution(image: CreatedObject) -> None:
-    """Start the state machine that SCONES_STATE_MACHINE names for one image; a duplicate is harmless."""
+    """Start the state machine in SCONES_STATE_MACHINE for one image; a duplicate is harmless."""
     _executions(settings.state_machine()).start(image.ref, image.name)
 
 
@@ -189,7 +190,7 @@ def _object_store(target: settings.Target) -> ObjectStore:
 
 
 def _newest(uri: str, now: float) -> ImageRef:
-    """The archive's present version; kept by its etag alone, so that reading it needs no right to older versions."""
+    """The archive's current version, by etag only, so that reading it needs no permission for older versions."""
     if uri not in _versions or now >= _versions[uri][1] + _MODEL_SECONDS:
         bucket, key = parse_object_uri(uri, "SCONES_CLASSIFIER")
         ref = ImageRef(s3_bucket=bucket, s3_key=key)
@@ -208,7 +209,7 @@ def _stored_model(ref: ImageRef) -> OnnxClassifier:
 
 @contextmanager
 def _model_named() -> Iterator[None]:
-    """An image that is gone is dropped, or too large set aside; a model is not: that is the system's fault."""
+    """Turn image errors into configuration errors: unlike a missing image, a missing model is a fault of the system."""
     try:
         yield
     except ImageError as exc:
@@ -228,8 +229,8 @@ def _classifier(target: settings.Target, *details: object) -> Classifier:
 def _load(spec: str, *arguments: object) -> object:
     """Import ``module:name`` and call it.
 
-    The garbage collector pauses: what is made here stays, and looking for garbage in between would make a function's
-    first answer through AWS's client 8 % later (benchmarks/cold_start.py).
+    The garbage collector pauses: the objects are kept, and collecting in between would delay a function's first
+    response through AWS's client by 8 % (benchmarks/cold_start.py).
     """
     module, name = spec.split(":")
     collecting = gc.isenabled()

@@ -1,7 +1,7 @@
-"""The life cycle as functions with plain arguments: what ``import scones_ml`` offers beside ``load_model``.
+"""The life cycle as functions with plain arguments, available from ``import scones_ml`` next to ``load_model``.
 
-They do what the commands of the same names do, by the same functions, and leave what they make in the same workspace:
-``scones status`` lists it, ``scones cleanup`` removes it.
+They work like the commands of the same names and use the same workspace: ``scones status`` lists what they create,
+``scones cleanup`` removes it.
 
 Internal: may change without notice.
 """
@@ -39,13 +39,13 @@ _MOST_LINES: Final = 20
 
 
 class RunResults(tuple[ImageResult, ...]):
-    """What became of each image of a run: a tuple of results, in the order of the images."""
+    """Results of a run, as a tuple in the order of the images."""
 
     __slots__ = ()
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """How many images went where, ``failed`` for those without a place; the most frequent first."""
+        """Number of images by outcome, ``failed`` for those without one; the most frequent first."""
         return dict(Counter(one.outcome or "failed" for one in self).most_common())
 
     def __repr__(self) -> str:
@@ -81,19 +81,19 @@ def stage(
     """Check, split and hash images into a data set.
 
     Args:
-        source: a folder of class folders, a manifest, a RecordIO file, an archive or its URL, reviewers' answers,
+        source: a folder of class folders, a manifest, a RecordIO file, an archive or its URL, review answers,
             ``s3://bucket/prefix``, ``"synthetic"`` for drawn images, or a :class:`scones_ml.dataset.Source`.
-        destination: the folder to make, or ``s3://bucket/prefix``; an earlier data set there is replaced.
-        classes: class names in the order of their labels; all of them, sorted, when None.
-        image_size: the shorter side of larger images is reduced to this, 8 to 4,096 pixels; None takes 224 for
-            photographs and 32 for thumbnails.
-        per_class: how many synthetic images are drawn of each class.
-        answers: what ``scones review`` wrote; it extends ``source``, a staged data set.
-        label_attribute: the field of a manifest that holds the labels, where there are several.
-        group_by: a manifest's column, or a pattern in file names, whose images stay in one split.
-        seed: random seed; decides the splits.
-        workspace: folder of the record of what was made.
-        progress: True shows a bar on a terminal, False nothing; a function is called with (done, total).
+        destination: folder to create, or ``s3://bucket/prefix``; an earlier data set there is replaced.
+        classes: class names in the order of their labels; None for all, sorted.
+        image_size: size that the shorter side of larger images is reduced to, 8 to 4,096 pixels; None for 224 with
+            photographs and 32 with thumbnails.
+        per_class: number of synthetic images for each class.
+        answers: file of review answers from ``scones review``, which extend ``source``, a staged data set.
+        label_attribute: a manifest's field with the labels, if there are several.
+        group_by: a manifest's column, or a pattern in file names; images with the same value stay in one split.
+        seed: random seed of the splits.
+        workspace: folder of the ledger.
+        progress: True for a bar on a terminal, False for none; a function is called with (done, total).
 
     Raises:
         DatasetError: the source or the destination cannot be used.
@@ -150,39 +150,39 @@ def train(
     workspace: str | os.PathLike[str] = _WORKSPACE,
     progress: bool | Progress = True,
 ) -> Model:
-    """Train a classifier and choose its threshold; neither looks at the test split.
+    """Train a classifier and choose its threshold, without the test split.
 
     Args:
         data: a staged data set, or its folder.
-        model: the folder to write the model to; ``WORKSPACE/model`` when None. A model there is replaced.
+        model: folder to write the model to; None for ``WORKSPACE/model``. A model there is replaced.
         recipe: ``"head"`` puts a classifier on a pretrained backbone, ``"scratch"`` trains a small network (extra
-            ``train``), ``"auto"`` takes what suits the images.
-        fit: how an image becomes a square: its middle, all of it on white, or out of proportion.
-        backbone: an ONNX file instead of the built-in backbone of the recipe ``head``.
-        preset: of the recipe ``scratch``; ``"fast"`` when None.
-        epochs: of the recipe ``scratch``: passes over the images.
-        target_precision: what the threshold promises of accepted answers, in (0, 1).
-        init: a model to go on from.
+            ``train``), ``"auto"`` chooses by the images.
+        fit: how an image becomes the model's square: cropped, padded with white, or stretched.
+        backbone: an ONNX file to use in place of the default backbone of the recipe ``head``.
+        preset: for the recipe ``scratch``; None for ``"fast"``.
+        epochs: for the recipe ``scratch``: passes over the images.
+        target_precision: target share of right predictions among the accepted, in (0, 1).
+        init: a model to start from.
         seed: random seed.
         threads: CPU threads; the same seed and threads give the same model.
-        device: where the network trains.
-        on: ``"local"`` for a process of this machine, ``"aws"`` for a SageMaker training job.
-        instance_type: on AWS; None takes one that suits the recipe.
-        spot: on AWS: whether to use spare capacity.
-        max_hours: on AWS: the job is stopped after so many hours.
-        workspace: folder for what is left behind.
+        device: device to train on.
+        on: ``"local"`` for a process on this machine, ``"aws"`` for a SageMaker training job.
+        instance_type: AWS instance type; None for one that suits the recipe.
+        spot: on AWS, whether to use spare capacity.
+        max_hours: on AWS, hours after which the job is stopped.
+        workspace: folder of the ledger and the cache.
         progress: as for :func:`stage`.
 
     Returns:
-        The model, loaded; its ``card`` says how good it is.
+        The loaded model; its ``card`` has its figures.
 
     Raises:
         DatasetError: ``data`` is not a staged data set.
         TrainingError: the training did not finish.
-        ConfigurationError: arguments that do not go together.
+        ConfigurationError: arguments are mutually exclusive or invalid.
     """
     if on == "local" and (instance_type or spot):
-        raise ConfigurationError("instance_type and spot are for jobs on AWS: add on='aws'")
+        raise ConfigurationError("instance_type and spot are only for AWS: add on='aws'")
     space = Path(workspace)
     request = TrainingRequest(
         data=_folder(data),
@@ -204,7 +204,9 @@ def train(
     )
     choice = lifecycle.recipe_of(request)
     if choice.recipe == "head" and (preset or epochs):
-        raise ConfigurationError("preset and epochs are of the recipe scratch: leave them out, or add recipe='scratch'")
+        raise ConfigurationError(
+            "preset and epochs are only for the recipe scratch: leave them out, or add recipe='scratch'"
+        )
     backend = backends.backend(on, space)
     with _telling("train", progress, "images" if choice.recipe == "head" else "") as (shown, say):
         card = lifecycle.train(backend, request, shown, say)
@@ -219,17 +221,17 @@ def evaluate(
     split: dataset.Split = "test",
     progress: bool | Progress = True,
 ) -> Evaluation:
-    """Compare a model's answers with the truth, each figure with its 95 % interval.
+    """Evaluate a model's predictions, each figure with its 95 % interval.
 
     Args:
         model: a model, or its folder or ``model.tar.gz``.
         data: a staged data set, or its folder.
-        split: whose images; figures on those that the model was trained on flatter it.
+        split: split to evaluate on; figures on images that the model was trained on are too optimistic.
         progress: as for :func:`stage`.
 
     Raises:
         ConfigurationError: ``model`` is not a model, or there is no such split.
-        DatasetError: ``data`` is not a staged data set, has other classes than the model, or the split is empty.
+        DatasetError: ``data`` is not a staged data set, its classes differ from the model's, or the split is empty.
     """
     if split not in dataset.SPLITS:
         raise ConfigurationError(f"there is no split {split!r}: choose {either(dataset.SPLITS)}")
@@ -248,15 +250,15 @@ def run(
     workspace: str | os.PathLike[str] = _WORKSPACE,
     progress: bool | Progress = True,
 ) -> RunResults:
-    """Send images through the state machine, one execution each.
+    """Run images through the state machine, one execution each.
 
     Args:
-        images: files, or folders of them.
-        model: loaded into this process; None asks an endpoint, and on AWS the model that the stack was deployed with.
-        endpoint: which endpoint of this machine, when several run.
-        threshold: least confidence to accept, in (0, 1]; the model's own when None.
+        images: files or folders.
+        model: model to load into this process; None for an endpoint's or, on AWS, the stack's.
+        endpoint: name of an endpoint on this machine, if several run.
+        threshold: least confidence to accept, in (0, 1]; None for the model's.
         on: ``"local"``, or ``"aws"`` for the deployed state machine.
-        workspace: folder for what is left behind.
+        workspace: folder of the ledger and the outcomes.
         progress: as for :func:`stage`.
 
     Returns:
@@ -264,7 +266,7 @@ def run(
 
     Raises:
         InvalidImageError: there is no such file, or a folder holds none.
-        ConfigurationError: no model or endpoint, or the system's own fault ended the run.
+        ConfigurationError: there is no model or endpoint, or a missing model or setting ended the run.
     """
     if threshold is not None:
         check_threshold(threshold, "threshold")
@@ -288,7 +290,7 @@ def run(
 def _classifying(
     backend: Backend, on: Literal["local", "aws"], model: Model | str | os.PathLike[str] | None, endpoint: str | None
 ) -> Iterator[Endpoint | Path | None]:
-    """What classifies, kept from the first image to the last; a broken model is told before any image is sent."""
+    """The classifier, held in use during the run; a broken model is refused before any image is sent."""
     if on == "aws" or model:
         with backend.using():
             yield None if model is None else (model if isinstance(model, Model) else load_model(model)).path
@@ -296,19 +298,19 @@ def _classifying(
     chosen = lifecycle.choose_endpoint(backend.deployer.endpoints(), endpoint)
     if chosen is None:
         raise ConfigurationError("no endpoint is running: pass a model, or start one with `scones deploy MODEL`")
-    with backend.using(chosen.name):  # it may have been replaced, or have gone, before it was kept
+    with backend.using(chosen.name):  # it may have been replaced or removed before it was held
         yield lifecycle.choose_endpoint(backend.deployer.endpoints(), chosen.name)
 
 
 @contextmanager
 def _telling(what: str, wanted: bool | Progress, unit: str = "") -> Iterator[tuple[Progress, Steps]]:
-    """Where progress goes: to the caller's function, to a bar on a terminal, or nowhere."""
+    """Progress callbacks: the caller's function, a bar on a terminal, or none."""
     if callable(wanted):
         yield wanted, no_steps
         return
     if wanted and sys.stderr and sys.stderr.isatty():
         try:
-            from scones_ml.cli import screen, terminal  # noqa: F401 - screen is what draws
+            from scones_ml.cli import screen, terminal  # noqa: F401 - screen draws the bar
         except ModuleNotFoundError:  # the extra cli is not installed
             pass
         else:

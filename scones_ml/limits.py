@@ -1,7 +1,7 @@
-"""AWS's quotas, each once, with its source: what AWS refuses however we set things up.
+"""AWS's fixed quotas, each with its source.
 
-Read in November 2026; AWS raises none of them on request. What we chose ourselves (time-outs of tasks, retries,
-connections, caps of the image policy) stays where it is used.
+Read in November 2026; AWS raises none of them on request. Limits of our own choice (time-outs of tasks, retries,
+connections, caps of the image policy) are defined where they are used.
 
 Internal: may change without notice.
 """
@@ -41,31 +41,31 @@ __all__ = [
     "TUNING_NAME_CHARACTERS",
 ]
 
-# Step Functions: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html, where nothing else is said.
+# Step Functions: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html, unless noted.
 
 STATE_BYTES: Final = 262_144
-"""Bytes of UTF-8 that a state, a task or an execution takes or gives, of Standard and Express workflows alike."""
+"""Bytes of UTF-8 in the input or output of a state, a task or an execution, in Standard and Express workflows."""
 
 DEFINITION_BYTES: Final = 1_048_576
-"""Bytes of a definition. https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html"""
+"""Bytes in a definition. https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html"""
 
 EXPRESS_SECONDS: Final = 300
 """Duration of an Express execution."""
 
 HISTORY_EVENTS: Final = 25_000
-"""Events in the history of a Standard execution, which fails beyond; Express workflows keep none."""
+"""Events in the history of a Standard execution, which fails beyond that; Express workflows keep none."""
 
 STEP_FUNCTIONS_NAME_CHARACTERS: Final = 80
 """Characters in the name of an execution, a state or a variable."""
 
 INLINE_MAP_CONCURRENCY: Final = 40
-"""Iterations that an inline Map runs at a time.
+"""Concurrent iterations of an inline Map.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
 """
 
 MAP_CONCURRENCY: Final = 10_000
-"""Child executions that a distributed Map runs at a time.
+"""Concurrent child executions of a distributed Map.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 """
@@ -77,21 +77,22 @@ https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.htm
 """
 
 RANGE_ITEMS: Final = 1_000
-"""Items that ``States.ArrayRange`` makes. https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html"""
+"""Items in the result of ``States.ArrayRange``.
+https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html"""
 
 INTRINSIC_STRING_CHARACTERS: Final = 10_000
-"""Characters that ``States.Base64Encode``, ``Base64Decode`` and ``Hash`` take; source as `RANGE_ITEMS`."""
+"""Characters in the input of ``States.Base64Encode``, ``Base64Decode`` and ``Hash``; source as `RANGE_ITEMS`."""
 
 # Lambda: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 
 LAMBDA_UNZIPPED_BYTES: Final = 262_144_000
-"""Bytes of a function's package, unzipped, layers included: 250 MB of 1,024 KB."""
+"""Bytes of a function's unzipped package, including layers: 250 MB of 1,024 KB."""
 
 LAMBDA_SECONDS: Final = 900
 """Duration of an invocation."""
 
 LAMBDA_UNRESERVED_CONCURRENCY: Final = 100
-"""Invocations at a time that no function may reserve.
+"""Concurrency that must remain unreserved.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 """
@@ -101,7 +102,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 ENDPOINT_REQUEST_BYTES: Final = 6_291_456
 """Bytes of a request to an endpoint on instances.
 
-The API model of InvokeEndpoint says so. The page of its quotas says 25 MB: the smaller one is safe with both.
+According to the API model of InvokeEndpoint. The page of its quotas says 25 MB: the smaller is safe with both.
 """
 
 SERVERLESS_REQUEST_BYTES: Final = 4_194_304
@@ -111,10 +112,10 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
 """
 
 SERVERLESS_MEMORY_MB: Final = (1_024, 2_048, 3_072, 4_096, 5_120, 6_144)
-"""Sizes that a serverless endpoint comes in; see ServerlessConfig."""
+"""Memory sizes of a serverless endpoint; see ServerlessConfig."""
 
 SERVERLESS_CONCURRENCY: Final = 200
-"""Requests that a serverless endpoint answers at a time; see ServerlessConfig."""
+"""Concurrent requests of a serverless endpoint; see ServerlessConfig."""
 
 SAGEMAKER_NAME_CHARACTERS: Final = 63
 """Characters in the name of an endpoint, its configuration, a model, a training or a transform job."""
@@ -131,7 +132,7 @@ S3_KEY_BYTES: Final = 1_024
 """Bytes of UTF-8 in a key. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
 S3_PAGE_KEYS: Final = 1_000
-"""Keys that one request lists or deletes.
+"""Keys in one request to list or delete.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html and API_DeleteObjects.html
 """
@@ -142,28 +143,28 @@ BUCKET_NAME: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 # EventBridge and SQS
 
 EVENT_RETRY_SECONDS: Final = 86_400
-"""How long EventBridge tries to deliver an event.
+"""Seconds for which EventBridge tries to deliver an event.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
 """
 
 EVENT_RETRIES: Final = 185
-"""How often EventBridge tries to deliver an event; source as `EVENT_RETRY_SECONDS`."""
+"""Attempts of EventBridge to deliver an event; source as `EVENT_RETRY_SECONDS`."""
 
 MESSAGE_BYTES: Final = 1_048_576
-"""Bytes of a message that SQS takes; SNS and EventBridge take fewer or as many.
+"""Bytes of a message in SQS; SNS and EventBridge allow no more.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
 QUEUE_BATCH_MESSAGES: Final = 10_000
-"""Messages of a queue that one invocation of a function gets.
+"""Messages of a queue in one invocation of a function.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 """
 
 QUEUE_RETENTION_SECONDS: Final = 1_209_600
-"""How long a queue keeps a message: 14 days.
+"""Seconds for which a queue keeps a message: 14 days.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """

@@ -71,7 +71,7 @@ def test_what_cannot_run_is_left_out() -> None:
     ("change", "words"),
     [
         ({"functions": ("classify_video",)}, "there is no function 'classify_video'"),
-        ({"model": Path("model")}, "only where ONNX Runtime does"),
+        ({"model": Path("model")}, "needs ONNX Runtime: choose onnx"),
         ({"model": Path("gone"), "classifier": "onnx"}, "gone has no model.json"),
     ],
 )
