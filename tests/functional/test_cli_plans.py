@@ -165,7 +165,7 @@ def test_cleanup_of_one_run_leaves_the_others(folder: Path, capsys: pytest.Captu
     assert capsys.readouterr().out == "0 resources left\n"
     assert list(DirectoryObjectStore(folder / ".scones" / "buckets").buckets()) == ["b"]
     assert main(["cleanup", "--run", "3"]) == 1
-    assert "no run '3' is on record" in capsys.readouterr().err
+    assert "there is no run '3' in" in capsys.readouterr().err
 
 
 def test_cleanup_touches_nothing_that_is_not_ours(folder: Path, tiny_model: Path) -> None:
