@@ -78,7 +78,7 @@ class AwsInventory:
     def takes(self, change: Change) -> Sequence[str] | None:
         """See :meth:`scones_ml.ports.Inventory.takes`."""
         look = self._ownership.look(change.kind, change.name)
-        if look.doubt or not look.there:
+        if look.objection or not look.there:
             return None
         buckets = self._stacks.emptied(change.name) if change.kind == "stack" else ()
         buckets = (change.name,) if change.kind == "bucket" else buckets
@@ -102,9 +102,9 @@ class AwsInventory:
         with _refused_for_now():
             look = self._ownership.look(change.kind, change.name)
             if look.foreign:
-                return LeftAlone(change.kind, change.name, look.doubt, foreign=True)
-            if look.doubt:
-                raise DeploymentError(look.doubt)
+                return LeftAlone(change.kind, change.name, look.objection, foreign=True)
+            if look.objection:
+                raise DeploymentError(look.objection)
             if look.there:
                 self._remove(change, look.found)
         return None
@@ -177,11 +177,11 @@ class AwsInventory:
         except SconesError as exc:
             leave(LeftAlone(kind, name, _unseen(exc)))
             return
-        if look.doubt:
-            leave(LeftAlone(kind, name, look.doubt, look.foreign))
+        if look.objection:
+            leave(LeftAlone(kind, name, look.objection, look.foreign))
         if look.foreign or not look.there:
             yield replace(recorded, state="deleted", dollars_per_hour=0.0)
-        elif not look.doubt:
+        elif not look.objection:
             yield recorded
 
     def _tagged(self, leave: Leave) -> Iterator[Resource]:
@@ -217,8 +217,8 @@ class AwsInventory:
             look = self._ownership.look_at_stack(found)
             if found and look == OURS:
                 yield self._found("stack", self._stack, found, {})
-            elif look.doubt:
-                leave(LeftAlone("stack", self._stack, look.doubt, look.foreign))
+            elif look.objection:
+                leave(LeftAlone("stack", self._stack, look.objection, look.foreign))
         except SconesError as exc:
             leave(LeftAlone("stack", self._stack, _unseen(exc)))
 

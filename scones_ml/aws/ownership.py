@@ -32,13 +32,13 @@ class Look:
 
     Attributes:
         there: whether it exists; a job that has ended does not.
-        doubt: why it is not ours, or not known to be; empty when it is ours.
+        objection: why it is not ours, or not known to be; empty when it is ours.
         foreign: whether it is known to be someone else's.
         found: its description, for kinds in the table.
     """
 
     there: bool
-    doubt: str = ""
+    objection: str = ""
     foreign: bool = False
     found: Mapping[str, Any] = field(default_factory=dict)
 
@@ -47,8 +47,8 @@ GONE: Final = Look(there=False)
 OURS: Final = Look(there=True)
 
 
-def _foreign(doubt: str) -> Look:
-    return Look(there=True, doubt=doubt, foreign=True)
+def _foreign(objection: str) -> Look:
+    return Look(there=True, objection=objection, foreign=True)
 
 
 def unproven(remove: str) -> str:
@@ -92,7 +92,7 @@ class Ownership:
         if kind == "bucket":
             return self._look_at_bucket(name)
         if kind not in KINDS:
-            return Look(there=True, doubt=f"clean-up does not handle a {kind}: remove it by hand")
+            return Look(there=True, objection=f"clean-up does not handle a {kind}: remove it by hand")
         found = self._aws.find(kind, name)
         if found is None or (kind in JOBS and status_of(found) not in RUNNING):
             return GONE
@@ -118,7 +118,7 @@ class Ownership:
 
     def _look_at_objects(self, uri: str) -> Look:
         if not parse_uri(uri)[1]:
-            return Look(there=True, doubt=f"{uri} is a whole bucket: only a stack's buckets are emptied")
+            return Look(there=True, objection=f"{uri} is a whole bucket: only a stack's buckets are emptied")
         if ours_since(self._aws, uri):
             return OURS
         if not has_objects(self._aws, uri):
@@ -126,8 +126,8 @@ class Ownership:
         recursive = " --recursive" if uri.endswith("/") else ""
         return Look(
             there=True,
-            doubt="left alone: it is on record, but bears no mark of ours (version 0.1.0 left none, and anybody can "
-            f"write a record): if it is yours and not needed, `aws s3 rm{recursive} {uri}`",
+            objection="left alone: it is on record, but has no mark of ours (version 0.1.0 wrote none; a record proves "
+            f"nothing): if it is yours and not needed, run `aws s3 rm{recursive} {uri}`",
         )
 
     def _look_at_logs(self, group: str) -> Look:
@@ -138,7 +138,7 @@ class Ownership:
         if endpoint != group:
             # Someone else's endpoint may have taken the name, and the log group with it.
             look = self.look("endpoint", endpoint)
-            if look.doubt or (look.there and is_of(found, look.found)):
+            if look.objection or (look.there and is_of(found, look.found)):
                 return look
         return self.look_at_tags(tags_of_logs(self._aws, group, found), group)
 
@@ -152,7 +152,7 @@ class Ownership:
             return _foreign("not ours: this account has no bucket of that name with our tag in this region")
         look = self.look_at_tags(tags, name)
         if look == OURS and not (STACK_ID in tags and tags.get(LOGICAL_ID) in BUCKETS):
-            return Look(there=True, doubt=unproven(f"s3 rb --force s3://{name}"))
+            return Look(there=True, objection=unproven(f"s3 rb --force s3://{name}"))
         return look
 
     def look_at_stack(self, found: Mapping[str, Any] | None) -> Look:
@@ -169,5 +169,7 @@ class Ownership:
             return OURS
         if found["StackStatus"] == "REVIEW_IN_PROGRESS":
             delete = f"aws cloudformation delete-stack --stack-name {found['StackName']}"
-            return Look(there=True, doubt=f"it is empty, and nothing shows whose it is: if it is yours, run `{delete}`")
+            return Look(
+                there=True, objection=f"it is empty, and nothing shows whose it is: if it is yours, run `{delete}`"
+            )
         return _foreign(f"not ours: it has no tag scones:project={PROJECT}, and not our template")

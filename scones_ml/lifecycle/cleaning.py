@@ -95,7 +95,7 @@ def takings(backend: Backend, plan: Plan) -> Takings:
             continue
         uris += taken or ()
         if taken is not None and change.kind not in ("object", "objects"):
-            kinds[f"half-made {change.kind}" if change.kind in _RESULTS else change.kind] += 1
+            kinds[f"unfinished {change.kind}" if change.kind in _RESULTS else change.kind] += 1
     if not uris:
         return Takings(kinds, unreviewed=None if unknown else 0)
     try:

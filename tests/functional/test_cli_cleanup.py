@@ -88,7 +88,7 @@ def test_a_person_is_asked(
         (Takings({"endpoint": 1}, images=280, unreviewed=100), "1 endpoint, 280 images, 100 of them not reviewed yet"),
         (Takings({}, outcomes=3, unreviewed=2), "3 outcomes, 2 of them not reviewed yet"),
         (Takings({}, images=1, unreviewed=4), "1 image, outcomes of 4 not reviewed yet"),
-        (Takings({"half-made model": 2}), "2 half-made models"),
+        (Takings({"unfinished model": 2}), "2 unfinished models"),
         (Takings({}), ""),
     ],
 )

@@ -46,10 +46,39 @@ DISCOURAGED = {
     "torn apart": "split",
     "in every door": "everywhere",
     "laid upon": "aligned with",
+    "hears": "is called with",
+    "is told": "is called with",
+    "are told": "are called with",
+    "speaks": "supports",
+    "whosever": "ours or not",
+    "half-made": "unfinished",
+    "goes off": "is triggered",
+    "taken on": "assumed",
+    "takes on": "assumes",
+    "held against": "compared with",
+    "somebody": "someone",
+    "kindly": "with SIGTERM",
 }
 """Words that pages and docstrings avoid, code spans and blocks aside, with the word to use instead."""
 
-PLAIN = ("backbones", "dataset", "evaluation", "heads", "images", "inference", "training")
+PLAIN = (
+    "aws",
+    "backbones",
+    "cost",
+    "dataset",
+    "evaluation",
+    "heads",
+    "images",
+    "inference",
+    "infrastructure",
+    "lifecycle",
+    "local",
+    "packaging",
+    "plans",
+    "ports",
+    "sagemaker",
+    "training",
+)
 """Packages whose docstrings are held to these words, too."""
 
 
