@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @observed
 def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[str, object]:
-    """Read, classify and filter each image, unless an earlier run of the same name has done so."""
+    """Read, classify and filter each image, unless an earlier run with the same name has done so."""
     batch, outcomes = events.image_batch(event), None
     if not backends.result_exists(batch.output_bucket, batch.result_key):
         policy, threshold, readers = settings.image_policy(), settings.threshold(), settings.readers()

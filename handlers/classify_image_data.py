@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @observed
 def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[str, object]:
-    """Ask the classifier; the image itself is dropped here."""
+    """Classify the image and drop its data."""
     image = events.serialized_image(event)
     data = steps.image_bytes(image, backends.read_object, settings.image_policy())
     classified = steps.classify_image_data(image, data, backends.classifier())

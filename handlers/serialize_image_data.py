@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @observed
 def lambda_handler(event: dict[str, object], _context: LambdaContext) -> dict[str, object]:
-    """Read the object, apply the image policy, hand the image on."""
+    """Read the object, apply the image policy and return the image."""
     stored = backends.read_object(events.image_ref(event))
     image = steps.serialize_image_data(stored, settings.image_policy())
     logger.info("serialized", extra={"image_id": image.image_id, "uri": stored.ref.uri})

@@ -1,4 +1,4 @@
-"""Lambda StartImageClassification: events of S3, however they arrive -> one execution per image."""
+"""Lambda StartImageClassification: events of S3, in any envelope -> one execution per image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @observed
 def lambda_handler(event: dict[str, object] | list[object], _context: LambdaContext) -> dict[str, object]:
-    """Start what is an image; of an SQS batch, name the messages that are to come again."""
+    """Start an execution for each image; for an SQS batch, report the messages to be delivered again."""
     started = steps.start_image_classification(event, backends.start_execution)
     logger.info("started", extra={"images": started.images, "skipped": started.skipped, "failures": started.failures})
     return started.to_event()

@@ -1,13 +1,13 @@
 """Image classification whose confidence can be relied on, on this machine and on AWS.
 
-The smallest job::
+Classify one image::
 
     from scones_ml import load_model
 
     model = load_model(".scones/demo/model")
     print(model.predict("photo.jpg"))
 
-The life cycle, whose functions do what the commands of the same names do::
+The life cycle, with functions that correspond to the commands of the same names::
 
     import scones_ml
 
@@ -16,7 +16,7 @@ The life cycle, whose functions do what the commands of the same names do::
     print(scones_ml.evaluate(model, data))
     print(scones_ml.run("new_photos", model))
 
-Everything here is loaded when it is first used, so that importing the package costs nothing.
+Modules are imported on first use, so that importing the package is fast.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Parsing of an endpoint's response for one image, in all forms of SageMaker containers.
 
 ==========================================================  ========================================================
-answer                                                      of
+response                                                    from
 ==========================================================  ========================================================
 ``[0.9, 0.1]``, ``[[0.9, 0.1]]``                            Image Classification, PyTorch, scikit-learn; ours
-``0.9,0.1``                                                 whatever is asked for text/csv
-NPY of float32 or float64, (K,) or (1, K)                   PyTorch and scikit-learn, asked by SageMaker's own SDK
-``{"prediction": [0.9, 0.1]}``                              Image Classification in batch transform, one a line
+``0.9,0.1``                                                 any container with Accept: text/csv
+NPY of float32 or float64, (K,) or (1, K)                   PyTorch and scikit-learn, called by SageMaker's SDK
+``{"prediction": [0.9, 0.1]}``                              Image Classification in batch transform, one per line
 ``{"predictions": [[0.9, 0.1]]}``, ``{"outputs": ...}``     TensorFlow Serving, one output
 ``{"predictions": [{"probabilities": [0.9, 0.1]}]}``        TensorFlow Serving, several outputs; ``score``: SageMaker's
 ``{"outputs": [{"datatype": "FP32", "data": [0.9, 0.1]}]}`` Triton
@@ -209,7 +209,7 @@ def _in_order(scores: _Scores, numbers: tuple[float, ...], labels: Sequence[str]
     if labels is not None:
         raise OtherClassesError("names other classes")
     if scores.sorted_by_score:
-        raise ValueError("names its classes, whose order is not known")
+        raise ValueError("names its classes, but the model's order of classes is unknown")
     return numbers
 
 

@@ -1,7 +1,7 @@
 """Results as text for a terminal and as HTML for a notebook.
 
-HTML holds no script, every text in it is escaped, and it stays below 200 KB whatever it shows. Text takes the colour of
-the notebook, and other colours are readable on light and on dark.
+HTML contains no scripts, escapes all text and stays below 200 KB. Text has the notebook's colour, and other colours are
+readable on light and dark backgrounds.
 
 Internal: may change without notice.
 """
@@ -18,7 +18,7 @@ from scones_ml.printable import printable
 __all__ = ["ROOM", "aligned", "dollars", "escaped", "fragment", "table", "tiles"]
 
 ROOM: Final = 140_000
-"""Bytes of HTML that one part of a result takes at most."""
+"""Maximum bytes of HTML for one part of a result."""
 _LONGEST: Final = 200  # characters of a cell
 
 # JupyterLab floats terms and aligns cells to the right by selectors of its own, which these have to outrank.
@@ -57,11 +57,11 @@ _STYLE: Final = """
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """Rows as lines of text in columns.
+    """Format rows as text in columns.
 
     Args:
         rows: cells; a short row leaves its last columns empty.
-        right: numbers of the columns that are aligned to the right, from 0.
+        right: indices of the right-aligned columns.
     """
     numbers = frozenset(right)
     rows = [[printable(cell) for cell in row] for row in rows]
@@ -76,34 +76,34 @@ def aligned(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """``"$0.115"``: cents at least, and no digit of a small amount is lost."""
+    """An amount with at least two decimals and all digits of small amounts: ``"$0.115"``."""
     if amount is None:
         return "unknown"
     return f"${amount:,.2f}" if round(amount, 2) == round(amount, 5) else f"${amount:,.5f}".rstrip("0")
 
 
 def escaped(text: str) -> str:
-    """Text for HTML: markup and control characters are shown, not obeyed; a very long text is cut."""
+    """Text escaped for HTML, with control characters escaped as well; very long text is cut."""
     shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
     return escape(printable(shown))
 
 
 def fragment(*parts: str) -> str:
-    """HTML of one result, with its style; what stands between two dollar signs is no formula of MathJax.
+    """HTML of one result with its style; MathJax, which would typeset text between dollar signs, is turned off.
 
     Args:
-        parts: HTML, each of at most ``ROOM`` bytes where it grows with what is shown.
+        parts: HTML; parts of variable length must have at most ``ROOM`` bytes.
     """
     return f'<div class="scones mathjax_ignore tex2jax_ignore"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """A table; rows that find no room are counted in its last line.
+    """A table; rows beyond ``ROOM`` are counted in its last line.
 
     Args:
         columns: headings.
-        rows: cells, as they are to be read.
-        right: numbers of the columns that are aligned to the right, from 0.
+        rows: cells as text.
+        right: indices of the right-aligned columns.
     """
     numbers = frozenset(right)
     lines, room, left = [_row("th", columns, numbers)], ROOM, 0
@@ -120,7 +120,7 @@ def tiles(figures: Iterable[tuple[str, str, str]]) -> str:
     """A few large figures side by side.
 
     Args:
-        figures: what each is, its value, and what is said below it.
+        figures: name, value and note of each.
     """
     cells = (f"<div><dt>{escaped(a)}</dt><dd>{escaped(b)}<small>{escaped(c)}</small></dd></div>" for a, b, c in figures)
     return f'<dl class="tiles">{"".join(cells)}</dl>'

@@ -1,28 +1,28 @@
-"""Every error that scones_ml raises on purpose.
+"""The errors of scones_ml.
 
 ::
 
     SconesError
     ├── ConfigurationError            a setting is missing or wrong: names the variable or the option
     │   └── MissingExtraError         an optional package is not installed: says what to install
-    ├── EventError                    an event that no known shape fits
+    ├── EventError                    an event of no known format
     ├── ImageError                    the object is not an image that can be classified
     │   ├── InvalidImageError         not an image, or a broken one      -> quarantined
-    │   ├── ImageTooLargeError        beyond the policy's caps           -> quarantined
-    │   ├── ImageNotFoundError        gone or replaced since the event   -> dropped after one retry
-    │   └── UnreadableImageError      there, but it cannot be read       -> failed: what is mended is tried again
-    ├── TransientServiceError         throttling, time-outs: the only one of ours that a workflow retries
-    ├── InferenceError                the endpoint's answer is not a probability vector
+    │   ├── ImageTooLargeError        exceeds the policy's limits        -> quarantined
+    │   ├── ImageNotFoundError        deleted or replaced since the event -> dropped after one retry
+    │   └── UnreadableImageError      exists, but cannot be read         -> failed: retried by later runs
+    ├── TransientServiceError         throttling, timeouts: the only one of these that workflows retry
+    ├── InferenceError                the endpoint's response is not a probability vector
     ├── DatasetError                  a source or a staged data set that cannot be used
     ├── TrainingError                 a training job that cannot start or did not finish
     ├── DeploymentError               an endpoint that cannot be created, reached or removed
     └── WorkflowError
-        ├── InvalidDefinitionError    a state machine that AWS would refuse
+        ├── InvalidDefinitionError    a state machine that AWS would reject
         └── ExecutionFailedError      an execution that ended without a result
 
-Class names are a wire contract: the Lambda runtime reports them, and Step Functions' Retry and Catch match on them.
-Messages are one line that names the thing and the remedy; what is not to be printed is escaped in them. An error that a
-service answered keeps the service's own code in ``code``: programs decide by class and code, never by the message.
+Class names are part of the interface: the Lambda runtime reports them, and Step Functions' Retry and Catch rules match
+them. Messages are one line with the cause and the remedy; unprintable characters are escaped. An error from a service
+has the service's error code in ``code``: programs should use class and code, not the message.
 
 The names in ``__all__`` are public.
 """
@@ -53,11 +53,11 @@ __all__ = [
 
 
 class SconesError(Exception):
-    """Base of every error that scones_ml raises on purpose.
+    """Base class of all errors of scones_ml.
 
     Args:
-        message: one line; names in it may hold anything.
-        code: the error code of the service that answered, ``"NoSuchBucket"``; empty when no service did.
+        message: one line; names in it may contain any characters.
+        code: the service's error code, ``"NoSuchBucket"``; empty if the error is not from a service.
 
     Attributes:
         code: see above.
@@ -76,8 +76,8 @@ class MissingExtraError(ConfigurationError):
     """An optional package is not installed.
 
     Args:
-        package: the distribution that is missing, ``"Pillow"``.
-        extra: the extra of scones-ml that brings it, ``"onnx"``.
+        package: the missing distribution, ``"Pillow"``.
+        extra: the extra of scones-ml that installs it, ``"onnx"``.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -85,7 +85,7 @@ class MissingExtraError(ConfigurationError):
 
 
 class EventError(SconesError):
-    """An event that no known shape fits."""
+    """An event of no known format."""
 
 
 class ImageError(SconesError):
@@ -93,33 +93,33 @@ class ImageError(SconesError):
 
 
 class InvalidImageError(ImageError):
-    """Not an image, or a broken one: quarantined."""
+    """The object is not an image, or a broken one: quarantined."""
 
 
 class ImageTooLargeError(ImageError):
-    """Beyond the image policy's caps on bytes or pixels: quarantined.
+    """The image exceeds the image policy's limits on bytes or pixels: quarantined.
 
     Attributes:
-        version_id: of the object that was refused unread, where its bucket keeps versions.
+        version_id: version of the object that was rejected without reading it, in a versioned bucket.
     """
 
     version_id: str | None = None
 
 
 class ImageNotFoundError(ImageError):
-    """The object is gone, or was replaced since the event: dropped after one retry."""
+    """The object was deleted or replaced since the event: dropped after one retry."""
 
 
 class UnreadableImageError(ImageError):
-    """The object is there, but it cannot be read: no permission, a pipe, a damaged disk: failed."""
+    """The object exists but cannot be read (no permission, a pipe, a damaged disk): failed."""
 
 
 class TransientServiceError(SconesError):
-    """Throttling or a time-out; trying again later may help."""
+    """Throttling or a timeout; retrying later may help."""
 
 
 class InferenceError(SconesError):
-    """The classifier's answer is not a probability vector."""
+    """The classifier's result is not a probability vector."""
 
 
 class DatasetError(SconesError):
@@ -139,7 +139,7 @@ class WorkflowError(SconesError):
 
 
 class InvalidDefinitionError(WorkflowError):
-    """A state machine definition that AWS would refuse."""
+    """A state machine definition that AWS would reject."""
 
 
 class ExecutionFailedError(WorkflowError):
@@ -147,7 +147,7 @@ class ExecutionFailedError(WorkflowError):
 
     Attributes:
         error: the error name that Step Functions reports, ``"States.Timeout"``.
-        cause: its human-readable cause, possibly empty.
+        cause: the readable cause, possibly empty.
     """
 
     def __init__(self, error: str, cause: str = "") -> None:

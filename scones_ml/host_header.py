@@ -1,7 +1,7 @@
-"""The name in an HTTP request's Host header, by which servers of this machine know whom a request was meant for.
+"""The name in an HTTP request's Host header, with which local servers reject requests for other hosts.
 
-A browser sends any web page's requests here when the page's name was made to point here (DNS rebinding); the header
-still says that name.
+In DNS rebinding, a web page's host name is made to resolve to this machine, so that the browser sends the page's
+requests here; the header still contains that name.
 
 Internal: may change without notice.
 """
@@ -19,7 +19,7 @@ _LARGEST_PORT: Final = 65_535
 
 
 def host_name(host: str) -> str | None:
-    """The name or address in a Host header, in lower case, without port and brackets; None when it is neither."""
+    """The name or address in a Host header, in lower case, without port and brackets; None if invalid."""
     match = _HOST.fullmatch(host)
     if match is None or int(match["port"] or 0) > _LARGEST_PORT:
         return None
@@ -27,7 +27,7 @@ def host_name(host: str) -> str | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a name or an address is this machine's own, to itself alone."""
+    """Whether a name or address is a loopback one of this machine."""
     if name == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
-"""Text from outside, made fit for one line of a terminal or a log.
+"""Escaping of external text for one line of a terminal or log.
 
-File names may hold any bytes, and manifests any characters: a newline forges a second line, an escape sequence repaints
-the terminal, a right-to-left mark turns a name around, and a byte that is no UTF-8 cannot be printed at all.
+File names may contain any bytes, and manifests any characters: a newline forges a second line, an escape sequence
+controls the terminal, a right-to-left mark reverses a name, and bytes that are not UTF-8 cannot be printed.
 
 Internal: may change without notice.
 """
@@ -13,15 +13,15 @@ from typing import Final
 __all__ = ["printable"]
 
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_JOINERS: Final = "\u200c\u200d"  # part of words in Persian and Hindi, and of emoji
-_BYTES: Final = range(0xDC80, 0xDD00)  # what Python decodes a file name's undecodable bytes 80 to ff to
+_JOINERS: Final = "\u200c\u200d"  # used in Persian and Hindi words, and in emoji
+_BYTES: Final = range(0xDC80, 0xDD00)  # Python's surrogates for the undecodable bytes 80 to ff of a file name
 
 
 def printable(text: str) -> str:
-    r"""The text with every character that is not to be printed escaped: ``caf\xe9.png`` for a name in Latin-1.
+    r"""The text with unprintable characters escaped: ``caf\xe9.png`` for a name in Latin-1.
 
     Undecodable bytes and ASCII controls are ``\xHH``, other characters ``\uHHHH`` or ``\UHHHHHHHH``, and newline,
-    return and tab have their short forms. Backslashes stay, so applying it again changes nothing.
+    return and tab have their short forms. Backslashes are kept, so the function is idempotent.
     """
     if text.isprintable():
         return text

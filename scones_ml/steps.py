@@ -1,7 +1,7 @@
 """The three steps of the workflow: pure functions on events.
 
-``serialize_image_data`` -> ``classify_image_data`` -> ``filter_low_confidence``. The handlers of the same names read an
-event, call a step and return its result; the state machine composes them.
+``serialize_image_data`` -> ``classify_image_data`` -> ``filter_low_confidence``. The handlers with the same names read
+an event, call a step and return its result; the state machine connects them.
 
 The names in ``__all__`` are public.
 """
@@ -37,7 +37,7 @@ from scones_ml.printable import printable
 from scones_ml.settings import ImagePolicy
 from scones_ml.verdicts import UNLIKE, judge, most_probable
 
-if TYPE_CHECKING:  # importing the ports' many dataclasses would cost every function some milliseconds
+if TYPE_CHECKING:  # importing the ports' dataclasses would take some milliseconds in every function
     from scones_ml.images import NormalisedImage
     from scones_ml.ports import Classifier, ObjectStore, StoredObject
 
@@ -57,12 +57,12 @@ __all__ = [
 
 Pixels = TypeVar("Pixels")
 
-_NAMED: Final = 5  # images that failed, in a batch's report
-_ROOM_FOR_OTHER_FIELDS = 8_192  # bytes: a key has up to 1,024, six times as many when JSON escapes them all
+_NAMED: Final = 5  # failed images listed in a batch's report
+_ROOM_FOR_OTHER_FIELDS = 8_192  # bytes: a key has up to 1,024, or six times as many if JSON escapes them all
 
 
 class BatchClassifier(Protocol[Pixels]):
-    """Turns many images into calibrated probabilities at a time; the same numbers as a Classifier gives."""
+    """A classifier of many images at once, with the same probabilities as a Classifier."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -71,30 +71,30 @@ class BatchClassifier(Protocol[Pixels]):
 
     @property
     def model(self) -> str:
-        """Which model answers, see :attr:`scones_ml.ports.Classifier.model`."""
+        """The model's id, see :attr:`scones_ml.ports.Classifier.model`."""
         ...
 
     def prepare(self, data: bytes, policy: ImagePolicy) -> Pixels:
-        """Decode an object's bytes to what the model takes.
+        """Decode an object's bytes to the model's input.
 
         Raises:
-            InvalidImageError: not an image, or a broken one.
-            ImageTooLargeError: beyond the policy's caps.
+            InvalidImageError: it is not an image, or broken.
+            ImageTooLargeError: it exceeds the policy's limits.
         """
         ...
 
     def predict_many(self, images: Sequence[Pixels], image_ids: Sequence[str]) -> Sequence[tuple[float, ...]]:
-        """Classify prepared images, in order; errors as :meth:`scones_ml.ports.Classifier.predict`."""
+        """Classify decoded images, in order; raises as :meth:`scones_ml.ports.Classifier.predict`."""
         ...
 
 
 def read_image(ref: ImageRef, store: ObjectStore, policy: ImagePolicy) -> StoredObject:
-    """Read the object that an event names; beyond the policy's cap it is refused, unread.
+    """Read the object that an event names; an object beyond the policy's limit is rejected without reading it.
 
     Raises:
-        ImageNotFoundError: it is gone or was replaced. The message starts with the image_id, by which the workflow
-            looks for the outcome that the image may have.
-        ImageTooLargeError: it is larger. The message starts with the image_id, by which the workflow files it.
+        ImageNotFoundError: it was deleted or replaced. The message begins with the image_id, with which the workflow
+            looks for an earlier outcome.
+        ImageTooLargeError: it is too large. The message begins with the image_id, which the workflow uses as a key.
     """
     try:
         return store.read(ref, policy.max_bytes)
@@ -108,18 +108,18 @@ def read_image(ref: ImageRef, store: ObjectStore, policy: ImagePolicy) -> Stored
 
 
 def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> SerializedImage:
-    """Turn an object into a normalised image that fits into a state.
+    """Turn an object into a normalised image that fits in a state.
 
     Args:
         stored: the object's bytes and version.
-        policy: what an image may be (see :mod:`scones_ml.images`).
+        policy: image policy, see :mod:`scones_ml.images`.
 
     Returns:
-        The image as base64 PNG; a claim check (empty ``image_data``) when it would not fit.
+        The image as base64 PNG; a claim check (empty ``image_data``) if it would not fit.
 
     Raises:
-        InvalidImageError: not an image. The message starts with the image_id, by which the workflow files it.
-        ImageTooLargeError: beyond the policy's caps; the message likewise.
+        InvalidImageError: it is not an image. The message begins with the image_id, which the workflow uses as a key.
+        ImageTooLargeError: it exceeds the policy's limits; the message begins likewise.
     """
     ref = stored.ref
     image_data = base64.b64encode(_normalise(ref, stored.data, policy).png).decode()
@@ -128,12 +128,12 @@ def serialize_image_data(stored: StoredObject, policy: ImagePolicy) -> Serialize
 
 
 def image_bytes(image: SerializedImage, read: Callable[[ImageRef], StoredObject], policy: ImagePolicy) -> bytes:
-    """The image's bytes: decoded from the event, or read anew for a claim check.
+    """The image's bytes: decoded from the event, or read from the store for a claim check.
 
     Args:
-        image: what ``serialize_image_data`` returned.
-        read: how an object is read; called for claim checks only.
-        policy: applied to what is read.
+        image: result of ``serialize_image_data``.
+        read: reads an object; called only for claim checks.
+        policy: image policy for objects that are read.
 
     Raises:
         EventError: ``image_data`` is not base64.
@@ -147,19 +147,19 @@ def image_bytes(image: SerializedImage, read: Callable[[ImageRef], StoredObject]
 
 
 def classify_image_data(image: SerializedImage, data: bytes, classifier: Classifier) -> ClassifiedImage:
-    """Name what an image shows.
+    """Classify an image.
 
     Args:
-        image: which image it is; its bytes are dropped here.
+        image: identifies the image; its data is dropped.
         data: the encoded image.
         classifier: an endpoint, or a model in this process.
 
     Returns:
-        The most probable label with its probability, and all probabilities.
+        The most probable label with its probability, and the probabilities of all classes.
 
     Raises:
-        InferenceError: the answer is not one probability per label (finite, in [0, 1], sum 1 within 1e-3). Logits
-            are never turned into probabilities here: a softmax would make any numbers look confident.
+        InferenceError: the result is not one probability per label (finite, in [0, 1], sum 1 within 1e-3). Logits
+            are not converted to probabilities: a softmax would make any numbers look confident.
     """
     probabilities = classifier.predict(data, image_id=image.image_id)
     label, confidence = most_probable(probabilities, classifier.labels)
@@ -174,7 +174,7 @@ def classify_image_data(image: SerializedImage, data: bytes, classifier: Classif
 
 
 def filter_low_confidence(image: ClassifiedImage, threshold: float | None) -> FilteredImage:
-    """Accept an image whose confidence reaches the threshold.
+    """Accept an image if its confidence reaches the threshold.
 
     Args:
         image: a classified image.
@@ -186,12 +186,12 @@ def filter_low_confidence(image: ClassifiedImage, threshold: float | None) -> Fi
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What came of a start event.
+    """The result of a start event.
 
     Attributes:
-        images: how many executions were started, or had been before.
-        failures: why messages of an SQS batch failed, by message id; ``""`` stands for those that have none.
-        skipped: how many records start nothing, by what they tell of: ``{"Object Deleted": 2, "not an image": 1}``.
+        images: number of executions that were started, now or earlier.
+        failures: why messages of an SQS batch failed, by message id; ``""`` for messages without an id.
+        skipped: number of records that start nothing, by kind: ``{"Object Deleted": 2, "not an image": 1}``.
     """
 
     images: int
@@ -199,30 +199,29 @@ class Started:
     skipped: dict[str, int] = field(default_factory=dict)
 
     def to_event(self) -> dict[str, object]:
-        """SQS's partial batch response: the messages that are to come again.
+        """SQS's partial batch response: the messages to be delivered again.
 
-        A message without an id cannot be named: an empty identifier has Lambda and EventBridge Pipes send the whole
-        batch again. That loses nothing, since starting an image twice is harmless; left out, the message would be
-        deleted.
+        For a message without an id, an empty identifier makes Lambda and EventBridge Pipes deliver the whole batch
+        again. Nothing is lost, since starting an image twice is harmless; without it, the message would be deleted.
         """
         return {"batchItemFailures": [{"itemIdentifier": name} for name in self.failures]}
 
 
 def start_image_classification(event: object, start: Callable[[CreatedObject], None]) -> Started:
-    """Start one execution for each image whose creation an event tells of.
+    """Start one execution for each image that was created according to an event.
 
     Args:
-        event: any start event; each record stands for itself, and so does each message of an SQS batch.
-        start: starts one execution, under :attr:`scones_ml.events.CreatedObject.name`; a duplicate must be harmless.
+        event: any start event; its records, and the messages of an SQS batch, are handled independently.
+        start: starts one execution, named :attr:`scones_ml.events.CreatedObject.name`; duplicates must be harmless.
 
     Returns:
-        How many were started, what was skipped, and which messages of an SQS batch failed, for any reason: they come
-        again, and end in the dead-letter queue when that does not help. What creates no object starts nothing and is
-        no failure, nor are folder markers, manifests and test events.
+        The number of executions started, the records skipped, and the messages of an SQS batch that failed for any
+        reason; these are delivered again, and finally go to the dead-letter queue. Records that create no object,
+        folder markers, manifests and test events start nothing and are not failures.
 
     Raises:
-        EventError: the event is no SQS batch, and a record of it cannot be read; all others were started before.
-        TransientServiceError: likewise, and an execution cannot be started now.
+        EventError: the event is not an SQS batch, and a record cannot be read; all others have been started.
+        TransientServiceError: the event is not an SQS batch, and an execution cannot be started at present; likewise.
     """
     messages = queued(event)
     if messages is None:
@@ -247,7 +246,7 @@ class _Begun(NamedTuple):
 
 
 def _start_all(event: object, start: Callable[[CreatedObject], None]) -> _Begun:
-    """Start whatever can be started; one image's error does not stop the others."""
+    """Start all images that can be started; an error of one image does not stop the others."""
     found = start_event(event)
     images = [created for created in found.created if is_image_key(created.ref.s3_key)]
     started, errors = 0, list[Exception](map(EventError, found.refused))
@@ -269,27 +268,27 @@ def classify_batch(
     threshold: float | None,
     readers: int,
 ) -> tuple[ImageOutcome, ...]:
-    """Read, classify and filter many images; whatever one raises is its own outcome, see ``scones_ml.batches``.
+    """Read, classify and filter many images; an error of one image is its outcome, see ``scones_ml.batches``.
 
     Args:
         batch: the objects.
-        read: how one is read.
+        read: reads an object.
         classifier: an endpoint, or a model in this process.
-        policy: what an image may be.
+        policy: image policy.
         threshold: as for :func:`filter_low_confidence`.
-        readers: how many objects are read and decoded at a time; only so many are held undecoded.
+        readers: number of objects to read and decode in parallel; at most so many are in memory undecoded.
 
     Returns:
         One outcome per image, in order.
 
     Raises:
         ConfigurationError: a setting, a package or a permission is missing.
-        InferenceError: the model answers no image, not even a blank one.
-        TransientServiceError: the store or the classifier is throttled: the batch may be tried again.
+        InferenceError: the model fails for every image, even a blank one.
+        TransientServiceError: the store or the classifier is throttled; the batch can be retried.
     """
 
     def prepare(ref: ImageRef) -> tuple[ImageRef, Pixels] | ImageOutcome:
-        """The pixels, and the version that they are: a listing names none."""
+        """The pixels, and the version that was read, which listings do not contain."""
         try:
             found = read(ref)
         except ImageTooLargeError as exc:  # refused unread
@@ -313,10 +312,10 @@ def classify_batch(
 
 
 def batch_results(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> tuple[str, str]:
-    """What is to be written of a batch: one object, so that no crash leaves half of it.
+    """The object to write for a batch: a single one, so that a crash leaves no partial result.
 
     Returns:
-        Its key, which says whether a later run has to do the batch again, and JSON Lines of one image a line.
+        The key, which shows whether a later run has to repeat the batch, and JSON Lines with one image per line.
     """
     return _result_key(batch, outcomes), batches.json_lines(outcomes)
 
@@ -327,13 +326,13 @@ def _result_key(batch: ImageBatch, outcomes: Sequence[ImageOutcome]) -> str:
 
 
 def batch_report(batch: ImageBatch, outcomes: Sequence[ImageOutcome] | None) -> dict[str, object]:
-    """What one invocation hands to the ResultWriter: counts, and where the results are; those unlike, if any.
+    """The result of one invocation for the ResultWriter: counts, the results' location and the number of unlike images.
 
-    Of images that failed the first are named, each with its reason.
+    The first of the failed images are listed with their reasons.
 
     Args:
-        batch: what was asked for.
-        outcomes: what became of it; None when an earlier invocation has written them.
+        batch: the batch.
+        outcomes: the images' outcomes; None if an earlier invocation has written them.
     """
     counts: Counter[str] = Counter(outcome.outcome for outcome in outcomes or ())
     if outcomes is None:
@@ -365,7 +364,7 @@ def _verdict(
 
 
 def _normalise(ref: ImageRef, data: bytes, policy: ImagePolicy) -> NormalisedImage:
-    from scones_ml import images  # used by one function of three; the others start sooner
+    from scones_ml import images  # used by one function of three; the others start faster
 
     try:
         return batches.decoded(lambda: images.normalise(data, policy))

@@ -1,4 +1,4 @@
-"""Counts and lists in words, as everything that people read has them.
+"""Wording of counts and lists in messages and pages.
 
 Internal: may change without notice.
 """
@@ -14,9 +14,9 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     """``"1 image"``, ``"2,000 images"``.
 
     Args:
-        count: how many.
-        noun: for one of them.
-        plural: for any other number; by default the noun and an s.
+        count: the number.
+        noun: the noun in the singular.
+        plural: the noun in the plural; default: the singular and an s.
     """
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
@@ -25,8 +25,8 @@ def listed(names: Iterable[str], last: str = "and") -> str:
     """``"a, b and c"``.
 
     Args:
-        names: of any number.
-        last: stands before the last one.
+        names: any number of names.
+        last: word before the last name.
     """
     *rest, end = list(names) or [""]
     return f"{', '.join(rest)} {last} {end}" if rest else end
@@ -38,5 +38,5 @@ def either(names: Iterable[str]) -> str:
 
 
 def share_hint(value: float) -> str:
-    """``"did you mean 0.95?"`` for 95 where a share of 1 is asked for; "" for what is no percentage."""
+    """``"did you mean 0.95?"`` for 95 in place of a share of 1; "" for other values."""
     return f"did you mean {value / 100:g}?" if 10 <= value <= 100 else ""

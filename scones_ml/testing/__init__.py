@@ -1,11 +1,11 @@
-"""For your own tests: fakes of the ports, a runner of state machines, a bucket, recorded events, hostile images.
+"""Tools for your own tests: fakes of the ports, a state machine runner, a bucket, recorded events, hostile images.
 
 >>> store = MemoryObjectStore({("photos", "a.png"): b"..."})
 >>> classifier = FakeClassifier(("bicycle", "motorcycle"), (0.9, 0.1))
 >>> run = StateMachineRunner("workflow.asl.json", {"arn:aws:states:::lambda:invoke": [{"Payload": 1}]})
 >>> event = recorded_event("start_s3_notification", about=bucket.put("my photo+1.png", b"..."))
 
-pytest finds the fixtures `state_machine`, `local_bucket` and `recorded_event` here by itself.
+pytest finds the fixtures `state_machine`, `local_bucket` and `recorded_event` automatically.
 
 The names that this package exports are public; its modules are internal and may change without notice.
 """
@@ -39,17 +39,17 @@ __all__ = [
     "sqs_event",
 ]
 
-with contextlib.suppress(ImportError):  # without pytest there are no fixtures, and the rest works
+with contextlib.suppress(ImportError):  # without pytest there are no fixtures, but the rest works
     import pytest
 
     @pytest.fixture
     def state_machine() -> type[StateMachineRunner]:
-        """Makes a runner of a definition, with the answers of its Resources."""
+        """A factory of state machine runners, from a definition and the results of its Resources."""
         return StateMachineRunner
 
     @pytest.fixture
     def local_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalBucket:
-        """The bucket `scones-input` on the disk; whatever asks scones_ml for its object store gets the same one."""
+        """The bucket `scones-input` on disk, in the object store that scones_ml uses during the test."""
         from scones_ml.local.store import DirectoryObjectStore
 
         root = tmp_path / "buckets"
@@ -58,5 +58,5 @@ with contextlib.suppress(ImportError):  # without pytest there are no fixtures, 
 
     @pytest.fixture(name="recorded_event")
     def _recorded_event() -> Callable[..., dict[str, object]]:
-        """Gives a recorded event by its name, about an object of yours: :func:`recorded_event`."""
+        """The function :func:`recorded_event`, which returns a recorded event by name, about your object."""
         return recorded_event

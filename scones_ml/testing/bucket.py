@@ -1,4 +1,4 @@
-"""A bucket on the disk, which the code under test reads as it would read S3."""
+"""A bucket on disk that the code under test reads like S3."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class LocalBucket:
     """One bucket of a store.
 
     Attributes:
-        name: of the bucket.
-        store: the store that it is in, other buckets included.
+        name: the bucket's name.
+        store: the bucket's store, which may contain other buckets.
     """
 
     def __init__(self, store: ObjectStore, name: str) -> None:
@@ -23,7 +23,7 @@ class LocalBucket:
         self.name = name
 
     def put(self, key: str, data: bytes) -> ImageRef:
-        """Write an object, and return the reference to this very version of it."""
+        """Write an object, and return a reference to this version."""
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
         etag = self.store.write(self.name, key, data, content_type)
         return ImageRef(s3_bucket=self.name, s3_key=key, etag=etag)
@@ -32,7 +32,7 @@ class LocalBucket:
         """The bytes of an object.
 
         Raises:
-            ImageNotFoundError: there is none.
+            ImageNotFoundError: it does not exist.
         """
         return self.store.read(ImageRef(s3_bucket=self.name, s3_key=key)).data
 

@@ -1,4 +1,4 @@
-"""Envelopes of SNS and SQS around any event, as a function gets them."""
+"""Envelopes of SNS and SQS around any event, as functions receive them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _QUEUE = "arn:aws:sqs:us-east-1:111122223333:images"
 
 
 def sns_message(event: object) -> dict[str, object]:
-    """What a topic puts into a queue about an event, unless delivery is raw: then it is the event itself.
+    """The message that an SNS topic sends to a queue for an event; with raw delivery it is the event itself.
 
     Args:
         event: a JSON document.
@@ -27,7 +27,7 @@ def sns_message(event: object) -> dict[str, object]:
 
 
 def sns_event(event: object) -> dict[str, object]:
-    """What Lambda gets of a topic that it subscribes to.
+    """The event that Lambda receives from an SNS topic.
 
     Args:
         event: a JSON document.
@@ -38,10 +38,10 @@ def sns_event(event: object) -> dict[str, object]:
 
 
 def sqs_event(*bodies: object) -> dict[str, object]:
-    """What Lambda gets of a queue: one message for each body; EventBridge Pipes sends its ``Records`` as a list.
+    """The event that Lambda receives from a queue, one message per body; Pipes sends its ``Records`` as a list.
 
     Args:
-        bodies: JSON documents; a string is a body as it is. The messages' ids end in their numbers, from 1.
+        bodies: JSON documents; strings are used as they are. The messages' ids end in their numbers, from 1.
     """
     return {"Records": [_message(number, body) for number, body in enumerate(bodies, 1)]}
 

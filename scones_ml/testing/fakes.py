@@ -1,4 +1,4 @@
-"""Fakes of the ports: the same promises, kept in memory."""
+"""In-memory fakes of the ports, with the same guarantees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MemoryObjectStore:
     """An ObjectStore in a dictionary.
 
     Args:
-        objects: what it holds at first: (bucket, key) to bytes.
+        objects: initial objects: (bucket, key) to bytes.
     """
 
     def __init__(self, objects: Mapping[tuple[str, str], bytes] | None = None) -> None:
@@ -40,7 +40,7 @@ class MemoryObjectStore:
         return self.read(ref).ref
 
     def write(self, bucket: str, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
-        """See :meth:`scones_ml.ports.ObjectStore.write`; whatever is written later has a later time."""
+        """See :meth:`scones_ml.ports.ObjectStore.write`; later writes have later times."""
         self._objects[bucket, key] = data
         self._written[bucket, key] = max(time.time(), max(self._written.values(), default=0.0) + 1e-3)
         return _etag(data)
@@ -59,14 +59,14 @@ class MemoryObjectStore:
 
 
 class FakeClassifier:
-    """A Classifier that always says the same, and remembers what it was asked.
+    """A Classifier that always returns the same probabilities, and records its calls.
 
     Args:
         labels: class names.
-        probabilities: its one answer; nothing checks it, so that tests can make it wrong.
+        probabilities: its result; not checked, so that tests can use invalid ones.
 
     Attributes:
-        model: what it says it is.
+        model: its model id.
         asked: the image_id of every image, in order.
     """
 

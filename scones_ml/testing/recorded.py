@@ -1,4 +1,4 @@
-"""Recorded events: what AWS's services and the course project's functions send, as files of this package."""
+"""Recorded events of AWS's services and of the course project's functions, as files of this package."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ _ARN = "arn:aws:s3:::"
 def recorded_events(prefix: str = "") -> tuple[str, ...]:
     """The names of the recorded events that begin with ``prefix``, in order.
 
-    ``start_`` starts a workflow, ``serialized_`` and ``classified_`` go from one function to the next, ``batch_`` is
-    an SQS batch with good and bad messages in it, ``skipped_`` tells of S3 but creates no object, ``refused_`` comes
-    from other services.
+    ``start_`` events start a workflow, ``serialized_`` and ``classified_`` are passed between functions, ``batch_`` is
+    an SQS batch with good and bad messages, ``skipped_`` are S3 events that create no object, ``refused_`` are events
+    of other services.
     """
     names = (entry.name.removesuffix(_SUFFIX) for entry in _FOLDER.iterdir() if entry.name.endswith(_SUFFIX))
     return tuple(sorted(name for name in names if name.startswith(prefix)))
 
 
 def recorded_event(name: str, about: ImageRef | None = None) -> dict[str, object]:
-    """One recorded event, as a function gets it.
+    """One recorded event, as a function receives it.
 
     Args:
         name: one of :func:`recorded_events`.
-        about: the object that it shall tell of instead of the recorded one; its key is spelled as the event's source
-            spells it.
+        about: the object to use instead of the recorded one; its key is encoded as by the event's source.
 
     Raises:
-        EventError: there is no such event.
+        EventError: the event does not exist.
     """
     file = _FOLDER / f"{name}{_SUFFIX}"
     if not file.is_file():
@@ -52,7 +51,7 @@ def recorded_event(name: str, about: ImageRef | None = None) -> dict[str, object
 
 
 def _about(value: object, ref: ImageRef) -> object:
-    """The same shape with another object in it, also inside of JSON texts."""
+    """The event with another object, also inside JSON strings."""
     if isinstance(value, list):
         return [_about(item, ref) for item in value]
     if isinstance(value, str):
@@ -88,7 +87,7 @@ def _text_about(text: str, ref: ImageRef) -> str:
 
 @dataclass(frozen=True)
 class _Spelling:
-    """How a service names an object's version, and whether it form-encodes the key."""
+    """A service's field for an object's version, and whether it form-encodes keys."""
 
     version: str
     etag: str
@@ -101,7 +100,7 @@ _FLAT = _Spelling("versionId", "etag")
 
 
 def _object(held: Mapping[str, object], ref: ImageRef, spelling: _Spelling) -> dict[str, object]:
-    """The fields of an object, with another one's key and version; tags and deletions have no etag, and get none."""
+    """The fields of an object with another key and version; events without etag (tags, deletions) get none."""
     told = {key: value for key, value in held.items() if key not in (spelling.version, spelling.etag)}
     told["key"] = quote_plus(ref.s3_key) if spelling.encodes else ref.s3_key
     told |= {spelling.version: ref.version_id} if ref.version_id else {}

@@ -11,16 +11,16 @@ __all__ = ["StateMachineRunner"]
 
 
 class StateMachineRunner:
-    """Runs a state machine as often as you like, without waiting, and remembers what happened.
+    """A runner that executes a state machine any number of times, without waiting, and records calls and waits.
 
     Args:
-        definition: a machine, its JSON as a dict, or the path to a file that holds it.
-        answers: for each Resource ARN a function from the task's parameters to its result, or its answers one after
-            the other; an answer that is an exception is raised.
+        definition: a machine, its JSON as a dict, or the path to its file.
+        answers: for each Resource ARN a function from the task's parameters to its result, or a list of successive
+            results; a result that is an exception is raised.
 
     Attributes:
         calls: the ARN and the parameters of every call, in order.
-        waits: the seconds that Wait states and Retry rules asked for, in order.
+        waits: the seconds of Wait states and Retry rules, in order.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class StateMachineRunner:
         self._resources = {arn: self._resource(arn, answer) for arn, answer in (answers or {}).items()}
 
     def __call__(self, document: asl.Json = None) -> asl.Execution:
-        """Run the machine on an input; branches run one after the other, so that the order of calls is certain.
+        """Run the machine on an input; branches run one after the other, so that the order of calls is deterministic.
 
         Raises:
-            AssertionError: a Resource was called more often than it has answers.
+            AssertionError: a Resource was called more often than it has results.
         """
         execution = asl.run(
             self._definition, document, resources=self._resources, sleep=self.waits.append, max_workers=1, seed=0
         )
-        assert not self._unanswered, f"no answer is left for {self._unanswered[0]}"  # noqa: S101 - for tests
+        assert not self._unanswered, f"no result is left for {self._unanswered[0]}"  # noqa: S101 - for tests
         return execution
 
     def _resource(self, arn: str, answer: asl.Resource | Sequence[asl.Json | Exception]) -> asl.Resource:

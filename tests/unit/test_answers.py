@@ -81,7 +81,7 @@ def test_answers_that_name_their_classes_are_put_in_order(answer: object) -> Non
 
 def test_without_labels_an_order_by_score_is_none() -> None:
     """Names whose order changes from answer to answer are not read without labels; a fixed order is."""
-    with pytest.raises(ValueError, match="whose order is not known"):
+    with pytest.raises(ValueError, match="order of classes is unknown"):
         read_probabilities(json.dumps(hugging_face()).encode())
     verbose = {"probabilities": [*VECTOR], "labels": [*LABELS], "predicted_label": "motorcycle"}
     assert read_probabilities(json.dumps(verbose).encode()) == VECTOR

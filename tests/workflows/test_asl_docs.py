@@ -179,5 +179,5 @@ def test_a_runner_says_when_an_answer_is_missing(tmp_path: Path) -> None:
     assert StateMachineRunner(file, {ARN: lambda parameters: 7})({}).output == 7
     runner = StateMachineRunner(str(file), {ARN: [1]})
     assert runner({}).output == 1
-    with pytest.raises(AssertionError, match="no answer is left for arn:aws:states:::lambda:invoke"):
+    with pytest.raises(AssertionError, match="no result is left for arn:aws:states:::lambda:invoke"):
         runner({})

@@ -1,4 +1,4 @@
-"""Kinds of image files that a reader may meet: all that people bring, and what is made to break it."""
+"""Kinds of image files for testing readers: common ones, rare ones and hostile ones."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Expectation = Literal["read", "refused", "either"]
 
 @dataclass(frozen=True, slots=True)
 class ImageKind:
-    """A file that a reader of images may meet.
+    """A kind of image file.
 
     Attributes:
-        name: ``"png/grey-16"``: the format, a slash, and what is special.
-        expectation: ``"read"``, ``"refused"``, or ``"either"`` where both are right.
+        name: ``"png/grey-16"``: the format, a slash, and the special property.
+        expectation: ``"read"``, ``"refused"``, or ``"either"`` if both are correct.
         why: the reason in a few words.
-        build: makes the file's bytes; the same at every call.
-        corners: RGB in the middle of each quadrant as shown (top left, top right, bottom left, bottom right), at a
-            quarter and three quarters of width and height; None where they are not known.
-        tolerance: how far each of their levels may be off.
+        build: returns the file's bytes; the same for every call.
+        corners: RGB at the centre of each quadrant as shown (top left, top right, bottom left, bottom right), at a
+            quarter and three quarters of width and height; None if unknown.
+        tolerance: maximum deviation of each of their levels.
     """
 
     name: str
@@ -37,19 +37,19 @@ class ImageKind:
 
     @property
     def data(self) -> bytes:
-        """The file's bytes, built anew at each use."""
+        """The file's bytes, built at each use."""
         return self.build()
 
     @property
     def format(self) -> str:
-        """The name's first part, ``"png"``."""
+        """The first part of the name, ``"png"``."""
         return self.name.partition("/")[0]
 
     def agrees(self, pixels: Sequence[Sequence[Sequence[int]]]) -> bool:
-        """Whether the image that was read shows the known colours; True where none are known.
+        """Whether the decoded image shows the known colours; True if they are unknown.
 
         Args:
-            pixels: RGB (H, W, 3), upright and whole, as lists or an array.
+            pixels: RGB (H, W, 3), upright and uncropped, as lists or an array.
         """
         rows, columns = ((len(side) // 4, len(side) * 3 // 4) for side in (pixels, pixels[0]))
         found = [pixels[row][column] for row in rows for column in columns]
@@ -61,12 +61,12 @@ class ImageKind:
 
 
 def image_kinds(*, large: bool = False) -> Iterator[ImageKind]:
-    """Every kind, in a fixed order; the same bytes at every run with the same Pillow.
+    """All kinds, in a fixed order; the bytes are reproducible with the same version of Pillow.
 
-    Files are built when ``data`` is asked for: nothing is read from a disk.
+    Files are built when ``data`` is used; nothing is read from disk.
 
     Args:
-        large: those of 12 to 50 megapixels too; building one takes up to 5 seconds and 500 MB.
+        large: whether to include those of 12 to 50 megapixels; building one takes up to 5 seconds and 500 MB.
 
     Raises:
         MissingExtraError: Pillow or numpy is not installed.

@@ -1,4 +1,4 @@
-"""AVIF: samplings, opacity, sequences, boxes that lie."""
+"""AVIF: samplings, opacity, sequences, invalid boxes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIZE = (64, 64)
 
 
 def box(name: bytes, *parts: bytes) -> bytes:
-    """A box of ISO media files: its length, its name, what is in it."""
+    """A box of ISO media files: length, name and content."""
     body = b"".join(parts)
     return struct.pack(">I", len(body) + 8) + name + body
 
@@ -31,7 +31,7 @@ def _pillow(alpha: int | None = None, **options: object) -> bytes:
 
 
 def kinds() -> Iterator[ImageKind]:
-    """All but the large ones; none where this Pillow does not write AVIF."""
+    """All but the large ones; none if this Pillow cannot write AVIF."""
     if not features.check("avif"):
         return
     half: Corners = tuple(tuple((level + 255) // 2 for level in colour) for colour in COLOURS)  # type: ignore[assignment] # four
@@ -48,10 +48,10 @@ def kinds() -> Iterator[ImageKind]:
     yield ImageKind("avif/limited-range", "read", "levels of television", build, COLOURS, LOSSY)
     for name, alpha, corners in (("opaque", 254, COLOURS), ("clear", 0, (WHITE,) * 4), ("half", 128, half)):
         build = partial(_pillow, alpha, subsampling="4:4:4")
-        yield ImageKind(f"avif/alpha-{name}", "read", "laid over white", build, corners, LOSSY)
+        yield ImageKind(f"avif/alpha-{name}", "read", "composited on white", build, corners, LOSSY)
     for frames in (2, 60):
         build = partial(_sequence, frames)
-        yield ImageKind(f"avif/sequence-{frames}", "read", "the first frame counts", build, COLOURS, LOSSY)
+        yield ImageKind(f"avif/sequence-{frames}", "read", "the first frame is used", build, COLOURS, LOSSY)
     for profile in icc.profiles():
         if profile.data:
             build = partial(_pillow, icc_profile=profile.data, subsampling="4:4:4")
@@ -73,14 +73,14 @@ def _lies() -> Iterator[ImageKind]:
         data = whole.replace(dimensions, struct.pack(">II", width, height))
         expectation: Expectation = "either" if width == 7_000 else "refused"
         name = f"avif/claims-{width}x{height}"
-        yield ImageKind(name, expectation, "dimensions that lie", partial(bytes, data))
+        yield ImageKind(name, expectation, "wrong dimensions", partial(bytes, data))
     for name, data in {
         "type-alone": whole[:32],
         "box-of-4-gb": whole[:32] + b"\xff\xff\xff\xff" + whole[36:],
         "no-pixels": whole[: whole.index(b"mdat") + 4],
         "nested-boxes": whole[:32] + _nested(3_000),
     }.items():
-        yield ImageKind(f"avif/{name}", "refused", "boxes that lie", partial(bytes, data))
+        yield ImageKind(f"avif/{name}", "refused", "invalid boxes", partial(bytes, data))
     for name, data in {
         "trailing-zip": whole + b"PK\3\4 payload",
         "free-boxes": whole + box(b"free") * 200_000,
@@ -103,7 +103,7 @@ def _large(width: int, height: int, textured: bool, alpha: bool = False) -> byte
 
 
 def large() -> Iterator[ImageKind]:
-    """Many pixels: what must be let in, and what must not cost more for that."""
+    """Large images: those that must be read, and those that must not cost more."""
     if not features.check("avif"):
         return
     yield ImageKind("avif/12mp-photograph", "read", "12 megapixels", partial(_large, 4000, 3000, True))

@@ -1,4 +1,4 @@
-"""BMP: every depth and header, run lengths, offsets that lie."""
+"""BMP: every depth and header, run lengths, invalid offsets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _core(depth: int, pixels: bytes, palette: bytes = b"") -> bytes:
 
 
 def _rows(samples: Array) -> bytes:
-    """From the bottom row up, each filled up to a multiple of four bytes; samples are bytes (H, W, B)."""
+    """Rows from the bottom up, each padded to a multiple of four bytes; samples are bytes (H, W, B)."""
     rows = samples.reshape(len(samples), -1)[::-1]
     return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))).tobytes()
 
@@ -150,10 +150,10 @@ def _run_lengths() -> Iterator[ImageKind]:
             "no-end": _runs(indices, depth)[:-2],
         }.items():
             build = partial(_file, depth, pixels, palette, compression=compression)
-            yield ImageKind(f"bmp/rle-{depth}-{name}", "either", "what is skipped is black, or missing", build)
+            yield ImageKind(f"bmp/rle-{depth}-{name}", "either", "skipped pixels are black, or missing", build)
     for name, pixels in {"single-runs": b"\1\1" * 12_000_000, "skips": b"\0\2\xff\0" * 300_000}.items():
         build = partial(_file, 8, pixels, _palette(COLOURS, 256), (4000, 3000), _RLE8)
-        yield ImageKind(f"bmp/rle-8-12mp-{name}", "either", "12 megapixels, slowly told", build)
+        yield ImageKind(f"bmp/rle-8-12mp-{name}", "either", "12 megapixels in many short runs", build)
 
 
 def _lies() -> Iterator[ImageKind]:
@@ -169,7 +169,7 @@ def _lies() -> Iterator[ImageKind]:
         ("48x16", (48, 16), "either"),
     ):
         build = partial(_file, 24, pixels, size=size)
-        yield ImageKind(f"bmp/claims-{name}", expectation, "dimensions that lie", build)  # type: ignore[arg-type] # a literal
+        yield ImageKind(f"bmp/claims-{name}", expectation, "wrong dimensions", build)  # type: ignore[arg-type] # a literal
     for name, data in {
         "offset-0": _file(24, pixels, offset=0),
         "offset-beyond": _file(24, pixels, offset=2**31),
@@ -183,7 +183,7 @@ def _lies() -> Iterator[ImageKind]:
         "png-inside": _file(0, b"\x89PNG\r\n\x1a\n", compression=_PNG),
         "compression-99": _file(24, pixels, compression=99),
     }.items():
-        yield ImageKind(f"bmp/{name}", "either", "a header that lies", partial(bytes, data))
+        yield ImageKind(f"bmp/{name}", "either", "an invalid header", partial(bytes, data))
 
 
 def _zeros(width: int, height: int, depth: int) -> bytes:
@@ -192,7 +192,7 @@ def _zeros(width: int, height: int, depth: int) -> bytes:
 
 
 def large() -> Iterator[ImageKind]:
-    """Many pixels: what must be let in, and what must not cost more for that."""
+    """Large images: those that must be read, and those that must not cost more."""
     for depth in (1, 8, 24, 32):
         build = partial(_zeros, 4000, 3000, depth)
         must = depth <= 24

@@ -1,4 +1,4 @@
-"""Files that end early: at every tenth, as an upload that breaks off leaves them; and the smallest ones."""
+"""Truncated files, cut at every tenth like an interrupted upload; and the smallest files."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def kinds() -> Iterator[ImageKind]:
         if name != "avif" or features.check("avif"):
             for tenth in range(1, 10):
                 build = partial(_cut, file_format, options, tenth)
-                yield ImageKind(f"cut/{name}-{tenth}0-percent", "refused", "an upload that broke off", build)
+                yield ImageKind(f"cut/{name}-{tenth}0-percent", "refused", "an interrupted upload", build)
     for tenth in range(1, 10):
         build = partial(_cut_tiff, tenth)
-        yield ImageKind(f"cut/tiff-{tenth}0-percent", "refused", "an upload that broke off", build)
+        yield ImageKind(f"cut/tiff-{tenth}0-percent", "refused", "an interrupted upload", build)
     yield from _small()
 
 
@@ -44,7 +44,7 @@ def _cut(file_format: str, options: dict[str, object], tenth: int) -> bytes:
 
 
 def _cut_tiff(tenth: int) -> bytes:
-    """The directory stands at the start, the pixels behind it are cut."""
+    """TIFF with the directory at the start and truncated pixels."""
     pixels = photo(160, 120).tobytes()
     whole = tiff(
         [b""], (160, 120), {258: (8, 8, 8), 262: (2,), 277: (3,), 278: (120,), 273: (400,), 279: (len(pixels),)}

@@ -1,4 +1,4 @@
-"""The image that most kinds show, and what it takes to draw and to store it."""
+"""The image that most kinds show, with the functions to draw and store it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SIZE = (48, 32)
 """Width and height of the image that most kinds show, in pixels."""
 WHITE: Colour = (255, 255, 255)
 COLOURS: Corners = ((220, 40, 40), (40, 180, 60), (40, 60, 200), (240, 220, 60))
-"""Of the four quadrants: top left, top right, bottom left, bottom right."""
+"""Colours of the four quadrants: top left, top right, bottom left, bottom right."""
 GREYS = (34, 102, 187, 238)
-"""The same for images without colour: levels that 4 bits can tell."""
+"""Grey levels of the four quadrants, representable in 4 bits."""
 BLACK_WHITE = (0, 255, 255, 0)
 LOSSY = 14
-"""How far a colour may be off after lossy compression, in levels of 255."""
+"""Maximum deviation of a colour after lossy compression, in levels of 255."""
 
 
 def shown_grey(levels: tuple[int, int, int, int]) -> Corners:

@@ -1,4 +1,4 @@
-"""What is no image, or one of a format that is not read: named or not, but refused."""
+"""Files that are not images, or of unsupported formats: rejected, whatever their name."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _formats_not_read() -> Iterator[ImageKind]:
         "bpg": b"BPG\xfb" + bytes(60),
     }
     for name, data in files.items():
-        yield ImageKind(f"other/{name}", "refused", "a format that is not read", partial(bytes, data))
+        yield ImageKind(f"other/{name}", "refused", "an unsupported format", partial(bytes, data))
 
 
 def _raw() -> Iterator[ImageKind]:
@@ -145,7 +145,7 @@ def _no_images() -> Iterator[ImageKind]:
     for name, signature in signatures.items():
         for label, rest in (("alone", b""), ("then-zeros", bytes(10_000)), ("then-text", _WORDS * 20)):
             data = signature + rest
-            yield ImageKind(f"other/{name}-{label}", "refused", "a signature and no image", partial(bytes, data))
+            yield ImageKind(f"other/{name}-{label}", "refused", "a signature without an image", partial(bytes, data))
 
 
 def _polyglots() -> Iterator[ImageKind]:
@@ -160,8 +160,8 @@ def _polyglots() -> Iterator[ImageKind]:
         "png-html": png + page,
         "png-elf": png + b"\x7fELF",
     }.items():
-        yield ImageKind(f"other/{name}", "read", "an image and more", partial(bytes, data), COLOURS, LOSSY)
+        yield ImageKind(f"other/{name}", "read", "other data after the image", partial(bytes, data), COLOURS, LOSSY)
     for name, data in {"newline": b"\n", "bom": b"\xef\xbb\xbf", "zeros": bytes(512), "pdf": b"%PDF-1.7\n"}.items():
         for label, image in (("jpeg", jpeg), ("png", png)):
             build = partial(bytes, data + image)
-            yield ImageKind(f"other/{name}-before-{label}", "refused", "an image does not start so", build)
+            yield ImageKind(f"other/{name}-before-{label}", "refused", "data before the image", build)

@@ -1,4 +1,4 @@
-"""GIF: palettes, frames beside and beyond the canvas, streams that end early."""
+"""GIF: palettes, frames inside and beyond the canvas, truncated streams."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _blocks(data: bytes) -> bytes:
 
 
 def _lzw(indices: bytes, bits: int = 2) -> bytes:
-    """Codes without compression: cleared before the codes would grow longer."""
+    """Codes without compression: the table is cleared before codes get longer."""
     clear, text = 1 << bits, []
     for at in range(0, len(indices), clear - 2):
         text.append(clear)
@@ -142,7 +142,7 @@ def _flat(width: int, height: int) -> bytes:
 
 
 def large() -> Iterator[ImageKind]:
-    """Many pixels: what must be let in, and what must not cost more for that."""
+    """Large images: those that must be read, and those that must not cost more."""
     yield ImageKind("gif/12mp", "read", "12 megapixels", partial(_flat, 4000, 3000))
     yield ImageKind("gif/24mp", "either", "24 megapixels", partial(_flat, 6000, 4000))
     yield ImageKind("gif/50mp", "either", "50 megapixels", partial(_flat, 7071, 7071))

@@ -1,4 +1,4 @@
-"""Colour profiles: right, odd, broken."""
+"""Colour profiles: valid, unusual and broken."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Profile", "profiles", "srgb"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profile of an RGB image whose stored colours are ``COLOURS``, and what is then shown."""
+    """A profile of an RGB image with the stored colours ``COLOURS``, and the colours to be shown."""
 
     name: str
     data: bytes
@@ -32,7 +32,7 @@ def srgb() -> bytes:
 
 
 def _red_is_blue(profile: bytes) -> bytes:
-    """A profile whose red and blue primaries are exchanged, by their tags' names; it is not called sRGB."""
+    """A profile with red and blue primaries exchanged by renaming their tags; it is not named sRGB."""
     profile = profile.replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
     return profile.replace(b"rXYZ", b"?XYZ", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"?XYZ", b"bXYZ", 1)
 
@@ -47,17 +47,17 @@ def _of_another_space(space: str) -> bytes:
 
 
 def profiles() -> Iterator[Profile]:
-    """The good ones are applied, the broken ones dropped: the colours are known either way."""
+    """All profiles: valid ones are applied, broken ones ignored, so that the colours are known."""
     good = srgb()
     exchanged: Corners = tuple((blue, green, red) for red, green, blue in COLOURS)  # type: ignore[assignment] # four
     yield Profile("srgb", good, COLOURS, "the profile of sRGB")
     yield Profile("red-is-blue", _red_is_blue(good), exchanged, "a profile that exchanges red and blue is applied")
     yield Profile("1-mb", _grown(good, 1_100_000), COLOURS, "a profile of 1.1 MB", "either")
-    yield Profile("empty", b"", COLOURS, "a profile of no bytes is dropped")
-    yield Profile("text", b"not a profile", COLOURS, "a broken profile is dropped")
-    yield Profile("cut", good[: len(good) // 2], COLOURS, "a profile cut in half is dropped")
-    yield Profile("header-alone", good[:128], COLOURS, "a profile without tags is dropped")
-    yield Profile("lab", _of_another_space("LAB"), COLOURS, "a profile of another colour space is dropped")
-    yield Profile("tag-count", good[:128] + b"\xff\xff\xff\xff" + good[132:], COLOURS, "a profile that lies is dropped")
+    yield Profile("empty", b"", COLOURS, "a profile of no bytes is ignored")
+    yield Profile("text", b"not a profile", COLOURS, "a broken profile is ignored")
+    yield Profile("cut", good[: len(good) // 2], COLOURS, "a profile cut in half is ignored")
+    yield Profile("header-alone", good[:128], COLOURS, "a profile without tags is ignored")
+    yield Profile("lab", _of_another_space("LAB"), COLOURS, "a profile of another colour space is ignored")
+    yield Profile("tag-count", good[:128] + b"\xff\xff\xff\xff" + good[132:], COLOURS, "an invalid profile is ignored")
     zeroed = good[:132] + bytes(len(good) - 132)
-    yield Profile("zeroed", zeroed, COLOURS, "a profile of zeros is dropped")
+    yield Profile("zeroed", zeroed, COLOURS, "a profile of zeros is ignored")

@@ -1,4 +1,4 @@
-"""JPEG: samplings, colour spaces and coders, segments that lie, scans without end."""
+"""JPEG: samplings, colour spaces and coders, invalid segments, very many scans."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _samplings() -> Iterator[ImageKind]:
             yield ImageKind(label, "read", "a rare sampling of colour", build, COLOURS, LOSSY)
     for name, odd in {"chroma-denser": [(1, 1), (2, 2), (2, 2)], "mixed": [(2, 2), (2, 1), (1, 2)]}.items():
         build = partial(_flat_ycc, odd, BASELINE)
-        yield ImageKind(f"jpeg/flat-{name}", "either", "a sampling that hardly anyone writes", build, COLOURS, LOSSY)
+        yield ImageKind(f"jpeg/flat-{name}", "either", "a very rare sampling", build, COLOURS, LOSSY)
     for restart in (1, 3):
         build = partial(_flat_ycc, [(2, 2), (1, 1), (1, 1)], BASELINE, restart=restart)
         yield ImageKind(f"jpeg/restart-{restart}", "read", "restart markers", build, COLOURS, LOSSY)
@@ -114,7 +114,7 @@ def _colour_spaces() -> Iterator[ImageKind]:
             label = f"jpeg/{name}" + ("-progressive" if marker == PROGRESSIVE else "")
             yield ImageKind(label, "read", "a colour space of the standard", build, COLOURS, LOSSY)
     build = partial(flat, cmyk, [(1, 1)] * 4, BASELINE, ())
-    yield ImageKind("jpeg/cmyk-without-marker", "either", "who knows whether it is inverted", build)
+    yield ImageKind("jpeg/cmyk-without-marker", "either", "inversion is unspecified", build)
     build = partial(flat, rgb[..., :2], [(1, 1)] * 2)
     yield ImageKind("jpeg/two-components", "either", "no colour space has two", build)
     build = partial(encoded, Image.fromarray(cmyk, "CMYK"), "JPEG", quality=95)
@@ -122,7 +122,7 @@ def _colour_spaces() -> Iterator[ImageKind]:
 
 
 def _ycck() -> Array:
-    """Planes whose colours are those of the image, the ink inverted as Adobe has it."""
+    """Planes with the image's colours, with ink inverted as by Adobe."""
     return np.concatenate([_ycc(_inverted(COLOURS)), np.full((*_SIZE, 1), 255, np.uint8)], axis=2)
 
 
@@ -179,7 +179,7 @@ def _segments() -> Iterator[ImageKind]:
         "two-frames": whole[:entropy] + frame(BASELINE, _SIZE, [(1, 1)] * 3) + whole[entropy:],
         "many-tables": whole[:entropy] + tables() * 20_000 + whole[entropy:],
     }.items():
-        yield ImageKind(f"jpeg/{name}", "either", "segments that lie", partial(bytes, data))
+        yield ImageKind(f"jpeg/{name}", "either", "invalid segments", partial(bytes, data))
     for name, data in {
         "start-alone": whole[:3],
         "tables-alone": whole[:entropy],
@@ -244,7 +244,7 @@ def _thumbnails() -> Iterator[ImageKind]:
         why = "several images in one file, as phones write it"
         yield ImageKind(f"jpeg/mpo-{frames}", "read", why, build, COLOURS, LOSSY)
     data = with_segments(whole, segment(0xE2, b"MPF\0II*\0\xff\xff\xff\xff"))
-    yield ImageKind("jpeg/mpo-lies", "read", "an index that is none", partial(bytes, data), COLOURS, LOSSY)
+    yield ImageKind("jpeg/mpo-lies", "read", "an invalid index", partial(bytes, data), COLOURS, LOSSY)
 
 
 def _mpo(frames: int) -> bytes:
@@ -266,11 +266,11 @@ def _frames_that_lie() -> Iterator[ImageKind]:
     ):
         data = whole[:at] + struct.pack(">HH", height, width) + whole[at + 4 :]
         name = f"jpeg/claims-{width}x{height}"
-        yield ImageKind(name, expectation, "dimensions that lie", partial(bytes, data))  # type: ignore[arg-type] # a literal
+        yield ImageKind(name, expectation, "wrong dimensions", partial(bytes, data))  # type: ignore[arg-type] # a literal
 
 
 def _scans(size: tuple[int, int], scans: int, components: int = 1) -> bytes:
-    """Progressive, flat grey: one scan that matters, and many that pass over every block with nothing in it."""
+    """Progressive, flat grey: one scan with content, and many that cover every block without content."""
     blocks = -(-size[0] // 8) * -(-size[1] // 8)
     first = scan(range(1, components + 1), 0, 0) + bytes(-(-blocks * components * 4 // 8))
     empty = nothing(blocks)
@@ -299,7 +299,7 @@ def _photograph(width: int, height: int, channels: int, **options: object) -> by
 
 
 def large() -> Iterator[ImageKind]:
-    """Many pixels: what must be let in, and what must not cost more for that."""
+    """Large images: those that must be read, and those that must not cost more."""
     for name, channels, options in (
         ("420", 3, {"subsampling": 2}),
         ("444", 3, {"subsampling": 0}),

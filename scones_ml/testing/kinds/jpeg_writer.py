@@ -1,4 +1,4 @@
-"""A small writer of JPEG whose blocks of 8x8 pixels are flat: every sampling, colour space and order of scans."""
+"""A small JPEG writer for flat blocks of 8x8 pixels, with any sampling, colour space and order of scans."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def segment(marker: int, body: bytes) -> bytes:
 
 
 def with_segments(data: bytes, *segments: bytes) -> bytes:
-    """A JPEG file with these segments behind its first two bytes."""
+    """A JPEG file with these segments after its first two bytes."""
     return data[:2] + b"".join(segments) + data[2:]
 
 
 class _Bits:
-    """Bits, the highest first, as entropy-coded data: filled up with ones, zeros stuffed behind FF."""
+    """Bits, highest first, as entropy-coded data: padded with ones, with a zero byte after each FF."""
 
     def __init__(self) -> None:
         self._bits: list[str] = []
@@ -59,7 +59,7 @@ class _Bits:
 
 
 def tables(dc_classes: int = 12) -> bytes:
-    """Quantisation by 1; DC codes of four bits; AC codes of one bit: end of block, and of two: the longest run."""
+    """Tables: quantisation by 1; DC codes of four bits; AC codes of one bit (end of block) and two (longest run)."""
     dc = segment(0xC4, b"\0" + bytes([0, 0, 0, dc_classes, *[0] * 12]) + bytes(range(dc_classes)))
     ac = segment(0xC4, b"\x10" + bytes([1, 1, *[0] * 14]) + bytes([0, _EOB_RUN << 4]))
     return segment(0xDB, b"\0" + b"\1" * 64) + dc + ac
@@ -68,13 +68,13 @@ def tables(dc_classes: int = 12) -> bytes:
 def frame(
     marker: int, size: tuple[int, int], factors: Factors, ids: Sequence[int] = (1, 2, 3, 4), bits: int = 8
 ) -> bytes:
-    """The header of the frame, by its marker: size, and a sampling factor for each component."""
+    """The frame header: marker, size, and sampling factors of each component."""
     components = b"".join(bytes([ids[n], h << 4 | v, 0]) for n, (h, v) in enumerate(factors))
     return segment(marker, struct.pack(">BHHB", bits, size[1], size[0], len(factors)) + components)
 
 
 def scan(ids: Sequence[int], first: int = 0, last: int = 63, approximation: int = 0) -> bytes:
-    """The header of a scan: its components, the first and the last coefficient."""
+    """The header of a scan: components, first and last coefficient."""
     body = bytes([len(ids)]) + b"".join(bytes([one, 0]) for one in ids) + bytes([first, last, approximation])
     return segment(0xDA, body)
 
@@ -148,7 +148,7 @@ def flat(
 
 
 def nothing(blocks: int) -> bytes:
-    """A scan that has nothing to say of so many blocks."""
+    """A scan without content for so many blocks."""
     bits, longest = _Bits(), (1 << _EOB_RUN + 1) - 1  # the code 10, and 14 ones
     for _ in range(blocks // longest):
         bits.add((0b11 << _EOB_RUN) - 1, _EOB_RUN + 2)

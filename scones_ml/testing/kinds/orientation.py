@@ -1,4 +1,4 @@
-"""EXIF and XMP: how an image is to be turned, told in every way, beside every other tag as every type."""
+"""EXIF and XMP: orientation in every encoding, and together with every other tag as every type."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _TAGS = (
     *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 333, 337, 531, 532, 700, 18246),
     *(33_432, 33_550, 33_723, 34_675, 37_510, _XP_TITLE, 42_016, 50_341, 50_708, 59_932),
 )
-"""Texts mostly, and others that cameras and programs write beside the orientation."""
+"""Other tags that cameras and programs write, mostly strings."""
 
 Entry = tuple[int, int, int, bytes]
 
 
 def exif(entries: list[Entry], order: str = "<") -> bytes:
-    """An EXIF block: a TIFF file of one directory without pixels."""
+    """An EXIF block: a TIFF file with one directory and without pixels."""
     return (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8) + directory(entries, 8, order)
 
 
 def _turned(orientation: int) -> Array:
-    """The pixels as stored, so that turning them shows the quadrants upright."""
+    """The pixels as stored, so that the rotated image shows the quadrants upright."""
     shown = quadrants(COLOURS, _SIZE)
     stored = {
         2: shown[:, ::-1],
@@ -119,7 +119,7 @@ def _types() -> Iterator[ImageKind]:
         for kind in (3, 4, 9):
             build = partial(_jpeg, 1, exif([_entry(value, kind)]))
             name = f"exif/orientation-of-{value}-as-type-{kind}"
-            yield ImageKind(name, "read", "no such orientation: not turned", build, COLOURS, LOSSY)
+            yield ImageKind(name, "read", "invalid orientation: not rotated", build, COLOURS, LOSSY)
     for count in (0, 2, 3, 70_000, 2**32 - 1):
         entry = (_ORIENTATION, 3, count, struct.pack("<HH", 6, 6) + (b"\6\0" if count == 3 else b""))
         build = partial(_jpeg, 6, exif([entry]))
@@ -129,7 +129,7 @@ def _types() -> Iterator[ImageKind]:
 
 
 def _value(kind: int, order: str) -> bytes:
-    """Something of each type, of more than fits into the entry."""
+    """A value of each type that does not fit in the entry."""
     text = b"Canon EOS 5D\0\0\0\0"
     if kind in (5, 10):
         return struct.pack(order + "IIII", 72, 1, 1, 0)  # the last divides by zero
@@ -137,7 +137,7 @@ def _value(kind: int, order: str) -> bytes:
 
 
 def _beside() -> Iterator[ImageKind]:
-    """Orientation beside one other tag, as each type: 364."""
+    """Orientation together with one other tag, as each type: 364 kinds."""
     for row, tag in enumerate(_TAGS):
         for kind in _TYPES:
             orientation = 1 + (row + kind) % 8
@@ -146,7 +146,7 @@ def _beside() -> Iterator[ImageKind]:
             block = exif([_entry(orientation, order=order), (tag, kind, len(value) // BYTES[kind], value)], order)
             build = partial(_jpeg, orientation, block)
             name = f"exif/tag-{tag}-as-type-{kind}"
-            yield ImageKind(name, "read", f"turned upright, whatever tag {tag} is", build, COLOURS, LOSSY)
+            yield ImageKind(name, "read", f"rotated upright, whatever tag {tag} is", build, COLOURS, LOSSY)
 
 
 def _broken() -> Iterator[ImageKind]:
@@ -188,13 +188,13 @@ def _broken() -> Iterator[ImageKind]:
         "tag-65535": (65_535, 3, 1, b"\1\0"),
     }.items():
         build = partial(_jpeg, 6, exif([turn, more]))
-        yield ImageKind(f"exif/{name}", expectation, "turned upright, whatever stands beside", build, COLOURS, LOSSY)
+        yield ImageKind(f"exif/{name}", expectation, "rotated upright, whatever the other tags", build, COLOURS, LOSSY)
     chain = good[: 8 + 2 + 12] + struct.pack("<I", 8)
     yield ImageKind("exif/thumbnail-loop", "read", "directories in a ring", partial(_jpeg, 6, chain), COLOURS, LOSSY)
     many = exif([turn, *((tag, 3, 1, b"\1\0") for tag in range(40_000, 45_000))])
     yield ImageKind("exif/tags-5000", "read", "very many tags", partial(_jpeg, 6, many), COLOURS, LOSSY)
     second = with_segments(_jpeg(6, good), segment(0xE1, b"Exif\0\0" + exif([_entry(6)])))
-    yield ImageKind("exif/two-segments", "read", "told in two segments", partial(bytes, second), COLOURS, LOSSY)
+    yield ImageKind("exif/two-segments", "read", "orientation in two segments", partial(bytes, second), COLOURS, LOSSY)
 
 
 def _xmp() -> Iterator[ImageKind]:
@@ -209,11 +209,11 @@ def _xmp() -> Iterator[ImageKind]:
         whole = encoded(pixels, "JPEG", quality=95, subsampling=0)
         data = with_segments(whole, segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet))
         name = f"exif/xmp-jpeg-{orientation}"
-        yield ImageKind(name, "read", "orientation in XMP alone", partial(bytes, data), known, LOSSY)
+        yield ImageKind(name, "read", "orientation only in XMP", partial(bytes, data), known, LOSSY)
         whole = encoded(pixels, "PNG")
         data = whole[:33] + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet) + whole[33:]
         name = f"exif/xmp-png-{orientation}"
-        yield ImageKind(name, "read", "orientation in XMP alone", partial(bytes, data), known, LOSSY)
+        yield ImageKind(name, "read", "orientation only in XMP", partial(bytes, data), known, LOSSY)
         build = partial(encoded, pixels, "WEBP", lossless=True, xmp=packet)
         name = f"exif/xmp-webp-{orientation}"
-        yield ImageKind(name, "read", "orientation in XMP alone", build, known, LOSSY)
+        yield ImageKind(name, "read", "orientation only in XMP", build, known, LOSSY)

@@ -1,4 +1,4 @@
-"""PNG: every bit depth and colour type, chunks that lie, streams that end early, bombs."""
+"""PNG: every bit depth and colour type, invalid chunks, truncated streams, bombs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Chunks = Sequence[tuple[bytes, bytes]]
 
 
 def chunk(name: bytes, body: bytes, crc: int | None = None) -> bytes:
-    """One chunk; its right CRC unless another is given."""
+    """One chunk, with a correct CRC unless one is given."""
     return (
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body) if crc is None else crc)
     )
@@ -55,7 +55,7 @@ def png(*chunks: tuple[bytes, bytes], end: bool = True) -> bytes:
 
 
 def zeros(size: int, level: int = 9) -> bytes:
-    """A zlib stream of so many zeros, built in pieces."""
+    """A zlib stream of so many zeros, built in parts."""
     squeeze, piece = zlib.compressobj(level), bytes(2**20)
     return b"".join(squeeze.compress(piece[: min(2**20, size - at)]) for at in range(0, size, 2**20)) + squeeze.flush()
 
@@ -151,7 +151,7 @@ def _transparency() -> Iterator[ImageKind]:
         build = partial(_file, colour, depth, alpha=0)
         yield ImageKind(f"png/alpha-0-{depth}", "read", "all is transparent over colours", build, (WHITE,) * 4)
         build = partial(_file, colour, depth, alpha=128)
-        yield ImageKind(f"png/alpha-half-{depth}", "read", "laid over white", build, half, 4)  # type: ignore[arg-type] # four
+        yield ImageKind(f"png/alpha-half-{depth}", "read", "composited on white", build, half, 4)  # type: ignore[arg-type] # four
     build = partial(_file, _GREY_ALPHA, 8, alpha=0)
     yield ImageKind("png/grey-alpha-0", "read", "all is transparent", build, (WHITE,) * 4)
     for name, trns in {"long": b"\xff" * 300, "empty": b"", "grey-short": b"\0"}.items():
@@ -311,9 +311,9 @@ def _many_chunks(one: bytes, many: int) -> bytes:
 def _animations() -> Iterator[ImageKind]:
     for frames in (1, 3):
         build = partial(_apng, frames)
-        yield ImageKind(f"png/animated-{frames}", "read", "the first frame counts", build, COLOURS)
+        yield ImageKind(f"png/animated-{frames}", "read", "the first frame is used", build, COLOURS)
     build = partial(_file, _RGB, before=[(b"acTL", struct.pack(">II", 2**31 - 1, 0))])
-    yield ImageKind("png/animated-claims", "either", "announces two thousand million frames", build)
+    yield ImageKind("png/animated-claims", "either", "announces two billion frames", build)
     build = partial(_many_frames, 50_000)
     yield ImageKind("png/animated-50000", "either", "very many frames", build)
 
@@ -335,7 +335,7 @@ def _many_frames(frames: int) -> bytes:
 
 
 def _plain(width: int, height: int, depth: int, colour: int, interlace: int = 0) -> bytes:
-    """All samples zero: cheap to build, whatever it takes to read."""
+    """Pixels with all samples zero, which are cheap to build."""
     samples = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}[colour]
     shapes = (
         [(-(-(width - x) // dx), -(-(height - y) // dy)) for y, x, dy, dx in _ADAM7] if interlace else [(width, height)]
@@ -346,7 +346,7 @@ def _plain(width: int, height: int, depth: int, colour: int, interlace: int = 0)
 
 
 def large() -> Iterator[ImageKind]:
-    """Many pixels: what must be let in, and what must not cost more for that."""
+    """Large images: those that must be read, and those that must not cost more."""
     for colour, depth in ((_GREY, 8), (_GREY, 16), (_RGB, 8), (_RGBA, 8), (_PALETTE, 8), (_GREY_ALPHA, 8)):
         build = partial(_plain, 4000, 3000, depth, colour)
         yield ImageKind(f"png/12mp-{_BY_COLOUR[colour]}-{depth}", "read", "12 megapixels", build)
@@ -367,7 +367,7 @@ def large() -> Iterator[ImageKind]:
         yield ImageKind(f"png/50mp-{_BY_COLOUR[colour]}-{depth}", "either", "50 megapixels in a small file", build)
     for width, height in ((1, 50_000_000), (50_000_000, 1), (1_000_000, 50)):
         build = partial(_plain, width, height, 1, _GREY)
-        yield ImageKind(f"png/{width}x{height}", "either", "a side beyond all measure", build)
+        yield ImageKind(f"png/{width}x{height}", "either", "a side far beyond the limit", build)
     for width, height in ((1, 60_000), (60_000, 1), (20_000, 600)):
         yield ImageKind(f"png/{width}x{height}", "either", "a long side", partial(_plain, width, height, 8, _RGB))
     build = partial(_plain, 30_000, 30_000, 1, _GREY)

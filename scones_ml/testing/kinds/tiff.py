@@ -1,4 +1,4 @@
-"""TIFF: sample formats, photometric interpretations, layouts, compressions, directories that lie."""
+"""TIFF: sample formats, photometric interpretations, layouts, compressions, invalid directories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from scones_ml.testing.kinds.png import zeros
 __all__ = ["BYTES", "directory", "kinds", "large", "tiff"]
 
 BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
-"""Of one value of each type."""
+"""Size of one value of each type, in bytes."""
 _CODES: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC, _LAB = 0, 1, 2, 3, 5, 6, 8
 Tags = Mapping[int, tuple[int, ...]]
@@ -41,11 +41,11 @@ Samples = npt.NDArray[np.generic]
 def directory(
     entries: list[tuple[int, int, int, bytes]], at: int, order: str = "<", following: int = 0, big: bool = False
 ) -> bytes:
-    """A directory that stands at an offset, with the values that do not fit behind it.
+    """A directory at an offset, followed by the values that do not fit in it.
 
     Args:
         entries: tag, type, count and the value's bytes.
-        at: where it stands.
+        at: the directory's offset.
         order: ``"<"`` or ``">"``.
         following: offset of the next directory.
         big: BigTIFF.
@@ -77,11 +77,11 @@ def tiff(
     Args:
         pixels: the strips, or the tiles where tag 322 is given.
         size: width and height.
-        tags: more tags, or others: SHORT where all values fit, else LONG.
+        tags: additional or replacing tags: SHORT if all values fit, else LONG.
         order: ``"<"`` or ``">"``.
         big: BigTIFF.
         following: offset of the next directory.
-        extra: entries as they are.
+        extra: additional raw entries.
     """
     start = 16 if big else 8
     offsets = (
@@ -149,7 +149,7 @@ def _sample_formats() -> Iterator[ImageKind]:
                     None,
                     order,
                 )
-                yield ImageKind(name.format(np.dtype(dtype).name), "either", "its range is not stated", build)
+                yield ImageKind(name.format(np.dtype(dtype).name), "either", "its range is undefined", build)
 
 
 def _few_bits() -> Iterator[ImageKind]:
@@ -192,19 +192,19 @@ def _colours() -> Iterator[ImageKind]:
             yield ImageKind(f"tiff/rgb-{bits}-{endian}", "read" if bits == 8 else "either", "colours", build, COLOURS)
     for dtype in ("u4", "f4"):
         build = partial(_image, rgb.astype(dtype), _RGB)
-        yield ImageKind(f"tiff/rgb-{dtype}", "either", "its range is not stated", build)
+        yield ImageKind(f"tiff/rgb-{dtype}", "either", "its range is undefined", build)
     opaque = np.full((*rgb.shape[:2], 1), 255, np.uint8)
     for name, alpha, over in (("opaque", opaque, COLOURS), ("clear", 0 * opaque, (WHITE,) * 4)):
         build = partial(_image, np.concatenate([rgb, alpha], axis=2), _RGB, {338: (2,)})
-        yield ImageKind(f"tiff/alpha-{name}", "read", "laid over white", build, over)
+        yield ImageKind(f"tiff/alpha-{name}", "read", "composited on white", build, over)
     half = np.concatenate([rgb // 2, opaque // 2], axis=2)
     build = partial(_image, half, _RGB, {338: (1,)})
     shown: Corners = tuple(tuple(level // 2 + 128 for level in colour) for colour in COLOURS)  # type: ignore[assignment] # four
-    yield ImageKind("tiff/alpha-premultiplied", "read", "laid over white", build, shown, 4)
+    yield ImageKind("tiff/alpha-premultiplied", "read", "composited on white", build, shown, 4)
     build = partial(_image, np.concatenate([rgb, opaque // 3], axis=2), _RGB, {338: (0,)})
-    yield ImageKind("tiff/extra-channel", "either", "a fourth channel that is no opacity", build)
+    yield ImageKind("tiff/extra-channel", "either", "a fourth channel other than opacity", build)
     build = partial(_image, np.concatenate([_grey()[..., None], opaque], axis=2), _BLACK_IS_ZERO, {338: (2,)})
-    yield ImageKind("tiff/grey-alpha", "either", "laid over white", build, shown_grey(GREYS))
+    yield ImageKind("tiff/grey-alpha", "either", "composited on white", build, shown_grey(GREYS))
     build = partial(_image, np.concatenate([255 - rgb, 0 * opaque], axis=2), _CMYK)
     yield ImageKind("tiff/cmyk", "read", "ink", build, COLOURS, LOSSY)
     ycc = np.asarray(Image.fromarray(rgb).convert("YCbCr"))
@@ -256,7 +256,7 @@ def _compressions() -> Iterator[ImageKind]:
         yield ImageKind(f"tiff/fax-{name.removeprefix('tiff_')}", "read", "one bit", build, shown_grey(BLACK_WHITE))
     for number in (6, 7, 34_712, 34_887, 50_002, 65_535):
         build = partial(_image, rgb, _RGB, {259: (number,)})
-        yield ImageKind(f"tiff/compression-{number}", "refused", "a compression that it does not have", build)
+        yield ImageKind(f"tiff/compression-{number}", "refused", "a wrong compression", build)
     half = [zlib.compress(rgb[:3].tobytes())]
     build = partial(tiff, half, SIZE, {258: (8, 8, 8), 259: (8,), 262: (_RGB,), 277: (3,), 278: (SIZE[1],)})
     yield ImageKind("tiff/deflate-ends-early", "refused", "the pixel stream ends early", build)
@@ -273,14 +273,14 @@ def _directories() -> Iterator[ImageKind]:
     at = struct.unpack_from("<I", _image(rgb, _RGB), 4)[0]
     for name, following in {"itself": at, "beyond": 2**31, "start": 0, "odd": 3}.items():
         data = tiff([rgb.tobytes()], SIZE, {258: (8, 8, 8), 262: (_RGB,), 277: (3,)}, following=following)
-        yield ImageKind(f"tiff/next-directory-{name}", "read", "the first page counts", partial(bytes, data), COLOURS)
+        yield ImageKind(f"tiff/next-directory-{name}", "read", "the first page is used", partial(bytes, data), COLOURS)
     for pages in (3, 300):
         build = partial(_pages, pages)
-        yield ImageKind(f"tiff/pages-{pages}", "read", "the first page counts", build, COLOURS)
+        yield ImageKind(f"tiff/pages-{pages}", "read", "the first page is used", build, COLOURS)
     for tag, name in ((330, "sub-directory"), (34_665, "exif"), (34_853, "gps")):
         for label, place in (("itself", at), ("beyond", 2**31), ("zero", 0)):
             build = partial(_image, rgb, _RGB, {tag: (place,)})
-            yield ImageKind(f"tiff/{name}-{label}", "read", "a directory that is none", build, COLOURS)
+            yield ImageKind(f"tiff/{name}-{label}", "read", "an invalid directory", build, COLOURS)
 
 
 def _pages(pages: int) -> bytes:
@@ -313,7 +313,7 @@ def _lies() -> Iterator[ImageKind]:
         ("planar-9", {284: (9,)}, "either"),
     ):
         build = partial(tiff, [rgb.tobytes()], SIZE, three | fields)
-        yield ImageKind(f"tiff/{name}", expectation, "a directory that lies", build)  # type: ignore[arg-type] # a literal
+        yield ImageKind(f"tiff/{name}", expectation, "an invalid directory", build)  # type: ignore[arg-type] # a literal
     for kind in BYTES:
         long = [(270, kind, 2**32 - 1, b"\xff\xff\xff\x7f!")]
         build = partial(tiff, [rgb.tobytes()], SIZE, three, extra=long)
@@ -361,7 +361,7 @@ def _tiled(width: int, height: int, side: int) -> bytes:
 
 
 def large() -> Iterator[ImageKind]:
-    """Many pixels: what must be let in, and what must not cost more for that."""
+    """Large images: those that must be read, and those that must not cost more."""
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         build = partial(_photograph, 4000, 3000, compression)
         yield ImageKind(f"tiff/12mp-{compression.removeprefix('tiff_')}", "read", "12 megapixels", build)
@@ -379,7 +379,7 @@ def large() -> Iterator[ImageKind]:
         build = partial(_deflated, 7071, 7071, channels, bits)
         yield ImageKind(f"tiff/50mp-{channels}x{bits}", "either", "50 megapixels in a small file", build)
     yield ImageKind(
-        "tiff/1x50000000", "refused", "a side beyond all measure", partial(_deflated, 1, 50_000_000, 1, 8, 1)
+        "tiff/1x50000000", "refused", "a side far beyond the limit", partial(_deflated, 1, 50_000_000, 1, 8, 1)
     )
 
 

@@ -1,4 +1,4 @@
-"""WebP: lossy, lossless, with opacity, animated; chunks that lie."""
+"""WebP: lossy, lossless, with opacity, animated; invalid chunks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIZE = (64, 64)
 
 
 def riff(*chunks: tuple[bytes, bytes], length: int | None = None) -> bytes:
-    """A file of these chunks; its right length unless another is given."""
+    """A file of these chunks, with a correct length unless one is given."""
     body = b"WEBP" + b"".join(
         name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for name, data in chunks
     )
@@ -60,7 +60,7 @@ def kinds() -> Iterator[ImageKind]:
             yield ImageKind(f"webp/{name}{label}", "read", "as programs write it", build, shown, LOSSY)
     for frames in (2, 300):
         build = partial(_animated, frames)
-        yield ImageKind(f"webp/animated-{frames}", "read", "the first frame counts", build, COLOURS, LOSSY)
+        yield ImageKind(f"webp/animated-{frames}", "read", "the first frame is used", build, COLOURS, LOSSY)
     for profile in icc.profiles():
         build = partial(_pillow, icc_profile=profile.data)
         name = f"webp/icc-{profile.name}"
@@ -99,7 +99,7 @@ def _chunks() -> Iterator[ImageKind]:
         "length-long": riff(stream, length=2**31),
         "length-odd": riff(stream, length=len(whole) - 9),
     }.items():
-        yield ImageKind(f"webp/{name}", "either", "chunks that lie", partial(bytes, data))
+        yield ImageKind(f"webp/{name}", "either", "invalid chunks", partial(bytes, data))
 
 
 def _lies() -> Iterator[ImageKind]:
@@ -109,16 +109,16 @@ def _lies() -> Iterator[ImageKind]:
         animated = riff(_canvas(width, height, 2), (b"ANIM", bytes(6)), _frame(still))
         expectation: Expectation = "either" if width == 7_071 else "refused"
         name = f"webp/canvas-{width}x{height}"
-        yield ImageKind(name, expectation, "a canvas without measure", partial(bytes, animated))
+        yield ImageKind(name, expectation, "an oversized canvas", partial(bytes, animated))
     animated = riff(_canvas(*_SIZE, 2), (b"ANIM", bytes(6)), _frame(still, (10_000, 10_000)))
     yield ImageKind("webp/frame-beyond", "either", "a frame beyond its canvas", partial(bytes, animated))
     frames = [_frame(still)] * 20_000
     build = partial(riff, _canvas(*_SIZE, 2), (b"ANIM", bytes(6)), *frames)
     yield ImageKind("webp/animated-20000", "either", "very many frames", build)
     claims = whole[:26] + struct.pack("<HH", 0x3FFF, 0x3FFF) + whole[30:]
-    yield ImageKind("webp/claims-16383x16383", "refused", "dimensions that lie", partial(bytes, claims))
+    yield ImageKind("webp/claims-16383x16383", "refused", "wrong dimensions", partial(bytes, claims))
     claims = whole[:26] + struct.pack("<HH", 7_000, 7_000) + whole[30:]
-    yield ImageKind("webp/claims-7000x7000", "refused", "dimensions that lie", partial(bytes, claims))
+    yield ImageKind("webp/claims-7000x7000", "refused", "wrong dimensions", partial(bytes, claims))
     for name, data in {"start-alone": whole[:16], "no-chunks": riff(), "wave": b"RIFF\x24\0\0\0WAVEfmt "}.items():
         yield ImageKind(f"webp/{name}", "refused", "no pixels", partial(bytes, data))
 
@@ -132,7 +132,7 @@ def _flat(width: int, height: int, mode: str, lossless: bool) -> bytes:
 
 
 def large() -> Iterator[ImageKind]:
-    """Many pixels: what must be let in, and what must not cost more for that."""
+    """Large images: those that must be read, and those that must not cost more."""
     for name, width, height in (("12mp", 4000, 3000), ("24mp", 6000, 4000)):
         yield ImageKind(f"webp/{name}-photograph", "read", "as cameras have it", partial(_photograph, width, height, 3))
         for mode, lossless in (("RGB", False), ("RGB", True), ("RGBA", False), ("RGBA", True)):
