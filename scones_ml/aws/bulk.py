@@ -106,8 +106,8 @@ class StepFunctionsBulk:
         if found["status"] != "SUCCEEDED":
             raise ExecutionFailedError(
                 found.get("error") or found["status"],
-                f"{found.get('cause') or 'no cause was given'} ({execution}): what is finished is kept, and the same "
-                "command does the rest",
+                f"{found.get('cause') or 'no cause was given'} ({execution}): finished results are kept, and the "
+                "same command does the rest",
             )
         counts, unlike, failed = self._counts(json.loads(found["output"]))
         if not counts:
@@ -130,7 +130,7 @@ class StepFunctionsBulk:
         bucket, prefix = parse_uri(request.source)
         if bucket != self._environment.input_bucket:
             raise ConfigurationError(
-                f"{request.source}: the state machine reads s3://{self._environment.input_bucket} alone: "
+                f"{request.source}: the state machine reads only s3://{self._environment.input_bucket}: "
                 "put the images there"
             )
         return bucket, prefix

@@ -152,11 +152,11 @@ PRICES: Final[Mapping[str, PriceTable]] = {
             "s3 get": Price(0.40 / _MILLION, "GET request", "2026-11", _S3),
             # Sources differ on whether S3's events are free; this is the more expensive reading.
             "event": Price(1 / _MILLION, "S3 event through EventBridge", "2026-11", _EVENTBRIDGE),
-            "log": Price(0.50, "GB of logs taken in", "2026-11", _CLOUDWATCH),
+            "log": Price(0.50, "GB of ingested logs", "2026-11", _CLOUDWATCH),
             "alarm": Price(0.10, "month of an alarm, for each metric that it watches", "2026-11", _CLOUDWATCH),
             "metric": Price(0.30, "custom metric for a month with data", "2026-11", _CLOUDWATCH),
             "serverless duration": Price(0.00002, "GB-second of a serverless endpoint", "2026-11", _SAGEMAKER),
-            "endpoint data": Price(0.016, "GB that goes into or out of an endpoint", "2026-11", _SAGEMAKER),
+            "endpoint data": Price(0.016, "GB of data processed by an endpoint", "2026-11", _SAGEMAKER),
         },
         instances={
             "ml.m5.large": Price(0.115, "hour", "2026-09-28", _SAGEMAKER),

@@ -263,8 +263,8 @@ def _items(state: asl.Map) -> Iterator[Statement]:
     if state.item_reader is not None:
         if state.item_reader.resource != "arn:aws:states:::s3:listObjectsV2":
             raise InvalidDefinitionError(
-                f"no permission is known for a reader of {state.item_reader.resource}: say in "
-                "infrastructure/grants.py what it needs"
+                f"no permission is known for a reader of {state.item_reader.resource}: enter its needs in "
+                "infrastructure/grants.py"
             )
         yield Statement(
             "ListImages",
@@ -290,8 +290,8 @@ def _target(parameters: object, key: str) -> tuple[str, str]:
     prefix = re.match(r"States\.Format\('([^'{]+/)", str(held.get(key, "")))
     if bucket is None or prefix is None:
         raise InvalidDefinitionError(
-            f"what writes to S3 has to name its bucket as ${{...BucketName}} and {key} as States.Format('prefix/...'), "
-            "so that it can be allowed that prefix alone"
+            f"a write to S3 has to name its bucket as ${{...BucketName}} and {key} as States.Format('prefix/...'), "
+            "so that its permission can be limited to that prefix"
         )
     return bucket[1], prefix[1]
 

@@ -49,10 +49,10 @@ def architecture(settings: TemplateSettings | None = None) -> str:
 
 def parameter_table(settings: TemplateSettings | None = None) -> str:
     """The template's parameters as a Markdown table."""
-    rows = [("parameter", "what it sets", "by default"), ("---",) * 3]
+    rows = [("parameter", "meaning", "by default"), ("---",) * 3]
     for name, held in parameters(settings or TemplateSettings()).items():
         parameter = _mapping(held)
-        default = parameter.get("Default", "to be given")
+        default = parameter.get("Default", "required")
         shown = f"`{default}`" if "Default" in parameter and default != "" else str(default) or "empty"
         rows.append((f"`{name}`", str(parameter["Description"]), shown))
     return markdown_table(rows)

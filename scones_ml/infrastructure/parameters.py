@@ -81,7 +81,7 @@ def parameters(settings: TemplateSettings) -> dict[str, Value]:
             r"^$|^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
             "a time in UTC, as in 2026-12-31T18:00:00",
         ),
-        "Labels": _text("Class names in the order of the endpoint's answers, as in bicycle,motorcycle", ""),
+        "Labels": _text("Class names in the order of the endpoint's probabilities, as in bicycle,motorcycle", ""),
         "ModelUri": _text(
             "Model that the function loads, as in s3://bucket/model.tar.gz; empty for the packaged one",
             "",
@@ -186,7 +186,7 @@ def rules() -> dict[str, Value]:
                 },
                 {
                     "Assert": _not_empty("Labels"),
-                    "AssertDescription": "An endpoint's answers name no classes: give Labels, as in bicycle,motorcycle",
+                    "AssertDescription": "An endpoint returns no class names: give Labels, as in bicycle,motorcycle",
                 },
             ],
         },

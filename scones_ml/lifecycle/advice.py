@@ -56,8 +56,8 @@ def _too_weak(card: ModelCard) -> str:
 def _command(choice: ThresholdChoice | None, command: str) -> str:
     if choice and choice.attainable_precision:
         return (
-            f"`{command} --target-precision {choice.attainable_precision:g}`, which lets "
-            f"{choice.attainable_coverage:.0%} through"
+            f"`{command} --target-precision {choice.attainable_precision:g}`, which accepts "
+            f"{choice.attainable_coverage:.0%}"
         )
     if choice and choice.labels:
         return f"`{command} --target-coverage {_USUAL_COVERAGE:g}`, which promises no precision"
@@ -69,7 +69,7 @@ def _labels(card: ModelCard, choice: ThresholdChoice | None) -> str:
         return ""
     weak = listed(_weakest(card))
     if choice.labels_needed is None:
-        return f"label more images to train on{weak and f', of {weak} above all'}"
+        return f"label more images to train on{weak and f', especially of {weak}'}"
     # Only the data set's usual share of new images is used to choose the threshold.
     missing = choice.labels_needed - choice.labels
     more = missing * max(1.0, _staged(card) / choice.labels)

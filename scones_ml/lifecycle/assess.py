@@ -122,8 +122,8 @@ def _kept(model: Path, card: ModelCard, staged: Dataset) -> HeldOut | None:
         return HeldOut(predictions, answers.folds)
     if not learned.keys().isdisjoint(truth):
         raise ConfigurationError(
-            f"{model} has learned from a part of {staged.root}, or with other labels, so figures would be biased "
-            f"knows: train it again on {staged.root}"
+            f"{model} has learned from a part of {staged.root}, or with other labels, so its figures would be biased: "
+            f"train it again on {staged.root}"
         )
     return None
 

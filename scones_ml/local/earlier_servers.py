@@ -50,8 +50,8 @@ def end_earlier_server(pid: int, log: Path, seconds: float) -> None:
         runs = earlier_server_runs(pid, log)
         if runs is None:
             raise DeploymentError(
-                f"process {pid} may be the server that {log.with_suffix('.json')} means, and an earlier version "
-                f"started it, so that it cannot prove it: end it if it is yours (kill {pid}), and try again"
+                f"process {pid} may be the server in {log.with_suffix('.json')}, which an earlier version started "
+                f"without proof: if it is yours, stop it (kill {pid}) and try again"
             )
         if not runs:
             return

@@ -88,7 +88,7 @@ class LocalDeployer:
             try:
                 return self._start(dataclasses.replace(request, port=request.port or _if_free(earlier)))
             except BaseException:
-                undo = Plan("deploy", "local", (Change("delete", "endpoint", change.name, "did not come up"),))
+                undo = Plan("deploy", "local", (Change("delete", "endpoint", change.name, "did not start"),))
                 execute(undo, perform, self._ledger, self._run)
                 raise
 

@@ -149,7 +149,7 @@ def test_a_prefix_without_images(deployed: StepFunctions, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("s3://elsewhere/images/", "reads s3://pictures alone: put the images there"),
+        ("s3://elsewhere/images/", "reads only s3://pictures: put the images there"),
         ("photos", "'photos' is not s3://bucket/prefix"),
     ],
 )

@@ -33,7 +33,7 @@ def test_another_target_and_more_labels_are_named() -> None:
     """The target that holds comes with its coverage, the labels scaled to the whole data set: a tenth of it chooses."""
     counts = {"train": {"bicycle": 160, "motorcycle": 160}, "calibration": {"bicycle": 20, "motorcycle": 20}}
     assert what_helps(card(1.0, counts=counts), "m", "d") == (
-        "`scones threshold m d --target-precision 0.9`, which lets 100% through; "
+        "`scones threshold m d --target-precision 0.9`, which accepts 100%; "
         "or label about 170 more images as they come in and stage them with the others, for 19 more to choose by"
     )
 
