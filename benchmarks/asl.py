@@ -1,4 +1,4 @@
-"""How fast state machines run, beside moto's interpreter.
+"""Speed of state machines, compared with moto's interpreter.
 
 Claims, each for serialize -> classify -> filter with stub functions, every task with its time limit, history kept:
 
@@ -10,9 +10,9 @@ Claims, each for serialize -> classify -> filter with stub functions, every task
 
 Conditions: one core, to which this process and its children are bound; processor time of the whole process, best of
 five rounds; moto runs the same definition in a process of its own, with its in-process stand-in for Lambda, also best
-of its rounds. The floor is what no interpreter goes below: calling the three functions and turning their data into JSON
-and back as often as a state machine must.
-Run it: ``python benchmarks/asl.py [--json]``; it ends with 1 when a claim does not hold.
+of its rounds. The floor is a lower bound for any interpreter: calling the three functions and converting their data to
+JSON and back as often as a state machine must.
+Run it: ``python benchmarks/asl.py [--json]``; exit code 1 if a claim does not hold.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def machine(language: str) -> dict[str, asl.Json]:
 
 
 def stub(parameters: asl.Json) -> asl.Json:
-    """Lambda's answer: the payload as it came."""
+    """Lambda's response: the payload unchanged."""
     return {"StatusCode": 200, "Payload": parameters["Payload"]}  # type: ignore[call-overload,index]
 
 
@@ -83,7 +83,7 @@ def measure_language(language: str) -> float:
 
 
 def measure_floor() -> float:
-    """Milliseconds for the three calls and the JSON that they cannot do without."""
+    """Milliseconds for the three calls and the necessary JSON conversions."""
 
     def bare() -> None:
         document: asl.Json = START
@@ -95,7 +95,7 @@ def measure_floor() -> float:
 
 
 def measure_moto() -> float:
-    """Milliseconds of processor time for one execution on moto, in a process of its own."""
+    """Milliseconds of processor time for one execution on moto, in a separate process."""
     environment = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": "x",
@@ -109,7 +109,7 @@ def measure_moto() -> float:
 
 
 def run_moto() -> float:
-    """In its own process: the same definition on moto."""
+    """Run the same definition on moto, in this process."""
     import boto3
     from moto import mock_aws
 
@@ -141,7 +141,7 @@ def run_moto() -> float:
 
 
 def measure_growth() -> float:
-    """Megabytes by which 10,000 executions in a row grow the process, after 1,000 to warm up."""
+    """Growth of the process in megabytes over 10,000 executions, after 1,000 to warm up."""
     definition = asl.StateMachine.from_json(machine("JSONPath"))
 
     def resident() -> float:
@@ -181,7 +181,7 @@ def measure_map() -> float:
 
 
 def measure_import() -> float:
-    """Milliseconds of processor time over the bare interpreter, best of nine."""
+    """Milliseconds of processor time above the bare interpreter, best of nine."""
 
     def cost(code: str) -> float:
         spent = []
@@ -196,7 +196,7 @@ def measure_import() -> float:
 
 
 def main() -> int:
-    """Print the table; 1 when a claim does not hold."""
+    """Print the table; return 1 if a claim does not hold."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--json", action="store_true", help="one JSON document")
     options.add_argument("--moto", action="store_true", help=argparse.SUPPRESS)

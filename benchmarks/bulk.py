@@ -1,14 +1,14 @@
-"""How fast a folder of images is classified in bulk on this machine.
+"""Speed of bulk classification of a local folder.
 
 Claim: a bulk run (listing, checks, batches through the state machine, results as JSON Lines) reaches at least 80 % of
 the floor.
 
-Conditions: a real model, every file read from disk (warm cache), all processors busy. The floor is what nothing goes
-below with these parts: open, decode and resize with Pillow, stack, ONNX Runtime; in threads that share one session, and
-in processes with a session each, whose start is not counted; the faster of the two counts. One by one is the per-image
-state machine with the model in the process. Rounds take turns, best of them counts.
+Conditions: a real model, every file read from disk (warm cache), all processors busy. The floor is a lower
+bound with these parts: open, decode and resize with Pillow, stack, ONNX Runtime; in threads that share one session, and
+in processes with a session each, without their start-up; the faster of the two is used. One by one is the per-image
+state machine with the model in the process. Rounds alternate, and the best one is used.
 Run it: ``python benchmarks/bulk.py [--images DIR --model MODEL] [--rounds N]``; without them images are drawn and a
-model is trained for one epoch. It ends with 1 when the claim does not hold.
+model is trained for one epoch. Exit code 1 if the claim does not hold.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _rate(work: Callable[[], int]) -> float:
 
 
 def _prepare(folder: Path) -> tuple[Path, Path]:
-    """Drawn images and a model of one epoch: the network is the same, so is its speed."""
+    """Drawn images and a model of one epoch, whose network has the same speed."""
     data = dataset.stage(dataset.Synthetic(per_class=1000, size=32), folder / "data").dataset
     backend = backends.backend("local", folder)
     lifecycle.train(backend, TrainingRequest(data=data.root, model=folder / "model", epochs=1))
@@ -108,7 +108,7 @@ def _measure(folder: Path, model: Path, rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Print the table; 1 when the claim does not hold."""
+    """Print the table; return 1 if the claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--model", type=Path)

@@ -1,15 +1,15 @@
-"""How long a function takes from its process's start, under AWS's own runtime client.
+"""Cold start time of the functions, under AWS's runtime client.
 
 Claims: classify takes at most 1.3 times what bare boto3 with a sagemaker-runtime client takes, filter at most 0.75
 times; both at most a fifth of a handler that imports the SageMaker SDK as the course does, where ``--sdk`` names one.
-All three are claims about the first answer: the whole way from the process's start through import and client to a
-result, so that nothing is gained by putting work off. ``ready`` is the part before the first event (Lambda's init);
-``warm`` is what a later invocation takes in the same process.
+All three are claims about the first result, from the start of the process through import and client, so that deferring
+work gains nothing. ``ready`` is the part before the first event (Lambda's init); ``warm`` is a later invocation in the
+same process.
 
 Conditions: packages as ``scones package`` builds them, for this machine; boto3 comes with the runtime; loopback Runtime
-API, endpoint and S3; rounds take turns, medians count. The endpoint's model is of the recipe ``scratch``, for images of
-32 pixels; models inside the function are it and one of the recipe ``head``, for images of 224 pixels.
-Run it: ``python benchmarks/cold_start.py [--rounds N] [--sdk DIR]``; it ends with 1 when a claim does not hold.
+API, endpoint and S3; rounds alternate, and medians are used. The endpoint's model has the recipe ``scratch``, for
+images of 32 pixels; models inside the function are it and one of the recipe ``head``, for images of 224 pixels.
+Run it: ``python benchmarks/cold_start.py [--rounds N] [--sdk DIR]``; exit code 1 if a claim does not hold.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def lambda_handler(event, context):
 
 @dataclass
 class _Case:
-    """One function, and what was measured of it, in milliseconds."""
+    """One function with its measurements, in milliseconds."""
 
     name: str
     folder: Path
@@ -89,7 +89,7 @@ def _invocation(process: LambdaProcess, event: object) -> float:
 
 
 def _event(drawing: Path, policy: ImagePolicy) -> dict[str, object]:
-    """What classify gets of a drawing: the square PNG that the model's fit leaves."""
+    """The input of classify for a drawing: the square PNG after the model's fit."""
     stored = StoredObject(ImageRef(s3_bucket="b", s3_key="k"), drawing.read_bytes())
     return steps.serialize_image_data(stored, policy).to_event()
 
@@ -214,7 +214,7 @@ def _show(cases: Sequence[_Case], rounds: int) -> None:
 
 
 def main() -> int:
-    """Print the table; 1 when a claim does not hold."""
+    """Print the table; return 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--sdk", type=Path, help="site-packages of an environment with the SageMaker SDK, version 2")

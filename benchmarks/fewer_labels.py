@@ -1,13 +1,13 @@
-"""How many labels a model needs: started from drawings, with labels that it asks for, beside labels by chance.
+"""Number of labels that a model needs: started from drawings, with labels chosen by label-next or at random.
 
 Claims, on CIFAR-100's 1,000 training photographs of bicycles and motorcycles (32x32 pixels), started from drawings:
 
-* 100 labels (80 to learn from, 10 for the temperature, 10 for the threshold) are right on at least 0.90 of the 900
-  other photographs, mean of the seeds;
-* where one class in ten is a motorcycle, labels that `scones label-next` asks for are worth more than labels by
-  chance: the accuracy of the most labels by chance is reached with fewer.
+* with 100 labels (80 for training, 10 for the temperature, 10 for the threshold), the accuracy on the 900 other
+  photographs is at least 0.90, mean of the seeds;
+* if one photograph in ten is a motorcycle, labels chosen by `scones label-next` are worth more than labels chosen at
+  random: they reach the accuracy of the most random labels with fewer.
 
-Where both classes are as frequent, the table shows how little there is to choose between asking and chance.
+If both classes are equally frequent, the table shows how small the difference is.
 
 Conditions: ``examples/close_the_loop.py`` as it stands, once a seed: 100 labels, the state machine run on 800
 photographs (400 where motorcycles are rare), 50, 100 or 200 answers taken from the truth, trained again; judged on 100

@@ -1,13 +1,13 @@
-"""What reading an image costs at most, whatever the file.
+"""Maximum cost of reading an image, for all kinds of files.
 
 Claims, for every kind of :func:`scones_ml.testing.image_kinds`, as it is staged (`reduce`), classified (`pixels`),
 looked at (`preview`) and classified by a model of version 0.1 (`first`):
 
-1. at most 200 MB of memory and 2 s of processor time beyond the interpreter, be the file let in or refused;
-2. let in is what must be: 12 megapixels in every format; baseline and 4:2:0 progressive JPEG of 50, PNG, WebP and TIFF
-   of 24; everything else that a camera or a program writes;
-3. what is let in shows the right colours, what cannot be right is refused, and nothing but ImageError comes out;
-4. what is encoded anew holds pixels and nothing else.
+1. at most 200 MB of memory and 2 s of processor time beyond the interpreter, whether the file is read or rejected;
+2. read are: 12 megapixels in every format; baseline and 4:2:0 progressive JPEG of 50, PNG, WebP and TIFF of 24;
+   everything else that cameras and programs write;
+3. images that are read show the right colours, broken ones are rejected, and the only exception is ImageError;
+4. re-encoded images contain only pixels.
 
 Conditions: each file is read in a process of its own, forked from one that has imported Python, numpy and Pillow and
 read nothing. Memory is the peak of the resident set (VmHWM) above that process's own, the file's bytes included;
@@ -65,7 +65,7 @@ _SAMPLED = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What one file did to one reader.
+    """The cost and outcome of one file in one reader.
 
     Attributes:
         name: of the kind.
@@ -87,7 +87,7 @@ class Cost:
 
 
 class Forker:
-    """A process that reads each file in a fork of its own."""
+    """A process that reads each file in a fork."""
 
     def __enter__(self) -> Forker:
         command = [sys.executable, __file__, "--serve"]
@@ -108,7 +108,7 @@ class Forker:
 
 
 def serve() -> None:
-    """The process that is forked: it imports, and reads no image itself."""
+    """The process that is forked: it imports the libraries and reads no image."""
     import numpy  # noqa: F401 # what the interpreter is measured with
     import PIL.Image  # noqa: F401
 
@@ -180,7 +180,7 @@ def _enter(entry: str, data: bytes) -> object:
 
 
 def _status(name: str) -> int:
-    """A line of this process's status, in bytes."""
+    """A value of this process's status, in bytes."""
     text = Path("/proc/self/status").read_text()
     return int(text.partition(name + ":")[2].split()[0]) * 1024
 
@@ -199,7 +199,7 @@ def _quarters(png: bytes) -> list[list[list[int]]]:
 
 
 def _parts(data: bytes) -> list[str]:
-    """Chunks of a PNG, or segments of a JPEG, that are there for something else than pixels."""
+    """Chunks of a PNG, or segments of a JPEG, with anything other than pixels."""
     if data.startswith(b"\x89PNG"):
         found, at = [], 8
         while at < len(data):
@@ -211,7 +211,7 @@ def _parts(data: bytes) -> list[str]:
 
 
 def judge(kind: ImageKind, answer: dict[str, object]) -> Iterator[str]:
-    """What does not hold, in words."""
+    """The claims that do not hold, in words."""
     megabytes, seconds, outcome = float(str(answer["megabytes"])), float(str(answer["seconds"])), answer["outcome"]
     if megabytes > _MEGABYTES:
         yield f"{megabytes:,.0f} MB"
@@ -229,7 +229,7 @@ def judge(kind: ImageKind, answer: dict[str, object]) -> Iterator[str]:
 
 
 def measure(kinds: Iterable[ImageKind], entries: Sequence[str]) -> Iterator[Cost]:
-    """Read every kind through every entry, as many entries at a time as there are processors."""
+    """Read every kind through every entry, in parallel on all processors."""
     forkers: SimpleQueue[Forker] = SimpleQueue()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -256,7 +256,7 @@ def _cost(kind: ImageKind, path: Path, forkers: SimpleQueue[Forker], entry: str)
 
 
 def chosen(pattern: str, sample: bool) -> Iterator[ImageKind]:
-    """The kinds that are asked for."""
+    """The requested kinds."""
     small = {kind.name for kind in islice(image_kinds(), 0, None, _SAMPLE)} if sample else set()
     for kind in image_kinds(large=True):
         sampled = not sample or kind.name in small or any(fnmatch(kind.name, one) for one in _SAMPLED)

@@ -1,4 +1,4 @@
-"""How many wrong labels ``scones stage --check-labels`` finds, and how many of those that it names are wrong.
+"""Recall and precision of ``scones stage --check-labels``.
 
 Claim: with 5 % of the labels of CIFAR-100's 1,000 training photographs of bicycles and motorcycles exchanged, at least
 70 % of the exchanged ones are named, and at least 60 % of those named are exchanged ones.
@@ -60,7 +60,7 @@ _CODE = (
 
 @dataclass(frozen=True)
 class Claim:
-    """What has to hold over all seeds."""
+    """The claim over all seeds."""
 
     data: str
     seeds: int
@@ -84,7 +84,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Row:
-    """One way to name label errors, over all seeds."""
+    """One method of finding label errors, over all seeds."""
 
     method: str
     named: int
@@ -94,7 +94,7 @@ class Row:
 
 
 def _judge(photographs: Path, seed: int, cache: Path) -> Judged:
-    """Exchange labels, stage, and ask models that did not see the images; what was computed before is used again."""
+    """Exchange labels, stage, and classify by models that were not trained on the images; results are cached."""
     source = b"".join((_ROOT / "scones_ml" / f"{name}.py").read_bytes() for name in _CODE)
     digest = hashlib.sha256(str(photographs).encode() + source).hexdigest()[:16]
     kept = cache / f"label-errors-{seed}-{digest}.npz"
@@ -184,7 +184,7 @@ def _table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 when the claim does not hold."""
+    """Print the table; return 1 if the claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = os.environ.get("SCONES_TEST_DATA")
     parser.add_argument("--photographs", action="store_true", help="large ones, on features")

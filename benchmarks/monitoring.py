@@ -1,15 +1,15 @@
-"""How fast captures are watched, in how much memory, and what the drift alarms are worth.
+"""Speed and memory of monitoring, and the quality of drift alarms.
 
 Claims:
 1. ``monitor`` reads 100,000 capture records in at most 5 seconds.
 2. Ten times the records take no more memory (at most 10 % more, peak of the process).
-3. With a reference of 100 images, the chance that a stream that never changes ever raises an alarm is at most the
-   stated level, although it is looked at after each of 10,000 records (within two standard errors of the simulation).
+3. With a reference of 100 images, the probability of any alarm in a stream that never changes is at most the stated
+   level, although it is tested after each of 10,000 records (within two standard errors of the simulation).
 
 Conditions: records of about 4 kB with a 32 x 32 PNG image each, as the workflow's endpoint keeps them, one file, warm
-cache, one process. The floor is what nothing goes below in Python: each line through ``json.loads``. The peer of the
-alarms is what is mostly done: a two-sample test of the same level, looked at every 256 records.
-Run it: ``OMP_NUM_THREADS=1 python benchmarks/monitoring.py [--records N]``. It ends with 1 when a claim does not hold.
+cache, one process. The floor is a lower bound in Python: each line through ``json.loads``. The alarms are compared with
+common practice: a two-sample test of the same level, repeated every 256 records.
+Run it: ``OMP_NUM_THREADS=1 python benchmarks/monitoring.py [--records N]``. Exit code 1 if a claim does not hold.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _memory(small: Path, large: Path) -> bool:
 
 
 def _peak(path: Path) -> int:
-    """The peak of this process in KiB after it has read a file."""
+    """The peak memory of this process in KiB after reading a file."""
     monitor(read_captures(path), MonitorRequest(reference=_reference()))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -1,4 +1,4 @@
-"""How long it takes to find the near duplicates among 100,000 images, and what is called one.
+"""Time to find the near duplicates among 100,000 images, and their detection rates.
 
 Claim: among 100,000 signatures all near duplicates are found in at most 60 seconds on two cores, with less than 500 MB
 beyond the signatures; every copy that was compressed, resized, brightened or mirrored is found with its original.
@@ -64,7 +64,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def _drawn(count: int) -> list[bytes]:
-    """Signatures of drawn images, of which every fiftieth is followed by a changed copy."""
+    """Signatures of drawn images, with a changed copy after every fiftieth."""
     random = np.random.default_rng(0)
     backgrounds = random.integers(0, 256, (10, 5, 5, 3))
     changes = list(CHANGES.values())[:5]
@@ -113,7 +113,7 @@ def _photographs(folder: Path) -> dict[str, float]:
 
 
 def main() -> int:
-    """Print the table; 1 when the claim does not hold."""
+    """Print the table; return 1 if the claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--data", type=Path, help="a folder of photographs")

@@ -1,4 +1,4 @@
-"""What training on photographs reaches, and what it costs.
+"""Accuracy and cost of training on photographs.
 
 Claims, for the recipe ``head`` in its plain form (one view, 224 pixels, cropped) on 640 photographs of ten kinds of
 clothing, one thread:
@@ -69,7 +69,7 @@ _FOREIGN, _TIMED = 200, 200
 
 @dataclass(frozen=True)
 class Row:
-    """A figure with its 95 % interval, gated where it is part of a claim."""
+    """A figure with its 95 % interval, checked if it is part of a claim."""
 
     what: str
     figure: float
@@ -115,7 +115,7 @@ def read(folder: Path) -> Labelled:
 
 
 def squares(files: Sequence[Path], size: int, fit: Fit) -> NDArray[np.uint8]:
-    """(N, S, S, 3) of the files, as a model reads them."""
+    """(N, S, S, 3) pixels of the files, as a model's input."""
     policy = ImagePolicy(image_size=size, fit=fit)
     return np.stack([images.pixels(path.read_bytes(), size, policy) for path in files])
 
@@ -166,13 +166,13 @@ def _calibrated(logits: NDArray[np.floating], fold: NDArray[np.int64], truth: ND
 
 @dataclass(frozen=True)
 class Bench:
-    """The photographs, and features that are computed once."""
+    """The photographs with cached features."""
 
     data: Path
     cache: Path
 
     def features(self, name: str, pixels: Callable[[], NDArray[np.uint8]], size: int) -> Features:
-        """Of the named images, by the backbone for this size."""
+        """Features of the named images, from the backbone for this size."""
         backbone = efficientnet_lite0(size, self.cache)
         key = hashlib.sha256(f"{self.data}/{name}/{size}/{backbone.sha256}".encode()).hexdigest()[:16]
         kept = self.cache / f"photographs-{key}.npy"
@@ -187,7 +187,7 @@ class Bench:
 
 
 def heads(bench: Bench, train: Labelled) -> list[Row]:
-    """The recipe at every size and fit, out of fold."""
+    """Out-of-fold figures of the recipe at every size and fit."""
     rows, truth = [], train.labels
     for size, fit in _READINGS:
         features = bench.of(train, "train", size, fit)
@@ -199,7 +199,7 @@ def heads(bench: Bench, train: Labelled) -> list[Row]:
 
 
 def costs(bench: Bench, train: Labelled) -> list[Row]:
-    """From the folder to the model file in a process of its own, and one answer of that model."""
+    """Cost from the folder to the model file in a separate process, and of one prediction of that model."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--make", folder, "--data", str(bench.data)]
         before, peak = resource.getrusage(resource.RUSAGE_CHILDREN), 0
@@ -225,7 +225,7 @@ def costs(bench: Bench, train: Labelled) -> list[Row]:
 
 
 def make(photographs: Path, folder: Path) -> None:
-    """Stage and train, as `scones stage` and `scones train` do."""
+    """Stage and train like `scones stage` and `scones train`."""
     dataset.stage(photographs, folder / "data")
     run(Job(folder / "data", folder / "model", folder / "output", recipe="head"))
 
@@ -240,7 +240,7 @@ def _anonymous(process: int) -> int:
 
 
 def _milliseconds(model: OnnxClassifier, pixels: NDArray[np.uint8]) -> tuple[float, float]:
-    """Medians of an answer and of the published network, in turns."""
+    """Median times of a prediction and of the published network, measured alternately."""
     session = open_session(lite0.to_onnx(lite0.read_weights(), 224, half=False), lite0.NAME, "reinstall it")
     seconds = np.empty((_TIMED, 2))
     for number in range(_TIMED):
@@ -255,7 +255,7 @@ def _milliseconds(model: OnnxClassifier, pixels: NDArray[np.uint8]) -> tuple[flo
 
 
 def foreign(bench: Bench, train: Labelled, thumbnails: Path) -> list[Row]:
-    """How many images of none of the classes pass, and how many of a class that was left out."""
+    """Accepted shares of images of none of the classes, and of classes left out of the training."""
     features = bench.of(train, "train")
     learned = learn_cross_fitted(features, train.labels, folds(train.labels, 0), train.classes, _TARGET)
     drawn = bench.features("drawings", lambda: np.stack([_drawing(number) for number in range(_FOREIGN)]), 224)
@@ -300,7 +300,7 @@ def _left_out(features: Features, train: Labelled, kind: int) -> tuple[float, fl
 
 
 def tested(bench: Bench, train: Labelled, test: Labelled) -> list[Row]:
-    """The test photographs, asked once."""
+    """Figures on the test photographs, used once."""
     learned = learn_cross_fitted(bench.of(train, "train"), train.labels, folds(train.labels, 0), train.classes, _TARGET)
     answers = learned.answers(bench.of(test, "test").take(np.arange(len(test.labels))))
     hits, passed = answers.argmax(axis=1) == test.labels, answers.max(axis=1) >= (learned.choice.threshold or 2.0)
@@ -314,7 +314,7 @@ def tested(bench: Bench, train: Labelled, test: Labelled) -> list[Row]:
 
 
 def main() -> int:
-    """Print the table; 1 when a claim does not hold."""
+    """Print the table; return 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = Path(os.environ.get("SCONES_TEST_DATA") or ".")
     parser.add_argument("--data", type=Path, default=root / "photographs" / "clothing", help="DIR/{train,test}/CLASS/*")

@@ -1,4 +1,4 @@
-"""What others reach on the photographs of ``photographs.py``, on the same folds.
+"""Results of other methods on the photographs of ``photographs.py``, on the same folds.
 
 * scikit-learn's logistic regression on standardised features: those of the recipe ``head``, the network's 1,280 plain
   averages in fp32, and raw pixels at 32 px (C 0.003, 0.003 and 0.001, not tuned); and what it costs beside our own;
@@ -49,7 +49,7 @@ Fitted = Callable[["NDArray[np.int64]", "NDArray[np.int64]"], "NDArray[np.floati
 
 
 def _judged(name: str, truth: NDArray[np.int64], fitted: Fitted, *, seeds: int, count: int = _FOLDS) -> list[Row]:
-    """The figures of a way to learn, on the first folds of some seeds."""
+    """The figures of a method, on the first folds of some seeds."""
     each, judged = [], np.isin(folds(truth, 0), range(count))
     started = time.process_time()
     for seed in range(seeds):
@@ -126,7 +126,7 @@ def _plain_averages(train: Labelled) -> NDArray[np.float32]:
 
 
 def scratch(_bench: Bench, train: Labelled, count: int) -> list[Row]:
-    """Our network that learns from these photographs alone."""
+    """Our network, trained from scratch on these photographs."""
     from scones_ml.training.fit import fit, make_repeatable
     from scones_ml.training.presets import PRESETS
 
@@ -145,7 +145,7 @@ def scratch(_bench: Bench, train: Labelled, count: int) -> list[Row]:
 
 
 def fine_tuned(_bench: Bench, train: Labelled, count: int) -> list[Row]:
-    """The pretrained network, all of it trained on."""
+    """The pretrained network, fine-tuned in all layers."""
     import torch
 
     torch.set_num_threads(1)
@@ -177,7 +177,7 @@ def fine_tuned(_bench: Bench, train: Labelled, count: int) -> list[Row]:
 
 
 def _parameters(classes: int) -> dict[str, torch.Tensor]:
-    """The published weights with batch norms folded in, and a new last layer; all to be trained."""
+    """The published weights with folded batch norms and a new last layer, all trainable."""
     import torch
 
     tensors, found = lite0.read_weights(), {}
@@ -222,7 +222,7 @@ def _forward(pixels: torch.Tensor, parameters: dict[str, torch.Tensor]) -> torch
 
 
 def _augmented(pixels: torch.Tensor) -> torch.Tensor:
-    """Mirrored by chance, and all moved by as many pixels."""
+    """Images mirrored at random, and all shifted by the same random offset."""
     import torch
 
     flipped = torch.where(torch.rand(len(pixels), 1, 1, 1) < 0.5, pixels.flip(3), pixels).float()
@@ -240,7 +240,7 @@ _PARTS: dict[str, Callable[[Bench, Labelled, int], list[Row]]] = {
 
 
 def main() -> int:
-    """Print and keep the figures."""
+    """Print and store the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = Path(os.environ.get("SCONES_TEST_DATA") or ".")
     parser.add_argument("--data", type=Path, default=root / "photographs" / "clothing", help="DIR/train/CLASS/*")

@@ -1,4 +1,4 @@
-"""How fast the endpoint answers, with other servers of the same ONNX file beside it.
+"""Latency of the endpoint, compared with other servers of the same ONNX file.
 
 Claims: with one connection the median is at most LitServe's (0.2.19, where ``--litserve`` names its Python), and at
 most 0.6 ms above what the model takes in this process.
@@ -74,7 +74,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Served:
-    """A server, how it is started, and what it is asked.
+    """A server with its command and its request.
 
     Attributes:
         name: in the table.
@@ -111,14 +111,14 @@ class Row:
 
 
 def http_request(port: int, path: str, content_type: str, body: bytes, method: str = "POST") -> bytes:
-    """A request as a client sends it."""
+    """A client's HTTP request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
     head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 def ask(client: socket.socket, request: bytes) -> None:
-    """Send a request and read its answer, which has to be 200."""
+    """Send a request and read the response, whose status must be 200."""
     client.sendall(request)
     answer = b""
     while b"\r\n\r\n" not in answer:
@@ -136,7 +136,7 @@ def ask(client: socket.socket, request: bytes) -> None:
 
 
 def load(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
-    """Ask over so many connections for so many seconds; the milliseconds of each request, sorted."""
+    """Send requests over so many connections for so many seconds; return sorted milliseconds per request."""
     found: list[float] = []
     failed: list[Exception] = []
 
@@ -165,13 +165,13 @@ def load(port: int, request: bytes, connections: int, seconds: float) -> list[fl
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Of sorted values."""
+    """A quantile of sorted values."""
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
 @contextmanager
 def running(served: Served) -> Iterator[tuple[int, int, float]]:
-    """Start a server; its port, its process and the milliseconds until it answers."""
+    """Start a server; return its port, its process and the milliseconds until the first response."""
     port = next(_PORTS)
     began = time.perf_counter()
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | served.environment
@@ -205,7 +205,7 @@ def running(served: Served) -> Iterator[tuple[int, int, float]]:
 
 
 def prepare(folder: Path) -> tuple[Path, Path]:
-    """A model of one epoch, and one of the drawings that it has learned from."""
+    """A model of one epoch, and one of its training images."""
     data = dataset.stage(dataset.Synthetic(per_class=60, size=32), folder / "data").dataset
     request = TrainingRequest(data=data.root, model=folder / "model", recipe="scratch", epochs=1)
     LocalBackend(folder / "workspace").trainer.train(request)
@@ -213,7 +213,7 @@ def prepare(folder: Path) -> tuple[Path, Path]:
 
 
 def endpoint(name: str, model: Path, image: bytes, captures: Path | None = None, python: str = "") -> Served:
-    """Our own server, of this checkout or of the environment of another Python."""
+    """Our server, from this checkout or from the environment of another Python."""
 
     def command(port: int) -> list[str]:
         started = [python or sys.executable, "-m", "scones_ml.inference", str(model.absolute()), "--port", str(port)]
@@ -305,7 +305,7 @@ def _report(rows: list[Row], floor: float) -> int:
 
 
 def main() -> int:
-    """Print the table; 1 when a claim does not hold."""
+    """Print the table; return 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn and number of connections")

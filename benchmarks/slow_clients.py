@@ -1,4 +1,4 @@
-"""Eight busy clients of the endpoint beside 500 that are half open or slow.
+"""Latency of eight busy clients of the endpoint beside 500 half-open or slow connections.
 
 Claims: with the slow ones the 99th percentile of the eight is at most 1.5 times what it is without them, and the
 server's memory (``VmHWM``, its peak) is at most 300 MB. A request of the eight that is not answered ends the benchmark.
@@ -45,7 +45,7 @@ _LARGE: Final = 6_000_000
 
 @dataclass
 class _Slow:
-    """A slow client: what it sends at once, and what it sends again and again."""
+    """A slow client: the bytes that it sends at once, and those that it sends repeatedly."""
 
     first: bytes
     drop: bytes
@@ -63,7 +63,7 @@ def _slow_clients(port: int, number: int) -> list[_Slow]:
 
 
 def be_slow(port: int, number: int, closed: Event) -> None:
-    """Keep so many slow connections open until ``closed`` is set."""
+    """Keep a number of slow connections open until ``closed`` is set."""
     clients, selector = _slow_clients(port, number), selectors.DefaultSelector()
     while not closed.is_set():
         now = time.monotonic()
@@ -93,7 +93,7 @@ def _connect(client: _Slow, port: int, selector: selectors.BaseSelector) -> None
 
 
 def _go_on(client: _Slow, selector: selectors.BaseSelector) -> None:
-    """Read what comes; a client that is refused goes."""
+    """Read responses; return when the connection is closed."""
     assert client.connection is not None
     with contextlib.suppress(OSError):
         if client.connection.recv(4_096):
@@ -120,7 +120,7 @@ def _close(client: _Slow, selector: selectors.BaseSelector) -> None:
 
 @contextmanager
 def slow_clients(port: int, number: int) -> Iterator[None]:
-    """Slow clients in a process of their own."""
+    """Run slow clients in a separate process."""
     context = multiprocessing.get_context("spawn")
     closed = context.Event()
     process = context.Process(target=be_slow, args=(port, number, closed))
@@ -143,7 +143,7 @@ def _windows(port: int, request: bytes, number: int) -> list[float]:
 
 
 def main() -> int:
-    """Print the table; 1 when a claim does not hold."""
+    """Print the table; return 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--windows", type=int, default=8, help="of one second, in each round")

@@ -1,11 +1,11 @@
-"""What staging a photograph costs, beside what Pillow alone takes.
+"""Cost of staging a photograph, compared with Pillow alone.
 
 Claims: at 224 pixels `stage` takes at most 1.5 times the floor; at 32 pixels at most 4 ms of one processor for a
 photograph of 500 x 375 pixels.
 
 Conditions: JPEG photographs of 500 x 375 pixels (or ``--images DIR``), every file read from disk (warm cache), CPU time
-of the whole process, one thread. The floor is what nothing goes below with these parts: read the file, decode it with
-draft, resize it to the same sides, encode it as PNG of level 1. Rounds take turns, the best of them counts.
+of the whole process, one thread. The floor is a lower bound with these parts: read the file, decode it with
+draft, resize it to the same sides, encode it as PNG of level 1. Rounds alternate, and the best one is used.
 Run it: ``python benchmarks/staging.py [--images DIR] [--rounds N]``; without images they are drawn. It ends with 1 when
 a claim does not hold.
 """
@@ -65,7 +65,7 @@ def _drawn(folder: Path) -> Path:
 
 
 def _measured(folder: Path, files: list[Path], size: int, rounds: int, temporary: Path) -> tuple[float, float]:
-    """CPU ms an image of the floor and of `stage`."""
+    """CPU milliseconds per image of the floor and of `stage`."""
 
     def stage() -> None:
         dataset.stage(folder, temporary / "staged", image_size=size)

@@ -1,10 +1,10 @@
-"""How fast synthetic images are drawn.
+"""Speed of drawing synthetic images.
 
 Claim: at most 4 ms of one processor for an image of 32x32, so that 1,400 images take some five seconds.
 
-Conditions: one thread, processor time, the mean over images of both kinds, best of three rounds. The floor is what
-no renderer with Pillow goes below: an empty canvas of the size that is drawn on, reduced to the image's size.
-Run it: ``python benchmarks/synthetic.py``; it ends with 1 when the claim does not hold.
+Conditions: one thread, processor time, the mean over images of both kinds, best of three rounds. The floor is a
+lower bound for renderers with Pillow: an empty canvas of the drawing's size, reduced to the image's size.
+Run it: ``python benchmarks/synthetic.py``; exit code 1 if the claim does not hold.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _draw(kind: str, size: tuple[int, int], index: int) -> None:
 
 
 def main() -> int:
-    """Print the table; 1 when an image of 32x32 takes longer than the claim."""
+    """Print the table; return 1 if an image of 32x32 takes longer than claimed."""
     draw_image("bicycle", 0, 0)
     floor = _milliseconds(lambda _: Image.new("RGB", (128, 128)).resize((32, 32), Image.Resampling.BOX), 300)
     print(f"{'size':>12} {'bicycle':>9} {'motorcycle':>11}   ms an image")

@@ -1,4 +1,4 @@
-"""How an approximate promise is kept: data sets are drawn from labelled photographs, and thresholds judged on others.
+"""Check of the approximate guarantee: thresholds for data sets drawn from photographs, tested on the others.
 
 Claim: where temperature and threshold are cross-fitted, at a target of 95 % and a level of 95 %, no more than 5 % of
 data sets get a threshold whose answers are truly right less often than the target, within the estimate's interval.
@@ -78,7 +78,7 @@ class Photographs:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: shares of all data sets, but where it says otherwise."""
+    """A line of the table: shares of all data sets, unless stated otherwise."""
 
     labels: str
     sets: int
@@ -97,7 +97,7 @@ class Row:
 
 
 def _read(folder: Path, cache: Path) -> Photographs:
-    """The features of folder/CLASS/*, computed once."""
+    """The features of folder/CLASS/*, cached."""
     files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
     if not files:
         sys.exit(f"error: no photographs in {folder}/*/: pass --data or set SCONES_TEST_DATA")
@@ -114,9 +114,9 @@ def _read(folder: Path, cache: Path) -> Photographs:
 
 
 def draw(labels: NDArray[np.int64], name: str, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of a data set with so many of each class, and the fold of each.
+    """Rows of a data set with so many images of each class, and their folds.
 
-    With replacement where a class has no more than that; copies of an image are in one fold, or dropped.
+    Drawn with replacement if a class has no more images; copies of an image are in one fold, or dropped.
     """
     count, copies = int(name.split()[0]), not name.endswith("without copies")
     random = np.random.default_rng([count, seed])
@@ -132,9 +132,9 @@ def draw(labels: NDArray[np.int64], name: str, seed: int) -> tuple[NDArray[np.in
 
 
 def judged(photographs: Photographs, name: str, seed: int) -> NDArray[np.int8]:
-    """(N,) what becomes of each photograph: not judged, sent to review, accepted and wrong, accepted and right.
+    """(N,) result for each photograph: not tested, sent to review, accepted and wrong, accepted and right.
 
-    Of a data set without a threshold none is judged.
+    For a data set without a threshold, none is tested.
     """
     rows, folds = draw(photographs.labels, name, seed)
     features = Features(photographs.vectors, rows)
@@ -178,7 +178,7 @@ def _jackknifed(figure: Callable[[NDArray[np.int8]], float], sets: NDArray[np.in
 
 
 def summary(name: str, sets: NDArray[np.int8]) -> Row:
-    """A line of the table, from (M, N) judged photographs of M data sets."""
+    """A line of the table, from (M, N) tested photographs of M data sets."""
     having = sets[(sets != _UNSEEN).any(axis=1)]
     accepted, right = (having >= _WRONG).sum(axis=1), (having == _RIGHT).sum(axis=1)
     share = len(having) / len(sets)
@@ -204,12 +204,12 @@ def summary(name: str, sets: NDArray[np.int8]) -> Row:
 
 
 def _falls_below(accepted: int) -> float:
-    """How often fewer than the target of so many answers are right where each is with exactly that probability."""
+    """Probability that fewer than the target share are right if each is right with exactly that probability."""
     return binomial_cdf(math.ceil(_TARGET * accepted) - 1, accepted, _TARGET)
 
 
 def _sets(photographs: Photographs, name: str, number: int, cache: Path) -> NDArray[np.int8]:
-    """(M, N) of so many data sets; those that the same code judged before are read."""
+    """(M, N) results of so many data sets; results of the same code are cached."""
     code = b"".join((_ROOT / "scones_ml" / f"{name}.py").read_bytes() for name in _CODE)
     digest = hashlib.sha256(photographs.vectors.tobytes() + code).hexdigest()[:16]
     kept = cache / f"threshold-guarantee-{name.replace(' ', '-')}-{digest}.npy"
@@ -260,7 +260,7 @@ def _table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 when the claim does not hold."""
+    """Print the table; return 1 if the claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = os.environ.get("SCONES_TEST_DATA")
     data = Path(root or ".") / "photographs" / "clothing" / "train"

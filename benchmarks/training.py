@@ -1,4 +1,4 @@
-"""What training reaches on real photographs of bicycles and motorcycles, and what it costs.
+"""Accuracy and cost of training on real photographs of bicycles and motorcycles.
 
 Claims, for the preset ``best`` on the 1,000 training photographs of CIFAR-100's two classes (32x32 pixels):
 
@@ -71,7 +71,7 @@ LabelledImages = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a figure with its 95 % interval, at least or at most a bound when it is gated."""
+    """One line of the table: a figure with its 95 % interval, and its bound if it is checked."""
 
     claim: str
     conditions: str
@@ -106,7 +106,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Bench:
-    """Trains, or finds what the same code with the same settings computed before."""
+    """A trainer with a cache by code and settings."""
 
     recipe: Recipe
     device: str
@@ -138,7 +138,7 @@ class Bench:
 
 
 def out_of_fold(bench: Bench, train: LabelledImages, _test: LabelledImages) -> list[Row]:
-    """Accuracy and calibration error on photographs that the network in question has not seen."""
+    """Out-of-fold accuracy and calibration error."""
     labels = train[1]
     logits = _fold_views(bench, "best", train)[0]
     probabilities = _calibrated(logits, labels)
@@ -158,7 +158,7 @@ def out_of_fold(bench: Bench, train: LabelledImages, _test: LabelledImages) -> l
 
 
 def six_views(bench: Bench, train: LabelledImages, _test: LabelledImages) -> list[Row]:
-    """What the mean logits of six views of an image would add to the one view that a model takes, and cost."""
+    """Gain and cost of the mean logits of six views, compared with a model's single view."""
     images, labels = train
     rows = [row for preset in sorted(PRESETS) for row in _views_of(bench, preset, train)]
     untrained = dataclasses.replace(bench.recipe, epochs=1)  # answers as fast as any
@@ -198,7 +198,7 @@ def _figures(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> t
 
 
 def _six_views(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Images (N, S, S, 3) where they are and moved both ways, then the mirror images of these."""
+    """Images (N, S, S, 3) unshifted and shifted both ways, then their mirror images."""
     size = images.shape[1]
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
     moved = [padded[:, 1 + dy : 1 + dy + size, 1 + dx : 1 + dx + size] for dy, dx in _SHIFTS]
@@ -206,7 +206,7 @@ def _six_views(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 
 def _milliseconds(graph: bytes, images: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Median and quartiles of what the graph takes for these images at once, on one thread."""
+    """Median and quartiles of the graph's time for these images in one batch, on one thread."""
     card = ModelCard(labels=_CLASSES, input_size=images.shape[1])
     model, seconds = OnnxClassifier(graph, card), []
     for _ in range(_TIMED):
@@ -218,7 +218,7 @@ def _milliseconds(graph: bytes, images: NDArray[np.uint8]) -> tuple[float, float
 
 
 def _fold_views(bench: Bench, preset: str, train: LabelledImages, seed: int = 0) -> NDArray[np.float32]:
-    """Logits (6, N, K) of six views of every photograph, each by the network that has not seen it."""
+    """Out-of-fold logits (6, N, K) of six views of every photograph."""
     images, labels = train
     fold = _folds(labels)
     views = np.zeros((2 * len(_SHIFTS), len(labels), len(_CLASSES)), np.float32)
@@ -230,7 +230,7 @@ def _fold_views(bench: Bench, preset: str, train: LabelledImages, seed: int = 0)
 
 
 def _calibrated(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Out-of-fold probabilities; a fold's own labels have no part in its temperature."""
+    """Out-of-fold probabilities; a fold's temperature is fitted on the other folds."""
     fold, probabilities = _folds(labels), np.zeros(logits.shape)
     for k in range(_FOLDS):
         temperature = fit_temperature(logits[fold != k], labels[fold != k])
@@ -239,7 +239,7 @@ def _calibrated(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArr
 
 
 def on_test(bench: Bench, train: LabelledImages, test: LabelledImages) -> list[Row]:
-    """Accuracy on the test photographs over seeds, and what a training costs."""
+    """Accuracy on the test photographs over seeds, and the cost of a training."""
     runs = [bench.run(f"seed-{seed}", seed, bench.recipe, train, test[0]) for seed in range(_SEEDS)]
     right = np.stack([run.views[0].argmax(1) == test[1] for run in runs]).mean(0)  # (images,)
     low, high = np.quantile(bootstrap(lambda some: right[some].mean(keepdims=True), len(right)), [0.025, 0.975])
@@ -255,7 +255,7 @@ def on_test(bench: Bench, train: LabelledImages, test: LabelledImages) -> list[R
 
 
 def from_synthetic(bench: Bench, train: LabelledImages, test: LabelledImages) -> list[Row]:
-    """Accuracy on real photographs of a network that was shown drawings only."""
+    """Accuracy on real photographs of a network trained only on drawings."""
     real, labels = np.concatenate([train[0], test[0]]), np.concatenate([train[1], test[1]])
     recipe = dataclasses.replace(bench.recipe, epochs=_SYNTHETIC_EPOCHS)
     run = bench.run("synthetic", 0, recipe, _draw, real)
@@ -283,7 +283,7 @@ def _read(folder: Path) -> LabelledImages:
 
 
 def _folds(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A fold for every image, each fold with the same number of every class."""
+    """A fold for every image, with the same number of each class in every fold."""
     fold = np.empty(len(labels), np.int64)
     random = np.random.default_rng(_SPLIT_SEED)
     for label in np.unique(labels):
@@ -326,7 +326,7 @@ def _table(rows: list[Row]) -> str:
 
 
 def _code(name: str = "") -> str:
-    """Digest of all code that decides a run's result; the recipe itself is a setting."""
+    """Digest of all code that affects a run's result; the recipe is a setting."""
     files = [_ROOT / "scones_ml" / "training" / f"{module}.py" for module in _LEARNING]
     if name == "synthetic":
         files += sorted((_ROOT / "scones_ml" / "dataset" / "synthetic").glob("*.py"))

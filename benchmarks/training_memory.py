@@ -1,4 +1,4 @@
-"""The memory that training on features takes at most, whatever the number of images.
+"""Maximum memory of training on features, for any number of images.
 
 Claims: the peak of anonymous memory, the interpreter and its libraries included, is at most 500 MB for
 
@@ -50,7 +50,7 @@ _PARTS = ("extractor", "head-10", "head-1000")
 
 @dataclass(frozen=True)
 class Row:
-    """A part's peak of anonymous memory, and the seconds of processor time that it took."""
+    """Peak anonymous memory and processor time of one part."""
 
     part: str
     count: int
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Patches:
-    """A source of so many images of two classes: coarse coloured noise, in more than the model's pixels."""
+    """A source of images of two classes: coarse coloured noise, larger than the model's input."""
 
     count: int
     name: str = "patches"
@@ -88,7 +88,7 @@ def _patches(number: int) -> bytes:
 
 
 def _extractor(count: int, folder: Path) -> None:
-    """Stage so many images and compute their features."""
+    """Stage images and compute their features."""
     data = dataset.stage(Patches(count), folder / "data", image_size=_SIZE).dataset
     distinct = len({record.sha256 for record in data.records})
     assert distinct == count, f"{distinct} distinct images"
@@ -98,7 +98,7 @@ def _extractor(count: int, folder: Path) -> None:
 
 
 def _head(count: int, classes: int, folder: Path) -> None:
-    """Learn from so many feature vectors."""
+    """Train on feature vectors."""
     random = np.random.default_rng(0)
     labels = random.permutation(np.arange(count) % classes)
     centres = random.standard_normal((classes, _FEATURES), np.float32) / 4
@@ -119,7 +119,7 @@ def _head(count: int, classes: int, folder: Path) -> None:
 
 
 def _run(part: str, count: int) -> None:
-    """A part, in this process."""
+    """Run a part in this process."""
     with tempfile.TemporaryDirectory() as folder:
         if part == "extractor":
             _extractor(count, Path(folder))
@@ -128,7 +128,7 @@ def _run(part: str, count: int) -> None:
 
 
 def _measured(part: str, count: int) -> Row:
-    """A part in a process of its own, watched from here."""
+    """Run a part in a separate process and measure it."""
     command = [sys.executable, __file__, "--run", part, "--rows", str(count)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
@@ -144,7 +144,7 @@ def _measured(part: str, count: int) -> Row:
 
 
 def _anonymous(process: int) -> int:
-    """Bytes of a process's anonymous memory; 0 when it has ended."""
+    """Anonymous memory of a process in bytes; 0 if it has ended."""
     try:
         text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
@@ -154,7 +154,7 @@ def _anonymous(process: int) -> int:
 
 
 def main() -> int:
-    """Print the table; 1 when a claim does not hold."""
+    """Print the table; return 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=_PARTS, help="one part; the result file is then left alone")
     parser.add_argument("--rows", type=int, help="images or feature vectors; the result file is then left alone")

@@ -1,8 +1,8 @@
-"""SageMaker's built-in Image Classification algorithm on a staged data set, and a tuning of it.
+"""SageMaker's built-in Image Classification algorithm on a staged data set, with hyperparameter tuning.
 
-Requests are data: without ``--send`` they are printed, with it the data set goes to S3 and both are started::
+Without ``--send`` the requests are printed; with it the data set is uploaded to S3 and both jobs are started::
 
-    scones stage photos data --format recordio   # or without: then the algorithm reads images and .lst files
+    scones stage photos data --format recordio   # without --format, the algorithm reads images and .lst files
     python examples/built_in_algorithm.py data s3://BUCKET/data --role arn:aws:iam::123456789012:role/ROLE
 """
 
@@ -19,11 +19,11 @@ from scones_ml.sagemaker.tuning import IMAGE_CLASSIFICATION_RANGES, Tuning, tuni
 
 parser = argparse.ArgumentParser()
 parser.add_argument("data", type=Path, help="a staged data set")
-parser.add_argument("uri", help="where it goes: s3://bucket/prefix")
-parser.add_argument("--role", required=True, help="ARN of the role that SageMaker takes on")
+parser.add_argument("uri", help="destination: s3://bucket/prefix")
+parser.add_argument("--role", required=True, help="ARN of the role that SageMaker assumes")
 parser.add_argument("--region", default="us-east-1")
-parser.add_argument("--name", default="scones-built-in", help="of the job; the tuning's is NAME-tuning")
-parser.add_argument("--send", action="store_true", help="start both, and pay for them")
+parser.add_argument("--name", default="scones-built-in", help="name of the job; the tuning job is NAME-tuning")
+parser.add_argument("--send", action="store_true", help="start both jobs (costs money)")
 options = parser.parse_args()
 
 data = dataset.load(options.data)
@@ -66,6 +66,6 @@ if options.send:
     jobs = TrainingJobs()
     print(jobs.start(job))
     print(jobs.start_tuning(tuning))
-    print(f"the model will be {job.model_uri}: scones deploy takes it as it is")
+    print(f"the model will be {job.model_uri}: deploy it with scones deploy")
 else:
     print(json.dumps({"job": training_request(job), "tuning": tuning_request(tuning)}, indent=2))

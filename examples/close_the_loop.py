@@ -1,7 +1,7 @@
-"""The loop closed: few labels, a model, doubtful images, a reviewer's answers, a better model.
+"""Active learning loop: few labels, a model, low-confidence images, a reviewer's answers, a better model.
 
-A few labelled photographs train a model, which sorts many unlabelled ones; those whose labels would help most are
-answered (here from the truth) and trained on. Beside it as many answers to photographs that chance has chosen.
+A model is trained on a few labelled photographs and classifies many unlabelled ones; those whose labels would help most
+are labelled (here with the true labels) and used for training. For comparison, as many photographs chosen at random.
 
     python examples/close_the_loop.py                        # drawn images, a minute or two
     python examples/close_the_loop.py --data PHOTOGRAPHS     # one folder per class, 1,000 or more; `--seeds 5`
@@ -26,17 +26,17 @@ from scones_ml.review.queue import read_queue
 
 @dataclass(frozen=True)
 class Loop:
-    """How the loop is run.
+    """Settings of the loop.
 
     Attributes:
-        start: labels to start with.
-        waiting: photographs without one, at most.
-        held: others, to judge by, both classes alike.
-        answers: how many are added to the labels, one number after the other.
-        rare: share of the last class among those labelled and waiting; as large as the other when None.
-        init: the model to start from; from scratch when None.
-        epochs: of each training; the preset's when None.
-        threshold: least confidence that is not doubtful.
+        start: number of initial labels.
+        waiting: maximum number of unlabelled photographs.
+        held: number of held-out photographs, equal for both classes.
+        answers: numbers of labels to add, one after the other.
+        rare: share of the last class among labelled and unlabelled photographs; None for equal shares.
+        init: the model to start from; None to train from scratch.
+        epochs: epochs of each training; default: the preset's.
+        threshold: minimum confidence to accept.
     """
 
     start: int = 100
@@ -51,12 +51,12 @@ class Loop:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one loop reached.
+    """The result of one loop.
 
     Attributes:
-        doubtful: photographs that waited for review.
-        rest: share right of all that had no label at the start.
-        accuracy: share right of the held-out photographs, by how they were chosen and how many labels were used.
+        doubtful: number of photographs sent to review.
+        rest: accuracy on all photographs without a label at the start.
+        accuracy: accuracy on the held-out photographs, by method of choice and number of labels.
     """
 
     doubtful: int
@@ -65,7 +65,7 @@ class Outcome:
 
 
 def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loop) -> Outcome:
-    """Label some, train, run the others, answer what is doubtful, train again."""
+    """Label some photographs, train, classify the others, label the chosen ones, train again."""
     backend = backends.backend("local", work / "workspace")
     held, labelled, waiting = _dealt(photographs, seed, loop)
     for side, files in (("train", labelled), ("test", held)):
@@ -102,7 +102,7 @@ def close_the_loop(photographs: Sequence[Path], seed: int, work: Path, loop: Loo
 
 
 def _dealt(photographs: Sequence[Path], seed: int, loop: Loop) -> tuple[list[Path], list[Path], list[Path]]:
-    """Held-out photographs, another tenth for each seed; labelled ones; and those that wait."""
+    """Held-out photographs (another tenth for each seed), labelled ones and unlabelled ones."""
     dealt = sorted(photographs, key=lambda path: path.name)
     random.Random(0).shuffle(dealt)
     first = seed * loop.held % len(dealt)
@@ -129,13 +129,13 @@ def _train(backend: Backend, data: dataset.Dataset, model: Path, seed: int, loop
 
 
 def _right(model: Path, data: dataset.Dataset) -> int:
-    """How many of the held-out photographs a model gets right."""
+    """A model's accuracy on the held-out photographs."""
     predictions = lifecycle.predict(model, data.root)
     return int((predictions.probabilities.argmax(1) == predictions.labels).sum())
 
 
 def _answered(results: Sequence[ImageResult], truth: dict[str, str], path: Path) -> Path:
-    """A reviewer who is always right."""
+    """A simulated reviewer who is always right."""
     file = AnnotationFile(path)
     for result in results:
         image, now = result.image, datetime.now(UTC)
@@ -146,7 +146,7 @@ def _answered(results: Sequence[ImageResult], truth: dict[str, str], path: Path)
 
 
 def drawn(folder: Path, each: int) -> Path:
-    """A folder of drawn images, for want of photographs."""
+    """A folder of drawn images, in place of photographs."""
     for kind in dataset.Synthetic().classes():
         (folder / kind).mkdir(parents=True)
         for candidate in dataset.Synthetic(each, size=32, seed=1).listing((kind,)).candidates:
@@ -156,7 +156,7 @@ def drawn(folder: Path, each: int) -> Path:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Accuracy against labels used, mean and 95 % interval over the seeds."""
-    lines = [f"{'labels':>6}  {'label-next':<22}{'by chance':<22}difference"]
+    lines = [f"{'labels':>6}  {'label-next':<22}{'at random':<22}difference"]
     for count in sorted({used for _, used in outcomes[0].accuracy}):
         useful, chance = ([o.accuracy[how, count] for o in outcomes] for how in ("label-next", "by chance"))
         gain = [a - b for a, b in zip(useful, chance, strict=True)]
@@ -194,23 +194,23 @@ def _scaled(loop: Loop, share: float) -> Loop:
 def main() -> None:
     """Run the loop once for every seed, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, help="a folder of class folders; drawn images when not given")
+    parser.add_argument("--data", type=Path, help="a folder of class folders (default: drawn images)")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of 100 labels, 800 waiting and 100 held out")
-    parser.add_argument("--answers", type=int, nargs="+", default=[50, 100, 200], help="how many to add to the labels")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the 1,000 photographs to use")
+    parser.add_argument("--answers", type=int, nargs="+", default=[50, 100, 200], help="numbers of labels to add")
     parser.add_argument("--epochs", type=int)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = options.data or drawn(Path(folder) / "drawn", max(30, round(500 * options.scale)))
         photographs = [path for path in sorted(root.rglob("*")) if path.is_file()]
         backend = backends.backend("local", Path(folder))
-        # From drawings to drawings would prove nothing: those are learned from scratch.
+        # Starting from drawings would prove nothing for drawings: train from scratch.
         init = synthetic_model(backend, Path(folder)) if options.data else None
         loop = _scaled(Loop(answers=options.answers, init=init, epochs=options.epochs), options.scale)
         outcomes = [close_the_loop(photographs, s, Path(folder, str(s)), loop) for s in range(options.seeds)]
     print(
-        f"{loop.start} labels, {loop.waiting} photographs waiting, of which "
-        f"{round(sum(o.doubtful for o in outcomes) / len(outcomes))} doubtful; judged on {loop.held} others a seed"
+        f"{loop.start} labels, {loop.waiting} photographs without a label, of which "
+        f"{round(sum(o.doubtful for o in outcomes) / len(outcomes))} sent to review; tested on {loop.held} per seed"
     )
     print(table(outcomes))
 

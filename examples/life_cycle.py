@@ -1,6 +1,6 @@
-"""The life cycle as a library: draw images, train, evaluate, send the test images through the workflow.
+"""The life cycle in Python: draw images, train, evaluate, and run the workflow on the test images.
 
-``scones cleanup`` removes what it leaves in ``.scones``.
+``scones cleanup`` removes the files in ``.scones``.
 """
 
 import scones_ml

@@ -1,6 +1,6 @@
-"""The figures of docs/threshold.md, from a model's own answers: ``threshold_pictures.py MODEL DATA FOLDER``.
+"""The figures of docs/threshold.md, from a model's predictions: ``threshold_pictures.py MODEL DATA FOLDER``.
 
-Answers are those on the test split, which chose nothing; what can be promised follows from counting alone.
+Predictions are those on the test split, which was used for no choice; the guarantees follow from counts.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from scones_ml.reports.evaluation_report import curve_points, scored_predictions
 from scones_ml.reports.facts import ScoredPrediction
 from scones_ml.reports.page import asset
 
-WRONG, REVIEW = 20.0, 1.0  # a wrong answer costs as much as twenty looks
+WRONG, REVIEW = 20.0, 1.0  # a wrong prediction costs as much as twenty reviews
 MOST_LABELS = 600
 ERRORS = {"none of them wrong": 0.0, "1 in 100 wrong": 0.01, "3 in 100 wrong": 0.03}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw four images, and print what they show."""
+    """Draw four figures, and print them in words."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def tradeoff(given: Sequence[ScoredPrediction], threshold: float | None) -> str:
-    """How often answers are right, by how many are let through; the marker is the model's threshold."""
+    """Precision against coverage, with a marker at the model's threshold."""
     accepted = sum(a.confidence >= threshold for a in given) if threshold else 0
     points = curve_points(tuple(given), accepted)
     chosen = next((point for point in points if point.accepted == accepted), None)
@@ -76,7 +76,7 @@ def tradeoff(given: Sequence[ScoredPrediction], threshold: float | None) -> str:
 
 
 def costs(predictions: Predictions, given: Sequence[ScoredPrediction]) -> str:
-    """What an image costs at each threshold, in looks."""
+    """Cost of an image at each threshold, in reviews."""
     floor = 1 / len(predictions.classes)
     thresholds = np.linspace(floor, 1.0, 101)
     spent = [cost(given, float(threshold)) for threshold in thresholds]
@@ -97,18 +97,18 @@ def costs(predictions: Predictions, given: Sequence[ScoredPrediction]) -> str:
 
 
 def cost(given: Sequence[ScoredPrediction], threshold: float) -> float:
-    """Mean cost of an image when answers pass from a threshold up."""
+    """Mean cost of an image at a threshold."""
     spent = [(0.0 if a.correct else WRONG) if a.confidence >= threshold else REVIEW for a in given]
     return sum(spent) / len(spent)
 
 
 def promises() -> str:
-    """What can be promised at 95 % confidence, by how many labelled images pass and how many of these are wrong."""
+    """Guaranteed precision at 95 % confidence, by number of accepted labelled images and of errors among them."""
     x = Axis(0.0, MOST_LABELS, LEFT, WIDTH - RIGHT)
     y = Axis(0.85, 1.0, HEIGHT - BOTTOM, TOP + 6)
     parts = []
     for number, (words, rate) in enumerate(ERRORS.items()):
-        # where the share is exact: in between, each error more would be a step down
+        # points with an exact share; in between, each further error would be a step down
         passed = [(round(k / rate), k) for k in range(1, int(rate * MOST_LABELS) + 1)] if rate else _faultless()
         points = [(count, clopper_pearson_lower(count - wrong, count, 0.95)) for count, wrong in passed]
         label = f'<text class="series-name end" x="{WIDTH - RIGHT}" y="{y.at(points[-1][1]) + (18 if rate else -7)}">'
@@ -128,12 +128,12 @@ def _faultless() -> list[tuple[int, int]]:
 
 
 def polyline(x: Axis, y: Axis, points: Iterable[tuple[float, float]], style: str = "curve") -> str:
-    """A line through points."""
+    """A polyline through points."""
     return f'<polyline class="{style}" points="{path([(x.at(a), y.at(b)) for a, b in points])}"/>'
 
 
 def standalone(drawing: str) -> str:
-    """A drawing as a file of its own: the report's colours, light and dark, on the report's card."""
+    """A drawing as a standalone SVG: the report's colours, light and dark, on the report's card."""
     style = asset("report.css")
     colours = style[: style.index("* {")]
     rules = "\n".join(re.findall(r"^(?:svg|\.style-).*$", style, re.MULTILINE))
@@ -146,7 +146,7 @@ def standalone(drawing: str) -> str:
 
 
 def tell(given: Sequence[ScoredPrediction], threshold: float | None) -> None:
-    """The figures in words, for the page."""
+    """The key values in words, for the page."""
     for name, at in (("every answer passes", 0.0), ("the model's threshold", threshold or 1.0), ("very strict", 0.99)):
         passed = [a for a in given if a.confidence >= at]
         right = sum(a.correct for a in passed)
