@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from scones_ml import backends, dataset, lifecycle
-from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.inference.model import OnnxClassifier, load_classifier
 from scones_ml.local.bulk import LocalBulkRunner
 from scones_ml.local.workspace import WorkspaceObjectStore
 from scones_ml.ports import BulkRequest, TrainingRequest
@@ -41,7 +41,7 @@ _model: OnnxClassifier
 
 def _load(path: Path) -> None:
     global _model
-    _model = load_model(path)
+    _model = load_classifier(path)
 
 
 def _decode(path: Path, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

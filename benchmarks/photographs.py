@@ -49,7 +49,7 @@ from scones_ml.evaluation import clopper_pearson, fit_temperature, softmax
 from scones_ml.evaluation.calibration import expected_calibration_error
 from scones_ml.evaluation.intervals import bootstrap
 from scones_ml.heads.cross_fitting import Learned, learn_cross_fitted, out_of_fold
-from scones_ml.inference.model import MODEL_GRAPH, OnnxClassifier, load_model
+from scones_ml.inference.model import MODEL_GRAPH, OnnxClassifier, load_classifier
 from scones_ml.inference.session import open_session
 from scones_ml.settings import Fit, ImagePolicy
 from scones_ml.training.job import Job, run
@@ -213,7 +213,7 @@ def costs(bench: Bench, train: Labelled) -> list[Row]:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         graph = Path(folder) / "model" / MODEL_GRAPH
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        ours, published = _milliseconds(load_model(graph.parent), squares(train.files[:8], 224, "crop"))
+        ours, published = _milliseconds(load_classifier(graph.parent), squares(train.files[:8], 224, "crop"))
         return [
             Row("CPU s from folder to model file", seconds, at_most=15),
             Row("MB of anonymous memory at its peak", peak / 1e6, at_most=400),

@@ -36,7 +36,7 @@ from itertools import count
 from pathlib import Path
 
 from scones_ml import dataset
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 from scones_ml.local.backend import LocalBackend
 from scones_ml.ports import TrainingRequest
 
@@ -228,7 +228,7 @@ def endpoint(name: str, model: Path, image: bytes, captures: Path | None = None,
 def _litserve(python: str, folder: Path, model: Path, image: bytes) -> Served:
     script = folder / "litserve_endpoint.py"
     script.write_text(_LITSERVE, encoding="utf-8")
-    size = str(load_model(model).card.input_size)
+    size = str(load_classifier(model).card.input_size)
     body = json.dumps({"image": base64.b64encode(image).decode()}).encode()
     return Served(
         "LitServe",
@@ -268,7 +268,7 @@ def _start_ms(served: Served) -> float:
 
 
 def _in_process(model: Path, image: bytes) -> float:
-    loaded, times = load_model(model), []
+    loaded, times = load_classifier(model), []
     for _ in range(200):
         began = time.perf_counter()
         loaded.predict(image)

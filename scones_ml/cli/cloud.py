@@ -129,10 +129,10 @@ def package(
 def _model_ms(model: Path) -> float:
     """Inference time per image in ms: measured here, doubled since AWS's processors may be slower."""
     from scones_ml.cost.workload import DEAR_SIDE
-    from scones_ml.inference.model import load_model
+    from scones_ml.inference.model import load_classifier
     from scones_ml.inference.timing import milliseconds_per_image
 
-    return DEAR_SIDE * round(milliseconds_per_image(load_model(model)), 1)
+    return DEAR_SIDE * round(milliseconds_per_image(load_classifier(model)), 1)
 
 
 def _whose_time(model_ms: float, model: Path | None) -> str:

@@ -219,10 +219,10 @@ def _reference(model: Path | None, data: Path | None, stored: Path | None) -> Re
 
 def _make_reference(model: Path, data: Path) -> Reference:
     from scones_ml import dataset, lifecycle
-    from scones_ml.inference.model import load_model
+    from scones_ml.inference.model import load_classifier
     from scones_ml.monitoring import make_reference
 
-    staged, classifier = dataset.load(data), load_model(model)
+    staged, classifier = dataset.load(data), load_classifier(model)
     split = lifecycle.unseen_split(classifier.card)
     with terminal.progress("reference") as progress:
         answers = lifecycle.predict(model, data, split, progress)

@@ -17,7 +17,7 @@ from scones_ml.captures import CaptureWriter
 from scones_ml.errors import SconesError
 from scones_ml.inference.listening import listen
 from scones_ml.inference.liveness import prove_life
-from scones_ml.inference.model import OnnxClassifier, load_model, read_card
+from scones_ml.inference.model import OnnxClassifier, load_classifier, read_card
 
 __all__ = ["main"]
 
@@ -73,7 +73,7 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> None:
 
 
 def _loaded(model: Path) -> OnnxClassifier:
-    classifier = load_model(model)
+    classifier = load_classifier(model)
     gc.freeze()  # exclude imported modules from collections, which would delay requests by 20 ms
     return classifier
 

@@ -41,7 +41,7 @@ __all__ = [
     "ModelCard",
     "OnnxClassifier",
     "load_archive",
-    "load_model",
+    "load_classifier",
     "model_identity",
     "read_card",
     "read_file",
@@ -257,7 +257,7 @@ class OnnxClassifier:
         return found  # type: ignore[no-any-return] # ONNX Runtime has no types
 
 
-def load_model(path: str | Path) -> OnnxClassifier:
+def load_classifier(path: str | Path) -> OnnxClassifier:
     """Load a model from its folder or ``model.tar.gz``.
 
     Raises:
@@ -285,7 +285,7 @@ def read_card(path: str | Path) -> ModelCard:
     """Read a model's card without loading the model.
 
     Raises:
-        ConfigurationError: as :func:`load_model`.
+        ConfigurationError: as :func:`load_classifier`.
     """
     path = Path(path)
     return _card(read_file(path, MODEL_CARD), str(path))

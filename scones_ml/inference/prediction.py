@@ -26,8 +26,7 @@ from scones_ml.errors import (
     MissingExtraError,
     UnreadableImageError,
 )
-from scones_ml.inference.model import ModelCard, OnnxClassifier
-from scones_ml.inference.model import load_model as load_classifier
+from scones_ml.inference.model import ModelCard, OnnxClassifier, load_classifier
 from scones_ml.ports import refuse_larger
 from scones_ml.settings import ImagePolicy
 from scones_ml.verdicts import judge, most_probable

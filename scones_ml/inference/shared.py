@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.inference.model import OnnxClassifier, load_classifier
 
 __all__ = ["shared_model"]
 
@@ -21,7 +21,7 @@ def shared_model(model: str | Path) -> OnnxClassifier:
         model: model folder or archive.
 
     Raises:
-        ConfigurationError: as :func:`scones_ml.inference.model.load_model`.
+        ConfigurationError: as :func:`scones_ml.inference.model.load_classifier`.
     """
     path = Path(model).absolute()
     with _loading:
@@ -30,7 +30,7 @@ def shared_model(model: str | Path) -> OnnxClassifier:
 
 @lru_cache(maxsize=2)
 def _loaded(path: Path, written: object) -> OnnxClassifier:  # noqa: ARG001 - a part of the cache's key
-    return load_model(path)
+    return load_classifier(path)
 
 
 def _written(model: Path) -> tuple[tuple[int, int], ...]:

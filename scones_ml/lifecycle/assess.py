@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scones_ml import dataset
 from scones_ml.errors import ConfigurationError, DatasetError
-from scones_ml.inference.model import ModelCard, load_model, read_card, write_card
+from scones_ml.inference.model import ModelCard, load_classifier, read_card, write_card
 from scones_ml.ports import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def predict(model: Path, data: Path, split: dataset.Split = "test", progress: Pr
         ConfigurationError: ``model`` is not a model.
         DatasetError: ``data`` is not a staged data set, its classes differ from the model's, or the split is empty.
     """
-    classifier = load_model(model)
+    classifier = load_classifier(model)
     staged = dataset.load(data)
     if staged.classes != classifier.labels:
         raise DatasetError(

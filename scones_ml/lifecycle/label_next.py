@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scones_ml.errors import DatasetError, ImageError
 from scones_ml.events import ImageRef
-from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.inference.model import OnnxClassifier, load_classifier
 from scones_ml.lifecycle.features import model_parts
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, Progress, no_progress
 from scones_ml.settings import ImagePolicy
@@ -72,7 +72,7 @@ def label_next(
 
     from scones_ml.evaluation import choose_to_label
 
-    classifier = load_model(model)
+    classifier = load_classifier(model)
     look = _looks(model, classifier)
     # Sorted, since the choice depends on the order.
     ordered = sorted(images, key=lambda ref: (ref.uri, ref.version_id or "", ref.etag or ""))

@@ -17,7 +17,7 @@ from scones_ml.cost.prices import price_table
 from scones_ml.cost.workload import Workload
 from scones_ml.dataset.folds import folds
 from scones_ml.errors import ImageError
-from scones_ml.inference.model import ModelCard, load_model
+from scones_ml.inference.model import ModelCard, load_classifier
 from scones_ml.lifecycle import Predictions, evaluate
 from scones_ml.lifecycle.features import model_features
 from scones_ml.ports import Progress, no_progress
@@ -92,7 +92,7 @@ def evaluation_report(
     from scones_ml.evaluation import rescale, unlike_rows
     from scones_ml.reports.evaluation_report import scored_predictions
 
-    classifier, staged = load_model(model), dataset.load(data)
+    classifier, staged = load_classifier(model), dataset.load(data)
     card, known = classifier.card, ~unlike_rows(predictions.probabilities)
     features = None if workspace is None else model_features(model, staged, workspace, progress)
     raw = rescale(predictions.probabilities[known], 1 / card.temperature) if known.any() else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from scones_ml.errors import ImageError, ImageTooLargeError
-from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.inference.model import OnnxClassifier, load_classifier
 
 __all__ = ["input_fn", "model_fn", "output_fn", "predict_fn"]
 
@@ -18,7 +18,7 @@ _CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 
 def model_fn(model_dir: str) -> OnnxClassifier:
     """Load the model from the folder that the package was unpacked into."""
-    return load_model(model_dir)
+    return load_classifier(model_dir)
 
 
 def input_fn(body: bytes, content_type: str) -> bytes:

@@ -32,7 +32,7 @@ from scones_ml.errors import (
 )
 from scones_ml.events import ImageBatch, ImageOutcome, ImageRef
 from scones_ml.inference import shared
-from scones_ml.inference.model import OnnxClassifier, load_model
+from scones_ml.inference.model import OnnxClassifier, load_classifier
 from scones_ml.local.bulk import LocalBulkRunner
 from scones_ml.local.handlers import LambdaContext, load_handler
 from scones_ml.local.store import DirectoryObjectStore
@@ -115,7 +115,7 @@ def test_one_object_per_batch_named_by_its_content(
 ) -> None:
     """Each batch's object holds the step's own JSON Lines, byte for byte; its key is the hash of (key, etag) pairs."""
     assert request_.model is not None
-    result, classifier = runner.run(request_), load_model(tiny_model)
+    result, classifier = runner.run(request_), load_classifier(tiny_model)
     bucket, _ = image_location(request_.source)
     refs = [ImageRef(s3_bucket=bucket, s3_key=found.key, etag=found.etag) for found in store.list(bucket)]
     refs = [ref for ref in refs if not ref.s3_key.endswith(".lst")]
@@ -224,7 +224,7 @@ def test_a_model_that_was_trained_anew_is_loaded_anew(
     second = runner.run(request)
     assert second.finished_before == 0
     told = [{outcome.model for outcome in outcomes(store, run).values()} - {None} for run in (first.run, second.run)]
-    assert told == [{load_model(tiny_model).model}, {load_model(folder).model}]
+    assert told == [{load_classifier(tiny_model).model}, {load_classifier(folder).model}]
 
 
 def test_one_model_serves_all_threads(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,9 +470,9 @@ def test_a_bulk_run_loads_its_model_once(
 
     def load(path: Path) -> OnnxClassifier:
         loaded.append(path)
-        return load_model(path)
+        return load_classifier(path)
 
-    monkeypatch.setattr(shared, "load_model", load)
+    monkeypatch.setattr(shared, "load_classifier", load)
     shared._loaded.cache_clear()
     runner.check(request_)
     runner.run(request_)

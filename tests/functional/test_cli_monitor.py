@@ -15,7 +15,7 @@ from scones_ml import dataset, lifecycle
 from scones_ml.captures import Capture, CaptureWriter, Payload
 from scones_ml.cli import main
 from scones_ml.events import ImageRef, image_id
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.ports import DeploymentRequest
@@ -35,7 +35,7 @@ def png(red: int, seed: int) -> bytes:
 @pytest.fixture
 def data(tmp_path: Path, tiny_model: Path) -> Path:
     """A staged data set of the tiny model's classes, with 60 calibration images; the working folder is empty."""
-    size = load_model(tiny_model).card.input_size
+    size = load_classifier(tiny_model).card.input_size
     for number, name in enumerate(("bicycle", "motorcycle")):
         for n in range(300):
             path = tmp_path / "photos" / name / f"{n}.png"
@@ -47,7 +47,7 @@ def data(tmp_path: Path, tiny_model: Path) -> Path:
 
 def capture_stream(folder: Path, model: Path, count: int, darker_from: int | None = None) -> Path:
     """Requests of one a minute until now, as the endpoint keeps them; images may grow darker on the way."""
-    classifier, writer = load_model(model), CaptureWriter(folder, "bikes")
+    classifier, writer = load_classifier(model), CaptureWriter(folder, "bikes")
     for n in range(count):
         dark = 50 if darker_from is not None and n >= darker_from else 0
         image = png(90 + 60 * (n % 2) + n % 20 - dark, 9000 + n)

@@ -118,7 +118,7 @@ def test_what_a_run_doubts_is_queued_with_its_model(
     """`scones run` leaves doubtful images where the review finds them, and says which model doubted."""
     from PIL import Image
 
-    from scones_ml.inference.model import load_model
+    from scones_ml.inference.model import load_classifier
     from scones_ml.review.queue import read_queue
 
     monkeypatch.chdir(tmp_path)
@@ -126,7 +126,7 @@ def test_what_a_run_doubts_is_queued_with_its_model(
     assert main(["run", "doubtful.png", "--model", str(tiny_model)]) == 0
     assert f"next: scones review --model {tiny_model}\n" in capsys.readouterr().err
     (image,) = read_queue(DirectoryObjectStore(Path(".scones/buckets")), "scones-output").images
-    assert (image.s3_key, image.model) == ("doubtful.png", load_model(tiny_model).model)
+    assert (image.s3_key, image.model) == ("doubtful.png", load_classifier(tiny_model).model)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_doubtful_images_of_a_bulk_run_are_reviewed(
     in_bulk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Images of a folder are shown from there, `label-next` names them, and what was answered teaches."""
-    from scones_ml.inference.model import load_model
+    from scones_ml.inference.model import load_classifier
 
     (run,) = Path(".scones/buckets/scones-output/bulk").iterdir()
     process, url = start(f"s3://scones-output/bulk/{run.name}/", "--reviewer", "ann", "--model", str(tiny_model))
@@ -168,7 +168,9 @@ def test_doubtful_images_of_a_bulk_run_are_reviewed(
     process.send_signal(signal.SIGINT)
     assert "2 answers by ann: 1 bicycle, 1 motorcycle, 0 left" in process.communicate(timeout=20)[0]
     answers = Path(".scones/reviews/answers.jsonl")
-    assert {json.loads(line)["model"] for line in answers.read_text().splitlines()} == {load_model(tiny_model).model}
+    assert {json.loads(line)["model"] for line in answers.read_text().splitlines()} == {
+        load_classifier(tiny_model).model
+    }
     assert main(["stage", str(answers), "data", "--json"]) == 1
     assert "bicycle" in capsys.readouterr().err, "read, and too few"
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from scones_ml import dataset, lifecycle
 from scones_ml.cli import main
-from scones_ml.inference.model import load_model, read_card
+from scones_ml.inference.model import load_classifier, read_card
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,6 @@ def test_an_archive_is_to_be_unpacked(capsys: pytest.CaptureFixture[str], model:
     archive = model.parent / "model.tar.gz"
     with tarfile.open(archive, "w:gz") as files:
         files.add(model, ".")
-    assert load_model(archive).sha256 == load_model(model).sha256
+    assert load_classifier(archive).sha256 == load_classifier(model).sha256
     assert main(["threshold", str(archive), str(staged), "--target-precision", "0.9"]) == 1
     assert "is an archive: unpack it into a folder" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import scones_ml
 from scones_ml import dataset, images
 from scones_ml.cli import main
 from scones_ml.images import Fit, ImagePolicy
-from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier, load_model
+from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, ModelCard, OnnxClassifier, load_classifier
 from scones_ml.local.backend import LocalBackend
 from scones_ml.ports import DeploymentRequest
 
@@ -86,7 +86,7 @@ def test_every_door_gives_the_same_answer(
     monkeypatch.chdir(tmp_path)
     model = write_model(tmp_path / "model", fit)
     files = {f"{path.parent.name}/{path.name}": path.read_bytes() for path in photographs.rglob("*.*")}
-    classifier = load_model(model)
+    classifier = load_classifier(model)
     expected = {name: classifier.predict(data) for name, data in files.items()}
     assert len({answer[0] for answer in expected.values()}) == len(files)
     found = {
@@ -114,7 +114,7 @@ def test_a_model_of_policy_1_keeps_its_reading(
     monkeypatch.chdir(tmp_path)
     model = write_model(tmp_path / "model", None)
     files = {f"{path.parent.name}/{path.name}": path.read_bytes() for path in photographs.rglob("*.*")}
-    classifier, policy = load_model(model), ImagePolicy().of_model(SIZE, None)
+    classifier, policy = load_classifier(model), ImagePolicy().of_model(SIZE, None)
     expected = {
         name: tuple(classifier.predict_batch(images.pixels(images.normalise(data, policy).png, SIZE, policy)[None])[0])
         for name, data in files.items()
@@ -166,14 +166,14 @@ def test_what_nothing_may_accept_is_accepted_by_no_door(
 
 
 def predicted(files: dict[str, bytes], model: Path) -> dict[str, tuple[float, ...]]:
-    loaded = scones_ml.load_model(model)
+    loaded = scones_ml.load_classifier(model)
     return {name: tuple(loaded.predict(data).probabilities.values()) for name, data in files.items()}
 
 
 def predicted_many(photographs: Path, model: Path) -> dict[str, tuple[float, ...]]:
     paths = list(photographs.rglob("*.*"))
     names = [f"{path.parent.name}/{path.name}" for path in paths]
-    found = scones_ml.load_model(model).predict_many(paths)
+    found = scones_ml.load_classifier(model).predict_many(paths)
     return {name: tuple(one.probabilities.values()) for name, one in zip(names, found, strict=True)}
 
 

@@ -31,7 +31,7 @@ from scones_ml import lifecycle
 from scones_ml.aws.classifier import SageMakerClassifier
 from scones_ml.captures import Capture, Skipped, read_captures
 from scones_ml.errors import ConfigurationError, DeploymentError, InferenceError
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.endpoint_records import write_record
@@ -127,7 +127,7 @@ def test_plain_boto3_reaches_it_by_name(runtime: Any) -> None:
 def test_the_answer_is_the_models_own(endpoint: Endpoint, tiny_model: Path) -> None:
     """Over the endpoint and in this process an image gets the same probabilities."""
     remote = SageMakerClassifier("bikes", LABELS, endpoint.url).predict(make_image(100), image_id="0" * 40)
-    assert remote == pytest.approx(load_model(tiny_model).predict(make_image(100)), abs=1e-6)
+    assert remote == pytest.approx(load_classifier(tiny_model).predict(make_image(100)), abs=1e-6)
 
 
 @pytest.mark.parametrize(

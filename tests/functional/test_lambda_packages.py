@@ -21,7 +21,7 @@ from PIL import Image
 
 from scones_ml.errors import ConfigurationError, ExecutionFailedError
 from scones_ml.events import image_refs
-from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, load_model
+from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, load_classifier
 from scones_ml.local.backend import LocalBackend
 from scones_ml.packaging import HOST, Package, PackageRequest, build, plan
 from scones_ml.packaging.runtime import LambdaProcess, lambda_process
@@ -197,7 +197,7 @@ def test_a_model_inside_says_what_the_endpoint_says(start: Start, aws: Any, tiny
         start("classify_image_data+onnx", SCONES_CLASSIFIER="onnx:model").invoke(serialized),
         start("classify_image_data+onnx", SCONES_CLASSIFIER=f"onnx:s3://{BUCKET}/{MODEL_KEY}").invoke(serialized),
     ]
-    expected = load_model(tiny_model).predict(make_image(red))
+    expected = load_classifier(tiny_model).predict(make_image(red))
     for answer in answers:
         assert isinstance(answer, Mapping)
         assert answer["inferences"] == pytest.approx(expected, abs=1e-6)

@@ -11,7 +11,7 @@ from PIL import Image
 from scones_ml import backends, dataset, lifecycle
 from scones_ml.dataset import Synthetic
 from scones_ml.errors import ConfigurationError, DatasetError, TrainingError
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 from scones_ml.ports import Backend, TrainingRequest
 
 
@@ -42,7 +42,7 @@ def test_training_reports_epochs_and_writes_a_model(backend: Backend, data: Path
     assert seen == [(0, 2), (1, 2), (2, 2)]
     assert card.labels == ("bicycle", "motorcycle")
     assert card.dataset_hash == dataset.load(data).hash
-    assert load_model(tmp_path / "model").card == card
+    assert load_classifier(tmp_path / "model").card == card
 
 
 def test_a_failed_training_says_its_last_words(backend: Backend, data: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_an_object_replaced_since_its_event_is_dropped(backend: Backend, tiny_mo
 def test_a_model_without_threshold_lets_nothing_pass(backend: Backend, tiny_model: Path, tmp_path: Path) -> None:
     """Where no threshold could keep its promise, all goes to review, and says why; a threshold that is given holds."""
     (tmp_path / "model.onnx").write_bytes((tiny_model / "model.onnx").read_bytes())
-    card = load_model(tiny_model).card.model_copy(update={"threshold": None})
+    card = load_classifier(tiny_model).card.model_copy(update={"threshold": None})
     (tmp_path / "model.json").write_text(card.model_dump_json())
     refs = lifecycle.upload(backend, [("a.png", make_image(0))])
     (result,) = lifecycle.run(backend, refs, tmp_path)
@@ -112,4 +112,4 @@ def test_a_graph_that_cannot_be_loaded_is_named(tiny_model: Path, tmp_path: Path
     with pytest.raises(
         ConfigurationError, match=rf"{tmp_path}/model.onnx is not an ONNX graph, or cut short; train the model again"
     ):
-        load_model(tmp_path)
+        load_classifier(tmp_path)

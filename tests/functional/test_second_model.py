@@ -17,7 +17,7 @@ from PIL import Image
 
 from scones_ml.cli import main
 from scones_ml.events import FilteredImage, classes_id
-from scones_ml.inference.model import load_model, model_identity
+from scones_ml.inference.model import load_classifier, model_identity
 from scones_ml.local.backend import LocalBackend
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.review.annotations import AnnotationFile
@@ -140,7 +140,7 @@ def keys(found: Queue) -> str:
 
 def test_outcomes_say_their_classes(two_tasks: tuple[Path, Path]) -> None:
     """What two models of one endpoint left to review is told apart, whatever classes it names."""
-    first, second = (load_model(model).labels for model in two_tasks)
+    first, second = (load_classifier(model).labels for model in two_tasks)
     assert {image.classes for image in queue().images} == {classes_id(first), classes_id(second)}
     assert (keys(queue(*first)), queue(*first).others) == ("ab", 3)
     assert (keys(queue(*second)), queue(*second).others) == ("cde", 2)
@@ -213,7 +213,7 @@ def test_label_next_takes_images_and_model_of_the_endpoint(two_tasks: tuple[Path
 
 def test_an_answer_to_one_model_is_none_to_another(two_tasks: tuple[Path, Path], tmp_path: Path) -> None:
     """One image asked of two tasks waits until both are answered; neither answer replaces or contradicts the other."""
-    first, second = (load_model(model).labels for model in two_tasks)
+    first, second = (load_classifier(model).labels for model in two_tasks)
     image = queue(*first).images[0]
     again = image.model_copy(update={"classes": classes_id(second), "inferences": (0.4, 0.6), "label": "bus"})
     file = AnnotationFile(tmp_path / "answers.jsonl")
@@ -247,4 +247,4 @@ def test_outcomes_of_earlier_versions_are_told_apart_by_what_they_name(
 
 def test_a_models_identity_is_the_one_that_it_answers_by(tiny_model: Path) -> None:
     """The endpoint's record names a model as outcomes and captures do."""
-    assert model_identity(tiny_model) == load_model(tiny_model).model
+    assert model_identity(tiny_model) == load_classifier(tiny_model).model

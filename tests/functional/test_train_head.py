@@ -28,7 +28,7 @@ from scones_ml.evaluation import ThresholdChoice, unlike_rows
 from scones_ml.heads.cross_fitting import Learned
 from scones_ml.heads.logistic import Linear
 from scones_ml.inference.graph import check_graph
-from scones_ml.inference.model import ModelCard, OnnxClassifier, load_model, read_card
+from scones_ml.inference.model import ModelCard, OnnxClassifier, load_classifier, read_card
 from scones_ml.local.backend import LocalBackend
 from scones_ml.ports import DeploymentRequest
 from scones_ml.training import head
@@ -225,7 +225,7 @@ def test_what_is_none_of_the_classes_is_unlike_the_training_images(model: Path) 
     random = np.random.default_rng(3)
     stripes = np.indices((SIZE, SIZE)).sum(0)[..., None] // 8 % 2 * np.array([255, 0, 255])
     foreign = [random.integers(0, 255, (SIZE, SIZE, 3)), np.full((SIZE, SIZE, 3), 250), stripes]
-    answers = load_model(model).predict_batch(np.stack(foreign).astype(np.uint8))
+    answers = load_classifier(model).predict_batch(np.stack(foreign).astype(np.uint8))
     assert unlike_rows(answers).all()
 
 

@@ -29,7 +29,7 @@ from scones_ml.backbones import efficientnet_lite0
 from scones_ml.cli import main
 from scones_ml.cli.context import Backends
 from scones_ml.errors import ConfigurationError, TrainingError
-from scones_ml.inference.model import load_model, read_card
+from scones_ml.inference.model import load_classifier, read_card
 from scones_ml.plans import Ledger, Run
 from scones_ml.ports import Backend, TrainingRequest
 from scones_ml.sagemaker.training_source import pack
@@ -213,17 +213,17 @@ def test_models_are_trained_by_jobs(
     assert f"following training job {name}; it continues after Ctrl-C" in captured.err
     assert "Epoch[1] Train-accuracy=" in captured.err
     assert f"training job {name} has completed: 1,234 seconds are billed" in captured.err
-    assert load_model(".scones/model").card.dataset_hash == dataset.load(data).hash
+    assert load_classifier(".scones/model").card.dataset_hash == dataset.load(data).hash
     left = {found.kind for found in Ledger(Path(".scones/ledger.jsonl")).resources()}
     assert left == {"object", "objects"}  # the job has ended: it is no longer on record
 
     command = ["train", str(data), "--on", "aws", "--epochs", "1", "--init", ".scones/model", "--model", "second"]
     assert main(command, hurried) == 0
-    assert read_card("second").base_model == load_model(".scones/model").sha256
+    assert read_card("second").base_model == load_classifier(".scones/model").sha256
     capsys.readouterr()
     assert main(["train", "--on", "aws", "--attach", name, "--model", "again"], hurried) == 0
     assert capsys.readouterr().out == "again\n"
-    assert load_model("again").sha256 == load_model(".scones/model").sha256
+    assert load_classifier("again").sha256 == load_classifier(".scones/model").sha256
 
 
 @pytest.fixture(params=["local", "aws"])
@@ -242,7 +242,7 @@ def test_either_trainer_keeps_its_plan(backend: Backend, data: Path, tmp_path: P
     told: list[tuple[int, int]] = []
     backend.trainer.train(request, lambda done, total: told.append((done, total)))
     assert told[-2:] == [(1, 2), (2, 2)]
-    assert load_model(request.model).card.dataset_hash == dataset.load(data).hash
+    assert load_classifier(request.model).card.dataset_hash == dataset.load(data).hash
     assert {entry.name for entry in backend.ledger.entries()} == {change.name for change in plan.changes}
 
 
@@ -349,7 +349,7 @@ def test_a_backbone_of_one_s_own_travels_under_its_name(
     theirs, ours = read_card("theirs"), read_card("ours")
     assert (theirs.backbone["name"], theirs.backbone["licence"], theirs.fit) == ("my-net", "CC0-1.0", "pad")
     assert theirs.backbone["sha256"] == ours.backbone["sha256"]
-    assert load_model("theirs").sha256 == load_model("ours").sha256
+    assert load_classifier("theirs").sha256 == load_classifier("ours").sha256
 
 
 def test_what_the_job_could_not_do_is_refused_before_it(

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 from scones_ml.training import __main__ as program
 
 # As documented for SageMaker's built-in image classification algorithm.
@@ -77,7 +77,7 @@ def test_a_job_leaves_a_model_and_a_history(
     assert process.returncode == 0, process.stderr
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert files == ["model/model.json", "model/model.onnx", "model/weights.npz", "output/history.json"]
-    classifier, data = load_model(out / "model"), dataset.load(staged)
+    classifier, data = load_classifier(out / "model"), dataset.load(staged)
     assert classifier.labels == ("car", "tram", "van")
     assert (classifier.card.input_size, classifier.card.seed, classifier.card.epochs) == (16, 5, 3)
     assert (classifier.card.dataset_hash, classifier.card.preset) == (data.hash, "fast")
@@ -90,7 +90,7 @@ def test_the_card_reports_the_test_split_and_the_choice_of_threshold(
     finished: tuple[subprocess.CompletedProcess[str], Path], staged: Path
 ) -> None:
     """The card's figures are those of the served graph on test; what is held back is too little for one use each."""
-    classifier, data = load_model(finished[1] / "model"), dataset.load(staged)
+    classifier, data = load_classifier(finished[1] / "model"), dataset.load(staged)
     images, labels = data.arrays("test")
     right = int((classifier.predict_batch(images).argmax(1) == labels).sum())
     figures = classifier.card.metrics["test"]
@@ -117,7 +117,7 @@ def test_threads_are_clamped_to_the_cores_at_hand(finished: tuple[subprocess.Com
     process, out = finished
     available = len(os.sched_getaffinity(0))
     assert process.stderr == f"--threads 4096 exceeds the {available} available to this process: using {available}\n"
-    assert load_model(out / "model").card.threads == available
+    assert load_classifier(out / "model").card.threads == available
 
 
 def test_the_same_seed_and_threads_give_the_same_model(
@@ -150,7 +150,7 @@ def test_a_job_goes_on_from_a_model(
         out = tmp_path / str(number)
         monkeypatch.setenv("SM_CHANNEL_MODEL", str(start))
         assert in_process(staged, out, monkeypatch, "--epochs", "1", "--seed", "5") == 0
-        cards.append(load_model(out / "model").card)
+        cards.append(load_classifier(out / "model").card)
         graphs.append((out / "model" / "model.onnx").read_bytes())
     assert cards[0].base_model == hashlib.sha256(graph).hexdigest()
     assert cards[0] == cards[1]

@@ -31,7 +31,7 @@ from scones_ml.dataset.opening import open_source
 from scones_ml.errors import SconesError
 from scones_ml.events.starts import queued
 from scones_ml.inference.graph_writer import GraphWriter
-from scones_ml.inference.model import load_model, read_card
+from scones_ml.inference.model import load_classifier, read_card
 from scones_ml.testing import image_kinds, recorded_event, recorded_events
 
 __all__ = ["TARGETS", "Target", "target"]
@@ -320,7 +320,7 @@ def _cards() -> Target:
         said = _said(partial(read_card, folder))
         path = folder / "model.tar.gz"
         path.write_bytes(data)
-        return said + _said(partial(read_card, path)) + _said(partial(load_model, path))
+        return said + _said(partial(read_card, path)) + _said(partial(load_classifier, path))
 
     archive = _tar({"model.json": document, "model.onnx": b"\x08\x09:\0"})
     return Target((document, document, document, archive), change, read)

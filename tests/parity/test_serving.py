@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.plans import Ledger, Run
 from scones_ml.ports import DeploymentRequest
@@ -115,7 +115,7 @@ def test_three_ways_to_serve_agree(
     """AWS's container, our own server and the model in this process say the same within 1e-6, for every image."""
     deployer = LocalDeployer(tmp_path / "endpoints", tmp_path / "captures", Ledger(tmp_path / "ledger"), Run.new())
     ours = deployer.deploy(DeploymentRequest("parity", tiny_model))
-    model = load_model(tiny_model)
+    model = load_classifier(tiny_model)
     try:
         for seed in range(20):
             data = make_image(seed, kind)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from scones_ml import dataset
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 from scones_ml.sagemaker.hyperparameters import ScriptMode
 from scones_ml.sagemaker.training_source import pack
 
@@ -57,7 +57,7 @@ def test_the_toolkit_trains_our_archive(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Epoch[1] Train-accuracy=" in done.stdout
     assert (base / "output/success").exists()
-    card = load_model(base / "model").card
+    card = load_classifier(base / "model").card
     assert (card.epochs, card.seed, card.labels) == (2, 3, ("bicycle", "motorcycle"))
 
 
@@ -75,7 +75,7 @@ def test_the_toolkit_goes_on(tmp_path: Path) -> None:
         archive.add(base / "model", ".")
     done = run(later)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert load_model(later / "model").card.base_model == hashlib.sha256(graph).hexdigest()
+    assert load_classifier(later / "model").card.base_model == hashlib.sha256(graph).hexdigest()
 
 
 def test_the_toolkit_reports_our_failure(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from scones_ml.captures import Capture, objects_by_inference_id, read_captures
 from scones_ml.dataset.annotated import is_annotations
 from scones_ml.evaluation import ThresholdChoice
 from scones_ml.events import ImageOutcome, ImageRef
-from scones_ml.inference.model import load_model, read_card, write_card
+from scones_ml.inference.model import load_classifier, read_card, write_card
 from scones_ml.local.backend import LocalBackend
 from scones_ml.monitoring import read_reference
 from scones_ml.ports import Endpoint
@@ -43,7 +43,7 @@ def workspace(tmp_path: Path) -> Path:
 
 def model_sha256() -> str:
     """Of the model's graph, 64 hex digits."""
-    return load_model(FIXTURES / "model").sha256
+    return load_classifier(FIXTURES / "model").sha256
 
 
 def stored(backend: LocalBackend, key: str) -> ImageRef:
@@ -53,7 +53,7 @@ def stored(backend: LocalBackend, key: str) -> ImageRef:
 
 def test_a_model_classifies() -> None:
     """A model answers with its labels, and its card says how it was trained and how its threshold was chosen."""
-    model = load_model(FIXTURES / "model")
+    model = load_classifier(FIXTURES / "model")
     red = (WORKSPACE / "buckets" / "scones-input" / "inbox" / "4.png").read_bytes()
     assert model.predict(red) == pytest.approx((0.003, 0.997), abs=0.001)
     card = model.card

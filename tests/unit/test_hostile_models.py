@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scones_ml.errors import ConfigurationError
 from scones_ml.inference.archive import root_files
 from scones_ml.inference.graph import check_graph
-from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, load_archive, load_model, read_card
+from scones_ml.inference.model import MODEL_CARD, MODEL_GRAPH, load_archive, load_classifier, read_card
 
 CARD = {"labels": ["a", "b"], "input_size": 8, "threshold": 0.9}
 MEASURED = """
@@ -32,7 +32,7 @@ import json, sys, time
 from pathlib import Path
 import numpy, onnxruntime
 from scones_ml.errors import SconesError
-from scones_ml.inference.model import load_model
+from scones_ml.inference.model import load_classifier
 
 def peak():
     return next(int(line.split()[1]) / 1000 for line in open("/proc/self/status") if line.startswith("VmHWM"))
@@ -41,7 +41,7 @@ for path in sys.argv[1:]:
     Path("/proc/self/clear_refs").write_text("5")
     before, started = peak(), time.process_time()
     try:
-        model = load_model(path)
+        model = load_classifier(path)
         if not path.endswith("laborious"):
             model.predict_batch(numpy.zeros((1, 8, 8, 3), numpy.uint8))
         said = ""
@@ -465,19 +465,19 @@ def test_files_that_never_end_are_refused(tmp_path: Path, kind: str) -> None:
 
     place(tmp_path / "archive")
     with pytest.raises(ConfigurationError, match=f"the model {tmp_path}/archive"):
-        load_model(tmp_path / "archive")
+        load_classifier(tmp_path / "archive")
     for name in (MODEL_CARD, MODEL_GRAPH):
         model = write(tmp_path / f"with {name}", json.dumps(CARD), graph())
         (model / name).unlink()
         place(model / name)
         with pytest.raises(ConfigurationError, match=f"the model {model}.* {name}|the model {model} cannot be read"):
-            load_model(model)
+            load_classifier(model)
 
 
 def test_sound_models_are_read_however_they_are_packed(tmp_path: Path) -> None:
     """A folder and archives of every format of tar, compressed or not, with folders in them, give the same model."""
     folder = write(tmp_path / "model", json.dumps(CARD), graph())
-    expected = load_model(folder).sha256
+    expected = load_classifier(folder).sha256
     for format_ in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         for mode in ("w", "w:gz"):
             buffer = io.BytesIO()
@@ -485,7 +485,7 @@ def test_sound_models_are_read_however_they_are_packed(tmp_path: Path) -> None:
                 file.add(folder, ".")
                 file.add(folder / MODEL_CARD, "code/" + "long/" * 40 + MODEL_CARD)
             (tmp_path / "model.tar.gz").write_bytes(buffer.getvalue())
-            assert load_model(tmp_path / "model.tar.gz").sha256 == expected
+            assert load_classifier(tmp_path / "model.tar.gz").sha256 == expected
             assert load_archive(buffer.getvalue(), "s3://b/model.tar.gz").sha256 == expected
             assert read_card(tmp_path / "model.tar.gz").labels == ("a", "b")
 
@@ -507,7 +507,7 @@ def test_nothing_but_a_value_error_comes_of_any_bytes(data: st.DataObject) -> No
 
 def test_a_batch_is_answered_in_parts_of_bounded_size(tmp_path: Path) -> None:
     """More images than are run at a time give the answers that they give one by one; none of no image."""
-    model = load_model(write(tmp_path / "model", json.dumps(CARD), graph()))
+    model = load_classifier(write(tmp_path / "model", json.dumps(CARD), graph()))
     pixels = np.random.default_rng(0).integers(0, 256, (2_500, 8, 8, 3), np.uint8)
     answers = model.predict_batch(pixels)
     assert answers.shape == (2_500, 2)

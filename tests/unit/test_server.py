@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from scones_ml.captures import CaptureWriter
 from scones_ml.errors import ConfigurationError
 from scones_ml.inference.connection import ALONE
-from scones_ml.inference.model import OnnxClassifier, load_model, read_card
+from scones_ml.inference.model import OnnxClassifier, load_classifier, read_card
 from scones_ml.inference.server import CaptureOptions, application
 
 
@@ -91,7 +91,7 @@ def test_503_until_the_model_is_loaded(tiny_model: Path) -> None:
 
         def load() -> OnnxClassifier:
             asyncio.run_coroutine_threadsafe(may_load.wait(), loop).result()
-            return load_model(tiny_model)
+            return load_classifier(tiny_model)
 
         app = application("bikes", load)
         async with app.router.lifespan_context(app):
@@ -131,7 +131,7 @@ def test_a_share_of_the_requests_is_recorded(
 
     async def check() -> None:
         capture = CaptureOptions(CaptureWriter(tmp_path, "bikes"), percentage)
-        app = application("bikes", lambda: load_model(tiny_model), capture)
+        app = application("bikes", lambda: load_classifier(tiny_model), capture)
         async with app.router.lifespan_context(app):
             await loaded(app)
             for _ in range(200):
