@@ -358,7 +358,7 @@ def test_an_unknown_prefix_is_refused() -> None:
         parameters={"Bucket": "${OutputBucketName}", "Key.$": "$.key"},
         end=True,
     )
-    with pytest.raises(InvalidDefinitionError, match="that prefix alone"):
+    with pytest.raises(InvalidDefinitionError, match="limited to that prefix"):
         list(grants.of_machine(asl.StateMachine(start_at="A", states={"A": task})))
 
 
