@@ -9,7 +9,7 @@ Claims, each for serialize -> classify -> filter with stub functions, every task
 - importing `scones_ml.asl` costs at most 60 ms of processor time.
 
 Conditions: one core, to which this process and its children are bound; processor time of the whole process, best of
-five rounds; moto runs the same definition in a process of its own, with its in-process stand-in for Lambda, also best
+five rounds; moto runs the same definition in a separate process, with its in-process substitute for Lambda, also best
 of its rounds. The floor is a lower bound for any interpreter: calling the three functions and converting their data to
 JSON and back as often as a state machine must.
 Run it: ``python benchmarks/asl.py [--json]``; exit code 1 if a claim does not hold.
@@ -176,7 +176,7 @@ def measure_map() -> float:
     begun = time.perf_counter()
     execution = asl.run(definition, list(range(10_000)), resources={INVOKE: lambda parameters: parameters["Payload"]})  # type: ignore[call-overload,index]
     if execution.output != {"n": 10_000}:
-        raise SystemExit(f"the Map came to {execution}")
+        raise SystemExit(f"the Map ended with {execution}")
     return time.perf_counter() - begun
 
 

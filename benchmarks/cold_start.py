@@ -1,7 +1,7 @@
 """Cold start time of the functions, under AWS's runtime client.
 
 Claims: classify takes at most 1.3 times what bare boto3 with a sagemaker-runtime client takes, filter at most 0.75
-times; both at most a fifth of a handler that imports the SageMaker SDK as the course does, where ``--sdk`` names one.
+times; both at most a fifth of a handler that imports the SageMaker SDK as the course does, if ``--sdk`` names one.
 All three are claims about the first result, from the start of the process through import and client, so that deferring
 work gains nothing. ``ready`` is the part before the first event (Lambda's init); ``warm`` is a later invocation in the
 same process.

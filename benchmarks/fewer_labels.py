@@ -9,22 +9,22 @@ Claims, on CIFAR-100's 1,000 training photographs of bicycles and motorcycles (3
 
 If both classes are equally frequent, the table shows how small the difference is.
 
-Conditions: ``examples/close_the_loop.py`` as it stands, once a seed: 100 labels, the state machine run on 800
-photographs (400 where motorcycles are rare), 50, 100 or 200 answers taken from the truth, trained again; judged on 100
-photographs, about half of them motorcycles, that are others for every seed, so that ten seeds judge each photograph
-once. Preset ``fast``, one thread. The way of choosing was itself chosen on these photographs, among doubt alone, doubt
-with thumbnails, doubt with the network's features, and chance; test photographs had no part in it. Means with
+Conditions: ``examples/close_the_loop.py`` unchanged, once per seed: 100 labels, the state machine run on 800
+photographs (400 if motorcycles are rare), 50, 100 or 200 true labels added, trained again; tested on 100 photographs,
+about half of them motorcycles, which differ between seeds, so that ten seeds test each photograph once. Preset
+``fast``, one thread. The selection method was chosen on these photographs, among uncertainty alone, uncertainty with
+thumbnails, uncertainty with the network's features, and random selection; test photographs were not used. Means with
 Student's 95 % intervals over the seeds.
 
     python benchmarks/fewer_labels.py --data DIR      # DIR/train/{bicycle,motorcycle}/*.png
 
-Of photographs, on features, in less than a minute: 16 of each class's 64 photographs of clothing judge, 5 of each class
-are labelled at first, and up to 300 labels are added by either way, the head being trained again at each count. Judged
-on others for every seed. Claim: 300 labels that were asked for are worth more than 300 by chance::
+With photographs, on features, in less than a minute: 16 of each class's 64 photographs of clothing are held out for
+testing (others for every seed), 5 of each class are labelled at first, and up to 300 labels are added by either method,
+with the head trained again at each count. Claim: 300 chosen labels are worth more than 300 random ones::
 
     python benchmarks/fewer_labels.py --data DIR --photographs      # DIR/train/CLASS/*.jpg; a test folder is not read
 
-Exit code 1 when a claim does not hold. The tables go to ``benchmarks/results/fewer_labels.json`` and
+Exit code 1 if a claim does not hold. The tables go to ``benchmarks/results/fewer_labels.json`` and
 ``fewer_labels_photographs.json``.
 """
 

@@ -1,7 +1,7 @@
 """Maximum cost of reading an image, for all kinds of files.
 
 Claims, for every kind of :func:`scones_ml.testing.image_kinds`, as it is staged (`reduce`), classified (`pixels`),
-looked at (`preview`) and classified by a model of version 0.1 (`first`):
+previewed (`preview`) and classified by a model of version 0.1 (`first`):
 
 1. at most 200 MB of memory and 2 s of processor time beyond the interpreter, whether the file is read or rejected;
 2. read are: 12 megapixels in every format; baseline and 4:2:0 progressive JPEG of 50, PNG, WebP and TIFF of 24;
@@ -9,11 +9,11 @@ looked at (`preview`) and classified by a model of version 0.1 (`first`):
 3. images that are read show the right colours, broken ones are rejected, and the only exception is ImageError;
 4. re-encoded images contain only pixels.
 
-Conditions: each file is read in a process of its own, forked from one that has imported Python, numpy and Pillow and
+Conditions: each file is read in a separate process, forked from one that has imported Python, numpy and Pillow and
 read nothing. Memory is the peak of the resident set (VmHWM) above that process's own, the file's bytes included;
 processor time is that of the forked process, all threads. A process is stopped at 4 GB or 60 s.
-Run it: ``python benchmarks/image_bounds.py [--kinds 'png/*'] [--sample] [--json FILE]``; it ends with 1 when a claim
-does not hold. ``--sample`` takes one small kind in forty, and those that broke a bound before.
+Run it: ``python benchmarks/image_bounds.py [--kinds 'png/*'] [--sample] [--json FILE]``; exit code 1 if a claim
+does not hold. ``--sample`` uses one small kind in forty, and those that exceeded a bound before.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Cost:
         name: of the kind.
         entry: the function that read it.
         outcome: ``"read"``, ``"refused"``, or ``"failed"`` where something else than ImageError came out.
-        said: the error's line; the process's end where it did not answer.
+        said: the error message, or how the process ended if it did not respond.
         megabytes: beyond the interpreter.
         seconds: of processor time.
         wrong: what does not hold, in words.
@@ -220,7 +220,7 @@ def judge(kind: ImageKind, answer: dict[str, object]) -> Iterator[str]:
     if outcome == "failed" or (kind.expectation != "either" and outcome != kind.expectation):
         yield f"{outcome}, not {kind.expectation}"
     if "0x7f" in str(answer["said"]) or "\n" in str(answer["said"]):
-        yield "the line is none that a person can read"
+        yield "the message is not readable"
     if parts := answer.get("parts"):
         yield f"the result holds {parts}"
     corners = answer.get("corners")

@@ -1,23 +1,22 @@
 """Recall and precision of ``scones stage --check-labels``.
 
-Claim: with 5 % of the labels of CIFAR-100's 1,000 training photographs of bicycles and motorcycles exchanged, at least
-70 % of the exchanged ones are named, and at least 60 % of those named are exchanged ones.
+Claim: with 5 % of the labels of CIFAR-100's 1,000 training photographs of bicycles and motorcycles exchanged, recall is
+at least 70 % (exchanged labels that are reported) and precision at least 60 % (reported labels that were exchanged).
 
-Conditions: the command's own way, five trainings of the preset ``fast`` on four fifths of the photographs each, one
-thread; labels exchanged by chance, anew for every seed; counts of all seeds together, exact 95 % intervals. The data's
-own label errors count as wrongly named. Beside it stand naming every image whose label the models contradict, as many
-of these whose label is least probable, and cleanlab's ``find_label_issues`` on the same probabilities where it is
-installed (``pip install cleanlab``).
+Conditions: the command's method, five trainings of the preset ``fast`` on four fifths of the photographs each, one
+thread; labels exchanged at random for every seed; counts of all seeds together, exact 95 % intervals. Label errors in
+the data count as wrongly reported. For comparison: reporting every image whose label the models contradict, as many of
+these with the least probable labels, and cleanlab's ``find_label_issues`` on the same probabilities, if installed
+(``pip install cleanlab``).
 
     python benchmarks/label_errors.py --data DIR      # DIR/train/{bicycle,motorcycle}/*.png
 
-Of photographs the five models are classifiers of features. Claim: with 5 % of the labels of 640 photographs of ten
-kinds of clothing exchanged, at least 90 % of the exchanged ones are named, and at least 60 % of those named are
-exchanged ones::
+With photographs, the five models are classifiers on features. Claim: with 5 % of the labels of 640 photographs of ten
+kinds of clothing exchanged, recall is at least 90 % and precision at least 60 %::
 
     python benchmarks/label_errors.py --data DIR --photographs      # DIR/train/CLASS/*.jpg
 
-Exit code 1 when the claim does not hold. The tables go to ``benchmarks/results/label_errors.json`` and
+Exit code 1 if the claim does not hold. The tables go to ``benchmarks/results/label_errors.json`` and
 ``label_errors_photographs.json``.
 """
 

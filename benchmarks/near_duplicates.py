@@ -3,14 +3,14 @@
 Claim: among 100,000 signatures all near duplicates are found in at most 60 seconds on two cores, with less than 500 MB
 beyond the signatures; every copy that was compressed, resized, brightened or mirrored is found with its original.
 
-Conditions: drawn images of ten backgrounds; one pair in 18,000 is alike at first sight, as among CIFAR-100's ten kinds
-of vehicles; every fiftieth image has a copy. Beside it stand the floor, the product of matrices that comparing all
-pairs by 191 numbers takes, and with --data real photographs: the share of changed copies that is found, and how many
-pairs are called nearly the same.
+Conditions: drawn images of ten backgrounds; one pair in 18,000 passes the first comparison, as among CIFAR-100's ten
+kinds of vehicles; every fiftieth image has a copy. For comparison: the floor, which is the matrix product for comparing
+all pairs by 191 numbers, and with --data real photographs: the share of changed copies found, and the number of pairs
+reported as nearly the same.
 
     python benchmarks/near_duplicates.py [--data DIR]      # DIR: photographs, at any depth
 
-Exit code 1 when the claim does not hold. The table goes to ``benchmarks/results/near_duplicates.json``.
+Exit code 1 if the claim does not hold. The table goes to ``benchmarks/results/near_duplicates.json``.
 """
 
 from __future__ import annotations

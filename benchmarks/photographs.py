@@ -3,24 +3,24 @@
 Claims, for the recipe ``head`` in its plain form (one view, 224 pixels, cropped) on 640 photographs of ten kinds of
 clothing, one thread:
 
-* it is right on at least 84.5 % out of fold (five folds, mean of three seeds);
+* out-of-fold accuracy is at least 84.5 % (five folds, mean of three seeds);
 * from the folder to the model file, staging included and nothing cached, it takes at most 15 CPU seconds and 400 MB of
   anonymous memory (where other programs share the cores, CPU seconds grow: 14.0, 14.9 and 16.9 in three such runs);
-* an answer on a decoded image takes at most 1.15 times what ONNX Runtime takes for the published network in fp32, both
-  measured in turns in this run;
+* a prediction on a decoded image takes at most 1.15 times as long as the published network in fp32 in ONNX Runtime,
+  both measured alternately in this run;
 * at its threshold at most 3 % of foreign images are accepted: of 200 drawings, of 200 enlarged thumbnails of vehicles.
 
-Beside it stand other sizes and fits, and kinds of clothing that were left out of the training. What others reach on the
-same folds, scikit-learn and the network fine-tuned in torch, is in ``photographs_peers.py``. Recipes are compared and
-chosen out of fold only; the test photographs are asked once and decide nothing.
+The table also has other sizes and fits, and kinds of clothing that were left out of the training. The results of
+scikit-learn and of the network fine-tuned in torch on the same folds are in ``photographs_peers.py``. Recipes are
+compared and chosen out of fold only; the test photographs are used once and for no choice.
 
-Coverage is the largest share of answers, the most confident first, of which so many are right; the temperature of a
-fold is fitted on the others. Intervals: 95 %, bootstrap over photographs, exact for counts.
+Coverage is the largest share of predictions, most confident first, with the stated precision; the temperature of a fold
+is fitted on the others. Intervals: 95 %, bootstrap over photographs, exact for counts.
 
     python benchmarks/photographs.py                  # the photographs under SCONES_TEST_DATA
     python benchmarks/photographs.py --data DIR       # DIR/{train,test}/CLASS/*; without foreign thumbnails
 
-Exit code 1 when a claim does not hold. The table goes to ``benchmarks/results/photographs.json``.
+Exit code 1 if a claim does not hold. The table goes to ``benchmarks/results/photographs.json``.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Results of other methods on the photographs of ``photographs.py``, on the same folds.
 
 * scikit-learn's logistic regression on standardised features: those of the recipe ``head``, the network's 1,280 plain
-  averages in fp32, and raw pixels at 32 px (C 0.003, 0.003 and 0.001, not tuned); and what it costs beside our own;
+  averages in fp32, and raw pixels at 32 px (C 0.003, 0.003 and 0.001, not tuned); and its cost compared with ours;
 * the recipe ``scratch``, preset ``fast``, at 32 and 64 px, stretched;
 * the network fine-tuned in plain torch: all weights, batch norms' statistics frozen, AdamW with one cycle to 5e-4,
   weight decay 0.01, 6 epochs of 32 images, mirrored and moved by up to 16 px, label smoothing 0.1, 224 px, cropped.
 
-scikit-learn has three seeds, what needs torch has one (``--folds 1`` learns the first fold only and is judged by it).
+scikit-learn has three seeds, methods in torch have one (``--folds 1`` trains and tests only the first fold).
 
     python -m benchmarks.photographs_peers --only scikit-learn          # from the root of the checkout; or scratch
     python -m benchmarks.photographs_peers --only fine-tuned --folds 1  # minutes a fold on a CPU

@@ -1,17 +1,17 @@
 """Latency of the endpoint, compared with other servers of the same ONNX file.
 
 Claims: with one connection the median is at most LitServe's (0.2.19, where ``--litserve`` names its Python), and at
-most 0.6 ms above what the model takes in this process.
+most 0.6 ms above that of the model in this process.
 
 Conditions: one image of 32 pixels as PNG, 2.6 kB, and a model of the recipe ``scratch``, ONNX Runtime with one thread;
-plain sockets that are kept open, loopback, no captures unless said. All servers run at once and take short turns, over
-one connection and over eight; the best turn counts, since what else runs on the machine only adds. LitServe gets the
-image in base64, since it takes JSON or forms. ``/ping`` is the server without the model.
+persistent plain sockets, loopback, no captures unless stated. All servers run at once and are measured in short turns,
+over one connection and over eight; the best turn is used, since other load on the machine only adds time. LitServe gets
+the image in base64, since it accepts JSON or forms. ``/ping`` is the server without the model.
 
     python benchmarks/serving.py [--turns N] [--seconds S] [--before PYTHON] [--litserve PYTHON] [--model DIR]
     python benchmarks/serving.py --core 1 ...         # all processes of a server on one core
 
-``--before`` is the Python of an environment with an earlier version of this package. Exit code 1 when a claim does
+``--before`` is the Python of an environment with an earlier version of this package. Exit code 1 if a claim does
 not hold. The table goes to ``benchmarks/results/serving.json``, or ``serving_one_core.json``.
 """
 

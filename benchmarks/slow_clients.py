@@ -1,17 +1,17 @@
 """Latency of eight busy clients of the endpoint beside 500 half-open or slow connections.
 
 Claims: with the slow ones the 99th percentile of the eight is at most 1.5 times what it is without them, and the
-server's memory (``VmHWM``, its peak) is at most 300 MB. A request of the eight that is not answered ends the benchmark.
+server's memory (``VmHWM``, its peak) is at most 300 MB. An unanswered request of the eight ends the benchmark.
 
-Conditions: as ``benchmarks/serving.py``. A quarter of the slow clients say nothing, a quarter sends a byte of its
-headers twice a second, a quarter sends half of a body of 6 MB and stops, a quarter sends 4 kB of one twice a second.
-Whoever is closed comes back after five seconds. Rounds without and with them take turns, in one server, each of short
-windows; the lower quartile of the windows' percentiles counts, since what else runs on the machine only adds.
+Conditions: as ``benchmarks/serving.py``. A quarter of the slow clients send nothing, a quarter send a byte of the
+headers twice a second, a quarter send half of a body of 6 MB and stop, a quarter send 4 kB of one twice a second.
+Closed clients reconnect after five seconds. Rounds without and with them alternate in one server, each in short
+windows; the lower quartile of the windows' percentiles is used, since other load on the machine only adds time.
 
     python benchmarks/slow_clients.py [--rounds N] [--windows N] [--slow N] [--model DIR] [--before PYTHON]
 
-``--before`` asks an earlier version instead, installed in the environment of that Python. Exit code 1 when a claim does
-not hold. The table goes to ``benchmarks/results/slow_clients.json``, of an earlier version nowhere.
+``--before`` measures an earlier version instead, installed in the environment of that Python. Exit code 1 if a claim
+does not hold. The table goes to ``benchmarks/results/slow_clients.json``, except for an earlier version.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ photograph of 500 x 375 pixels.
 Conditions: JPEG photographs of 500 x 375 pixels (or ``--images DIR``), every file read from disk (warm cache), CPU time
 of the whole process, one thread. The floor is a lower bound with these parts: read the file, decode it with
 draft, resize it to the same sides, encode it as PNG of level 1. Rounds alternate, and the best one is used.
-Run it: ``python benchmarks/staging.py [--images DIR] [--rounds N]``; without images they are drawn. It ends with 1 when
+Run it: ``python benchmarks/staging.py [--images DIR] [--rounds N]``; without images they are drawn. Exit code 1 if
 a claim does not hold.
 """
 

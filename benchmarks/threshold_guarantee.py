@@ -1,28 +1,28 @@
 """Check of the approximate guarantee: thresholds for data sets drawn from photographs, tested on the others.
 
-Claim: where temperature and threshold are cross-fitted, at a target of 95 % and a level of 95 %, no more than 5 % of
-data sets get a threshold whose answers are truly right less often than the target, within the estimate's interval.
+Claim: if temperature and threshold are cross-fitted, at a target of 95 % and a level of 95 %, at most 5 % of data sets
+get a threshold whose true precision is below the target, within the estimate's interval.
 
-Each data set is learned from as ``scones train`` does it (:func:`scones_ml.heads.cross_fitting.learn_cross_fitted`:
+Each data set is used for training as by ``scones train`` (:func:`scones_ml.heads.cross_fitting.learn_cross_fitted`:
 five folds, limit of unlike images, temperature, threshold, and a classifier of all its images), and its threshold is
-judged by the photographs that it does not hold:
+tested on the photographs that it does not contain:
 
-* 20 and 50 labels a class are drawn without replacement, and the rest of the 64 judges;
-* 64 are drawn with replacement, and those that were not drawn judge: once without the copies, as ``scones stage`` drops
-  them (about 41 a class are left), and once with them, copies of a photograph in one fold. That is harsh: the exact
-  test behind the threshold counts a copy as further evidence, which about doubles the variance.
+* 20 and 50 labels per class are drawn without replacement, and the rest of the 64 is for testing;
+* 64 are drawn with replacement, and those that were not drawn are for testing: once without the copies, as
+  ``scones stage`` drops them (about 41 per class are left), and once with them, copies of a photograph in one fold.
+  This is harder: the exact test of the threshold counts a copy as further evidence, which about doubles the variance.
 
-The photographs that judge are few, so a precision below the target there is often chance: a threshold with a true
-precision of exactly 95 % falls below it nearly half the time (``by chance``). So true precisions are estimated: they
-are taken to be logistic-normal over the data sets that have a threshold, the right answers to be binomial, and both
-parameters are fitted by maximum likelihood (:func:`below`). All data sets share the same photographs, so the interval
-comes from leaving out a twentieth of the photographs that judge at a time (delete-a-group jackknife).
+There are few test photographs, so that a precision below the target is often due to chance: a threshold with a true
+precision of exactly 95 % falls below it nearly half the time (``by chance``). True precisions are therefore estimated:
+they are assumed to be logistic-normal over the data sets that have a threshold, the right predictions binomial, and
+both parameters are fitted by maximum likelihood (:func:`below`). All data sets share the same photographs, so the
+interval is from leaving out a twentieth of the test photographs at a time (delete-a-group jackknife).
 
     python benchmarks/threshold_guarantee.py                    # the 640 photographs under SCONES_TEST_DATA
     python benchmarks/threshold_guarantee.py --sets 200         # minutes instead of an hour
-    python benchmarks/threshold_guarantee.py --only 20          # one number of labels; what is there is used again
+    python benchmarks/threshold_guarantee.py --only 20          # one number of labels; results are cached
 
-Exit code 1 when the claim does not hold. The table goes to ``benchmarks/results/threshold_guarantee.json``.
+Exit code 1 if the claim does not hold. The table goes to ``benchmarks/results/threshold_guarantee.json``.
 """
 
 from __future__ import annotations

@@ -6,19 +6,19 @@ Claims, for the preset ``best`` on the 1,000 training photographs of CIFAR-100's
 * 5-fold out-of-fold accuracy is at least 0.935, and after a temperature that is fitted on the other folds the
   out-of-fold calibration error (ECE, 15 bins of equal mass) is at most 0.03;
 * five seeds, each trained on all 1,000, reach 0.945 on average on the 200 test photographs;
-* 12,000 of the project's own synthetic images, and nothing else, reach 0.78 on all 1,200 real photographs.
+* 12,000 of the project's synthetic images alone reach 0.78 on all 1,200 real photographs.
 
-A model takes one view of an image. ``--only views`` shows what the average of six would add, moved by a pixel and
-mirrored, out of fold for both presets, and what it would cost.
+A model uses one view of an image. ``--only views`` shows the gain and cost of averaging six, shifted by a pixel and
+mirrored, out of fold for both presets.
 
-Recipes are compared and chosen out of fold only; the test photographs decide nothing. Beside the figures stand those
-of 17 public course runs on the same data: SageMaker's built-in ResNet-152, 30 epochs on a V100.
+Recipes are compared and chosen out of fold only; the test photographs are used for no choice. The table also has the
+figures of 17 public course runs on the same data: SageMaker's built-in ResNet-152, 30 epochs on a V100.
 
     python benchmarks/training.py --data DIR          # DIR/{train,test}/{bicycle,motorcycle}/*.png, 32x32
-    python benchmarks/training.py --only oof          # one part; what was computed before is used again
+    python benchmarks/training.py --only oof          # one part; results are cached
     python benchmarks/training.py --device cuda
 
-Exit code 1 when a gate is missed. Table, settings and code version go to ``benchmarks/results/training*.json``.
+Exit code 1 if a claim does not hold. Table, settings and code version go to ``benchmarks/results/training*.json``.
 """
 
 from __future__ import annotations

@@ -2,18 +2,18 @@
 
 Claims: the peak of anonymous memory, the interpreter and its libraries included, is at most 500 MB for
 
-* staging 5,000 distinct images of 224 pixels, which are made when they are read, and computing their features;
-* learning from 100,000 feature vectors of 1,472 numbers, with 10 classes and with 1,000: whitening, classifier,
+* staging 5,000 distinct images of 224 pixels, which are generated when read, and computing their features;
+* training on 100,000 feature vectors of 1,472 numbers, with 10 classes and with 1,000: whitening, classifier,
   directions, limit, temperature and threshold (:func:`scones_ml.heads.cross_fitting.learn_held_out`).
 
 Conditions: one thread, a process for each part; its ``RssAnon`` is read every few milliseconds from outside. Features
 are normal around centres of their classes, a tenth of the labels are wrong, and they are read from a memory map of
-float16, whose pages the system may take back at any time and which are not counted.
+float16, whose pages the system can reclaim at any time and which are not counted.
 
     python benchmarks/training_memory.py              # all parts
     python benchmarks/training_memory.py --only head-10 --rows 20000
 
-Exit code 1 when a claim does not hold. The table goes to ``benchmarks/results/training_memory.json``.
+Exit code 1 if a claim does not hold. The table goes to ``benchmarks/results/training_memory.json``.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def costs(predictions: Predictions, given: Sequence[ScoredPrediction]) -> str:
         y_axis(y, [(value, f"{value:g}") for value in ticks(0.0, y.high)])
         + x_axis(x, [percent_tick(value) for value in ticks(floor, 1.0)], "threshold")
         + f'<line class="target" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.at(REVIEW)}" y2="{y.at(REVIEW)}"/>'
-        + f'<text class="name" x="{LEFT + 6}" y="{y.at(REVIEW) - 6}">a person looks at every image</text>'
+        + f'<text class="name" x="{LEFT + 6}" y="{y.at(REVIEW) - 6}">every image is reviewed</text>'
         + polyline(x, y, zip(thresholds, spent, strict=True))
         + f'<circle class="marker" cx="{x.at(place)}" cy="{y.at(cost(given, place))}" r="7"/>',
     )

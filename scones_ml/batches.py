@@ -3,7 +3,7 @@
 An error in reading, decoding or classifying an image becomes its outcome, with the reason:
 
 - the object does not exist: ``dropped``; its bytes cannot be decoded as an image: ``quarantined``, permanently;
-- any other error, such as a missing permission, a time-out or too little memory: ``failed``, to be retried.
+- any other error, such as a missing permission, a timeout or too little memory: ``failed``, to be retried.
 
 System-wide errors must not become outcomes of all images. They are recognised by comparison: a missing package or
 setting, and throttling, are raised if no image of a batch succeeded; and if no image could be classified, a blank image

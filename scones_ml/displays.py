@@ -21,7 +21,7 @@ ROOM: Final = 140_000
 """Maximum bytes of HTML for one part of a result."""
 _LONGEST: Final = 200  # characters of a cell
 
-# JupyterLab floats terms and aligns cells to the right by selectors of its own, which these have to outrank.
+# JupyterLab's selectors float terms and align cells to the right; these need a higher specificity.
 _STYLE: Final = """
 .scones { --right: #0d8f87; --wrong: #d9541e; --line: #8885;
   max-width: 60em; line-height: 1.45; font-variant-numeric: tabular-nums; }

@@ -1,6 +1,6 @@
 """AWS's fixed quotas, each with its source.
 
-Read in November 2026; AWS raises none of them on request. Limits of our own choice (time-outs of tasks, retries,
+Read in November 2026; AWS raises none of them on request. Limits of our own choice (timeouts of tasks, retries,
 connections, caps of the image policy) are defined where they are used.
 
 Internal: may change without notice.

@@ -39,7 +39,7 @@ INFERENCE: Final = Config(connect_timeout=3, read_timeout=55, retries={"total_ma
 retries, so that one invocation of a function never sends an image twice to a slow endpoint."""
 
 _IDENTITY: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
-"""Optional details for an error message: no retries, short time-outs."""
+"""Optional details for an error message: no retries, short timeouts."""
 
 
 def client(service: str, config: Config, url: str | None = None) -> BaseClient:
@@ -47,7 +47,7 @@ def client(service: str, config: Config, url: str | None = None) -> BaseClient:
 
     Args:
         service: ``"s3"``.
-        config: time-outs and retries: one of this module's constants.
+        config: timeouts and retries: one of this module's constants.
         url: URL of the service; None for the environment's, or else AWS.
 
     Raises:

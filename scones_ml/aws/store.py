@@ -24,7 +24,7 @@ class S3ObjectStore:
 
     Args:
         client: an S3 client; None creates one from the environment (credentials, region, AWS_ENDPOINT_URL_S3), with
-            time-outs below the Lambda's.
+            timeouts below the Lambda's.
     """
 
     def __init__(self, client: S3Client | None = None) -> None:

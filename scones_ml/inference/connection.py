@@ -167,7 +167,7 @@ class Connection(HttpToolsProtocol):
             self._wait(self._limits.stop_seconds / 2 if self._begun else _LAST_MOMENT)
 
     def _wait(self, seconds: float | None) -> None:
-        """Start waiting for the client, with a time-out."""
+        """Start waiting for the client, with a timeout."""
         self._forget()
         self._waiting[self] = None
         if seconds is not None:

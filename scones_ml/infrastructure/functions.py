@@ -147,7 +147,7 @@ def _function(name: str, machine: asl.StateMachine, settings: TemplateSettings) 
 
 
 def _timeout(name: str, machine: asl.StateMachine) -> int:
-    """A function's time-out in seconds, shorter than its Task's."""
+    """A function's timeout in seconds, shorter than its Task's."""
     limit = getattr(dict(states_of(machine.states)).get(name), "timeout_seconds", None)
     if not isinstance(limit, int) or limit <= _TASK_MARGIN_SECONDS:
         raise InvalidDefinitionError(

@@ -34,7 +34,7 @@ class LambdaContext:
         return f"arn:aws:lambda:local:000000000000:function:{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Local invocations have no deadline of their own; the Task's time-out holds."""
+        """Local invocations have no deadline of their own; the Task's timeout holds."""
         return 1_000 * LAMBDA_SECONDS
 
 

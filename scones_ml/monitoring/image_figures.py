@@ -68,7 +68,7 @@ def source_size_is_known(data: bytes, image_size: int) -> bool:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.size != (image_size, image_size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # not readable, which `measure` tells
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # unreadable: a row of NaN
         return True
 
 

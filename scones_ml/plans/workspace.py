@@ -70,7 +70,7 @@ def is_marked(folder: int) -> bool:
 def mark_workspace(folder: Path) -> None:
     """Write the marker, before anything is created in the workspace.
 
-    A folder that already holds names that clean-up would remove gets no marker, whoever put them there. A foreign file
+    A folder that already holds names that clean-up would remove gets no marker, whatever their origin. A foreign file
     of the marker's name is left alone.
 
     Args:

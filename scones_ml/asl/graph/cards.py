@@ -25,7 +25,7 @@ STACK: Final = 8.0
 """Offset of the sheets behind a Map card, below and to the right."""
 
 _LONGEST: Final = 250.0
-_LONGEST_ERROR: Final = 150.0  # leaves room for what else the note says
+_LONGEST_ERROR: Final = 150.0  # leaves room for the rest of the note
 _NARROWEST: Final = 136.0
 _BESIDE_TEXT: Final = 54.0  # the icon, and the room around it and at the right end
 _BADGE: Final = 24.0

@@ -25,9 +25,9 @@ class Stop:
 
     Attributes:
         node: equal for links that share the piece.
-        x: its place.
-        start: where the link comes in; a link that leads upwards comes in below.
-        end: where it goes on.
+        x: horizontal position.
+        start: where the link enters; an upward link enters at the bottom.
+        end: where the link leaves.
     """
 
     node: int

@@ -16,7 +16,7 @@ from scones_ml.printable import printable
 
 __all__ = ["execution_html", "machine_html"]
 
-_PLAIN: Final = "mathjax_ignore tex2jax_ignore"  # classes: what stands between two $ is no formula
+_PLAIN: Final = "mathjax_ignore tex2jax_ignore"  # classes: no formulas between two $
 _MOST_BYTES: Final = 190_000  # of a graph: an output of a notebook stays below 200,000
 _LONGEST_CAUSE: Final = 1_000
 _BADGES: Final = {"SUCCEEDED": "#1f7a3a", "RUNNING": "#1a5fb4"}

@@ -91,7 +91,7 @@ class _Visit:
 
 
 _Stack: TypeAlias = tuple[tuple[_Visit, int], ...]
-"""Open visits from the outermost to the innermost, each with the number of the iteration that goes on inside it."""
+"""Open visits from the outermost to the innermost, each with the number of the running iteration inside it."""
 
 
 def progress(recorded: Execution | Mapping[str, Json]) -> Progress:
@@ -237,7 +237,7 @@ def _outcomes(visits: Sequence[_Visit], status: str, *, timed: bool) -> dict[str
     current: dict[_Visit | None, bool] = {None: True}
     by_name: dict[str, list[_Visit]] = {}
     counts: dict[str, int] = {}
-    for visit in visits:  # a parent stands before what it holds
+    for visit in visits:  # parents precede their children
         now = current[visit.parent] and latest[visit.name, visit.parent, visit.iteration] is visit
         current[visit] = now
         counts[visit.name] = counts.get(visit.name, 0) + 1
