@@ -261,7 +261,7 @@ def class_names(queue: Iterable[FilteredImage]) -> tuple[str, ...]:
         )
     if len(names) < known:
         raise ConfigurationError(
-            f"the queue names {len(found)} of {known} classes ({', '.join(found)}): "
-            "give them all with --classes a,b or --model MODEL"
+            f"the queue's predictions include only {len(found)} of {known} classes ({', '.join(found)}): "
+            "give all classes with --classes a,b or --model MODEL"
         )
     return names

@@ -96,7 +96,7 @@ def test_one_worker_gives_the_same_history_every_time() -> None:
 
 
 def test_the_first_failure_ends_the_state_at_once() -> None:
-    """A failing branch fails its Parallel state without waiting for a busy sibling, whose events no longer count."""
+    """A failing branch fails its Parallel state without waiting for a busy sibling, whose later events are dropped."""
     release = threading.Event()
 
     def slow(parameters: asl.Json) -> asl.Json:
@@ -118,7 +118,7 @@ def test_the_first_failure_ends_the_state_at_once() -> None:
 
 
 def test_waiting_branches_are_woken_when_a_sibling_fails() -> None:
-    """A real wait of a minute ends as soon as nobody needs it, and no thread is left."""
+    """A real wait of a minute ends when its branch is cancelled, and no thread is left."""
     before = set(threading.enumerate())
     branches = [
         {"StartAt": "Long", "States": {"Long": {"Type": "Wait", "Seconds": 60, "End": True}}},

@@ -222,7 +222,7 @@ def test_transitions_between_the_same_states_are_one_line() -> None:
 
 
 def test_inner_machines_are_marked_where_they_would_not_be_plain() -> None:
-    """A machine inside has an end marker where a state can end or go on, a start marker where it starts anew."""
+    """A machine inside has an end marker where a state can end or go on, a start marker where it is entered again."""
     plain = draw(asl.StateMachine.from_json(machine(M=mapped(machine(A=task("B"), B=task())))))
     unclear = draw(
         asl.StateMachine.from_json(
@@ -241,7 +241,7 @@ def failing(parameters: asl.Json) -> asl.Json:
 
 
 def test_each_state_has_its_outcome() -> None:
-    """Succeeded, caught, failed and not reached are told apart in branches that are interleaved, items counted."""
+    """Succeeded, caught, failed and not reached are distinguished in interleaved branches, and items are counted."""
     inner = machine(
         Ask={"Type": "Choice", "Choices": [{"Variable": "$", "NumericEquals": 2, "Next": "Work"}], "Default": "Skip"},
         Skip={"Type": "Pass", "End": True},

@@ -56,7 +56,7 @@ def output(expression: object, document: asl.Json = None) -> asl.Json:
     ],
 )
 def test_expressions_have_their_value(expression: object, value: object) -> None:
-    """Expressions are evaluated wherever they stand alone in a text; all else is itself; null is not nothing."""
+    """Strings that are an expression are evaluated, other values are copied, and null differs from undefined."""
     document = {"a": 5, "list": [{"x": 1}, {"x": 2}, {"x": 3}], "nothing": None}
     assert output(expression, document) == value
 

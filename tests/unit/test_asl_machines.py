@@ -112,7 +112,7 @@ def test_a_choice_without_a_match_has_its_own_error() -> None:
 
 
 def test_a_missing_path_is_a_runtime_error_that_nothing_catches() -> None:
-    """A path to nowhere fails with States.Runtime in AWS's words, past States.ALL."""
+    """A path that does not exist fails with States.Runtime and AWS's message; States.ALL does not match it."""
     execution = run(
         {
             "T": {
@@ -304,7 +304,7 @@ def test_a_sync_resource_needs_no_function_of_its_own() -> None:
 
 
 def test_events_are_told_as_they_happen() -> None:
-    """on_event hears every event once, in order, also when none are kept."""
+    """on_event is called once for every event, in order, even if none are kept."""
     heard: list[asl.Event] = []
     execution = run({"P": {"Type": "Pass", "End": True}}, on_event=heard.append, history=False)
     assert [event.type for event in heard] == [

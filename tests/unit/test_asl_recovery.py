@@ -19,7 +19,7 @@ ARN = "arn:aws:lambda:us-east-1:111111111111:function:work"
 
 
 class Flaky:
-    """Raises the errors that it is given, one per call, then succeeds."""
+    """A function that raises the given errors, one per call, and then succeeds."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -285,14 +285,14 @@ def test_retries_count_against_the_machine_s_time() -> None:
 
 
 def test_a_resource_without_a_function_is_named() -> None:
-    """Reaching a task that nobody implements says which Resource lacks its function."""
+    """Reaching a task without a function is an error that names its Resource."""
     machine = asl.StateMachine(start_at="Work", states={"Work": asl.Task(resource=ARN, end=True)})
     with pytest.raises(ConfigurationError, match="no function for the Resource arn:aws:lambda"):
         asl.run(machine, {}, resources={})
 
 
 def test_an_answer_without_a_json_form_is_a_marshal_error() -> None:
-    """What cannot be said in JSON fails as it does in the Python Lambda runtime."""
+    """Results without a JSON form fail as in the Python Lambda runtime."""
     execution = run(lambda parameters: object())
     assert execution.error == "Runtime.MarshalError"
     assert "not JSON serializable" in str(execution.cause)

@@ -15,7 +15,7 @@ DOWNLOADED = pytest.mark.parametrize("downloaded", [False, True], ids=["executio
 
 
 class Work:
-    """A task function that notes its calls and fails for some of them, until it is mended."""
+    """A task function that records its calls and fails for some inputs, until it is fixed."""
 
     def __init__(self, *failing: str) -> None:
         self.failing, self.calls = set(failing), list[str]()

@@ -224,7 +224,7 @@ def test_whatever_stands_somewhere_is_either_found_or_runs(value: object) -> Non
 
 
 def test_a_sound_definition_has_no_problems() -> None:
-    """Nothing is found where nothing is wrong."""
+    """A valid definition has no problems."""
     definition = machine(
         {**TASK, "End": None} | {"Next": "B", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C"}]},
         B={"Type": "Succeed"},
@@ -243,7 +243,7 @@ def test_running_an_invalid_definition_names_its_problems() -> None:
 
 
 def test_a_misspelled_field_is_an_error_of_the_builder() -> None:
-    """The typed states know their fields: a typo fails where it stands."""
+    """A misspelled field of a typed state is an error at once."""
     with pytest.raises(TypeError):
         asl.Pass(reslut=1, end=True)  # type: ignore[call-arg]
 

@@ -13,7 +13,7 @@ from scones_ml.monitoring.grids import CELLS, CONFIDENCE, histogram
 def draw(
     generator: np.random.Generator, size: int, honest: float, shift: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Confidences, and whether each answer is right; ``honest`` below 1 is a model that promises too much."""
+    """Confidences, and whether each prediction is right; ``honest`` below 1 is an overconfident model."""
     confidence = 1 / (1 + np.exp(-np.abs(generator.normal(2.2 + shift, 1.8, size))))
     return confidence, generator.random(size) < 0.5 + (confidence - 0.5) * honest
 
@@ -36,7 +36,7 @@ def test_the_interval_holds_the_accuracy(honest: float, shift: float, labels: in
 
 
 def test_without_a_reference_it_is_the_models_own_word() -> None:
-    """The mean confidence, said to rest on no label."""
+    """Without a reference the estimate is the mean confidence, with a caveat that no label was compared."""
     found = estimate_accuracy(histogram(CONFIDENCE.cells([0.9, 0.8])))
     assert found is not None
     assert found.estimate.value == pytest.approx(0.85, abs=0.005)

@@ -45,7 +45,7 @@ def test_false_alarms_stay_below_the_level_however_often_one_looks(kind: str) ->
 
 
 def test_a_usual_test_would_not_keep_that_promise() -> None:
-    """The same simulation convicts a two-sample z-test of the same level, looked at after every record."""
+    """In the same simulation, a two-sample z-test repeated after every record exceeds its level."""
     generator = np.random.default_rng(11)
     streams, level, z = 300, 0.1, 1.645
     alarms = 0
@@ -58,7 +58,7 @@ def test_a_usual_test_would_not_keep_that_promise() -> None:
 
 
 def test_the_stake_is_fair() -> None:
-    """While nothing changes, the wealth after ten records is 1 on average: no bet has an edge."""
+    """While nothing changes, the mean wealth after ten records is 1."""
     generator = np.random.default_rng(3)
     ends = [math.exp(wealth(generator.integers(0, 9, 5), generator.integers(0, 9, 10), n)[-1]) for n in range(4000)]
     assert np.mean(ends) == pytest.approx(1.0, abs=4 * np.std(ends) / math.sqrt(len(ends)))
@@ -89,7 +89,7 @@ def test_values_that_only_spread_out_are_found() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 700), st.integers(0, 10))
 def test_looking_again_later_continues_the_same_test(length: int, seed: int) -> None:
-    """What a stream's beginning showed does not change when more records are read: daily looks are one test."""
+    """Results for the beginning of a stream do not change when more records are read."""
     generator = np.random.default_rng(seed)
     cells = generator.integers(0, 50, 800)
     whole = wealth(cells[:40], cells[40:], seed)
@@ -124,7 +124,7 @@ def reference(generator: np.random.Generator, images: int = 100, classes: int = 
 
 
 def make_images(generator: np.random.Generator, count: int) -> Floats:
-    """Figures of images that hang together as real ones do."""
+    """Image figures with a realistic correlation."""
     brightness = generator.normal(120, 30, count).clip(0, 255)
     contrast = (brightness / 3 + generator.normal(10, 8, count)).clip(0, 127)
     return np.stack((brightness, contrast, np.exp(generator.normal(7, 1, count)), np.full(count, 32.0)), axis=1)
@@ -155,7 +155,7 @@ def test_all_figures_together_keep_the_level(classes: int) -> None:
 
 
 def test_the_figure_that_changed_is_named() -> None:
-    """Darker images raise the alarm of brightness and of nothing else; record, time and medians are told."""
+    """Darker images raise the alarm of brightness and of nothing else; record, time and medians are reported."""
     drift = watched(1, 800, 0.01, darker=40.0)
     (figure,) = (figure for figure in drift.figures if figure.first_alarm)
     assert (figure.name, drift.alarm) == ("brightness", True)

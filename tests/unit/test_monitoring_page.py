@@ -75,7 +75,7 @@ def page(
 
 
 def test_the_answer_comes_first(reference: Reference) -> None:
-    """The heading names what has changed, or says that there is no alarm, or what waits for people."""
+    """The heading names what has changed, or says that there is no alarm, or how many images go to review."""
     assert re.search(r"<h1>Drift: confidence\b.* changed\.</h1>", page(reference, lower=0.2))
     assert "<h1>No alarm: " in page(reference)
     assert "<h1>About" in page(None)
@@ -97,7 +97,7 @@ def test_drift_is_shown_by_images_of_then_and_now(reference: Reference) -> None:
 
 
 def test_images_that_reviewers_find_out_of_scope_are_counted() -> None:
-    """The page says how many reviewed images of the stream show none of the classes, and nothing if nobody asked."""
+    """The page says how many reviewed images of the stream show none of the classes, and nothing if that is unknown."""
     ref = ImageRef(s3_bucket="b", s3_key=HOSTILE, etag="e")
     said = "Of 1 image that reviewers have labelled, 1 shows none of the classes (100.0"
     assert said in page(None, none_of_these={ref.image_id: True, "of another stream": True})
@@ -158,7 +158,7 @@ def test_in_a_browser_it_loads_without_a_complaint(
 
 
 def test_the_least_sure_answers_show_where_they_go() -> None:
-    """Below the threshold an image has the colour of what goes to a person, from it up of what passes."""
+    """An image below the threshold has the colour of review, at or above it that of acceptance."""
     rims = re.compile(r'class="rim-(\w+)"')
     assert rims.findall(page(None)) == ["review"] * 12
     assert rims.findall(page(None, threshold=0.6)) == ["accepted"] * 12

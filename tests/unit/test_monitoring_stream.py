@@ -107,7 +107,7 @@ def test_every_line_is_accounted_for() -> None:
 
 
 def test_unlike_images_are_counted_and_never_pass() -> None:
-    """Their share has its interval; they go to a person whatever the threshold, and drift is looked for as ever."""
+    """Unlike images are counted with an interval and go to review at any threshold; drift is tested as usual."""
     rows = [capture([0.5 + 2**-15, 0.5 - 2**-15] if n % 4 == 0 else [0.1, 0.9], n, png(seed=n)) for n in range(40)]
     found = monitor(rows, MonitorRequest(reference=make(), threshold=0.3))
     assert (found.unlikes, found.reviews, found.answered) == (10, 10, 40)
@@ -131,7 +131,7 @@ def test_unlike_images_drift() -> None:
 
 
 def test_review_rate_latency_and_classes() -> None:
-    """What is below the threshold goes to a person; latency is told where records say it."""
+    """Predictions below the threshold go to review; latency is reported if records contain it."""
     rows = [capture([1 - sure, sure], n, latency=str(10 + n)) for n, sure in enumerate((0.6, 0.7, 0.9, 0.95))]
     found = monitor([*rows, capture(minutes=9)], MonitorRequest(threshold=0.9))
     assert (found.reviews, found.answered) == (3, 5)

@@ -127,7 +127,7 @@ def test_half_a_line_costs_nothing_else(file: AnnotationFile, cut: int) -> None:
     ],
 )
 def test_lines_of_others_are_counted_and_passed_over(file: AnnotationFile, wrong: str) -> None:
-    """What is no answer is skipped, wherever it stands."""
+    """Lines that are not annotations are skipped, wherever they are."""
     file.append(answer("bicycle", "1"))
     with file.path.open("a") as end:
         end.write(wrong + "\n\n")
@@ -161,7 +161,7 @@ def test_many_writers_lose_nothing(file: AnnotationFile) -> None:
 
 
 def test_no_file_is_no_answers_yet_but_an_error_to_a_reader(tmp_path: Path) -> None:
-    """Who is about to write starts with nothing; who wants to read is told what makes the file."""
+    """A missing file is empty for a writer, and an error with the remedy for a reader."""
     assert AnnotationFile(tmp_path / "none.jsonl").read() == Annotations()
     with pytest.raises(ConfigurationError, match="scones review"):
         read_annotations(tmp_path / "none.jsonl")

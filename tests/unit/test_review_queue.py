@@ -31,7 +31,7 @@ def store() -> MemoryObjectStore:
 
 @pytest.fixture
 def images(store: MemoryObjectStore, doubtful: Doubtful) -> dict[str, FilteredImage]:
-    """Four queued images, a to d, ever surer."""
+    """Four queued images, a to d, with increasing confidence."""
     return {
         key: doubtful(store, key, draw_png("bicycle", 0, index), (0.5 + index / 10, 0.5 - index / 10), LABELS)
         for index, key in enumerate("abcd")
@@ -42,7 +42,7 @@ def images(store: MemoryObjectStore, doubtful: Doubtful) -> dict[str, FilteredIm
 def reviewer(
     store: MemoryObjectStore, images: dict[str, FilteredImage], tmp_path: Path
 ) -> Callable[..., ReviewSession]:
-    """Starts a session of a reviewer, whose clock ticks once a step."""
+    """A factory of sessions, whose clock advances with each step."""
     ticks = count()
 
     def start(name: str = "ann", *, second_opinion: bool = False) -> ReviewSession:
@@ -159,7 +159,7 @@ def test_a_line_of_results_ends_at_the_line_feed_alone(store: MemoryObjectStore,
 def test_an_answer_names_object_and_model(
     reviewer: Callable[..., ReviewSession], images: dict[str, FilteredImage]
 ) -> None:
-    """What is kept says who said what and when, of which version, and what the model had said."""
+    """An annotation records reviewer, label, time, version and the model's prediction."""
     review = reviewer()
     review.annotate(images["a"], "motorcycle")
     line = json.loads(review.file.path.read_text())
@@ -289,7 +289,7 @@ def test_a_image_is_the_version_that_was_classified(store: MemoryObjectStore, do
 
 
 def test_an_empty_queue_has_nothing_waiting(tmp_path: Path) -> None:
-    """No outcome, no question, nothing left."""
+    """Without outcomes the queue is empty."""
     review = ReviewSession(Queue(()), AnnotationFile(tmp_path / "a.jsonl"), "ann")
     assert review.waiting() == ()
     assert review.progress().left == 0

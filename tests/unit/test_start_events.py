@@ -30,7 +30,7 @@ GOOD = {"s3_bucket": "photos", "s3_key": "good.png"}
 
 
 def notification(item: CreatedObject, name: str = "ObjectCreated:Put") -> dict[str, object]:
-    """As S3 tells of an object."""
+    """An object in S3's form."""
     ref = item.ref
     held = {"key": quote_plus(ref.s3_key), "eTag": ref.etag, "size": item.size, "sequencer": item.sequencer}
     held |= {"versionId": ref.version_id} if ref.version_id else {}
@@ -39,7 +39,7 @@ def notification(item: CreatedObject, name: str = "ObjectCreated:Put") -> dict[s
 
 
 def detail(item: CreatedObject, reason: str = "PutObject") -> dict[str, object]:
-    """As EventBridge tells of an object, without what is around it."""
+    """The detail of EventBridge's event about an object."""
     ref = item.ref
     held = {"key": ref.s3_key, "etag": ref.etag, "size": item.size, "sequencer": item.sequencer}
     held |= {"version-id": ref.version_id} if ref.version_id else {}
@@ -47,12 +47,12 @@ def detail(item: CreatedObject, reason: str = "PutObject") -> dict[str, object]:
 
 
 def eventbridge(item: CreatedObject) -> dict[str, object]:
-    """As EventBridge tells of an object."""
+    """EventBridge's event about an object."""
     return {"version": "0", "source": "aws.s3", "detail-type": "Object Created", "detail": detail(item)}
 
 
 def flat(item: CreatedObject) -> dict[str, object]:
-    """As an input transformer may tell of an object; what is not there is empty."""
+    """An object in the form of an input transformer, with empty strings for missing values."""
     ref, more = item.ref, {"etag": item.ref.etag, "size": item.size, "sequencer": item.sequencer, "time": "now"}
     return {"bucket_name": ref.s3_bucket, "objectKey": ref.s3_key, "version-id": ref.version_id or "", **more}
 
