@@ -251,7 +251,7 @@ def read_annotations(path: Path) -> Annotations:
         ConfigurationError: the file does not exist or cannot be read.
     """
     if not path.exists():
-        raise ConfigurationError(f"there are no annotations {path}: `scones review` writes them")
+        raise ConfigurationError(f"there are no review answers {path}: `scones review` writes them")
     return AnnotationFile(path).read()
 
 

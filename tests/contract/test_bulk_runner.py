@@ -190,6 +190,6 @@ def test_a_model_is_given_where_there_is_none_and_only_there(workplace: Workplac
     """A model is needed here, while deployed functions have their own: the other way round is refused at once."""
     workplace.model = None if workplace.model else WorkflowModel(tiny_model, threshold=0.9, image_size=8)
     for act in (workplace.runner.check, workplace.runner.run):
-        with pytest.raises(ConfigurationError, match=r"give --model MODEL|hold model and threshold"):
+        with pytest.raises(ConfigurationError, match=r"give --model MODEL|the stack sets model and threshold"):
             act(workplace.request())
     assert list(workplace.store.list(workplace.output)) == []

@@ -496,7 +496,7 @@ def test_a_folder_is_read_and_never_left_or_changed(photos: Path, tmp_path: Path
     for key in ("../secret.png", str(tmp_path / "secret.png"), "a#b/../../secret.png", "gone.png", "a#b"):
         with pytest.raises(ImageNotFoundError):
             store.read(ImageRef(s3_bucket=store.bucket, s3_key=key))
-    with pytest.raises(ImageNotFoundError, match="was changed"):
+    with pytest.raises(ImageNotFoundError, match="has changed"):
         store.read(ImageRef(s3_bucket=store.bucket, s3_key="tall.jpg", etag="old"))
     with pytest.raises(ConfigurationError, match="read only"):
         store.write(store.bucket, "x", b"", "")

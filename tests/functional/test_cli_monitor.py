@@ -151,7 +151,7 @@ def test_none_of_these_is_out_of_scope(tiny_model: Path, tmp_path: Path, capsys:
     assert (found["reviewed"], found["count"], found["share"]["value"]) == (2, 1, 0.5)
     assert main(["monitor", folder, "--json", "--workspace", str(tmp_path / "empty")]) == 0
     assert json.loads(capsys.readouterr().out)["out_of_scope"] is None
-    assert "no answers" in complaint(capsys, folder, "--answers", str(tmp_path / "nowhere.jsonl"))
+    assert "no review answers" in complaint(capsys, folder, "--answers", str(tmp_path / "nowhere.jsonl"))
 
 
 def test_since_leaves_out_what_is_older(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,7 @@ def test_images_of_another_bucket_are_read_from_s3(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("data", "data2", "--answers", "nowhere.jsonl"), "there are no annotations nowhere.jsonl"),
+        (("data", "data2", "--answers", "nowhere.jsonl"), "there are no review answers nowhere.jsonl"),
         (("photos", "data2", "--answers", ".scones/reviews/answers.jsonl"), "photos is not a staged data set"),
         (("data", "data", "--answers", ".scones/reviews/answers.jsonl"), "overlap: choose another destination"),
     ],

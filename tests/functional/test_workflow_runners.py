@@ -110,5 +110,5 @@ def test_images_may_still_be_arriving(workplace: Workplace) -> None:
 def test_a_model_is_given_where_there_is_none_and_only_there(workplace: Workplace, tiny_model: Path) -> None:
     """A model is needed here, while a deployed machine has its own: the other way round is refused at once."""
     workplace.model = None if workplace.model else WorkflowModel(tiny_model, threshold=0.9, image_size=8)
-    with pytest.raises(ConfigurationError, match=r"give a model or an endpoint|hold model and threshold"):
+    with pytest.raises(ConfigurationError, match=r"give a model or an endpoint|the stack sets model and threshold"):
         workplace.runner.run(workplace.request())

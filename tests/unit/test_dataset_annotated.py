@@ -173,7 +173,7 @@ def test_a_data_set_is_not_extended_in_place(desk: Desk, data: Dataset) -> None:
 
 def test_no_answers_are_no_source(desk: Desk, tmp_path: Path) -> None:
     """A file that is not there, or holds no answer that stands, says what to do."""
-    with pytest.raises(DatasetError, match="there are no answers"):
+    with pytest.raises(DatasetError, match="there are no review answers"):
         dataset.stage(desk.source, tmp_path / "data")
     desk.file.append(Undo(NOON, "ann", desk.answer(100, "bicycle").id))
     with pytest.raises(DatasetError, match="holds no class that reviewers agree on"):
