@@ -2,7 +2,6 @@
 
 A capture file is JSON Lines, named ``ENDPOINT/AllTraffic/YYYY/MM/DD/HH/MM-SS-mmm-<uuid4>.jsonl`` by the UTC time of its
 first record, with one or more records. The format is that of SageMaker endpoints (event version 0).
-
 Readers are generators with one line in memory at a time (from an object store: one file).
 
 The names in ``__all__`` are public.
@@ -94,8 +93,7 @@ class Capture:
         """Parse the response as probabilities, in any form of ``scones_ml.answers``; None if it is in none.
 
         Args:
-            labels: class names in the requested order. A response with class names in another order gives None
-                without labels, and if the names differ.
+            labels: class names in the requested order, needed for responses with class names in another order.
         """
         try:
             return read_probabilities(self.output.data, labels)
@@ -247,8 +245,7 @@ def _read_objects(store: ObjectStore, refs: Iterable[ImageRef]) -> Iterator[Capt
 def objects_by_inference_id(store: ObjectStore, bucket: str, prefix: str = "") -> Mapping[str, ImageRef]:
     """Images of a bucket by the InferenceId of their requests, to join captures with objects.
 
-    The id is computed from the object's current etag. Ids in buckets with versioning contain version ids and are not
-    found here; the outcomes (``outcomes/*/ID.json``) list those objects.
+    Ids are computed from current etags. For objects in versioned buckets use the outcomes (``outcomes/*/ID.json``).
     """
     refs = (ImageRef(s3_bucket=bucket, s3_key=item.key, etag=item.etag) for item in store.list(bucket, prefix))
     return {ref.image_id: ref for ref in refs}
@@ -273,14 +270,11 @@ class CaptureWriter:
         self._hour = ""
 
     def write(self, capture: Capture, now: datetime) -> Path:
-        """Append one record.
+        """Append one record, and return the path of the file.
 
         Args:
             capture: the record.
             now: current time, for the name of a new file.
-
-        Returns:
-            Path of the file.
 
         Raises:
             OSError: the record could not be written.
