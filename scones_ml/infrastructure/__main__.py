@@ -28,10 +28,10 @@ _PAGES: Mapping[str, Callable[[TemplateSettings], str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or check, and return the exit code: 0 for success, 1 for a stale file, 2 for a wrong option."""
     parser = argparse.ArgumentParser(prog="python -m scones_ml.infrastructure", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="?", choices=_PAGES, default="template", help="by default the template")
+    parser.add_argument("what", nargs="?", choices=_PAGES, default="template", help="output (default: template)")
     parser.add_argument("--check", metavar="DIR", type=Path, help="compare DIR/template.yaml with the code")
-    parser.add_argument("--type", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="of the state machine")
-    parser.add_argument("--below-threshold", choices=("review", "fail"), default="review", help="doubtful images")
+    parser.add_argument("--type", choices=("STANDARD", "EXPRESS"), default="STANDARD", help="state machine type")
+    parser.add_argument("--below-threshold", choices=("review", "fail"), default="review", help="low-confidence images")
     options = parser.parse_args(arguments)
     settings = TemplateSettings(workflow_type=options.type, below_threshold=options.below_threshold)
     if options.check is None:

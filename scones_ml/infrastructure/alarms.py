@@ -16,7 +16,7 @@ _NAMESPACE = "scones"
 
 _ENDED_BADLY = {
     "ExecutionsFailed": "an execution failed; redrive it when the cause is fixed",
-    "ExecutionsTimedOut": "an execution exceeded the state machine's time-out",
+    "ExecutionsTimedOut": "an execution exceeded the state machine's timeout",
 }
 _EXECUTIONS = {
     "ImageClassification": _ENDED_BADLY
