@@ -313,7 +313,7 @@ def attach(store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         (archive({"code/inference.py": b"x"}), "holds no model"),
         (
             archive({"image-classification-0005.params": b"x"}),
-            r"holds no model\.json; for a model of the built-in algorithm",
+            r"no model\.json; for a model of the built-in algorithm",
         ),
         (archive({"../evil": b"x", "..": b"x"}), "holds no model"),
     ],
