@@ -100,7 +100,7 @@ def train(
     from scones_ml import lifecycle
 
     if on == "local" and (instance_type or spot or attach):
-        raise ConfigurationError("--instance-type, --spot and --attach are for jobs on AWS: add --on aws")
+        raise ConfigurationError("--instance-type, --spot and --attach are only for AWS: add --on aws")
     target = model or workspace / "model"
     backends = backends_of(context)
     backend = (backends.planner if dry_run else backends.backend)(on, workspace, new_run(ttl))
@@ -133,7 +133,7 @@ def train(
     terminal.say(f"recipe {choice.recipe}: {choice.reason}")
     if choice.recipe == "head" and (preset or epochs):
         raise ConfigurationError(
-            "--preset and --epochs are of the recipe scratch: leave them out, or add --recipe scratch"
+            "--preset and --epochs are only for the recipe scratch: leave them out, or add --recipe scratch"
         )
     if dry_run:
         if on == "aws" and init == _SYNTHETIC:
