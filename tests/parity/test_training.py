@@ -66,7 +66,7 @@ def test_the_toolkit_goes_on(tmp_path: Path) -> None:
     told = ScriptMode(source="s3://b/s.tar.gz", epochs=2, seed=3, threads=1, device="cpu")
     base = prepare(tmp_path / "first", told)
     (base / "checkpoints").mkdir()
-    assert "Going on" not in run(base).stdout
+    assert "Resuming from" not in run(base).stdout
     assert "2 epochs are done" in run(base).stdout
     graph = (base / "model/model.onnx").read_bytes()
     later = prepare(tmp_path / "later", told, "model")
