@@ -271,9 +271,7 @@ def run(
     if threshold is not None:
         check_threshold(threshold, "threshold")
     if on == "aws" and (model or endpoint or threshold):
-        raise ConfigurationError(
-            "model, endpoint and threshold are for this machine: on AWS the stack's functions hold them"
-        )
+        raise ConfigurationError("model, endpoint and threshold are for this machine: on AWS the stack sets them")
     paths = [images] if isinstance(images, str | os.PathLike) else list(images)
     files = [lifecycle.ImageFile(key, path) for key, path in image_files(paths).items()]
     backend = backends.backend(on, Path(workspace))

@@ -69,7 +69,7 @@ def run(
     length = seconds(duration, "--duration")
     if on == "aws" and (model or endpoint or threshold):
         raise ConfigurationError(
-            "--model, --endpoint and --threshold are for this machine: on AWS the stack's functions hold the model and "
+            "--model, --endpoint and --threshold are for this machine: on AWS the stack sets the model and "
             "the threshold; deploy others (docs/deploy.md)"
         )
     backends = backends_of(context)

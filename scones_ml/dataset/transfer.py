@@ -19,6 +19,7 @@ from scones_ml.dataset.records import SPLITS, Dataset
 from scones_ml.errors import DatasetError, ImageNotFoundError
 from scones_ml.events import ImageRef, parse_uri
 from scones_ml.ports import CONCURRENT_REQUESTS, ObjectStore, ObjectSummary, Progress, no_progress
+from scones_ml.wording import counted
 
 __all__ = ["Upload", "check_upload", "download", "upload"]
 
@@ -111,7 +112,8 @@ def _there(data: Dataset, uri: str, store: ObjectStore) -> tuple[dict[str, Objec
     stale = there.keys() - {*images, *cards}
     if foreign := sorted(stale - _earlier(store, bucket, prefix, there)):
         raise DatasetError(
-            f"s3://{bucket}/{prefix} holds {len(foreign)} other objects, such as {foreign[0]}: choose another prefix"
+            f"s3://{bucket}/{prefix} holds {counted(len(foreign), 'other object')}, such as {foreign[0]}: "
+            "choose another prefix"
         )
     return there, stale
 

@@ -288,7 +288,7 @@ def bulk(
 
 def _chosen_model(classifier: Endpoint | Path | None, threshold: float | None) -> WorkflowModel | None:
     if classifier is None and threshold is not None:
-        raise ConfigurationError("a threshold was given without its model: on AWS the stack's functions hold both")
+        raise ConfigurationError("a threshold was given without its model: on AWS the stack sets both")
     return None if classifier is None else workflow_model(classifier, threshold)
 
 

@@ -452,7 +452,7 @@ def test_a_prefix_that_was_refused_is_never_emptied(
     s3 = aws("s3")
     s3.put_object(Bucket=BUCKET, Key="holiday/beach.jpg", Body=b"the only copy")
     assert main(["stage", "synthetic", f"s3://{BUCKET}/holiday", "--per-class", "20"]) == 1
-    assert "holds 1 other objects, such as beach.jpg: choose another prefix" in capsys.readouterr().err
+    assert "holds 1 other object, such as beach.jpg: choose another prefix" in capsys.readouterr().err
     assert cleanup(capsys) == (0, "0 resources left\n")
     assert s3.get_object(Bucket=BUCKET, Key="holiday/beach.jpg")["Body"].read() == b"the only copy"
 

@@ -205,7 +205,7 @@ def test_what_the_stack_holds_is_not_given_again(
 ) -> None:
     """Model, endpoint and threshold belong to the deployed functions: given with --on aws they are refused."""
     assert main(["run", str(photos), "--on", "aws", *options]) == 1
-    assert "the stack's functions hold the model and the threshold" in capsys.readouterr().err
+    assert "the stack sets the model and the threshold" in capsys.readouterr().err
 
 
 class Stubborn:

@@ -179,7 +179,7 @@ def test_another_data_set_takes_its_place(store: ObjectStore, tmp_path: Path) ->
 def test_other_objects_are_left_alone(store: ObjectStore, tmp_path: Path) -> None:
     """A prefix that holds something else is refused before anything is written."""
     store.write(BUCKET, "data/diary.txt", b"dear diary", "text/plain")
-    with pytest.raises(DatasetError, match=r"holds 1 other objects, such as diary\.txt: choose another prefix"):
+    with pytest.raises(DatasetError, match=r"holds 1 other object, such as diary\.txt: choose another prefix"):
         dataset.upload(staged(tmp_path), f"s3://{BUCKET}/data", store)
     assert keys(store) == ["data/diary.txt"]
 
