@@ -1,6 +1,6 @@
 """Feed readers with damaged input, until something comes out that is no error of ours.
 
-    make fuzz                                       # every target, 20 s each
+    make fuzz                                       # every target, 20 s each, one a processor
     make fuzz SECONDS=600 TARGET=images SEED=7
     python tests/fuzz/run.py images FILE            # one input again, with its traceback
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import mmap
+import multiprocessing
 import os
 import re
 import resource
@@ -26,6 +27,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -168,19 +170,21 @@ def main() -> int:
     parser.add_argument("target", nargs="?", default="all", choices=["all", *TARGETS])
     parser.add_argument("file", nargs="?", type=Path, help="an input to be read once")
     parser.add_argument("--seconds", type=float, default=20, help="for each target")
-    parser.add_argument("--seed", type=int, default=None, help="of everything random; another at each run unless given")
+    parser.add_argument("--seed", type=int, default=None, help="random seed (default: a new one)")
     options = parser.parse_args()
     if options.file:
         print(target(options.target).read(options.file.read_bytes()))
         return 0
     seed = options.seed if options.seed is not None else int(time.time())
+    names = list(TARGETS) if options.target == "all" else [options.target]
     found = 0
-    for name in TARGETS if options.target == "all" else [options.target]:
-        inputs, findings = fuzz(name, options.seconds, seed)
-        print(f"{name:10} {inputs:9,} inputs, {len(findings)} findings (seed {seed})", flush=True)
-        for finding in findings:
-            report(name, finding)
-        found += len(findings) + (inputs == 0)
+    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+        each = pool.imap(partial(fuzz, seconds=options.seconds, seed=seed), names)
+        for name, (inputs, findings) in zip(names, each, strict=True):
+            print(f"{name:10} {inputs:9,} inputs, {len(findings)} findings (seed {seed})", flush=True)
+            for finding in findings:
+                report(name, finding)
+            found += len(findings) + (inputs == 0)
     return 1 if found else 0
 
 
