@@ -3,7 +3,7 @@
 # make parity  AWS's and MXNet's own packages on our requests, source, models and files, each in its own environment;
 #              make parity-sdk, -training, -serving (needs Java 17) or -recordio alone
 # make reliability   what takes longer than `make test` may (15 minutes): every kind of image with its peak of memory and
-#              time, tests marked `reliability`, such as 50,000 scenarios of events, and every reader fuzzed for 20 s
+#              time, tests marked `reliability`, such as 50,000 scenarios of events, and every reader fuzzed for 12 s
 # make docs    the documentation as a site, build/docs/index.html; a broken link or an undocumented public name fails
 # make notebook      the course's notebook in JupyterLab, which prints its address; options: ARGS="--no-browser"
 # make fuzz    readers of foreign files, fed with damaged input; options: SECONDS=600 for each target, TARGET=images, SEED=7
@@ -55,7 +55,7 @@ notebook: $(NOTEBOOK)
 reliability: $(DEV)
 	@$(BIN)/python benchmarks/image_bounds.py
 	@$(BIN)/pytest -m reliability -n auto --maxprocesses 4 $(ARGS)
-	@$(BIN)/python tests/fuzz/run.py all
+	@$(BIN)/python tests/fuzz/run.py all --seconds 12
 
 fuzz: $(DEV)
 	@$(BIN)/python tests/fuzz/run.py $(or $(TARGET),all) --seconds $(or $(SECONDS),20) $(if $(SEED),--seed $(SEED))

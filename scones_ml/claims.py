@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ MARKER: Final = ".scones-unfinished"
 _SIGNATURE: Final = b"Signature: scones_ml unfinished work, version 1\n"
 _COMMENT: Final = b"# A command works here, or was killed: `scones cleanup` removes what it left half-made.\n"
 _LONGEST: Final = 10_000  # maximum bytes of a marker
+_PATIENCE: Final = 5.0  # seconds, in which the child of a killed command ends
 
 
 class Standing(Enum):
@@ -67,12 +69,13 @@ class Claim:
 
 
 @contextmanager
-def claimed(folder: Path, workspace: Path | None) -> Iterator[int]:
+def claimed(folder: Path, workspace: Path | None, patience: float = _PATIENCE) -> Iterator[int]:
     """Mark a folder, and hold the marker's lock during the block; the marker stays.
 
     Args:
         folder: an existing folder.
         workspace: workspace that records the work; None without one.
+        patience: seconds to wait for another process.
 
     Yields:
         Descriptor of the lock; a child that inherits it holds the lock, too.
@@ -81,7 +84,7 @@ def claimed(folder: Path, workspace: Path | None) -> Iterator[int]:
         ConfigurationError: another process works there, or a file of that name is not ours.
         OSError: the marker cannot be written.
     """
-    file = _locked(folder)
+    file = _locked(folder, patience)
     try:
         if _written(file) is None:
             raise ConfigurationError(
@@ -161,13 +164,17 @@ def _claim_within(parent: int, name: str) -> Claim | None:
         raise
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path, patience: float) -> int:
+    until = time.monotonic() + patience
     while True:
         file = os.open(folder / MARKER, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             os.close(file)
+            if time.monotonic() < until:
+                time.sleep(0.02)
+                continue
             raise ConfigurationError(f"another command is running in {folder}: wait until it has ended") from exc
         if os.fstat(file).st_nlink:
             return file

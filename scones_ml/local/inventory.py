@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from scones_ml.local.endpoint import LocalDeployer
 from scones_ml.local.in_use import forget_killed_run, removing_objects, training_in_progress
 from scones_ml.local.store import DirectoryObjectStore
 from scones_ml.local.trainer import forget_training, half_trained
+from scones_ml.locks import PATIENCE
 from scones_ml.plans import Change, Ledger, Resource, is_marked
 from scones_ml.ports import Leave, LeftAlone, leave_unsaid
 from scones_ml.removal import names_in, open_folder, remove_tree
@@ -158,10 +160,13 @@ class LocalInventory:
             os.rmdir(_BUCKETS, dir_fd=workspace)
 
     def _tidy(self, result: _Result, path: Path) -> None:
-        if result.half_made(path, self._workspace) is Standing.BUSY:
-            holder = training_in_progress(path)
-            what = f"{path} is being trained by {holder}" if holder else "a command is using it"
-            raise DeploymentError(f"{what}: try again when it has ended")
+        until = time.monotonic() + PATIENCE
+        while result.half_made(path, self._workspace) is Standing.BUSY:
+            if holder := training_in_progress(path):
+                raise DeploymentError(f"{path} is being trained by {holder}: try again when it has ended")
+            if time.monotonic() > until:
+                raise DeploymentError("a command is using it: try again when it has ended")
+            time.sleep(0.02)  # the child of a killed training ends by itself
         result.tidy(path, self._workspace)
 
     @contextmanager

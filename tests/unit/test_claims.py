@@ -23,7 +23,7 @@ def test_a_marker_is_busy_then_left(tmp_path: Path) -> None:
     with claimed(tmp_path, mine):
         assert standing(tmp_path, mine) is Standing.BUSY
         assert standing(tmp_path, other) is Standing.FOREIGN
-        with pytest.raises(ConfigurationError, match="another command is running"), claimed(tmp_path, mine):
+        with pytest.raises(ConfigurationError, match="another command is running"), claimed(tmp_path, mine, patience=0):
             pass
     assert standing(tmp_path, mine) is Standing.LEFT
     assert standing(tmp_path, other) is Standing.FOREIGN
