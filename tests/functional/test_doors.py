@@ -166,14 +166,14 @@ def test_what_nothing_may_accept_is_accepted_by_no_door(
 
 
 def predicted(files: dict[str, bytes], model: Path) -> dict[str, tuple[float, ...]]:
-    loaded = scones_ml.load_classifier(model)
+    loaded = scones_ml.load_model(model)
     return {name: tuple(loaded.predict(data).probabilities.values()) for name, data in files.items()}
 
 
 def predicted_many(photographs: Path, model: Path) -> dict[str, tuple[float, ...]]:
     paths = list(photographs.rglob("*.*"))
     names = [f"{path.parent.name}/{path.name}" for path in paths]
-    found = scones_ml.load_classifier(model).predict_many(paths)
+    found = scones_ml.load_model(model).predict_many(paths)
     return {name: tuple(one.probabilities.values()) for name, one in zip(names, found, strict=True)}
 
 

@@ -19,6 +19,7 @@ from scones_ml.evaluation import (
     threshold_for_coverage,
     top_k_accuracy,
 )
+from scones_ml.verdicts import least_threshold
 
 
 def model(seed: int, rows: int, right: float) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +109,8 @@ def test_a_wanted_coverage_is_reached_and_not_far_exceeded(seed: int, rows: int,
     """Where confidences differ, the accepted images are the fewest that make up the wanted share."""
     probabilities, labels = model(seed, rows, 0.9)
     found = threshold_for_coverage(probabilities, labels, coverage)
-    assert found.coverage.value >= coverage - 1e-9
+    possible = (probabilities.max(axis=1) >= least_threshold(2)).mean()  # the others count as unlike
+    assert found.coverage.value >= min(coverage, possible) - 1e-9
     assert (found.accepted - 1) / rows < coverage
 
 
