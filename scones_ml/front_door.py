@@ -106,7 +106,7 @@ def stage(
     backend = backends.backend("local", space)
     from_s3 = isinstance(source, str) and source.startswith("s3://")
     store = backends.s3_store() if remote or from_s3 else None
-    if source == "synthetic":
+    if source == "synthetic" and not answers:
         source = dataset.Synthetic(per_class=per_class, seed=seed, size=image_size or dataset.Synthetic.size)
     origin = source_of(source, Path(answers) if answers else None, backend.store)
     with _telling("stage", progress) as (shown, _), lifecycle.recording(backend, lifecycle.plan_stage(folder)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from scones_ml import dataset
 from scones_ml.dataset.annotated import is_annotations
 from scones_ml.dataset.transfer import check_upload
+from scones_ml.errors import DatasetError
 from scones_ml.events import parse_uri
 from scones_ml.lifecycle.verbs import plan_upload, recording
 from scones_ml.ports import Backend, ObjectStore, Progress, mark_prefix, no_progress
@@ -29,6 +30,8 @@ def source_of(
         DatasetError: answers are given, and ``source`` is not a staged data set.
     """
     if not isinstance(source, str | os.PathLike):
+        if answers:
+            raise DatasetError("review answers extend a staged data set: give its folder as the source")
         return source
     name = os.fspath(source)
     if answers:
